@@ -1,0 +1,1 @@
+"""What is searched: one type for all sources, and one file per source."""
