@@ -1,7 +1,7 @@
 """The plan of a run's batches: a pure function of (seed, step), nested in the cross-lingual ratio.
 
-Step i has a key, an ordered language pair (a, b) and the groups of a batch, all drawn from the seed alone. Its queries are
-in a; its passages are in b if its key is among the round(r N) smallest of the N steps, else in a. Raising r therefore
+Step i has a key, an ordered language pair (a, b) and the groups of a batch, all drawn from the seed alone. Its queries
+are in a; its passages are in b if its key is among the round(r N) smallest of the N steps, else in a. Raising r therefore
 changes the passage language of the newly converted steps and nothing else: a sweep over r is a paired experiment.
 """
 
@@ -60,31 +60,48 @@ class Plan:
         name = "|".join(sorted({self.languages[pair[0]], self.languages[pair[1]]}))
         key = np.random.SeedSequence([self.seed, WALK, _word(name), lap])
         places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return members[permute(places, len(members), key)]
+        found: np.ndarray = members[permute(places, len(members), key)]
+        return found
 
 
-def make_plan(present: np.ndarray, languages: list[str], *, seed: int, steps: int, batch_size: int, ratio: float,
-              language_exponent: float = 0.0, partner: str = "uniform", pivot: str | None = None,
-              groups: str = "shared") -> Plan:
+def make_plan(
+    present: np.ndarray,
+    languages: list[str],
+    *,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    ratio: float,
+    language_exponent: float = 0.0,
+    partner: str = "uniform",
+    pivot: str | None = None,
+    groups: str = "shared",
+) -> Plan:
     """The plan of a run.
 
-    present: (L, G) bool, the group exists in the language. ratio: r, exactly round(r N) of the N steps are cross-lingual.
+    present: (L, G) bool, the group exists in the language. ratio: r; exactly round(r N) of N steps are cross-lingual.
     Raises UserError where no pair of languages (or, with one language, the language) shares batch_size groups.
     """
     count = len(languages)
     shared = present.astype(np.float32) @ present.T.astype(np.float32)  # (L, L), exact below 2^24 groups
     sizes = np.diag(shared).astype(np.int64)
     allowed = (shared >= batch_size) & ~np.eye(count, dtype=bool) if count > 1 else shared >= batch_size
-    left_out = {(languages[a], languages[b]): int(shared[a, b])
-                for a in range(count) for b in range(a + 1, count) if not allowed[a, b]}
+    left_out = {
+        (languages[a], languages[b]): int(shared[a, b])
+        for a in range(count)
+        for b in range(a + 1, count)
+        if not allowed[a, b]
+    }
     if partner == "pivot":
         is_pivot = np.array([language == pivot for language in languages])
         allowed = allowed & (is_pivot[:, None] | is_pivot[None, :])
     if not allowed.any():
         most = int(np.where(np.eye(count, dtype=bool) & (count > 1), 0, shared).max(initial=0))
         where = "any two of the languages" if count > 1 else f"language {languages[0]}"
-        raise UserError(f"batch.size={batch_size}: {where} share at most {most} training groups; "
-                        f"take batch.size={most} or less, or other data.languages")
+        raise UserError(
+            f"batch.size={batch_size}: {where} share at most {most} training groups; "
+            f"take batch.size={most} or less, or other data.languages"
+        )
 
     draws = np.random.default_rng(np.random.SeedSequence([seed, LANGUAGES])).random((steps, 2))
     usable = allowed.any(axis=1)
@@ -101,7 +118,9 @@ def make_plan(present: np.ndarray, languages: list[str], *, seed: int, steps: in
         walk = np.where(cross[:, None], walk, first[:, None])
     pairs, inverse = np.unique(walk, axis=0, return_inverse=True)
     members = {(int(a), int(b)): np.flatnonzero(present[a] & present[b]) for a, b in pairs}
-    return Plan(seed, batch_size, tuple(languages), members, first, second, cross, walk, _ordinals(inverse.ravel()), left_out)
+    return Plan(
+        seed, batch_size, tuple(languages), members, first, second, cross, walk, _ordinals(inverse.ravel()), left_out
+    )
 
 
 def chosen(start: float, steps: int, ratio: float) -> np.ndarray:
@@ -141,7 +160,8 @@ def _mix(words: np.ndarray) -> np.ndarray:
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    mixed: np.ndarray = words ^ (words >> np.uint64(31))
+    return mixed
 
 
 def _word(name: str) -> int:
@@ -154,7 +174,8 @@ def _draw(uniform: np.ndarray, weights: np.ndarray) -> np.ndarray:
     cumulative = np.cumsum(weights, axis=1)
     # The last positive weight is the limit: rounding must not push a draw onto an index of weight zero behind it.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    return np.minimum((uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1), last)
+    drawn: np.ndarray = np.minimum((uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1), last)
+    return drawn
 
 
 def _ordinals(labels: np.ndarray) -> np.ndarray:

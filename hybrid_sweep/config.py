@@ -70,7 +70,9 @@ class TinyModel(ModelConfig):
 
 @dataclass
 class BatchConfig:
-    cross_lingual_ratio: float = 0.5  # r: share of the steps whose passages are in another language than the queries, 0-1
+    cross_lingual_ratio: float = (
+        0.5  # r: share of the steps whose passages are in another language than the queries, 0-1
+    )
     size: int = 64  # pairs in a global batch, over all devices and micro-batches
     language_exponent: float = 0.0  # tau: query language drawn by (number of its groups)^tau; 0 = uniform, 1 = by size
     partner: str = "uniform"  # partner language drawn uniform | size (shared groups) | pivot (one side is the pivot)
@@ -236,8 +238,12 @@ def run_id(config: Config, fingerprints: dict[str, str]) -> str:
 def untrained(config: Config) -> Config:
     """The point that only evaluates the encoder before training; the same for all ratios and trainer settings."""
     batch = dataclasses.replace(BatchConfig(), cross_lingual_ratio=0.0)
-    trainer = TrainerConfig(max_steps=0, accelerator=config.trainer.accelerator, precision=config.trainer.precision,
-                            threads=config.trainer.threads)
+    trainer = TrainerConfig(
+        max_steps=0,
+        accelerator=config.trainer.accelerator,
+        precision=config.trainer.precision,
+        threads=config.trainer.threads,
+    )
     return dataclasses.replace(config, batch=batch, trainer=trainer)
 
 
@@ -248,7 +254,7 @@ def nearest(name: str, known: list[str]) -> str:
 
 
 def validate(config: Config) -> None:
-    """Raise UserError for values that no collection could make valid; what depends on the texts is checked by the plan."""
+    """Raise UserError for values that no collection makes valid; the plan checks what depends on the texts."""
 
     def need(holds: bool, key: str, value: Any, rule: str) -> None:
         if not holds:
@@ -263,20 +269,34 @@ def validate(config: Config) -> None:
     need(len(data.languages) >= 1, "data.languages", data.languages, "must name at least one language")
     need(len(set(data.languages)) == len(data.languages), "data.languages", data.languages, "names a language twice")
     if len(data.languages) == 1:
-        need(ratio == 0, "batch.cross_lingual_ratio", ratio,
-             f"cross-lingual steps need two languages, but data.languages is {data.languages}; add one or set the ratio to 0")
+        need(
+            ratio == 0,
+            "batch.cross_lingual_ratio",
+            ratio,
+            f"cross-lingual steps need two languages, but data.languages={data.languages}; add one or set the ratio to 0",
+        )
     need(0 <= config.seed < 2**32, "seed", config.seed, "must be between 0 and 2^32 - 1")
-    for key, count, least in (("batch.size", batch.size, 2), ("trainer.max_steps", trainer.max_steps, 0),
-                              ("trainer.devices", trainer.devices, 1), ("trainer.nodes", trainer.nodes, 1),
-                              ("trainer.threads", trainer.threads, 1), ("sweep.max_parallel", config.sweep.max_parallel, 1),
-                              ("eval.batch_tokens", config.eval.batch_tokens, 1),
-                              ("model.query_length", model.query_length, 3), ("model.passage_length", model.passage_length, 3),
-                              ("model.layers", model.layers if model.layers is not None else 1, 1)):
+    for key, count, least in (
+        ("batch.size", batch.size, 2),
+        ("trainer.max_steps", trainer.max_steps, 0),
+        ("trainer.devices", trainer.devices, 1),
+        ("trainer.nodes", trainer.nodes, 1),
+        ("trainer.threads", trainer.threads, 1),
+        ("sweep.max_parallel", config.sweep.max_parallel, 1),
+        ("eval.batch_tokens", config.eval.batch_tokens, 1),
+        ("model.query_length", model.query_length, 3),
+        ("model.passage_length", model.passage_length, 3),
+        ("model.layers", model.layers if model.layers is not None else 1, 1),
+    ):
         need(count >= least, key, count, f"must be at least {least}")
     for key, number in (("trainer.lr", trainer.lr), ("model.temperature", model.temperature)):
         need(0 < number < math.inf, key, number, "must be a positive number")
-    for key, number in (("trainer.weight_decay", trainer.weight_decay), ("trainer.clip", trainer.clip),
-                        ("batch.language_exponent", batch.language_exponent), ("sweep.margin", config.sweep.margin)):
+    for key, number in (
+        ("trainer.weight_decay", trainer.weight_decay),
+        ("trainer.clip", trainer.clip),
+        ("batch.language_exponent", batch.language_exponent),
+        ("sweep.margin", config.sweep.margin),
+    ):
         need(0 <= number < math.inf, key, number, "must be 0 or more")
     need(0 <= trainer.warmup <= 1, "trainer.warmup", trainer.warmup, "must be a share between 0 and 1")
     need(model.dropout is None or 0 <= model.dropout < 1, "model.dropout", model.dropout, "must be from 0 to below 1")
@@ -289,14 +309,20 @@ def validate(config: Config) -> None:
     choice("logger.mode", config.logger.mode, ["offline", "online", "disabled"])
     choice("sweep.on_failure", config.sweep.on_failure, ["continue", "stop"])
     if batch.partner == "pivot":
-        need(batch.pivot in data.languages, "batch.pivot", batch.pivot, f"must be one of data.languages {data.languages}")
+        need(
+            batch.pivot in data.languages, "batch.pivot", batch.pivot, f"must be one of data.languages {data.languages}"
+        )
     ranks = trainer.devices * trainer.nodes
     need(batch.size % ranks == 0, "batch.size", batch.size, f"must be divisible by the {ranks} processes that share it")
     name = config.sweep.name
     need(bool(name) and "/" not in name and not name.startswith("."), "sweep.name", name, "must be a plain folder name")
     if isinstance(model, TinyModel):
-        need(model.heads > 0 and model.hidden_size % model.heads == 0, "model.heads", model.heads,
-             f"must divide model.hidden_size={model.hidden_size}")
+        need(
+            model.heads > 0 and model.hidden_size % model.heads == 0,
+            "model.heads",
+            model.heads,
+            f"must divide model.hidden_size={model.hidden_size}",
+        )
         need(model.depth >= 1, "model.depth", model.depth, "must be at least 1")
         need(model.vocabulary >= 300, "model.vocabulary", model.vocabulary, "must be at least 300")
     if isinstance(data, SyntheticData):

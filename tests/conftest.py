@@ -7,3 +7,67 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYO
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest  # noqa: E402
+import torch  # noqa: E402, F401  before faiss: two OpenMP runtimes in one process, torch's must come first
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """A cache of the test session's own, also for the processes it starts."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["HYBRID_SWEEP_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def config(cache):
+    """Makes a typed config from command-line words, on small generated text."""
+    from hybrid_sweep.compose import points
+
+    small = [
+        "data=synthetic",
+        "data.groups=300",
+        "model.vocabulary=600",
+        "model.hidden_size=32",
+        "model.heads=2",
+        "model.intermediate_size=64",
+        "batch.size=16",
+        "trainer.max_steps=12",
+        "trainer.lr=3e-3",
+        "logger=disabled",
+    ]
+
+    def make(*words):
+        ((_, made),) = points([*small, *words], multirun=False)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def run(config, tmp_path):
+    """Runs one point in a worker of its own; gives its folder."""
+    import subprocess
+    import sys
+
+    from omegaconf import OmegaConf
+
+    from hybrid_sweep import prepare
+    from hybrid_sweep.config import run_id, to_dict
+    from hybrid_sweep.store import write_json
+
+    def work(*words, code=0):
+        made = config(*words)
+        fingerprints = prepare.fingerprints(made)
+        folder = tmp_path / "runs" / run_id(made, fingerprints)
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(to_dict(made)), folder / "config.yaml")
+        write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints})
+        done = subprocess.run(
+            [sys.executable, "-m", "hybrid_sweep.worker", str(folder)], capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stderr[-2000:]
+        return folder
+
+    return work

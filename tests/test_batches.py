@@ -66,7 +66,9 @@ def test_a_pass_walks_each_group_at_most_once_and_the_next_pass_in_another_order
     two = make_plan(present, ["a", "b"], seed=1, steps=60, batch_size=8, ratio=0.5)
     both = np.flatnonzero(present.all(axis=0))
     per_pass = len(both) // 8
-    passes = [np.concatenate([two.groups(step) for step in range(lap * per_pass, (lap + 1) * per_pass)]) for lap in range(3)]
+    passes = [
+        np.concatenate([two.groups(step) for step in range(lap * per_pass, (lap + 1) * per_pass)]) for lap in range(3)
+    ]
     for walked in passes:
         assert len(set(walked.tolist())) == len(walked) == per_pass * 8
         assert set(walked.tolist()) <= set(both.tolist())
@@ -93,7 +95,10 @@ def test_neighbouring_seeds_share_no_permutation(seed, lap):
 
 
 def test_neighbouring_seeds_agree_no_more_than_chance():
-    agree = [np.mean(plan(0.5, seed=seed, steps=2000).first == plan(0.5, seed=seed + 1, steps=2000).first) for seed in range(5)]
+    agree = [
+        np.mean(plan(0.5, seed=seed, steps=2000).first == plan(0.5, seed=seed + 1, steps=2000).first)
+        for seed in range(5)
+    ]
     assert abs(np.mean(agree) - 0.25) < 5 * (0.25 * 0.75 / 10_000) ** 0.5
 
 
@@ -150,8 +155,10 @@ def test_all_groups_lets_monolingual_steps_use_groups_of_one_language():
     present = np.zeros((2, 300), bool)
     present[0] = True
     present[1, :64] = True
-    shared, everything = (make_plan(present, ["a", "b"], seed=0, steps=100, batch_size=16, ratio=0.5, groups=groups)
-                          for groups in ("shared", "all"))
+    shared, everything = (
+        make_plan(present, ["a", "b"], seed=0, steps=100, batch_size=16, ratio=0.5, groups=groups)
+        for groups in ("shared", "all")
+    )
     reach = [max(plan.groups(step).max() for step in range(100)) for plan in (shared, everything)]
     assert reach[0] < 64 <= reach[1]
     assert all(everything.groups(step).max() < 64 for step in np.flatnonzero(everything.cross))

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_json, write_json
 
-TEXTS = pa.schema([(name, pa.large_string() if name == "text" else pa.string())
-                   for name in ("id", "group", "lang", "split", "text")])
+TEXTS = pa.schema(
+    [(name, pa.large_string() if name == "text" else pa.string()) for name in ("id", "group", "lang", "split", "text")]
+)
 QRELS = pa.schema([("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())])
 SPLITS = ("train", "dev", "test")
 
@@ -49,18 +50,29 @@ class Collection:
 
 
 def make(name: str, queries: pa.Table, passages: pa.Table, qrels: pa.Table, info: dict[str, Any]) -> Collection:
-    """A checked, sorted and fingerprinted collection; a UserError names the first duplicate id, empty text or stray judgement."""
+    """A checked, sorted and fingerprinted collection.
+
+    Raises UserError that names the first duplicate id, empty text or judgement without a text.
+    """
     tables = []
     for kind, table in (("query", queries), ("passage", passages)):
         table = table.select(TEXTS.names).cast(TEXTS).sort_by("id").combine_chunks()
         ids = table["id"].to_numpy(zero_copy_only=False)
         if len(ids) > 1 and (repeated := ids[1:][ids[1:] == ids[:-1]]).size:
             raise UserError(f"collection {name}: the {kind} id {repeated[0]!r} occurs twice; ids must be unique")
-        if empty := pc.filter(table["id"], pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(table["text"])), 0)).to_pylist():
+        if empty := pc.filter(
+            table["id"], pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(table["text"])), 0)
+        ).to_pylist():
             raise UserError(f"collection {name}: the {kind} {empty[0]!r} has no text; remove it")
         tables.append(table)
     qrels = qrels.select(QRELS.names).cast(QRELS)
     qrels = qrels.sort_by([("query_group", "ascending"), ("passage_group", "ascending")]).combine_chunks()
+    judged = qrels.group_by(["query_group", "passage_group"]).aggregate([([], "count_all")])
+    if len(judged) < len(qrels):
+        twice = judged.filter(pc.greater(judged["count_all"], 1)).slice(0, 1).to_pylist()[0]
+        raise UserError(
+            f"collection {name}: {twice['query_group']!r} and {twice['passage_group']!r} are judged twice; keep one grade"
+        )
     for column, table in (("query_group", tables[0]), ("passage_group", tables[1])):
         known = pc.is_in(qrels[column], value_set=pc.unique(table["group"]))
         if not pc.all(known, min_count=0).as_py():
@@ -92,7 +104,10 @@ def save(collection: Collection, folder: Path) -> None:
     with atomic_dir(folder) as temporary:
         for name in ("queries", "passages", "qrels"):
             table = getattr(collection, name)
-            with pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            with (
+                pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema) as writer,
+            ):
                 writer.write_table(table, max_chunksize=65_536)
         write_json(temporary / "info.json", {"name": collection.name, **collection.info})
 
@@ -103,11 +118,13 @@ def load(folder: Path) -> Collection:
     if not isinstance(info, dict) or "fingerprint" not in info:
         raise UserError(f"no collection in {folder}: info.json is missing or damaged; prepare it again with --refresh")
     try:
-        tables = [pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all()
-                  for name in ("queries", "passages", "qrels")]
+        queries, passages, qrels = (
+            pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all()
+            for name in ("queries", "passages", "qrels")
+        )
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"the collection in {folder} is damaged ({error}); prepare it again with --refresh") from error
-    return Collection(info.pop("name"), *tables, info)
+    return Collection(info.pop("name"), queries, passages, qrels, info)
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:
@@ -116,11 +133,15 @@ def select(collection: Collection, languages: Sequence[str]) -> Collection:
     Raises UserError for a language that the collection lacks.
     """
     if missing := [language for language in languages if language not in collection.languages]:
-        raise UserError(f"data.languages: collection {collection.name} has no {', '.join(missing)}; "
-                        f"it has {', '.join(collection.languages)}")
+        raise UserError(
+            f"data.languages: collection {collection.name} has no {', '.join(missing)}; "
+            f"it has {', '.join(collection.languages)}"
+        )
     wanted = pa.array(sorted(set(languages)), pa.string())
-    queries, passages = (table.filter(pc.is_in(table["lang"], value_set=wanted)).combine_chunks()
-                         for table in (collection.queries, collection.passages))
+    queries, passages = (
+        table.filter(pc.is_in(table["lang"], value_set=wanted)).combine_chunks()
+        for table in (collection.queries, collection.passages)
+    )
     return dataclasses.replace(collection, queries=queries, passages=passages)
 
 
@@ -155,8 +176,9 @@ def pairs(collection: Collection, split: str) -> Pairs:
         inside = pc.is_in(table["split"], value_set=pa.array([split, "*"]))
         where = np.flatnonzero(inside.to_numpy(zero_copy_only=False))
         by_group: dict[str, np.ndarray] = {}
-        for row, group, language in zip(where.tolist(), table["group"].take(where).to_pylist(),
-                                        table["lang"].take(where).to_pylist(), strict=True):
+        for row, group, language in zip(
+            where.tolist(), table["group"].take(where).to_pylist(), table["lang"].take(where).to_pylist(), strict=True
+        ):
             if language in code:
                 by_group.setdefault(group, np.full(len(languages), -1, np.int32))[code[language]] = row
         rows.append(by_group)
@@ -168,6 +190,9 @@ def pairs(collection: Collection, split: str) -> Pairs:
             found.append((name, questions[question], answers[answer]))
     found.sort(key=lambda item: item[0])
     shape = (len(found), len(languages))
-    return Pairs(languages, np.array([name for name, _, _ in found], dtype=object),
-                 np.array([query for _, query, _ in found], np.int32).reshape(shape).T.copy(),
-                 np.array([passage for _, _, passage in found], np.int32).reshape(shape).T.copy())
+    return Pairs(
+        languages,
+        np.array([name for name, _, _ in found], dtype=object),
+        np.array([query for _, query, _ in found], np.int32).reshape(shape).T.copy(),
+        np.array([passage for _, _, passage in found], np.int32).reshape(shape).T.copy(),
+    )

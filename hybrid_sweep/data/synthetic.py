@@ -1,7 +1,7 @@
 """Parallel "languages" of known difficulty, generated from a seed: for tests, and for machines without any corpus.
 
-A text is a sequence of ideas; a language writes each idea with a word of its own, except for a share of ideas whose word all
-languages have in common. A question names ideas of its passage; a share of its words is noise.
+A text is a sequence of ideas; a language writes each idea with a word of its own, except for a share of ideas whose word
+all languages have in common. A question names ideas of its passage; a share of its words is noise.
 """
 
 import hashlib
@@ -28,7 +28,9 @@ def build(*, groups: int, concepts: int, shared: float, noise: float, seed: int)
     frequency = 1.0 / np.arange(1, concepts + 1) ** 0.7  # ideas are as unevenly used as words are
     frequency /= frequency.sum()
     common = draw.random(concepts) < shared
-    words = {language: [_word("*" if common[idea] else language, idea) for idea in range(concepts)] for language in LANGUAGES}
+    words = {
+        language: [_word("*" if common[idea] else language, idea) for idea in range(concepts)] for language in LANGUAGES
+    }
     queries: list[tuple[str, ...]] = []
     passages: list[tuple[str, ...]] = []
     for number in range(groups):
@@ -47,13 +49,18 @@ def build(*, groups: int, concepts: int, shared: float, noise: float, seed: int)
                 passages.append((f"{group}@{language}:p", group, language, split, texts[1]))
     names = sorted({row[1] for row in queries})
     qrels = pa.table({"query_group": names, "passage_group": names, "grade": [1] * len(names)})
-    info = {"source": "generated", "licence": "CC0-1.0",
-            "parameters": {"groups": groups, "concepts": concepts, "shared": shared, "noise": noise, "seed": seed}}
+    info = {
+        "source": "generated",
+        "licence": "CC0-1.0",
+        "parameters": {"groups": groups, "concepts": concepts, "shared": shared, "noise": noise, "seed": seed},
+    }
     return make("synthetic", _table(queries), _table(passages), qrels, info)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> pa.Table:
-    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(("id", "group", "lang", "split", "text"))})
+    return pa.table(
+        {name: [row[place] for row in rows] for place, name in enumerate(("id", "group", "lang", "split", "text"))}
+    )
 
 
 def _word(language: str, idea: int) -> str:

@@ -7,7 +7,9 @@ from hybrid_sweep.errors import UserError
 
 
 def table(*rows):
-    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(("id", "group", "lang", "split", "text"))})
+    return pa.table(
+        {name: [row[place] for row in rows] for place, name in enumerate(("id", "group", "lang", "split", "text"))}
+    )
 
 
 QUERIES = table(("q1", "g1", "en", "train", "a"), ("q2", "g1", "de", "train", "b"), ("q3", "g2", "en", "test", "c"))
@@ -19,7 +21,11 @@ def test_saved_and_loaded_is_the_same(tmp_path):
     built = synthetic.build(groups=50, concepts=60, shared=0.2, noise=0.2, seed=0)
     save(built, tmp_path / "c")
     again = load(tmp_path / "c")
-    assert again.queries.equals(built.queries) and again.passages.equals(built.passages) and again.qrels.equals(built.qrels)
+    assert (
+        again.queries.equals(built.queries)
+        and again.passages.equals(built.passages)
+        and again.qrels.equals(built.qrels)
+    )
     assert again.info == built.info and again.name == built.name
 
 
@@ -29,15 +35,23 @@ def test_the_fingerprint_is_that_of_the_content_whatever_the_order():
     other = PASSAGES.set_column(4, "text", pa.array(["A", "B", "C!"]))
     assert make("x", QUERIES, other, QRELS, {}).fingerprint != one.fingerprint
     # moving a letter across a boundary changes it
-    moved = QUERIES.set_column(4, "text", pa.array(["ab", "", "c"][:1] + ["x", "c"]))
+    moved = QUERIES.set_column(4, "text", pa.array(["ab", "x", "c"]))
     assert make("x", moved, PASSAGES, QRELS, {}).fingerprint != one.fingerprint
 
 
-@pytest.mark.parametrize(("queries", "qrels", "words"), [
-    (table(("q1", "g1", "en", "train", "a"), ("q1", "g2", "en", "train", "b")), QRELS, "'q1' occurs twice"),
-    (table(("q1", "g1", "en", "train", " \n"), ("q2", "g2", "en", "train", "b")), QRELS, "'q1' has no text"),
-    (QUERIES, pa.table({"query_group": ["g9"], "passage_group": ["g1"], "grade": [1]}), "'g9', which has no text"),
-])
+@pytest.mark.parametrize(
+    ("queries", "qrels", "words"),
+    [
+        (table(("q1", "g1", "en", "train", "a"), ("q1", "g2", "en", "train", "b")), QRELS, "'q1' occurs twice"),
+        (table(("q1", "g1", "en", "train", " \n"), ("q2", "g2", "en", "train", "b")), QRELS, "'q1' has no text"),
+        (
+            QUERIES,
+            pa.table({"query_group": ["g1", "g1"], "passage_group": ["g1", "g1"], "grade": [1, 0]}),
+            "judged twice",
+        ),
+        (QUERIES, pa.table({"query_group": ["g9"], "passage_group": ["g1"], "grade": [1]}), "'g9', which has no text"),
+    ],
+)
 def test_bad_content_is_refused_by_name(queries, qrels, words):
     with pytest.raises(UserError, match=words):
         make("x", queries, PASSAGES, qrels, {})

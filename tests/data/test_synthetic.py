@@ -21,8 +21,10 @@ def test_difficulty_is_known():
 
     def overlap(a: int, b: int) -> float:
         both = train.present[a] & train.present[b]
-        shares = [np.mean([word in texts[1][p].split() for word in texts[0][q].split()])
-                  for q, p in zip(train.query[a, both], train.passage[b, both], strict=True)]
+        shares = [
+            np.mean([word in texts[1][p].split() for word in texts[0][q].split()])
+            for q, p in zip(train.query[a, both], train.passage[b, both], strict=True)
+        ]
         return float(np.mean(shares))
 
     same, other = overlap(0, 0), overlap(0, 1)

@@ -1,0 +1,205 @@
+"""What a run needs before it starts, built once into the cache: collection, model folder, tokens. No torch here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from hybrid_sweep.batches import Plan, make_plan
+from hybrid_sweep.config import Config, DebianData, SyntheticData, TinyModel, cache_dir
+from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data.collection import Collection, Pairs
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
+from hybrid_sweep.tokens import Tokens, token_store, train_bpe
+
+Say = Callable[[str], None]
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+def collection_folder(config: Config) -> Path:
+    """Where the collection of a config lies, or will lie once it is built."""
+    data = config.data
+    if data.path:
+        return Path(data.path).expanduser()
+    if isinstance(data, SyntheticData):
+        key = digest([data.groups, data.concepts, data.shared, data.noise, data.seed])
+        return cache_dir(config) / "collections" / f"synthetic-{key}"
+    return cache_dir(config) / "collections" / data.name
+
+
+def is_prepared(config: Config) -> bool:
+    """Whether the collection is built."""
+    return read_json(collection_folder(config) / "info.json") is not None
+
+
+def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False) -> Collection:
+    """The collection in all its languages, built and cached where it is missing or `refresh` is asked for."""
+    folder, data = collection_folder(config), config.data
+    if data.path:
+        return collections.load(folder)
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        if refresh or not is_prepared(config):
+            if isinstance(data, SyntheticData):
+                from hybrid_sweep.data import synthetic
+
+                built = synthetic.build(
+                    groups=data.groups, concepts=data.concepts, shared=data.shared, noise=data.noise, seed=data.seed
+                )
+            elif isinstance(data, DebianData):
+                from hybrid_sweep.data import debian, debian_text
+
+                built = debian.build(
+                    list(debian_text.LANGUAGES), mirror=data.mirror, work=folder.parent / f"{folder.name}.work", progress=say
+                )
+            else:
+                raise UserError(f"data.name={data.name}: no builder for this collection; give data.path")
+            collections.save(built, folder)
+    return collections.load(folder)
+
+
+def collection_of(config: Config, say: Say = _quiet) -> Collection:
+    """The collection of a run: the languages of data.languages."""
+    return collections.select(whole_collection(config, say), config.data.languages)
+
+
+def model_folder(config: Config, collection: Collection) -> Path:
+    """The local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny, weights.
+
+    For the tiny model it holds a tokenizer trained on the training texts of the run's languages, built here once.
+    Raises UserError for a folder that is missing or a hub name that is not in the local cache.
+    """
+    model = config.model
+    if isinstance(model, TinyModel):
+        return _tiny_folder(config, model, collection)
+    assert model.path is not None, "pretrained models have a path"
+    folder = Path(model.path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"model.path={model.path}: the folder has no config.json; it is not a Hugging Face model")
+        return folder
+    if model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
+        raise UserError(f"model.path={model.path}: no such folder")
+    from huggingface_hub import snapshot_download
+
+    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", "*.safetensors", "*.safetensors.index.json"]
+    try:
+        return Path(snapshot_download(model.path, allow_patterns=wanted, local_files_only=model.local_files_only))
+    except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
+        hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
+        raise UserError(
+            f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}"
+        ) from error
+
+
+def _tiny_folder(config: Config, model: TinyModel, collection: Collection) -> Path:
+    key = digest([collection.fingerprint, sorted(config.data.languages), model.vocabulary, 1])
+    folder = cache_dir(config) / "models" / f"tiny-{key}"
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        if not (folder / "tokenizer.json").is_file():
+            texts = [
+                table.filter(pc.equal(table["split"], "train"))["text"]
+                for table in (collection.queries, collection.passages)
+            ]
+            tokenizer = train_bpe((text.as_py() for column in texts for text in column), model.vocabulary)
+            with atomic_dir(folder) as temporary:
+                tokenizer.save(str(temporary / "tokenizer.json"))
+                write_json(
+                    temporary / "config.json",
+                    {"model_type": "bert", "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0},
+                )
+                write_json(
+                    temporary / "tokenizer_config.json",
+                    {
+                        "tokenizer_class": "PreTrainedTokenizerFast",
+                        "model_input_names": ["input_ids", "attention_mask"],
+                        "clean_up_tokenization_spaces": False,
+                        "pad_token": "[PAD]",
+                        "unk_token": "[UNK]",
+                        "cls_token": "[CLS]",
+                        "sep_token": "[SEP]",
+                        "mask_token": "[MASK]",
+                    },
+                )
+    return folder
+
+
+def model_fingerprint(folder: Path, cache: Path) -> str:
+    """The hash of the files that make a model's vectors; those of large files are remembered by size and time."""
+    memory_path = cache / "models" / "fingerprints.json"
+    remembered = read_json(memory_path) or {}
+    found, fresh = {}, {}
+    for path in sorted(folder.glob("*")):
+        if path.name in ("config.json", "tokenizer.json") or path.suffix == ".safetensors":
+            stat = path.stat()
+            known = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+            found[path.name] = remembered.get(known) or file_digest(path)
+            if stat.st_size > 1_000_000 and known not in remembered:
+                fresh[known] = found[path.name]
+    if fresh:
+        write_json(memory_path, {**remembered, **fresh})
+    return digest(found)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run reads: the collection in its languages, its training pairs, the model folder and all tokens."""
+
+    collection: Collection
+    pairs: Pairs
+    model: Path
+    queries: Tokens
+    passages: Tokens
+
+
+def prepare(config: Config, say: Say = _quiet) -> Prepared:
+    """Build or open what a run needs; raises UserError for data or a model that is not there."""
+    collection = collection_of(config, say)
+    folder = model_folder(config, collection)
+    tokens = [
+        token_store(
+            cache_dir(config),
+            table,
+            f"{collection.fingerprint}:{','.join(sorted(config.data.languages))}",
+            folder,
+            prompt=prompt,
+            length=length,
+            role=role,
+        )
+        for table, prompt, length, role in (
+            (collection.queries, config.model.query_prompt, config.model.query_length, "queries"),
+            (collection.passages, config.model.passage_prompt, config.model.passage_length, "passages"),
+        )
+    ]
+    return Prepared(collection, collections.pairs(collection, "train"), folder, *tokens)
+
+
+def fingerprints(config: Config, say: Say = _quiet) -> dict[str, str]:
+    """What names the data and the model of a run, after building what is missing."""
+    prepared = prepare(config, say)
+    return {
+        "collection": prepared.collection.fingerprint,
+        "model": model_fingerprint(prepared.model, cache_dir(config)),
+    }
+
+
+def plan_of(config: Config, pairs: Pairs | None = None) -> Plan:
+    """The batch plan of a run; raises UserError where the batch is larger than every pair of languages allows."""
+    pairs = pairs if pairs is not None else collections.pairs(collection_of(config), "train")
+    batch = config.batch
+    return make_plan(
+        pairs.present,
+        pairs.languages,
+        seed=config.seed,
+        steps=config.trainer.max_steps,
+        batch_size=batch.size,
+        ratio=batch.cross_lingual_ratio,
+        language_exponent=batch.language_exponent,
+        partner=batch.partner,
+        pivot=batch.pivot,
+        groups=batch.groups,
+    )

@@ -1,0 +1,137 @@
+"""Text becomes tokens once: a memory-mapped store per (content, tokenizer, prompt, length), shared by all runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
+
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+BLOCK = 4096  # texts per call of the tokenizer: enough to keep it busy, little memory
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of the texts of a table, row by row.
+
+    ids: all token ids in a row, cut to the length limit, prompt and special tokens included. starts: (N + 1,) int64,
+    text n is ids[starts[n]:starts[n + 1]].
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) number of tokens of each text."""
+        return np.diff(self.starts)
+
+    def padded(self, rows: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
+        """(input_ids, attention_mask) of some texts, both (B, longest) int64."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        columns = np.arange(lengths.max(initial=1))
+        mask = columns[None, :] < lengths[:, None]
+        places = np.where(mask, self.starts[rows][:, None] + columns[None, :], 0)
+        return np.where(mask, self.ids[places], pad).astype(np.int64), mask.astype(np.int64)
+
+
+def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
+    """A byte-level BPE tokenizer of at most `vocabulary` entries: any script, nothing unknown, trained in seconds.
+
+    NFKC and lower case, since a small vocabulary cannot afford to learn a word twice.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            min_frequency=2,
+            special_tokens=SPECIALS,
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
+    cls, sep = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+    )
+    return tokenizer
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer of a model folder; a UserError where there is none."""
+    if not (folder / "tokenizer.json").is_file():
+        raise UserError(f"model folder {folder} has no tokenizer.json; save the model's fast tokenizer there")
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def pad_id(folder: Path) -> int:
+    """The id of the padding token by the model's config; 0 where it names none."""
+    return int((read_json(folder / "config.json") or {}).get("pad_token_id") or 0)
+
+
+def token_store(
+    cache: Path, table: pa.Table, content: str, tokenizer_folder: Path, *, prompt: str, length: int, role: str
+) -> Tokens:
+    """The tokens of a table of texts, from the cache or built into it once (other processes wait).
+
+    content: the fingerprint that names the texts. role: "queries" or "passages". Raises UserError that names a text
+    which leaves no token.
+    """
+    key = digest(
+        {
+            "content": content,
+            "role": role,
+            "prompt": prompt,
+            "length": length,
+            "rows": len(table),
+            "version": 1,
+            "tokenizer": file_digest(tokenizer_folder / "tokenizer.json"),
+        }
+    )
+    folder = cache / "tokens" / key
+    with exclusive(cache / "tokens" / f"{key}.lock"):
+        if read_json(folder / "info.json") is None:
+            _build(folder, table, load_tokenizer(tokenizer_folder), prompt, length)
+    return Tokens(np.load(folder / "ids.npy", mmap_mode="r"), np.load(folder / "starts.npy", mmap_mode="r"))
+
+
+def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, length: int) -> None:
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(length)
+    specials = tokenizer.num_special_tokens_to_add(is_pair=False)
+    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.int32
+    lengths = np.zeros(len(table), np.int64)
+    with atomic_dir(folder) as temporary:
+        with open(temporary / "ids.raw", "wb") as raw:
+            for start, texts in _blocks(table["text"]):
+                encoded = tokenizer.encode_batch_fast([prompt + text for text in texts])
+                for place, one in enumerate(encoded):
+                    if len(one.ids) <= specials:
+                        identifier = table["id"][start + place].as_py()
+                        raise UserError(
+                            f"text {identifier!r} has no token left after tokenising; remove it from the collection"
+                        )
+                    lengths[start + place] = len(one.ids)
+                raw.write(np.concatenate([np.asarray(one.ids, dtype) for one in encoded]).tobytes())
+        ids = np.memmap(temporary / "ids.raw", dtype, "r") if lengths.sum() else np.zeros(0, dtype)
+        np.save(temporary / "ids.npy", ids)
+        (temporary / "ids.raw").unlink()
+        np.save(temporary / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]))
+        write_json(temporary / "info.json", {"texts": len(table), "tokens": int(lengths.sum())})
+
+
+def _blocks(column: pa.ChunkedArray) -> Iterator[tuple[int, Sequence[str]]]:
+    for start in range(0, len(column), BLOCK):
+        yield start, column.slice(start, BLOCK).to_pylist()

@@ -1,0 +1,68 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.tokens import Tokens, load_tokenizer, token_store, train_bpe
+
+TEXTS = ["the cat sat on the mat", "der Hund bellt laut", "ねこ は すわった", "a", "the the the cat " * 30]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    train_bpe(iter(TEXTS * 3), 400).save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def table(texts):
+    return pa.table({"id": [f"t{place}" for place in range(len(texts))], "text": pa.array(texts, pa.large_string())})
+
+
+def test_tokens_are_those_of_the_tokenizer_with_prompt_and_cut(folder, tmp_path):
+    tokenizer = load_tokenizer(folder)
+    store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, prompt="query: ", length=16, role="queries")
+    tokenizer.enable_truncation(16)
+    for row, text in enumerate(TEXTS):
+        assert store.ids[store.starts[row] : store.starts[row + 1]].tolist() == tokenizer.encode("query: " + text).ids
+    assert store.lengths.max() == 16 and len(store) == len(TEXTS) and store.ids.dtype == np.uint16
+
+
+def test_no_text_of_any_script_has_an_unknown_token(folder):
+    tokenizer = load_tokenizer(folder)
+    unknown = tokenizer.token_to_id("[UNK]")
+    assert not any(unknown in tokenizer.encode(text).ids for text in [*TEXTS, "Ελλάδα 한국 🎉 \x07"])
+
+
+def test_the_tokenizer_is_the_same_each_time_it_is_trained():
+    assert train_bpe(iter(TEXTS * 3), 400).to_str() == train_bpe(iter(TEXTS * 3), 400).to_str()
+
+
+def test_padding():
+    store = Tokens(np.arange(10, 16, dtype=np.int32), np.array([0, 2, 3, 6]))
+    ids, mask = store.padded(np.array([2, 0]), pad=7)
+    assert ids.tolist() == [[13, 14, 15], [10, 11, 7]] and mask.tolist() == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_built_once_and_keyed_by_what_makes_the_tokens(folder, tmp_path):
+    cache = tmp_path / "cache"
+    build = dict(prompt="", length=16, role="queries")
+    token_store(cache, table(TEXTS), "c", folder, **build)
+    (first,) = (path for path in (cache / "tokens").iterdir() if path.is_dir())
+    stamp = (first / "ids.npy").stat().st_mtime_ns
+    token_store(cache, table(TEXTS), "c", folder, **build)
+    assert (first / "ids.npy").stat().st_mtime_ns == stamp
+    for change in (dict(prompt="q: "), dict(length=17), dict(role="passages")):
+        token_store(cache, table(TEXTS), "c", folder, **{**build, **change})
+    token_store(cache, table(TEXTS), "other", folder, **build)
+    assert sum(path.is_dir() for path in (cache / "tokens").iterdir()) == 5
+
+
+def test_a_text_that_leaves_no_token_is_named(folder, tmp_path):
+    tokenizer = load_tokenizer(folder)
+    from tokenizers import normalizers
+
+    tokenizer.normalizer = normalizers.Replace("gone", "")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(UserError, match="'t1' has no token"):
+        token_store(tmp_path / "cache", table(["fine", "gone"]), "c", folder, prompt="", length=16, role="queries")
+    assert not list((tmp_path / "cache" / "tokens").glob("*/info.json"))
