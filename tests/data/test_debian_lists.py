@@ -1,0 +1,74 @@
+"""Lists in every form that apt and mirrors leave, and Release files."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from hybrid_sweep.data.debian_lists import Release, assemble, parse_release, read
+from hybrid_sweep.errors import UserError
+
+PACK = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress, ".bz2": bz2.compress}
+
+
+def pack(content: bytes, path: Path, codec: str | None) -> Path:
+    if codec:
+        with pa.output_stream(str(path), compression=codec) as sink:
+            sink.write(content)
+    else:
+        path.write_bytes(PACK[path.suffix](content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".lz4", "lz4"), (".zst", "zstd"), (".xz", None), (".gz", None), (".bz2", None), ("", None)]
+)
+def test_lists_are_read_in_every_form_whole_or_not_at_all(tmp_path: Path, suffix: str, codec: str | None) -> None:
+    content = random.Random(0).randbytes(400_000).hex().encode()
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = pack(content, tmp_path / f"Translation-pt%5fBR{suffix}", codec)
+    assert b"".join(read(path, sha256)) == content
+    with pytest.raises(UserError, match=r"SHA256.*remove it"):
+        list(read(path, "0" * 64))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match="remove it"):
+        list(read(path, sha256))
+    if suffix:
+        with pytest.raises(UserError, match="damaged or incomplete"):
+            list(read(path, None))
+
+
+def test_a_signed_release_is_read_as_the_plain_one() -> None:
+    text = "Origin: Debian\nLabel: a\n- b: c\nSHA256:\n aa 12 main/x\n bb 0 main/y\n"
+    signed = (
+        "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+        + text.replace("\n- b", "\n- - b").rstrip("\n")
+        + "\n-----BEGIN PGP SIGNATURE-----\n\nabc\n-----END PGP SIGNATURE-----\n"
+    )
+    assert parse_release(signed) == parse_release(text)
+    release = parse_release(text)
+    assert release.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert release.files == {"main/x": ("aa", 12), "main/y": ("bb", 0)}
+    assert release.lists("main/x") and not release.lists("main/y") and not release.lists("main/z")
+
+
+def test_lists_of_a_release_are_all_there_or_refused() -> None:
+    names = ["main/binary-amd64/Packages", "main/i18n/Translation-en", "main/i18n/Translation-pt_BR"]
+    told = {f"{name}.xz": ("aa", 9) for name in [*names, "universe/i18n/Translation-en"]} | {names[1]: ("bb", 9)}
+    release = Release({"Origin": "Ubuntu", "Codename": "c"}, told, "cc")
+    files = {name: Path(name) for name in names}
+    lists = assemble(release, "amd64", ["en", "pt", "ja"], files)
+    assert lists.packages == (Path(names[0]),) and lists.sha256 == {Path(names[1]): "bb"}
+    # No Japanese in the release, and no packages of universe at hand: neither is missing.
+    assert lists.translations == {"en": (Path(names[1]),), "pt": (Path(names[2]),)}
+    assert lists.release["components"] == "main" and lists.release["sha256"] == "cc"
+    for name, error in ((names[2], "could not be fetched"), (names[0], "lacks packages")):
+        with pytest.raises(UserError, match=f"{error}.*DATA=synthetic"):
+            assemble(release, "amd64", ["en", "pt"], {other: path for other, path in files.items() if other != name})
+    with pytest.raises(UserError, match="lacks packages or English"):
+        assemble(Release({}, {}, ""), "amd64", ["en", "pt"], {name: files[name] for name in (names[0], names[2])})
