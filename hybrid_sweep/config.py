@@ -87,8 +87,8 @@ class BatchConfig:
 
 @dataclass
 class TrainerConfig:
-    max_steps: int = 300  # optimiser steps; 0 evaluates the untrained encoder
-    lr: float = 1e-3  # peak learning rate
+    max_steps: int = 400  # optimiser steps; 0 evaluates the untrained encoder
+    lr: float = 2e-3  # peak learning rate; for weights from scratch (pretrained ones want 1e-5 to 1e-4)
     warmup: float = 0.1  # share of the steps over which the rate rises from 0; it then falls linearly to 0
     weight_decay: float = 0.01  # of the weight matrices; embeddings, biases and norms have none
     clip: float = 1.0  # largest gradient norm; 0 = no clipping
@@ -124,6 +124,7 @@ class SweepConfig:
 @dataclass
 class KeepConfig:
     model: bool = _aside(True)  # keep the trained model of each point (about 6 MB for the tiny one)
+    checkpoint_seconds: float = _aside(60.0)  # seconds between checkpoints while training; they go when it is done
 
 
 @dataclass

@@ -1,12 +1,8 @@
 """One point of a sweep: train, evaluate, record. Each stage is finished when its files are there, whole."""
 
-import dataclasses
 import os
-import platform
-import subprocess
+import shutil
 import time
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +11,11 @@ import pytorch_lightning as pl
 import torch
 import transformers
 
-from hybrid_sweep import retrieval, tracking
+from hybrid_sweep import checkpoints, retrieval, tracking
 from hybrid_sweep.config import Config, cache_dir, load
 from hybrid_sweep.encoder import Encoder, build_encoder, encode, load_encoder, save_encoder
 from hybrid_sweep.prepare import Prepared, model_fingerprint, plan_of, prepare
+from hybrid_sweep.provenance import provenance
 from hybrid_sweep.store import atomic_write, read_json, write_json
 from hybrid_sweep.tokens import pad_id
 from hybrid_sweep.training import HybridData, Retriever, check_realised, make_trainer
@@ -53,7 +50,7 @@ class Status(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         if trainer.is_global_zero and time.monotonic() - self.written > 1:
             assert isinstance(pl_module, Retriever)
-            self.write("training", trainer.global_step, pl_module.record[-1]["loss"])
+            self.write("training", len(pl_module.record), pl_module.record[-1]["loss"])
 
 
 def execute(run_dir: Path) -> None:
@@ -64,7 +61,8 @@ def execute(run_dir: Path) -> None:
     config = load(run_dir / "config.yaml")
     identity = read_json(run_dir / "identity.json")
     torch.set_num_threads(config.trainer.threads)
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of saving one file; the run has its own progress
+    # The bar of saving one file; the run has a progress of its own.
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     started = time.monotonic()
     main = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
     status = Status(run_dir / "status.json", config.trainer.max_steps)
@@ -113,8 +111,6 @@ def execute(run_dir: Path) -> None:
         tracking.finish(mirror, metrics)
         mirror = None
         if not config.keep.model:
-            import shutil
-
             shutil.rmtree(run_dir / "model", ignore_errors=True)
         status.write("done", config.trainer.max_steps)
         write_json(run_dir / "metrics.json", metrics)
@@ -131,8 +127,13 @@ def _train(config: Config, run_dir: Path, prepared: Prepared, status: Status, mi
         return load_encoder(config.model, model)
     plan = plan_of(config, prepared.pairs)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared.pairs.languages)
-    trainer = make_trainer(config, [status], mirror)
-    trainer.fit(module, datamodule=HybridData(prepared, plan))
+    resume = checkpoints.newest(run_dir / "checkpoints", run_dir.name)
+    start = resume[0] if resume else 0
+    if resume:
+        module.encoder.load_state_dict(resume[1]["weights"])
+    keeper = checkpoints.Checkpointing(run_dir / "checkpoints", run_dir.name, config.keep.checkpoint_seconds, resume)
+    trainer = make_trainer(config, [status, keeper], mirror, start)
+    trainer.fit(module, datamodule=HybridData(prepared, plan, start))
     if not trainer.is_global_zero:
         return None
     record = pd.DataFrame(module.record)
@@ -141,6 +142,7 @@ def _train(config: Config, run_dir: Path, prepared: Prepared, status: Status, mi
     save_encoder(encoder, config.model, prepared.model, model)
     with atomic_write(run_dir / "steps.parquet") as temporary:  # after the model: its presence ends the stage
         record.to_parquet(temporary, index=False)
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
     return encoder
 
 
@@ -186,68 +188,3 @@ def _examples(run_dir: Path) -> dict[str, int]:
     steps = pd.read_parquet(run_dir / "steps.parquet", columns=["n_examples", "n_cross"])
     cross = int(steps["n_cross"].sum())
     return {"examples_monolingual": int(steps["n_examples"].sum()) - cross, "examples_cross_lingual": cross}
-
-
-def provenance(
-    config: Config, prepared: Prepared, fingerprints: dict[str, str], times: dict[str, float]
-) -> dict[str, Any]:
-    """Where a result comes from: versions, git state, content, machine and times; none of it is identity."""
-    packages = (
-        "hybrid-sweep",
-        "torch",
-        "pytorch-lightning",
-        "transformers",
-        "tokenizers",
-        "faiss-cpu",
-        "faiss-gpu",
-        "numpy",
-        "pandas",
-    )
-    versions = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "git": git_state(),
-        "fingerprints": fingerprints,
-        "collection": prepared.collection.info,
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cpus": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-        "times": {"finished": datetime.now(UTC).isoformat(timespec="seconds"), **times},
-        "max_memory_mb": _peak_memory(),
-        "trainer": dataclasses.asdict(config.trainer),
-    }
-
-
-def _peak_memory() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def git_state() -> dict[str, Any]:
-    """Commit and cleanliness of the repository this package is run from; empty for an installed wheel."""
-    root = Path(__file__).parent.parent
-    if not (root / ".git").exists():
-        return {}
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "--", "hybrid_sweep", "conf", "hydra_plugins"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {"commit": commit, "dirty": bool(dirty)}

@@ -73,16 +73,16 @@ class HybridBatches(Dataset[TrainBatch]):
 
 
 class HybridData(pl.LightningDataModule):
-    """Feeds each process its slices; made when the process knows its rank."""
+    """Feeds each process its slices from step `start` on; made when the process knows its rank."""
 
-    def __init__(self, prepared: Prepared, plan: Plan) -> None:
+    def __init__(self, prepared: Prepared, plan: Plan, start: int = 0) -> None:
         super().__init__()
-        self.prepared, self.plan = prepared, plan
+        self.prepared, self.plan, self.start = prepared, plan, start
 
     def train_dataloader(self) -> DataLoader[TrainBatch]:
         assert self.trainer is not None
         batches = HybridBatches(self.prepared, self.plan, self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(batches, batch_size=None, shuffle=False)
+        return DataLoader(batches, batch_size=None, sampler=range(self.start, len(self.plan)))
 
 
 class Retriever(pl.LightningModule):
@@ -206,8 +206,8 @@ def check_realised(record: pd.DataFrame, plan: Plan) -> None:
         )
 
 
-def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any) -> pl.Trainer:
-    """Lightning's trainer for a run: one pass over the plan, nothing written, no shuffling of its own."""
+def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any, start: int = 0) -> pl.Trainer:
+    """Lightning's trainer for a run: one pass over the plan from `start` on, nothing written, no shuffling of its own."""
     from pytorch_lightning.strategies import DDPStrategy
 
     trainer = config.trainer
@@ -218,7 +218,7 @@ def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any) -> p
     ranks = trainer.devices * trainer.nodes
     backend = "nccl" if trainer.accelerator == "gpu" else "gloo"
     return pl.Trainer(
-        max_steps=trainer.max_steps,
+        max_steps=trainer.max_steps - start,
         max_epochs=1,
         accelerator=trainer.accelerator,
         devices=trainer.devices,

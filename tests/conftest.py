@@ -46,28 +46,37 @@ def config(cache):
 
 
 @pytest.fixture
-def run(config, tmp_path):
-    """Runs one point in a worker of its own; gives its folder."""
-    import subprocess
-    import sys
-
+def planned(config, tmp_path):
+    """Makes the folder of one point, ready for a worker."""
     from omegaconf import OmegaConf
 
     from hybrid_sweep import prepare
     from hybrid_sweep.config import run_id, to_dict
     from hybrid_sweep.store import write_json
 
-    def work(*words, code=0):
+    def make(*words):
         made = config(*words)
         fingerprints = prepare.fingerprints(made)
         folder = tmp_path / "runs" / run_id(made, fingerprints)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(to_dict(made)), folder / "config.yaml")
         write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints})
-        done = subprocess.run(
-            [sys.executable, "-m", "hybrid_sweep.worker", str(folder)], capture_output=True, text=True
-        )
-        assert done.returncode == code, done.stderr[-2000:]
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def run(planned):
+    """Runs one point in a worker of its own; gives its folder."""
+    import subprocess
+    import sys
+
+    def work(*words):
+        folder = planned(*words)
+        command = [sys.executable, "-m", "hybrid_sweep.worker", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
         return folder
 
     return work

@@ -1,0 +1,105 @@
+"""Checkpoints of a training: atomic, rotated, checked; a run that goes on from one is bit-equal to one that never stopped.
+
+The batches and the dropout of a step are functions of (seed, step), so that weights, optimiser, schedule and the record so
+far are all there is to keep.
+"""
+
+import hashlib
+import logging
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from hybrid_sweep.loss import gather
+from hybrid_sweep.store import atomic_write, read_json, write_json
+
+log = logging.getLogger("hybrid_sweep")
+KEEP = 2  # the newest, and the one before in case the newest is torn
+
+
+class Preempted(SystemExit):
+    """The run was told to stop (SIGTERM) and has written a checkpoint; the exit code is the shell's for that signal."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+def save(folder: Path, run_id: str, step: int, state: dict[str, Any]) -> None:
+    """Write the state after `step` steps with its checksum, and remove all but the newest KEEP checkpoints."""
+    path = folder / f"step-{step:08d}.pt"
+    with atomic_write(path) as temporary:
+        torch.save(state, temporary)
+        checksum = _checksum(temporary)
+    write_json(path.with_suffix(".json"), {"run_id": run_id, "step": step, "sha256": checksum})
+    for old in sorted(folder.glob("step-*.json"))[:-KEEP]:
+        old.unlink()
+        old.with_suffix(".pt").unlink(missing_ok=True)
+
+
+def newest(folder: Path, run_id: str) -> tuple[int, dict[str, Any]] | None:
+    """The step and state of the newest whole checkpoint of this run; torn ones are passed over with a warning.
+
+    Raises RuntimeError for a checkpoint of another run.
+    """
+    for note in sorted(folder.glob("step-*.json"), reverse=True):
+        known, path = read_json(note) or {}, note.with_suffix(".pt")
+        if known.get("run_id", run_id) != run_id:
+            raise RuntimeError(f"{note} is a checkpoint of run {known['run_id']}, not of {run_id}; remove {folder}")
+        if not path.is_file() or known.get("sha256") != _checksum(path):
+            log.warning("checkpoint %s is damaged; going on from the one before it", path.name)
+            continue
+        # weights_only: a checkpoint is data; nothing in it may run code.
+        return int(known["step"]), torch.load(path, map_location="cpu", weights_only=True)
+    return None
+
+
+def _checksum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Checkpointing(pl.Callback):
+    """Saves every `seconds` and when the process is told to stop; restores what `resume` says before the first step.
+
+    `seconds` is of the main process's clock; in a distributed run the other ranks keep no files.
+    """
+
+    def __init__(self, folder: Path, run_id: str, seconds: float, resume: tuple[int, dict[str, Any]] | None) -> None:
+        self.folder, self.run_id, self.seconds, self.resume = folder, run_id, seconds, resume
+        self.saved = time.monotonic()
+        self.told_to_stop = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.resume is not None:
+            state = self.resume[1]
+            trainer.optimizers[0].load_state_dict(state["optimizer"])
+            trainer.lr_scheduler_configs[0].scheduler.load_state_dict(state["schedule"])
+            pl_module.record[:] = state["record"]
+        signal.signal(signal.SIGTERM, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.told_to_stop = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if (
+            trainer.world_size > 1
+        ):  # all ranks stop after the same step, or the others would wait for the first for ever
+            told = torch.tensor([float(self.told_to_stop)], device=pl_module.device)
+            self.told_to_stop = bool(gather(told).any())
+        due = time.monotonic() - self.saved > self.seconds or self.told_to_stop
+        if due and trainer.is_global_zero:
+            state = {
+                "weights": pl_module.encoder.state_dict(),
+                "optimizer": trainer.optimizers[0].state_dict(),
+                "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+                "record": pl_module.record,
+            }
+            save(self.folder, self.run_id, len(pl_module.record), state)  # type: ignore[arg-type]
+            self.saved = time.monotonic()
+        if self.told_to_stop:
+            raise Preempted

@@ -1,0 +1,79 @@
+"""Where a result comes from: versions, git state, content, machine and times; none of it is identity."""
+
+import dataclasses
+import os
+import platform
+import resource
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hybrid_sweep.config import Config
+from hybrid_sweep.prepare import Prepared
+
+
+def provenance(
+    config: Config, prepared: Prepared, fingerprints: dict[str, str], times: dict[str, float]
+) -> dict[str, Any]:
+    """Where a result comes from: versions, git state, content, machine and times; none of it is identity."""
+    packages = (
+        "hybrid-sweep",
+        "torch",
+        "pytorch-lightning",
+        "transformers",
+        "tokenizers",
+        "faiss-cpu",
+        "faiss-gpu",
+        "numpy",
+        "pandas",
+    )
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "git": git_state(),
+        "fingerprints": fingerprints,
+        "collection": prepared.collection.info,
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "times": {"finished": datetime.now(UTC).isoformat(timespec="seconds"), **times},
+        "max_memory_mb": _peak_memory(),
+        "trainer": dataclasses.asdict(config.trainer),
+    }
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and cleanliness of the repository this package is run from; empty for an installed wheel."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return {}
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "--", "hybrid_sweep", "conf", "hydra_plugins"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": commit, "dirty": bool(dirty)}
