@@ -75,31 +75,32 @@ class Checkpointing(pl.Callback):
         self.told_to_stop = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        module: Any = pl_module
         if self.resume is not None:
             state = self.resume[1]
             trainer.optimizers[0].load_state_dict(state["optimizer"])
             trainer.lr_scheduler_configs[0].scheduler.load_state_dict(state["schedule"])
-            pl_module.record[:] = state["record"]
+            module.record[:] = state["record"]
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.told_to_stop = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        if (
-            trainer.world_size > 1
-        ):  # all ranks stop after the same step, or the others would wait for the first for ever
+        module: Any = pl_module
+        if trainer.world_size > 1:
+            # All ranks stop after the same step, or the others would wait for the first for ever.
             told = torch.tensor([float(self.told_to_stop)], device=pl_module.device)
             self.told_to_stop = bool(gather(told).any())
         due = time.monotonic() - self.saved > self.seconds or self.told_to_stop
         if due and trainer.is_global_zero:
             state = {
-                "weights": pl_module.encoder.state_dict(),
+                "weights": module.encoder.state_dict(),
                 "optimizer": trainer.optimizers[0].state_dict(),
                 "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
-                "record": pl_module.record,
+                "record": module.record,
             }
-            save(self.folder, self.run_id, len(pl_module.record), state)  # type: ignore[arg-type]
+            save(self.folder, self.run_id, len(module.record), state)
             self.saved = time.monotonic()
         if self.told_to_stop:
             raise Preempted
