@@ -297,6 +297,7 @@ def validate(config: Config) -> None:
         ("trainer.clip", trainer.clip),
         ("batch.language_exponent", batch.language_exponent),
         ("sweep.margin", config.sweep.margin),
+        ("keep.checkpoint_seconds", config.keep.checkpoint_seconds),
     ):
         need(0 <= number < math.inf, key, number, "must be 0 or more")
     need(0 <= trainer.warmup <= 1, "trainer.warmup", trainer.warmup, "must be a share between 0 and 1")

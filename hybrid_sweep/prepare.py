@@ -54,7 +54,10 @@ def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False
                 from hybrid_sweep.data import debian, debian_text
 
                 built = debian.build(
-                    list(debian_text.LANGUAGES), mirror=data.mirror, work=folder.parent / f"{folder.name}.work", progress=say
+                    list(debian_text.LANGUAGES),
+                    mirror=data.mirror,
+                    work=folder.parent / f"{folder.name}.work",
+                    progress=say,
                 )
             else:
                 raise UserError(f"data.name={data.name}: no builder for this collection; give data.path")

@@ -17,8 +17,17 @@ Spans = list[tuple[int, int]]
 PASSAGE_CHUNK = 16384
 
 
-def rank_pairs(queries: Vectors, passages: Vectors, pair_query: Ints, pair_passage: Ints, language: Ints,
-               tie_order: Ints, *, query_chunk: int = 512, passage_chunk: int = PASSAGE_CHUNK) -> Ints:
+def rank_pairs(
+    queries: Vectors,
+    passages: Vectors,
+    pair_query: Ints,
+    pair_passage: Ints,
+    language: Ints,
+    tie_order: Ints,
+    *,
+    query_chunk: int = 512,
+    passage_chunk: int = PASSAGE_CHUNK,
+) -> Ints:
     """(R, L) how many passages of each language stand before the passage of each pair, for the query of the pair.
 
     queries: (Q, D), passages: (P, D). pair_query, pair_passage: (R,) row numbers. language: (P,) codes from 0, L = the
@@ -63,8 +72,9 @@ def rank_pairs(queries: Vectors, passages: Vectors, pair_query: Ints, pair_passa
     return better
 
 
-def _count_surely(products: Vectors, lines: Ints, target: Floats, band: Floats, own: NDArray[np.bool_],
-                  spans: Spans) -> tuple[Ints, Ints, Ints] | None:
+def _count_surely(
+    products: Vectors, lines: Ints, target: Floats, band: Floats, own: NDArray[np.bool_], spans: Spans
+) -> tuple[Ints, Ints, Ints] | None:
     """Count per pair and span the columns surely better, and list the open (pair, column): |product - target| <= band.
 
     own: the pair's passage is among the columns; it is always open and never better than itself, so that it is not
@@ -99,8 +109,9 @@ def _count(matrix: Floats, lines: Ints, target: Floats, own_tie: Ints, tie_order
     return counts
 
 
-def top_k(queries: Vectors, passages: Vectors, k: int, tie_order: Ints, *, margin: int = 32,
-          query_chunk: int = 1024) -> tuple[Ints, Floats]:
+def top_k(
+    queries: Vectors, passages: Vectors, k: int, tie_order: Ints, *, margin: int = 32, query_chunk: int = 1024
+) -> tuple[Ints, Floats]:
     """The first k passages of each query, (Q, k) row numbers and their scores, by (-score, id); k is cut to the pool.
 
     Faiss proposes k + max(k, margin) passages, which are scored and sorted. A list whose last score is not beyond doubt
@@ -128,8 +139,9 @@ def top_k(queries: Vectors, passages: Vectors, k: int, tie_order: Ints, *, margi
     return index, score
 
 
-def _top_of_all(queries: Vectors, passages: Vectors, k: int, tie_order: Ints, query_norm: Floats,
-                passage_norm: float) -> tuple[Ints, Floats]:
+def _top_of_all(
+    queries: Vectors, passages: Vectors, k: int, tie_order: Ints, query_norm: Floats, passage_norm: float
+) -> tuple[Ints, Floats]:
     """`top_k` from the scores of the whole pool: the way where duplicates or near ties defeat a proposal."""
     index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))
     pool = np.empty((len(queries), len(passages)))
@@ -147,6 +159,8 @@ def _faiss() -> ModuleType:
     try:
         import faiss
     except ImportError as error:
-        raise UserError("Faiss is not installed: pip install 'hybrid-sweep[cpu]', or 'hybrid-sweep[gpu]' on a CUDA "
-                        "machine (one of the two, never both)") from error
+        raise UserError(
+            "Faiss is not installed: pip install 'hybrid-sweep[cpu]', or 'hybrid-sweep[gpu]' on a CUDA "
+            "machine (one of the two, never both)"
+        ) from error
     return faiss

@@ -23,8 +23,15 @@ SETTINGS = ("cross-lingual", "monolingual", "multilingual")  # sorted, so that c
 POOL = "*"  # the passage language of the multilingual setting
 
 
-def evaluate(queries: pa.Table, passages: pa.Table, qrels: pa.Table, query_vectors: Vectors, passage_vectors: Vectors,
-             *, bias_k: int = 10) -> tuple[pd.DataFrame, dict[str, Any]]:
+def evaluate(
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: pa.Table,
+    query_vectors: Vectors,
+    passage_vectors: Vectors,
+    *,
+    bias_k: int = 10,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The per-query table, and a report, ready for JSON, of the counts and the language bias that it cannot hold.
 
     queries, passages: id, group, lang of one split in the chosen languages, the vectors in the order of their rows;
@@ -53,25 +60,37 @@ def evaluate(queries: pa.Table, passages: pa.Table, qrels: pa.Table, query_vecto
 
     asked, target = np.divmod(single.topic, len(languages))
     setting = np.where(query_lang[asked] == target, MONOLINGUAL, CROSS_LINGUAL)
-    asked, target, setting = (np.concatenate(parts) for parts in (
-        (asked, pooled.topic), (target, np.full_like(pooled.topic, len(languages))),
-        (setting, np.full_like(pooled.topic, MULTILINGUAL))))
+    asked, target, setting = (
+        np.concatenate(parts)
+        for parts in (
+            (asked, pooled.topic),
+            (target, np.full_like(pooled.topic, len(languages))),
+            (setting, np.full_like(pooled.topic, MULTILINGUAL)),
+        )
+    )
     table = pd.concat([_measured(single), _measured(pooled)], ignore_index=True)
     table[f"same@{bias_k}"] = np.concatenate([np.full(len(single.topic), np.nan), share])
     names = np.array([*languages, POOL], dtype=object)
-    for place, (name, values) in enumerate((
-            ("setting", np.array(SETTINGS, dtype=object)[setting]), ("query_lang", names[query_lang[asked]]),
-            ("passage_lang", names[target]), ("group_id", _strings(queries["group"])[asked]),
-            ("query_id", _strings(queries["id"])[asked]))):
+    for place, (name, values) in enumerate(
+        (
+            ("setting", np.array(SETTINGS, dtype=object)[setting]),
+            ("query_lang", names[query_lang[asked]]),
+            ("passage_lang", names[target]),
+            ("group_id", _strings(queries["group"])[asked]),
+            ("query_id", _strings(queries["id"])[asked]),
+        )
+    ):
         table.insert(place, name, pd.Series(values, dtype="str"))
     order = np.lexsort((_places(queries["id"])[asked], target, query_lang[asked], setting))
     cells = np.zeros((len(languages), len(languages) + 1), dtype=np.int64)
     np.add.at(cells, (query_lang[asked], target), 1)
     report = {
-        "queries": len(queries), "without_relevant": len(queries) - len(pooled.topic),
+        "queries": len(queries),
+        "without_relevant": len(queries) - len(pooled.topic),
         "passages": {**_count(passage_lang, languages), POOL: len(passages)},
         "cells": _cells(cells, _count(query_lang, languages)),
-        "bias": _bias(languages, pooled, query_lang, passage_lang, answer_lang[pooled.entry], top)}
+        "bias": _bias(languages, pooled, query_lang, passage_lang, answer_lang[pooled.entry], top),
+    }
     return table.iloc[order].reset_index(drop=True), report
 
 
@@ -83,8 +102,10 @@ def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> tupl
     judgements = qrels.select(["query_group", "passage_group", "grade"]).to_pandas()
     if (twice := judgements.duplicated(["query_group", "passage_group"])).any():
         first = judgements[twice].iloc[0]
-        raise UserError(f"qrels: passage group {first.passage_group!r} is judged twice for query group "
-                        f"{first.query_group!r}; keep one of the judgements")
+        raise UserError(
+            f"qrels: passage group {first.passage_group!r} is judged twice for query group "
+            f"{first.query_group!r}; keep one of the judgements"
+        )
     pairs = judgements[judgements["grade"] > 0]
     for kind, table in (("query", queries), ("passage", passages)):
         side = pd.DataFrame({f"{kind}_group": _strings(table["group"]), kind: np.arange(len(table))})
@@ -94,11 +115,17 @@ def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> tupl
 
 
 def _measured(topics: Judged) -> pd.DataFrame:
-    return pd.DataFrame({
-        "n_relevant": topics.count.astype(np.int32), "rank_min": topics.rank[topics.start],
-        "rank_max": topics.rank[topics.start + topics.count - 1], "RR@10": measures.reciprocal_rank(topics, 10),
-        "AP": measures.average_precision(topics), "nDCG@10": measures.ndcg(topics, 10),
-        "R@100": measures.recall(topics, 100)})
+    return pd.DataFrame(
+        {
+            "n_relevant": topics.count.astype(np.int32),
+            "rank_min": topics.rank[topics.start],
+            "rank_max": topics.rank[topics.start + topics.count - 1],
+            "RR@10": measures.reciprocal_rank(topics, 10),
+            "AP": measures.average_precision(topics),
+            "nDCG@10": measures.ndcg(topics, 10),
+            "R@100": measures.recall(topics, 100),
+        }
+    )
 
 
 def _cells(rows: Ints, asked: dict[str, int]) -> list[dict[str, Any]]:
@@ -106,15 +133,24 @@ def _cells(rows: Ints, asked: dict[str, int]) -> list[dict[str, Any]]:
     found = []
     for query_lang, counts in zip(asked, rows.tolist(), strict=True):
         for passage_lang, n in zip([*asked, POOL], counts, strict=True):
-            setting = (MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang
-                       else CROSS_LINGUAL)
-            found.append({"setting": SETTINGS[setting], "query_lang": query_lang, "passage_lang": passage_lang, "n": n,
-                          "without_relevant": asked[query_lang] - n})
+            setting = (
+                MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL
+            )
+            found.append(
+                {
+                    "setting": SETTINGS[setting],
+                    "query_lang": query_lang,
+                    "passage_lang": passage_lang,
+                    "n": n,
+                    "without_relevant": asked[query_lang] - n,
+                }
+            )
     return found
 
 
-def _bias(languages: list[str], pooled: Judged, query_lang: Ints, passage_lang: Ints, answer_lang: Ints,
-          top: Ints) -> dict[str, Any]:
+def _bias(
+    languages: list[str], pooled: Judged, query_lang: Ints, passage_lang: Ints, answer_lang: Ints, top: Ints
+) -> dict[str, Any]:
     """Rank distance by query language, and the maps of `bias`; answer_lang: (R,) in the order of pooled.rank."""
     asked, count = query_lang[pooled.topic], len(languages)
     last = pooled.rank[pooled.start + pooled.count - 1]
@@ -122,11 +158,17 @@ def _bias(languages: list[str], pooled: Judged, query_lang: Ints, passage_lang: 
     distance = {}
     for code, name in enumerate(languages):
         if (mine := (asked == code) & (pooled.count >= 2)).any():
-            distance[name] = {"n": int(mine.sum()), "mean": float(raw[mine].mean()),
-                              "median": float(np.median(raw[mine])), "relative": float(relative[mine].mean())}
-    maps = {"answer_rr": bias.heat_map(pooled, asked, answer_lang, count),
-            "first_relevant": bias.preference(asked, answer_lang[pooled.start], count),
-            "first_retrieved": bias.preference(query_lang, passage_lang[top[:, 0]], count)}
+            distance[name] = {
+                "n": int(mine.sum()),
+                "mean": float(raw[mine].mean()),
+                "median": float(np.median(raw[mine])),
+                "relative": float(relative[mine].mean()),
+            }
+    maps = {
+        "answer_rr": bias.heat_map(pooled, asked, answer_lang, count),
+        "first_relevant": bias.preference(asked, answer_lang[pooled.start], count),
+        "first_retrieved": bias.preference(query_lang, passage_lang[top[:, 0]], count),
+    }
     return {"languages": languages, "rank_distance": distance, **{name: _nested(map_) for name, map_ in maps.items()}}
 
 

@@ -77,6 +77,8 @@ def norms(vectors: Vectors, kind: str) -> Floats:
         raise ValueError(f"{kind} vectors must be a float32 matrix, not {vectors.dtype} of shape {vectors.shape}")
     squares: Floats = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     if bad := int(np.count_nonzero(~np.isfinite(squares))):
-        raise UserError(f"{bad} of {len(vectors)} {kind} vectors hold NaN or infinity: the encoder has diverged; "
-                        "lower the learning rate or use a wider precision")
+        raise UserError(
+            f"{bad} of {len(vectors)} {kind} vectors hold NaN or infinity: the encoder has diverged; "
+            "lower the learning rate or use a wider precision"
+        )
     return np.sqrt(squares)

@@ -17,27 +17,35 @@ NAMES = {"recip_rank", "map", "ndcg_cut.5", "ndcg_cut.10", "recall.3", "recall.1
 def trec(ranks: list[dict[int, int]]) -> list[dict[str, float]]:
     """trec_eval's measures of topics given as {rank: grade}, from a run whose scores are -rank."""
     qrels = {str(topic): {f"d{rank}": grade for rank, grade in found.items()} for topic, found in enumerate(ranks)}
-    run = {str(topic): {f"d{rank}": float(-rank) for rank in range(1, max(found) + 1)}
-           for topic, found in enumerate(ranks)}
+    run = {
+        str(topic): {f"d{rank}": float(-rank) for rank in range(1, max(found) + 1)} for topic, found in enumerate(ranks)
+    }
     results = pytrec_eval.RelevanceEvaluator(qrels, NAMES).evaluate(run)
     cut = {topic: {doc: score for doc, score in docs.items() if score >= -10} for topic, docs in run.items()}
     short = pytrec_eval.RelevanceEvaluator(qrels, {"recip_rank"}).evaluate(cut)
     return [{**results[str(topic)], "rr_10": short[str(topic)]["recip_rank"]} for topic in range(len(ranks))]
 
 
-@given(st.lists(st.dictionaries(st.integers(1, 130), st.integers(1, 4), min_size=1, max_size=12), min_size=1,
-                max_size=6),
-       st.randoms(use_true_random=False))
+@given(
+    st.lists(st.dictionaries(st.integers(1, 130), st.integers(1, 4), min_size=1, max_size=12), min_size=1, max_size=6),
+    st.randoms(use_true_random=False),
+)
 def test_equal_to_trec_eval(ranks: list[dict[int, int]], random: Random) -> None:
     entries = [(topic * 7, rank, grade) for topic, found in enumerate(ranks) for rank, grade in found.items()]
     random.shuffle(entries)
     topics = judged(*np.array(entries, dtype=np.int64).T)
     assert topics.topic.tolist() == [topic * 7 for topic in range(len(ranks))]
-    ours = {"rr_10": measures.reciprocal_rank(topics, 10), "recip_rank": measures.reciprocal_rank(topics, 1000),
-            "map": measures.average_precision(topics), "ndcg_cut_5": measures.ndcg(topics, 5),
-            "ndcg_cut_10": measures.ndcg(topics, 10), "recall_3": measures.recall(topics, 3),
-            "recall_100": measures.recall(topics, 100), "success_5": measures.success(topics, 5),
-            "success_1": measures.success(topics, 1)}
+    ours = {
+        "rr_10": measures.reciprocal_rank(topics, 10),
+        "recip_rank": measures.reciprocal_rank(topics, 1000),
+        "map": measures.average_precision(topics),
+        "ndcg_cut_5": measures.ndcg(topics, 5),
+        "ndcg_cut_10": measures.ndcg(topics, 10),
+        "recall_3": measures.recall(topics, 3),
+        "recall_100": measures.recall(topics, 100),
+        "success_5": measures.success(topics, 5),
+        "success_1": measures.success(topics, 1),
+    }
     for topic, expected in enumerate(trec(ranks)):
         for name, values in ours.items():
             assert values[topic] == pytest.approx(expected[name], abs=1e-9), name
@@ -57,8 +65,13 @@ def test_cut_off_is_inclusive() -> None:
 
 def test_no_topic() -> None:
     topics = judged(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-    for values in (measures.reciprocal_rank(topics, 10), measures.average_precision(topics), measures.ndcg(topics, 10),
-                   measures.recall(topics, 10), measures.success(topics, 10)):
+    for values in (
+        measures.reciprocal_rank(topics, 10),
+        measures.average_precision(topics),
+        measures.ndcg(topics, 10),
+        measures.recall(topics, 10),
+        measures.success(topics, 10),
+    ):
         assert values.shape == (0,)
 
 

@@ -19,8 +19,9 @@ def brute_force(queries: np.ndarray, passages: np.ndarray, ids: list[str]) -> tu
     return [sorted(range(len(ids)), key=lambda row: (-line[row], ids[row])) for line in score], score
 
 
-def counts(order: list[list[int]], pair_query: np.ndarray, pair_passage: np.ndarray,
-           language: np.ndarray) -> list[list[int]]:
+def counts(
+    order: list[list[int]], pair_query: np.ndarray, pair_passage: np.ndarray, language: np.ndarray
+) -> list[list[int]]:
     found = []
     for query, passage in zip(pair_query, pair_passage, strict=True):
         ahead = order[query][: order[query].index(passage)]
@@ -38,8 +39,16 @@ def jitter(generator: np.random.Generator, vectors: np.ndarray, ulps: int) -> np
     return (vectors + steps * np.spacing(vectors)).astype(np.float32)
 
 
-def world(seed: int, *, size: int = 60, dimension: int = 24, distinct: int = 15, ulps: int = 0, scale: float = 1.0,
-          languages: int = 3) -> dict[str, np.ndarray]:
+def world(
+    seed: int,
+    *,
+    size: int = 60,
+    dimension: int = 24,
+    distinct: int = 15,
+    ulps: int = 0,
+    scale: float = 1.0,
+    languages: int = 3,
+) -> dict[str, np.ndarray]:
     """Queries and passages drawn from few distinct vectors, so that duplicates abound; ids in no order of the rows."""
     generator = np.random.default_rng(seed)
     kinds = unit(generator.standard_normal((distinct, dimension)))
@@ -50,9 +59,14 @@ def world(seed: int, *, size: int = 60, dimension: int = 24, distinct: int = 15,
         passages = jitter(generator, passages, ulps)
     language = generator.integers(0, languages, size)
     language[0] = languages - 1
-    return {"queries": queries * np.float32(scale), "passages": passages * np.float32(scale), "language": language,
-            "tie_order": generator.permutation(size), "pair_query": generator.integers(0, 9, 30),
-            "pair_passage": generator.integers(0, size, 30)}
+    return {
+        "queries": queries * np.float32(scale),
+        "passages": passages * np.float32(scale),
+        "language": language,
+        "tie_order": generator.permutation(size),
+        "pair_query": generator.integers(0, 9, 30),
+        "pair_passage": generator.integers(0, size, 30),
+    }
 
 
 def sorted_pool(case: dict[str, np.ndarray]) -> tuple[list[list[int]], np.ndarray]:
@@ -64,23 +78,43 @@ def expected(case: dict[str, np.ndarray]) -> list[list[int]]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 60), st.sampled_from([0, 1, 4]), st.integers(1, 40),
-       st.sampled_from([1e-21, 1e-4, 1.0, 20.0]), st.integers(1, 11), st.integers(1, 70))
-def test_ranks_equal_brute_force_in_any_chunks(seed: int, size: int, distinct: int, ulps: int, dimension: int,
-                                               scale: float, query_chunk: int, passage_chunk: int) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from([0, 1, 4]),
+    st.integers(1, 40),
+    st.sampled_from([1e-21, 1e-4, 1.0, 20.0]),
+    st.integers(1, 11),
+    st.integers(1, 70),
+)
+def test_ranks_equal_brute_force_in_any_chunks(
+    seed: int, size: int, distinct: int, ulps: int, dimension: int, scale: float, query_chunk: int, passage_chunk: int
+) -> None:
     case = world(seed, size=size, dimension=dimension, distinct=distinct, ulps=ulps, scale=scale)
     assert rank_pairs(**case, query_chunk=query_chunk, passage_chunk=passage_chunk).tolist() == expected(case)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 60), st.sampled_from([0, 1, 4]), st.integers(1, 40),
-       st.sampled_from([1e-21, 1e-4, 1.0, 20.0]), st.integers(1, 70), st.integers(0, 8), st.integers(1, 11))
-def test_lists_equal_brute_force_in_any_chunks(seed: int, size: int, distinct: int, ulps: int, dimension: int,
-                                               scale: float, k: int, margin: int, query_chunk: int) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from([0, 1, 4]),
+    st.integers(1, 40),
+    st.sampled_from([1e-21, 1e-4, 1.0, 20.0]),
+    st.integers(1, 70),
+    st.integers(0, 8),
+    st.integers(1, 11),
+)
+def test_lists_equal_brute_force_in_any_chunks(
+    seed: int, size: int, distinct: int, ulps: int, dimension: int, scale: float, k: int, margin: int, query_chunk: int
+) -> None:
     case = world(seed, size=size, dimension=dimension, distinct=distinct, ulps=ulps, scale=scale)
     order, score = sorted_pool(case)
-    index, found = top_k(case["queries"], case["passages"], k, case["tie_order"], margin=margin,
-                         query_chunk=query_chunk)
+    index, found = top_k(
+        case["queries"], case["passages"], k, case["tie_order"], margin=margin, query_chunk=query_chunk
+    )
     assert index.tolist() == [line[:k] for line in order]
     assert found == pytest.approx(np.take_along_axis(score, index, axis=1), abs=1e-15 * max(1, scale**2))
 
@@ -89,8 +123,10 @@ def test_lists_equal_brute_force_in_any_chunks(seed: int, size: int, distinct: i
 def test_norms_that_overflow_float32(scale: float) -> None:
     """Products near 1e35 and beyond: float32 sums become infinite or NaN, float64 sums depend on their order."""
     case = world(5, scale=scale)
-    exact = [[sum(int(a) * int(b) for a, b in zip(query, passage, strict=True)) for passage in case["passages"]]
-             for query in case["queries"]]  # integers: no rounding at all
+    exact = [
+        [sum(int(a) * int(b) for a, b in zip(query, passage, strict=True)) for passage in case["passages"]]
+        for query in case["queries"]
+    ]  # integers: no rounding at all
     gaps = np.diff(np.unique(np.array(exact, dtype=float)[0]))
     assert gaps.min() > 1e-9 * scale**2  # so that the order of the distinct vectors is beyond doubt
     ids = case["tie_order"]
@@ -115,9 +151,14 @@ def test_rows_may_come_in_any_order() -> None:
     better = rank_pairs(**case)
     rows, pairs = generator.permutation(300), generator.permutation(30)
     place = np.argsort(rows)
-    moved = {**case, "passages": case["passages"][rows], "language": case["language"][rows],
-             "tie_order": case["tie_order"][rows], "pair_query": case["pair_query"][pairs],
-             "pair_passage": place[case["pair_passage"][pairs]]}
+    moved = {
+        **case,
+        "passages": case["passages"][rows],
+        "language": case["language"][rows],
+        "tie_order": case["tie_order"][rows],
+        "pair_query": case["pair_query"][pairs],
+        "pair_passage": place[case["pair_passage"][pairs]],
+    }
     assert (rank_pairs(**moved) == better[pairs]).all()
     index, score = top_k(case["queries"], case["passages"], 20, case["tie_order"])
     moved_index, moved_score = top_k(moved["queries"], moved["passages"], 20, moved["tie_order"])
@@ -163,8 +204,14 @@ def lost_terms() -> dict[str, np.ndarray]:
     rest[:, 0] = np.concatenate([np.linspace(0, 0.9, 379), 1 + np.arange(20) * 5e-7])
     passages = np.concatenate([first[None], rest]).astype(np.float32)
     # Several equal queries, because BLAS sums a single one in another way.
-    return {"queries": np.tile(passages[:1], (32, 1)), "passages": passages, "language": np.zeros(400, int),
-            "tie_order": np.arange(400)[::-1], "pair_query": np.arange(400) % 32, "pair_passage": np.arange(400)}
+    return {
+        "queries": np.tile(passages[:1], (32, 1)),
+        "passages": passages,
+        "language": np.zeros(400, int),
+        "tie_order": np.arange(400)[::-1],
+        "pair_query": np.arange(400) % 32,
+        "pair_passage": np.arange(400),
+    }
 
 
 @pytest.mark.parametrize("case", [near_ties(), lost_terms()], ids=["near ties", "lost terms"])
@@ -181,8 +228,9 @@ def test_near_ties_that_float32_orders_wrongly(case: dict[str, np.ndarray]) -> N
 
 
 @pytest.mark.parametrize(("case", "band"), [(near_ties(), 0.0), (lost_terms(), 0.0), (lost_terms(), 1e-6)])
-def test_a_smaller_band_would_be_wrong(case: dict[str, np.ndarray], band: float,
-                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_smaller_band_would_be_wrong(
+    case: dict[str, np.ndarray], band: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ranking, "float32_band", lambda dimension, norms, largest: np.full(len(norms), band))
     if np.abs(case["queries"] @ case["passages"].T - sorted_pool(case)[1]).max() <= band:
         pytest.skip("this BLAS sums in another order and loses nothing")

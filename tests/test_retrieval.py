@@ -17,19 +17,39 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.retrieval import evaluate
 
 KEYS = ["setting", "query_lang", "passage_lang", "query_id"]
-COLUMNS = [*KEYS[:3], "group_id", "query_id", "n_relevant", "rank_min", "rank_max", "RR@10", "AP", "nDCG@10", "R@100",
-           "same@10"]
+COLUMNS = [
+    *KEYS[:3],
+    "group_id",
+    "query_id",
+    "n_relevant",
+    "rank_min",
+    "rank_max",
+    "RR@10",
+    "AP",
+    "nDCG@10",
+    "R@100",
+    "same@10",
+]
 
 
 def texts(rows: list[tuple[str, str, str]]) -> pa.Table:
-    return pa.table({name: pa.array(column, pa.string())
-                     for name, column in zip(("id", "group", "lang"), zip(*rows, strict=True), strict=True)})
+    return pa.table(
+        {
+            name: pa.array(column, pa.string())
+            for name, column in zip(("id", "group", "lang"), zip(*rows, strict=True), strict=True)
+        }
+    )
 
 
 def qrels(rows: list[tuple[str, str, int]]) -> pa.Table:
     queries, passages, grades = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.table({"query_group": pa.array(queries, pa.string()), "passage_group": pa.array(passages, pa.string()),
-                     "grade": pa.array(grades, pa.int32())})
+    return pa.table(
+        {
+            "query_group": pa.array(queries, pa.string()),
+            "passage_group": pa.array(passages, pa.string()),
+            "grade": pa.array(grades, pa.int32()),
+        }
+    )
 
 
 def unit(array: np.ndarray) -> np.ndarray:
@@ -42,17 +62,33 @@ def collection(seed: int, *, groups: int = 14, presence: float = 0.7) -> dict[st
     # "B" < "a" < "é" in bytes, not in most locales; "mute" has queries and no passages.
     languages = ["a", "B", "é"]
     present = generator.random((2, len(languages) + 1, groups)) < presence
-    queries = [(f"q{generator.integers(10**6)}-{g}-{lang}", f"g{g}", lang)
-               for index, lang in enumerate([*languages, "mute"]) for g in range(groups) if present[0, index, g]]
-    passages = [(f"p{generator.integers(10**6)}-{g}-{lang}", f"h{g}", lang)
-                for index, lang in enumerate(languages) for g in range(groups) if present[1, index, g]]
-    judged = [(f"g{g}", f"h{h}", int(generator.integers(0, 4))) for g in range(groups)
-              for h in generator.choice(groups, generator.integers(0, 5), replace=False)]
+    queries = [
+        (f"q{generator.integers(10**6)}-{g}-{lang}", f"g{g}", lang)
+        for index, lang in enumerate([*languages, "mute"])
+        for g in range(groups)
+        if present[0, index, g]
+    ]
+    passages = [
+        (f"p{generator.integers(10**6)}-{g}-{lang}", f"h{g}", lang)
+        for index, lang in enumerate(languages)
+        for g in range(groups)
+        if present[1, index, g]
+    ]
+    judged = [
+        (f"g{g}", f"h{h}", int(generator.integers(0, 4)))
+        for g in range(groups)
+        for h in generator.choice(groups, generator.integers(0, 5), replace=False)
+    ]
     vectors = unit(generator.standard_normal((groups, 8)))
-    return {"queries": texts(queries), "passages": texts(passages), "qrels": qrels(judged),
-            "query_vectors": unit(vectors[[int(g[1:]) for _, g, _ in queries]]
-                                  + 0.3 * generator.standard_normal((len(queries), 8))),
-            "passage_vectors": vectors[[int(h[1:]) % 9 for _, h, _ in passages]]}
+    return {
+        "queries": texts(queries),
+        "passages": texts(passages),
+        "qrels": qrels(judged),
+        "query_vectors": unit(
+            vectors[[int(g[1:]) for _, g, _ in queries]] + 0.3 * generator.standard_normal((len(queries), 8))
+        ),
+        "passage_vectors": vectors[[int(h[1:]) % 9 for _, h, _ in passages]],
+    }
 
 
 def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]]:
@@ -78,8 +114,15 @@ def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]
             same = np.mean([passages[row]["lang"] == query["lang"] for row in pool[:10]]) if target == "*" else np.nan
             setting = "multilingual" if target == "*" else "monolingual" if target == query["lang"] else "cross-lingual"
             found[setting, query["lang"], target, query["id"]] = {
-                "n_relevant": len(ranks), "rank_min": min(ranks), "rank_max": max(ranks), "RR@10": short["recip_rank"],
-                "AP": long["map"], "nDCG@10": long["ndcg_cut_10"], "R@100": long["recall_100"], "same@10": same}
+                "n_relevant": len(ranks),
+                "rank_min": min(ranks),
+                "rank_max": max(ranks),
+                "RR@10": short["recip_rank"],
+                "AP": long["map"],
+                "nDCG@10": long["ndcg_cut_10"],
+                "R@100": long["recall_100"],
+                "same@10": same,
+            }
     return found
 
 
@@ -146,11 +189,18 @@ def test_report_counts_what_the_table_leaves_out() -> None:
     table, report = evaluate(queries, passages, judged, vectors, vectors)
     assert report["queries"] == 4 and report["without_relevant"] == 1
     assert report["passages"] == {"de": 1, "fr": 3, "*": 4}
-    cells = {(cell["setting"], cell["query_lang"], cell["passage_lang"]): (cell["n"], cell["without_relevant"])
-             for cell in report["cells"]}
+    cells = {
+        (cell["setting"], cell["query_lang"], cell["passage_lang"]): (cell["n"], cell["without_relevant"])
+        for cell in report["cells"]
+    }
     assert cells == {
-        ("monolingual", "de", "de"): (1, 1), ("cross-lingual", "de", "fr"): (2, 0), ("multilingual", "de", "*"): (2, 0),
-        ("cross-lingual", "fr", "de"): (1, 1), ("monolingual", "fr", "fr"): (1, 1), ("multilingual", "fr", "*"): (1, 1)}
+        ("monolingual", "de", "de"): (1, 1),
+        ("cross-lingual", "de", "fr"): (2, 0),
+        ("multilingual", "de", "*"): (2, 0),
+        ("cross-lingual", "fr", "de"): (1, 1),
+        ("monolingual", "fr", "fr"): (1, 1),
+        ("multilingual", "fr", "*"): (1, 1),
+    }
     assert table.groupby(KEYS[:3]).size().to_dict() == {key: n for key, (n, _) in cells.items() if n}
     # q1 ranks p1 (its own vector), then the rest, tied at 0, by id: its two answers stand at 1 and 3.
     bias = report["bias"]

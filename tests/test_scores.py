@@ -55,8 +55,10 @@ def test_a_score_does_not_depend_on_its_neighbours() -> None:
     queries, passages = vectors(generator, 50, 129, 1e6), vectors(generator, 60, 129, 1e6)
     query, passage = generator.integers(0, 50, 5000), generator.integers(0, 60, 5000)
     together = scores(queries, passages, query, passage)
-    alone = [scores(queries[q : q + 1], passages[p : p + 1], np.array([0]), np.array([0]))[0]
-             for q, p in zip(query[:200], passage[:200], strict=True)]
+    alone = [
+        scores(queries[q : q + 1], passages[p : p + 1], np.array([0]), np.array([0]))[0]
+        for q, p in zip(query[:200], passage[:200], strict=True)
+    ]
     assert together[:200].tolist() == alone
     assert (together[::-1] == scores(queries, passages, query[::-1], passage[::-1])).all()
 

@@ -1,0 +1,41 @@
+# Everything runs from .venv, made from constraints.txt. `make help` is made from the comments behind the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+SWEEP := $(BIN)/hybrid-sweep
+DATA ?= debian
+.DEFAULT_GOAL := help
+.PHONY: help install reproduce smoke test test-slow lint format clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,dev]'
+	@touch $@
+
+install: .venv/installed  ## Make .venv with the pinned versions (about two minutes)
+
+reproduce: install  ## Draw the first curve: corpus, 7 ratios x 3 seeds on the CPU, report (DATA=synthetic needs no network)
+	@$(SWEEP) run -m experiment=reproduce $(if $(filter-out debian,$(DATA)),data=$(DATA) sweep.name=reproduce-$(DATA)) \
+	  && $(SWEEP) report outputs/sweeps/reproduce$(if $(filter-out debian,$(DATA)),-$(DATA))
+
+smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under two minutes
+	@$(SWEEP) run -m experiment=smoke && $(SWEEP) report outputs/sweeps/smoke
+
+test: install  ## The test suite, under ten minutes on two cores, no network
+	$(BIN)/python -m pytest
+
+test-slow: install  ## The long tests, under forty minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: install  ## Style and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: install  ## Put the code into its one form
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:  ## Remove .venv and caches; outputs and built collections stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,8 @@
+"""`python -m hybrid_sweep` is `hybrid-sweep`."""
+
+import sys
+
+from hybrid_sweep.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""The answer in words: every sentence is made from the results, with the interval that it rests on.
+
+A statement about the share needs an interval over seeds and questions. Where there is only one over questions, or none,
+the sentence says so and claims nothing about other seeds.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from hybrid_sweep.analysis import statistics as st
+from hybrid_sweep.analysis.results import MACRO, pick, records
+from hybrid_sweep.analysis.table import Sweep
+
+Row = dict[str, Any]
+MONO = ("monolingual", "RR@10")
+
+
+def signed(value: float, digits: int = 3) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"  # adding 0 makes -0 plain 0
+
+
+def percent(value: float) -> str:
+    return f"{round(100 * value, 1) + 0.0:+.1f} %"
+
+
+def between(low: float, high: float, digits: int = 3) -> str:
+    return f"[{signed(low, digits)}, {signed(high, digits)}]"
+
+
+def p_words(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+
+
+def listed(items: Iterable[object]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    words = [f"{item:g}" if isinstance(item, float) else str(item) for item in items]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _rows(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
+    """The trained ratios above 0 that have a paired difference."""
+    found = pick(results, setting, measure, scope)
+    return records(found[(found["ratio"] > 0) & found["delta"].notna()])
+
+
+def _verdict_interval(row: Row) -> str:
+    return f"{signed(row['delta'])}, 90 % interval {between(row['delta_low_90'], row['delta_high_90'])}"
+
+
+def _conditional(row: Row, digits: int = 3) -> str:
+    return (
+        f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions alone "
+        f"{between(row['delta_low'], row['delta_high'], digits)}"
+    )
+
+
+def _last(rows: list[Row], ratios: list[float]) -> str:
+    """The interval at the highest of some ratios, named where there are several."""
+    row = next(row for row in rows if row["ratio"] == ratios[-1])
+    return _verdict_interval(row) + (f", at r = {ratios[-1]:g}" if len(ratios) > 1 else "")
+
+
+def _at(rows: list[Row], *verdicts: str) -> list[float]:
+    return [float(row["ratio"]) for row in rows if row["verdict"] in verdicts]
+
+
+def _seeds(rows: list[Row]) -> str:
+    counts = sorted({int(row["delta_seeds"]) for row in rows})
+    return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+
+
+def _no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
+    """Why there is nothing to say, or "" if there is."""
+    mono = pick(results, *MONO)
+    rows = _rows(results, *MONO)
+    if mono.empty:
+        return "No verdict: no trained point with monolingual questions is finished."
+    if not (mono["ratio"] == 0).any():
+        return "No verdict: no point at ratio 0 is finished, and every comparison is with ratio 0."
+    if not (mono["ratio"] > 0).any():
+        return "No verdict: only ratio 0 is finished, and there is nothing to compare it with."
+    if not rows:
+        return "No verdict: no seed is finished both at ratio 0 and at another ratio."
+    if all(row["verdict"] == "untested" for row in rows):
+        few = max(int(row["delta_seeds"]) for row in rows)
+        if rows[-1]["delta_interval"] != "conditional":
+            return f"No verdict: {counted(int(rows[-1]['n_questions']), 'question')} cannot carry an interval."
+        return (
+            f"No verdict: no interval over seeds is possible with {counted(few, 'seed')} ({st.MIN_SEEDS} are needed); for "
+            f"these checkpoints only, monolingual MRR@10 changes by {_conditional(rows[-1])}."
+        )
+    return ""
+
+
+def answer(sweep: Sweep, results: pd.DataFrame) -> str:
+    """One sentence: what raising the share does to monolingual MRR@10, how sure that is, and what it buys."""
+    gap = f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)" if sweep.missing else ""
+    nothing = _no_verdict(sweep, results)
+    if nothing:
+        return nothing + gap
+    rows = _rows(results, *MONO)
+    margin = f"the margin of {sweep.margin:g}"
+    best = st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
+    beyond = [ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best]
+    parts = []
+    if best == rows[-1]["ratio"]:
+        worst = min(rows, key=lambda row: float(row["delta"]))
+        what = f"every cross-lingual share up to {best:g}" if len(rows) > 1 else f"a cross-lingual share of {best:g}"
+        parts.append(
+            f"{what} keeps monolingual MRR@10 within {margin} (lowest: {_verdict_interval(worst)}, at r = {worst['ratio']:g})"
+        )
+    elif best is not None:
+        parts.append(f"monolingual MRR@10 holds within {margin} up to a cross-lingual share of {best:g}")
+    else:
+        what = (
+            f"the smallest cross-lingual share, {rows[0]['ratio']:g}, is not" if beyond else "no cross-lingual share is"
+        )
+        parts.append(f"{what} shown to keep monolingual MRR@10 within {margin}")
+    for verdict, words in [("superior", "is higher"), ("degraded", "is degraded")]:
+        ratios = _at(rows, verdict)
+        if ratios:
+            parts.append(f"it {words} at r = {listed(ratios)} ({_last(rows, ratios)})")
+    open_ = _at(rows, "inconclusive")
+    if open_:
+        parts.append(f"r = {listed(open_)} {'stay' if len(open_) > 1 else 'stays'} open ({_last(rows, open_)})")
+    if beyond:
+        are = "are" if len(beyond) > 1 else "is"
+        parts.append(f"r = {listed(beyond)} {are} within the margin although a smaller ratio is not shown to be")
+    untested = _at(rows, "untested")
+    if untested:
+        parts.append(f"r = {listed(untested)} has too few seeds to be tested")
+    cross = [row for row in _rows(results, "cross-lingual", "RR@10") if row["delta_interval"] == "crossed"]
+    if cross:
+        parts.append(
+            f"cross-lingual MRR@10 changes by {signed(cross[-1]['delta'])} at r = {cross[-1]['ratio']:g} "
+            f"(95 % interval {between(cross[-1]['delta_low'], cross[-1]['delta_high'])})"
+        )
+    # Only tested ratios stand behind the sentence, so only their seeds are counted.
+    seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
+    return f"With {seeds} and {counted(int(rows[0]['n_questions']), 'question')}, " + "; ".join(parts) + "." + gap
+
+
+def _flat(rows: list[Row], margin: float) -> str:
+    """Two one-sided tests against both margins: "flat" is shown, never concluded from the absence of a difference."""
+    span = f"r = {rows[0]['ratio']:g}" + (f" to {rows[-1]['ratio']:g}" if len(rows) > 1 else "")
+    moved = [row for row in rows if row["p_holm"] < 0.05]
+    wide = [row for row in rows if not (-margin < row["delta_low_90"] and row["delta_high_90"] < margin)]
+    if not wide:
+        most = max(rows, key=lambda row: abs(float(row["delta"])))
+        return (
+            f"**Flat, {span}**: each 90 % interval of the difference to r = 0 lies within {margin:g} either way "
+            f"(largest: {_verdict_interval(most)}, at r = {most['ratio']:g})."
+        )
+    if moved:
+        words = [f"r = {row['ratio']:g} ({signed(row['delta'])}, Holm {p_words(row['p_holm'])})" for row in moved]
+        return f"**Not flat, {span}**: a difference to r = 0 shows at {listed(words)}."
+    return (
+        f"**Flatness is not shown, {span}**: no difference to r = 0 is significant, but the 90 % interval reaches "
+        f"beyond {margin:g} at r = {listed(float(row['ratio']) for row in wide)}."
+    )
+
+
+def _loss(row: Row, margin: float) -> str:
+    """What the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is real whatever its size."""
+    where = f"at r = {row['ratio']:g}"
+    real = row["delta"] < 0 and row["p_holm"] < 0.05
+    more = ""
+    if row["verdict"] == "degraded":
+        head = f"A loss {where}, larger than the margin of {margin:g}"
+    elif row["verdict"] == "superior":
+        head = f"A gain {where}"
+    elif row["verdict"] == "non-inferior":
+        head = f"A loss {where}, but smaller than" if real else f"No loss {where} as large as"
+        head += f" the margin of {margin:g}"
+    else:
+        head = f"A loss {where}, of open size" if real else f"Open {where}"
+        more = (
+            " More questions, not more seeds, would be needed to settle it."
+            if row["seeds_to_settle"] == float("inf")
+            else f" About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates hold."
+        )
+    share = f"{percent(row['relative'])} of r = 0"
+    return f"**{head}**: {_verdict_interval(row)}, {share}, Holm {p_words(row['p_holm'])}.{more}"
+
+
+def _change(name: str, rows: list[Row], digits: int) -> str:
+    """What happens to another measure at the highest ratio, and whether seeds and questions alone could do it."""
+    row = rows[-1]
+    if row["delta_interval"] != "crossed":
+        return f"{name}: {_conditional(row, digits)}; these checkpoints only."
+    tail = (
+        f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval "
+        f"{between(row['delta_low'], row['delta_high'], digits)}, Holm {p_words(row['p_holm'])}"
+    )
+    if row["p_holm"] >= 0.05:
+        return f"**{name}: no change is shown** beyond the noise of seeds and questions: {tail}."
+    same = [r for r in rows if r["p_holm"] < 0.05 and (r["delta"] > 0) == (row["delta"] > 0)]
+    first = f" It shows from r = {same[0]['ratio']:g} on." if len(same) == len(rows) and len(rows) > 1 else ""
+    way = "rises" if row["delta"] > 0 else "falls"
+    return f"**{name} {way}** beyond the noise of seeds and questions: {tail}.{first}"
+
+
+def findings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
+    """The sentences under the answer: flat or not, a loss at the top, the gains, English, the languages."""
+    mono = _rows(results, *MONO)
+    if not mono:
+        return []
+    tested = [row for row in mono if row["delta_interval"] == "crossed"]
+    said = []
+    if len(tested) > 1:
+        said.append(_flat(tested[:-1], sweep.margin))
+    if tested:
+        said.append(_loss(tested[-1], sweep.margin))
+        best = st.largest_non_inferior([row["ratio"] for row in mono], [row["verdict"] for row in mono])
+        said.append(
+            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller tested one."
+            if best is not None
+            else "**No ratio is non-inferior together with every smaller tested one.**"
+        )
+    else:
+        said.append(f"Monolingual MRR@10: {_conditional(mono[-1])}. No interval over seeds is possible.")
+    for name, setting, measure, digits in [
+        ("Cross-lingual MRR@10", "cross-lingual", "RR@10", 3),
+        ("Multilingual mAP", "multilingual", "AP", 3),
+        ("The same-language share of the top 10", "multilingual", "same@10", 3),
+        ("The rank distance of a question's passages", "multilingual", "RD", 1),
+    ]:
+        rows = _rows(results, setting, measure)
+        if rows:
+            said.append(_change(name, rows, digits))
+    scopes = sorted(set(results[results["setting"] == "monolingual"]["scope"]) - {MACRO})
+    top = [row for scope in scopes for row in _rows(results, *MONO, scope)[-1:] if row["delta_interval"] == "crossed"]
+    if len(top) > 1:
+        low, high = (edge(top, key=lambda row: float(row["delta"])) for edge in (min, max))
+        found = ", ".join(f"{row['scope']} {row['verdict']}" for row in top)
+        said.append(
+            f"By language at r = {top[0]['ratio']:g}: from {signed(low['delta'])} ({low['scope']}) to "
+            f"{signed(high['delta'])} ({high['scope']}); {found} (each at 5 %, not adjusted for the number of languages)."
+        )
+    return said

@@ -1,0 +1,224 @@
+"""report.md: the answer first, then the tables, how it was measured, what else changes with the ratio, and provenance.
+
+Nothing in it holds a time, a machine or a path: the same runs make the same text.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hybrid_sweep.analysis import figures
+from hybrid_sweep.analysis.answer import MONO, between, counted, findings, listed, p_words, percent, signed
+from hybrid_sweep.analysis.results import COLUMNS, MACRO, line, pick, records
+from hybrid_sweep.analysis.table import Point, Sweep
+
+# The table by ratio, on the console and in report.md.
+HEADER = ["r", "seeds", "mono MRR@10", "change to r = 0 [90 %]", "verdict", "English", "cross MRR@10", "multi mAP"]
+HEADER += ["same-lang", "rank dist."]
+
+
+def trained(sweep: Sweep) -> list[Point]:
+    return [point for point in sweep.finished if point.kind == "trained"]
+
+
+def label(point: Point) -> str:
+    return f"r = {point.ratio:g}, seed {point.seed}" if point.kind == "trained" else f"untrained, seed {point.seed}"
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
+    """A nested dict as dotted keys and text; a list is one value."""
+    if not isinstance(tree, dict):
+        return {prefix: " ".join(map(str, tree)) if isinstance(tree, list) else str(tree)}
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return "" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _difference(row: dict[str, Any]) -> str:
+    if pd.isna(row["delta"]):
+        return ""
+    note = "" if row["delta_interval"] == "crossed" else " questions only"
+    return f"{signed(row['delta'])} {between(row['delta_low_90'], row['delta_high_90'])}{note}"
+
+
+def by_ratio(sweep: Sweep, results: pd.DataFrame) -> list[list[str]]:
+    """The lines under `HEADER`, as text: one per planned ratio, finished or not, and the untrained encoder last."""
+    shown = [(*MONO, MACRO), (*MONO, figures.ENGLISH), ("cross-lingual", "RR@10", MACRO)]
+    shown += [("multilingual", measure, MACRO) for measure in ("AP", "same@10", "RD")]
+    curves = {what: [pick(results, *what, kind=kind) for kind in ("trained", "untrained")] for what in shown}
+    lines = []
+    for (kind, ratio), planned in sorted(Counter(line(point) for point in sweep.points).items()):
+        rows = []
+        for what in shown:
+            found = curves[what][kind == "untrained"]
+            found = found[found["ratio"] == ratio] if kind == "trained" else found
+            rows.append(records(found)[0] if len(found) else None)
+        made = max(row["n_seeds"] if row else 0 for row in rows)
+        first = rows[0]
+        head = [_number(first["mean"]), _difference(first), first["verdict"]] if first else ["", "", ""]
+        if not made:
+            head[2] = "missing"
+        tail = [_number(row["mean"], 1 if row["measure"] == "RD" else 3) if row else "" for row in rows[1:]]
+        name = f"{ratio:g}" if kind == "trained" else "untrained"
+        lines.append([name, f"{made}" if made == planned else f"{made} of {planned}", *head, *tail])
+    return lines
+
+
+def _verdicts(results: pd.DataFrame, scope: str) -> list[str]:
+    found = pick(results, *MONO, scope)
+    rows = []
+    for row in records(found[found["delta"].notna()]):
+        crossed = row["delta_interval"] == "crossed"
+        note = "" if crossed else " questions only"
+        needed = row["seeds_to_settle"]
+        rows.append(
+            [
+                f"{row['ratio']:g}",
+                str(row["delta_seeds"]),
+                signed(row["delta"]),
+                percent(row["relative"]) if pd.notna(row["relative"]) else "",
+                between(row["delta_low"], row["delta_high"]) + note,
+                between(row["delta_low_90"], row["delta_high_90"]) + note,
+                p_words(row["p_holm"]) if crossed else "",
+                row["verdict"],
+                "" if pd.isna(needed) else "more questions" if needed == float("inf") else f"{needed:.0f}",
+            ]
+        )
+    header = ["r", "paired seeds", "change", "relative", "95 % interval", "90 % interval", "Holm", "verdict"]
+    return _grid([*header, "seeds to settle"], rows) if rows else ["Nothing to compare."]
+
+
+def _languages(results: pd.DataFrame) -> list[str]:
+    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["kind"] == "trained")]
+    cells: dict[float, dict[str, str]] = {}
+    counts: dict[str, int] = {}
+    for row in records(chosen[chosen["scope"] != MACRO].sort_values(["scope", "ratio"], kind="stable")):
+        change = f" ({signed(row['delta'])}, {row['verdict']})" if pd.notna(row["delta"]) else ""
+        cells.setdefault(row["ratio"], {})[row["scope"]] = _number(row["mean"]) + change
+        counts[row["scope"]] = row["n_questions"]
+    if not counts:
+        return ["No monolingual rows."]
+    header = ["r", *(f"{scope} ({count:,} questions)" for scope, count in counts.items())]
+    return _grid(
+        header, [[f"{ratio:g}", *(found[scope] for scope in counts)] for ratio, found in sorted(cells.items())]
+    )
+
+
+def _common(sweep: Sweep, key: str) -> str:
+    """The value of a config key in the trained points, or "not recorded"."""
+    values = [flatten(sweep.config[point.run_id]).get(key) for point in trained(sweep)]
+    found = sorted({value for value in values if value is not None})
+    return " / ".join(found) if found else "not recorded"
+
+
+def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
+    mono = records(pick(results, *MONO))
+    questions = counted(int(mono[0]["n_questions"]), "question") if mono else "no question"
+    queries = f"{int(mono[0]['n_rows']):,}" if mono else "no"
+    seeds = sorted({point.seed for point in trained(sweep)})
+    lines = [
+        f"- Data: {_common(sweep, 'data.name')} ({_common(sweep, 'eval.split')} split), languages "
+        f"{_common(sweep, 'data.languages')}; {questions} with {queries} monolingual queries. All language versions of a "
+        "question count as one question.",
+        f"- Model: {_common(sweep, 'model.name')}; {_common(sweep, 'trainer.max_steps')} optimiser steps of "
+        f"{_common(sweep, 'batch.size')} pairs at every ratio; seeds {listed(map(str, seeds)) if seeds else 'none'}.",
+        f"- Margin of non-inferiority, stated before the run: {sweep.margin:g} MRR@10 (absolute).",
+        "- A mean is the plain mean over languages (or ordered pairs) of the means over queries, then over seeds.",
+        "- The change at a ratio is paired with ratio 0: same seed (initial weights, groups, query texts, order), same "
+        "questions. Its interval is meant for other seeds and other questions: two-way crossed random effects, language "
+        "versions of a question clustered, Satterthwaite's degrees of freedom made safe for few seeds "
+        "(`hybrid_sweep/analysis/statistics.py` has the formula and its measured error rates).",
+        "- The verdict reads the 90 % interval of the change, one-sided 5 % at each ratio. Non-inferior: wholly above minus "
+        "the margin. Degraded: wholly below. Inconclusive: neither. Superior: non-inferior, and a gain at 5 % after Holm's "
+        "adjustment over the ratios.",
+        "- The largest ratio still non-inferior ends the unbroken run of non-inferior ratios from the smallest one up, "
+        "which is a fixed-sequence test at 5 % as a whole.",
+    ]
+    return [*lines, f"- Command: `{sweep.command}`"] if sweep.command else lines
+
+
+def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
+    scopes = set(results[results["setting"] == MONO[0]]["scope"]) - {MACRO}
+    n = len(scopes)
+    lines = [
+        f"- At r = 0 the model can see {n} distinct query-passage pairs of a question that exists in all {n} languages, at "
+        f"r = 1 {n * (n - 1)}: part of a gain at small r may be augmentation.",
+        "- At r = 1 it sees no same-language pair at all: a loss there may come from the missing examples rather than from "
+        "the cross-lingual ones.",
+        "- The number of steps is fixed, so a higher ratio means fewer monolingual examples:",
+        "",
+    ]
+    rows = []
+    for ratio in sorted({point.ratio for point in trained(sweep)}):
+        metrics = [sweep.metrics[point.run_id] for point in trained(sweep) if point.ratio == ratio]
+        row = [f"{ratio:g}"]
+        for key in ("examples_monolingual", "examples_cross_lingual"):
+            seen = sorted({int(found[key]) for found in metrics if found.get(key) is not None})
+            ends = [f"{value:,}" for value in seen[:: max(len(seen) - 1, 1)]]
+            row.append(" to ".join(ends) if ends else "not recorded")
+        rows.append(row)
+    return lines + _grid(["r", "monolingual examples of a run", "cross-lingual examples of a run"], rows)
+
+
+def _provenance(sweep: Sweep, warnings: Sequence[str], fingerprint: str) -> list[str]:
+    ids = [point.run_id for point in sweep.finished]
+    lines = [f"- Fingerprint of this report, from its run ids: `{fingerprint}`"]
+    for part, words in [("fingerprints", "Fingerprints"), ("git", "Code"), ("versions", "Versions")]:
+        found = Counter(
+            ", ".join(
+                f"{key} {value}" for key, value in sorted(flatten(sweep.provenance[run_id].get(part) or {}).items())
+            )
+            for run_id in ids
+        )
+        for text, runs in sorted(found.items()):
+            share = f" ({runs} of {len(ids)} runs)" if len(found) > 1 else ""
+            lines.append(f"- {words}: {text.strip() or 'not recorded'}{share}")
+    lines += [f"- **Warning**: {warning}." for warning in warnings]
+    return [*lines, "", *_grid(["point", "run"], [[label(point), f"`{point.run_id}`"] for point in sweep.finished])]
+
+
+def _caption(sweep: Sweep, fingerprint: str) -> str:
+    return (
+        "*Monolingual MRR@10 against the share r of cross-lingual training batches (top: mean over languages, and English) "
+        "and what the share buys (bottom). Band: interval of the paired difference to r = 0, drawn at the level of r = 0; "
+        "a ratio is non-inferior where the band's lower edge stays above the dashed line, and degraded where its upper edge "
+        f"falls below. Thin lines: single seeds. Sweep {sweep.name}, {counted(len(sweep.finished), 'run')}, fingerprint "
+        f"{fingerprint}; run ids under Provenance.*"
+    )
+
+
+def markdown(sweep: Sweep, results: pd.DataFrame, said: str, warnings: Sequence[str], fingerprint: str) -> str:
+    """The text of report.md; `said` is the answer, `fingerprint` stands for the set of runs."""
+    gone = [point for point in sweep.points if point.run_id in sweep.missing]
+    english = not pick(results, *MONO, figures.ENGLISH).empty
+    parts: list[tuple[str, list[str]]] = [
+        (f"# Sweep {sweep.name}: monolingual retrieval against the cross-lingual share", [f"**{said}**"]),
+        ("", [f"- {sentence}" for sentence in findings(sweep, results)]),
+        ("", ["![The curve](curve.png)", "", _caption(sweep, fingerprint)]),
+        ("## By ratio", _grid(HEADER, by_ratio(sweep, results))),
+        ("## Verdicts, mean of languages", _verdicts(results, MACRO)),
+        ("## Verdicts, English", _verdicts(results, figures.ENGLISH) if english else []),
+        ("## Monolingual MRR@10 by language", _languages(results)),
+        ("## How it was measured", _measured(sweep, results)),
+        ("## What else changes with the ratio", _confounds(sweep, results)),
+        (
+            "## Missing points",
+            [f"- {label(p)}, run `{p.run_id}`: {sweep.missing[p.run_id]}" for p in gone] or ["None."],
+        ),
+        ("## Provenance", _provenance(sweep, warnings, fingerprint)),
+        ("## Columns of results.csv", [f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()]),
+    ]
+    return "\n\n".join("\n".join([title, ""] * bool(title) + lines) for title, lines in parts if lines) + "\n"

@@ -1,0 +1,203 @@
+"""From the folders of a sweep to one tidy frame with a row per point and query, and the list of missing points.
+
+A point counts as finished only if its metrics.json names it and its per-query table can be read; every other point of
+points.json is reported as missing, never dropped. Nothing here depends on the order of rows, points or folders.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json
+
+KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
+STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
+# What is read of a per-query table; the types are forced, since writers differ in theirs.
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ["run_id", "collection", "group_id", *KEY]]
+    + [(name, pa.int64()) for name in ["n_relevant", "rank_min", "rank_max"]]
+    + [(name, pa.float64()) for name in ["ratio", *STORED]]
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One planned run of a sweep; `kind` is "trained" or "untrained"."""
+
+    kind: str
+    ratio: float
+    seed: int
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The planned points in order, why some are missing, and what the others left.
+
+    `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and `KEY`, with the
+    columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED and RD. Every finished point has the same rows.
+    `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent).
+    """
+
+    name: str
+    margin: float
+    command: str
+    points: tuple[Point, ...]
+    missing: dict[str, str]
+    frame: pd.DataFrame
+    config: dict[str, dict[str, Any]]
+    provenance: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+
+    @property
+    def finished(self) -> tuple[Point, ...]:
+        return tuple(point for point in self.points if point.run_id not in self.missing)
+
+
+def _points(sweep_dirs: Sequence[Path]) -> tuple[list[str], float, str, dict[Point, Path]]:
+    """Names, margin, command and the points with their run folders, the points of all sweeps together."""
+    names, margins, commands, folders = [], [], [], {}
+    for sweep_dir in sweep_dirs:
+        plan = read_json(sweep_dir / "points.json")
+        try:
+            names.append(str(plan["name"]))
+            margins.append(float(plan["margin"]))
+            commands.append(str(plan.get("command", "")))
+            for row in plan["points"]:
+                point = Point(str(row["kind"]), round(float(row["ratio"]), 6), int(row["seed"]), str(row["run_id"]))
+                folders[point] = sweep_dir.resolve().parent.parent / "runs" / point.run_id
+        except (TypeError, KeyError, ValueError) as error:
+            raise UserError(f"{sweep_dir} is no sweep folder: its points.json is absent or broken") from error
+    if len(set(margins)) > 1:
+        raise UserError(f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one by one")
+    if not folders:
+        raise UserError(f"{sweep_dirs[0]}/points.json lists no point: run the sweep first")
+    return names, margins[0], next((text for text in commands if text), ""), folders
+
+
+def _finished(run_dir: Path) -> tuple[pa.Table | None, str]:
+    """The per-query table of a finished run, sorted by KEY, or None and why it is missing."""
+    metrics = read_json(run_dir / "metrics.json")
+    if not isinstance(metrics, dict) or metrics.get("run_id") != run_dir.name:
+        status = read_json(run_dir / "status.json")
+        status = status if isinstance(status, dict) else {}
+        state, error = status.get("state"), str(status.get("error") or "").strip()
+        if state == "failed" and error:
+            return None, f"failed: {error.splitlines()[0][:120]}"
+        return None, f"not finished (last state: {state})" if state else "not finished"
+    try:
+        table = pq.read_table(run_dir / "per_query.parquet", columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        return None, f"per_query.parquet cannot be read ({type(error).__name__})"
+    if table.num_rows == 0:
+        return None, "per_query.parquet has no rows"
+    if table["run_id"].unique().to_pylist() != [run_dir.name]:
+        return None, "per_query.parquet belongs to another run"
+    return table.sort_by([(name, "ascending") for name in KEY]), ""
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    loaded = read_json(path)
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _check(points: Sequence[Point], tables: dict[str, pa.Table]) -> None:
+    """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes in the values."""
+    seen: dict[tuple[str, float, int], str] = {}
+    for point in points:
+        place = (point.kind, point.ratio if point.kind == "trained" else 0.0, point.seed)
+        if place in seen:
+            raise UserError(
+                f"runs {seen[place]} and {point.run_id} are both {point.kind} at ratio {point.ratio:g}, seed {point.seed}: "
+                "the sweep varies something else as well; report one setting at a time"
+            )
+        seen[place] = point.run_id
+    first = points[0].run_id
+    names = ["collection", "group_id", "n_relevant", *KEY]
+    repeated = tables[first].select(KEY).group_by(KEY).aggregate([]).num_rows < tables[first].num_rows
+    if repeated:
+        raise UserError(f"run {first} has two rows for one query in one setting: its per_query.parquet is broken")
+    for point in points:
+        table = tables[point.run_id]
+        if point.kind == "trained" and not np.allclose(table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6):
+            raise UserError(f"run {point.run_id} was trained at another ratio than points.json says: {point.ratio:g}")
+        if table.num_rows != tables[first].num_rows or any(not table[n].equals(tables[first][n]) for n in names):
+            raise UserError(
+                f"runs {first} and {point.run_id} were evaluated on different questions or languages: "
+                "report one collection at a time"
+            )
+        for name in STORED:
+            wanted = table.filter(pc.equal(table["setting"], "multilingual")) if name == "same@10" else table
+            if not np.isfinite(wanted[name].to_numpy()).all():
+                raise UserError(
+                    f"run {point.run_id} has {name} values that are no numbers: its model may have diverged"
+                )
+
+
+def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
+    """The frame of `Sweep`: text as categories, or a million rows would take long to group."""
+    parts = []
+    for point in points:
+        table = tables[point.run_id]
+        distance = pc.subtract(table["rank_max"], table["rank_min"]).cast(pa.float64())
+        several = pc.and_(pc.equal(table["setting"], "multilingual"), pc.greater_equal(table["n_relevant"], 2))
+        columns: dict[str, Any] = {
+            "kind": pa.repeat(point.kind, table.num_rows).dictionary_encode(),
+            "ratio": pa.repeat(point.ratio, table.num_rows),
+            "seed": pa.repeat(point.seed, table.num_rows),
+            "run_id": pa.repeat(point.run_id, table.num_rows).dictionary_encode(),
+        }
+        columns |= {name: table[name].dictionary_encode() for name in [*KEY, "group_id"]}
+        columns |= {name: table[name] for name in ["n_relevant", *STORED]}
+        columns["RD"] = pc.if_else(several, distance, float("nan"))
+        parts.append(pa.table(columns))
+    frame: pd.DataFrame = pa.concat_tables(parts).unify_dictionaries().combine_chunks().to_pandas()
+    return frame
+
+
+def load(sweep_dirs: Sequence[Path]) -> Sweep:
+    """Read the points of one or more sweep folders; a run that two sweeps share counts once.
+
+    Raises UserError for a folder without points.json, where no point is finished, and for points that cannot be compared.
+    """
+    names, margin, command, folders = _points(sweep_dirs)
+    points = tuple(sorted(folders, key=lambda p: (p.kind, p.ratio, p.seed, p.run_id)))
+    tables, missing = {}, {}
+    for point in points:
+        table, reason = _finished(folders[point])
+        if table is None:
+            missing[point.run_id] = reason
+        else:
+            tables[point.run_id] = table
+    finished = [point for point in points if point.run_id in tables]
+    if not finished:
+        raise UserError(f"{sweep_dirs[0]}: none of its {len(points)} points is finished: run the sweep first")
+    _check(finished, tables)
+    return Sweep(
+        name=" + ".join(sorted(set(names))),
+        margin=margin,
+        command=command,
+        points=points,
+        missing=missing,
+        frame=_long(finished, tables),
+        config={point.run_id: _yaml(folders[point] / "config.yaml") for point in finished},
+        provenance={point.run_id: _json(folders[point] / "provenance.json") for point in finished},
+        metrics={point.run_id: _json(folders[point] / "metrics.json") for point in finished},
+    )

@@ -1,0 +1,306 @@
+"""The verbs of the program. Heavy imports wait inside them, so that help answers at once."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from hybrid_sweep import usage
+from hybrid_sweep.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid_sweep.compose import Job
+    from hybrid_sweep.sweep import Point
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words in one line, as all other errors here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help has examples")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program on these words (default: those of the process) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
+            raise
+        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage.PROGRAM, end="")
+        return 0
+    if words[0] == "--version":
+        from hybrid_sweep import __version__
+
+        print(f"hybrid-sweep {__version__}")
+        return 0
+    verbs: dict[str, tuple[str, Callable[[list[str]], int]]] = {
+        "run": (usage.RUN, _run),
+        "plan": (usage.PLAN, _plan),
+        "report": (usage.REPORT, _report),
+        "data": (usage.DATA, _data),
+        "evaluate": (usage.EVALUATE, _evaluate),
+    }
+    if words[0] not in verbs:
+        from hybrid_sweep.config import nearest
+
+        raise UserError(f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}")
+    text, verb = verbs[words[0]]
+    if {"-h", "--help"} & set(words[1:]) or words[1:] == ["help"]:
+        print(text, end="")
+        return 0
+    return verb(words[1:])
+
+
+def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]:
+    """Hydra's reading of the words, the words with its options first, and whether they ask for a run at all."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = _Parser(prog="hybrid-sweep run").error  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(words)
+    for name in ("config_path", "config_name", "experimental_rerun"):
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option}: not for this program; put files of your own in a folder and use --config-dir")
+    if args.config_dir is not None:
+        if not Path(args.config_dir).is_dir():
+            raise UserError(f"--config-dir {args.config_dir}: no such folder")
+        args.config_dir = str(Path(args.config_dir).resolve())
+    ordered = [*(word for word in words if word not in args.overrides), *args.overrides]
+    return args, ordered, not (args.cfg or args.info or args.hydra_help or args.shell_completion)
+
+
+def _jobs(args: argparse.Namespace) -> "list[Job]":
+    from hybrid_sweep import compose
+
+    return compose.points(args.overrides, multirun=args.multirun, search=args.config_dir)
+
+
+def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Refuse GPU points on a machine without enough GPUs, unless a cluster will run them."""
+    from hybrid_sweep import compose, launcher
+
+    wanting = {config.trainer.devices: config for _, config in jobs if config.trainer.accelerator == "gpu"}
+    if wanting and compose.launcher(args.overrides, search=args.config_dir) == "local":
+        for config in wanting.values():
+            launcher.slots_of(config, launcher.visible_gpus(os.environ))
+
+
+def _run(words: list[str]) -> int:
+    args, ordered, runs = _hydra_words(words)
+    if not runs:
+        _hand_over(ordered)
+        return 0
+    from hybrid_sweep import progress, sweep
+
+    with _terminable():
+        jobs = _jobs(args)
+        _check_gpus(args, jobs)
+        for _, config in jobs:
+            sweep.check_outputs(config)
+        points = sweep.expand(jobs, _say)
+        states = [sweep.state_of(point) for point in points]
+        done = sum(state.name == "done" for state in states)
+        plans = sweep.check(points) if done < len(points) else {}
+        for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *words])):
+            print(note)
+        if done < len(points):
+            print(*progress.plan_lines(points, states, plans), sep="\n", flush=True)
+            try:
+                _hand_over(ordered)
+            except KeyboardInterrupt:
+                now = sum(sweep.is_done(point) for point in points)
+                print(f"interrupted: {now}/{len(points)} done; the same command goes on from here", file=sys.stderr)
+                raise
+        return _summary(points, done)
+
+
+def _hand_over(words: list[str]) -> None:
+    """Let Hydra run the words as its own application; what its jobs raise has been recorded by then."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from hybrid_sweep import compose, config, launcher
+
+    config.register()
+    application = hydra.main(config_path=str(config.config_dir().resolve()), config_name="config", version_base="1.3")
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    # Hydra prints a trace and exits by itself otherwise; the errors are to come back here.
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["hybrid-sweep", *words], "1"
+    try:
+        application(launcher.task)()
+    except launcher.PointFailed:
+        pass  # its files tell; the summary reads them
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(compose.one_line(error)) from error
+    finally:
+        sys.argv = argv
+        os.environ.pop("HYDRA_FULL_ERROR") if full is None else os.environ.update(HYDRA_FULL_ERROR=full)
+
+
+def _summary(points: "Sequence[Point]", before: int) -> int:
+    """Say what came of the points and what to do next; 1 where some have no result."""
+    from hybrid_sweep import processes, progress, sweep
+
+    states = [sweep.state_of(point) for point in points]
+    missing = [(point, state) for point, state in zip(points, states, strict=True) if state.name != "done"]
+    words = [f"{len(points) - len(missing)}/{len(points)} done" + (f" ({before} before)" if before else "")]
+    words += [
+        f"{count} {name}"
+        for name in ("failed", "running elsewhere", "to do")
+        if (count := sum(state.name == name for state in states))
+    ]
+    print(", ".join(words))
+    if missing:
+        logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
+        print(*progress.failure_lines([point for point, _ in missing], [state for _, state in missing], logs), sep="\n")
+        print("the same command tries these again, and only these")
+    for folder in dict.fromkeys(point.sweep_dir for point in points):
+        shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+        print(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}")
+    return 1 if missing else 0
+
+
+def _plan(words: list[str]) -> int:
+    args, _, runs = _hydra_words(words)
+    if not runs:
+        raise UserError("--cfg, --info and the like are for hybrid-sweep run")
+    from hybrid_sweep import prepare, progress, sweep
+    from hybrid_sweep.config import SyntheticData
+
+    jobs = _jobs(args)
+    # Generated text takes no time; what must be fetched is left to the user's word.
+    absent = [
+        config.data.name
+        for _, config in jobs
+        if not isinstance(config.data, SyntheticData) and not prepare.is_prepared(config)
+    ]
+    for name in dict.fromkeys(absent):
+        print(
+            f"{progress.count(absent.count(name))} on collection {name}, which is not prepared; their batches can be checked, "
+            f"and their run ids are known, after\n  hybrid-sweep data prepare {name}"
+        )
+    if not absent:
+        points = sweep.expand(jobs, _say)
+        states = [sweep.state_of(point) for point in points]
+        print(*progress.plan_lines(points, states, sweep.check(points)), sep="\n")
+    return 0
+
+
+def _report(words: list[str]) -> int:
+    parser = _Parser(prog="hybrid-sweep report", add_help=False)
+    parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--allow-missing", action="store_true")
+    args = parser.parse_args(words)
+    for folder in args.sweep_dirs:
+        if not (folder / "points.json").is_file():
+            from hybrid_sweep.config import nearest
+
+            known = sorted(path.parent.name for path in folder.absolute().parent.glob("*/points.json"))
+            hint = f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
+            raise UserError(f"{folder}: no sweep there (no points.json){hint}")
+    from hybrid_sweep.analysis.report import write_report
+
+    report = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
+    print(report.console)
+    return 1 if report.missing and not args.allow_missing else 0
+
+
+def _data(words: list[str]) -> int:
+    parser = _Parser(prog="hybrid-sweep data", add_help=False)
+    parser.add_argument("action", choices=["list", "prepare"])
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--refresh", action="store_true")
+    args = parser.parse_intermixed_args(words)
+    from hybrid_sweep import compose, prepare, progress
+    from hybrid_sweep.config import SCHEMAS
+    from hybrid_sweep.data import collection
+
+    if args.action == "prepare":
+        if args.name is None or "=" in args.name:
+            raise UserError(f"data prepare needs a name; there are: {', '.join(SCHEMAS['data'])}")
+        [(_, config)] = compose.points([f"data={args.name}", *args.overrides], multirun=False)
+        found = prepare.whole_collection(config, _say, refresh=args.refresh)
+        print(
+            f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries, {found.passages.num_rows} "
+            f"passages, fingerprint {found.fingerprint}, in {prepare.collection_folder(config)}"
+        )
+        return 0
+    rows = [("name", "prepared", "languages", "queries", "passages", "fingerprint", "folder")]
+    for name in SCHEMAS["data"]:
+        [(_, config)] = compose.points([f"data={name}"], multirun=False)
+        folder = prepare.collection_folder(config)
+        if prepare.is_prepared(config):
+            found = collection.load(folder)
+            rows.append(
+                (
+                    name,
+                    "yes",
+                    " ".join(found.languages),
+                    str(found.queries.num_rows),
+                    str(found.passages.num_rows),
+                    found.fingerprint,
+                    str(folder),
+                )
+            )
+        else:
+            rows.append((name, "no", " ".join(config.data.languages), "", "", "", f"hybrid-sweep data prepare {name}"))
+    print(*progress.table(rows), sep="\n")
+    return 0
+
+
+def _evaluate(words: list[str]) -> int:
+    if not words:
+        raise UserError("evaluate needs RUN_DIR or model.path=DIR; hybrid-sweep evaluate --help has examples")
+    from hybrid_sweep.evaluate import evaluate_words
+
+    print(evaluate_words(words))
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM, as a scheduler sends it, like Ctrl-C: the workers end with the driver."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, which alone receives signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,155 @@
+"""From Hydra's words to typed points: the one place that composes, so that `plan`, `run` and the launcher agree."""
+
+import dataclasses
+import difflib
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hybrid_sweep.config import SCHEMAS, Config, config_dir, nearest, register, typed
+from hybrid_sweep.errors import UserError
+
+Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it
+
+
+@contextmanager
+def _composer(search: str | None = None) -> Iterator[Any]:
+    """Hydra's compose function over conf/ (and `search`, the user's --config-dir, before it)."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    register()
+    if GlobalHydra.instance().is_initialized():
+        yield compose  # inside `run`, Hydra already knows the folders
+        return
+    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+        extra = [f"hydra.searchpath=[file://{search}]"] if search else []
+        yield functools.partial(_with_extra, compose, extra)
+
+
+def _with_extra(compose: Any, extra: list[str], name: str, overrides: list[str], **more: Any) -> Any:
+    return compose(name, overrides=[*overrides, *extra], **more)
+
+
+def points(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> list[Job]:
+    """Every point that these command-line words mean: one, or the product of a sweep in Hydra's order.
+
+    Each comes with the overrides that Hydra gives its job: without the words that steer Hydra (hydra.sweep.dir=...).
+    Raises UserError for what cannot be composed (unknown group, option or key, wrong type) or is refused by `validate`.
+    """
+    with _composer(search) as compose:
+        if not multirun:
+            multirun = _guard(
+                lambda: str(
+                    compose("config", overrides=_plain(overrides), return_hydra_config=True).hydra.get("mode") or ""
+                ).endswith("MULTIRUN")
+            )
+        jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
+        found = [(tuple(word for word in job if not _steers_hydra(word)), _one(compose, job)) for job in jobs]
+    _last.clear()
+    _last.update(found)
+    return found
+
+
+def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
+    """The name of Hydra's launcher that a sweep of these words has: local, unless they or an experiment say otherwise."""
+    with _composer(search) as compose:
+        node = _guard(lambda: compose("config", overrides=_plain(overrides), return_hydra_config=True))
+    return str(node.hydra.runtime.choices["hydra/launcher"])
+
+
+_last: dict[tuple[str, ...], Config] = {}
+
+
+def remembered(overrides: Sequence[str]) -> Config | None:
+    """The point of these overrides in the last answer of `points`, so that the launcher need not compose it again."""
+    return _last.get(tuple(overrides))
+
+
+def _steers_hydra(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _plain(overrides: Sequence[str]) -> list[str]:
+    """The overrides that are not sweeps, which alone compose the sweep's own config."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [text for text, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
+
+
+def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """The product of the sweep, expanded by Hydra's own basic sweeper."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    config = compose("config", overrides=_plain(overrides), return_hydra_config=True)
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*params, *overrides])
+    return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def _one(compose: Any, overrides: tuple[str, ...]) -> Config:
+    return typed(_guard(lambda: compose("config", overrides=list(overrides))))
+
+
+def _guard(action: Any) -> Any:
+    """Run `action`, turning what Hydra and OmegaConf say about a user's mistake into one line."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return action()
+    except MissingConfigException as error:
+        missing, options = error.missing_cfg_file or "", list(error.options or [])
+        group, _, name = missing.rpartition("/")
+        text = f"{group or 'config'}={name}: unknown name; {nearest(name, options)}" if options else one_line(error)
+        raise UserError(text) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """One line of an exception's words: the key, the reason, no hints about Hydra's internals."""
+    from hydra.errors import OverrideParseException
+
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not a valid override, which is KEY=VALUE ({error.message.splitlines()[0]})"
+    cause = error.__cause__ if error.__cause__ is not None else error
+    key = getattr(cause, "full_key", None)
+    words = [line.strip() for line in str(cause if key else error).splitlines() if line.strip()]
+    text = words[0] if words else type(error).__name__
+    text = re.sub(r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text)
+    text = re.sub(r"^Could not override ''.*", "'=': not a valid override, which is KEY=VALUE", text)
+    text = re.sub(r"^Could not override '([^']*)'.*", r"\1: no such group", text)
+    if "is not in struct" in text or "not in 'Config'" in text or re.search(r"Key '.*' not in", text):
+        return f"{key}: unknown key{_near_key(str(key))}"
+    return f"{key}: {text}" if key and not text.startswith(str(key)) else text
+
+
+def _near_key(key: str) -> str:
+    """A hint for a key that is not there: whose it is, or the known ones whose whole or last word is near."""
+    owners: dict[str, list[str]] = {name: [] for name in _keys(Config())}
+    for group, schemas in SCHEMAS.items():
+        for name, schema in schemas.items():
+            for item in dataclasses.fields(schema):
+                owners.setdefault(f"{group}.{item.name}", []).append(f"{group}={name}")
+    if owners.get(key):
+        return f" here; it belongs to {' and '.join(owners[key])}"
+    last = {name.split(".")[-1]: name for name in owners}
+    word = key.split(".")[-1]
+    near = [name for name in owners if name.split(".")[-1] == word]
+    near += difflib.get_close_matches(key, list(owners), n=2, cutoff=0.8)
+    near += [last[name] for name in difflib.get_close_matches(word, list(last), n=2, cutoff=0.7)]
+    near += [name for name in owners if word in name.split(".")[-1].split("_")]
+    return f"; did you mean {' or '.join(list(dict.fromkeys(near))[:2])}?" if near else ""
+
+
+def _keys(node: Any, prefix: str = "") -> set[str]:
+    found = set()
+    for item in dataclasses.fields(node):
+        value = getattr(node, item.name)
+        found |= _keys(value, f"{prefix}{item.name}.") if dataclasses.is_dataclass(value) else {prefix + item.name}
+    return found

@@ -1,0 +1,91 @@
+"""The verb `evaluate`: a saved model on any collection, as a run of zero steps: it too is kept, skipped and exact."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep import config as schema
+from hybrid_sweep import launcher, progress, sweep
+from hybrid_sweep.compose import points
+from hybrid_sweep.config import Config, ModelConfig
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json
+
+MEASURES = ("RR@10", "AP", "nDCG@10", "R@100")
+
+
+def evaluate_words(words: Sequence[str]) -> str:
+    """Score a model and return the table to print; `words` are a run folder or model.path=FOLDER, then overrides.
+
+    A run folder brings its own data and model settings; words such as data=..., eval.split=dev change them. A folder of
+    sentence-transformers brings its own pooling and prompts. Raises UserError for what is not there, and where the
+    worker failed.
+    """
+    config = _config(list(words))
+    slots = launcher.slots_of(config, launcher.visible_gpus(os.environ))[:1]
+    ((*_, point),) = [sweep.expand([(tuple(words), config)], print)]
+    sweep.check_outputs(config)
+    with progress.watch(1) as view:
+        launcher.run_points([point], slots=slots, view=view)
+    if not sweep.is_done(point):
+        raise UserError(f"evaluation failed: {sweep.state_of(point).reason}; see {point.run_dir / 'log.txt'}")
+    return table(read_json(point.run_dir / "metrics.json"), point.run_dir)
+
+
+def _config(words: list[str]) -> Config:
+    """The config of a run of zero steps that scores the model the words name."""
+    folder = Path(words[0]) if words and "=" not in words[0] else None
+    if folder is None:
+        if not any(word.startswith("model=") for word in words) and any(
+            word.startswith("model.path=") for word in words
+        ):
+            path = next(word for word in words if word.startswith("model.path=")).partition("=")[2]
+            words = ["model=pretrained", *_sentence_transformers(Path(path).expanduser()), *words]
+        ((_, config),) = points(words, multirun=False)
+        return schema.untrained(config)
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
+    run = schema.load(folder / "config.yaml")
+    if run.trainer.max_steps > 0 and not (folder / "model" / "config.json").is_file():
+        raise UserError(f"{folder}: its model was not kept (keep.model=false) or its training is not finished")
+    ((_, config),) = points(words[1:], multirun=False)
+    if not any(word.startswith("data") for word in words[1:]):
+        config = dataclasses.replace(config, data=run.data)
+    if run.trainer.max_steps > 0:
+        kept = {field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)}
+        kept |= {"name": "saved", "path": str((folder / "model").absolute()), "layers": None, "local_files_only": True}
+        config = dataclasses.replace(config, model=ModelConfig(**kept))
+    else:
+        config = dataclasses.replace(config, model=run.model, seed=run.seed)
+    return schema.untrained(config)
+
+
+def _sentence_transformers(folder: Path) -> list[str]:
+    """The pooling and prompts that a folder of sentence-transformers states, as overrides; none for other folders."""
+    found = []
+    pooling, prompts = (
+        read_json(folder / name) or {} for name in ("1_Pooling/config.json", "config_sentence_transformers.json")
+    )
+    if pooling.get("pooling_mode_cls_token") or pooling.get("pooling_mode") == "cls":
+        found.append("model.pooling=cls")
+    known: dict[str, Any] = prompts.get("prompts") or {}
+    for key, names in (("query_prompt", ("query",)), ("passage_prompt", ("document", "passage"))):
+        prompt = next((known[name] for name in names if known.get(name)), None)
+        if prompt:
+            found.append(f"model.{key}={json.dumps(prompt)}")
+    return found
+
+
+def table(metrics: dict[str, Any], folder: Path) -> str:
+    """The means of a run by setting, macro over languages or pairs, to four decimals."""
+    rows = [f"{'':14}" + "".join(f"{measure:>10}" for measure in MEASURES)]
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        values = [metrics.get(f"{setting}/{measure}") for measure in MEASURES]
+        if any(value is not None for value in values):
+            rows.append(
+                f"{setting:14}" + "".join(f"{value:10.4f}" if value is not None else f"{'-':>10}" for value in values)
+            )
+    return "\n".join([*rows, f"macro over languages and pairs; per query: {folder / 'per_query.parquet'}"])

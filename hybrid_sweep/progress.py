@@ -1,0 +1,239 @@
+"""What a user sees of a sweep: its plan, the running points, and what came of it."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hybrid_sweep.batches import Plan
+from hybrid_sweep.sweep import Point, State
+
+EVERY = 15.0  # seconds between the lines on the running points where there is no terminal
+
+
+@dataclass(frozen=True)
+class Row:
+    """A running point: seconds since its start, and what its status.json says."""
+
+    point: Point
+    seconds: float
+    status: Mapping[str, Any]
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until its training ends, from its own pace."""
+        speed, step, steps = (self.status.get(key) for key in ("steps_per_second", "step", "max_steps"))
+        return (steps - step) / speed if self.status.get("state") == "training" and speed and steps else None
+
+
+class View(Protocol):
+    """Where the launcher tells what happens. `show` is called about twice a second, the others once for each event."""
+
+    def started(self, point: Point) -> None: ...
+    def done(self, point: Point, seconds: float) -> None: ...
+    def failed(self, point: Point, reason: str) -> None: ...
+    def skipped(self, point: Point) -> None: ...
+    def elsewhere(self, point: Point) -> None: ...
+    def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None: ...
+
+
+class Plain:
+    """Lines for a log: one for each event, and every EVERY seconds one for all running points."""
+
+    def __init__(self, total: int, slots: int = 1) -> None:
+        self.total, self.slots = total, slots
+        self.finished = self.broken = 0
+        self.took: list[float] = []  # seconds of the trained points that ended here
+        self.said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
+    def _tell(self, point: Point, words: str) -> None:
+        self.say(f"[{self.finished}/{self.total}] {point.label} ({point.run_id}): {words}")
+
+    def started(self, point: Point) -> None:
+        self._tell(point, "started")
+
+    def done(self, point: Point, seconds: float) -> None:
+        self.finished += 1
+        if point.kind == "trained":
+            self.took.append(seconds)
+        self._tell(point, f"done in {duration(seconds)}")
+
+    def failed(self, point: Point, reason: str) -> None:
+        self.broken += 1
+        self._tell(point, f"FAILED: {reason}")
+
+    def skipped(self, point: Point) -> None:
+        self.finished += 1  # without a line: the plan has said so, or another driver has
+
+    def elsewhere(self, point: Point) -> None:
+        self._tell(point, "running elsewhere")
+
+    def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
+        if rows and time.monotonic() - self.said >= EVERY:
+            self.said = time.monotonic()
+            told = [
+                " ".join(word for word in cells(row, ("", "", "step ", "loss ", "", "left ")) if word) for row in rows
+            ]
+            self.say(f"{self.total_line(rows, waiting)}: {'; '.join(told)}")
+
+    def total_line(self, rows: Sequence[Row], waiting: Sequence[Point]) -> str:
+        """`7/21 done, 1 failed, about 6 min left`."""
+        left = time_left(rows, [point.kind for point in waiting], self.slots, self.took)
+        words = [
+            f"{self.finished}/{self.total} done",
+            f"{self.broken} failed" if self.broken else "",
+            f"about {duration(left)} left" if left is not None else "",
+        ]
+        return ", ".join(word for word in words if word)
+
+
+class Live(Plain):
+    """A table on a terminal, one line a running point, with the total under it; failures scroll by above."""
+
+    def __init__(self, total: int, slots: int, screen: Any) -> None:
+        super().__init__(total, slots)
+        self.screen = screen
+
+    def say(self, text: str) -> None:
+        if ": started" not in text:  # the table shows it
+            self.screen.console.print(text, markup=False, highlight=False)
+
+    def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("point", "state", "step", "loss", "speed", "left"):
+            table.add_column(name, justify="left" if name in ("point", "state") else "right", no_wrap=True)
+        for row in sorted(rows, key=lambda row: row.point.place):
+            table.add_row(*(word or "-" for word in cells(row)))
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(self.total, self.finished, width=30), self.total_line(rows, waiting))
+        self.screen.update(Group(table, bar))
+
+
+@contextmanager
+def watch(total: int, slots: int = 1, live: bool = True) -> Iterator[View]:
+    """The view that fits: a live table on a terminal, lines elsewhere."""
+    if not (live and sys.stdout.isatty()):
+        yield Plain(total, slots)
+        return
+    from rich.live import Live as Screen
+
+    with Screen(refresh_per_second=4, transient=True) as screen:
+        yield Live(total, slots, screen)
+
+
+def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
+    """The words on a running point, each after its name: label, state, step, loss, speed, time left; "" if unknown."""
+    status = row.status
+    step, steps, loss, speed = (status.get(key) for key in ("step", "max_steps", "loss", "steps_per_second"))
+    found = [
+        row.point.label,
+        str(status.get("state", "starting")),
+        f"{step}/{steps}" if steps else "",
+        f"{loss:.3f}" if loss is not None else "",
+        f"{speed:.1f} steps/s" if speed else "",
+        duration(row.left) if row.left is not None else "",
+    ]
+    return [name + word if word else "" for name, word in zip(names, found, strict=True)]
+
+
+def time_left(rows: Sequence[Row], waiting: Sequence[str], slots: int, took: Sequence[float]) -> float | None:
+    """Seconds until the whole sweep ends; None while nothing is known.
+
+    waiting: the kinds of the points not started. A trained point takes the mean of those that ended (`took`, seconds),
+    or, before the first has, what the pace of the running ones promises. The untrained ones are too short to count.
+    """
+    promised = [row.seconds + row.left for row in rows if row.left is not None]
+    known = took or promised
+    if not known:
+        return None
+    mean = sum(known) / len(known)
+    left = [max(mean - row.seconds, row.left or 0.0) for row in rows if row.point.kind == "trained"]
+    shared = (sum(left) + mean * sum(kind == "trained" for kind in waiting)) / slots
+    return max([shared, *left])
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `6 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def count(points: int) -> str:
+    """`1 point`, `2 points`."""
+    return f"{points} point{'s' * (points != 1)}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of words as lines with aligned columns."""
+    widths = [max(len(word) for word in column) for column in zip(*rows, strict=True)]
+    return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[str, Plan]) -> list[str]:
+    """The plan of a sweep: every point with its state and the reason, its steps of each kind and its overrides.
+
+    plans: by run id, for the points whose batches are planned; what their plans leave out is listed below the table.
+    """
+    lines = []
+    for folder in dict.fromkeys(point.sweep_dir for point in points):
+        ours = [(point, state) for point, state in zip(points, states, strict=True) if point.sweep_dir == folder]
+        config = ours[0][0].config
+        # The untrained points have fewer words, since they depend on fewer.
+        words = [point.overrides for point, _ in ours if point.kind == "trained"] or [ours[0][0].overrides]
+        common = [word for word in words[0] if all(word in other for other in words)]
+        rows = [("state", "point", "steps: mono + cross", "run id", "why", "overrides")]
+        for point, state in ours:
+            plan = plans.get(point.run_id)
+            cross = int(plan.cross.sum()) if plan else 0
+            steps = f"{len(plan) - cross} + {cross}" if plan else str(point.config.trainer.max_steps)
+            own = " ".join(word for word in point.overrides if word not in common)
+            rows.append((state.name, point.label, steps, point.run_id, state.reason[:100], own))
+        marks = dict.fromkeys(
+            f"data {point.config.data.name} {' '.join(point.config.data.languages)} "
+            f"({point.fingerprints['collection']}), model {point.config.model.name} "
+            f"({point.fingerprints['model']})"
+            for point, _ in ours
+        )
+        lines += [f"sweep {config.sweep.name}: {count(len(ours))}, margin {config.sweep.margin:g} MRR@10, in {folder}"]
+        lines += [*marks, *([f"all with {' '.join(common)}"] if common else []), *table(rows)]
+        lines += _left_out(plans, [point for point, _ in ours])
+    return lines
+
+
+def _left_out(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
+    """What the plans give up: language pairs that share too few groups, and the pairing of questions."""
+    notes = []
+    for point in points:
+        if (plan := plans.get(point.run_id)) is None:
+            continue
+        size = point.config.batch.size
+        notes += [
+            f"left out: {a}-{b}, which share {shared} training groups, fewer than batch.size={size}"
+            for (a, b), shared in sorted(plan.left_out.items())
+        ]
+        if point.config.batch.groups == "all":
+            notes.append(
+                "batch.groups=all: monolingual steps use groups of one language too, so that the questions of "
+                "different ratios are not the same"
+            )
+    return list(dict.fromkeys(notes))
+
+
+def failure_lines(points: Sequence[Point], states: Sequence[State], logs: Sequence[Sequence[str]]) -> list[str]:
+    """A table of the points without a result, and the last lines of the log of each that failed."""
+    rows = [(state.name, point.label, point.run_id, state.reason) for point, state in zip(points, states, strict=True)]
+    lines = table([("state", "point", "run id", "why"), *rows])
+    for point, state, log in zip(points, states, logs, strict=True):
+        if state.name == "failed":
+            lines += [f"the end of {point.run_dir / 'log.txt'}:", *(f"    {line}" for line in log)]
+    return lines

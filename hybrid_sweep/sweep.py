@@ -1,0 +1,230 @@
+"""A sweep is a list of points, each known by its run id: which they are, how far each has come, and points.json."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep import prepare
+from hybrid_sweep.batches import Plan
+from hybrid_sweep.config import SCHEMAS, Config, cache_dir, run_id, untrained
+from hybrid_sweep.data.collection import pairs as training_pairs
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import exclusive, read_json, write_json
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep; `run_id` follows from `config` and `fingerprints`, and `overrides` compose it again."""
+
+    run_id: str
+    kind: str  # trained | untrained
+    overrides: tuple[str, ...]
+    config: Config
+    fingerprints: dict[str, str]
+
+    @property
+    def run_dir(self) -> Path:
+        return outputs_of(self.config) / "runs" / self.run_id
+
+    @property
+    def sweep_dir(self) -> Path:
+        return outputs_of(self.config) / "sweeps" / self.config.sweep.name
+
+    @property
+    def place(self) -> tuple[str, float, int]:
+        """Where the point stands on the curve: its kind, ratio and seed."""
+        return self.kind, self.config.batch.cross_lingual_ratio, self.config.seed
+
+    @property
+    def label(self) -> str:
+        kind, ratio, seed = self.place
+        return f"untrained, seed {seed}" if kind == "untrained" else f"ratio {ratio:g}, seed {seed}"
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a point has come: done | running elsewhere | failed | to do, and why it counts as that."""
+
+    name: str
+    reason: str
+
+
+def outputs_of(config: Config) -> Path:
+    """The absolute folder of runs/ and sweeps/."""
+    return Path(config.paths.outputs).expanduser().absolute()
+
+
+def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Point]:
+    """The points that composed jobs mean: each run id once per sweep, and where asked for the untrained encoders.
+
+    Those come first: they take seconds, and show before hours of training that the evaluation works.
+    Builds what is missing in the cache; raises UserError for data or a model that is not there.
+    """
+    floor: dict[tuple[Path, str], Point] = {}
+    trained: dict[tuple[Path, str], Point] = {}
+    for overrides, config in jobs:
+        marks = _fingerprints(config, say)
+        if config.trainer.max_steps > 0:
+            point = Point(run_id(config, marks), "trained", overrides, config, marks)
+            trained.setdefault((point.sweep_dir, point.run_id), point)
+        if config.sweep.untrained or config.trainer.max_steps == 0:
+            words = [word for word in overrides if not word.startswith(("batch.", "trainer.max_steps="))]
+            config = untrained(config)
+            point = Point(run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks)
+            floor.setdefault((point.sweep_dir, point.run_id), point)
+    return [*floor.values(), *trained.values()]
+
+
+_known: dict[str, dict[str, str]] = {}
+
+
+def _fingerprints(config: Config, say: Say) -> dict[str, str]:
+    """What names data and model, asked for once per process: the plan and the launch must see the same content."""
+    key = _key(config.data, config.model, cache_dir(config).absolute())
+    if key not in _known:
+        _known[key] = prepare.fingerprints(config, say)
+    return _known[key]
+
+
+def _key(*parts: Any) -> str:
+    return json.dumps(parts, default=lambda part: str(part) if isinstance(part, Path) else dataclasses.asdict(part))
+
+
+def check(points: Sequence[Point]) -> dict[str, Plan]:
+    """The batch plan behind each trained point, by run id (points that differ in nothing but the seed share one).
+
+    Raises UserError for a batch larger than the languages allow, and where two points of a sweep stand at one place.
+    """
+    places: dict[tuple[Path, tuple[str, float, int]], Point] = {}
+    for point in points:
+        twin = places.setdefault((point.sweep_dir, point.place), point)
+        if twin is not point:
+            key = sorted(set(point.overrides) ^ set(twin.overrides))[0].split("=")[0].lstrip("+")
+            field = f"{key}.name" if key in SCHEMAS else key
+            name = point.config.sweep.name
+            hint = f", as in 'sweep.name={name}-${{{field}}}'" if "." in field else " sweep.name"
+            raise UserError(
+                f"sweep {name}: two points at {point.label} differ in {key}, but a sweep is one curve over "
+                f"ratio and seed; give each its own{hint}"
+            )
+    shared: dict[str, Plan] = {}
+    found: dict[str, Plan] = {}
+    pairs: dict[str, Any] = {}
+    for point in (point for point in points if point.kind == "trained"):
+        config = point.config
+        source = _key(config.data, cache_dir(config))
+        key = _key(config.data, cache_dir(config), config.batch, config.trainer.max_steps)
+        if key not in shared:
+            if source not in pairs:
+                pairs[source] = training_pairs(prepare.collection_of(config), "train")
+            shared[key] = prepare.plan_of(config, pairs[source])
+        found[point.run_id] = shared[key]
+    return found
+
+
+def is_done(point: Point) -> bool:
+    """Whether the result is there: metrics.json, which is written last, parses and names this run."""
+    metrics = read_json(point.run_dir / "metrics.json")
+    return isinstance(metrics, dict) and metrics.get("run_id") == point.run_id
+
+
+def state_of(point: Point) -> State:
+    """How far the point has come, from its files and its lease alone."""
+    if is_done(point):
+        return State("done", "has its result")
+    status = read_json(point.run_dir / "status.json")
+    status = status if isinstance(status, dict) else {}
+    stage, step, steps = (status.get(key) for key in ("state", "step", "max_steps"))
+    where = f"{stage}, step {step} of {steps}" if stage == "training" else str(stage)
+    if _leased(point.run_dir / "lock"):
+        return State("running elsewhere", where if stage else "just started")
+    if stage == "failed":
+        return State("failed", str(status.get("error") or "unknown error"))
+    return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new")
+
+
+def _leased(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def check_outputs(config: Config) -> None:
+    """Raise UserError where the runs or the sweep's folder cannot be written: seen before any work, not after it.
+
+    Tried in the nearest folder that exists, so that a refused command leaves nothing behind.
+    """
+    outputs = outputs_of(config)
+    for folder in (outputs / "runs", outputs / "sweeps" / config.sweep.name):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"paths.outputs={config.paths.outputs}: cannot write to {existing} ({error.strerror}); "
+                "set paths.outputs to a folder that can be written"
+            ) from error
+
+
+def record(points: Sequence[Point], command: str) -> list[str]:
+    """Write points.json of every sweep among the points, before the first one starts; what to tell the user about it.
+
+    Points that a sweep of that name already holds stay in it, except those at the same place (kind, ratio, seed) with
+    other settings: the new ones take their place.
+    """
+    notes = []
+    for folder in dict.fromkeys(point.sweep_dir for point in points):
+        new = {point.place: _entry(point) for point in points if point.sweep_dir == folder}
+        sweep = next(point.config.sweep for point in points if point.sweep_dir == folder)
+        with exclusive(folder / "lock"):
+            before = read_json(folder / "points.json") or {}
+            old = {_place(entry): entry for entry in before.get("points", [])}
+            replaced = sum(place in old and old[place]["run_id"] != new[place]["run_id"] for place in new)
+            others = len(old.keys() - new.keys())
+            if replaced:
+                rest = f"; {others} more keep the settings of an earlier command" if others else ""
+                notes.append(
+                    f"sweep {sweep.name}: {replaced} of its points had other settings and are replaced; "
+                    f"their runs stay in outputs/runs{rest}"
+                )
+            elif others:
+                notes.append(f"sweep {sweep.name} also holds other points, of earlier commands ({others})")
+            if before.get("margin", sweep.margin) != sweep.margin:
+                notes.append(f"sweep {sweep.name}: its margin changes from {before['margin']:g} to {sweep.margin:g}")
+            merged = {**old, **new}
+            write_json(
+                folder / "points.json",
+                {
+                    "name": sweep.name,
+                    "margin": sweep.margin,
+                    "command": command,
+                    "points": [merged[place] for place in sorted(merged)],
+                },
+            )
+    return notes
+
+
+def _entry(point: Point) -> dict[str, Any]:
+    kind, ratio, seed = point.place
+    return {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind, "overrides": list(point.overrides)}
+
+
+def _place(entry: dict[str, Any]) -> tuple[str, float, int]:
+    return str(entry["kind"]), float(entry["ratio"]), int(entry["seed"])

@@ -1,0 +1,49 @@
+"""Hydra's view of the local launcher, for Hydra only accepts classes of this namespace; the work is in the package."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+
+@dataclass
+class LocalLauncherConf:
+    _target_: str = "hydra_plugins.hybrid_sweep_launcher.LocalLauncher"
+
+
+class LocalLauncher(Launcher):
+    """Points in slots of this machine, each in a process of its own; see hybrid_sweep.launcher.launch."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.loader, self.config = hydra_context.config_loader, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """The state of each point, as a job that ended well.
+
+        A failed point is told by its files, not by an exception: that would make Hydra's sweeper drop the points after.
+        """
+        from hybrid_sweep import launcher
+
+        states = launcher.launch([(tuple(job), self._point(job)) for job in job_overrides])
+        return [
+            JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=state)
+            for job, state in zip(job_overrides, states, strict=True)
+        ]
+
+    def _point(self, job: Sequence[str]) -> Any:
+        from hybrid_sweep import compose, config
+
+        if (known := compose.remembered(job)) is not None:
+            return known
+        node = self.loader.load_sweep_config(self.config, list(job))  # another sweeper chose it
+        OmegaConf.set_struct(node, False)
+        del node["hydra"]
+        return config.typed(node)
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="hybrid_sweep_local", node=LocalLauncherConf)

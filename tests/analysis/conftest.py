@@ -1,0 +1,167 @@
+"""Folders of runs and sweeps with known effects, written as the worker writes them."""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+LANGUAGES = ("de", "en", "fr")
+SETTINGS = ("cross-lingual", "monolingual", "multilingual")
+
+
+@dataclass(frozen=True)
+class World:
+    """Questions with a difficulty each, in several languages (not every question in every one), and what a ratio does."""
+
+    questions: int = 40
+    languages: tuple[str, ...] = LANGUAGES
+    mono: Callable[[float], float] = lambda ratio: -0.02 * ratio**4  # shift of the mean reciprocal rank
+    cross: Callable[[float], float] = lambda ratio: 0.09 * ratio**0.6
+    bias: Callable[[float], float] = lambda ratio: -0.13 * ratio**0.7
+    seed_sd: float = 0.004
+    noise: float = 0.15
+    seed: int = 0
+    has: dict[str, float] = field(default_factory=dict)  # share of the questions that a language has; 1 unless named
+
+
+def _reciprocal_rank(values: np.ndarray) -> np.ndarray:
+    """Ranks whose reciprocals are near the wanted values."""
+    return np.maximum(1, np.rint(1 / np.clip(values, 0.004, 1))).astype(np.int64)
+
+
+def per_query(world: World, run_id: str, ratio: float, seed: int, kind: str = "trained") -> pd.DataFrame:
+    """The per-query table of one run; question and seed effects are the same at every ratio, noise is not."""
+    fixed = np.random.default_rng([world.seed, 1])
+    easy = fixed.beta(0.5, 0.45, size=world.questions)
+    exists = {lang: np.arange(world.questions) * 37 % 97 < 97 * world.has.get(lang, 1.0) for lang in world.languages}
+    run = np.random.default_rng([world.seed, 2, seed, round(ratio * 1e6), kind == "trained"])
+    common = np.random.default_rng([world.seed, 3, seed]).normal(0, world.seed_sd)
+    shift = common + run.normal(0, world.seed_sd / 2)
+    parts = []
+    for setting in SETTINGS:
+        targets = {"monolingual": None, "multilingual": ["*"], "cross-lingual": list(world.languages)}[setting]
+        for query_lang in world.languages:
+            for passage_lang in targets or [query_lang]:
+                if setting == "cross-lingual" and passage_lang == query_lang:
+                    continue
+                both = exists[query_lang] & exists.get(passage_lang, True)
+                index = np.flatnonzero(both)
+                effect = world.mono(ratio) if setting == "monolingual" else world.cross(ratio) - 0.3
+                quality = easy[index] + shift + effect + run.normal(0, world.noise, len(index))
+                if kind == "untrained":
+                    quality = run.beta(0.2, 8, len(index))
+                rank = _reciprocal_rank(quality)
+                several = np.stack([exists[lang][index] for lang in world.languages]).sum(axis=0)
+                n_relevant = several if setting == "multilingual" else np.ones(len(index), dtype=np.int64)
+                spread = run.geometric(np.clip(0.02 - 0.05 * world.bias(ratio), 0.01, 1), len(index))
+                same = np.clip(0.44 + world.bias(ratio) + run.normal(0, 0.15, len(index)), 0, 1).round(1)
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "run_id": run_id,
+                            "ratio": ratio,
+                            "seed": seed,
+                            "collection": "toy",
+                            "setting": setting,
+                            "query_lang": query_lang,
+                            "passage_lang": passage_lang,
+                            "group_id": [f"g{i:05d}" for i in index],
+                            "query_id": [f"g{i:05d}.{query_lang}" for i in index],
+                            "n_relevant": n_relevant.astype(np.int32),
+                            "rank_min": rank,
+                            "rank_max": np.where(n_relevant > 1, rank + spread, rank),
+                            "RR@10": np.where(rank <= 10, 1 / rank, 0.0),
+                            "AP": 0.8 / rank if setting == "multilingual" else 1 / rank,
+                            "nDCG@10": np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0),
+                            "R@100": (rank <= 100).astype(float),
+                            "same@10": same if setting == "multilingual" else np.nan,
+                        }
+                    )
+                )
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.sort_values(["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True)
+
+
+def write_run(root: Path, world: World, point: dict[str, Any], **changes: Any) -> Path:
+    """One finished run folder; `changes` go into its provenance."""
+    run_dir = root / "runs" / point["run_id"]
+    run_dir.mkdir(parents=True, exist_ok=True)
+    frame = per_query(world, point["run_id"], point["ratio"], point["seed"], point["kind"])
+    frame.to_parquet(run_dir / "per_query.parquet", index=False)
+    steps = 200 if point["kind"] == "trained" else 0
+    crossed = round(point["ratio"] * steps)
+    languages = "".join(f"\n  - {lang}" for lang in world.languages)
+    (run_dir / "config.yaml").write_text(
+        f"data:\n  name: toy\n  languages:{languages}\nmodel:\n  name: tiny\nbatch:\n  size: 64\n"
+        f"  cross_lingual_ratio: {point['ratio']}\ntrainer:\n  max_steps: {steps}\nseed: {point['seed']}\n"
+    )
+    provenance = {
+        "versions": {"numpy": "2.4.6", "torch": "2.13.0"},
+        "git": {"commit": "0123456789abcdef", "dirty": False},
+        "fingerprints": {"collection": "c0ffee", "model": "feed"},
+        "hardware": {"cpu": "some"},
+        "times": {"train": 1.5},
+    } | changes
+    (run_dir / "provenance.json").write_text(json.dumps(provenance))
+    examples = {"examples_monolingual": 64 * (steps - crossed), "examples_cross_lingual": 64 * crossed}
+    (run_dir / "metrics.json").write_text(json.dumps({"run_id": point["run_id"], "summary": {}} | examples))
+    return run_dir
+
+
+def write_sweep(
+    root: Path,
+    world: World | None = None,
+    ratios: Sequence[float] = (0.0, 0.5, 1.0),
+    seeds: Sequence[int] = (0, 1, 2),
+    untrained: Sequence[int] = (0,),
+    margin: float = 0.01,
+    name: str = "toy",
+) -> Path:
+    """A finished sweep: its folder, with points.json, and the folders of its runs."""
+    world = world or World()
+    grid = [("trained", ratio, seed) for ratio, seed in itertools.product(ratios, seeds)]
+    grid += [("untrained", 0.0, seed) for seed in untrained]
+    points = [
+        {
+            "run_id": f"{kind[0]}{round(ratio * 100):03d}s{seed}",
+            "ratio": ratio,
+            "seed": seed,
+            "kind": kind,
+            "overrides": [],
+        }
+        for kind, ratio, seed in grid
+    ]
+    for point in points:
+        write_run(root, world, point)
+    sweep_dir = root / "sweeps" / name
+    sweep_dir.mkdir(parents=True)
+    plan = {"name": name, "margin": margin, "command": "hybrid-sweep run -m", "points": points}
+    (sweep_dir / "points.json").write_text(json.dumps(plan))
+    return sweep_dir
+
+
+@pytest.fixture
+def world() -> type[World]:
+    return World
+
+
+@pytest.fixture
+def make_sweep(tmp_path: Path) -> Callable[..., Path]:
+    """`write_sweep` in the test's own folder; each call with another name has its own runs."""
+
+    def make(world: World | None = None, **changes: Any) -> Path:
+        return write_sweep(tmp_path / changes.get("name", "toy"), world, **changes)
+
+    return make
+
+
+@pytest.fixture
+def sweep_dir(make_sweep: Callable[..., Path]) -> Path:
+    """3 ratios x 3 seeds and one untrained encoder; some questions have two languages, some only English."""
+    return make_sweep(World(has={"de": 0.6, "fr": 0.8}))

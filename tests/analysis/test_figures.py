@@ -1,0 +1,110 @@
+"""The figure: what it draws, that its bytes are reproducible, and that its text stays text."""
+
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybrid_sweep.analysis import figures
+from hybrid_sweep.analysis.results import aggregate, pick
+from hybrid_sweep.analysis.table import load
+
+MACRO = figures.PANELS["macro"][0]
+
+
+def drawn(sweep_dir: Path) -> tuple[Any, Any, Any]:
+    sweep = load([sweep_dir])
+    results = aggregate(sweep)
+    return sweep, results, figures.draw(sweep, results, "toy · 0123abcd")
+
+
+def test_bytes_are_reproducible_and_hold_no_date(sweep_dir: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        figures.save(drawn(sweep_dir)[2], tmp_path / name)
+    for name in ("curve.png", "curve.pdf"):
+        content = (tmp_path / "a" / name).read_bytes()
+        assert content == (tmp_path / "b" / name).read_bytes()
+        assert b"Date" not in content and b"Matplotlib" not in content
+    png = (tmp_path / "a" / "curve.png").read_bytes()
+    assert struct.unpack(">II", png[16:24]) == (1400, 940)  # 7 in at 200 dpi
+    pdf = (tmp_path / "a" / "curve.pdf").read_bytes()
+    assert b"/Type3" not in pdf and b"/FontFile2" in pdf
+
+
+def test_the_band_is_the_paired_interval_that_the_verdict_reads(sweep_dir: Path) -> None:
+    sweep, results, _ = drawn(sweep_dir)
+    curve = figures.curve(sweep, results, MACRO)
+    rows = pick(results, *MACRO)
+    base = rows["mean"][0]
+    assert curve["y"].tolist() == pytest.approx(rows["mean"].tolist())
+    assert curve["bottom"].tolist() == pytest.approx([base, *(base + rows["delta_low_90"][1:])])
+    assert curve["top"].tolist() == pytest.approx([base, *(base + rows["delta_high_90"][1:])])
+
+
+def test_a_missing_ratio_is_a_gap(sweep_dir: Path) -> None:
+    for seed in range(3):
+        shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t050s{seed}")
+    sweep, results, figure = drawn(sweep_dir)
+    assert np.isnan(figures.curve(sweep, results, MACRO)["y"]).tolist() == [False, True, False]
+    assert "missing" in [text.get_text() for text in figure.axes[0].texts]
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    assert len(lines) == 1 + 3 and all(np.isnan(line.get_ydata()[1]) for line in lines)
+
+
+def test_a_missing_seed_does_not_move_the_curve(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(seed_sd=0.05), seeds=(0, 1, 2, 3))
+    shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s3")
+    sweep, results, _ = drawn(sweep_dir)
+    curve, rows = figures.curve(sweep, results, MACRO), pick(results, *MACRO)
+    assert curve["y"][1] == pytest.approx(rows["mean"][0] + rows["delta"][1])
+    assert curve["y"][1] != pytest.approx(rows["mean"][1], abs=1e-4)
+
+
+def test_seed_means(sweep_dir: Path) -> None:
+    sweep, results, _ = drawn(sweep_dir)
+    for what, *_ in figures.PANELS.values():
+        seeds = figures.seed_means(sweep, what)
+        assert seeds.mean(axis=1).tolist() == pytest.approx(pick(results, *what)["mean"].tolist())
+        assert seeds.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": (0,)},
+        {"seeds": (0, 1), "untrained": ()},
+        {"ratios": (0.0,)},
+        {"ratios": (0.5, 1.0)},
+    ],
+)
+def test_it_draws_whatever_there_is(make_sweep: Callable[..., Path], world: Any, tmp_path: Path, changes: Any) -> None:
+    figures.save(drawn(make_sweep(world(questions=15), **changes))[2], tmp_path)
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_one_language_and_no_english(make_sweep: Callable[..., Path], world: Any, tmp_path: Path) -> None:
+    titles = {
+        ("de",): ["Monolingual MRR@10, mean of languages", "Multilingual mAP", "Same-language share of top 10"],
+        ("de", "fr"): [
+            "Monolingual MRR@10, mean of languages",
+            "Cross-lingual MRR@10",
+            "Multilingual mAP",
+            "Same-language share of top 10",
+        ],
+    }
+    for languages, wanted in titles.items():
+        figure = drawn(make_sweep(world(questions=15, languages=languages), ratios=(0.0,), name="-".join(languages)))[2]
+        assert [axes.get_title(loc="left") for axes in figure.axes] == wanted
+
+
+def test_a_far_untrained_encoder_does_not_flatten_the_curve(sweep_dir: Path) -> None:
+    _, results, figure = drawn(sweep_dir)
+    level = pick(results, *MACRO, kind="untrained")["mean"][0]
+    low, high = figure.axes[0].get_ylim()
+    assert level < low and high - low < 0.3
+    notes = [text.get_text() for text in figure.axes[0].texts]
+    assert f"\u2193 untrained {level:.3f}" in notes and "r = 0 minus the margin of 0.01" in notes

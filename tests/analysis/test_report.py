@@ -1,0 +1,205 @@
+"""The report as its caller sees it: files, console, exit code, refusals, and what it imports."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hybrid_sweep.analysis.report import write_report
+from hybrid_sweep.analysis.results import aggregate
+from hybrid_sweep.analysis.table import load
+from hybrid_sweep.errors import UserError
+
+NAMES = ["results.csv", "results.parquet", "curve.png", "curve.pdf", "report.md"]
+
+
+def runs_of(sweep_dir: Path) -> Path:
+    return sweep_dir.parent.parent / "runs"
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_files_console_and_answer(sweep_dir: Path) -> None:
+    report = write_report([sweep_dir])
+    assert [path.name for path in report.paths] == NAMES and all(path.parent == sweep_dir for path in report.paths)
+    assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
+    assert report.exit_code == 0 and report.missing == () and report.warnings == ()
+    table = report.console.splitlines()
+    assert [line.split()[0] for line in table[2:6]] == ["0", "0.5", "1", "untrained"]
+    assert report.answer.split(";")[0] in " ".join(report.console.split())
+    assert table[-1] == f"figure: {sweep_dir / 'curve.png'}"
+    text = (sweep_dir / "report.md").read_text()
+    assert text.split("**")[1] == report.answer
+    csv, parquet = pd.read_csv(sweep_dir / "results.csv"), pd.read_parquet(sweep_dir / "results.parquet")
+    pd.testing.assert_frame_equal(
+        csv.fillna({name: "" for name in parquet.select_dtypes("str")}), parquet, check_dtype=False, rtol=1e-12
+    )
+
+
+def test_report_says_how_it_was_measured(sweep_dir: Path) -> None:
+    write_report([sweep_dir])
+    text = (sweep_dir / "report.md").read_text()
+    for words in [
+        "Margin of non-inferiority, stated before the run: 0.01",
+        "Data: toy",
+        "languages de en fr",
+        "Model: tiny",
+        "200 optimiser steps of 64 pairs",
+        "seeds 0, 1 and 2",
+        "| 0.5 | 6,400 | 6,400 |",
+        "3 distinct query-passage pairs",
+        "at r = 1 6:",
+        "collection c0ffee",
+        "`t050s1`",
+        "numpy 2.4.6",
+        "commit 0123456789abcdef",
+        "## Missing points\n\nNone.",
+        "`hybrid-sweep run -m`",
+        "![The curve](curve.png)",
+    ]:
+        assert words in text, words
+    assert str(sweep_dir.parent) not in text
+
+
+def test_bytes_do_not_depend_on_the_order_of_rows_or_points(sweep_dir: Path) -> None:
+    first = {path.name: path.read_bytes() for path in write_report([sweep_dir]).paths}
+    for number, path in enumerate(sorted(runs_of(sweep_dir).glob("*/per_query.parquet"))):
+        pd.read_parquet(path).sample(frac=1, random_state=number).to_parquet(path, index=False)
+    edit(sweep_dir / "points.json", lambda plan: plan["points"].reverse())
+    for run in runs_of(sweep_dir).iterdir():
+        edit(run / "provenance.json", lambda found: found.update(hardware={"cpu": "other"}, times={"train": 9}))
+    assert {path.name: path.read_bytes() for path in write_report([sweep_dir]).paths} == first
+
+
+def test_results_need_nothing_but_the_per_query_tables(sweep_dir: Path) -> None:
+    first = (write_report([sweep_dir]).paths[0]).read_bytes()
+    for run in runs_of(sweep_dir).iterdir():
+        (run / "config.yaml").unlink()
+        (run / "provenance.json").unlink()
+        (run / "metrics.json").write_text(json.dumps({"run_id": run.name}))
+    report = write_report([sweep_dir])
+    assert report.paths[0].read_bytes() == first
+    assert "not recorded" in (sweep_dir / "report.md").read_text()
+
+
+@pytest.mark.parametrize("run_id", ["t000s0", "t050s2", "u000s0"])
+def test_a_missing_run_is_reported(make_sweep: Callable[..., Path], world: Any, run_id: str) -> None:
+    sweep_dir = make_sweep(world(questions=10))
+    (runs_of(sweep_dir) / run_id / "metrics.json").unlink()
+    report = write_report([sweep_dir])
+    assert report.exit_code == 1 and [point.run_id for point in report.missing] == [run_id]
+    assert f"run {run_id}: not finished" in report.console and "1 of 10 points" in report.answer
+    assert f"run `{run_id}`: not finished" in (sweep_dir / "report.md").read_text()
+    assert "missing" in (sweep_dir / "results.csv").read_text()
+    assert write_report([sweep_dir], allow_missing=True).exit_code == 0
+
+
+def test_no_run_can_be_deleted_unnoticed(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(questions=10))
+    for run in sorted(runs_of(sweep_dir).iterdir()):
+        aside = run.rename(sweep_dir / "aside")
+        sweep = load([sweep_dir])
+        assert list(sweep.missing) == [run.name]
+        assert aggregate(sweep).query("status == 'missing'")["run_ids"].tolist() == [run.name]
+        aside.rename(run)
+
+
+def test_a_ratio_without_points_keeps_its_line(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(questions=10))
+    for seed in range(3):
+        (runs_of(sweep_dir) / f"t050s{seed}" / "metrics.json").unlink()
+    line = write_report([sweep_dir]).console.splitlines()[3]
+    assert line.split() == ["0.5", "0", "of", "3", "missing"]
+
+
+def test_mixed_versions_and_code_are_warned_about(sweep_dir: Path) -> None:
+    edit(runs_of(sweep_dir) / "t050s1" / "provenance.json", lambda found: found["versions"].update(torch="2.9.0"))
+    edit(runs_of(sweep_dir) / "t100s1" / "provenance.json", lambda found: found["git"].update(dirty=True))
+    report = write_report([sweep_dir])
+    assert any("package versions: torch 2.13.0 / 2.9.0" in warning for warning in report.warnings)
+    assert any("states of the code: dirty" in warning for warning in report.warnings)
+    assert any("not committed" in warning for warning in report.warnings)
+    text = (sweep_dir / "report.md").read_text()
+    for warning in report.warnings:
+        assert f"warning: {warning}" in report.console and f"**Warning**: {warning}" in text
+    assert report.exit_code == 0
+
+
+def replace(run: Path, old: str, new: str) -> None:
+    path = run / "config.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("size: 64", "size: 32", "batch.size"),
+        ("name: tiny", "name: big", "model.name"),
+        ("200", "300", "trainer.max_steps"),
+    ],
+)
+def test_points_with_other_settings_are_refused(sweep_dir: Path, old: str, new: str, key: str) -> None:
+    replace(runs_of(sweep_dir) / "t100s1", old, new)
+    with pytest.raises(UserError, match=f"differ in {key}"):
+        write_report([sweep_dir])
+    assert [path.name for path in sweep_dir.iterdir()] == ["points.json"]
+
+
+def test_settings_that_cannot_change_the_numbers_may_differ(sweep_dir: Path) -> None:
+    replace(runs_of(sweep_dir) / "t100s1", "seed: 1", "seed: 1\nsweep:\n  name: other\npaths:\n  outputs: elsewhere")
+    replace(runs_of(sweep_dir) / "t100s0", "seed: 0", "seed: 0\nsweep:\n  name: one")
+    assert write_report([sweep_dir]).warnings == ()
+
+
+def test_another_collection_is_refused(sweep_dir: Path) -> None:
+    edit(
+        runs_of(sweep_dir) / "t100s1" / "provenance.json", lambda found: found["fingerprints"].update(collection="dead")
+    )
+    with pytest.raises(UserError, match="differ in their collection"):
+        write_report([sweep_dir])
+
+
+def test_a_folder_that_cannot_be_written(sweep_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report([sweep_dir])
+    before = (sweep_dir / "results.csv").read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(UserError, match=r"cannot be written.*No space left"):
+        write_report([sweep_dir])
+    assert (sweep_dir / "results.csv").read_bytes() == before
+    assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
+
+
+def test_neither_torch_nor_hydra_nor_pyplot_is_imported(sweep_dir: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from hybrid_sweep.analysis.report import write_report\n"
+        f"write_report([Path({str(sweep_dir)!r})])\n"
+        "print([name for name in ('torch', 'hydra', 'omegaconf', 'transformers', 'matplotlib.pyplot') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_forty_points_of_25_000_rows_take_less_than_20_seconds(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(questions=1700), ratios=[i / 12 for i in range(13)], untrained=(0,))
+    started = time.perf_counter()
+    report = write_report([sweep_dir])
+    assert time.perf_counter() - started < 20
+    rows = report.results.query("scope == 'macro' and ratio == 0").drop_duplicates("setting")["n_rows"].sum()
+    assert rows > 20_000

@@ -1,0 +1,174 @@
+"""The table of results against plain pandas and loops, and what happens to it when points are missing."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hybrid_sweep.analysis import statistics as st
+from hybrid_sweep.analysis.results import COLUMNS, MEASURES, aggregate, pick
+from hybrid_sweep.analysis.table import Sweep, load
+
+
+def raw(sweep: Sweep) -> pd.DataFrame:
+    """The frame with plain text columns, for pandas to group."""
+    text = ["kind", "run_id", "setting", "query_lang", "passage_lang", "query_id", "group_id"]
+    return sweep.frame.astype(dict.fromkeys(text, str))
+
+
+def by_hand(frame: pd.DataFrame, setting: str, measure: str) -> pd.Series:
+    """Macro mean of each run: over domains of the mean over queries."""
+    rows = frame[(frame["setting"] == setting) & frame[measure].notna()]
+    domains = ["query_lang", "passage_lang"] if setting == "cross-lingual" else ["query_lang"]
+    return rows.groupby(["run_id", *domains])[measure].mean().groupby("run_id").mean()
+
+
+@pytest.mark.parametrize(("setting", "measure"), MEASURES)
+def test_means_equal_plain_pandas(sweep_dir: Path, setting: str, measure: str) -> None:
+    sweep = load([sweep_dir])
+    results = aggregate(sweep)
+    frame = raw(sweep)
+    means = by_hand(frame, setting, measure)
+    for row in pick(results, setting, measure).to_dict("records"):
+        wanted = means[row["run_ids"].split()].mean()
+        assert row["mean"] == pytest.approx(wanted, rel=1e-8)
+        assert row["n_seeds"] == 3
+    rows = frame[(frame["setting"] == setting) & (frame["query_lang"] == "de") & frame[measure].notna()]
+    if setting != "cross-lingual":
+        french = pick(results, setting, measure, "de").iloc[1]
+        wanted = rows[rows["ratio"] == 0.5][measure].mean()
+        assert (french["mean"], french["n_rows"]) == (pytest.approx(wanted, rel=1e-8), len(rows) // 10)
+    else:
+        pair = pick(results, setting, measure, "de>en").iloc[1]
+        wanted = rows[(rows["ratio"] == 0.5) & (rows["passage_lang"] == "en")][measure].mean()
+        assert pair["mean"] == pytest.approx(wanted, rel=1e-8)
+
+
+def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> None:
+    """Paired macro difference, its crossed interval and its relative size, in plain loops over the files."""
+    runs = sweep_dir.parent.parent / "runs"
+    tables = {name: pd.read_parquet(runs / name / "per_query.parquet") for name in (p.name for p in runs.iterdir())}
+    tables = {name: table[table["setting"] == "monolingual"] for name, table in tables.items()}
+    groups = sorted(set(tables["t000s0"]["group_id"]))
+    sizes = tables["t000s0"]["query_lang"].value_counts()
+    y = np.zeros((3, len(groups)))
+    base = []
+    for s in range(3):
+        high, low = (tables[f"t{r}s{s}"].set_index("query_id") for r in ("100", "000"))
+        delta = high["RR@10"] - low["RR@10"]
+        mean = {lang: delta[high["query_lang"] == lang].mean() for lang in sizes.index}
+        base.append(np.mean([low[low["query_lang"] == lang]["RR@10"].mean() for lang in sizes.index]))
+        y[s] += np.mean(list(mean.values()))
+        for query, value in delta.items():
+            lang = high.loc[query, "query_lang"]
+            stretch = (sizes[lang] / (sizes[lang] - 1) * (len(groups) - 1) / len(groups)) ** 0.5
+            y[s, groups.index(high.loc[query, "group_id"])] += (
+                len(groups) / 3 * (value - mean[lang]) / sizes[lang] * stretch
+            )
+    tau2 = np.array(
+        [
+            sum(1 / sizes[lang] ** 2 for lang in tables["t000s0"][tables["t000s0"]["group_id"] == g]["query_lang"])
+            for g in groups
+        ]
+    )
+    found = st.estimate(y, tau2.sum() ** 2 / (tau2**2).sum() - 1)
+    row = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10").iloc[-1]
+    assert row["delta"] == pytest.approx(y.mean(), rel=1e-8)
+    assert (row["delta_low"], row["delta_high"]) == pytest.approx(st.bounds(found, 0.95), rel=1e-7)
+    assert (row["delta_low_90"], row["delta_high_90"]) == pytest.approx(st.bounds(found, 0.90), rel=1e-7)
+    assert row["p"] == pytest.approx(st.p_value(found), rel=1e-6)
+    assert row["relative"] == pytest.approx(y.mean() / np.mean(base), rel=1e-7)
+    assert row["n_questions"] == len(groups) and row["n_rows"] == sizes.sum()
+
+
+def test_p_values_are_adjusted_over_the_ratios_of_one_curve(sweep_dir: Path) -> None:
+    results = aggregate(load([sweep_dir]))
+    for setting, measure in MEASURES:
+        rows = pick(results, setting, measure)
+        assert rows["p"].notna().tolist() == [False, True, True]
+        assert rows["p_holm"].tolist()[1:] == pytest.approx(st.holm(rows["p"].tolist()[1:]), rel=1e-7)
+
+
+def test_columns_are_the_documented_ones_and_verdicts_only_monolingual(sweep_dir: Path) -> None:
+    results = aggregate(load([sweep_dir]))
+    assert list(results.columns) == list(COLUMNS)
+    assert set(results[results["verdict"] != ""]["setting"]) == {"monolingual"}
+    assert set(results[results["setting"] == "monolingual"]["scope"]) == {"macro", "de", "en", "fr"}
+    assert len(set(results[results["setting"] == "cross-lingual"]["scope"])) == 1 + 6
+    assert not results.duplicated(["kind", "ratio", "setting", "measure", "scope"]).any()
+
+
+def test_the_effect_is_found_and_named(make_sweep: Callable[..., Path], world: Any) -> None:
+    quiet = dict(questions=150, noise=0.02, seed_sd=0.001)
+    loss = aggregate(load([make_sweep(world(mono=lambda r: -0.06 * r, **quiet), name="loss")]))
+    assert pick(loss, "monolingual", "RR@10")["verdict"].tolist() == ["baseline", "degraded", "degraded"]
+    flat = aggregate(load([make_sweep(world(mono=lambda r: 0, **quiet), margin=0.03, name="flat")]))
+    assert pick(flat, "monolingual", "RR@10")["verdict"].tolist() == ["baseline", "non-inferior", "non-inferior"]
+    gain = aggregate(load([make_sweep(world(mono=lambda r: 0.06 * r, **quiet), name="gain")]))
+    assert pick(gain, "monolingual", "RR@10")["verdict"].tolist()[2] == "superior"
+
+
+def test_only_seeds_that_both_ratios_have_are_paired(make_sweep: Callable[..., Path], world: Any) -> None:
+    """A seed that is missing at one ratio must not shift the difference by its own level."""
+    sweep_dir = make_sweep(world(seed_sd=0.05), seeds=(0, 1, 2, 3))
+    whole = aggregate(load([sweep_dir]))
+    shutil.rmtree(sweep_dir.parent.parent / "runs" / "t000s3")
+    results = aggregate(load([sweep_dir]))
+    rows = pick(results, "monolingual", "RR@10")
+    assert rows["n_seeds"].tolist() == [3, 4, 4]
+    assert rows["delta_seeds"].tolist() == [0, 3, 3]
+    assert rows["status"].tolist() == ["partial", "complete", "complete"]
+    frame = raw(load([sweep_dir]))
+    means = by_hand(frame, "monolingual", "RR@10")
+    wanted = np.mean([means[f"t050s{s}"] - means[f"t000s{s}"] for s in range(3)])
+    assert rows["delta"][1] == pytest.approx(wanted, rel=1e-7)
+    assert rows["delta"][1] != pytest.approx(rows["mean"][1] - rows["mean"][0], abs=1e-4)
+    assert pick(whole, "monolingual", "RR@10")["mean"][1] == rows["mean"][1]
+
+
+def test_a_missing_point_is_a_row(sweep_dir: Path) -> None:
+    shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s1")
+    results = aggregate(load([sweep_dir]))
+    gone = results[results["status"] == "missing"]
+    assert gone[["kind", "ratio", "seeds", "run_ids", "n_seeds"]].values.tolist() == [
+        ["trained", 0.5, "1", "t050s1", 0]
+    ]
+    rows = pick(results, "monolingual", "RR@10")
+    assert rows["interval"].tolist() == ["crossed", "conditional", "crossed"]
+    assert rows["delta_interval"].tolist() == ["", "conditional", "crossed"]
+    assert rows["verdict"].tolist()[1] == "untested"
+    assert np.isnan(rows["p"][1])
+
+
+def test_without_ratio_zero_nothing_is_compared(sweep_dir: Path) -> None:
+    for seed in range(3):
+        shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t000s{seed}")
+    rows = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10")
+    assert rows["ratio"].tolist() == [0.5, 1.0]
+    assert rows["delta"].isna().all() and rows["mean"].notna().all()
+
+
+def test_equal_runs_differ_by_exactly_nothing(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(questions=20))
+    runs = sweep_dir.parent.parent / "runs"
+    for seed in range(3):
+        same = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet").assign(run_id=f"t050s{seed}", ratio=0.5)
+        same.to_parquet(runs / f"t050s{seed}" / "per_query.parquet", index=False)
+    row = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10").iloc[1]
+    assert (row["delta"], row["delta_low"], row["delta_high"], row["p"]) == (0, 0, 0, 1)
+    assert row["verdict"] == "non-inferior"
+
+
+def test_rows_and_points_in_any_order_give_the_same_numbers(sweep_dir: Path) -> None:
+    before = aggregate(load([sweep_dir]))
+    for seed, path in enumerate(sorted(sweep_dir.parent.parent.glob("runs/*/per_query.parquet"))):
+        pd.read_parquet(path).sample(frac=1, random_state=seed).to_parquet(path, index=False)
+    plan = json.loads((sweep_dir / "points.json").read_text())
+    plan["points"] = plan["points"][::-1]
+    (sweep_dir / "points.json").write_text(json.dumps(plan))
+    pd.testing.assert_frame_equal(aggregate(load([sweep_dir])), before, check_exact=True)

@@ -1,0 +1,66 @@
+"""A worker without torch: `python standin_worker.py RULES RUN_DIR`. RULES is a JSON file that tests may change meanwhile.
+
+{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, killed, hang, family, silent.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+rules, folder = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+identity = json.loads((folder / "identity.json").read_text())
+config = (folder / "config.yaml").read_text()
+ratio = float(re.search(r"cross_lingual_ratio: (\S+)", config).group(1))
+seed = int(re.search(r"^seed: (\d+)", config, re.M).group(1))
+steps = int(re.search(r"max_steps: (\d+)", config).group(1))
+behaviour = rules.get("untrained" if steps == 0 else f"{ratio:g}/{seed}", "works")
+
+
+def write(name, value):
+    (folder / (name + ".new")).write_text(json.dumps(value))
+    os.replace(folder / (name + ".new"), folder / name)
+
+
+def status(state, step, error=None):
+    write(
+        "status.json",
+        {"state": state, "step": step, "max_steps": steps, "loss": 1.5, "steps_per_second": 2.0, "error": error},
+    )
+
+
+def journal(event):
+    with open(rules["journal"], "a") as file:
+        file.write(f"{event} {identity['run_id']} {time.time()} {os.getpid()}\n")
+
+
+print(f"stand-in worker: {behaviour}", flush=True)
+write("env.json", dict(os.environ))
+journal("start")
+status("training", 1)
+if behaviour == "fail":
+    print("Traceback: the last words", flush=True)
+    status("failed", 1, "ValueError: no luck")
+    sys.exit(1)
+if behaviour == "exit7":
+    sys.exit(7)
+if behaviour == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if behaviour == "silent":
+    sys.exit(0)
+if behaviour == "family":  # a rank that outlives the signal sent to its parent
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"]
+    )
+    write("child.json", child.pid)
+if behaviour in ("hang", "family"):
+    time.sleep(60)
+time.sleep(rules.get("seconds", 0.2))
+write("metrics.json", {"run_id": identity["run_id"]})
+status("done", steps)
+journal("end")

@@ -1,0 +1,359 @@
+"""The program as its users meet it: help, one clear line for bad input, sweeps through Hydra and their exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from hybrid_sweep import cli, launcher, prepare
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json
+
+STANDIN = Path(__file__).parent / "standin_worker.py"
+SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
+
+
+@pytest.fixture
+def program(cache, tmp_path, monkeypatch, capsys):
+    """Runs the program in this process, with the stand-in for its workers; gives exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, **rules):
+        (tmp_path / "rules.json").write_text(
+            json.dumps({"journal": str(tmp_path / "journal"), "seconds": 0.0, **rules})
+        )
+        monkeypatch.setattr(launcher, "WORKER", (sys.executable, "-S", str(STANDIN), str(tmp_path / "rules.json")))
+        code = cli.main(list(words))
+        told = capsys.readouterr()
+        return types.SimpleNamespace(code=code, out=told.out, err=told.err)
+
+    return call
+
+
+def starts(tmp_path):
+    path = tmp_path / "journal"
+    return path.read_text().count("start ") if path.exists() else 0
+
+
+# --- bad input
+
+BAD = {
+    "ratio above 1": (["run", *SMALL, "batch.cross_lingual_ratio=1.2"], "batch.cross_lingual_ratio=1.2"),
+    "ratio below 0": (["run", *SMALL, "batch.cross_lingual_ratio=-0.1"], "batch.cross_lingual_ratio=-0.1"),
+    "ratio nan": (["run", *SMALL, "batch.cross_lingual_ratio=nan"], "batch.cross_lingual_ratio=nan"),
+    "ratio in words": (["run", *SMALL, "batch.cross_lingual_ratio=lots"], "'lots'"),
+    "one point of a sweep": (["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1.5"], "1.5"),
+    "one language": (["run", *SMALL, "data.languages=[xa]"], "two languages"),
+    "absent language": (["run", *SMALL, "data.languages=[xa,zz]"], "no zz; it has xa"),
+    "large batch": (["run", *SMALL, "batch.size=4096"], "batch.size=4096"),
+    "large batch, plan": (["plan", "-m", *SMALL, "batch.size=4096"], "share at most"),
+    "unknown data": (["run", "data=debain"], "did you mean debian"),
+    "unknown model": (["run", *SMALL, "model=tinny"], "did you mean tiny"),
+    "unknown key": (["run", *SMALL, "trainer.max_step=3"], "did you mean trainer.max_steps"),
+    "wrong type": (["run", *SMALL, "batch.size=many"], "batch.size"),
+    "sweep without -m": (["run", *SMALL, "seed=0,1"], "add -m"),
+    "key of another model": (
+        ["run", *SMALL, "model=pretrained", "model.path=/x"],
+        "model.vocabulary: unknown key here",
+    ),
+    "missing model": (["run", SMALL[0], "model=pretrained", "model.path=/no/such/model"], "/no/such/model"),
+    "outputs is a file": (["run", *SMALL, "paths.outputs=/proc/version"], "paths.outputs=/proc/version"),
+    "two curves in one": (["run", "-m", *SMALL, "trainer.lr=1e-3,1e-4"], "trainer.lr"),
+    "no gpu": (["run", "-m", *SMALL, "trainer.accelerator=gpu"], "no GPUs are visible"),
+    "unknown option": (["run", "--multi", "--nonsense"], "--nonsense"),
+    "other config name": (["run", "--config-name", "x"], "--config-dir"),
+    "no config dir": (["run", "--config-dir", "/no/such/dir"], "/no/such/dir"),
+    "bad launcher": (["run", "-m", *SMALL, "hydra/launcher=slrum"], "hydra/launcher=slrum"),
+    "bad launcher option": (["run", "-m", *SMALL, "hydra.launcher.jobs=3"], "hydra.launcher.jobs"),
+    "bad words to show": (["run", "--cfg", "job", "data.size=3"], "data.size"),
+    "unknown verb": (["rnu"], "did you mean run"),
+    "no sweep folder": (["report"], "SWEEP_DIR"),
+    "unknown sweep": (["report", "outputs/sweeps/frist"], "outputs/sweeps/frist"),
+    "data without verb": (["data"], "action"),
+    "data without name": (["data", "prepare"], "debian"),
+    "unknown data to prepare": (["data", "prepare", "debain"], "did you mean debian"),
+    "nothing to evaluate": (["evaluate"], "model.path=DIR"),
+    "no run to evaluate": (["evaluate", "outputs/runs/none"], "outputs/runs/none"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_clear_line_and_exit_code_2(program, tmp_path, case, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    words, expected = BAD[case]
+    before = sorted(tmp_path.rglob("*"))
+    told = program(*words)
+    assert told.code == 2, told.out
+    assert told.err.startswith("error: ") and told.err.count("\n") == 1 and expected in told.err
+    assert "Traceback" not in told.out + told.err
+    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.name != "rules.json"] == []
+
+
+@pytest.mark.parametrize("case", ["ratio in words", "unknown verb", "outputs is a file", "unknown sweep"])
+def test_bad_input_through_the_installed_program(cache, tmp_path, case):
+    words, expected = BAD[case]
+    found = subprocess.run(
+        [Path(sys.executable).parent / "hybrid-sweep", *words], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert found.returncode == 2 and found.stdout == "" and expected in found.stderr
+    assert found.stderr.startswith("error: ") and found.stderr.count("\n") == 1
+
+
+def test_the_traceback_is_there_for_who_asks(program, monkeypatch):
+    monkeypatch.setenv("HYBRID_SWEEP_DEBUG", "1")
+    with pytest.raises(UserError):
+        program("rnu")
+
+
+def test_a_disk_error_of_the_driver_is_one_line(program, monkeypatch):
+    from hybrid_sweep import sweep
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "points.json")
+
+    monkeypatch.setattr(sweep, "write_json", full)
+    told = program("run", *SMALL)
+    assert told.code == 1 and told.err == "error: No space left on device: points.json\n"
+
+
+# --- sweeps
+
+
+def test_a_sweep_runs_and_a_second_time_does_nothing(program, tmp_path):
+    words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,5e-1,1", "sweep.name=first"]
+    told = program(*words)
+    assert told.code == 0 and "4/4 done\n" in told.out and "next: hybrid-sweep report outputs/sweeps/first" in told.out
+    assert told.err == "" and starts(tmp_path) == 4
+    points = read_json(tmp_path / "outputs/sweeps/first/points.json")
+    assert points["command"] == "hybrid-sweep " + " ".join(words)
+    assert [entry["ratio"] for entry in points["points"]] == [0, 0.5, 1, 0]
+    again = program(*words)
+    assert again.code == 0 and again.out.startswith("4/4 done (4 before)\n") and starts(tmp_path) == 4
+
+
+def test_options_and_overrides_in_any_order(program):
+    told = program(
+        "run", SMALL[0], "-m", *SMALL[1:], "batch.cross_lingual_ratio=0,1", "--config-dir", ".", "sweep.untrained=false"
+    )
+    assert told.code == 0 and "2/2 done" in told.out
+
+
+def test_an_experiment_file_of_ones_own_is_a_sweep(program, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "two.yaml").write_text(
+        "# @package _global_\nsweep:\n  name: two\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+        "      batch.cross_lingual_ratio: 0,1\n      seed: 4,5\n"
+    )
+    told = program("run", "--config-dir", "mine", *SMALL, "experiment=two")
+    assert told.code == 0 and "6/6 done" in told.out, told.err
+    found = read_json(tmp_path / "outputs/sweeps/two/points.json")["points"]
+    assert {(entry["ratio"], entry["seed"]) for entry in found} == {(0, 4), (0, 5), (1, 4), (1, 5)}
+
+
+def test_a_single_run_is_a_sweep_of_one_and_joins_its_sweep(program, tmp_path):
+    assert program("run", *SMALL, "batch.cross_lingual_ratio=0.25").code == 0
+    told = program("run", *SMALL, "batch.cross_lingual_ratio=0.75")
+    assert told.code == 0 and "2/2 done (1 before)" in told.out and starts(tmp_path) == 3
+    found = read_json(tmp_path / "outputs/sweeps/default/points.json")["points"]
+    assert [(entry["kind"], entry["ratio"]) for entry in found] == [
+        ("trained", 0.25),
+        ("trained", 0.75),
+        ("untrained", 0),
+    ]
+
+
+@pytest.mark.parametrize("launched", ["local", "basic"])
+def test_a_failed_point_is_exit_code_1_with_its_last_words(program, tmp_path, launched):
+    words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1", f"hydra/launcher={launched}"]
+    told = program(*words, **{"0.5/0": "fail"})
+    assert told.code == 1 and "3/4 done, 1 failed" in told.out
+    assert "ValueError: no luck" in told.out and "Traceback: the last words" in told.out
+    assert "--allow-missing" in told.out and starts(tmp_path) == 4
+    again = program(*words)
+    assert again.code == 0 and "4/4 done (3 before)" in again.out and starts(tmp_path) == 5
+
+
+def test_a_single_run_that_fails_is_exit_code_1(program):
+    told = program("run", *SMALL, **{"0.5/0": "exit7"})
+    assert told.code == 1 and "exit code 7" in told.out and "Traceback" not in told.err
+
+
+def test_the_jobs_of_other_launchers_are_importable():
+    import pickle
+
+    assert pickle.loads(pickle.dumps(launcher.task)) is launcher.task
+    assert str(pickle.loads(pickle.dumps(launcher.PointFailed("words")))) == "words"
+
+
+def test_what_is_composed_once_is_not_composed_again_for_the_launch(program, monkeypatch):
+    from hydra_plugins import hybrid_sweep_launcher
+
+    monkeypatch.setattr(hybrid_sweep_launcher.LocalLauncher, "_point", property(lambda self: lambda job: _known(job)))
+
+    def _known(job):
+        from hybrid_sweep import compose
+
+        found = compose.remembered(job)
+        assert found is not None, job
+        return found
+
+    assert program("run", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "hydra.sweep.dir=elsewhere").code == 0
+
+
+def test_hydra_shows_the_config(program, tmp_path):
+    told = program("run", "--cfg", "job", *SMALL, "batch.cross_lingual_ratio=0.25")
+    assert told.code == 0 and "cross_lingual_ratio: 0.25" in told.out and not (tmp_path / "outputs").exists()
+
+
+# --- plan
+
+
+def test_plan_says_what_would_run_and_starts_nothing(program, tmp_path):
+    words = [*SMALL, "batch.cross_lingual_ratio=0,0.25,1", "seed=0"]
+    told = program("plan", "-m", *words)
+    assert told.code == 0 and starts(tmp_path) == 0 and not (tmp_path / "outputs").exists()
+    lines = told.out.splitlines()
+    assert sum(line.startswith("to do") for line in lines) == 4
+    assert any(
+        "9 + 3" in line and "ratio 0.25, seed 0" in line and "batch.cross_lingual_ratio=0.25" in line for line in lines
+    )
+    program("run", "-m", *words, **{"1/0": "killed"})
+    states = [line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]]
+    assert states == ["done", "done", "done", "failed"]
+
+
+def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = program(
+        "plan", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "trainer.accelerator=gpu", "trainer.devices=2"
+    )
+    assert told.code == 0 and told.out.count("to do") == 3
+
+
+def test_plan_for_a_collection_that_is_not_prepared(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
+    told = program("plan", "-m", "seed=0,1")
+    assert (
+        told.code == 0
+        and "14 points on collection debian" in told.out
+        and "hybrid-sweep data prepare debian" in told.out
+    )
+    assert not (tmp_path / "empty").exists()
+
+
+# --- report, data, evaluate
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """A stand-in for the report; gives what it was asked for."""
+    asked = []
+
+    def write_report(folders, *, allow_missing):
+        asked.append((list(folders), allow_missing))
+        return types.SimpleNamespace(console="the answer", missing=["ratio 1, seed 0"], paths={})
+
+    module = types.ModuleType("hybrid_sweep.analysis.report")
+    module.write_report = write_report
+    monkeypatch.setitem(sys.modules, "hybrid_sweep.analysis.report", module)
+    return asked
+
+
+def test_report_prints_and_counts_missing_points(program, reported, tmp_path):
+    (tmp_path / "points.json").write_text("{}")
+    told = program("report", str(tmp_path))
+    assert told.code == 1 and told.out == "the answer\n"
+    assert program("report", "--allow-missing", str(tmp_path)).code == 0
+    assert reported == [([tmp_path], False), ([tmp_path], True)]
+
+
+def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / "outputs/sweeps" / name).mkdir(parents=True)
+        (tmp_path / "outputs/sweeps" / name / "points.json").write_text("{}")
+    told = program("report", "outputs/sweeps/frist")
+    assert told.code == 2 and "did you mean first" in told.err and "second" in told.err
+
+
+def test_data_list_and_prepare(program, tmp_path, monkeypatch):
+    monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
+    before = program("data", "list").out.splitlines()
+    assert [line.split()[:2] for line in before[1:]] == [["debian", "no"], ["synthetic", "no"]]
+    told = program("data", "prepare", "synthetic")
+    assert told.code == 0 and "synthetic: xa xb" in told.out and "queries" in told.out
+    after = program("data", "list").out.splitlines()
+    fingerprint = told.out.split("fingerprint ")[1].split(",")[0]
+    assert after[2].split()[:2] == ["synthetic", "yes"] and fingerprint in after[2]
+
+
+def test_data_prepare_hands_on_the_words_and_refresh(program, monkeypatch):
+    seen = []
+
+    def whole(config, say, *, refresh):
+        seen.append((config.data.name, config.data.mirror, refresh))
+        raise UserError("no source is reached")
+
+    monkeypatch.setattr(prepare, "whole_collection", whole)
+    told = program("data", "prepare", "debian", "data.mirror=/somewhere", "--refresh")
+    assert told.code == 2 and seen == [("debian", "/somewhere", True)]
+
+
+def test_evaluate_prints_the_table(program, monkeypatch):
+    module = types.ModuleType("hybrid_sweep.evaluate")
+    module.evaluate_words = lambda words: "table of " + " ".join(words)
+    monkeypatch.setitem(sys.modules, "hybrid_sweep.evaluate", module)
+    told = program("evaluate", "outputs/runs/abc", "data=debian")
+    assert (told.code, told.out) == (0, "table of outputs/runs/abc data=debian\n")
+
+
+# --- interruption, through processes of their own
+
+DRIVER = """
+import json, sys
+from hybrid_sweep import cli, launcher
+from hybrid_sweep import processes
+launcher.WORKER, processes.GRACE = tuple(json.loads(sys.argv[1])), 1.0
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_exits_130_keeps_what_is_done_and_goes_on(program, tmp_path, number):
+    words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1"]
+    rules = tmp_path / "rules2.json"
+    rules.write_text(
+        json.dumps({"journal": str(tmp_path / "journal"), "seconds": 0.0, "0.5/0": "hang", "1/0": "family"})
+    )
+    worker = json.dumps([sys.executable, "-S", str(STANDIN), str(rules)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, worker, *words],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while starts(tmp_path) < 4:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and err == "interrupted: 2/4 done; the same command goes on from here\n"
+    assert len(read_json(tmp_path / "outputs/sweeps/default/points.json")["points"]) == 4
+    for line in (tmp_path / "journal").read_text().splitlines():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line.split()[3]), 0)
+    told = program(*words)
+    assert told.code == 0 and "4/4 done (2 before)" in told.out and starts(tmp_path) == 6
+
+
+def test_output_that_nobody_reads_is_no_error(cache, tmp_path):
+    command = f"{sys.executable} -m hybrid_sweep plan -m {' '.join(SMALL)} | head -1; exit ${{PIPESTATUS[0]}}"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr

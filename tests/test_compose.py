@@ -1,0 +1,148 @@
+"""From words to points: the same as Hydra's own, each mistake one line that names the key and the way out."""
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from hybrid_sweep import compose
+from hybrid_sweep.config import SCHEMAS, config_dir, register
+from hybrid_sweep.errors import UserError
+
+
+def composed(*words, multirun=False, search=None):
+    return compose.points(list(words), multirun=multirun, search=search)
+
+
+def test_one_point_without_and_the_product_with_multirun():
+    [(words, config)] = composed("data=synthetic", "seed=3")
+    assert words == ("data=synthetic", "seed=3") and config.seed == 3 and config.data.name == "synthetic"
+    jobs = composed("batch.cross_lingual_ratio=0,1", "seed=0,1", "data=synthetic", multirun=True)
+    assert [(job.batch.cross_lingual_ratio, job.seed) for _, job in jobs] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_the_jobs_are_those_of_hydras_own_sweeper():
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    words = ["data=synthetic", "seed=range(2)", "batch.cross_lingual_ratio=choice(0,0.5)", "trainer.lr=1e-3"]
+    [expected] = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)
+    assert [
+        list(job) for job, _ in composed(*words, multirun=True)
+    ] != expected  # the swept ratio comes first, from conf/
+    assert sorted(sorted(job) for job, _ in composed(*words, multirun=True)) == sorted(sorted(job) for job in expected)
+
+
+def test_words_that_steer_hydra_are_not_the_points():
+    jobs = composed(
+        "seed=0,1",
+        "batch.cross_lingual_ratio=0",
+        "data=synthetic",
+        "hydra.sweep.dir=x",
+        "hydra/launcher=basic",
+        multirun=True,
+    )
+    assert [job for job, _ in jobs] == [
+        ("batch.cross_lingual_ratio=0", f"seed={seed}", "data=synthetic") for seed in (0, 1)
+    ]
+
+
+def test_a_composed_point_is_remembered_until_the_next_call():
+    [(words, config)] = composed("data=synthetic", "seed=5")
+    assert compose.remembered(list(words)) is config
+    composed("data=synthetic")
+    assert compose.remembered(words) is None
+
+
+def test_an_experiment_brings_its_own_sweep_and_its_mode():
+    jobs = composed("experiment=smoke")
+    assert len(jobs) == 6 and {config.sweep.name for _, config in jobs} == {"smoke"}
+    assert len(composed("experiment=reproduce", multirun=True)) == 21
+    assert len(composed("experiment=smoke", "seed=7", multirun=True)) == 3
+
+
+def test_files_of_ones_own_are_found_beside_the_programs(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 11\n")
+    [(_, config)] = composed("experiment=mine", "data=synthetic", search=str(tmp_path))
+    assert config.seed == 11
+
+
+def test_the_launcher_of_a_sweep():
+    assert compose.launcher(["seed=0,1"]) == "local" and compose.launcher(["hydra/launcher=basic"]) == "basic"
+
+
+@pytest.mark.parametrize("group", ["data", "model", "trainer", "logger", "batch", "eval", "experiment"])
+def test_every_file_of_every_group_composes(group):
+    for path in sorted((config_dir() / group).glob("*.yaml")):
+        more = ["model.path=/some/folder"] if path.stem == "pretrained" else []
+        assert composed(f"{group}={path.stem}", *more)
+
+
+@pytest.mark.parametrize(
+    "word, expected",
+    [
+        (
+            "batch.cross_lingual_ratio=lots",
+            "batch.cross_lingual_ratio: Value 'lots' of type 'str' could not be converted to Float",
+        ),
+        ("batch.size=1.5", "batch.size: Value '1.5'"),
+        ("trainer.max_steps=null", "trainer.max_steps"),
+        ("data=synthetc", "data=synthetc: unknown name; did you mean synthetic? there are: debian, synthetic"),
+        ("experiment=none", "experiment=none: unknown name; there are: reproduce, smoke"),
+        ("hydra/launcher=bas", "hydra/launcher=bas: unknown name; did you mean basic?"),
+        ("ratio=0.5", "ratio: unknown key; did you mean batch.cross_lingual_ratio?"),
+        ("batch.cross_lingual_ration=0.5", "did you mean batch.cross_lingual_ratio?"),
+        ("trainer.steps=4", "did you mean trainer.max_steps?"),
+        ("data.groups=4", "data.groups: unknown key here; it belongs to data=synthetic"),
+        ("foo=1", "foo: unknown key"),
+        ("+foo=1", "foo"),
+        ("optimizer/x=1", "optimizer/x"),
+        ("seed=0,1", "seed=0,1: several values are a sweep; add -m"),
+        ("seed=[", "seed=[: not a valid override, which is KEY=VALUE"),
+        ("=", "not a valid override"),
+        ("seed", "seed: not a valid override, which is KEY=VALUE"),
+        ("data.languages=en", "data.languages"),
+    ],
+)
+def test_each_mistake_is_one_line(word, expected):
+    with pytest.raises(UserError) as found:
+        composed(word)
+    assert expected in str(found.value) and "\n" not in str(found.value) and "hydra." not in str(found.value)
+
+
+@pytest.mark.parametrize("multirun", [False, True])
+def test_every_point_of_a_sweep_is_checked(multirun):
+    with pytest.raises(UserError, match=r"cross_lingual_ratio=1\.5"):
+        composed("data=synthetic", "batch.cross_lingual_ratio=" + ("0,1.5" if multirun else "1.5"), multirun=multirun)
+
+
+def test_the_files_state_every_field_of_the_schema():
+    """A knob that stands in no file of conf/ would be one that readers of conf/ never learn of."""
+    import dataclasses
+
+    from hybrid_sweep.config import Config
+
+    register()
+    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+        for data, model in (("debian", "tiny"), ("synthetic", "pretrained")):
+            raw = {}
+            for group, name in (
+                ("data", data),
+                ("model", model),
+                ("batch", "hybrid"),
+                ("trainer", "cpu"),
+                ("eval", "default"),
+                ("logger", "offline"),
+            ):
+                text = (config_dir() / group / f"{name}.yaml").read_text()
+                raw[group] = {line.split(":")[0] for line in text.splitlines() if ":" in line and line[0].isalpha()}
+                kind = SCHEMAS[group][name] if group in SCHEMAS else type(getattr(Config(), group))
+                declared = {item.name for item in dataclasses.fields(kind)}
+                silent = {"data": {"path", "mirror"}, "model": {"path", "local_files_only"}}.get(group, set())
+                assert declared - raw[group] <= silent, (group, name)
+        text = (config_dir() / "config.yaml").read_text()
+        for section in ("sweep", "keep", "paths"):
+            block = text.split(f"\n{section}:\n")[1].split("\n\n")[0]
+            declared = {item.name for item in dataclasses.fields(type(getattr(Config(), section)))}
+            assert {line.split(":")[0].strip() for line in block.splitlines()} == declared
+        assert hydra_compose("config").seed == Config().seed

@@ -1,0 +1,256 @@
+"""The schema: what is identity, what is refused, and that a stored config comes back as it was."""
+
+import dataclasses
+from dataclasses import fields
+from math import inf, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from hybrid_sweep import config as schema
+from hybrid_sweep.config import BatchConfig, Config, DataConfig, ModelConfig, SyntheticData, TinyModel
+from hybrid_sweep.errors import UserError
+
+MARKS = {"collection": "c", "model": "m"}
+
+# Every field is decided here by hand, apart from the schema: a new one must be put in its place on purpose.
+IDENTITY = set(
+    """
+    seed
+    data.name data.languages data.groups data.concepts data.shared data.noise data.seed
+    model.name model.layers model.pooling model.query_prompt model.passage_prompt model.query_length
+    model.passage_length model.temperature model.dropout model.hidden_size model.depth model.heads
+    model.intermediate_size model.vocabulary
+    batch.cross_lingual_ratio batch.size batch.language_exponent batch.partner batch.pivot batch.groups
+    trainer.max_steps trainer.lr trainer.warmup trainer.weight_decay trainer.clip trainer.accelerator trainer.devices
+    trainer.nodes trainer.precision trainer.threads
+    eval.split eval.batch_tokens
+    """.split()
+)
+ASIDE = set(
+    """
+    data.path data.mirror model.path model.local_files_only
+    logger.mode logger.project logger.entity
+    sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.on_failure
+    keep.model keep.checkpoint_seconds paths.outputs paths.cache
+    """.split()
+)
+
+
+def small(**more):
+    made = Config(data=SyntheticData(name="synthetic", languages=["xa", "xb"]), model=TinyModel(name="tiny"))
+    for key, value in more.items():
+        *groups, name = key.split("__")
+        node = made
+        for group in groups:
+            node = getattr(node, group)
+        setattr(node, name, value)
+    return made
+
+
+def leaves(node, prefix=""):
+    for item in fields(node):
+        value = getattr(node, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, value
+
+
+def changed(value):
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 + 0.01
+    return ["zz"] if isinstance(value, list) else "other"
+
+
+def test_every_field_is_decided():
+    assert {name for name, _ in leaves(small())} == IDENTITY | ASIDE
+
+
+@pytest.mark.parametrize("name", sorted(IDENTITY | ASIDE))
+def test_what_can_change_the_numbers_changes_the_id_and_nothing_else_does(name):
+    made = small()
+    before = schema.run_id(made, MARKS)
+    *groups, last = name.split(".")
+    node = made
+    for group in groups:
+        node = getattr(node, group)
+    setattr(node, last, changed(getattr(node, last)))
+    assert (schema.run_id(made, MARKS) != before) == (name in IDENTITY)
+
+
+def test_content_and_recipe_are_identity(monkeypatch):
+    before = schema.run_id(small(), MARKS)
+    assert (
+        schema.run_id(small(), {**MARKS, "collection": "d"})
+        != before
+        != schema.run_id(small(), {**MARKS, "model": "n"})
+    )
+    assert schema.run_id(small(), {"model": "m", "collection": "c"}) == before and len(before) == 12
+    monkeypatch.setattr(schema, "RECIPE_VERSION", schema.RECIPE_VERSION + 1)
+    assert schema.run_id(small(), MARKS) != before
+
+
+def test_a_changed_default_is_a_new_id():
+    """The whole config is hashed, not what was typed: what a new version changes by itself is seen."""
+    found = schema.identity(small())
+    assert found["trainer"]["lr"] == small().trainer.lr and found["batch"]["size"] == small().batch.size
+
+
+@given(ratio=st.floats(0, 1), scale=st.sampled_from([1, 3, 7, 10]))
+def test_all_spellings_of_a_ratio_are_one(ratio, scale):
+    one, other = BatchConfig(cross_lingual_ratio=ratio), BatchConfig(cross_lingual_ratio=ratio * scale / scale + 1e-9)
+    rounded = BatchConfig(cross_lingual_ratio=round(ratio, 6))
+    assert one == rounded and abs(one.cross_lingual_ratio - ratio) <= 5e-7
+    assert abs(other.cross_lingual_ratio - one.cross_lingual_ratio) <= 1.1e-6
+    assert str(BatchConfig(cross_lingual_ratio=-0.0).cross_lingual_ratio) == "0.0"
+
+
+def test_spellings_through_the_command_line(config):
+    made = [config(f"batch.cross_lingual_ratio={word}") for word in ("0.7", "7e-1", ".7", "0.7000000000000001")]
+    assert len({schema.run_id(each, MARKS) for each in made}) == 1
+    whole = [config(f"batch.cross_lingual_ratio={word}") for word in ("0", "0.0", "-0.0", "0e0")]
+    assert len({schema.run_id(each, MARKS) for each in whole}) == 1
+
+
+def test_a_stored_config_comes_back_in_its_own_types(tmp_path, config):
+    for made in (
+        config(),
+        schema.untrained(config("seed=3")),
+        small(batch__cross_lingual_ratio=0.25, trainer__lr=1e-5),
+    ):
+        OmegaConf.save(OmegaConf.create(schema.to_dict(made)), tmp_path / "config.yaml")
+        again = schema.load(tmp_path / "config.yaml")
+        assert again == made and type(again.data) is type(made.data) and type(again.model) is type(made.model)
+        assert schema.run_id(again, MARKS) == schema.run_id(made, MARKS)
+
+
+def test_a_stored_config_with_an_unknown_key_is_refused(tmp_path):
+    found = schema.to_dict(small())
+    found["batch"]["colour"] = "red"
+    OmegaConf.save(OmegaConf.create(found), tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="colour"):
+        schema.load(tmp_path / "config.yaml")
+
+
+def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():
+    def floor(**more):
+        return schema.run_id(schema.untrained(small(**more)), MARKS)
+
+    for key, value in {
+        "batch__cross_lingual_ratio": 0.9,
+        "batch__size": 8,
+        "trainer__lr": 0.5,
+        "trainer__max_steps": 7,
+        "trainer__devices": 2,
+        "batch__partner": "size",
+    }.items():
+        assert floor(**{key: value}) == floor(), key
+    for key, value in {
+        "seed": 1,
+        "model__hidden_size": 64,
+        "model__pooling": "cls",
+        "eval__split": "dev",
+        "trainer__precision": "64-true",
+        "trainer__threads": 2,
+        "data__noise": 0.5,
+    }.items():
+        assert floor(**{key: value}) != floor(), key
+    assert schema.untrained(small()).trainer.max_steps == 0
+
+
+REFUSED = {
+    "batch__cross_lingual_ratio": [1.2, -0.1, nan, inf],
+    "data__languages": [[], ["xa", "xa"], ["xa"]],
+    "seed": [-1, 2**32],
+    "batch__size": [1, 0],
+    "trainer__max_steps": [-1],
+    "trainer__devices": [0],
+    "trainer__nodes": [0],
+    "trainer__threads": [0],
+    "sweep__max_parallel": [0],
+    "eval__batch_tokens": [0],
+    "model__query_length": [2],
+    "model__passage_length": [0],
+    "model__layers": [0],
+    "trainer__lr": [0.0, nan, inf],
+    "model__temperature": [0.0, -1.0],
+    "trainer__weight_decay": [-0.1],
+    "trainer__clip": [nan],
+    "batch__language_exponent": [-1.0],
+    "sweep__margin": [-0.01],
+    "trainer__warmup": [1.1],
+    "model__dropout": [1.0],
+    "batch__partner": ["random"],
+    "batch__groups": ["some"],
+    "model__pooling": ["max"],
+    "trainer__accelerator": ["tpu"],
+    "trainer__precision": ["8"],
+    "eval__split": ["train"],
+    "logger__mode": ["loud"],
+    "sweep__on_failure": ["ignore"],
+    "sweep__name": ["a/b", "", ".."],
+    "model__heads": [3, 0],
+    "model__depth": [0],
+    "model__vocabulary": [10],
+    "data__groups": [5],
+    "data__concepts": [5],
+    "data__shared": [1.5],
+    "data__noise": [-0.5],
+}
+
+
+@pytest.mark.parametrize("key, value", [(key, value) for key, values in REFUSED.items() for value in values])
+def test_values_that_nothing_makes_valid_are_refused_by_name(key, value):
+    schema.validate(small())
+    with pytest.raises(UserError, match=key.replace("__", r"\.") if key != "data__languages" else "languages") as found:
+        schema.validate(small(**{key: value}))
+    assert "\n" not in str(found.value)
+
+
+def test_the_processes_of_a_run_share_the_batch_evenly():
+    schema.validate(small(trainer__devices=2, trainer__nodes=4))
+    with pytest.raises(UserError, match=r"batch\.size=64: must be divisible by the 3 processes"):
+        schema.validate(small(trainer__devices=3))
+
+
+def test_a_pivot_must_be_one_of_the_languages():
+    schema.validate(small(batch__partner="pivot", batch__pivot="xb"))
+    for pivot in (None, "zz"):
+        with pytest.raises(UserError, match=r"batch\.pivot"):
+            schema.validate(small(batch__partner="pivot", batch__pivot=pivot))
+
+
+def test_one_language_is_fine_without_cross_lingual_steps():
+    schema.validate(small(data__languages=["xa"], batch__cross_lingual_ratio=0.0))
+
+
+def test_the_cache_is_where_it_is_said_to_be(monkeypatch, tmp_path):
+    made = small()
+    monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "a"))
+    assert schema.cache_dir(made) == tmp_path / "a"
+    made.paths.cache = str(tmp_path / "b")
+    assert schema.cache_dir(made) == tmp_path / "b"
+    made.paths.cache = None
+    monkeypatch.delenv("HYBRID_SWEEP_CACHE")
+    assert schema.cache_dir(made).parts[-2:] == (".cache", "hybrid-sweep")
+
+
+def test_conf_is_found():
+    assert (schema.config_dir() / "config.yaml").is_file()
+
+
+def test_near_names_are_offered():
+    assert schema.nearest("debain", ["debian", "synthetic"]).startswith("did you mean debian?")
+    assert schema.nearest("x", ["debian", "synthetic"]) == "there are: debian, synthetic"
+
+
+def test_the_schemas_are_those_of_the_groups():
+    assert all(issubclass(kind, DataConfig) for kind in schema.SCHEMAS["data"].values())
+    assert all(issubclass(kind, ModelConfig) for kind in schema.SCHEMAS["model"].values())

@@ -1,0 +1,120 @@
+"""What a user reads: the plan, the lines of a log, the time left, the failures."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hybrid_sweep import progress
+from hybrid_sweep.batches import make_plan
+from hybrid_sweep.config import Config, SyntheticData, TinyModel
+from hybrid_sweep.progress import Row
+from hybrid_sweep.sweep import Point, State
+
+
+def point(ratio=0.5, seed=0, kind="trained", **batch):
+    made = Config(seed=seed, data=SyntheticData(name="synthetic", languages=["xa", "xb"]), model=TinyModel(name="tiny"))
+    made.batch = dataclasses.replace(made.batch, cross_lingual_ratio=ratio, **batch)
+    words = ("data=synthetic", f"batch.cross_lingual_ratio={ratio}", f"seed={seed}")
+    return Point(f"id{ratio}{seed}{kind}", kind, words, made, {"collection": "cafe", "model": "beef"})
+
+
+def training(step, steps, speed, seconds):
+    return Row(
+        point(),
+        seconds,
+        {"state": "training", "step": step, "max_steps": steps, "loss": 1.23456, "steps_per_second": speed},
+    )
+
+
+def test_time_left_from_the_points_that_ended():
+    # Mean 100 s: the running one has 60 s to go, two wait, two slots: (60 + 200) / 2.
+    assert progress.time_left(
+        [Row(point(), 40, {})], ["trained", "trained", "untrained"], 2, [90, 110]
+    ) == pytest.approx(130)
+    assert progress.time_left([Row(point(), 40, {})], [], 2, [100]) == pytest.approx(60)  # one slot is idle at the end
+
+
+def test_time_left_from_the_pace_before_the_first_point_ended():
+    assert progress.time_left([Row(point(), 3, {"state": "starting"})], ["trained"], 1, []) is None
+    assert progress.time_left([training(50, 100, 5.0, 12)], ["trained"], 1, []) == pytest.approx(10 + 22)
+
+
+def test_durations_are_words():
+    assert [progress.duration(seconds) for seconds in (0.4, 89, 91, 360, 5400, 9000)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "6 min",
+        "1.5 h",
+        "2.5 h",
+    ]
+
+
+def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys, monkeypatch):
+    view = progress.Plain(3)
+    view.started(point())
+    view.show([training(50, 100, 5.0, 12)], [])
+    view.failed(point(), "no luck")
+    view.done(point(1.0), 100)
+    view.skipped(point(0.0))
+    monkeypatch.setattr(view, "said", view.said - 16)
+    view.show([training(50, 100, 5.0, 12)], [point()])
+    view.show([training(51, 100, 5.0, 12)], [point()])
+    assert capsys.readouterr().out.splitlines() == [
+        "[0/3] ratio 0.5, seed 0 (id0.50trained): started",
+        "[0/3] ratio 0.5, seed 0 (id0.50trained): FAILED: no luck",
+        "[1/3] ratio 1, seed 0 (id1.00trained): done in 2 min",
+        "2/3 done, 1 failed, about 3 min left: ratio 0.5, seed 0 training step 50/100 loss 1.235 5.0 steps/s left 10 s",
+    ]
+
+
+def test_a_status_that_is_not_there_yet_is_no_trouble():
+    assert progress.cells(Row(point(), 0.1, {})) == ["ratio 0.5, seed 0", "starting", "", "", "", ""]
+    assert progress.cells(Row(point(), 9, {"state": "training", "step": 0, "max_steps": 9}))[2:] == ["0/9", "", "", ""]
+
+
+def test_the_live_table_shows_running_points_and_the_total():
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.live import Live
+
+    words = StringIO()
+    with Live(console=Console(file=words, force_terminal=True, width=100), auto_refresh=False) as screen:
+        view = progress.Live(21, 2, screen)
+        for number in range(7):
+            view.skipped(point(seed=number))
+        view.show([training(50, 100, 5.0, 12), Row(point(1.0), 1, {})], [])
+        screen.refresh()
+        view.failed(point(0.25), "no luck")
+    shown = words.getvalue()
+    assert "ratio 0.5, seed 0" in shown and "50/100" in shown and "starting" in shown and "7/21 done" in shown
+    assert "FAILED: no luck" in shown
+
+
+def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
+    present = np.ones((3, 40), dtype=bool)
+    present[2, 10:] = False
+    plan = make_plan(present, ["xa", "xb", "xc"], seed=0, steps=10, batch_size=16, ratio=0.3)
+    points = [point(0.0, kind="untrained"), point(0.3, size=16), point(1.0, size=16, groups="all")]
+    states = [State("done", "has its result"), State("to do", "new"), State("failed", "x")]
+    lines = progress.plan_lines(points, states, {points[1].run_id: plan, points[2].run_id: plan})
+    text = "\n".join(lines)
+    assert (
+        "sweep default: 3 points" in lines[0]
+        and "cafe" in text
+        and "beef" in text
+        and "all with data=synthetic" in text
+    )
+    assert any("ratio 0.3, seed 0" in line and "7 + 3" in line and "to do" in line and "new" in line for line in lines)
+    assert "left out: xa-xc, which share 10 training groups, fewer than batch.size=16" in text
+    assert text.count("left out: xa-xc") == 1 and "batch.groups=all" in text
+
+
+def test_failures_end_with_the_last_lines_of_their_logs():
+    lines = progress.failure_lines(
+        [point(0.0), point(1.0)], [State("failed", "no luck"), State("to do", "new")], [["last"], []]
+    )
+    assert "no luck" in lines[1] and "to do" in lines[2] and lines[-1] == "    last" and "log.txt" in lines[-2]
+    assert len(lines) == 5

@@ -1,0 +1,181 @@
+"""Which points a command means, what their state is, and how points.json keeps them."""
+
+import json
+import os
+
+import pytest
+
+from hybrid_sweep import prepare, sweep
+from hybrid_sweep.compose import points as composed
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json, try_lease, write_json
+
+SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
+
+
+@pytest.fixture
+def expand(cache, tmp_path, monkeypatch):
+    """The points of these words, their texts not built: fingerprints are made up from the names."""
+    asked = []
+
+    def fingerprints(config, say):
+        asked.append(config)
+        return {"collection": config.data.name + str(config.data.groups), "model": config.model.name}
+
+    monkeypatch.setattr(prepare, "fingerprints", fingerprints)
+    monkeypatch.setattr(sweep, "_known", {})
+
+    def make(*words, multirun=True):
+        return sweep.expand(composed([*SMALL, f"paths.outputs={tmp_path}", *words], multirun=multirun), print)
+
+    make.asked = asked
+    return make
+
+
+def finish(point):
+    write_json(point.run_dir / "metrics.json", {"run_id": point.run_id})
+
+
+def test_spellings_of_a_ratio_and_repeated_values_are_one_point(expand):
+    points = expand("batch.cross_lingual_ratio=0.5,5e-1,.50,0.5000000001,1", "seed=0")
+    assert [point.place for point in points if point.kind == "trained"] == [("trained", 0.5, 0), ("trained", 1.0, 0)]
+
+
+def test_a_bare_sweep_goes_from_0_to_1(expand):
+    ratios = [point.place[1] for point in expand() if point.kind == "trained"]
+    assert len(ratios) >= 7 and ratios[0] == 0 and ratios[-1] == 1 and ratios == sorted(ratios)
+
+
+def test_the_untrained_encoder_comes_first_and_once_a_seed(expand):
+    points = expand("batch.cross_lingual_ratio=0,1", "seed=0,1")
+    assert [point.kind for point in points] == ["untrained"] * 2 + ["trained"] * 4
+    assert [point.config.trainer.max_steps for point in points[:2]] == [0, 0]
+    assert {point.kind for point in expand("seed=0", "sweep.untrained=false")} == {"trained"}
+
+
+def test_what_cannot_change_the_untrained_encoder_does_not_change_its_id(expand):
+    floors = [
+        expand(*words, multirun=False)[0]
+        for words in (
+            ["seed=3"],
+            ["seed=3", "batch.size=8"],
+            ["seed=3", "trainer.lr=1e-4"],
+            ["seed=3", "batch.cross_lingual_ratio=0"],
+        )
+    ]
+    assert len({floor.run_id for floor in floors}) == 1 and {floor.kind for floor in floors} == {"untrained"}
+    assert expand("seed=4", multirun=False)[0].run_id != floors[0].run_id
+
+
+def test_the_words_of_every_point_compose_the_same_run_again(expand, tmp_path):
+    for point in expand("batch.cross_lingual_ratio=0,0.25", "seed=1,2", "batch.partner=size"):
+        again = sweep.expand(composed(point.overrides, multirun=False), print)
+        assert point.run_id in {other.run_id for other in again}
+        assert again[-1].kind == point.kind and again[-1].run_id == point.run_id
+
+
+def test_fingerprints_are_asked_for_once_per_data_and_model(expand):
+    expand("batch.cross_lingual_ratio=0,0.5,1", "seed=0,1,2")
+    assert len(expand.asked) == 1
+    expand("data.groups=300,400", "batch.cross_lingual_ratio=0", "sweep.name=by-${data.groups}")
+    assert len(expand.asked) == 2
+
+
+def test_each_run_id_stands_once_in_each_sweep(expand):
+    points = expand("sweep.name=a,b", "batch.cross_lingual_ratio=0")
+    assert len(points) == 4 and len({point.run_id for point in points}) == 2
+    assert {point.sweep_dir.name for point in points} == {"a", "b"}
+
+
+def test_points_that_one_curve_cannot_tell_apart_are_refused_with_the_way_out(expand):
+    with pytest.raises(UserError, match=r"differ in trainer\.lr.*sweep\.name=default-\$\{trainer\.lr\}"):
+        sweep.check(expand("trainer.lr=1e-3,2e-3", "batch.cross_lingual_ratio=0"))
+    split = expand(
+        "trainer.lr=1e-3,2e-3", "batch.cross_lingual_ratio=0", "sweep.name=lr-${trainer.lr}", "trainer.max_steps=2"
+    )
+    assert {point.sweep_dir.name for point in split} == {"lr-0.001", "lr-0.002"}
+
+
+def test_plans_are_checked_before_anything_runs(cache, tmp_path):
+    def make(*words):
+        return sweep.expand(composed([*SMALL, f"paths.outputs={tmp_path}", *words], multirun=True), lambda text: None)
+
+    points = make("batch.cross_lingual_ratio=0,0.25,1", "seed=0,1")
+    plans = sweep.check(points)
+    assert set(plans) == {point.run_id for point in points if point.kind == "trained"}
+    assert [int(plans[point.run_id].cross.sum()) for point in points if point.kind == "trained"] == [0, 0, 3, 3, 12, 12]
+    with pytest.raises(UserError, match=r"batch\.size=4096: .* share at most"):
+        sweep.check(make("batch.size=4096"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_states_and_their_reasons(expand):
+    [point] = [each for each in expand("batch.cross_lingual_ratio=0") if each.kind == "trained"]
+
+    def state(**status):
+        if status:
+            write_json(point.run_dir / "status.json", status)
+        found = sweep.state_of(point)
+        return found.name, found.reason
+
+    assert state() == ("to do", "new")
+    assert state(state="training", step=7, max_steps=12) == ("to do", "interrupted (training, step 7 of 12)")
+    lease = try_lease(point.run_dir / "lock")
+    assert state() == ("running elsewhere", "training, step 7 of 12")
+    assert state(state="failed", error="old") == ("running elsewhere", "failed")
+    os.close(lease)
+    assert state(state="failed", error="ValueError: x") == ("failed", "ValueError: x")
+    (point.run_dir / "status.json").write_text("{half")
+    assert state() == ("to do", "new")
+    finish(point)
+    assert state() == ("done", "has its result")
+
+
+def test_points_json_holds_all_points_before_the_first_runs_in_order(expand):
+    points = expand("batch.cross_lingual_ratio=1,0", "seed=1,0", "sweep.name=here", "sweep.margin=0.02")
+    assert sweep.record(points, "the command") == []
+    found = read_json(points[0].sweep_dir / "points.json")
+    assert (found["name"], found["margin"], found["command"]) == ("here", 0.02, "the command")
+    places = [(entry["kind"], entry["ratio"], entry["seed"]) for entry in found["points"]]
+    assert places == sorted(places) and len(places) == 6
+    assert {entry["run_id"] for entry in found["points"]} == {point.run_id for point in points}
+    assert set(found["points"][0]) == {"run_id", "ratio", "seed", "kind", "overrides"}
+
+
+def test_points_of_a_second_command_join_those_of_the_first(expand):
+    first, second = expand("batch.cross_lingual_ratio=0,1"), expand("batch.cross_lingual_ratio=0,0.5")
+    sweep.record(first, "one")
+    [note] = sweep.record(second, "two")
+    assert "other points, of earlier commands (1)" in note
+    found = read_json(first[0].sweep_dir / "points.json")
+    assert [entry["ratio"] for entry in found["points"]] == [0, 0.5, 1, 0] and found["command"] == "two"
+    assert sweep.record(expand("batch.cross_lingual_ratio=0,0.5,1"), "three") == []
+
+
+def test_changed_settings_replace_the_points_at_their_place_and_say_so(expand):
+    old = expand("batch.cross_lingual_ratio=0,0.5,1")
+    sweep.record(old, "one")
+    new = expand("batch.cross_lingual_ratio=0,0.5", "trainer.lr=7e-4", "sweep.margin=0.05")
+    notes = sweep.record(new, "two")
+    assert len(notes) == 2 and "2 of its points had other settings" in notes[0] and "1 more keep" in notes[0]
+    assert "margin changes from 0.01 to 0.05" in notes[1]
+    found = {entry["run_id"] for entry in read_json(old[0].sweep_dir / "points.json")["points"]}
+    assert found == {point.run_id for point in new} | {old[-1].run_id}
+
+
+def test_outputs_are_tried_before_any_work_and_nothing_is_left_behind(config, tmp_path):
+    made = config(f"paths.outputs={tmp_path / 'deep' / 'er'}")
+    sweep.check_outputs(made)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    for outputs in (tmp_path / "file", tmp_path / "file" / "below", "/proc/self"):
+        with pytest.raises(UserError, match=r"^paths\.outputs=.*cannot write to [^\n]*$"):
+            sweep.check_outputs(config(f"paths.outputs={outputs}"))
+
+
+def test_an_unreadable_points_json_does_not_stop_a_sweep(expand):
+    points = expand("batch.cross_lingual_ratio=0")
+    points[0].sweep_dir.mkdir(parents=True)
+    (points[0].sweep_dir / "points.json").write_text("{half")
+    sweep.record(points, "one")
+    assert len(json.loads((points[0].sweep_dir / "points.json").read_text())["points"]) == 2
