@@ -21,6 +21,16 @@ def info_nce(queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tens
     )
 
 
+def is_relevant(questions: Tensor, answers: Tensor, judged: Tensor, width: int) -> Tensor:
+    """(b, B) bool: passage j answers question i by the judgements, whatever the languages of the two.
+
+    questions: (b,), answers: (B,) int64 numbers. judged: sorted int64 keys question * width + answer.
+    """
+    keys = questions[:, None] * width + answers[None, :]
+    place = torch.searchsorted(judged, keys).clamp(max=len(judged) - 1)
+    return judged[place] == keys
+
+
 class _Gather(torch.autograd.Function):
     """Concatenation over processes whose gradient comes back from all of them."""
 

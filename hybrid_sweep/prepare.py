@@ -1,20 +1,18 @@
 """What a run needs before it starts, built once into the cache: collection, model folder, tokens. No torch here."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
 
 from hybrid_sweep.batches import Plan, make_plan
-from hybrid_sweep.config import Config, DebianData, SyntheticData, TinyModel, cache_dir
+from hybrid_sweep.config import Config, SyntheticData, TinyModel, cache_dir
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection, Pairs
+from hybrid_sweep.data.sources import BUILDERS, Say
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
 from hybrid_sweep.tokens import Tokens, token_store, train_bpe
-
-Say = Callable[[str], None]
 
 
 def _quiet(_: str) -> None:
@@ -22,14 +20,25 @@ def _quiet(_: str) -> None:
 
 
 def collection_folder(config: Config) -> Path:
-    """Where the collection of a config lies, or will lie once it is built."""
-    data = config.data
-    if data.path:
-        return Path(data.path).expanduser()
+    """Where the collection of a config lies, or will lie once it is built.
+
+    data.path is such a folder itself, or holds the files of the source; what is built from them is named by their names,
+    sizes and times, so that changed files are read again.
+    """
+    data, built = config.data, cache_dir(config) / "collections"
     if isinstance(data, SyntheticData):
         key = digest([data.groups, data.concepts, data.shared, data.noise, data.seed])
-        return cache_dir(config) / "collections" / f"synthetic-{key}"
-    return cache_dir(config) / "collections" / data.name
+        return built / f"synthetic-{key}"
+    if not data.path:
+        return built / data.name
+    folder = Path(data.path).expanduser()
+    if (folder / "info.json").is_file():
+        return folder
+    if not folder.exists():
+        raise UserError(f"data.path={data.path}: no such folder")
+    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+    key = digest([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    return built / f"{data.name}-{key}"
 
 
 def is_prepared(config: Config) -> bool:
@@ -40,27 +49,11 @@ def is_prepared(config: Config) -> bool:
 def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False) -> Collection:
     """The collection in all its languages, built and cached where it is missing or `refresh` is asked for."""
     folder, data = collection_folder(config), config.data
-    if data.path:
+    if data.path and folder == Path(data.path).expanduser():
         return collections.load(folder)
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if refresh or not is_prepared(config):
-            if isinstance(data, SyntheticData):
-                from hybrid_sweep.data import synthetic
-
-                built = synthetic.build(
-                    groups=data.groups, concepts=data.concepts, shared=data.shared, noise=data.noise, seed=data.seed
-                )
-            elif isinstance(data, DebianData):
-                from hybrid_sweep.data import debian, debian_text
-
-                built = debian.build(
-                    list(debian_text.LANGUAGES),
-                    mirror=data.mirror,
-                    work=folder.parent / f"{folder.name}.work",
-                    progress=say,
-                )
-            else:
-                raise UserError(f"data.name={data.name}: no builder for this collection; give data.path")
+            built = BUILDERS[data.name](data, folder.parent / f"{folder.name}.work", say)
             collections.save(built, folder)
     return collections.load(folder)
 

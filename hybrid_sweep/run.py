@@ -126,7 +126,7 @@ def _train(config: Config, run_dir: Path, prepared: Prepared, status: Status, mi
     if (run_dir / "steps.parquet").is_file() and (model / "modules.json").is_file():
         return load_encoder(config.model, model)
     plan = plan_of(config, prepared.pairs)
-    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared.pairs.languages)
+    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared.pairs)
     resume = checkpoints.newest(run_dir / "checkpoints", run_dir.name)
     start = resume[0] if resume else 0
     if resume:

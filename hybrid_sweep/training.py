@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from hybrid_sweep.batches import DROPOUT, Plan
 from hybrid_sweep.config import Config
+from hybrid_sweep.data.collection import Pairs
 from hybrid_sweep.encoder import Encoder, stream_seed
-from hybrid_sweep.loss import gather, info_nce
+from hybrid_sweep.loss import gather, info_nce, is_relevant
 from hybrid_sweep.prepare import Prepared
 from hybrid_sweep.tokens import pad_id
 
@@ -27,6 +28,7 @@ class TrainBatch:
     """One process's part of a global batch of B pairs: b of them, row-aligned.
 
     query_ids, query_mask, passage_ids, passage_mask: (b, T) int64. groups: (b,) index of the group of each pair.
+    questions, answers: (b,) numbers of the question and of the passage, the same in all languages.
     query_language, passage_language: (b,) index of the language of each text, read from the collection.
     """
 
@@ -36,6 +38,8 @@ class TrainBatch:
     passage_ids: Tensor
     passage_mask: Tensor
     groups: Tensor
+    questions: Tensor
+    answers: Tensor
     query_language: Tensor
     passage_language: Tensor
 
@@ -66,6 +70,8 @@ class HybridBatches(Dataset[TrainBatch]):
             *self.prepared.queries.padded(queries, self.pad),
             *self.prepared.passages.padded(passages, self.pad),
             groups,
+            self.prepared.pairs.question[groups],
+            self.prepared.pairs.answer[groups],
             self.query_language[queries],
             self.passage_language[passages],
         )
@@ -88,9 +94,10 @@ class HybridData(pl.LightningDataModule):
 class Retriever(pl.LightningModule):
     """The bi-encoder under InfoNCE; all that differs between ratios is the passages it is fed."""
 
-    def __init__(self, encoder: Encoder, config: Config, languages: list[str]) -> None:
+    def __init__(self, encoder: Encoder, config: Config, pairs: Pairs) -> None:
         super().__init__()
-        self.encoder, self.config, self.languages = encoder, config, languages
+        self.encoder, self.config, self.languages = encoder, config, pairs.languages
+        self.judged, self.width = torch.from_numpy(pairs.judged), int(pairs.answer.max(initial=0)) + 1
         self.record: list[dict[str, Any]] = []
         self.started = time.monotonic()
 
@@ -101,9 +108,8 @@ class Retriever(pl.LightningModule):
         passages = gather(self.encoder(batch.passage_ids, batch.passage_mask))
         groups = gather(batch.groups)
         positive = torch.arange(len(queries), device=queries.device) + self.global_rank * len(queries)
-        losses = info_nce(
-            queries, passages, positive, batch.groups[:, None] == groups[None, :], self.config.model.temperature
-        )
+        relevant = is_relevant(batch.questions, gather(batch.answers), self.judged.to(queries.device), self.width)
+        losses = info_nce(queries, passages, positive, relevant, self.config.model.temperature)
         self._note(
             batch.step, groups, gather(batch.query_language), gather(batch.passage_language), gather(losses.detach())
         )

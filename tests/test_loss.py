@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_sweep.loss import gather, info_nce
+from hybrid_sweep.loss import gather, info_nce, is_relevant
 
 
 def brute(queries, passages, positive, relevant, temperature):
@@ -43,6 +43,15 @@ def test_a_false_negative_gets_no_gradient():
     queries, passages, groups = batch(groups=[0, 1, 0, 2, 3, 4])
     info_nce(queries, passages, torch.arange(6), groups[:, None] == groups[None, :], 0.05)[0].backward()
     assert (passages.grad[2] == 0).all() and (passages.grad[0] != 0).any() and (passages.grad[1] != 0).any()
+
+
+def test_relevance_is_that_of_the_judgements():
+    draw = np.random.default_rng(0)
+    judged = {(int(q), int(a)) for q, a in draw.integers(0, 9, (30, 2))}
+    keys = torch.tensor(sorted(q * 9 + a for q, a in judged))
+    questions, answers = torch.tensor([3, 0, 8, 8]), torch.arange(9)
+    found = is_relevant(questions, answers, keys, 9)
+    assert found.tolist() == [[(int(q), int(a)) in judged for a in answers] for q in questions]
 
 
 def test_gradients_equal_finite_differences():

@@ -104,6 +104,27 @@ def test_two_processes_equal_one_in_float64(run):
     assert tables[0].equals(tables[1])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "lr", "tolerance"), [("64-true", "3e-3", 1e-9), ("32-true", "3e-4", 1e-5)])
+def test_any_number_of_processes_trains_the_same(run, precision, lr, tolerance):
+    """Fifty steps without dropout; with it the ranks draw their own masks, and no two world sizes can agree."""
+    words = (
+        f"trainer.precision={precision}",
+        f"trainer.lr={lr}",
+        "trainer.max_steps=50",
+        "batch.cross_lingual_ratio=0.5",
+    )
+    folders = [run(*words, f"trainer.devices={ranks}") for ranks in (1, 2, 4)]
+    steps = [pd.read_parquet(folder / "steps.parquet") for folder in folders]
+    assert [int(part["world_size"].unique().item()) for part in steps] == [1, 2, 4]
+    for other in steps[1:]:
+        assert (other["groups"] == steps[0]["groups"]).all()
+        assert np.allclose(other["loss"], steps[0]["loss"], rtol=0, atol=tolerance)
+    if precision == "64-true":
+        tables = [pd.read_parquet(folder / "per_query.parquet").drop(columns="run_id") for folder in folders]
+        assert tables[1].equals(tables[0]) and tables[2].equals(tables[0])
+
+
 def test_data_that_changed_since_the_plan_is_refused(run, config):
     folder = run("batch.cross_lingual_ratio=0")
     identity = read_json(folder / "identity.json")

@@ -17,7 +17,7 @@ def fit(config, plan=None):
 
     torch.set_num_threads(1)
     prepared = prepare(config)
-    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared.pairs.languages)
+    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared.pairs)
     plan = plan or plan_of(config, prepared.pairs)
     make_trainer(config, [], None).fit(module, datamodule=HybridData(prepared, plan))
     return module, plan
@@ -85,13 +85,35 @@ def test_a_step_that_trained_on_something_else_is_found(config):
         check_realised(record[:11], plan)
 
 
+def test_every_known_answer_of_a_question_is_masked(config, monkeypatch):
+    """Two pairs of one question lie in one batch: neither passage is a negative of the other's query."""
+    from hybrid_sweep import training
+
+    made = config()
+    prepared = prepare(made)
+    pairs = prepared.pairs
+    first, second = plan_of(made, pairs).groups(3)[:2]
+    question = pairs.question.copy()
+    question[second] = question[first]  # the second pair's question becomes the first's
+    keys = question * (pairs.answer.max() + 1) + pairs.answer
+    prepared = replace(prepared, pairs=replace(pairs, question=question, judged=np.sort(keys)))
+    module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs)
+    module._note = lambda *_: None
+    seen = []
+    monkeypatch.setattr(training, "info_nce", lambda *given: seen.append(given[3]) or given[0].sum(dim=1))
+    module.training_step(HybridBatches(prepared, plan_of(made, pairs))[3])
+    wanted = np.eye(16, dtype=bool)
+    wanted[0, 1] = wanted[1, 0] = True
+    assert (seen[0].numpy() == wanted).all()
+
+
 def test_dropout_is_a_function_of_seed_and_step_alone(config):
     """A step must not feel what random numbers were drawn before it: a log line, a resume, another ratio."""
     made = config("model.dropout=0.3")
     prepared = prepare(made)
     plan = plan_of(made, prepared.pairs)
     batches = HybridBatches(prepared, plan)
-    module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs.languages).train()
+    module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs).train()
     module._note = lambda *_: None
     losses = []
     for disturbance in (1, 2):
@@ -128,7 +150,7 @@ def test_only_the_converted_steps_differ_between_ratios(config):
 def test_embeddings_biases_and_norms_are_not_decayed(config):
     made = config()
     prepared = prepare(made)
-    module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs.languages)
+    module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs)
     decayed, others = module.configure_optimizers()["optimizer"].param_groups
     assert decayed["weight_decay"] == 0.01 and others["weight_decay"] == 0.0
     names = {id(parameter): name for name, parameter in module.named_parameters()}
@@ -146,7 +168,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(config):
     with pytest.raises(RuntimeError, match="the loss is nan at step 2"):
         made = config()
         prepared = prepare(made)
-        module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs.languages)
+        module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared.pairs)
         step = module.training_step
         module.training_step = lambda batch: step(batch) * (float("nan") if batch.step == 1 else 1.0)
         from hybrid_sweep.training import HybridData

@@ -151,12 +151,17 @@ class Pairs:
 
     languages: sorted codes. groups: (G,) ids, sorted. query, passage: (L, G) int32 row numbers in the tables of the
     collection, -1 where the group has no such text. A group counts as present in a language when it has both.
+    question, answer: (G,) int64, number of the group's question and of its passage, in any language. judged: sorted int64
+    keys question * answers + answer of all relevant judgements among them, where answers = answer.max() + 1.
     """
 
     languages: list[str]
     groups: np.ndarray
     query: np.ndarray
     passage: np.ndarray
+    question: np.ndarray
+    answer: np.ndarray
+    judged: np.ndarray
 
     @property
     def present(self) -> np.ndarray:
@@ -183,16 +188,23 @@ def pairs(collection: Collection, split: str) -> Pairs:
                 by_group.setdefault(group, np.full(len(languages), -1, np.int32))[code[language]] = row
         rows.append(by_group)
     questions, answers = rows
-    found = []
-    for question, answer, grade in zip(*(collection.qrels[name].to_pylist() for name in QRELS.names), strict=True):
-        if grade > 0 and question in questions and answer in answers:
-            name = question if question == answer else f"{question}|{answer}"
-            found.append((name, questions[question], answers[answer]))
-    found.sort(key=lambda item: item[0])
+    judged = (collection.qrels[name].to_pylist() for name in QRELS.names)
+    found = sorted(
+        (question if question == answer else f"{question}|{answer}", question, answer)
+        for question, answer, grade in zip(*judged, strict=True)
+        if grade > 0 and question in questions and answer in answers
+    )
+    numbers = [
+        {name: number for number, name in enumerate(sorted({item[place] for item in found}))} for place in (1, 2)
+    ]
+    question, answer = (np.array([numbers[place - 1][item[place]] for item in found], np.int64) for place in (1, 2))
     shape = (len(found), len(languages))
     return Pairs(
         languages,
-        np.array([name for name, _, _ in found], dtype=object),
-        np.array([query for _, query, _ in found], np.int32).reshape(shape).T.copy(),
-        np.array([passage for _, _, passage in found], np.int32).reshape(shape).T.copy(),
+        np.array([item[0] for item in found], dtype=object),
+        np.array([questions[item[1]] for item in found], np.int32).reshape(shape).T.copy(),
+        np.array([answers[item[2]] for item in found], np.int32).reshape(shape).T.copy(),
+        question,
+        answer,
+        np.sort(question * len(numbers[1]) + answer),
     )

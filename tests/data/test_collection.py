@@ -76,6 +76,7 @@ def test_several_relevant_passages_are_several_groups_and_grade_zero_none():
     qrels = pa.table({"query_group": ["g1", "g1", "g2"], "passage_group": ["g1", "g9", "g2"], "grade": [1, 2, 0]})
     train = pairs(make("x", QUERIES, passages, qrels, {}), "train")
     assert train.groups.tolist() == ["g1", "g1|g9"]
+    assert train.question.tolist() == [0, 0] and train.answer.tolist() == [0, 1] and train.judged.tolist() == [0, 1]
     assert pairs(make("x", QUERIES, passages, qrels, {}), "test").groups.tolist() == []
 
 
