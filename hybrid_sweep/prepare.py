@@ -75,8 +75,13 @@ def model_folder(config: Config, collection: Collection) -> Path:
     assert model.path is not None, "pretrained models have a path"
     folder = Path(model.path).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"model.path={model.path}: the folder has no config.json; it is not a Hugging Face model")
+        for pattern, what in (
+            ("config.json", "it is not a Hugging Face model"),
+            ("tokenizer.json", "save the model's fast tokenizer there"),
+            ("*.safetensors", "convert its weights, nothing is unpickled here"),
+        ):
+            if not any(folder.glob(pattern)):
+                raise UserError(f"model.path={model.path}: the folder has no {pattern}; {what}")
         return folder
     if model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
         raise UserError(f"model.path={model.path}: no such folder")
