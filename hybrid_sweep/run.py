@@ -27,10 +27,11 @@ class Status(pl.Callback):
     def __init__(self, path: Path, max_steps: int) -> None:
         self.path, self.max_steps = path, max_steps
         self.written = self.begun = time.monotonic()
+        self.done = 0  # steps of this process; a resumed run has more behind it
 
     def write(self, state: str, step: int, loss: float | None = None, error: str | None = None) -> None:
         now = time.monotonic()
-        speed = step / (now - self.begun) if state == "training" and step else None
+        speed = self.done / (now - self.begun) if state == "training" and self.done else None
         write_json(
             self.path,
             {
@@ -48,6 +49,7 @@ class Status(pl.Callback):
         self.begun = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        self.done += 1
         if trainer.is_global_zero and time.monotonic() - self.written > 1:
             assert isinstance(pl_module, Retriever)
             self.write("training", len(pl_module.record), pl_module.record[-1]["loss"])
@@ -84,6 +86,8 @@ def execute(run_dir: Path) -> None:
             return
         trained = time.monotonic()
         status.write("evaluating", config.trainer.max_steps)
+        # Lightning takes the model off the GPU when it is done with it.
+        encoder.to("cuda" if config.trainer.accelerator == "gpu" else "cpu")
         table, counts = evaluate(config, prepared, encoder)
         label = {
             "run_id": identity["run_id"],
