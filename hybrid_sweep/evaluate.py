@@ -37,6 +37,8 @@ def evaluate_words(words: Sequence[str]) -> str:
 
 def _config(words: list[str]) -> Config:
     """The config of a run of zero steps that scores the model the words name."""
+    # Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
+    alone = ["batch.cross_lingual_ratio=0"]
     folder = Path(words[0]) if words and "=" not in words[0] else None
     if folder is None:
         if not any(word.startswith("model=") for word in words) and any(
@@ -44,14 +46,14 @@ def _config(words: list[str]) -> Config:
         ):
             path = next(word for word in words if word.startswith("model.path=")).partition("=")[2]
             words = ["model=pretrained", *_sentence_transformers(Path(path).expanduser()), *words]
-        ((_, config),) = points(words, multirun=False)
+        ((_, config),) = points([*words, *alone], multirun=False)
         return schema.untrained(config)
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
     run = schema.load(folder / "config.yaml")
     if run.trainer.max_steps > 0 and not (folder / "model" / "config.json").is_file():
         raise UserError(f"{folder}: its model was not kept (keep.model=false) or its training is not finished")
-    ((_, config),) = points(words[1:], multirun=False)
+    ((_, config),) = points([*words[1:], *alone], multirun=False)
     if not any(word.startswith("data") for word in words[1:]):
         config = dataclasses.replace(config, data=run.data)
     if run.trainer.max_steps > 0:

@@ -45,7 +45,16 @@ def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "s"
     shown = cli("report", str(sweep), cwd=tmp_path)
     assert str(sweep / "curve.png") in shown or "curve.png" in shown
-    for name in ("results.csv", "results.parquet", "curve.png", "curve.pdf", "report.md", "points.json"):
+    for name in (
+        "results.csv",
+        "results.parquet",
+        "curve.png",
+        "curve.pdf",
+        "report.md",
+        "report.html",
+        "table.tex",
+        "points.json",
+    ):
         assert (sweep / name).stat().st_size > 100, name
     runs = [entry["run_id"] for entry in read_json(sweep / "points.json")["points"]]
     assert len(runs) == len(set(runs)) == 8  # 3 ratios x 2 seeds, and the untrained encoder of each seed

@@ -43,7 +43,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _rows(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
+def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
     """The trained ratios above 0 that have a paired difference."""
     found = pick(results, setting, measure, scope)
     return records(found[(found["ratio"] > 0) & found["delta"].notna()])
@@ -75,10 +75,10 @@ def _seeds(rows: list[Row]) -> str:
     return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 
-def _no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
+def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
     """Why there is nothing to say, or "" if there is."""
     mono = pick(results, *MONO)
-    rows = _rows(results, *MONO)
+    rows = compared(results, *MONO)
     if mono.empty:
         return "No verdict: no trained point with monolingual questions is finished."
     if not (mono["ratio"] == 0).any():
@@ -101,10 +101,10 @@ def _no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
 def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     """One sentence: what raising the share does to monolingual MRR@10, how sure that is, and what it buys."""
     gap = f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)" if sweep.missing else ""
-    nothing = _no_verdict(sweep, results)
+    nothing = no_verdict(sweep, results)
     if nothing:
         return nothing + gap
-    rows = _rows(results, *MONO)
+    rows = compared(results, *MONO)
     margin = f"the margin of {sweep.margin:g}"
     best = st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
     beyond = [ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best]
@@ -135,7 +135,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     untested = _at(rows, "untested")
     if untested:
         parts.append(f"r = {listed(untested)} has too few seeds to be tested")
-    cross = [row for row in _rows(results, "cross-lingual", "RR@10") if row["delta_interval"] == "crossed"]
+    cross = [row for row in compared(results, "cross-lingual", "RR@10") if row["delta_interval"] == "crossed"]
     if cross:
         parts.append(
             f"cross-lingual MRR@10 changes by {signed(cross[-1]['delta'])} at r = {cross[-1]['ratio']:g} "
@@ -208,7 +208,7 @@ def _change(name: str, rows: list[Row], digits: int) -> str:
 
 def findings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     """The sentences under the answer: flat or not, a loss at the top, the gains, English, the languages."""
-    mono = _rows(results, *MONO)
+    mono = compared(results, *MONO)
     if not mono:
         return []
     tested = [row for row in mono if row["delta_interval"] == "crossed"]
@@ -231,11 +231,13 @@ def findings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
         ("The same-language share of the top 10", "multilingual", "same@10", 3),
         ("The rank distance of a question's passages", "multilingual", "RD", 1),
     ]:
-        rows = _rows(results, setting, measure)
+        rows = compared(results, setting, measure)
         if rows:
             said.append(_change(name, rows, digits))
     scopes = sorted(set(results[results["setting"] == "monolingual"]["scope"]) - {MACRO})
-    top = [row for scope in scopes for row in _rows(results, *MONO, scope)[-1:] if row["delta_interval"] == "crossed"]
+    top = [
+        row for scope in scopes for row in compared(results, *MONO, scope)[-1:] if row["delta_interval"] == "crossed"
+    ]
     if len(top) > 1:
         low, high = (edge(top, key=lambda row: float(row["delta"])) for edge in (min, max))
         found = ", ".join(f"{row['scope']} {row['verdict']}" for row in top)

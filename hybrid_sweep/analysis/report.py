@@ -1,4 +1,4 @@
-"""The report of a sweep: results.csv, results.parquet, curve.png, curve.pdf and report.md in its folder.
+"""The report of a sweep: results.csv and .parquet, curve.png and .pdf, report.md, report.html and table.tex in its folder.
 
 Everything derives from the per-query tables; nothing written holds a time, a machine or a path, so that the same runs
 give the same results.csv anywhere.
@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from hybrid_sweep.analysis import figures
 from hybrid_sweep.analysis.answer import MONO, answer, counted
+from hybrid_sweep.analysis.html import html
+from hybrid_sweep.analysis.latex import latex
 from hybrid_sweep.analysis.markdown import HEADER, by_ratio, flatten, label, markdown, trained
 from hybrid_sweep.analysis.results import aggregate, pick
 from hybrid_sweep.analysis.table import Point, Sweep, load
@@ -116,7 +118,9 @@ def _console(sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str]
         if point.run_id in sweep.missing:
             lines.append(f"missing: {label(point)}, run {point.run_id}: {sweep.missing[point.run_id]}")
     lines += [f"warning: {warning}" for warning in warnings]
-    return "\n".join([*lines, "", *textwrap.wrap(said, 110), "", f"figure: {figure}"])
+    return "\n".join(
+        [*lines, "", *textwrap.wrap(said, 110), "", f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
+    )
 
 
 def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> Report:
@@ -133,6 +137,11 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
     folder = Path(sweep_dirs[0])
     seeds = counted(len({point.seed for point in trained(sweep)}), "seed")
     questions = counted(int(pick(results, *MONO)["n_questions"].max()) if trained(sweep) else 0, "question")
+    texts = {
+        "report.md": markdown(sweep, results, said, warnings, fingerprint),
+        "report.html": html(sweep, results, said, warnings, fingerprint),
+        "table.tex": latex(sweep, results),
+    }
     try:
         with atomic_write(folder / "results.csv") as path:
             results.to_csv(path, index=False, lineterminator="\n")
@@ -141,15 +150,16 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
         png, pdf = figures.save(
             figures.draw(sweep, results, f"{sweep.name} · {seeds} · {questions} · {fingerprint}"), folder
         )
-        with atomic_write(folder / "report.md") as path:
-            path.write_text(markdown(sweep, results, said, warnings, fingerprint), encoding="utf-8")
+        for name, text in texts.items():
+            with atomic_write(folder / name) as path:
+                path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"the report cannot be written into {folder}: {error.strerror or error}") from error
     return Report(
         answer=said,
         console=_console(sweep, results, said, warnings, png),
         figure=png,
-        paths=(folder / "results.csv", folder / "results.parquet", png, pdf, folder / "report.md"),
+        paths=(folder / "results.csv", folder / "results.parquet", png, pdf, *(folder / name for name in texts)),
         missing=tuple(point for point in sweep.points if point.run_id in sweep.missing),
         warnings=tuple(warnings),
         results=results,

@@ -17,7 +17,7 @@ from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
 from hybrid_sweep.errors import UserError
 
-NAMES = ["results.csv", "results.parquet", "curve.png", "curve.pdf", "report.md"]
+NAMES = ["results.csv", "results.parquet", "curve.png", "curve.pdf", "report.md", "report.html", "table.tex"]
 
 
 def runs_of(sweep_dir: Path) -> Path:

@@ -1,0 +1,129 @@
+"""table.tex: its structure, its numbers, its marks, and that no name can break it."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from hybrid_sweep.analysis.latex import escaped, latex
+from hybrid_sweep.analysis.results import aggregate
+from hybrid_sweep.analysis.table import load
+
+Make = Callable[..., Path]
+
+
+def table(sweep_dir: Path) -> str:
+    sweep = load([sweep_dir])
+    return latex(sweep, aggregate(sweep))
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The lines between the first and the last rule, as cells by their first one; every line as long as the head."""
+    body = text.split("\\toprule\n")[1].split("\\bottomrule")[0]
+    lines = [line for line in body.splitlines() if line != "\\midrule"]
+    assert all(line.endswith(r" \\") for line in lines)
+    cells = [line.removesuffix(r" \\").split(" & ") for line in lines]
+    columns = re.search(r"\\begin\{tabular\}\{(l+)\}", text)
+    assert columns and {len(row) for row in cells} == {len(columns[1])}
+    return {row[0]: row for row in cells}
+
+
+def balanced(text: str) -> bool:
+    depth = 0
+    for sign in re.sub(r"\\.", "", text, flags=re.DOTALL):
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    return depth == 0 and len(re.findall(r"(?<!\\)\$", text)) % 2 == 0
+
+
+def test_structure(sweep_dir: Path) -> None:
+    text = table(sweep_dir)
+    assert balanced(text) and re.findall(r"\\(begin|end)\{(\S+?)\}", text) == [
+        ("begin", "table*"),
+        ("begin", "tabular"),
+        ("end", "tabular"),
+        ("end", "table*"),
+    ]
+    assert [line for line in text.splitlines() if "rule" in line] == [
+        "\\toprule",
+        "\\midrule",
+        "\\midrule",
+        "\\bottomrule",
+    ]
+    assert [re.sub(r"\\textbf\{(.*)\}", r"\1", name) for name in rows(text)] == ["$r$", "0", "0.5", "1", "untrained"]
+    assert "\\label{tab:toy}" in text and table(sweep_dir) == text
+
+
+def test_numbers_and_marks_are_those_of_the_results(sweep_dir: Path) -> None:
+    found = rows(table(sweep_dir))
+    results = aggregate(load([sweep_dir]))
+    last = next(cells for name, cells in found.items() if name in ("1", r"\textbf{1}"))
+    head = found["$r$"]
+    macro = results.query("kind == 'trained' and ratio == 1 and scope == 'macro'").set_index(["setting", "measure"])
+    for column, place in [("Mono", ("monolingual", "RR@10")), ("Cross", ("cross-lingual", "RR@10"))]:
+        row, start = macro.loc[place], head.index(column)
+        star = "^{*}" if row["p_holm"] < 0.05 else ""
+        assert last[start] == f"${row['mean']:.3f}{star}$"
+        ends = ("delta_low_90", "delta_high_90") if column == "Mono" else ("delta_low", "delta_high")
+        low, high = (row[name] for name in ends)
+        assert last[start + 1] == f"${row['delta']:+.3f}\\,[{low:+.3f}, {high:+.3f}]$"
+    assert any("^{*}" in cell for cell in last)
+    assert last[head.index("V")] == row_letter(macro.loc[("monolingual", "RR@10")]["verdict"])
+
+
+def row_letter(verdict: str) -> str:
+    return {"superior": "S", "non-inferior": "N", "inconclusive": "I", "degraded": "D", "untested": "U"}[verdict]
+
+
+def test_a_name_cannot_break_it(make_sweep: Make) -> None:
+    sweep_dir = make_sweep()
+    plan = json.loads((sweep_dir / "points.json").read_text())
+    plan["name"] = "a_b & 50% of $x {y} #1 \\input{z} ~^"
+    (sweep_dir / "points.json").write_text(json.dumps(plan))
+    text = table(sweep_dir)
+    assert balanced(text)
+    assert (
+        r"Sweep a\_b \& 50\% of \$x \{y\} \#1 \textbackslash{}input\{z\} \textasciitilde{}\textasciicircum{}:" in text
+    )
+    assert "\\label{tab:a-b-50-of-x-y-1-input-z}" in text
+
+
+@given(some.text())
+def test_escaped_text_has_no_meaning_to_latex(text: str) -> None:
+    made = escaped(text)
+    words = r"\\text(backslash|asciitilde|asciicircum|less|greater|bar)\{\}|\\[&%$#_{}]"
+    assert not set(re.sub(words, "", made)) & set("\\&%$#_{}~^\n\r")
+
+
+def test_missing_points_one_seed_and_untrained_only(make_sweep: Make) -> None:
+    sweep_dir = make_sweep()
+    for seed in range(3):
+        (sweep_dir.parent.parent / "runs" / f"t050s{seed}" / "metrics.json").unlink()
+    text = table(sweep_dir)
+    assert rows(text)["0.5"][1:4] == ["0 of 3", "--", "--"] and "3 of 10 points are missing." in text
+    text = table(make_sweep(name="one", seeds=(0,)))
+    assert r"^{\dagger}" in rows(text)["1"][3] and "over questions only" in text and "textbf" not in text
+    assert rows(text)["1"][4] == "U"
+    text = table(make_sweep(name="raw", ratios=()))
+    assert list(rows(text)) == ["$r$", "untrained"] and balanced(text) and text.count("\\midrule") == 1
+
+
+def test_columns_without_rows_are_left_out(make_sweep: Make, world: Any) -> None:
+    text = table(make_sweep(world(languages=("fr",))))
+    assert "Cross" not in rows(text)["$r$"] and "English" not in rows(text)["$r$"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex on PATH")
+def test_it_compiles(sweep_dir: Path) -> None:
+    (sweep_dir / "table.tex").write_text(table(sweep_dir), encoding="utf-8")
+    document = "\\documentclass[twocolumn]{article}\\usepackage{booktabs}\\begin{document}\\input{table}\\end{document}"
+    (sweep_dir / "paper.tex").write_text(document)
+    subprocess.run(["pdflatex", "-halt-on-error", "paper"], cwd=sweep_dir, check=True, capture_output=True, timeout=120)
