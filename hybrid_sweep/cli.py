@@ -16,6 +16,8 @@ from hybrid_sweep.errors import UserError
 
 if TYPE_CHECKING:
     from hybrid_sweep.compose import Job
+    from hybrid_sweep.config import DataConfig
+    from hybrid_sweep.data.collection import Collection
     from hybrid_sweep.sweep import Point
 
 
@@ -196,14 +198,15 @@ def _plan(words: list[str]) -> int:
     jobs = _jobs(args)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
-        config.data.name
+        (config.data.name, _preparing(config.data))
         for _, config in jobs
         if not isinstance(config.data, SyntheticData) and not prepare.is_prepared(config)
     ]
-    for name in dict.fromkeys(absent):
+    for name, how in dict.fromkeys(absent):
+        number = progress.count(absent.count((name, how)))
         print(
-            f"{progress.count(absent.count(name))} on collection {name}, which is not prepared; their batches can be checked, "
-            f"and their run ids are known, after\n  hybrid-sweep data prepare {name}"
+            f"{number} on collection {name}, which is not prepared; their batches can be checked, "
+            f"and their run ids are known, after\n  {how}"
         )
     if not absent:
         points = sweep.expand(jobs, _say)
@@ -233,7 +236,7 @@ def _report(words: list[str]) -> int:
 
 def _data(words: list[str]) -> int:
     parser = _Parser(prog="hybrid-sweep data", add_help=False)
-    parser.add_argument("action", choices=["list", "prepare"])
+    parser.add_argument("action", choices=["list", "prepare", "export"])
     parser.add_argument("name", nargs="?")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--refresh", action="store_true")
@@ -242,10 +245,18 @@ def _data(words: list[str]) -> int:
     from hybrid_sweep.config import SCHEMAS
     from hybrid_sweep.data import collection
 
+    monolingual = "batch.cross_lingual_ratio=0"  # no run is meant, so that a collection of one language is fine too
+    if args.action == "export":
+        if args.name is None or not args.overrides or "=" in args.name + args.overrides[0]:
+            raise UserError(f"data export needs a name and a folder; the names are: {', '.join(SCHEMAS['data'])}")
+        folder, *overrides = args.overrides
+        [(_, config)] = compose.points([f"data={args.name}", monolingual, *overrides], multirun=False)
+        _export(prepare.whole_collection(config, _say, refresh=args.refresh), Path(folder))
+        return 0
     if args.action == "prepare":
         if args.name is None or "=" in args.name:
             raise UserError(f"data prepare needs a name; there are: {', '.join(SCHEMAS['data'])}")
-        [(_, config)] = compose.points([f"data={args.name}", *args.overrides], multirun=False)
+        [(_, config)] = compose.points([f"data={args.name}", monolingual, *args.overrides], multirun=False)
         found = prepare.whole_collection(config, _say, refresh=args.refresh)
         print(
             f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries, {found.passages.num_rows} "
@@ -254,7 +265,7 @@ def _data(words: list[str]) -> int:
         return 0
     rows = [("name", "prepared", "languages", "queries", "passages", "fingerprint", "folder")]
     for name in SCHEMAS["data"]:
-        [(_, config)] = compose.points([f"data={name}"], multirun=False)
+        [(_, config)] = compose.points([f"data={name}", monolingual], multirun=False)
         folder = prepare.collection_folder(config)
         if prepare.is_prepared(config):
             found = collection.load(folder)
@@ -270,9 +281,36 @@ def _data(words: list[str]) -> int:
                 )
             )
         else:
-            rows.append((name, "no", " ".join(config.data.languages), "", "", "", f"hybrid-sweep data prepare {name}"))
+            rows.append((name, "no", " ".join(config.data.languages), "", "", "", _preparing(config.data)))
     print(*progress.table(rows), sep="\n")
     return 0
+
+
+def _preparing(data: "DataConfig") -> str:
+    """The command that prepares this collection."""
+    from hybrid_sweep.config import DebianData, MarcoData, SyntheticData
+
+    words = ["hybrid-sweep data prepare", data.name]
+    if data.path:
+        words.append(shlex.quote(f"data.path={data.path}"))
+        if isinstance(data, MarcoData):  # only these are read
+            words.append(shlex.quote(f"data.languages=[{','.join(data.languages)}]"))
+    elif not isinstance(data, DebianData | SyntheticData):
+        words.append("data.path=DIR")
+    return " ".join(words)
+
+
+def _export(found: "Collection", folder: Path) -> None:
+    """Write a collection as files of mMARCO's layout and say how to read them."""
+    from hybrid_sweep.data.export import export
+
+    cut = export(found, folder)
+    print(
+        f"{found.name}: {found.queries.num_rows} queries and {found.passages.num_rows} passages in {folder}"
+        + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
+    )
+    languages = ",".join(found.languages)
+    print(f"next: hybrid-sweep data prepare mmarco {shlex.quote(f'data.path={folder}')} 'data.languages=[{languages}]'")
 
 
 def _evaluate(words: list[str]) -> int:

@@ -45,6 +45,43 @@ class SyntheticData(DataConfig):
 
 
 @dataclass
+class LareqaData(DataConfig):
+    """XQuAD-R or MLQA-R; the names that end in _context add its paragraph to every sentence: another collection."""
+
+
+# The languages of MS MARCO and its translations: the name in the names of the files, and the code used here.
+MARCO_LANGUAGES = {
+    "arabic": "ar",
+    "chinese": "zh",
+    "dutch": "nl",
+    "english": "en",
+    "french": "fr",
+    "german": "de",
+    "hindi": "hi",
+    "indonesian": "id",
+    "italian": "it",
+    "japanese": "ja",
+    "portuguese": "pt",
+    "russian": "ru",
+    "spanish": "es",
+    "vietnamese": "vi",
+}
+
+
+@dataclass
+class MarcoData(DataConfig):
+    translation: str = "google"  # whose translation: the folder, beside the qrels, that holds collections/ and queries/
+    qrels: str = "dev.small"  # questions of the split test: dev.small (6,980; what papers report) | dev (all)
+    dev_share: float = 0.0  # share of the judged training questions set apart as the split dev, 0 to below 1
+    dev_seed: int = 0  # which ones: those whose hash with this seed is low
+
+    def __post_init__(self) -> None:
+        # Names, and the code dt that some tools use for Dutch, are the same language, and so the same run.
+        known = {**MARCO_LANGUAGES, "dt": "nl"}
+        self.languages = [known.get(language, language) for language in self.languages]
+
+
+@dataclass
 class ModelConfig:
     name: str = "???"
     path: str | None = _aside(None)  # folder of a local copy, or hub name; its content's fingerprint is the identity
@@ -150,7 +187,16 @@ class Config:
 
 
 SCHEMAS: dict[str, dict[str, type]] = {
-    "data": {"debian": DebianData, "synthetic": SyntheticData},
+    "data": {
+        "debian": DebianData,
+        "synthetic": SyntheticData,
+        "xquad_r": LareqaData,
+        "xquad_r_context": LareqaData,
+        "mlqa_r": LareqaData,
+        "mlqa_r_context": LareqaData,
+        "mmarco": MarcoData,
+        "msmarco": MarcoData,
+    },
     "model": {"tiny": TinyModel, "pretrained": ModelConfig},
 }
 
@@ -332,3 +378,9 @@ def validate(config: Config) -> None:
         need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
         for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
             need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
+    if isinstance(data, MarcoData):
+        choice("data.qrels", data.qrels, ["dev.small", "dev"])
+        need(0 <= data.dev_share < 1, "data.dev_share", data.dev_share, "must be a share from 0 to below 1")
+        for name in (data.translation, *data.languages):
+            plain = bool(name) and "/" not in name and not name.startswith(".")
+            need(plain, "data.languages, data.translation", name, "must be a plain name")

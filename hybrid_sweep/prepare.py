@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from hybrid_sweep.batches import Plan, make_plan
-from hybrid_sweep.config import Config, SyntheticData, TinyModel, cache_dir
+from hybrid_sweep.config import Config, MarcoData, SyntheticData, TinyModel, cache_dir
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection, Pairs
 from hybrid_sweep.data.sources import BUILDERS, Say
@@ -37,7 +37,13 @@ def collection_folder(config: Config) -> Path:
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder")
     files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
-    key = digest([[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
+    # Of MS MARCO only the chosen languages and questions are built, so that each choice is a collection of its own.
+    chosen = (
+        [sorted(data.languages), data.translation, data.qrels, data.dev_share, data.dev_seed]
+        if isinstance(data, MarcoData)
+        else []
+    )
+    key = digest([*([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files), *chosen])
     return built / f"{data.name}-{key}"
 
 
@@ -106,6 +112,11 @@ def _tiny_folder(config: Config, model: TinyModel, collection: Collection) -> Pa
                 table.filter(pc.equal(table["split"], "train"))["text"]
                 for table in (collection.queries, collection.passages)
             ]
+            if not any(map(len, texts)):
+                raise UserError(
+                    f"model={model.name} learns its tokenizer from training texts, and data={collection.name} has none: "
+                    "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR"
+                )
             tokenizer = train_bpe((text.as_py() for column in texts for text in column), model.vocabulary)
             with atomic_dir(folder) as temporary:
                 tokenizer.save(str(temporary / "tokenizer.json"))
@@ -191,6 +202,10 @@ def fingerprints(config: Config, say: Say = _quiet) -> dict[str, str]:
 def plan_of(config: Config, pairs: Pairs | None = None) -> Plan:
     """The batch plan of a run; raises UserError where the batch is larger than every pair of languages allows."""
     pairs = pairs if pairs is not None else collections.pairs(collection_of(config), "train")
+    if not len(pairs.groups):
+        raise UserError(
+            f"data={config.data.name} has nothing to train on: use hybrid-sweep evaluate, or trainer.max_steps=0"
+        )
     batch = config.batch
     return make_plan(
         pairs.present,

@@ -8,7 +8,7 @@ usage: hybrid-sweep VERB ...
   run        train and evaluate one point, or with -m a whole sweep over ratios and seeds
   plan       say what the same words would run, and check all of it; starts nothing
   report     the table, the curve and the answer of one or more sweeps
-  data       list the collections, or prepare one
+  data       list the collections, prepare one, or export one
   evaluate   a trained model, or any other, on a collection
 
 examples:
@@ -60,8 +60,9 @@ examples:
 REPORT = """\
 usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--allow-missing]
 
-Print the table and the answer of a sweep, and write results.csv, results.parquet, curve.png, curve.pdf and report.md
-beside its points.json. Points without a result are listed and make the exit code 1, unless --allow-missing.
+Print the table and the answer of a sweep, and write results.csv, results.parquet, curve.png, curve.pdf, report.md,
+report.html (the answer on one page, with hover values) and table.tex beside its points.json. Points without a result
+are listed and make the exit code 1, unless --allow-missing.
 
 examples:
   hybrid-sweep report outputs/sweeps/smoke
@@ -71,15 +72,20 @@ examples:
 DATA = """\
 usage: hybrid-sweep data list
        hybrid-sweep data prepare NAME [--refresh] [KEY=VALUE ...]
+       hybrid-sweep data export NAME DIR [KEY=VALUE ...]
 
 List the collections, or fetch and build one into the cache ($HYBRID_SWEEP_CACHE, else ~/.cache/hybrid-sweep).
-A built collection stays as it is until --refresh, so that its fingerprint and the run ids stay.
+A built collection stays as it is until --refresh, so that its fingerprint and the run ids stay. Collections of local
+files (data.path) are read again when the files change. export writes any collection, in all its languages, as the files
+of mMARCO; data=mmarco reads them back, with groups.tsv for the ids, groups and splits that whole numbers cannot hold.
 
 examples:
   hybrid-sweep data list
   hybrid-sweep data prepare debian                              about a minute, through apt, without root
   hybrid-sweep data prepare debian data.mirror=ADDRESS     the base address or folder of a mirror
   hybrid-sweep data prepare debian --refresh                    fetch today's state; runs on the old one are kept
+  hybrid-sweep data prepare mmarco data.path=DIR 'data.languages=[en,de,nl]'
+  hybrid-sweep data export debian DIR                           for tools that read MS MARCO
 """
 
 EVALUATE = """\
@@ -91,4 +97,5 @@ Evaluate the model of a run, or a Hugging Face or sentence-transformers folder, 
 examples:
   hybrid-sweep evaluate outputs/runs/3f2a90c41b7d
   hybrid-sweep evaluate model=pretrained model.path=DIR data=debian
+  hybrid-sweep evaluate model=me5_small model.path=DIR data=xquad_r data.path=DIR model.query_length=128
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_sweep import cli, launcher, prepare
+from hybrid_sweep.config import SCHEMAS
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 
@@ -284,7 +285,8 @@ def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):
 def test_data_list_and_prepare(program, tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
     before = program("data", "list").out.splitlines()
-    assert [line.split()[:2] for line in before[1:]] == [["debian", "no"], ["synthetic", "no"]]
+    assert [line.split()[:2] for line in before[1:]] == [[name, "no"] for name in SCHEMAS["data"]]
+    assert "hybrid-sweep data prepare mmarco data.path=DIR" in "\n".join(before)
     told = program("data", "prepare", "synthetic")
     assert told.code == 0 and "synthetic: xa xb" in told.out and "queries" in told.out
     after = program("data", "list").out.splitlines()

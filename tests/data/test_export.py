@@ -1,0 +1,234 @@
+"""A collection written in mMARCO's layout and read back trains and scores as before."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from omegaconf import OmegaConf
+
+from hybrid_sweep import prepare
+from hybrid_sweep.cli import main
+from hybrid_sweep.compose import points
+from hybrid_sweep.config import MarcoData, run_id, to_dict
+from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data import synthetic
+from hybrid_sweep.data.collection import Collection, make
+from hybrid_sweep.data.export import export
+from hybrid_sweep.data.msmarco import build
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.retrieval import evaluate
+from hybrid_sweep.store import write_json
+
+SMALL = dict(groups=300, concepts=100, shared=0.2, noise=0.2, seed=0)
+
+
+def back(folder, *languages: str) -> Collection:
+    return build(MarcoData(name="mmarco", languages=list(languages), path=str(folder)), lambda line: None)
+
+
+def table(rows: list[tuple[str, ...]]) -> pa.Table:
+    return pa.table(
+        dict(zip(("id", "group", "lang", "split", "text"), map(list, zip(*rows, strict=True)), strict=True))
+    )
+
+
+def graded() -> Collection:
+    """Groups with spaces and quotes, "9" before "10", a passage of two questions, grades, languages of one side only."""
+    queries = [
+        (f"q {g}@{lang}", f"q {g}", lang, split, f'"{g} \u2028{lang}')
+        for g, lang, split in (
+            ("9", "de", "train"),
+            ("9", "pt_BR", "train"),
+            ("10", "de", "test"),
+            ("10", "fr", "test"),
+            ("é", "en", "dev"),
+        )
+    ]
+    passages = [
+        (f"{g}#{lang}", g, lang, split, f"text {g} {lang}")
+        for g, lang, split in (
+            ("q 9", "de", "train"),
+            ("p", "de", "*"),
+            ("p", "en", "*"),
+            ("p", "it", "*"),
+            ("r", "pt_BR", "test"),
+        )
+    ]
+    judged = [("q 9", "q 9", 1), ("q 9", "p", 0), ("q 10", "p", 3), ("q é", "r", 2)]
+    qrels = pa.table(
+        dict(zip(("query_group", "passage_group", "grade"), map(list, zip(*judged, strict=True)), strict=True))
+    )
+    return make("graded", table(queries), table(passages), qrels, {"licence": "CC0-1.0"})
+
+
+@pytest.mark.parametrize("made", [lambda: synthetic.build(**SMALL), graded])
+def test_all_languages_read_back_are_the_same_content(tmp_path, made):
+    before = made()
+    assert export(before, tmp_path / "x") == 0
+    after = back(tmp_path / "x", *before.queries["lang"].to_pylist(), *before.passages["lang"].to_pylist())
+    assert after.fingerprint == before.fingerprint and after.info["exported"]["fingerprint"] == before.fingerprint
+    assert after.info["licence"] == before.info["licence"]
+
+
+@pytest.mark.parametrize("languages", [["xa", "xb", "xc", "xd"], ["xb", "xf"]])
+def test_the_plan_is_the_same(tmp_path, cache, languages):
+    """Every array of the plan, and the groups of every step, from the words of a user."""
+    words = [f"data.languages=[{','.join(languages)}]", "batch.size=16", "trainer.max_steps=40", "seed=3"]
+    ((_, original),) = points(["data=synthetic", "data.groups=300", *words], multirun=False)
+    export(prepare.whole_collection(original), tmp_path / "x")
+    ((_, copy),) = points(["data=mmarco", f"data.path={tmp_path / 'x'}", *words], multirun=False)
+    found = [collections.pairs(prepare.collection_of(config), "train") for config in (original, copy)]
+    for item in dataclasses.fields(found[0]):
+        assert np.array_equal(*(np.asarray(getattr(each, item.name)) for each in found)), item.name
+    plans = [prepare.plan_of(config, each) for config, each in zip((original, copy), found, strict=True)]
+    for name in ("languages", "first", "second", "cross", "walk", "ordinal"):
+        assert np.array_equal(*(np.asarray(getattr(plan, name)) for plan in plans)), name
+    assert plans[0].left_out == plans[1].left_out and len(plans[0]) == 40
+    for step in range(40):
+        names = [each.groups[plan.groups(step)] for each, plan in zip(found, plans, strict=True)]
+        assert np.array_equal(*names)
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_the_per_query_table_is_the_same(tmp_path, split):
+    languages = ["xa", "xc", "xe"]
+    whole = synthetic.build(**SMALL)
+    export(whole, tmp_path / "x")
+    frames = []
+    for collection in (collections.select(whole, languages), back(tmp_path / "x", *languages)):
+        draw = np.random.default_rng(5)
+        tables = []
+        for texts, splits in ((collection.queries, [split]), (collection.passages, [split, "*"])):
+            rows = np.flatnonzero([where in splits for where in texts["split"].to_pylist()])
+            tables.append(texts.take(rows))
+        vectors = [draw.standard_normal((len(texts), 8)).astype(np.float32) for texts in tables]
+        vectors = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in vectors]
+        frames.append(evaluate(*tables, collection.qrels, *vectors)[0])
+    assert len(frames[0]) > 300
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+
+def test_the_files_are_those_of_the_layout(tmp_path):
+    export(graded(), tmp_path / "x")
+    found = {str(path.relative_to(tmp_path / "x")) for path in (tmp_path / "x").rglob("*.tsv")}
+    assert {"google/collections/german_collection.tsv", "google/collections/pt_BR_collection.tsv"} <= found
+    assert "google/queries/dev/german_queries.dev.small.tsv" in found
+    read = {name: (tmp_path / "x" / name).read_text().split("\n") for name in found}
+    # p, q 10, q 9, q é, r are 0 to 4
+    assert read["google/collections/german_collection.tsv"] == ["0\ttext p de", "2\ttext q 9 de", ""]
+    assert read["google/queries/dev/german_queries.dev.small.tsv"] == ['1\t"10 \u2028de', ""]
+    assert read["qrels.train.tsv"] == ["2\t0\t0\t0", "2\t0\t2\t1", ""]
+    assert read["qrels.dev.small.tsv"] == ["1\t0\t0\t3", ""] and read["qrels.dev.tsv"] == ["3\t0\t4\t2", ""]
+    assert "2\tquery\tpt_BR\ttrain\tq 9@pt_BR\tq 9" in read["groups.tsv"]
+
+
+@pytest.mark.slow
+def test_the_run_is_the_same(tmp_path, cache):
+    """Trained and evaluated by the worker: what entered every step, and every row of the per-query table."""
+    words = ["data.languages=[xa,xb,xc]", "model.vocabulary=600", "model.hidden_size=32", "model.heads=2"]
+    words += ["model.intermediate_size=64", "batch.size=16", "trainer.max_steps=8", "logger=disabled"]
+    export(synthetic.build(groups=300, concepts=400, shared=0.2, noise=0.2, seed=0), tmp_path / "x")
+    found = []
+    for data in (["data=synthetic", "data.groups=300"], ["data=mmarco", f"data.path={tmp_path / 'x'}"]):
+        ((_, config),) = points([*data, *words], multirun=False)
+        fingerprints = prepare.fingerprints(config)
+        folder = tmp_path / "runs" / run_id(config, fingerprints)
+        folder.mkdir(parents=True)
+        OmegaConf.save(OmegaConf.create(to_dict(config)), folder / "config.yaml")
+        write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints})
+        done = subprocess.run(
+            [sys.executable, "-m", "hybrid_sweep.worker", str(folder)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        steps = pd.read_parquet(folder / "steps.parquet").drop(columns="seconds")
+        found.append((steps, pd.read_parquet(folder / "per_query.parquet")))
+    (steps, table), (steps_again, again) = found
+    assert set(again["collection"]) == {"mmarco"} and len(table) > 100
+    pd.testing.assert_frame_equal(steps, steps_again, check_exact=True)
+    own = ["run_id", "collection"]
+    pd.testing.assert_frame_equal(table.drop(columns=own), again.drop(columns=own), check_exact=True)
+
+
+def one(**change: str) -> Collection:
+    row = {"id": "a", "group": "g", "lang": "en", "split": "train", "text": "t"} | change
+    qrels = pa.table({"query_group": [row["group"]], "passage_group": ["g"], "grade": [1]})
+    return make("one", pa.table({k: [v] for k, v in row.items()}), table([("a", "g", "en", "*", "t")]), qrels, {})
+
+
+def test_breaks_in_a_text_become_spaces_and_are_counted(tmp_path):
+    assert export(one(text=" a\r\nb\t\tc "), tmp_path / "x") == 1
+    assert back(tmp_path / "x", "en").queries["text"].to_pylist() == [" a b c "]
+
+
+@pytest.mark.parametrize("change", [{"lang": "../en"}, {"group": "g\tg"}, {"id": "a\nb"}])
+def test_what_the_files_cannot_hold_is_refused_and_nothing_is_written(tmp_path, change):
+    with pytest.raises(UserError):
+        made = one(**change)
+        export(made, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_texts_of_a_group_and_language_are_refused(tmp_path):
+    rows = [("a", "g", "en", "train", "t"), ("b", "g", "en", "train", "u")]
+    qrels = pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]})
+    with pytest.raises(UserError, match="two texts are the query 'g' in en"):
+        export(make("two", table(rows), table(rows), qrels, {}), tmp_path / "x")
+
+
+def test_a_question_in_two_splits_is_refused(tmp_path):
+    rows = [("a", "g", "en", "train", "t"), ("b", "g", "de", "test", "u")]
+    qrels = pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]})
+    with pytest.raises(UserError, match="'g' is in two splits"):
+        export(make("two", table(rows), table(rows), qrels, {}), tmp_path / "x")
+
+
+def test_an_old_folder_is_kept(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "mine").write_text("mine")
+    with pytest.raises(UserError, match="not empty"):
+        export(graded(), tmp_path / "x")
+    assert (tmp_path / "x" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("0\tpassage\tde\t*\tp#de\tother\n", "the passage 0 is of group 'p' in an earlier line"),
+        ("0\tpassage\tde\t*\tp#de\tp\n", "stands in an earlier line already"),
+        ("7\tanswer\tde\t*\ta\tb\n", "'answer' is neither query nor passage"),
+        ("7\tquery\tde\t*\ta\tb\n", "the split '*' of a query"),
+    ],
+)
+def test_bad_lines_of_groups_are_refused(tmp_path, line, reason):
+    export(graded(), tmp_path / "x")
+    with open(tmp_path / "x" / "groups.tsv", "a") as file:
+        file.write(line)
+    with pytest.raises(UserError, match=r"groups\.tsv, line 11: ") as found:
+        back(tmp_path / "x", "de")
+    assert reason in str(found.value)
+
+
+def test_a_text_that_groups_do_not_name_is_refused(tmp_path):
+    export(graded(), tmp_path / "x")
+    with open(tmp_path / "x" / "google/collections/german_collection.tsv", "a") as file:
+        file.write("4\tmore\n")
+    with pytest.raises(UserError, match=r"german_collection\.tsv, line 3: groups\.tsv has no passage 4 in de"):
+        back(tmp_path / "x", "de")
+
+
+def test_the_verb(tmp_path, cache, capsys):
+    folder = tmp_path / "out"
+    assert main(["data", "export", "synthetic", str(folder), "data.groups=60"]) == 0
+    told = capsys.readouterr().out
+    assert (
+        "synthetic: " in told and f"data prepare mmarco data.path={folder} 'data.languages=[xa,xb,xc,xd,xe,xf]'" in told
+    )
+    assert main(["data", "prepare", "mmarco", f"data.path={folder}", "data.languages=[xa,xf]"]) == 0
+    assert "mmarco: xa xf; " in capsys.readouterr().out
+    assert main(["data", "export", "synthetic", str(folder), "data.groups=60"]) == 2
+    assert main(["data", "export", "synthetic", "data.groups=60"]) == 2
+    assert main(["data", "export"]) == 2
