@@ -231,7 +231,23 @@ def _report(words: list[str]) -> int:
 
     report = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
     print(report.console)
+    if hint := _next_command(args.sweep_dirs[0], bool(report.missing)):
+        print(hint)
     return 1 if report.missing and not args.allow_missing else 0
+
+
+def _next_command(sweep_dir: Path, missing: bool) -> str:
+    """What to try after a report: the missing points, or two more seeds; empty where no command is known."""
+    from hybrid_sweep.store import read_json
+
+    known = read_json(sweep_dir / "points.json")
+    words, seeds = shlex.split(known.get("command", "")), [point["seed"] for point in known.get("points", [])]
+    if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
+        return ""
+    if missing:
+        return f"next: {shlex.join(words)}    (runs what is missing)"
+    more = [*(word for word in words if not word.startswith("seed=")), f"seed={max(seeds) + 1},{max(seeds) + 2}"]
+    return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
 
 
 def _data(words: list[str]) -> int:

@@ -274,6 +274,24 @@ def test_report_prints_and_counts_missing_points(program, reported, tmp_path):
     assert reported == [([tmp_path], False), ([tmp_path], True)]
 
 
+def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypatch):
+    points = {"command": "hybrid-sweep run -m experiment=x seed=0,1", "points": [{"seed": 0}, {"seed": 1}]}
+    (tmp_path / "points.json").write_text(json.dumps(points))
+    assert (
+        program("report", str(tmp_path))
+        .out.splitlines()[-1]
+        .startswith("next: hybrid-sweep run -m experiment=x seed=0,1 ")
+    )
+    module = sys.modules["hybrid_sweep.analysis.report"]
+    whole = types.SimpleNamespace(console="the answer", missing=[], paths={})
+    monkeypatch.setattr(module, "write_report", lambda *_, **__: whole)
+    assert (
+        program("report", str(tmp_path))
+        .out.splitlines()[-1]
+        .startswith("next: hybrid-sweep run -m experiment=x seed=2,3 ")
+    )
+
+
 def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):
     for name in ("first", "second"):
         (tmp_path / "outputs/sweeps" / name).mkdir(parents=True)
