@@ -135,11 +135,16 @@ def _train(config: Config, run_dir: Path, prepared: Prepared, status: Status, mi
     start = resume[0] if resume else 0
     if resume:
         module.encoder.load_state_dict(resume[1]["weights"])
-    keeper = checkpoints.Checkpointing(run_dir / "checkpoints", run_dir.name, config.keep.checkpoint_seconds, resume)
-    trainer = make_trainer(config, [status, keeper], mirror, start)
-    trainer.fit(module, datamodule=HybridData(prepared, plan, start))
-    if not trainer.is_global_zero:
-        return None
+    if resume and start == len(plan):  # stopped between the last step and the saved model
+        module.record[:] = resume[1]["record"]
+    else:
+        keeper = checkpoints.Checkpointing(
+            run_dir / "checkpoints", run_dir.name, config.keep.checkpoint_seconds, resume
+        )
+        trainer = make_trainer(config, [status, keeper], mirror, start)
+        trainer.fit(module, datamodule=HybridData(prepared, plan, start))
+        if not trainer.is_global_zero:
+            return None
     record = pd.DataFrame(module.record)
     check_realised(record, plan)
     encoder = module.encoder.float()

@@ -81,6 +81,29 @@ def disturbed(folder, number, at):
     return worker.wait(timeout=60)
 
 
+def test_stopped_between_the_last_step_and_the_saved_model(run, planned, monkeypatch):
+    from hybrid_sweep import run as one_point
+    from hybrid_sweep.worker import main
+
+    words = ("batch.cross_lingual_ratio=0.5", "keep.checkpoint_seconds=0")
+    folder = planned(*words)
+
+    def crash(*_):
+        raise RuntimeError("the machine went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one_point, "save_encoder", crash)
+        assert main(folder) == 1
+    assert (folder / "checkpoints" / "step-00000012.pt").is_file() and not (folder / "model").exists()
+    run(*words)
+    late = (folder / "per_query.parquet").read_bytes()
+    assert len(pd.read_parquet(folder / "steps.parquet")) == 12
+    for name in ("metrics.json", "steps.parquet"):
+        (folder / name).unlink()
+    run(*words)
+    assert (folder / "per_query.parquet").read_bytes() == late
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_killed_anywhere_and_started_again_is_bit_equal(run, planned, ranks):
