@@ -81,19 +81,22 @@ def disturbed(folder, number, at):
     return worker.wait(timeout=60)
 
 
-def test_stopped_between_the_last_step_and_the_saved_model(run, planned, monkeypatch):
-    from hybrid_sweep import run as one_point
-    from hybrid_sweep.worker import main
+CRASH = """
+import sys
+from pathlib import Path
+from hybrid_sweep import run, worker
+def crash(*_):
+    raise RuntimeError("the machine went away")
+run.save_encoder = crash
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
 
+
+def test_stopped_between_the_last_step_and_the_saved_model(run, planned):
     words = ("batch.cross_lingual_ratio=0.5", "keep.checkpoint_seconds=0")
     folder = planned(*words)
-
-    def crash(*_):
-        raise RuntimeError("the machine went away")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(one_point, "save_encoder", crash)
-        assert main(folder) == 1
+    # In a process of its own, as every worker: training leaves traces in the environment.
+    assert subprocess.run([sys.executable, "-c", CRASH, str(folder)], capture_output=True).returncode == 1
     assert (folder / "checkpoints" / "step-00000012.pt").is_file() and not (folder / "model").exists()
     run(*words)
     late = (folder / "per_query.parquet").read_bytes()
