@@ -1,71 +1,92 @@
 """The plan of a run's batches: a pure function of (seed, step), nested in the cross-lingual ratio.
 
-Step i has a key, an ordered language pair (a, b) and the groups of a batch, all drawn from the seed alone. Its queries
-are in a; its passages are in b if its key is among the round(r N) smallest of the N steps, else in a. Raising r therefore
-changes the passage language of the newly converted steps and nothing else: a sweep over r is a paired experiment.
+Step i has a key, a source, an ordered language pair (a, b) and the groups of a batch, all drawn from the seed alone. Its
+queries are in a; its passages are in b if its key is among the round(r N) smallest of the N steps, else in a. Raising r
+therefore changes the passage language of the newly converted steps and nothing else: a sweep over r is a paired
+experiment. Composed per example, the same holds of each of the N B examples instead of each step.
 """
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.draws import Even, apportioned, chosen, dealt, ordinals
+from hybrid_sweep.lanes import (
+    ADDED,
+    DROPOUT,
+    KEYS,
+    NEGATIVES,
+    SOURCES,
+    WEIGHTS,
+    Choices,
+    Lane,
+    Source,
+    choices_of,
+    per_batch,
+    per_example,
+    shares_of,
+)
 
-# Independent random streams of a seed: SeedSequence([seed, stream, ...]) never collides for neighbouring seeds.
-LANGUAGES, KEYS, WALK, WEIGHTS, DROPOUT = range(5)
-GOLDEN = (5**0.5 - 1) / 2
+__all__ = ["DROPOUT", "NEGATIVES", "WEIGHTS", "Batch", "Plan", "Source", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The B examples of a step, row-aligned.
+
+    source: index of the step's source. groups: (B,) distinct group indices of that source. query_language,
+    passage_language: (B,) indices into the plan's languages. partner: (B,) the other language of each example's drawn
+    pair, so that passage_language is query_language or partner; the same at every ratio, as are source, groups and
+    query_language (unless groups="all").
+    """
+
+    source: int
+    groups: np.ndarray
+    query_language: np.ndarray
+    passage_language: np.ndarray
+    partner: np.ndarray
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The batches of a run of N steps over L languages and G groups.
+    """The batches of a run of N steps.
 
-    languages: (L,) codes. members: for each unordered pair of language indices (a <= b), the indices of the groups that
-    a batch of that pair walks. first, second: (N,) language index of a_i and b_i. cross: (N,) bool. walk: (N, 2) the
-    pair of `members` that step i walks; ordinal: (N,) how many earlier steps walked the same one. left_out: pairs that
-    share fewer groups than a batch needs, with their counts.
+    sources: names. source: (N,) which one each step belongs to. n_cross: (N,) int64 cross-lingual examples of each step.
+    lane, place: (N,) which lane each step takes, and which of its steps. cross: which of the N B examples are
+    cross-lingual, where steps hold both kinds. left_out: pairs of languages that share fewer groups than a batch needs,
+    with their counts; where there are several sources, the source's name comes first.
     """
 
     seed: int
     batch_size: int
     languages: tuple[str, ...]
-    members: dict[tuple[int, int], np.ndarray]
-    first: np.ndarray
-    second: np.ndarray
-    cross: np.ndarray
-    walk: np.ndarray
-    ordinal: np.ndarray
-    left_out: dict[tuple[str, str], int]
+    sources: tuple[str, ...]
+    source: np.ndarray
+    n_cross: np.ndarray
+    lanes: tuple[Lane, ...]
+    lane: np.ndarray
+    place: np.ndarray
+    cross: Even | None
+    left_out: dict[tuple[str, ...], int]
 
     def __len__(self) -> int:
-        return len(self.first)
+        return len(self.n_cross)
 
-    @property
-    def query_language(self) -> np.ndarray:
-        """(N,) index of the language of the queries of each step."""
-        return self.first
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; any order, any process, the same answer."""
+        source, groups, query, partner = self.lanes[self.lane[step]].drawn(int(self.place[step]))
+        slots = step * self.batch_size + np.arange(self.batch_size)
+        cross = self.n_cross[step] > 0 if self.cross is None else self.cross.has(slots)
+        return Batch(source, groups, query, np.where(cross, partner, query), partner)
 
-    @property
-    def passage_language(self) -> np.ndarray:
-        """(N,) index of the language of the passages of each step."""
-        return np.where(self.cross, self.second, self.first)
-
-    def groups(self, step: int) -> np.ndarray:
-        """(B,) distinct group indices of a step, in batch order; the same at every ratio (unless groups="all")."""
-        pair = (int(self.walk[step, 0]), int(self.walk[step, 1]))
-        members = self.members[pair]
-        per_pass = len(members) // self.batch_size
-        lap, batch = divmod(int(self.ordinal[step]), per_pass)
-        name = "|".join(sorted({self.languages[pair[0]], self.languages[pair[1]]}))
-        key = np.random.SeedSequence([self.seed, WALK, _word(name), lap])
-        places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
-        found: np.ndarray = members[permute(places, len(members), key)]
-        return found
+    def negatives_key(self, step: int) -> tuple[int, int, int]:
+        """Words of a SeedSequence for further draws of a step: like its batch, the same at every ratio and every c."""
+        return self.seed, ADDED * int(self.lane[step]) + NEGATIVES, int(self.place[step])
 
 
 def make_plan(
-    present: np.ndarray,
+    sources: Sequence[Source],
     languages: list[str],
     *,
     seed: int,
@@ -76,112 +97,76 @@ def make_plan(
     partner: str = "uniform",
     pivot: str | None = None,
     groups: str = "shared",
+    composition: str = "per_batch",
+    added: float | None = None,
 ) -> Plan:
     """The plan of a run.
 
-    present: (L, G) bool, the group exists in the language. ratio: r; exactly round(r N) of N steps are cross-lingual.
-    Raises UserError where no pair of languages (or, with one language, the language) shares batch_size groups.
+    ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with composition="per_example" exactly
+    round(r N B) of the N B examples.
+    added: c, if not None; `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`. The j-th
+    monolingual step is step j of the plan of ratio 0 with M steps, and the j-th cross-lingual one is the same at every c.
+    Composed per example, a step still has examples of one kind only. Sources have their exact share of the monolingual
+    steps, and of the added ones where c is whole (else to within the unevenness of a window).
+    Raises UserError where a source has no pair of languages (or, with one language, no language) with batch_size groups.
     """
-    count = len(languages)
-    shared = present.astype(np.float32) @ present.T.astype(np.float32)  # (L, L), exact below 2^24 groups
-    sizes = np.diag(shared).astype(np.int64)
-    allowed = (shared >= batch_size) & ~np.eye(count, dtype=bool) if count > 1 else shared >= batch_size
-    left_out = {
-        (languages[a], languages[b]): int(shared[a, b])
-        for a in range(count)
-        for b in range(a + 1, count)
-        if not allowed[a, b]
-    }
-    if partner == "pivot":
-        is_pivot = np.array([language == pivot for language in languages])
-        allowed = allowed & (is_pivot[:, None] | is_pivot[None, :])
-    if not allowed.any():
-        most = int(np.where(np.eye(count, dtype=bool) & (count > 1), 0, shared).max(initial=0))
-        where = "any two of the languages" if count > 1 else f"language {languages[0]}"
-        raise UserError(
-            f"batch.size={batch_size}: {where} share at most {most} training groups; "
-            f"take batch.size={most} or less, or other data.languages"
-        )
-
-    draws = np.random.default_rng(np.random.SeedSequence([seed, LANGUAGES])).random((steps, 2))
-    usable = allowed.any(axis=1)
-    weight = np.where(usable, np.maximum(sizes, 1).astype(float) ** language_exponent, 0.0)
-    first = _draw(draws[:, 0], weight[None, :])
-    partners = allowed * (shared if partner == "size" else 1.0)
-    second = _draw(draws[:, 1], partners[first])
-
+    choices = [
+        choices_of(source, languages, batch_size, language_exponent, partner, pivot, several=len(sources) > 1)
+        for source in sources
+    ]
+    counts = apportioned(shares_of(choices), steps)
     start = np.random.default_rng(np.random.SeedSequence([seed, KEYS])).random()
-    cross = chosen(start, steps, ratio)
-    # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all ratios the same.
-    walk = np.sort(np.stack([first, second], axis=1), axis=1)
-    if groups == "all":
-        walk = np.where(cross[:, None], walk, first[:, None])
-    pairs, inverse = np.unique(walk, axis=0, return_inverse=True)
-    members = {(int(a), int(b)): np.flatnonzero(present[a] & present[b]) for a, b in pairs}
+
+    def lane(stream: int, cross: np.ndarray) -> Lane:
+        begin = np.random.default_rng(np.random.SeedSequence([seed, stream + SOURCES])).random()
+        # Dealt out for `steps` and then again: more steps never change the source of an earlier one.
+        source = np.resize(dealt(begin, counts), len(cross))
+        if composition == "per_example":
+            return per_example(choices, source, seed, stream, batch_size)
+        return per_batch(choices, source, seed, stream, batch_size, alone=~cross & (groups == "all"))
+
+    even: Even | None = None
+    lanes: tuple[Lane, ...]
+    if added is not None:
+        more = round(added * steps)
+        cross = chosen(start, steps + more, more)
+        lanes = (lane(0, np.zeros(steps, dtype=bool)), lane(ADDED, np.ones(more, dtype=bool)))
+        n_cross, taken = cross * np.int64(batch_size), cross.astype(np.int64)
+    elif composition == "per_example":
+        first = int(np.random.SeedSequence([seed, KEYS]).generate_state(1, np.uint64)[0])
+        even = Even.of(first, steps * batch_size, round(ratio * steps * batch_size))
+        n_cross, taken = even.per_step(steps, batch_size), np.zeros(steps, dtype=np.int64)
+        lanes = (lane(0, n_cross > 0),)
+    else:
+        cross = chosen(start, steps, round(ratio * steps))
+        lanes = (lane(0, cross),)
+        n_cross, taken = cross * np.int64(batch_size), np.zeros(steps, dtype=np.int64)
+    place = ordinals(taken)
+    owner = np.empty(len(taken), dtype=np.int64)
+    for index, each in enumerate(lanes):
+        owner[taken == index] = each.source
     return Plan(
-        seed, batch_size, tuple(languages), members, first, second, cross, walk, _ordinals(inverse.ravel()), left_out
+        seed,
+        batch_size,
+        tuple(languages),
+        tuple(source.name for source in sources),
+        owner,
+        n_cross,
+        lanes,
+        taken,
+        place,
+        even,
+        _left_out(choices, languages, batch_size),
     )
 
 
-def chosen(start: float, steps: int, ratio: float) -> np.ndarray:
-    """(N,) bool: the step's key (start + i golden) mod 1 is among the round(ratio N) smallest.
-
-    The Kronecker sequence of the golden ratio has the least discrepancy of its kind, so that the share is met in every
-    window, for every ratio at once. For N <= 10,000 a window's count is within 5 of ratio times its length (measured).
-    """
-    keys = (start + np.arange(steps) * GOLDEN) % 1.0
-    selected = np.zeros(steps, dtype=bool)
-    selected[np.argsort(keys, kind="stable")[: round(ratio * steps)]] = True
-    return selected
-
-
-def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.ndarray:
-    """Where a keyed permutation of range(size) sends the given places; no memory beyond the places.
-
-    A balanced Feistel network of eight rounds on the next even power of two, walked until it falls inside the range
-    (Black and Rogaway, 2002, "Ciphers with arbitrary finite domains").
-    """
-    half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    rounds = key.generate_state(8, np.uint64)
-    values = np.asarray(places).astype(np.uint64)
-    outside = np.ones(len(values), dtype=bool)
-    while outside.any():
-        left, right = values[outside] >> half, values[outside] & mask
-        for secret in rounds:
-            left, right = right, left ^ (_mix(right ^ secret) & mask)
-        values[outside] = (left << half) | right
-        outside = values >= size
-    return values.astype(np.int64)
-
-
-def _mix(words: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = words ^ (words >> np.uint64(31))
-    return mixed
-
-
-def _word(name: str) -> int:
-    """A 64-bit number for a name, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-
-
-def _draw(uniform: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(N,) index drawn by each row's weights, by inversion; a row of weights serves all draws where there is one."""
-    cumulative = np.cumsum(weights, axis=1)
-    # The last positive weight is the limit: rounding must not push a draw onto an index of weight zero behind it.
-    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    drawn: np.ndarray = np.minimum((uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1), last)
-    return drawn
-
-
-def _ordinals(labels: np.ndarray) -> np.ndarray:
-    """(N,) how many earlier entries equal each entry."""
-    order = np.argsort(labels, kind="stable")
-    ordinal = np.empty(len(labels), dtype=np.int64)
-    starts = np.searchsorted(labels[order], labels[order], side="left")
-    ordinal[order] = np.arange(len(labels)) - starts
-    return ordinal
+def _left_out(choices: Sequence[Choices], languages: list[str], batch_size: int) -> dict[tuple[str, ...], int]:
+    """Pairs that share fewer groups than a batch; of several sources, only among the languages that each one has."""
+    found: dict[tuple[str, ...], int] = {}
+    for each in choices:
+        several = len(choices) > 1
+        known = [index for index in range(len(languages)) if each.shared[index, index] > 0 or not several]
+        name = (each.source.name,) if several else ()
+        for a, b in ((a, b) for a in known for b in known if a < b and each.shared[a, b] < batch_size):
+            found[*name, languages[a], languages[b]] = int(each.shared[a, b])
+    return found

@@ -1,7 +1,8 @@
 """Checkpoints of a training: atomic, rotated, checked; a run that goes on from one is bit-equal to one that never stopped.
 
-The batches and the dropout of a step are functions of (seed, step), so that weights, optimiser, schedule and the record so
-far are all there is to keep.
+The batches and the dropout of a step are functions of (seed, step), so that weights, optimiser, schedule, the record and the
+evaluations so far are all there is to keep. The weights of the best evaluation lie beside the checkpoints, one file a step:
+a checkpoint from before the newest best still finds its own.
 """
 
 import hashlib
@@ -15,11 +16,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from hybrid_sweep.dev import History
+from hybrid_sweep.disk import KEEP
 from hybrid_sweep.loss import gather
 from hybrid_sweep.store import atomic_write, read_json, write_json
 
 log = logging.getLogger("hybrid_sweep")
-KEEP = 2  # the newest, and the one before in case the newest is torn
 
 
 class Preempted(SystemExit):
@@ -29,16 +31,20 @@ class Preempted(SystemExit):
         super().__init__(128 + signal.SIGTERM)
 
 
-def save(folder: Path, run_id: str, step: int, state: dict[str, Any]) -> None:
-    """Write the state after `step` steps with its checksum, and remove all but the newest KEEP checkpoints."""
+def save(folder: Path, run_id: str, step: int, state: dict[str, Any], best: int | None = None) -> None:
+    """Write the state after `step` steps with its checksum, and remove all but the newest KEEP checkpoints.
+
+    best: the step of the best evaluation so far.
+    """
     path = folder / f"step-{step:08d}.pt"
     with atomic_write(path) as temporary:
         torch.save(state, temporary)
         checksum = _checksum(temporary)
-    write_json(path.with_suffix(".json"), {"run_id": run_id, "step": step, "sha256": checksum})
+    write_json(path.with_suffix(".json"), {"run_id": run_id, "step": step, "sha256": checksum, "best": best})
     for old in sorted(folder.glob("step-*.json"))[:-KEEP]:
         old.unlink()
         old.with_suffix(".pt").unlink(missing_ok=True)
+    _drop_best(folder, best)
 
 
 def newest(folder: Path, run_id: str) -> tuple[int, dict[str, Any]] | None:
@@ -58,6 +64,27 @@ def newest(folder: Path, run_id: str) -> tuple[int, dict[str, Any]] | None:
     return None
 
 
+def save_best(folder: Path, step: int, weights: dict[str, Any]) -> None:
+    """Write the weights of the best evaluation so far, which was after `step` steps; those no checkpoint names go."""
+    with atomic_write(folder / f"best-{step:08d}.pt") as temporary:
+        torch.save(weights, temporary)
+    _drop_best(folder, step)
+
+
+def load_best(folder: Path, step: int) -> dict[str, Any]:
+    """The weights that `save_best` wrote at this step."""
+    weights: dict[str, Any] = torch.load(folder / f"best-{step:08d}.pt", map_location="cpu", weights_only=True)
+    return weights
+
+
+def _drop_best(folder: Path, current: int | None) -> None:
+    """Remove all best weights but the current ones and those that a checkpoint would go on with."""
+    named = {current} | {(read_json(note) or {}).get("best") for note in folder.glob("step-*.json")}
+    for file in folder.glob("best-*.pt"):
+        if int(file.stem.removeprefix("best-")) not in named:
+            file.unlink()
+
+
 def _checksum(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -66,11 +93,14 @@ def _checksum(path: Path) -> str:
 class Checkpointing(pl.Callback):
     """Saves every `seconds` and when the process is told to stop; restores what `resume` says before the first step.
 
-    `seconds` is of the main process's clock; in a distributed run the other ranks keep no files.
+    `seconds` is of the main process's clock; in a distributed run the other ranks keep no files. history: the evaluations
+    so far, as the callback that evaluates fills it.
     """
 
-    def __init__(self, folder: Path, run_id: str, seconds: float, resume: tuple[int, dict[str, Any]] | None) -> None:
-        self.folder, self.run_id, self.seconds, self.resume = folder, run_id, seconds, resume
+    def __init__(
+        self, folder: Path, run_id: str, seconds: float, resume: tuple[int, dict[str, Any]] | None, history: History
+    ) -> None:
+        self.folder, self.run_id, self.seconds, self.resume, self.history = folder, run_id, seconds, resume, history
         self.saved = time.monotonic()
         self.told_to_stop = False
 
@@ -78,9 +108,10 @@ class Checkpointing(pl.Callback):
         module: Any = pl_module
         if self.resume is not None:
             state = self.resume[1]
-            trainer.optimizers[0].load_state_dict(state["optimizer"])
+            trainer.optimizers[0].load_state_dict(state["optimizer"]["state"])
             trainer.lr_scheduler_configs[0].scheduler.load_state_dict(state["schedule"])
             module.record[:] = state["record"]
+            self.history.rows[:] = state["evaluations"]
         signal.signal(signal.SIGTERM, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -96,11 +127,24 @@ class Checkpointing(pl.Callback):
         if due and trainer.is_global_zero:
             state = {
                 "weights": module.encoder.state_dict(),
-                "optimizer": trainer.optimizers[0].state_dict(),
+                "optimizer": optimizer_state(module, trainer.optimizers[0]),
                 "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
                 "record": module.record,
+                "evaluations": self.history.rows,
             }
-            save(self.folder, self.run_id, len(module.record), state)
+            save(self.folder, self.run_id, len(module.record), state, self.history.best)
             self.saved = time.monotonic()
         if self.told_to_stop:
             raise Preempted
+
+
+def optimizer_state(module: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What the optimiser remembers, as tensors and plain values.
+
+    state: its state dict. names: of the weights it numbers, in their order. rows: the rows of the table of embeddings that
+    were trained, where the vocabulary was compacted, else None.
+    """
+    names = {id(weight): name for name, weight in module.named_parameters()}
+    ordered = [names[id(weight)] for group in optimizer.param_groups for weight in group["params"]]
+    rows = module.vocabulary.used if module.vocabulary else None
+    return {"state": optimizer.state_dict(), "names": ordered, "rows": rows}

@@ -67,7 +67,7 @@ def _dispatch(words: list[str]) -> int:
         "evaluate": (usage.EVALUATE, _evaluate),
     }
     if words[0] not in verbs:
-        from hybrid_sweep.config import nearest
+        from hybrid_sweep.checks import nearest
 
         raise UserError(f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}")
     text, verb = verbs[words[0]]
@@ -211,7 +211,7 @@ def _plan(words: list[str]) -> int:
     if not absent:
         points = sweep.expand(jobs, _say)
         states = [sweep.state_of(point) for point in points]
-        print(*progress.plan_lines(points, states, sweep.check(points)), sep="\n")
+        print(*progress.plan_lines(points, states, sweep.check(points)), *progress.disk_lines(points), sep="\n")
     return 0
 
 
@@ -222,7 +222,7 @@ def _report(words: list[str]) -> int:
     args = parser.parse_args(words)
     for folder in args.sweep_dirs:
         if not (folder / "points.json").is_file():
-            from hybrid_sweep.config import nearest
+            from hybrid_sweep.checks import nearest
 
             known = sorted(path.parent.name for path in folder.absolute().parent.glob("*/points.json"))
             hint = f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"

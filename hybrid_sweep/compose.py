@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hybrid_sweep.config import SCHEMAS, Config, config_dir, nearest, register, typed
+from hybrid_sweep.checks import nearest, typed
+from hybrid_sweep.config import SCHEMAS, Config, config_dir, register
 from hybrid_sweep.errors import UserError
 
 Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it

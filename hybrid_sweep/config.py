@@ -5,16 +5,15 @@ The same fields stand, with the same comments, in the YAML files under conf/.
 """
 
 import dataclasses
-import difflib
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import digest
 
-RECIPE_VERSION = 1  # raised by hand when a change of the code alters results: old runs are then done again
+# Raised by hand when a change of the code alters results: old runs are then done again.
+# 2: texts of similar length share a sub-batch, and the gradient norm is summed by rows: the last digits of a loss differ.
+RECIPE_VERSION = 2
 
 
 def _aside(default: Any) -> Any:
@@ -26,7 +25,9 @@ def _aside(default: Any) -> Any:
 class DataConfig:
     name: str = "???"
     languages: list[str] = field(default_factory=list)  # codes; trained on and evaluated
+    share: float | None = None  # of the steps, relative to those of config.more; null for all = by numbers of groups
     path: str | None = _aside(None)  # folder of a local copy; the fingerprint of its content is the identity
+    negatives: str | None = _aside(None)  # file of hard negatives: triples (qid pos neg) or a run; its content counts
     mirror: str | None = _aside(None)  # base address or folder of a mirror to build from, where the source has mirrors
 
 
@@ -86,13 +87,16 @@ class ModelConfig:
     name: str = "???"
     path: str | None = _aside(None)  # folder of a local copy, or hub name; its content's fingerprint is the identity
     layers: int | None = None  # keep the first n transformer layers; null = all
-    pooling: str = "mean"  # mean of the token vectors, or cls (the first one)
+    pooling: str = "mean"  # mean of the token vectors | cls (the first one) | auto (what the model's folder says)
     query_prompt: str = ""  # put before every query
     passage_prompt: str = ""  # put before every passage
     query_length: int = 32  # tokens at most, prompt and special tokens included; longer queries are cut
     passage_length: int = 128  # tokens at most, likewise
     temperature: float = 0.05  # divides the cosine in the loss; lower sharpens it
     dropout: float | None = None  # probability; null = what the model's own config says
+    lora_rank: int = 0  # rank of low-rank adapters (peft), all else frozen; 0 = train every weight
+    lora_alpha: float = 16.0  # the adapters' output is scaled by this over the rank
+    lora_targets: list[str] = field(default_factory=list)  # names of the adapted layers; empty = peft's own choice
     local_files_only: bool = _aside(True)  # false lets a hub name be downloaded
 
 
@@ -107,16 +111,25 @@ class TinyModel(ModelConfig):
 
 @dataclass
 class BatchConfig:
-    cross_lingual_ratio: float = (
-        0.5  # r: share of the steps whose passages are in another language than the queries, 0-1
-    )
+    cross_lingual_ratio: float = 0.5  # r: share of the steps whose passages are in another language, 0 to 1
     size: int = 64  # pairs in a global batch, over all devices and micro-batches
     language_exponent: float = 0.0  # tau: query language drawn by (number of its groups)^tau; 0 = uniform, 1 = by size
     partner: str = "uniform"  # partner language drawn uniform | size (shared groups) | pivot (one side is the pivot)
     pivot: str | None = None  # the pivot's language code
     groups: str = "shared"  # shared: every step walks groups of both languages; all: monolingual steps use any group
+    composition: str = "per_batch"  # per_batch: one pair of languages per step; per_example: each example draws its own
+    budget: str = "fixed_total"  # fixed_total: max_steps in all; fixed_monolingual: max_steps monolingual, and more
+    added: float | None = None  # c, for fixed_monolingual: cross-lingual steps per monolingual one; ratio = c/(1+c)
+    hard_negatives: int = 0  # passages per query from data.negatives, besides those in the batch
+    micro_batch: int | None = None  # texts held in memory at once; gradients are cached, a batch may be of any size
 
     def __post_init__(self) -> None:
+        if self.budget == "fixed_monolingual":
+            # Both names of a point are known whichever was given, so that all its spellings are one run.
+            if self.added is None and isinstance(self.cross_lingual_ratio, float) and self.cross_lingual_ratio < 1:
+                self.added = round(self.cross_lingual_ratio / (1 - self.cross_lingual_ratio), 6)
+            if self.added is not None and self.added >= 0:
+                self.cross_lingual_ratio = self.added / (1 + self.added)
         if isinstance(self.cross_lingual_ratio, float):
             # All spellings of a ratio (0.7, 7e-1, .1 * 7) are one point.
             self.cross_lingual_ratio = round(self.cross_lingual_ratio, 6) + 0.0
@@ -124,7 +137,7 @@ class BatchConfig:
 
 @dataclass
 class TrainerConfig:
-    max_steps: int = 400  # optimiser steps; 0 evaluates the untrained encoder
+    max_steps: int = 400  # optimiser steps (see batch.budget); 0 evaluates the untrained encoder
     lr: float = 2e-3  # peak learning rate; for weights from scratch (pretrained ones want 1e-5 to 1e-4)
     warmup: float = 0.1  # share of the steps over which the rate rises from 0; it then falls linearly to 0
     weight_decay: float = 0.01  # of the weight matrices; embeddings, biases and norms have none
@@ -134,11 +147,19 @@ class TrainerConfig:
     nodes: int = 1  # machines of a run
     precision: str = "32-true"  # Lightning's word: 32-true, 64-true, bf16-mixed, 16-mixed
     threads: int = 1  # CPU threads per process; part of the identity, since sums depend on it in the last digits
+    workers: int = _aside(0)  # processes per rank that read ahead; on a CPU, where texts are only sliced, 0 is best
+    length_buckets: bool = True  # texts in sub-batches of similar length; false = one padded batch of each side
+    compact_vocabulary: bool = True  # train on the embedding rows that occur; the rest cannot change and is put back
+    gradient_checkpointing: bool = False  # keep one layer's activations, compute the others again: less memory, slower
+    compile: bool = False  # torch.compile the encoder; minutes to start, for long runs on a GPU
 
 
 @dataclass
 class EvalConfig:
     split: str = "test"  # test for reporting, dev for choosing settings
+    dev_every: int = 0  # steps between evaluations on the split dev while training, and after the last; 0 = none
+    dev_metric: str = "monolingual/RR@10"  # what the best step is chosen by: SETTING/MEASURE or monolingual/LANG/RR@10
+    select: str = "last"  # which weights are evaluated and kept as the model: last | best (of the dev evaluations)
     batch_tokens: int = 8192  # padded tokens per forward pass; more is faster until memory is short
 
 
@@ -161,6 +182,9 @@ class SweepConfig:
 @dataclass
 class KeepConfig:
     model: bool = _aside(True)  # keep the trained model of each point (about 6 MB for the tiny one)
+    other_model: bool = _aside(False)  # of last and best, also keep the one that eval.select did not choose
+    optimizer: bool = _aside(False)  # keep the optimiser's state of the last step: twice the model
+    vectors: bool = _aside(False)  # keep the vectors of the evaluated texts, 2 bytes a number
     checkpoint_seconds: float = _aside(60.0)  # seconds between checkpoints while training; they go when it is done
 
 
@@ -175,7 +199,8 @@ class Config:
     """One point of a sweep."""
 
     seed: int = 0  # of everything random in training: plan, initial weights, dropout
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = field(default_factory=DataConfig)  # trained on, and evaluated
+    more: dict[str, DataConfig] = field(default_factory=dict)  # other collections that are trained on, by any name
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -226,33 +251,9 @@ def cache_dir(config: Config) -> Path:
     return Path(config.paths.cache or default).expanduser()
 
 
-def load(path: Path) -> Config:
-    """The typed config that `save` wrote."""
-    from omegaconf import OmegaConf
-
-    return typed(OmegaConf.load(path))
-
-
-def typed(node: Any) -> Config:
-    """A checked `Config` from a composed or stored OmegaConf node; raises UserError for what `validate` refuses."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        container = OmegaConf.to_container(node, resolve=True)
-        assert isinstance(container, dict)
-        parts: dict[str, Any] = {}
-        for key, value in container.items():
-            # The group's name tells which schema it has, so that a stored config comes back in its own type.
-            schema = SCHEMAS.get(str(key), {})
-            kind = schema.get(value.get("name"), schema.get("pretrained", DataConfig)) if schema else None
-            parts[str(key)] = OmegaConf.merge(OmegaConf.structured(kind), value) if kind else value
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), parts))
-    except OmegaConfBaseException as error:
-        raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
-    assert isinstance(config, Config)
-    validate(config)
-    return config
+def steps_of(config: Config) -> int:
+    """Optimiser steps of a run: trainer.max_steps, and under fixed_monolingual the added cross-lingual ones."""
+    return config.trainer.max_steps + round((config.batch.added or 0.0) * config.trainer.max_steps)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -270,6 +271,8 @@ def identity(config: Config) -> dict[str, Any]:
             if dataclasses.is_dataclass(value):
                 if inner := keep(value):
                     found[item.name] = inner
+            elif item.name == "more":
+                found[item.name] = {name: keep(one) for name, one in value.items()}
             elif item.metadata.get("identity", True):
                 found[item.name] = value
         return found
@@ -290,97 +293,9 @@ def untrained(config: Config) -> Config:
         accelerator=config.trainer.accelerator,
         precision=config.trainer.precision,
         threads=config.trainer.threads,
+        length_buckets=config.trainer.length_buckets,
     )
-    return dataclasses.replace(config, batch=batch, trainer=trainer)
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """A hint for an unknown name: the nearest known ones, and all of them."""
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    return (f"did you mean {' or '.join(near)}? " if near else "") + f"there are: {', '.join(known)}"
-
-
-def validate(config: Config) -> None:
-    """Raise UserError for values that no collection makes valid; the plan checks what depends on the texts."""
-
-    def need(holds: bool, key: str, value: Any, rule: str) -> None:
-        if not holds:
-            raise UserError(f"{key}={value}: {rule}")
-
-    def choice(key: str, value: str, known: list[str]) -> None:
-        need(value in known, key, value, f"must be one of {', '.join(known)}")
-
-    data, model, batch, trainer = config.data, config.model, config.batch, config.trainer
-    ratio = batch.cross_lingual_ratio
-    need(0 <= ratio <= 1, "batch.cross_lingual_ratio", ratio, "must be a share between 0 and 1")
-    need(len(data.languages) >= 1, "data.languages", data.languages, "must name at least one language")
-    need(len(set(data.languages)) == len(data.languages), "data.languages", data.languages, "names a language twice")
-    if len(data.languages) == 1:
-        need(
-            ratio == 0,
-            "batch.cross_lingual_ratio",
-            ratio,
-            f"cross-lingual steps need two languages, but data.languages={data.languages}; add one or set the ratio to 0",
-        )
-    need(0 <= config.seed < 2**32, "seed", config.seed, "must be between 0 and 2^32 - 1")
-    for key, count, least in (
-        ("batch.size", batch.size, 2),
-        ("trainer.max_steps", trainer.max_steps, 0),
-        ("trainer.devices", trainer.devices, 1),
-        ("trainer.nodes", trainer.nodes, 1),
-        ("trainer.threads", trainer.threads, 1),
-        ("sweep.max_parallel", config.sweep.max_parallel, 1),
-        ("eval.batch_tokens", config.eval.batch_tokens, 1),
-        ("model.query_length", model.query_length, 3),
-        ("model.passage_length", model.passage_length, 3),
-        ("model.layers", model.layers if model.layers is not None else 1, 1),
-    ):
-        need(count >= least, key, count, f"must be at least {least}")
-    for key, number in (("trainer.lr", trainer.lr), ("model.temperature", model.temperature)):
-        need(0 < number < math.inf, key, number, "must be a positive number")
-    for key, number in (
-        ("trainer.weight_decay", trainer.weight_decay),
-        ("trainer.clip", trainer.clip),
-        ("batch.language_exponent", batch.language_exponent),
-        ("sweep.margin", config.sweep.margin),
-        ("keep.checkpoint_seconds", config.keep.checkpoint_seconds),
-    ):
-        need(0 <= number < math.inf, key, number, "must be 0 or more")
-    need(0 <= trainer.warmup <= 1, "trainer.warmup", trainer.warmup, "must be a share between 0 and 1")
-    need(model.dropout is None or 0 <= model.dropout < 1, "model.dropout", model.dropout, "must be from 0 to below 1")
-    choice("batch.partner", batch.partner, ["uniform", "size", "pivot"])
-    choice("batch.groups", batch.groups, ["shared", "all"])
-    choice("model.pooling", model.pooling, ["mean", "cls"])
-    choice("trainer.accelerator", trainer.accelerator, ["cpu", "gpu"])
-    choice("trainer.precision", trainer.precision, ["32-true", "64-true", "bf16-mixed", "16-mixed"])
-    choice("eval.split", config.eval.split, ["dev", "test"])
-    choice("logger.mode", config.logger.mode, ["offline", "online", "disabled"])
-    choice("sweep.on_failure", config.sweep.on_failure, ["continue", "stop"])
-    if batch.partner == "pivot":
-        need(
-            batch.pivot in data.languages, "batch.pivot", batch.pivot, f"must be one of data.languages {data.languages}"
-        )
-    ranks = trainer.devices * trainer.nodes
-    need(batch.size % ranks == 0, "batch.size", batch.size, f"must be divisible by the {ranks} processes that share it")
-    name = config.sweep.name
-    need(bool(name) and "/" not in name and not name.startswith("."), "sweep.name", name, "must be a plain folder name")
-    if isinstance(model, TinyModel):
-        need(
-            model.heads > 0 and model.hidden_size % model.heads == 0,
-            "model.heads",
-            model.heads,
-            f"must divide model.hidden_size={model.hidden_size}",
-        )
-        need(model.depth >= 1, "model.depth", model.depth, "must be at least 1")
-        need(model.vocabulary >= 300, "model.vocabulary", model.vocabulary, "must be at least 300")
-    if isinstance(data, SyntheticData):
-        need(data.groups >= 20, "data.groups", data.groups, "must be at least 20")
-        need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
-        for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
-            need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
-    if isinstance(data, MarcoData):
-        choice("data.qrels", data.qrels, ["dev.small", "dev"])
-        need(0 <= data.dev_share < 1, "data.dev_share", data.dev_share, "must be a share from 0 to below 1")
-        for name in (data.translation, *data.languages):
-            plain = bool(name) and "/" not in name and not name.startswith(".")
-            need(plain, "data.languages, data.translation", name, "must be a plain name")
+    eval_ = dataclasses.replace(config.eval, dev_every=0, select="last")
+    data, *others = (dataclasses.replace(each, share=None) for each in (config.data, *config.more.values()))
+    more = dict(zip(config.more, others, strict=True))
+    return dataclasses.replace(config, data=data, more=more, batch=batch, trainer=trainer, eval=eval_)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep import checks, launcher, progress, sweep
 from hybrid_sweep import config as schema
-from hybrid_sweep import launcher, progress, sweep
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import Config, ModelConfig
 from hybrid_sweep.errors import UserError
@@ -24,7 +24,7 @@ def evaluate_words(words: Sequence[str]) -> str:
     sentence-transformers brings its own pooling and prompts. Raises UserError for what is not there, and where the
     worker failed.
     """
-    config = _config(list(words))
+    config = config_of(list(words))
     slots = launcher.slots_of(config, launcher.visible_gpus(os.environ))[:1]
     ((*_, point),) = [sweep.expand([(tuple(words), config)], print)]
     sweep.check_outputs(config)
@@ -35,7 +35,7 @@ def evaluate_words(words: Sequence[str]) -> str:
     return table(read_json(point.run_dir / "metrics.json"), point.run_dir)
 
 
-def _config(words: list[str]) -> Config:
+def config_of(words: list[str]) -> Config:
     """The config of a run of zero steps that scores the model the words name."""
     # Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
     alone = ["batch.cross_lingual_ratio=0"]
@@ -45,12 +45,12 @@ def _config(words: list[str]) -> Config:
             word.startswith("model.path=") for word in words
         ):
             path = next(word for word in words if word.startswith("model.path=")).partition("=")[2]
-            words = ["model=pretrained", *_sentence_transformers(Path(path).expanduser()), *words]
+            words = ["model=pretrained", *_prompts(Path(path).expanduser()), *words]
         ((_, config),) = points([*words, *alone], multirun=False)
         return schema.untrained(config)
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
-    run = schema.load(folder / "config.yaml")
+    run = checks.load(folder / "config.yaml")
     if run.trainer.max_steps > 0 and not (folder / "model" / "config.json").is_file():
         raise UserError(f"{folder}: its model was not kept (keep.model=false) or its training is not finished")
     ((_, config),) = points([*words[1:], *alone], multirun=False)
@@ -59,21 +59,20 @@ def _config(words: list[str]) -> Config:
     if run.trainer.max_steps > 0:
         kept = {field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)}
         kept |= {"name": "saved", "path": str((folder / "model").absolute()), "layers": None, "local_files_only": True}
+        kept |= {"lora_rank": 0, "lora_targets": []}  # the adapters are in the saved weights
         config = dataclasses.replace(config, model=ModelConfig(**kept))
     else:
         config = dataclasses.replace(config, model=run.model, seed=run.seed)
     return schema.untrained(config)
 
 
-def _sentence_transformers(folder: Path) -> list[str]:
-    """The pooling and prompts that a folder of sentence-transformers states, as overrides; none for other folders."""
+def _prompts(folder: Path) -> list[str]:
+    """The prompts that a folder of sentence-transformers states, as overrides; none for other folders.
+
+    Its pooling and its other modules are read where the model is built: model=pretrained has pooling=auto.
+    """
     found = []
-    pooling, prompts = (
-        read_json(folder / name) or {} for name in ("1_Pooling/config.json", "config_sentence_transformers.json")
-    )
-    if pooling.get("pooling_mode_cls_token") or pooling.get("pooling_mode") == "cls":
-        found.append("model.pooling=cls")
-    known: dict[str, Any] = prompts.get("prompts") or {}
+    known: dict[str, Any] = (read_json(folder / "config_sentence_transformers.json") or {}).get("prompts") or {}
     for key, names in (("query_prompt", ("query",)), ("passage_prompt", ("document", "passage"))):
         prompt = next((known[name] for name in names if known.get(name)), None)
         if prompt:

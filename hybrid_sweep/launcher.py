@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep import progress
-from hybrid_sweep.config import Config, typed
+from hybrid_sweep.checks import typed
+from hybrid_sweep.config import Config
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.processes import WORKER, note_failure, signal_group, signals, start, stop, tail
 from hybrid_sweep.store import read_json

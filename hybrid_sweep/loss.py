@@ -14,10 +14,11 @@ def info_nce(queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tens
     bool, passages that answer the query; all but its own are left out of the candidates, since they are no negatives.
     The InfoNCE of van den Oord et al. (2018).
     """
-    scores = queries @ passages.T / temperature
-    own = torch.nn.functional.one_hot(positive, len(passages)).bool()
+    scores = (queries / temperature) @ passages.T
+    own = positive[:, None] == torch.arange(len(passages), device=positive.device)
+    # In place: of a batch of thousands, the scores are what takes the memory.
     return torch.nn.functional.cross_entropy(
-        scores.masked_fill(relevant & ~own, float("-inf")), positive, reduction="none"
+        scores.masked_fill_(relevant & ~own, float("-inf")), positive, reduction="none"
     )
 
 
@@ -26,9 +27,14 @@ def is_relevant(questions: Tensor, answers: Tensor, judged: Tensor, width: int) 
 
     questions: (b,), answers: (B,) int64 numbers. judged: sorted int64 keys question * width + answer.
     """
-    keys = questions[:, None] * width + answers[None, :]
-    place = torch.searchsorted(judged, keys).clamp(max=len(judged) - 1)
-    return judged[place] == keys
+
+    def some(questions: Tensor) -> Tensor:
+        keys = questions[:, None] * width + answers[None, :]
+        place = torch.searchsorted(judged, keys).clamp(max=len(judged) - 1)
+        return judged[place] == keys
+
+    # In parts, since a key takes eight times the memory of its answer.
+    return torch.cat([some(part) for part in torch.split(questions, 256)])
 
 
 class _Gather(torch.autograd.Function):

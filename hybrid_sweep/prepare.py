@@ -1,18 +1,24 @@
 """What a run needs before it starts, built once into the cache: collection, model folder, tokens. No torch here."""
 
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pyarrow.compute as pc
+import numpy as np
 
-from hybrid_sweep.batches import Plan, make_plan
-from hybrid_sweep.config import Config, MarcoData, SyntheticData, TinyModel, cache_dir
+from hybrid_sweep.batches import Plan, Source, make_plan
+from hybrid_sweep.config import Config, MarcoData, SyntheticData, cache_dir
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data.collection import Collection, Pairs
+from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.negatives import Negatives
+from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
 from hybrid_sweep.data.sources import BUILDERS, Say
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
-from hybrid_sweep.tokens import Tokens, token_store, train_bpe
+from hybrid_sweep.model_folder import content_digests, model_fingerprint, model_folder
+from hybrid_sweep.store import digest, exclusive, read_json
+from hybrid_sweep.tokens import Tokens, token_store
 
 
 def _quiet(_: str) -> None:
@@ -65,151 +71,171 @@ def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False
 
 
 def collection_of(config: Config, say: Say = _quiet) -> Collection:
-    """The collection of a run: the languages of data.languages."""
-    return collections.select(whole_collection(config, say), config.data.languages)
+    """The collection of a run: the languages of data.languages, mapped from disk.
 
-
-def model_folder(config: Config, collection: Collection) -> Path:
-    """The local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny, weights.
-
-    For the tiny model it holds a tokenizer trained on the training texts of the run's languages, built here once.
-    Raises UserError for a folder that is missing or a hub name that is not in the local cache.
+    Where that is not all of them, the selection is written to the cache once, so that no process holds a copy.
     """
-    model = config.model
-    if isinstance(model, TinyModel):
-        return _tiny_folder(config, model, collection)
-    assert model.path is not None, "pretrained models have a path"
-    folder = Path(model.path).expanduser()
-    if folder.is_dir():
-        for pattern, what in (
-            ("config.json", "it is not a Hugging Face model"),
-            ("tokenizer.json", "save the model's fast tokenizer there"),
-            ("*.safetensors", "convert its weights, nothing is unpickled here"),
-        ):
-            if not any(folder.glob(pattern)):
-                raise UserError(f"model.path={model.path}: the folder has no {pattern}; {what}")
-        return folder
-    if model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
-        raise UserError(f"model.path={model.path}: no such folder")
-    from huggingface_hub import snapshot_download
-
-    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", "*.safetensors", "*.safetensors.index.json"]
-    try:
-        return Path(snapshot_download(model.path, allow_patterns=wanted, local_files_only=model.local_files_only))
-    except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
-        hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
-        raise UserError(
-            f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}"
-        ) from error
-
-
-def _tiny_folder(config: Config, model: TinyModel, collection: Collection) -> Path:
-    key = digest([collection.fingerprint, sorted(config.data.languages), model.vocabulary, 1])
-    folder = cache_dir(config) / "models" / f"tiny-{key}"
+    whole, languages = whole_collection(config, say), sorted(set(config.data.languages))
+    collections.check_languages(whole, languages)
+    if collections.is_all(whole, languages):
+        return whole
+    folder = cache_dir(config) / "selections" / digest([whole.fingerprint, languages, 1], 16)
     with exclusive(folder.parent / f"{folder.name}.lock"):
-        if not (folder / "tokenizer.json").is_file():
-            texts = [
-                table.filter(pc.equal(table["split"], "train"))["text"]
-                for table in (collection.queries, collection.passages)
-            ]
-            if not any(map(len, texts)):
-                raise UserError(
-                    f"model={model.name} learns its tokenizer from training texts, and data={collection.name} has none: "
-                    "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR"
-                )
-            tokenizer = train_bpe((text.as_py() for column in texts for text in column), model.vocabulary)
-            with atomic_dir(folder) as temporary:
-                tokenizer.save(str(temporary / "tokenizer.json"))
-                write_json(
-                    temporary / "config.json",
-                    {"model_type": "bert", "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0},
-                )
-                write_json(
-                    temporary / "tokenizer_config.json",
-                    {
-                        "tokenizer_class": "PreTrainedTokenizerFast",
-                        "model_input_names": ["input_ids", "attention_mask"],
-                        "clean_up_tokenization_spaces": False,
-                        "pad_token": "[PAD]",
-                        "unk_token": "[UNK]",
-                        "cls_token": "[CLS]",
-                        "sep_token": "[SEP]",
-                        "mask_token": "[MASK]",
-                    },
-                )
-    return folder
+        if read_json(folder / "info.json") is None:
+            collections.save(whole, folder, languages)
+    # The texts are those of the fingerprint; name and origin are this collection's own.
+    return dataclasses.replace(collections.load(folder), name=whole.name, info=whole.info)
 
 
-def model_fingerprint(folder: Path, cache: Path) -> str:
-    """The hash of the files that make a model's vectors; those of large files are remembered by size and time."""
-    memory_path = cache / "models" / "fingerprints.json"
-    remembered = read_json(memory_path) or {}
-    found, fresh = {}, {}
-    for path in sorted(folder.glob("*")):
-        if path.name in ("config.json", "tokenizer.json") or path.suffix == ".safetensors":
-            stat = path.stat()
-            known = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-            found[path.name] = remembered.get(known) or file_digest(path)
-            if stat.st_size > 1_000_000 and known not in remembered:
-                fresh[known] = found[path.name]
-    if fresh:
-        write_json(memory_path, {**remembered, **fresh})
-    return digest(found)
+def configs_of(config: Config) -> dict[str, Config]:
+    """The config of each training collection by name, the main one first, the others by name: each as if it were alone."""
+    others = {name: dataclasses.replace(config, data=data, more={}) for name, data in sorted(config.more.items())}
+    return {config.data.name: config, **others}
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """A collection that is trained on, in its languages: its pairs, the tokens of its texts, row by row.
+
+    code: (L,) int64 index of each language of the pairs among those of the plan.
+    """
+
+    name: str
+    collection: Collection
+    pairs: Pairs
+    queries: Tokens
+    passages: Tokens
+    code: np.ndarray
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything a run reads: the collection in its languages, its training pairs, the model folder and all tokens."""
+    """Everything a run reads: the model folder, the main collection with its tokens, and all that is trained on.
+
+    sources: the main collection first. languages: codes, the sorted union over the sources, which the plan counts in.
+    """
 
     collection: Collection
-    pairs: Pairs
     model: Path
     queries: Tokens
     passages: Tokens
+    sources: list[TrainingSource]
+    languages: list[str]
+
+    @property
+    def pairs(self) -> Pairs:
+        """The training pairs of the main collection."""
+        return self.sources[0].pairs
 
 
 def prepare(config: Config, say: Say = _quiet) -> Prepared:
     """Build or open what a run needs; raises UserError for data or a model that is not there."""
-    collection = collection_of(config, say)
-    folder = model_folder(config, collection)
-    tokens = [
-        token_store(
-            cache_dir(config),
-            table,
-            f"{collection.fingerprint}:{','.join(sorted(config.data.languages))}",
-            folder,
-            prompt=prompt,
-            length=length,
-            role=role,
+    configs = configs_of(config)
+    collected = {name: collection_of(each, say) for name, each in configs.items()}
+    folder = model_folder(config, list(collected.values()))
+    union = _union(each.languages for each in collected.values())
+    sources = [
+        TrainingSource(
+            name,
+            each,
+            _pairs(configs[name], each, say),
+            _tokens(config, folder, each, "queries"),
+            _tokens(config, folder, each, "passages"),
+            _code(each.languages, union),
         )
-        for table, prompt, length, role in (
-            (collection.queries, config.model.query_prompt, config.model.query_length, "queries"),
-            (collection.passages, config.model.passage_prompt, config.model.passage_length, "passages"),
-        )
+        for name, each in collected.items()
     ]
-    return Prepared(collection, collections.pairs(collection, "train"), folder, *tokens)
+    main = sources[0]
+    return Prepared(main.collection, folder, main.queries, main.passages, sources, union)
 
 
-def fingerprints(config: Config, say: Say = _quiet) -> dict[str, str]:
+def _union(languages: Iterable[list[str]]) -> list[str]:
+    return sorted({language for each in languages for language in each})
+
+
+def _code(languages: list[str], union: list[str]) -> np.ndarray:
+    return np.array([union.index(language) for language in languages], np.int64)
+
+
+def _tokens(config: Config, folder: Path, collection: Collection, role: str) -> Tokens:
+    model = config.model
+    return token_store(
+        cache_dir(config),
+        collection.queries if role == "queries" else collection.passages,
+        f"{collection.fingerprint}:{','.join(collection.languages)}",
+        folder,
+        prompt=model.query_prompt if role == "queries" else model.passage_prompt,
+        length=model.query_length if role == "queries" else model.passage_length,
+        role=role,
+    )
+
+
+def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
+    """The training pairs of one collection, with its hard negatives where the run draws some."""
+    cache, path = cache_dir(config), _negatives_path(config)
+    if path is None:
+        found = pair_store(cache, collection, "train")
+        if not config.batch.hard_negatives:
+            return found
+        return dataclasses.replace(found, negatives=Negatives.none(found.question, len(found.languages)))
+    hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
+    return pair_store(cache, collection, "train", hard)
+
+
+def _negatives_path(config: Config) -> Path | None:
+    """The file of hard negatives of the main collection of a config; None where there is none, or none are drawn."""
+    if not (config.data.negatives and config.batch.hard_negatives):
+        return None
+    path = Path(config.data.negatives).expanduser()
+    if not path.is_file():
+        raise UserError(f"data.negatives={config.data.negatives}: no such file")
+    return path
+
+
+def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
     """What names the data and the model of a run, after building what is missing."""
-    prepared = prepare(config, say)
-    return {
-        "collection": prepared.collection.fingerprint,
-        "model": model_fingerprint(prepared.model, cache_dir(config)),
-    }
+    return fingerprints_of(config, prepare(config, say))
 
 
-def plan_of(config: Config, pairs: Pairs | None = None) -> Plan:
-    """The batch plan of a run; raises UserError where the batch is larger than every pair of languages allows."""
-    pairs = pairs if pairs is not None else collections.pairs(collection_of(config), "train")
-    if not len(pairs.groups):
-        raise UserError(
-            f"data={config.data.name} has nothing to train on: use hybrid-sweep evaluate, or trainer.max_steps=0"
+def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
+    """What names the data and the model of a prepared run.
+
+    collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further collection by name.
+    """
+    marks = {}
+    for source, each in zip(prepared.sources, configs_of(config).values(), strict=True):
+        path = _negatives_path(each)
+        marks[source.name] = {"collection": source.collection.fingerprint} | (
+            {"negatives": content_digests([path], cache_dir(config))[0]} if path else {}
         )
-    batch = config.batch
+    first, *others = marks
+    model = model_fingerprint(prepared.model, cache_dir(config))
+    found: dict[str, Any] = {**marks[first], "model": model}
+    return found | ({"more": {name: marks[name] for name in others}} if others else {})
+
+
+def plan_of(config: Config, sources: Sequence[TrainingSource] | None = None) -> Plan:
+    """The batch plan of a run; raises UserError where the batch is larger than every pair of languages allows.
+
+    sources: those of the prepared run; None reads the pairs alone.
+    """
+    if sources is None:
+        configs = configs_of(config)
+        found = {name: _pairs(each, collection_of(each)) for name, each in configs.items()}
+    else:
+        found = {source.name: source.pairs for source in sources}
+    union = _union(pairs.languages for pairs in found.values())
+    batch, shares = config.batch, [each.data.share for each in configs_of(config).values()]
+    planned = []
+    for (name, pairs), share in zip(found.items(), shares, strict=True):
+        if not len(pairs):
+            raise UserError(f"data={name} has nothing to train on: use hybrid-sweep evaluate, or trainer.max_steps=0")
+        present = np.zeros((len(union), len(pairs)), bool)
+        present[_code(pairs.languages, union)] = pairs.present
+        planned.append(Source(name, present, share))
     return make_plan(
-        pairs.present,
-        pairs.languages,
+        planned,
+        union,
         seed=config.seed,
         steps=config.trainer.max_steps,
         batch_size=batch.size,
@@ -218,4 +244,6 @@ def plan_of(config: Config, pairs: Pairs | None = None) -> Plan:
         partner=batch.partner,
         pivot=batch.pivot,
         groups=batch.groups,
+        composition=batch.composition,
+        added=batch.added if batch.budget == "fixed_monolingual" else None,
     )

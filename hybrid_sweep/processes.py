@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybrid_sweep.config import TrainerConfig, to_dict
+from hybrid_sweep.config import TrainerConfig, steps_of, to_dict
 from hybrid_sweep.store import atomic_write, read_json, try_lease, write_json
 from hybrid_sweep.sweep import Point, is_done
 
@@ -77,7 +77,7 @@ def _spawn(point: Point, lease: int, gpus: list[str] | None, worker: Sequence[st
         {
             "state": "starting",
             "step": 0,
-            "max_steps": config.trainer.max_steps,
+            "max_steps": steps_of(config),
             "loss": None,
             "steps_per_second": None,
             "error": None,

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hybrid_sweep import disk
 from hybrid_sweep.batches import Plan
+from hybrid_sweep.config import steps_of
 from hybrid_sweep.sweep import Point, State
 
 EVERY = 15.0  # seconds between the lines on the running points where there is no terminal
@@ -191,11 +193,13 @@ def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[
         # The untrained points have fewer words, since they depend on fewer.
         words = [point.overrides for point, _ in ours if point.kind == "trained"] or [ours[0][0].overrides]
         common = [word for word in words[0] if all(word in other for other in words)]
+        ratios = {point.place[1] for point, _ in ours if point.kind == "trained"}
+        # A ratio given to points of several ratios was replaced by c/(1+c): to show it would only mislead.
+        told = [word for word in common if len(ratios) < 2 or not word.startswith("batch.cross_lingual_ratio=")]
         rows = [("state", "point", "steps: mono + cross", "run id", "why", "overrides")]
         for point, state in ours:
             plan = plans.get(point.run_id)
-            cross = int(plan.cross.sum()) if plan else 0
-            steps = f"{len(plan) - cross} + {cross}" if plan else str(point.config.trainer.max_steps)
+            steps = _steps(plan) if plan else str(steps_of(point.config))
             own = " ".join(word for word in point.overrides if word not in common)
             rows.append((state.name, point.label, steps, point.run_id, state.reason[:100], own))
         marks = dict.fromkeys(
@@ -205,28 +209,60 @@ def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[
             for point, _ in ours
         )
         lines += [f"sweep {config.sweep.name}: {count(len(ours))}, margin {config.sweep.margin:g} MRR@10, in {folder}"]
-        lines += [*marks, *([f"all with {' '.join(common)}"] if common else []), *table(rows)]
-        lines += _left_out(plans, [point for point, _ in ours])
+        lines += [*marks, *([f"all with {' '.join(told)}"] if told else []), *table(rows)]
+        lines += _notes(plans, [point for point, _ in ours])
     return lines
 
 
-def _left_out(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
-    """What the plans give up: language pairs that share too few groups, and the pairing of questions."""
-    notes = []
-    for point in points:
-        if (plan := plans.get(point.run_id)) is None:
-            continue
-        size = point.config.batch.size
-        notes += [
-            f"left out: {a}-{b}, which share {shared} training groups, fewer than batch.size={size}"
-            for (a, b), shared in sorted(plan.left_out.items())
-        ]
-        if point.config.batch.groups == "all":
+def _steps(plan: Plan) -> str:
+    """`7 + 3` steps of each kind; where a step has both kinds, `10 of both: 112 + 48 examples`."""
+    cross = int(plan.n_cross.sum())
+    if ((plan.n_cross > 0) & (plan.n_cross < plan.batch_size)).any():
+        return f"{len(plan)} of both: {len(plan) * plan.batch_size - cross} + {cross} examples"
+    steps = cross // plan.batch_size
+    return f"{len(plan) - steps} + {steps}"
+
+
+def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
+    """What holds of several points: budget, composition, negatives, the sources' steps, and what the plans give up."""
+    planned = [(point.config.batch, plan) for point in points if (plan := plans.get(point.run_id)) is not None]
+    notes, left_out = [], []
+    for batch, plan in planned:
+        if batch.budget == "fixed_monolingual":
             notes.append(
+                "batch.budget=fixed_monolingual: the monolingual steps of all points are the same, ratio is c/(1+c)"
+            )
+        if batch.composition == "per_example":
+            notes.append("batch.composition=per_example: each example draws its own languages")
+        if batch.hard_negatives:
+            notes.append(f"batch.hard_negatives={batch.hard_negatives}: passages per query besides those in the batch")
+        for *source, a, b in sorted(plan.left_out):
+            where = f" of {source[0]}" if source else ""
+            shared = f"share {plan.left_out[*source, a, b]} training groups, fewer than batch.size={batch.size}"
+            left_out.append(f"left out: {a}-{b}{where}, which {shared}")
+        if batch.groups == "all" and batch.budget == "fixed_total":
+            left_out.append(
                 "batch.groups=all: monolingual steps use groups of one language too, so that the questions of "
                 "different ratios are not the same"
             )
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys([*notes, *_source_steps([plan for _, plan in planned]), *left_out]))
+
+
+def _source_steps(plans: Sequence[Plan]) -> list[str]:
+    """`steps of debian + mmarco: 100 + 300 (25 % + 75 %)`, each distinct one once; nothing where there is one source."""
+    lines: dict[str, None] = {}
+    for plan in plans:
+        if len(plan.sources) > 1 and len(plan):
+            steps = [int((plan.source == index).sum()) for index in range(len(plan.sources))]
+            shares = " + ".join(f"{100 * each / len(plan):.3g} %" for each in steps)
+            lines[f"steps of {' + '.join(plan.sources)}: {' + '.join(map(str, steps))} ({shares})"] = None
+    return list(lines)
+
+
+def disk_lines(points: Sequence[Point]) -> list[str]:
+    """What the points keep on disk, each run once, and what one needs besides while it trains."""
+    configs = {point.run_id: point.config for point in points}
+    return [disk.line(disk.costs(list(configs.values())))] if configs else []
 
 
 def failure_lines(points: Sequence[Point], states: Sequence[State], logs: Sequence[Sequence[str]]) -> list[str]:

@@ -11,14 +11,19 @@ import pytorch_lightning as pl
 import torch
 import transformers
 
-from hybrid_sweep import checkpoints, retrieval, tracking
-from hybrid_sweep.config import Config, cache_dir, load
-from hybrid_sweep.encoder import Encoder, build_encoder, encode, load_encoder, save_encoder
-from hybrid_sweep.prepare import Prepared, model_fingerprint, plan_of, prepare
+from hybrid_sweep import checkpoints, dev, retention, tracking, validation
+from hybrid_sweep.checks import load
+from hybrid_sweep.config import Config, steps_of
+from hybrid_sweep.encoder import Encoder
+from hybrid_sweep.feed import HybridData
+from hybrid_sweep.models import build_encoder, load_encoder, prepare_for_training
+from hybrid_sweep.prepare import Prepared, fingerprints_of, plan_of, prepare
 from hybrid_sweep.provenance import provenance
+from hybrid_sweep.realised import check_realised
 from hybrid_sweep.store import atomic_write, read_json, write_json
-from hybrid_sweep.tokens import pad_id
-from hybrid_sweep.training import HybridData, Retriever, check_realised, make_trainer
+from hybrid_sweep.training import Retriever, make_trainer
+
+evaluate, summary = validation.evaluate, validation.summary
 
 
 class Status(pl.Callback):
@@ -66,29 +71,30 @@ def execute(run_dir: Path) -> None:
     # The bar of saving one file; the run has a progress of its own.
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     started = time.monotonic()
-    main = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
-    status = Status(run_dir / "status.json", config.trainer.max_steps)
+    main, steps = is_main(config, os.environ), steps_of(config)
+    status = Status(run_dir / "status.json", steps)
     if main:
         status.write("starting", 0)
     prepared = prepare(config)
-    found = {
-        "collection": prepared.collection.fingerprint,
-        "model": model_fingerprint(prepared.model, cache_dir(config)),
-    }
+    found = fingerprints_of(config, prepared)
     if found != identity["fingerprints"]:
         raise RuntimeError(
             f"the data or the model changed since the run was planned: {identity['fingerprints']} then, {found} now"
         )
+    dev.check(config, prepared.collection)
     mirror = tracking.start(config, run_dir, identity["run_id"]) if main else None
     try:
         encoder = _train(config, run_dir, prepared, status, mirror)
-        if encoder is None:
+        if encoder is None or not main:
             return
         trained = time.monotonic()
-        status.write("evaluating", config.trainer.max_steps)
+        status.write("evaluating", steps)
         # Lightning takes the model off the GPU when it is done with it.
         encoder.to("cuda" if config.trainer.accelerator == "gpu" else "cpu")
-        table, counts = evaluate(config, prepared, encoder)
+        encoded = validation.encode_split(config, prepared, encoder, config.eval.split)
+        table, counts = validation.score(prepared, encoded)
+        if config.keep.vectors:
+            retention.save_vectors(run_dir / "vectors", encoded, prepared.collection)
         label = {
             "run_id": identity["run_id"],
             "ratio": config.batch.cross_lingual_ratio,
@@ -99,101 +105,84 @@ def execute(run_dir: Path) -> None:
             table.insert(place, name, value)
         with atomic_write(run_dir / "per_query.parquet") as temporary:
             table.to_parquet(temporary, index=False)
-        metrics = {"run_id": identity["run_id"], **label, **summary(table), **counts, **_examples(run_dir)}
-        write_json(
-            run_dir / "provenance.json",
-            provenance(
-                config,
-                prepared,
-                found,
-                {
-                    "train_seconds": round(trained - started, 3),
-                    "evaluate_seconds": round(time.monotonic() - trained, 3),
-                },
-            ),
-        )
+        curve = dev.read(run_dir / "dev.parquet", config.eval.dev_metric)
+        metrics = {**label, **summary(table), **counts, **_examples(config, run_dir), **dev.report(curve, steps)}
+        times = {
+            "train_seconds": round(trained - started, 3),
+            "evaluate_seconds": round(time.monotonic() - trained, 3),
+        }
+        write_json(run_dir / "provenance.json", provenance(config, prepared, found, times))
         tracking.finish(mirror, metrics)
         mirror = None
         if not config.keep.model:
             shutil.rmtree(run_dir / "model", ignore_errors=True)
-        status.write("done", config.trainer.max_steps)
+        status.write("done", steps)
         write_json(run_dir / "metrics.json", metrics)
     finally:
         tracking.fail(mirror)
 
 
+def is_main(config: Config, environment: Any) -> bool:
+    """Whether this is the first process of the run, by what torchrun, srun or Lightning says to each it starts."""
+    if config.trainer.devices * config.trainer.nodes == 1:
+        return True
+    return all(int(environment.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
 def _train(config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: Any) -> Encoder | None:
     """The trained encoder, from disk where that stage is finished; None in processes that are not the first."""
-    model = run_dir / "model"
-    if config.trainer.max_steps == 0:
+    folder, model, steps = run_dir / "checkpoints", run_dir / "model", steps_of(config)
+    if steps == 0:
         return build_encoder(config.model, prepared.model, config.seed)
     if (run_dir / "steps.parquet").is_file() and (model / "modules.json").is_file():
         return load_encoder(config.model, model)
-    plan = plan_of(config, prepared.pairs)
-    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared.pairs)
-    resume = checkpoints.newest(run_dir / "checkpoints", run_dir.name)
+    plan = plan_of(config, prepared.sources)
+    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
+    prepare_for_training(module.encoder, config.trainer)
+    history = dev.History(config.eval.dev_metric)
+    resume = checkpoints.newest(folder, run_dir.name)
     start = resume[0] if resume else 0
     if resume:
         module.encoder.load_state_dict(resume[1]["weights"])
     if resume and start == len(plan):  # stopped between the last step and the saved model
-        module.record[:] = resume[1]["record"]
+        module.record[:], history.rows[:] = resume[1]["record"], resume[1]["evaluations"]
+        optimizer = resume[1]["optimizer"]
     else:
-        keeper = checkpoints.Checkpointing(
-            run_dir / "checkpoints", run_dir.name, config.keep.checkpoint_seconds, resume
-        )
-        trainer = make_trainer(config, [status, keeper], mirror, start)
-        trainer.fit(module, datamodule=HybridData(prepared, plan, start))
+        callbacks: list[pl.Callback] = [
+            status,
+            validation.Validation(config, prepared, history, run_dir, steps),
+            checkpoints.Checkpointing(folder, run_dir.name, config.keep.checkpoint_seconds, resume, history),
+        ]
+        trainer = make_trainer(config, callbacks, mirror, start)
+        code = module.vocabulary.code if module.vocabulary else None
+        trainer.fit(module, datamodule=HybridData(prepared, plan, config, start, code))
         if not trainer.is_global_zero:
             return None
+        optimizer = checkpoints.optimizer_state(module, trainer.optimizers[0])
     record = pd.DataFrame(module.record)
     check_realised(record, plan)
-    encoder = module.encoder.float()
-    save_encoder(encoder, config.model, prepared.model, model)
+    retention.save_models(config, prepared, module, history.best, run_dir)
+    if config.keep.optimizer:
+        retention.save_optimizer(run_dir / "optimizer.pt", optimizer, steps)
+    if history.rows:
+        history.write(run_dir / "dev.parquet")
     with atomic_write(run_dir / "steps.parquet") as temporary:  # after the model: its presence ends the stage
         record.to_parquet(temporary, index=False)
-    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    return encoder
+    shutil.rmtree(folder, ignore_errors=True)
+    # Always from disk: what is evaluated is what is kept, to the last bit, whether this process trained it or another.
+    return load_encoder(config.model, model)
 
 
-def evaluate(config: Config, prepared: Prepared, encoder: Encoder) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of an encoder, each text of the split encoded once, and counts of what was left out."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    pad = pad_id(prepared.model)
-    tables, vectors = [], []
-    for table, tokens, splits in (
-        (prepared.collection.queries, prepared.queries, [config.eval.split]),
-        (prepared.collection.passages, prepared.passages, [config.eval.split, "*"]),
-    ):
-        rows = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
-        rows = rows.to_numpy(zero_copy_only=False).nonzero()[0]
-        tables.append(table.take(rows))
-        vectors.append(encode(encoder, tokens, rows, pad=pad, batch_tokens=config.eval.batch_tokens))
-    return retrieval.evaluate(tables[0], tables[1], prepared.collection.qrels, vectors[0], vectors[1])
-
-
-def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Macro means over languages or pairs, per setting, for the eye and W&B; the report works from the table."""
-    found: dict[str, float] = {}
-    for setting, part in table.groupby("setting"):
-        cells = part.groupby(["query_lang", "passage_lang"])[["RR@10", "AP", "nDCG@10", "R@100", "same@10"]].mean()
-        for measure, value in cells.mean().dropna().items():
-            found[f"{setting}/{measure}"] = float(value)
-        if setting == "monolingual":
-            found.update(
-                {
-                    f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
-                    for language, _ in cells.index
-                }
-            )
-    return found
-
-
-def _examples(run_dir: Path) -> dict[str, int]:
+def _examples(config: Config, run_dir: Path) -> dict[str, Any]:
     """How many pairs of each kind entered the loss: fewer monolingual updates alone can degrade a model."""
     if not (run_dir / "steps.parquet").is_file():
         return {"examples_monolingual": 0, "examples_cross_lingual": 0}
     steps = pd.read_parquet(run_dir / "steps.parquet", columns=["n_examples", "n_cross"])
     cross = int(steps["n_cross"].sum())
-    return {"examples_monolingual": int(steps["n_examples"].sum()) - cross, "examples_cross_lingual": cross}
+    found: dict[str, Any] = {
+        "examples_monolingual": int(steps["n_examples"].sum()) - cross,
+        "examples_cross_lingual": cross,
+    }
+    if config.batch.budget == "fixed_monolingual":
+        found |= {"budget": config.batch.budget, "added": config.batch.added}
+    return found

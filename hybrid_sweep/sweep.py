@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import prepare
+from hybrid_sweep import dev, prepare
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Config, cache_dir, run_id, untrained
-from hybrid_sweep.data.collection import pairs as training_pairs
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import exclusive, read_json, write_json
 
@@ -28,7 +27,7 @@ class Point:
     kind: str  # trained | untrained
     overrides: tuple[str, ...]
     config: Config
-    fingerprints: dict[str, str]
+    fingerprints: dict[str, Any]
 
     @property
     def run_dir(self) -> Path:
@@ -78,17 +77,19 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
         if config.sweep.untrained or config.trainer.max_steps == 0:
             words = [word for word in overrides if not word.startswith(("batch.", "trainer.max_steps="))]
             config = untrained(config)
+            marks = _fingerprints(config, say)
             point = Point(run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks)
             floor.setdefault((point.sweep_dir, point.run_id), point)
     return [*floor.values(), *trained.values()]
 
 
-_known: dict[str, dict[str, str]] = {}
+_known: dict[str, dict[str, Any]] = {}
 
 
-def _fingerprints(config: Config, say: Say) -> dict[str, str]:
+def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
     """What names data and model, asked for once per process: the plan and the launch must see the same content."""
-    key = _key(config.data, config.model, cache_dir(config).absolute())
+    drawn = config.batch.hard_negatives > 0  # else files of negatives are not read
+    key = _key(config.data, config.more, config.model, drawn, cache_dir(config).absolute())
     if key not in _known:
         _known[key] = prepare.fingerprints(config, say)
     return _known[key]
@@ -117,15 +118,13 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
             )
     shared: dict[str, Plan] = {}
     found: dict[str, Plan] = {}
-    pairs: dict[str, Any] = {}
     for point in (point for point in points if point.kind == "trained"):
         config = point.config
-        source = _key(config.data, cache_dir(config))
-        key = _key(config.data, cache_dir(config), config.batch, config.trainer.max_steps)
+        key = _key(config.data, config.more, cache_dir(config), config.batch, config.trainer.max_steps)
         if key not in shared:
-            if source not in pairs:
-                pairs[source] = training_pairs(prepare.collection_of(config), "train")
-            shared[key] = prepare.plan_of(config, pairs[source])
+            shared[key] = prepare.plan_of(config)
+        if config.eval.dev_every:
+            dev.check(config, prepare.collection_of(config))
         found[point.run_id] = shared[key]
     return found
 

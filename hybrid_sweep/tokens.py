@@ -1,7 +1,7 @@
 """Text becomes tokens once: a memory-mapped store per (content, tokenizer, prompt, length), shared by all runs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,13 @@ class Tokens:
     """The tokens of the texts of a table, row by row.
 
     ids: all token ids in a row, cut to the length limit, prompt and special tokens included. starts: (N + 1,) int64,
-    text n is ids[starts[n]:starts[n + 1]].
+    text n is ids[starts[n]:starts[n + 1]]. used: sorted int64 ids that occur; empty where the tokens
+    are a part of a store.
     """
 
     ids: np.ndarray
     starts: np.ndarray
+    used: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -96,7 +98,7 @@ def token_store(
             "prompt": prompt,
             "length": length,
             "rows": len(table),
-            "version": 1,
+            "version": 2,
             "tokenizer": file_digest(tokenizer_folder / "tokenizer.json"),
         }
     )
@@ -104,7 +106,7 @@ def token_store(
     with exclusive(cache / "tokens" / f"{key}.lock"):
         if read_json(folder / "info.json") is None:
             _build(folder, table, load_tokenizer(tokenizer_folder), prompt, length)
-    return Tokens(np.load(folder / "ids.npy", mmap_mode="r"), np.load(folder / "starts.npy", mmap_mode="r"))
+    return Tokens(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "starts", "used")))
 
 
 def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, length: int) -> None:
@@ -113,6 +115,7 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
     specials = tokenizer.num_special_tokens_to_add(is_pair=False)
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.int32
     lengths = np.zeros(len(table), np.int64)
+    used = np.zeros(tokenizer.get_vocab_size(), bool)
     with atomic_dir(folder) as temporary:
         with open(temporary / "ids.raw", "wb") as raw:
             for start, texts in _blocks(table["text"]):
@@ -124,11 +127,14 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
                             f"text {identifier!r} has no token left after tokenising; remove it from the collection"
                         )
                     lengths[start + place] = len(one.ids)
-                raw.write(np.concatenate([np.asarray(one.ids, dtype) for one in encoded]).tobytes())
+                block = np.concatenate([np.asarray(one.ids, dtype) for one in encoded])
+                used[block] = True
+                raw.write(block.tobytes())
         ids = np.memmap(temporary / "ids.raw", dtype, "r") if lengths.sum() else np.zeros(0, dtype)
         np.save(temporary / "ids.npy", ids)
         (temporary / "ids.raw").unlink()
         np.save(temporary / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]))
+        np.save(temporary / "used.npy", np.flatnonzero(used))
         write_json(temporary / "info.json", {"texts": len(table), "tokens": int(lengths.sum())})
 
 

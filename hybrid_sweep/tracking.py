@@ -46,6 +46,16 @@ def start(config: Config, run_dir: Path, run_id: str) -> Any:
         return None
 
 
+def log_metrics(logger: Any, metrics: dict[str, float], step: int) -> None:
+    """Mirror metrics of a step of the run; does nothing for None."""
+    if logger is None:
+        return
+    try:
+        logger.log_metrics(metrics, step=step)
+    except Exception as error:
+        log.warning("Weights & Biases could not take metrics (%s: %s)", type(error).__name__, error)
+
+
 def finish(logger: Any, metrics: dict[str, Any]) -> None:
     """Write the summary metrics and close the run as successful."""
     _close(logger, 0, metrics)

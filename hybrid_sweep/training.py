@@ -1,138 +1,124 @@
-"""Training: the plan's batches as tensors, one LightningModule, and the record of what entered the loss."""
+"""Training: one LightningModule under InfoNCE, its optimiser, and the record of what entered the loss."""
 
-import hashlib
+import inspect
 import math
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from hybrid_sweep.batches import DROPOUT, Plan
-from hybrid_sweep.config import Config
-from hybrid_sweep.data.collection import Pairs
+from hybrid_sweep.batches import DROPOUT
+from hybrid_sweep.caching import cached
+from hybrid_sweep.config import Config, steps_of
 from hybrid_sweep.encoder import Encoder, stream_seed
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.feed import TrainBatch
 from hybrid_sweep.loss import gather, info_nce, is_relevant
 from hybrid_sweep.prepare import Prepared
-from hybrid_sweep.tokens import pad_id
+from hybrid_sweep.realised import groups_digest, names
+from hybrid_sweep.vocabulary import compact, whole
 
-
-@dataclass
-class TrainBatch:
-    """One process's part of a global batch of B pairs: b of them, row-aligned.
-
-    query_ids, query_mask, passage_ids, passage_mask: (b, T) int64. groups: (b,) index of the group of each pair.
-    questions, answers: (b,) numbers of the question and of the passage, the same in all languages.
-    query_language, passage_language: (b,) index of the language of each text, read from the collection.
-    """
-
-    step: int
-    query_ids: Tensor
-    query_mask: Tensor
-    passage_ids: Tensor
-    passage_mask: Tensor
-    groups: Tensor
-    questions: Tensor
-    answers: Tensor
-    query_language: Tensor
-    passage_language: Tensor
-
-
-class HybridBatches(Dataset[TrainBatch]):
-    """Item i is this process's slice of the global batch of step i; any order, any process, the same answer."""
-
-    def __init__(self, prepared: Prepared, plan: Plan, rank: int = 0, world_size: int = 1) -> None:
-        self.prepared, self.plan = prepared, plan
-        size = plan.batch_size // world_size
-        self.mine = slice(rank * size, (rank + 1) * size)
-        self.pad = pad_id(prepared.model)
-        code = {language: index for index, language in enumerate(prepared.pairs.languages)}
-        # The language of each text itself, not the plan's word for it: the record shows what was really trained on.
-        self.query_language, self.passage_language = (
-            np.array([code[language] for language in table["lang"].to_pylist()], np.int64)
-            for table in (prepared.collection.queries, prepared.collection.passages)
-        )
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, step: int) -> TrainBatch:
-        groups = self.plan.groups(step)[self.mine]
-        queries = self.prepared.pairs.query[self.plan.query_language[step], groups]
-        passages = self.prepared.pairs.passage[self.plan.passage_language[step], groups]
-        arrays = (
-            *self.prepared.queries.padded(queries, self.pad),
-            *self.prepared.passages.padded(passages, self.pad),
-            groups,
-            self.prepared.pairs.question[groups],
-            self.prepared.pairs.answer[groups],
-            self.query_language[queries],
-            self.passage_language[passages],
-        )
-        return TrainBatch(step, *(torch.from_numpy(array) for array in arrays))
-
-
-class HybridData(pl.LightningDataModule):
-    """Feeds each process its slices from step `start` on; made when the process knows its rank."""
-
-    def __init__(self, prepared: Prepared, plan: Plan, start: int = 0) -> None:
-        super().__init__()
-        self.prepared, self.plan, self.start = prepared, plan, start
-
-    def train_dataloader(self) -> DataLoader[TrainBatch]:
-        assert self.trainer is not None
-        batches = HybridBatches(self.prepared, self.plan, self.trainer.global_rank, self.trainer.world_size)
-        return DataLoader(batches, batch_size=None, sampler=range(self.start, len(self.plan)))
+# Numbers in a table of embeddings from which all sub-batches of a step share one look-up: the gradient of a table is as large
+# as the table, and each look-up makes one. A quarter of a step on 4 layers of multilingual-e5-small, nothing on small tables.
+LARGE = 2**22
 
 
 class Retriever(pl.LightningModule):
-    """The bi-encoder under InfoNCE; all that differs between ratios is the passages it is fed."""
+    """The bi-encoder under InfoNCE; all that differs between ratios is the passages it is fed.
 
-    def __init__(self, encoder: Encoder, config: Config, pairs: Pairs) -> None:
+    The encoder it is given becomes its own, with the embedding rows that occur; `whole_encoder` has them all.
+    """
+
+    def __init__(self, encoder: Encoder, config: Config, prepared: Prepared) -> None:
         super().__init__()
-        self.encoder, self.config, self.languages = encoder, config, pairs.languages
-        self.judged, self.width = torch.from_numpy(pairs.judged), int(pairs.answer.max(initial=0)) + 1
+        self.encoder, self.config, self.languages = encoder, config, prepared.languages
+        self.names = [source.name for source in prepared.sources]
+        self.widths = [source.pairs.width for source in prepared.sources]
+        for number, source in enumerate(prepared.sources):
+            self.register_buffer(f"judged_{number}", torch.from_numpy(np.array(source.pairs.judged)), persistent=False)
+        self.vocabulary = None
+        # Frozen embeddings (adapters) have no gradient to save.
+        if config.trainer.compact_vocabulary and encoder.transformer.get_input_embeddings().weight.requires_grad:
+            stores = [tokens.used for source in prepared.sources for tokens in (source.queries, source.passages)]
+            self.vocabulary = compact(encoder, np.unique(np.concatenate(stores)))
+        table = encoder.transformer.get_input_embeddings().weight
+        takes = inspect.signature(encoder.transformer.forward).parameters
+        self.at_once = table.requires_grad and table.numel() >= LARGE and "inputs_embeds" in takes
+        # Weights from a folder come in evaluation mode, and Lightning leaves modes alone: there would be no dropout.
+        self.train()
         self.record: list[dict[str, Any]] = []
         self.started = time.monotonic()
 
+    def whole_encoder(self) -> Encoder:
+        """The encoder as it is now, with its full vocabulary; made anew at each call."""
+        return whole(self.encoder, self.vocabulary)
+
     def training_step(self, batch: TrainBatch) -> Tensor:
-        # Dropout is a function of (seed, step, rank, micro-batch), so that no ratio, resume or log line shifts it.
-        torch.manual_seed(stream_seed(self.config.seed, DROPOUT, batch.step, self.global_rank, 0))
-        queries = self.encoder(batch.query_ids, batch.query_mask)
-        passages = gather(self.encoder(batch.passage_ids, batch.passage_mask))
-        groups = gather(batch.groups)
-        positive = torch.arange(len(queries), device=queries.device) + self.global_rank * len(queries)
-        relevant = is_relevant(batch.questions, gather(batch.answers), self.judged.to(queries.device), self.width)
-        losses = info_nce(queries, passages, positive, relevant, self.config.model.temperature)
-        self._note(
-            batch.step, groups, gather(batch.query_language), gather(batch.passage_language), gather(losses.detach())
-        )
+        own, vectors = len(batch.groups), self._vectors(batch)
+        queries, passages = vectors[:own], gather(vectors[own:])
+        groups, answers = gather(batch.groups), gather(batch.answers)
+        # The passages of a process, its hard negatives behind them, stand together in the gathered ones.
+        positive = torch.arange(own, device=queries.device) + self.global_rank * len(batch.answers)
+        judged = getattr(self, f"judged_{batch.source}")
+        relevant = is_relevant(batch.questions, answers, judged, self.widths[batch.source]) | (answers < 0)
+        with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
+            losses = info_nce(queries, passages, positive, relevant, self.config.model.temperature)
+        languages = gather(batch.query_language), gather(batch.passage_language)
+        self._note(batch, groups, *languages, gather(losses.detach()))
         return losses.mean()
 
+    def _vectors(self, batch: TrainBatch) -> Tensor:
+        """(n, D) the vectors of all texts of a batch, in their order; zeros for an absent one."""
+        # Dropout is a function of (seed, step, rank, sub-batch), so that no ratio, resume or log line shifts it.
+        seed = partial(stream_seed, self.config.seed, DROPOUT, batch.step, self.global_rank)
+        parts = [partial(self._part, *part, seed(number)) for number, part in enumerate(batch.parts)]
+        if self.config.batch.micro_batch is None:
+            embedded = self._embedded(batch.parts) if self.at_once else [None] * len(parts)
+            vectors = torch.cat([part(rows) for part, rows in zip(parts, embedded, strict=True)])
+        else:
+            vectors = cached(parts, self.encoder, self.device.type)
+        texts = len(batch.groups) + len(batch.answers)
+        return vectors.new_zeros(texts, vectors.shape[1]).index_copy(0, batch.places, vectors)
+
+    def _embedded(self, parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """The embeddings of each part's tokens, (m, T, D), from one look-up: the gradient of the table is made once."""
+        table = self.encoder.transformer.get_input_embeddings()
+        rows = table(torch.cat([ids.flatten() for ids, _ in parts]))
+        split = torch.split(rows, [ids.numel() for ids, _ in parts])
+        return [part.view(*ids.shape, -1) for part, (ids, _) in zip(split, parts, strict=True)]
+
+    def _part(self, ids: Tensor, mask: Tensor, seed: int, embedded: Tensor | None = None) -> Tensor:
+        # Not torch.manual_seed, which notes where it was called from for GPUs that are not there: a tenth of a small step.
+        cpu = self.device.type == "cpu"
+        (torch.default_generator if cpu else torch.cuda.default_generators[self.device.index or 0]).manual_seed(seed)
+        vectors: Tensor = self.encoder(ids, mask, embedded)
+        return vectors
+
     def _note(
-        self, step: int, groups: Tensor, query_language: Tensor, passage_language: Tensor, losses: Tensor
+        self, batch: TrainBatch, groups: Tensor, query_language: Tensor, passage_language: Tensor, losses: Tensor
     ) -> None:
         """Record what entered the loss of a step, counted from its tensors."""
         loss = float(losses.mean())
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"the loss is {loss} at step {step} (groups {groups[:8].tolist()} ...); "
+                f"the loss is {loss} at step {batch.step} (groups {groups[:8].tolist()} ...); "
                 "lower trainer.lr or raise model.temperature"
             )
         self.record.append(
             {
-                "step": step,
+                "step": batch.step,
+                "source": self.names[batch.source],
                 "loss": loss,
                 "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
                 "grad_norm": math.nan,
-                "query_lang": self._name(query_language),
-                "passage_lang": self._name(passage_language),
+                "query_lang": names(self.languages, query_language.cpu().numpy()),
+                "passage_lang": names(self.languages, passage_language.cpu().numpy()),
                 "n_examples": len(groups),
                 "n_cross": int((query_language != passage_language).sum()),
                 "groups": groups_digest(groups.cpu().numpy()),
@@ -140,18 +126,14 @@ class Retriever(pl.LightningModule):
                 "seconds": time.monotonic() - self.started,
             }
         )
-        self.log_dict(
-            {"train/loss": loss, "train/cross_lingual": self.record[-1]["n_cross"] / len(groups)}, rank_zero_only=True
-        )
-
-    def _name(self, languages: Tensor) -> str:
-        return "+".join(self.languages[index] for index in torch.unique(languages).tolist())
+        if self.trainer.loggers:
+            share = self.record[-1]["n_cross"] / len(groups)
+            self.log_dict({"train/loss": loss, "train/cross_lingual": share}, rank_zero_only=True)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
-        norm = nn.utils.clip_grad_norm_(self.parameters(), self.config.trainer.clip or math.inf)
-        self.record[-1]["grad_norm"] = float(norm)
+        self.record[-1]["grad_norm"] = clip(self.parameters(), self.config.trainer.clip)
 
     def configure_optimizers(self) -> Any:
         trainer = self.config.trainer
@@ -167,12 +149,25 @@ class Retriever(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": trainer.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=trainer.lr,
-            fused=True,
+            fused=trainer.precision != "16-mixed",  # a fused step unscales by itself, after the norm is taken
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate(step, trainer.max_steps, trainer.warmup)
-        )
+        steps = steps_of(self.config)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps, trainer.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def clip(parameters: Iterable[nn.Parameter], largest: float) -> float:
+    """The norm of all gradients, which are scaled down to `largest` where they exceed it (0: never).
+
+    Rows are summed in their own precision, over each other in float64, and the norm is rounded to the gradients' own, so
+    that embedding rows without a gradient, there or not, leave it as it is.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    squares = [torch.linalg.vector_norm(gradient, dim=-1).double().square().sum() for gradient in gradients]
+    norm = float(torch.stack(squares).sum().sqrt().to(gradients[0].dtype))
+    if 0 < largest < norm:
+        torch._foreach_mul_(gradients, largest / norm)
+    return norm
 
 
 def rate(step: int, steps: int, warmup: float) -> float:
@@ -181,56 +176,32 @@ def rate(step: int, steps: int, warmup: float) -> float:
     return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
 
 
-def groups_digest(groups: np.ndarray) -> str:
-    """Eight hex digits that name the groups of a batch in their order."""
-    return hashlib.sha256(np.ascontiguousarray(groups, "<i8").tobytes()).hexdigest()[:8]
-
-
-def planned(plan: Plan) -> Iterator[dict[str, Any]]:
-    """What the record of each step must say, by the plan."""
-    for step in range(len(plan)):
-        yield {
-            "step": step,
-            "query_lang": plan.languages[plan.query_language[step]],
-            "passage_lang": plan.languages[plan.passage_language[step]],
-            "n_examples": plan.batch_size,
-            "n_cross": plan.batch_size * int(plan.cross[step]),
-            "groups": groups_digest(plan.groups(step)),
-        }
-
-
-def check_realised(record: pd.DataFrame, plan: Plan) -> None:
-    """Raise RuntimeError unless what entered the loss is, step by step, what the plan says."""
-    wanted = pd.DataFrame(list(planned(plan)))
-    found = record[wanted.columns]
-    if len(found) != len(wanted) or (found.to_numpy() != wanted.to_numpy()).any():
-        length = min(len(found), len(wanted))
-        differs = (found.to_numpy()[:length] != wanted.to_numpy()[:length]).any(axis=1)
-        step = int(differs.argmax()) if differs.any() else length
-        raise RuntimeError(
-            f"step {step} of {len(wanted)} did not train on what the plan says; this is a defect of the program"
-        )
-
-
 def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any, start: int = 0) -> pl.Trainer:
     """Lightning's trainer for a run: one pass over the plan from `start` on, nothing written, no shuffling of its own."""
     from pytorch_lightning.strategies import DDPStrategy
 
     trainer = config.trainer
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        from hybrid_sweep.errors import UserError
-
         raise UserError("trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu")
+    if trainer.nodes > 1 and not {"RANK", "SLURM_PROCID"} & set(os.environ):
+        raise UserError(
+            f"trainer.nodes={trainer.nodes}: this process would wait for the other machines for ever; start the worker on "
+            f"each: torchrun --nnodes={trainer.nodes} --nproc-per-node={trainer.devices} --rdzv-backend=c10d "
+            "--rdzv-endpoint=HOST:29500 -m hybrid_sweep.worker outputs/runs/RUN_ID (or by srun, see conf/trainer/ddp.yaml)"
+        )
+    # Deterministic algorithms fill all new memory by default, a tenth of a step of a small model; nothing here reads
+    # memory that was not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     ranks = trainer.devices * trainer.nodes
     backend = "nccl" if trainer.accelerator == "gpu" else "gloo"
     return pl.Trainer(
-        max_steps=trainer.max_steps - start,
+        max_steps=steps_of(config) - start,
         max_epochs=1,
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.nodes,
         precision=trainer.precision,  # type: ignore[arg-type]
-        strategy=DDPStrategy(process_group_backend=backend) if ranks > 1 else "auto",
+        strategy=DDPStrategy(process_group_backend=backend, broadcast_buffers=False) if ranks > 1 else "auto",
         use_distributed_sampler=False,
         callbacks=callbacks,
         logger=logger or False,

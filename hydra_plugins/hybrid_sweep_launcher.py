@@ -36,14 +36,14 @@ class LocalLauncher(Launcher):
         ]
 
     def _point(self, job: Sequence[str]) -> Any:
-        from hybrid_sweep import compose, config
+        from hybrid_sweep import checks, compose
 
         if (known := compose.remembered(job)) is not None:
             return known
         node = self.loader.load_sweep_config(self.config, list(job))  # another sweeper chose it
         OmegaConf.set_struct(node, False)
         del node["hydra"]
-        return config.typed(node)
+        return checks.typed(node)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="hybrid_sweep_local", node=LocalLauncherConf)

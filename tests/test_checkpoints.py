@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -39,6 +40,28 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path, damage):
     assert checkpoints.newest(tmp_path, "run")[0] == 5
 
 
+def test_the_best_weights_that_any_checkpoint_names_are_kept(tmp_path):
+    def kept():
+        return sorted(int(path.stem.removeprefix("best-")) for path in tmp_path.glob("best-*.pt"))
+
+    def step(at, best, new=False, checkpoint=True):
+        if new:
+            checkpoints.save_best(tmp_path, at, {"w": torch.tensor([float(at)])})
+        if checkpoint:
+            checkpoints.save(tmp_path, "run", at, STATE, best)
+
+    step(2, 2, new=True)
+    step(4, 4, new=True)
+    assert kept() == [2, 4]  # a run killed now may go on from step 2, if the file of step 4 is torn
+    step(6, 6, new=True, checkpoint=False)
+    step(8, 8, new=True, checkpoint=False)
+    assert kept() == [2, 4, 8]
+    step(10, 8)
+    assert kept() == [4, 8]
+    step(12, 8)
+    assert kept() == [8] and checkpoints.load_best(tmp_path, 8)["w"].item() == 8
+
+
 def test_one_of_another_run_is_refused(tmp_path):
     checkpoints.save(tmp_path, "other", 5, STATE)
     with pytest.raises(RuntimeError, match="of run other, not of run"):
@@ -58,8 +81,11 @@ LONG = (
 )
 
 
-def disturbed(folder, number, at):
-    """Start the worker of `folder`, send it a signal once it has done `at` steps, and return its exit code."""
+def disturbed(folder, number, at, alone=False, before=None):
+    """Start the worker of `folder`, send a signal once it has done `at` steps, and return its exit code.
+
+    The signal goes to its whole process group, or to the main process alone; `before` is given the group's members first.
+    """
     worker = subprocess.Popen(
         [sys.executable, "-m", "hybrid_sweep.worker", str(folder)],
         stdout=subprocess.DEVNULL,
@@ -74,20 +100,19 @@ def disturbed(folder, number, at):
             break
         time.sleep(0.01)
     assert worker.poll() is None, "the worker ended before it could be disturbed"
-    if number == signal.SIGKILL:
-        os.killpg(worker.pid, number)
-    else:
-        worker.send_signal(number)
+    if before is not None:
+        before(group(worker.pid))
+    worker.send_signal(number) if alone else os.killpg(worker.pid, number)
     return worker.wait(timeout=60)
 
 
 CRASH = """
 import sys
 from pathlib import Path
-from hybrid_sweep import run, worker
+from hybrid_sweep import retention, worker
 def crash(*_):
     raise RuntimeError("the machine went away")
-run.save_encoder = crash
+retention.save_encoder = crash
 sys.exit(worker.main(Path(sys.argv[1])))
 """
 
@@ -107,30 +132,92 @@ def test_stopped_between_the_last_step_and_the_saved_model(run, planned):
     assert (folder / "per_query.parquet").read_bytes() == late
 
 
+def traces(folder):
+    """What a run leaves that must not depend on whether it was disturbed."""
+    digests = {name: file_digest(folder / name / "model.safetensors") for name in ("model", "model-last")}
+    steps = pd.read_parquet(folder / "steps.parquet").drop(columns="seconds")
+    return {
+        **digests,
+        "optimizer": weights_of(torch.load(folder / "optimizer.pt", weights_only=True)["state"]["state"]),
+        "steps": steps.to_csv(),
+        "per_query": (folder / "per_query.parquet").read_bytes(),
+        "dev": (folder / "dev.parquet").read_bytes(),
+        "curve": read_json(folder / "metrics.json")["dev"],
+    }
+
+
+def weights_of(state):
+    """The moments of every weight as bytes, in order."""
+    return [(key, name, moments[name].numpy().tobytes()) for key, moments in state.items() for name in sorted(moments)]
+
+
+# At this rate the best step is not the last one.
+SELECT = (
+    "trainer.lr=0.02",
+    "eval.dev_every=6",
+    "eval.dev_metric=monolingual/xa/RR@10",
+    "eval.select=best",
+    "keep.other_model=true",
+    "keep.optimizer=true",
+)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_killed_anywhere_and_started_again_is_bit_equal(run, planned, ranks):
-    words = (*LONG, f"trainer.devices={ranks}")
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 0), (1, 2), (2, 0)])
+def test_killed_anywhere_and_started_again_is_bit_equal(run, planned, ranks, workers):
+    words = (*LONG, *SELECT, f"trainer.devices={ranks}", f"trainer.workers={workers}")
     folder = planned(*words)
     for at in (1, 17, 40):
         assert disturbed(folder, signal.SIGKILL, at) == -signal.SIGKILL
     run(*words)
-    interrupted = [file_digest(folder / "model" / "model.safetensors"), (folder / "per_query.parquet").read_bytes()]
-    steps = pd.read_parquet(folder / "steps.parquet").drop(columns="seconds")
+    interrupted = traces(folder)
     assert not (folder / "checkpoints").exists()
-    for name in ("metrics.json", "steps.parquet", "per_query.parquet"):
+    for name in ("metrics.json", "steps.parquet", "per_query.parquet", "dev.parquet"):
         (folder / name).unlink()
     run(*words)
-    assert interrupted == [
-        file_digest(folder / "model" / "model.safetensors"),
-        (folder / "per_query.parquet").read_bytes(),
-    ]
-    assert steps.equals(pd.read_parquet(folder / "steps.parquet").drop(columns="seconds"))
+    assert interrupted == traces(folder)
+    assert interrupted["model"] != interrupted["model-last"]
 
 
 @pytest.mark.slow
-def test_told_to_stop_it_writes_a_checkpoint_first(run, planned):
-    words = (*LONG[:3], "keep.checkpoint_seconds=0.5", LONG[4])
+def test_no_data_worker_outlives_a_killed_run(planned):
+    """Only the main process is killed, as the kernel does when memory is short; its children must see that and leave."""
+    folder = planned(*LONG, "trainer.workers=2")
+    members = []
+    assert disturbed(folder, signal.SIGKILL, 5, alone=True, before=members.extend) == -signal.SIGKILL
+    assert len(members) >= 3  # the main process and two that read ahead
+    deadline = time.monotonic() + 60
+    while (left := [pid for pid in members if alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
+
+
+def alive(pid):
+    """Whether the process still runs; a dead one that nobody has waited for does not."""
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def group(leader):
+    """The processes of a process group."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(path.name)) == leader and alive(int(path.name)):
+                found.append(int(path.name))
+        except ProcessLookupError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 0), (1, 2), (2, 0)])
+def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers):
+    """A scheduler tells every process of the run."""
+    more = (f"trainer.devices={ranks}", f"trainer.workers={workers}")
+    words = (*LONG[:3], "keep.checkpoint_seconds=0.5", LONG[4], *more)
     folder = planned(*words)
     assert disturbed(folder, signal.SIGTERM, 5) == 128 + signal.SIGTERM
     newest = max(read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json"))

@@ -225,8 +225,8 @@ def test_plan_says_what_would_run_and_starts_nothing(program, tmp_path):
         "9 + 3" in line and "ratio 0.25, seed 0" in line and "batch.cross_lingual_ratio=0.25" in line for line in lines
     )
     program("run", "-m", *words, **{"1/0": "killed"})
-    states = [line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]]
-    assert states == ["done", "done", "done", "failed"]
+    *states, disk = [line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]]
+    assert states == ["done", "done", "done", "failed"] and disk.startswith("disk: ")
 
 
 def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):

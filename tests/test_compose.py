@@ -89,7 +89,10 @@ def test_every_file_of_every_group_composes(group):
         ("batch.size=1.5", "batch.size: Value '1.5'"),
         ("trainer.max_steps=null", "trainer.max_steps"),
         ("data=synthetc", "data=synthetc: unknown name; did you mean synthetic? there are: debian, "),
-        ("experiment=none", "experiment=none: unknown name; there are: reproduce, smoke"),
+        (
+            "experiment=none",
+            "experiment=none: unknown name; there are: composition, fixed_monolingual, reproduce, smoke",
+        ),
         ("hydra/launcher=bas", "hydra/launcher=bas: unknown name; did you mean basic?"),
         ("ratio=0.5", "ratio: unknown key; did you mean batch.cross_lingual_ratio?"),
         ("batch.cross_lingual_ration=0.5", "did you mean batch.cross_lingual_ratio?"),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from hybrid_sweep import checks
 from hybrid_sweep import config as schema
 from hybrid_sweep.config import BatchConfig, Config, DataConfig, ModelConfig, SyntheticData, TinyModel
 from hybrid_sweep.errors import UserError
@@ -19,22 +20,24 @@ MARKS = {"collection": "c", "model": "m"}
 IDENTITY = set(
     """
     seed
-    data.name data.languages data.groups data.concepts data.shared data.noise data.seed
+    data.name data.languages data.share data.groups data.concepts data.shared data.noise data.seed
     model.name model.layers model.pooling model.query_prompt model.passage_prompt model.query_length
     model.passage_length model.temperature model.dropout model.hidden_size model.depth model.heads
-    model.intermediate_size model.vocabulary
+    model.intermediate_size model.vocabulary model.lora_rank model.lora_alpha model.lora_targets
+    more batch.composition batch.budget batch.added batch.hard_negatives batch.micro_batch
     batch.cross_lingual_ratio batch.size batch.language_exponent batch.partner batch.pivot batch.groups
     trainer.max_steps trainer.lr trainer.warmup trainer.weight_decay trainer.clip trainer.accelerator trainer.devices
-    trainer.nodes trainer.precision trainer.threads
+    trainer.nodes trainer.precision trainer.threads trainer.length_buckets trainer.compact_vocabulary
+    trainer.gradient_checkpointing trainer.compile eval.dev_every eval.dev_metric eval.select
     eval.split eval.batch_tokens
     """.split()
 )
 ASIDE = set(
     """
-    data.path data.mirror model.path model.local_files_only
+    data.path data.mirror data.negatives trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.on_failure
-    keep.model keep.checkpoint_seconds paths.outputs paths.cache
+    keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
 )
 
@@ -66,6 +69,8 @@ def changed(value):
         return value + 1
     if isinstance(value, float):
         return value / 2 + 0.01
+    if isinstance(value, dict):
+        return {"zz": 2.0}
     return ["zz"] if isinstance(value, list) else "other"
 
 
@@ -81,7 +86,7 @@ def test_what_can_change_the_numbers_changes_the_id_and_nothing_else_does(name):
     node = made
     for group in groups:
         node = getattr(node, group)
-    setattr(node, last, changed(getattr(node, last)))
+    setattr(node, last, {"zz": DataConfig(name="other")} if name == "more" else changed(getattr(node, last)))
     assert (schema.run_id(made, MARKS) != before) == (name in IDENTITY)
 
 
@@ -126,7 +131,7 @@ def test_a_stored_config_comes_back_in_its_own_types(tmp_path, config):
         small(batch__cross_lingual_ratio=0.25, trainer__lr=1e-5),
     ):
         OmegaConf.save(OmegaConf.create(schema.to_dict(made)), tmp_path / "config.yaml")
-        again = schema.load(tmp_path / "config.yaml")
+        again = checks.load(tmp_path / "config.yaml")
         assert again == made and type(again.data) is type(made.data) and type(again.model) is type(made.model)
         assert schema.run_id(again, MARKS) == schema.run_id(made, MARKS)
 
@@ -136,7 +141,7 @@ def test_a_stored_config_with_an_unknown_key_is_refused(tmp_path):
     found["batch"]["colour"] = "red"
     OmegaConf.save(OmegaConf.create(found), tmp_path / "config.yaml")
     with pytest.raises(UserError, match="colour"):
-        schema.load(tmp_path / "config.yaml")
+        checks.load(tmp_path / "config.yaml")
 
 
 def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():
@@ -167,6 +172,7 @@ def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():
 
 REFUSED = {
     "batch__cross_lingual_ratio": [1.2, -0.1, nan, inf],
+    "data__share": [0.0, -1.0, nan],
     "data__languages": [[], ["xa", "xa"], ["xa"]],
     "seed": [-1, 2**32],
     "batch__size": [1, 0],
@@ -191,7 +197,7 @@ REFUSED = {
     "batch__groups": ["some"],
     "model__pooling": ["max"],
     "trainer__accelerator": ["tpu"],
-    "trainer__precision": ["8"],
+    "trainer__precision": ["8", "16-mixed"],
     "eval__split": ["train"],
     "logger__mode": ["loud"],
     "sweep__on_failure": ["ignore"],
@@ -208,27 +214,27 @@ REFUSED = {
 
 @pytest.mark.parametrize("key, value", [(key, value) for key, values in REFUSED.items() for value in values])
 def test_values_that_nothing_makes_valid_are_refused_by_name(key, value):
-    schema.validate(small())
+    checks.validate(small())
     with pytest.raises(UserError, match=key.replace("__", r"\.") if key != "data__languages" else "languages") as found:
-        schema.validate(small(**{key: value}))
+        checks.validate(small(**{key: value}))
     assert "\n" not in str(found.value)
 
 
 def test_the_processes_of_a_run_share_the_batch_evenly():
-    schema.validate(small(trainer__devices=2, trainer__nodes=4))
+    checks.validate(small(trainer__devices=2, trainer__nodes=4))
     with pytest.raises(UserError, match=r"batch\.size=64: must be divisible by the 3 processes"):
-        schema.validate(small(trainer__devices=3))
+        checks.validate(small(trainer__devices=3))
 
 
 def test_a_pivot_must_be_one_of_the_languages():
-    schema.validate(small(batch__partner="pivot", batch__pivot="xb"))
+    checks.validate(small(batch__partner="pivot", batch__pivot="xb"))
     for pivot in (None, "zz"):
         with pytest.raises(UserError, match=r"batch\.pivot"):
-            schema.validate(small(batch__partner="pivot", batch__pivot=pivot))
+            checks.validate(small(batch__partner="pivot", batch__pivot=pivot))
 
 
 def test_one_language_is_fine_without_cross_lingual_steps():
-    schema.validate(small(data__languages=["xa"], batch__cross_lingual_ratio=0.0))
+    checks.validate(small(data__languages=["xa"], batch__cross_lingual_ratio=0.0))
 
 
 def test_the_cache_is_where_it_is_said_to_be(monkeypatch, tmp_path):
@@ -247,10 +253,39 @@ def test_conf_is_found():
 
 
 def test_near_names_are_offered():
-    assert schema.nearest("debain", ["debian", "synthetic"]).startswith("did you mean debian?")
-    assert schema.nearest("x", ["debian", "synthetic"]) == "there are: debian, synthetic"
+    assert checks.nearest("debain", ["debian", "synthetic"]).startswith("did you mean debian?")
+    assert checks.nearest("x", ["debian", "synthetic"]) == "there are: debian, synthetic"
 
 
 def test_the_schemas_are_those_of_the_groups():
     assert all(issubclass(kind, DataConfig) for kind in schema.SCHEMAS["data"].values())
     assert all(issubclass(kind, ModelConfig) for kind in schema.SCHEMAS["model"].values())
+
+
+def test_a_share_for_one_collection_asks_for_all():
+    other = SyntheticData(name="synthetic", languages=["xa", "xb"])
+    checks.validate(small(more={"other": other}))
+    checks.validate(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
+    with pytest.raises(UserError, match=r"data\.share=None: .* give each one"):
+        checks.validate(small(more={"other": dataclasses.replace(other, share=3.0)}))
+    with pytest.raises(UserError, match=r"more=synthetic: "):
+        checks.validate(small(more={"synthetic": other}))
+    alone = schema.untrained(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
+    assert alone == schema.untrained(small(more={"other": other}))
+
+
+def test_the_two_names_of_a_point_of_the_other_budget_are_one():
+    """The ratio is c/(1+c): whichever is given, the point is the same, and its steps are counted exactly."""
+    by_ratio = BatchConfig(budget="fixed_monolingual", cross_lingual_ratio=0.75)
+    by_added = BatchConfig(budget="fixed_monolingual", added=3.0, cross_lingual_ratio=0.1)
+    assert by_ratio == by_added and by_added.cross_lingual_ratio == 0.75
+    third = small(batch=BatchConfig(budget="fixed_monolingual", added=0.33), trainer__max_steps=400)
+    checks.validate(third)
+    assert schema.steps_of(third) == 532 and schema.steps_of(small(trainer__max_steps=400)) == 400
+    for batch, words in (
+        (BatchConfig(budget="fixed_monolingual", cross_lingual_ratio=1.0), "or a ratio below 1"),
+        (BatchConfig(added=1.0), "needs batch.budget=fixed_monolingual"),
+        (BatchConfig(budget="fixed_monolingual", added=-1.0), r"batch\.added=-1\.0"),
+    ):
+        with pytest.raises(UserError, match=words):
+            checks.validate(small(batch=batch))

@@ -3,8 +3,8 @@
 import pytest
 
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.evaluate import evaluate_words, table
-from hybrid_sweep.store import read_json
+from hybrid_sweep.evaluate import config_of, evaluate_words, table
+from hybrid_sweep.store import read_json, write_json
 
 
 def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(run, tmp_path):
@@ -26,3 +26,39 @@ def test_a_run_without_a_model_is_refused(planned, tmp_path):
         evaluate_words([str(folder)])
     with pytest.raises(UserError, match="no run there"):
         evaluate_words([str(tmp_path)])
+
+
+def test_a_folder_brings_its_own_prompts_and_modules_unless_words_say_otherwise(tmp_path):
+    prompts = {"prompts": {"query": 'q "x": ', "document": "p: "}}
+    write_json(tmp_path / "config_sentence_transformers.json", prompts)
+    words = [f"model.path={tmp_path}", "data=synthetic"]
+    model = config_of(words).model
+    assert (model.pooling, model.query_prompt, model.passage_prompt) == ("auto", 'q "x": ', "p: ")
+    stated = config_of([*words, "model.pooling=mean", "model.query_prompt=''"]).model
+    assert (stated.pooling, stated.query_prompt, stated.passage_prompt) == ("mean", "", "p: ")
+
+
+def test_adapters_of_a_run_are_in_its_saved_weights(planned):
+    folder = planned("batch.cross_lingual_ratio=0.5", "model.lora_rank=4", "model.lora_targets=[query]")
+    write_json(folder / "model" / "config.json", {})
+    model = config_of([str(folder)]).model
+    assert (model.lora_rank, model.lora_targets, model.path) == (0, [], str(folder / "model"))
+
+
+def test_what_is_scored_of_a_folder_has_its_pooling_and_its_head(config, tmp_path):
+    import torch
+
+    from hybrid_sweep.models import build_encoder, save_encoder
+    from hybrid_sweep.prepare import prepare
+
+    made = config("model.pooling=cls")
+    source = prepare(made).model
+    encoder = build_encoder(made.model, source, 0)
+    encoder.head = torch.nn.Sequential(torch.nn.Linear(32, 8), torch.nn.Tanh())
+    save_encoder(encoder, made.model, source, tmp_path / "m")
+    words = [f"model.path={tmp_path / 'm'}", "data=synthetic", "data.groups=300", "logger=disabled"]
+    scored = config_of([*words, "model.query_length=32", "model.passage_length=64"])
+    found = build_encoder(scored.model, prepare(scored).model, scored.seed)
+    state = found.state_dict()
+    assert found.pooling == "cls" and state.keys() == encoder.state_dict().keys()
+    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())

@@ -266,7 +266,7 @@ def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(
 DRIVER = """
 import json, sys
 from hybrid_sweep import launcher
-from hybrid_sweep.config import load
+from hybrid_sweep.checks import load
 from hybrid_sweep.sweep import Point
 from pathlib import Path
 points = [Point(run_id, "trained", (), load(Path(path)), {"collection": "c", "model": "m"})

@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from hybrid_sweep import prepare
 from hybrid_sweep.compose import points
 from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.tokens import load_tokenizer, train_bpe
 
 
 def test_a_collection_is_built_once_and_again_only_when_asked(config, monkeypatch):
@@ -102,3 +106,138 @@ def test_a_folder_that_is_no_model_is_one_line(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match=r"no \*\.safetensors"):
         prepare.fingerprints(made)
+
+
+def test_the_frozen_fingerprints_stay(config):
+    """Run ids of frozen results hang on them: collection and tiny tokenizer as of the first version."""
+    words = ["data=synthetic", "data.groups=300", "model.vocabulary=600"]
+    for languages, model in (([], "134218411b5f"), (["data.languages=[xf,xb]"], "350ef7987b5d")):
+        ((_, made),) = points([*words, *languages], multirun=False)
+        assert prepare.fingerprints(made) == {"collection": "e28b43bd1e94", "model": model}
+
+
+def test_a_selection_of_languages_is_written_once_and_mapped(config, cache, monkeypatch):
+    made = config("data.languages=[xb,xd]")
+    whole = prepare.whole_collection(made)
+    found = prepare.collection_of(made)
+    wanted = collections.select(whole, ["xd", "xb"])
+    assert found.queries.equals(wanted.queries) and found.passages.equals(wanted.passages)
+    assert found.info == whole.info and found.fingerprint == whole.fingerprint
+
+    def never(*_):
+        raise AssertionError("written twice")
+
+    monkeypatch.setattr(prepare.collections, "save", never)
+    assert prepare.collection_of(config("data.languages=[xd,xb]")).queries.equals(wanted.queries)
+    monkeypatch.undo()
+    assert prepare.collection_of(config("data.languages=[xa,xb]")).languages == ["xa", "xb"]
+    everything = config("data.languages=[xa,xb,xc,xd,xe,xf]")
+    assert len(prepare.collection_of(everything).queries) == len(whole.queries)
+    with pytest.raises(UserError, match="has no zz; it has xa"):
+        prepare.collection_of(config("data.languages=[xa,zz]"))
+
+
+MORE = ("+data@more.other=synthetic", "more.other.groups=100", "more.other.seed=7", "more.other.languages=[xb,xe]")
+
+
+def test_several_collections_are_trained_on_in_the_union_of_their_languages(config):
+    made = config(*MORE, "+data@more.another=synthetic", "more.another.groups=100", "more.another.languages=[xf,xa]")
+    prepared = prepare.prepare(made)
+    assert [source.name for source in prepared.sources] == ["synthetic", "another", "other"]
+    assert prepared.languages == ["xa", "xb", "xc", "xd", "xe", "xf"]
+    assert [source.code.tolist() for source in prepared.sources] == [[0, 1, 2, 3], [0, 5], [1, 4]]
+    assert prepared.pairs is prepared.sources[0].pairs and prepared.collection is prepared.sources[0].collection
+    for source in prepared.sources:
+        assert len(source.queries) == len(source.collection.queries) and len(source.pairs) > 40
+        assert len(source.passages) == len(source.collection.passages)
+        assert [prepared.languages[code] for code in source.code] == source.collection.languages
+    plans = [prepare.plan_of(made), prepare.plan_of(made, prepared.sources)]
+    for step in range(12):
+        one, two = (plan.batch(step) for plan in plans)
+        assert np.isin(one.query_language, prepared.sources[one.source].code).all()
+        assert one.source == two.source and (one.groups == two.groups).all()
+        source = prepared.sources[one.source]
+        rows = source.pairs.query[np.argsort(source.code)[np.searchsorted(source.code, one.query_language)], one.groups]
+        assert (rows >= 0).all()  # the plan's languages are those of the source, in the source's own numbers
+    assert plans[0].sources == ("synthetic", "another", "other") and plans[0].languages == tuple(prepared.languages)
+
+
+def test_the_shares_of_the_collections_reach_the_plan(config):
+    plan = prepare.plan_of(config(*MORE, "data.share=1", "more.other.share=3"))
+    counts = np.bincount([plan.batch(step).source for step in range(12)], minlength=2)
+    assert counts.tolist() == [3, 9]
+
+
+def test_further_collections_are_in_the_fingerprints_by_name_and_in_the_tokenizer(config):
+    plain = prepare.fingerprints(config())
+    marks = prepare.fingerprints(config(*MORE))
+    assert set(plain) == {"collection", "model"} and set(marks) == {"collection", "model", "more"}
+    assert marks["collection"] == plain["collection"] and marks["model"] != plain["model"]
+    alone = prepare.fingerprints(config("data.groups=100", "data.seed=7"))["collection"]
+    assert marks["more"] == {"other": {"collection": alone}}
+    again = prepare.fingerprints(config(*MORE, "more.other.seed=8"))
+    assert again["more"] != marks["more"] and again["model"] != marks["model"]
+    # by another name the texts, and so the tokenizer, are the same
+    named = prepare.fingerprints(config(*(word.replace("more.other", "more.a") for word in MORE)))
+    assert named["model"] == marks["model"] and set(named["more"]) == {"a"}
+
+
+def test_the_tokenizer_learns_the_texts_of_all(config):
+    prepared = prepare.prepare(config("data.groups=100", "data.languages=[xa,xb]", *MORE))
+    both = sorted((source.collection for source in prepared.sources), key=lambda each: each.fingerprint)
+    texts = [
+        text
+        for each in both
+        for table in (each.queries, each.passages)
+        for text in table.filter(pc.equal(table["split"], "train"))["text"].to_pylist()
+    ]
+    assert load_tokenizer(prepared.model).to_str() == train_bpe(iter(texts), 600).to_str()
+    alone = [
+        prepare.prepare(config("data.groups=100", *words)).model
+        for words in (["data.languages=[xa,xb]"], ["data.languages=[xb,xe]", "data.seed=7"])
+    ]
+    assert prepared.model not in alone
+
+
+def negatives_of(tmp_path, *rows):
+    path = tmp_path / "run.trec"
+    path.write_text("".join(f"{query} Q0 {passage} {rank} 1 x\n" for query, passage, rank in rows))
+    return path
+
+
+def test_hard_negatives_come_with_the_pairs_and_are_named_by_their_content(config, tmp_path):
+    first = pairs(prepare.collection_of(config()), "train").groups[:4].tolist()
+    rows = [(first[0], first[1], 1), (first[0], first[2], 2), (first[1], first[3], 1)]
+    path = negatives_of(tmp_path, *rows)
+    words = (f"data.negatives={path}", "batch.hard_negatives=2")
+    prepared = prepare.prepare(config(*words))
+    hard = prepared.pairs.negatives
+    assert hard.start[:4].tolist() == [0, 2, 3, 3] and prepared.pairs.width == len(prepared.pairs)
+    before = prepare.fingerprints(config(*words))
+    assert set(before) == {"collection", "model", "negatives"}
+    assert prepare.fingerprints_of(config(*words), prepared) == before
+    negatives_of(tmp_path, *rows[:2])
+    assert prepare.fingerprints(config(*words))["negatives"] != before["negatives"]
+    assert prepare.prepare(config(*words)).pairs.negatives.start[:4].tolist() == [0, 2, 2, 2]
+    # of a further collection without such a file nothing is drawn, and its own file counts for it alone
+    mixed = prepare.prepare(config(*words, *MORE))
+    assert len(mixed.sources[1].pairs.negatives.member) == 0 and len(mixed.pairs.negatives.member) == 2
+    assert "negatives" not in prepare.fingerprints(config(*words, *MORE))["more"]["other"]
+    other = mixed.sources[1].pairs.groups[:2].tolist()
+    (tmp_path / "other.trec").write_text(f"{other[0]} Q0 {other[1]} 1 1 x\n")
+    named = prepare.fingerprints(config(*words, *MORE, f"more.other.negatives={tmp_path / 'other.trec'}"))
+    assert set(named["more"]["other"]) == {"collection", "negatives"}
+
+
+def test_negatives_that_are_not_there_are_one_line(config):
+    with pytest.raises(UserError, match=r"data\.negatives=/nowhere: no such file"):
+        prepare.plan_of(config("data.negatives=/nowhere", "batch.hard_negatives=2"))
+
+
+def test_a_collection_of_the_hub_composes_as_a_further_one():
+    words = ["data=synthetic", "+data@more.marco=mmarco", "more.marco.path=DIR", "data.share=1", "more.marco.share=2"]
+    ((_, made),) = points(words, multirun=False)
+    assert (made.more["marco"].path, made.more["marco"].name, made.more["marco"].dev_share) == ("DIR", "mmarco", 0.0)
+    assert list(prepare.configs_of(made)) == ["synthetic", "marco"]
+    with pytest.raises(UserError, match="no such folder"):
+        prepare.plan_of(made)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hybrid_sweep import progress
-from hybrid_sweep.batches import make_plan
+from hybrid_sweep.batches import Source, make_plan
 from hybrid_sweep.config import Config, SyntheticData, TinyModel
 from hybrid_sweep.progress import Row
 from hybrid_sweep.sweep import Point, State
@@ -93,11 +93,22 @@ def test_the_live_table_shows_running_points_and_the_total():
     assert "FAILED: no luck" in shown
 
 
+def make(*sources, steps=10, ratio=0.3, **more):
+    return make_plan(sources, ["xa", "xb", "xc"], seed=0, steps=steps, batch_size=16, ratio=ratio, **more)
+
+
+def told(points, plans):
+    """The plan of points that are all to do, from the lines of their table on."""
+    found = {point.run_id: plan for point, plan in zip(points, plans, strict=True)}
+    return progress.plan_lines(points, [State("to do", "new")] * len(points), found)[3:]
+
+
 def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
     present = np.ones((3, 40), dtype=bool)
     present[2, 10:] = False
-    plan = make_plan(present, ["xa", "xb", "xc"], seed=0, steps=10, batch_size=16, ratio=0.3)
+    plan = make(Source("only", present))
     points = [point(0.0, kind="untrained"), point(0.3, size=16), point(1.0, size=16, groups="all")]
+    points[0].config.trainer.max_steps = 0
     states = [State("done", "has its result"), State("to do", "new"), State("failed", "x")]
     lines = progress.plan_lines(points, states, {points[1].run_id: plan, points[2].run_id: plan})
     text = "\n".join(lines)
@@ -108,8 +119,54 @@ def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
         and "all with data=synthetic" in text
     )
     assert any("ratio 0.3, seed 0" in line and "7 + 3" in line and "to do" in line and "new" in line for line in lines)
+    assert any("untrained, seed 0" in line and "  0  " in line for line in lines)
     assert "left out: xa-xc, which share 10 training groups, fewer than batch.size=16" in text
     assert text.count("left out: xa-xc") == 1 and "batch.groups=all" in text
+    assert not any(word in text for word in ("budget", "composition", "hard_negatives", "steps of"))
+
+
+def test_the_plan_tells_the_steps_of_the_other_budget():
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    points = [point(added / 9, budget="fixed_monolingual", added=added, groups="all") for added in (0.0, 0.5, 3.0)]
+    assert [each.config.batch.cross_lingual_ratio for each in points] == [0, 0.333333, 0.75]
+    lines = told(points, [make(everywhere, added=added) for added in (0.0, 0.5, 3.0)])
+    assert [steps in line for steps, line in zip(("10 + 0", "10 + 5", "10 + 30"), lines[1:4], strict=True)] == [
+        True
+    ] * 3
+    assert lines[4:] == [
+        "batch.budget=fixed_monolingual: the monolingual steps of all points are the same, ratio is c/(1+c)"
+    ]
+    words = ("data=synthetic", "batch.cross_lingual_ratio=0")  # as the experiment gives it, and c/(1+c) replaces it
+    swept = [dataclasses.replace(each, overrides=(*words, f"batch.added={index}")) for index, each in enumerate(points)]
+    lines = progress.plan_lines(swept, [State("to do", "new")] * 3, {})
+    assert lines[2] == "all with data=synthetic" and not any("cross_lingual_ratio" in line for line in lines)
+    unplanned = progress.plan_lines(points[1:2], [State("done", "has its result")], {})
+    assert any(" 600 " in line for line in unplanned)  # 400 and half as many
+
+
+def test_the_plan_counts_examples_where_steps_have_both_kinds():
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    points = [point(ratio, composition="per_example", hard_negatives=4) for ratio in (0.0, 0.3)]
+    lines = told(points, [make(everywhere, ratio=ratio, composition="per_example") for ratio in (0.0, 0.3)])
+    assert "10 + 0 " in lines[1] and "10 of both: 112 + 48 examples" in lines[2]
+    assert lines[3:] == [
+        "batch.composition=per_example: each example draws its own languages",
+        "batch.hard_negatives=4: passages per query besides those in the batch",
+    ]
+
+
+def test_the_plan_tells_the_steps_of_each_source():
+    few = np.ones((3, 40), dtype=bool)
+    few[2, 10:] = False
+    sources = Source("large", np.ones((3, 40), dtype=bool), 3.0), Source("few", few, 1.0)
+    points = [point(0.3, size=16), point(0.3, seed=1, size=16), point(1.0, size=16)]
+    lines = told(points, [make(*sources), make(*sources), make(*sources, steps=20)])
+    assert lines[4:] == [
+        "steps of large + few: 8 + 2 (80 % + 20 %)",
+        "steps of large + few: 15 + 5 (75 % + 25 %)",
+        "left out: xa-xc of few, which share 10 training groups, fewer than batch.size=16",
+        "left out: xb-xc of few, which share 10 training groups, fewer than batch.size=16",
+    ]
 
 
 def test_failures_end_with_the_last_lines_of_their_logs():

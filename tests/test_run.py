@@ -1,11 +1,16 @@
 """One point through the real worker: files, identity, stages, processes."""
 
 import json
+import subprocess
+import sys
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors
 
+from hybrid_sweep.prepare import prepare
 from hybrid_sweep.store import read_json
 
 
@@ -104,17 +109,47 @@ def test_two_processes_equal_one_in_float64(run):
     assert tables[0].equals(tables[1])
 
 
+RANKS = """
+import hashlib, sys
+from pathlib import Path
+from hybrid_sweep import training, worker
+def on_train_end(self):
+    values = b"".join(value.numpy().tobytes() for value in self.state_dict().values())
+    Path(sys.argv[1], f"rank-{self.global_rank}").write_text(hashlib.sha256(values).hexdigest())
+training.Retriever.on_train_end = on_train_end
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("everything", [False, True])
 @pytest.mark.parametrize(("precision", "lr", "tolerance"), [("64-true", "3e-3", 1e-9), ("32-true", "3e-4", 1e-5)])
-def test_any_number_of_processes_trains_the_same(run, precision, lr, tolerance):
-    """Fifty steps without dropout; with it the ranks draw their own masks, and no two world sizes can agree."""
-    words = (
+def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, precision, lr, tolerance, everything):
+    """Fifty steps without dropout; with it the ranks draw their own masks, and no two world sizes can agree.
+
+    Everything: hard negatives, some of them absent, cached gradients, and pairs of many languages in a batch.
+    """
+    words = [
         f"trainer.precision={precision}",
         f"trainer.lr={lr}",
         "trainer.max_steps=50",
         "batch.cross_lingual_ratio=0.5",
-    )
-    folders = [run(*words, f"trainer.devices={ranks}") for ranks in (1, 2, 4)]
+    ]
+    if everything:
+        groups = prepare(config()).pairs.groups
+        lines = [f"{a}\t{a}\t{b}\n" for a, b in pairwise(groups[:100])]
+        (tmp_path / "triples.tsv").write_text("".join(lines))
+        words += [f"data.negatives={tmp_path / 'triples.tsv'}", "batch.hard_negatives=2", "batch.micro_batch=5"]
+        words += ["batch.composition=per_example"]
+    (tmp_path / "ranks.py").write_text(RANKS)
+    folders = []
+    for ranks in (1, 2, 4):
+        folder = planned(*words, f"trainer.devices={ranks}")
+        done = subprocess.run([sys.executable, tmp_path / "ranks.py", folder], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        digests = [(folder / f"rank-{rank}").read_text() for rank in range(ranks)]
+        assert len(set(digests)) == 1, "the ranks' weights differ"
+        folders.append(folder)
     steps = [pd.read_parquet(folder / "steps.parquet") for folder in folders]
     assert [int(part["world_size"].unique().item()) for part in steps] == [1, 2, 4]
     for other in steps[1:]:
@@ -137,6 +172,90 @@ def test_data_that_changed_since_the_plan_is_refused(run, config):
     assert main(folder) == 1
     status = read_json(folder / "status.json")
     assert status["state"] == "failed" and "changed since the run was planned" in status["error"]
+
+
+def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
+    """Such weights come in evaluation mode, and Lightning leaves modes alone: dropout would never happen."""
+    from omegaconf import OmegaConf
+
+    from hybrid_sweep.checks import load
+    from hybrid_sweep.config import ModelConfig, to_dict
+    from hybrid_sweep.prepare import fingerprints
+    from hybrid_sweep.store import write_json
+
+    source = run("trainer.max_steps=2")
+    losses = []
+    for dropout in (0.0, 0.4):
+        folder = planned(f"seed={int(10 * dropout)}")
+        made = load(folder / "config.yaml")
+        made.seed = 0
+        made.model = ModelConfig(name="saved", path=str(source / "model"), passage_length=64, dropout=dropout)
+        OmegaConf.save(OmegaConf.create(to_dict(made)), folder / "config.yaml")
+        write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints(made)})
+        subprocess.run([sys.executable, "-m", "hybrid_sweep.worker", str(folder)], check=True)
+        losses.append(pd.read_parquet(folder / "steps.parquet")["loss"])
+    assert (losses[0] != losses[1]).all()
+
+
+@pytest.mark.slow
+def test_adapters_are_trained_and_saved_as_a_plain_model(run):
+    folder = run("model.lora_rank=4", "trainer.max_steps=20", "trainer.lr=1e-2", "trainer.compact_vocabulary=true")
+    losses = pd.read_parquet(folder / "steps.parquet")["loss"]
+    assert losses[-5:].mean() < losses[:5].mean()
+    names = safetensors.safe_open(folder / "model" / "model.safetensors", "np").keys()
+    assert names and not [name for name in names if "lora" in name]
+    before, after = (read_json(each / "metrics.json") for each in (run("trainer.max_steps=0"), folder))
+    assert before["monolingual/RR@10"] != after["monolingual/RR@10"]
+
+
+def test_both_budgets_count_their_examples(run):
+    """The axis of fixed_monolingual: all of the monolingual steps, and c times as many cross-lingual ones."""
+    folder = run("batch.budget=fixed_monolingual", "batch.added=0.5", "trainer.max_steps=6")
+    metrics = read_json(folder / "metrics.json")
+    assert (metrics["examples_monolingual"], metrics["examples_cross_lingual"]) == (6 * 16, 3 * 16)
+    assert (metrics["budget"], metrics["added"], metrics["ratio"]) == ("fixed_monolingual", 0.5, 0.333333)
+    assert len(pd.read_parquet(folder / "steps.parquet")) == 9
+    assert read_json(folder / "status.json")["max_steps"] == 9
+    assert not {"budget", "added", "dev"} & set(read_json(run("trainer.max_steps=2") / "metrics.json"))
+
+
+@pytest.mark.parametrize(
+    ("ranks", "environment", "first"),
+    [
+        (2, {}, True),
+        (2, {"RANK": "0", "LOCAL_RANK": "0"}, True),
+        (2, {"RANK": "2", "LOCAL_RANK": "0"}, False),
+        (2, {"LOCAL_RANK": "1"}, False),
+        (2, {"NODE_RANK": "1", "LOCAL_RANK": "0"}, False),
+        (2, {"SLURM_PROCID": "1"}, False),
+        (1, {"SLURM_PROCID": "1"}, True),
+    ],
+)
+def test_who_is_the_first_process_of_a_run(config, ranks, environment, first):
+    from hybrid_sweep.run import is_main
+
+    assert is_main(config(f"trainer.devices={ranks}"), environment) is first
+
+
+BROKEN = """
+import sys
+from pathlib import Path
+from hybrid_sweep import training, worker
+real, calls = training.info_nce, []
+def broken(*given):
+    calls.append(given)
+    return real(*given) * (float("nan") if len(calls) == 4 else 1.0)
+training.info_nce = broken
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_groups(planned):
+    folder = planned("batch.cross_lingual_ratio=0.25")
+    assert subprocess.run([sys.executable, "-c", BROKEN, str(folder)], capture_output=True).returncode == 1
+    status = read_json(folder / "status.json")
+    assert status["state"] == "failed" and "the loss is nan at step 3 (groups [" in status["error"]
+    assert not (folder / "metrics.json").exists()
 
 
 def test_weights_and_biases_are_a_mirror(run):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -103,10 +104,64 @@ def test_plans_are_checked_before_anything_runs(cache, tmp_path):
     points = make("batch.cross_lingual_ratio=0,0.25,1", "seed=0,1")
     plans = sweep.check(points)
     assert set(plans) == {point.run_id for point in points if point.kind == "trained"}
-    assert [int(plans[point.run_id].cross.sum()) for point in points if point.kind == "trained"] == [0, 0, 3, 3, 12, 12]
+    assert [int((plans[point.run_id].n_cross > 0).sum()) for point in points if point.kind == "trained"] == [
+        0,
+        0,
+        3,
+        3,
+        12,
+        12,
+    ]
     with pytest.raises(UserError, match=r"batch\.size=4096: .* share at most"):
         sweep.check(make("batch.size=4096"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_points_share_a_plan_where_they_differ_in_the_seed_alone(cache, tmp_path, monkeypatch):
+    """Everything that the plan depends on makes a plan of its own."""
+    monkeypatch.setattr(prepare, "plan_of", lambda config: object())
+    words = [*SMALL, "batch.cross_lingual_ratio=0.5", "+data@more.other=synthetic", f"paths.outputs={tmp_path}"]
+    ((_, config),) = composed(words, multirun=False)
+
+    def changed(part=None, **values):
+        return replace(config, **({part: replace(getattr(config, part), **values)} if part else values))
+
+    def plans(*configs):
+        named = (replace(each, sweep=replace(each.sweep, name=str(n))) for n, each in enumerate(configs))
+        points = [sweep.Point(str(n), "trained", (), each, {}) for n, each in enumerate(named)]
+        return len(set(sweep.check(points).values()))
+
+    assert plans(config, changed(seed=1), changed("trainer", lr=0.1)) == 1
+    for other in (
+        changed(more={"other": replace(config.more["other"], seed=8)}),
+        changed(more={}),
+        changed("data", languages=["xa", "xb"]),
+        replace(changed("data", share=2.0), more={"other": replace(config.more["other"], share=1.0)}),
+        changed("batch", composition="per_example"),
+        changed("trainer", max_steps=13),
+        changed("paths", cache=str(tmp_path)),
+    ):
+        assert plans(config, other) == 2, other
+
+
+def test_negatives_that_are_not_drawn_name_no_run(config, tmp_path, monkeypatch):
+    """A file of negatives is part of a run that draws from it, not of the untrained encoder, nor of a run without."""
+    monkeypatch.setattr(sweep, "_known", {})
+    (tmp_path / "run.txt").write_text("g000000 Q0 g000001 1 1 x\n")
+    words = ["batch.size=16", "model.vocabulary=600", "data=synthetic", "data.groups=300", f"paths.outputs={tmp_path}"]
+
+    def points(*more):
+        return sweep.expand(composed([*words, *more], multirun=False), lambda text: None)
+
+    plain, given = points(), points(f"data.negatives={tmp_path / 'run.txt'}")
+    drawn = points(f"data.negatives={tmp_path / 'run.txt'}", "batch.hard_negatives=2")
+    assert [point.run_id for point in plain] == [point.run_id for point in given]
+    assert plain[0].run_id == drawn[0].run_id and plain[1].run_id != drawn[1].run_id
+    assert ["negatives" in point.fingerprints for point in (*given, *drawn)] == [False, False, False, True]
+    (tmp_path / "run.txt").write_text("g000000 Q0 g000002 1 1 x\n")
+    monkeypatch.setattr(sweep, "_known", {})
+    again = points(f"data.negatives={tmp_path / 'run.txt'}", "batch.hard_negatives=2")
+    assert again[0].run_id == drawn[0].run_id and again[1].run_id != drawn[1].run_id
 
 
 def test_states_and_their_reasons(expand):

@@ -27,6 +27,15 @@ def test_tokens_are_those_of_the_tokenizer_with_prompt_and_cut(folder, tmp_path)
     assert store.lengths.max() == 16 and len(store) == len(TEXTS) and store.ids.dtype == np.uint16
 
 
+def test_the_ids_that_occur_are_kept(folder, tmp_path, monkeypatch):
+    from hybrid_sweep import tokens
+
+    monkeypatch.setattr(tokens, "BLOCK", 2)
+    store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, prompt="", length=16, role="queries")
+    assert store.used.dtype == np.int64 and store.used.tolist() == sorted(set(store.ids.tolist()))
+    assert 5 < len(store.used) < load_tokenizer(folder).get_vocab_size()
+
+
 def test_no_text_of_any_script_has_an_unknown_token(folder):
     tokenizer = load_tokenizer(folder)
     unknown = tokenizer.token_to_id("[UNK]")

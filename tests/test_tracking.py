@@ -40,9 +40,22 @@ class Broken:
 def test_a_mirror_that_breaks_does_not_break_the_run(caplog):
     tracking.finish(Broken(), {"x": 1.0})
     tracking.fail(Broken())
+    tracking.log_metrics(Broken(), {"x": 1.0}, 5)
+    tracking.log_metrics(None, {"x": 1.0}, 5)
     tracking.finish(None, {})
     tracking.fail(None)
     assert sum("could not close" in record.message for record in caplog.records) == 2
+    assert sum("could not take metrics" in record.message for record in caplog.records) == 1
+
+
+def test_metrics_of_a_step_reach_the_logger():
+    class Logger:
+        def log_metrics(self, metrics, step):
+            self.told = (metrics, step)
+
+    logger = Logger()
+    tracking.log_metrics(logger, {"dev/monolingual/RR@10": 0.5}, 7)
+    assert logger.told == ({"dev/monolingual/RR@10": 0.5}, 7)
 
 
 @pytest.mark.parametrize(("finish", "code"), [(lambda run: tracking.finish(run, {"m": 0.5}), 0), (tracking.fail, 1)])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ TEXTS = pa.schema(
 )
 QRELS = pa.schema([("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())])
 SPLITS = ("train", "dev", "test")
+CHUNK = 65_536  # rows written, filtered or hashed at a time
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,16 @@ def make(name: str, queries: pa.Table, passages: pa.Table, qrels: pa.Table, info
     """
     tables = []
     for kind, table in (("query", queries), ("passage", passages)):
-        table = table.select(TEXTS.names).cast(TEXTS).sort_by("id").combine_chunks()
-        ids = table["id"].to_numpy(zero_copy_only=False)
-        if len(ids) > 1 and (repeated := ids[1:][ids[1:] == ids[:-1]]).size:
-            raise UserError(f"collection {name}: the {kind} id {repeated[0]!r} occurs twice; ids must be unique")
-        if empty := pc.filter(
-            table["id"], pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(table["text"])), 0)
-        ).to_pylist():
-            raise UserError(f"collection {name}: the {kind} {empty[0]!r} has no text; remove it")
+        table = _sorted(table.select(TEXTS.names).cast(TEXTS))
+        ids = table["id"]
+        if pc.any(twice := pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))).as_py():
+            repeated = ids[pc.index(twice, True).as_py()].as_py()
+            raise UserError(f"collection {name}: the {kind} id {repeated!r} occurs twice; ids must be unique")
+        for batch in table.to_batches(max_chunksize=CHUNK):
+            empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch["text"])), 0)
+            if pc.any(empty, min_count=0).as_py():
+                text = batch["id"].filter(empty)[0].as_py()
+                raise UserError(f"collection {name}: the {kind} {text!r} has no text; remove it")
         tables.append(table)
     qrels = qrels.select(QRELS.names).cast(QRELS)
     qrels = qrels.sort_by([("query_group", "ascending"), ("passage_group", "ascending")]).combine_chunks()
@@ -82,33 +85,50 @@ def make(name: str, queries: pa.Table, passages: pa.Table, qrels: pa.Table, info
     return dataclasses.replace(collection, info={**collection.info, "fingerprint": _fingerprint(collection)})
 
 
+def _sorted(table: pa.Table) -> pa.Table:
+    """The texts sorted by id; where they are already, no copy of them is made."""
+    order = pc.sort_indices(table["id"])
+    return table if (order.to_numpy() == np.arange(len(order))).all() else table.take(order).combine_chunks()
+
+
 def _fingerprint(collection: Collection) -> str:
-    """SHA-256 over every value in order, each preceded by its length, so that no two contents share a byte stream."""
+    """SHA-256 over every value in order, each preceded by its length, so that no two contents share a byte stream.
+
+    Column by column: first all lengths, then all values. Read from Arrow's own buffers, no value becomes an object.
+    """
     state = hashlib.sha256()
     for table in (collection.queries, collection.passages, collection.qrels):
         for name in table.column_names:
             state.update(f"{name}:{len(table)};".encode())
-            column = table[name]
-            if pa.types.is_integer(column.type):
-                state.update(column.to_numpy().astype("<i8").tobytes())
+            if pa.types.is_integer(table[name].type):
+                state.update(table[name].to_numpy().astype("<i8").tobytes())
                 continue
-            encoded = column.cast(pa.large_binary())
-            state.update(pc.binary_length(encoded).to_numpy().astype("<i8").tobytes())
-            for value in encoded.to_pylist():
-                state.update(value)
+            chunks = [chunk.cast(pa.large_binary()) for chunk in table[name].chunks]
+            offsets = [np.frombuffer(each.buffers()[1], np.int64)[each.offset :][: len(each) + 1] for each in chunks]
+            for each in offsets:
+                state.update(np.diff(each).astype("<i8").tobytes())
+            for chunk, each in zip(chunks, offsets, strict=True):
+                if len(chunk) and each[-1] > each[0]:
+                    state.update(memoryview(chunk.buffers()[2])[each[0] : each[-1]])
     return state.hexdigest()[:12]
 
 
-def save(collection: Collection, folder: Path) -> None:
-    """Write the collection as Arrow files and info.json, the whole folder atomically."""
+def save(collection: Collection, folder: Path, languages: Sequence[str] | None = None) -> None:
+    """Write the collection (only its texts in `languages`, where given) as Arrow files, the whole folder atomically.
+
+    A batch at a time: the memory does not grow with the collection.
+    """
     with atomic_dir(folder) as temporary:
         for name in ("queries", "passages", "qrels"):
             table = getattr(collection, name)
+            texts = languages is not None and name != "qrels"
+            batches = _chosen(table, languages or []) if texts else table.to_batches(max_chunksize=CHUNK)
             with (
                 pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
                 pa.ipc.new_file(sink, table.schema) as writer,
             ):
-                writer.write_table(table, max_chunksize=65_536)
+                for batch in batches:
+                    writer.write_batch(batch)
         write_json(temporary / "info.json", {"name": collection.name, **collection.info})
 
 
@@ -128,83 +148,36 @@ def load(folder: Path) -> Collection:
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:
-    """The part of a collection in `languages`; judgements and fingerprint stay those of the whole.
+    """The part of a collection in `languages`, copied into memory; judgements and fingerprint stay those of the whole.
 
     Raises UserError for a language that the collection lacks.
     """
+    check_languages(collection, languages)
+    if is_all(collection, languages):
+        return collection
+    queries, passages = (
+        pa.Table.from_batches(_chosen(table, languages), TEXTS) for table in (collection.queries, collection.passages)
+    )
+    return dataclasses.replace(collection, queries=queries, passages=passages)
+
+
+def check_languages(collection: Collection, languages: Sequence[str]) -> None:
+    """Raise UserError for a language that the collection lacks."""
     if missing := [language for language in languages if language not in collection.languages]:
         raise UserError(
             f"data.languages: collection {collection.name} has no {', '.join(missing)}; "
             f"it has {', '.join(collection.languages)}"
         )
+
+
+def is_all(collection: Collection, languages: Sequence[str]) -> bool:
+    """Whether no text of the collection is in another language: `select` then returns it as it is, without a copy."""
+    found = (set(pc.unique(table["lang"]).to_pylist()) for table in (collection.queries, collection.passages))
+    return all(each <= set(languages) for each in found)
+
+
+def _chosen(table: pa.Table, languages: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows in some languages, a batch at a time."""
     wanted = pa.array(sorted(set(languages)), pa.string())
-    queries, passages = (
-        table.filter(pc.is_in(table["lang"], value_set=wanted)).combine_chunks()
-        for table in (collection.queries, collection.passages)
-    )
-    return dataclasses.replace(collection, queries=queries, passages=passages)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The training pairs of one split, a column per group that exists somewhere in full.
-
-    languages: sorted codes. groups: (G,) ids, sorted. query, passage: (L, G) int32 row numbers in the tables of the
-    collection, -1 where the group has no such text. A group counts as present in a language when it has both.
-    question, answer: (G,) int64, number of the group's question and of its passage, in any language. judged: sorted int64
-    keys question * answers + answer of all relevant judgements among them, where answers = answer.max() + 1.
-    """
-
-    languages: list[str]
-    groups: np.ndarray
-    query: np.ndarray
-    passage: np.ndarray
-    question: np.ndarray
-    answer: np.ndarray
-    judged: np.ndarray
-
-    @property
-    def present(self) -> np.ndarray:
-        """(L, G) bool: the group has a query and a passage in the language."""
-        return (self.query >= 0) & (self.passage >= 0)
-
-
-def pairs(collection: Collection, split: str) -> Pairs:
-    """The question-passage pairs of a split: a group for each relevant judgement, named by its question.
-
-    A question with several relevant passages gives one group for each, "question|passage".
-    """
-    languages = collection.languages
-    code = {language: index for index, language in enumerate(languages)}
-    rows: list[dict[str, np.ndarray]] = []
-    for table in (collection.queries, collection.passages):
-        inside = pc.is_in(table["split"], value_set=pa.array([split, "*"]))
-        where = np.flatnonzero(inside.to_numpy(zero_copy_only=False))
-        by_group: dict[str, np.ndarray] = {}
-        for row, group, language in zip(
-            where.tolist(), table["group"].take(where).to_pylist(), table["lang"].take(where).to_pylist(), strict=True
-        ):
-            if language in code:
-                by_group.setdefault(group, np.full(len(languages), -1, np.int32))[code[language]] = row
-        rows.append(by_group)
-    questions, answers = rows
-    judged = (collection.qrels[name].to_pylist() for name in QRELS.names)
-    found = sorted(
-        (question if question == answer else f"{question}|{answer}", question, answer)
-        for question, answer, grade in zip(*judged, strict=True)
-        if grade > 0 and question in questions and answer in answers
-    )
-    numbers = [
-        {name: number for number, name in enumerate(sorted({item[place] for item in found}))} for place in (1, 2)
-    ]
-    question, answer = (np.array([numbers[place - 1][item[place]] for item in found], np.int64) for place in (1, 2))
-    shape = (len(found), len(languages))
-    return Pairs(
-        languages,
-        np.array([item[0] for item in found], dtype=object),
-        np.array([questions[item[1]] for item in found], np.int32).reshape(shape).T.copy(),
-        np.array([answers[item[2]] for item in found], np.int32).reshape(shape).T.copy(),
-        question,
-        answer,
-        np.sort(question * len(numbers[1]) + answer),
-    )
+    for batch in table.to_batches(max_chunksize=CHUNK):
+        yield batch.filter(pc.is_in(batch["lang"], value_set=wanted))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hybrid_sweep import prepare, retrieval
 from hybrid_sweep.compose import points
 from hybrid_sweep.data import lareqa
-from hybrid_sweep.data.collection import pairs, select
+from hybrid_sweep.data.collection import select
+from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.errors import UserError
 
 PUBLISHED = dict(ar=1222, de=1276, el=1234, en=1180, es=1215, hi=1244, ru=1219, th=852, tr=1167, vi=1209, zh=1196)
@@ -232,7 +233,7 @@ def test_a_pretrained_model_is_scored_though_there_is_nothing_to_train_on(tmp_pa
     from transformers import BertConfig, BertModel
 
     from hybrid_sweep import run
-    from hybrid_sweep.encoder import build_encoder
+    from hybrid_sweep.models import build_encoder
     from hybrid_sweep.tokens import train_bpe
 
     folder, model = write(tmp_path / "x", en=EN, de=DE), tmp_path / "model"

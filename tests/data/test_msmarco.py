@@ -10,8 +10,9 @@ import pytest
 from hybrid_sweep import prepare
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import MARCO_LANGUAGES, MarcoData, run_id
-from hybrid_sweep.data.collection import Collection, pairs
+from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.msmarco import build
+from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.errors import UserError
 
 NAMES = {code: name for name, code in MARCO_LANGUAGES.items()}

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from hybrid_sweep.data import synthetic
-from hybrid_sweep.data.collection import pairs
+from hybrid_sweep.data.pairs import pairs
 
 SMALL = dict(groups=200, concepts=100, shared=0.2, noise=0.2, seed=0)
 

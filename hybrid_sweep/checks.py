@@ -1,0 +1,180 @@
+"""From raw values to a checked, typed config: what no collection makes valid is refused in one clear line."""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.config import SCHEMAS, Config, DataConfig, MarcoData, SyntheticData, TinyModel
+from hybrid_sweep.errors import UserError
+
+
+def load(path: Path) -> Config:
+    """The typed config that `save` wrote."""
+    from omegaconf import OmegaConf
+
+    return typed(OmegaConf.load(path))
+
+
+def typed(node: Any) -> Config:
+    """A checked `Config` from a composed or stored OmegaConf node; raises UserError for what `validate` refuses."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        container = OmegaConf.to_container(node, resolve=True)
+        assert isinstance(container, dict)
+        parts: dict[str, Any] = {}
+        for key, value in container.items():
+            parts[str(key)] = _in_its_type(str(key), value) if key in SCHEMAS else value
+        more: dict[Any, Any] = parts.pop("more", None) or {}
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), parts))
+        assert isinstance(config, Config)
+        for name, value in more.items():
+            data = OmegaConf.to_object(_in_its_type("data", value))
+            assert isinstance(data, DataConfig)
+            config.more[str(name)] = data
+    except OmegaConfBaseException as error:
+        raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
+    validate(config)
+    return config
+
+
+def _in_its_type(group: str, value: dict[str, Any]) -> Any:
+    """A group's values under its schema, known by the group's name: a stored config comes back in its own type."""
+    from omegaconf import OmegaConf
+
+    schema = SCHEMAS[group]
+    return OmegaConf.merge(
+        OmegaConf.structured(schema.get(value.get("name", ""), schema.get("pretrained", DataConfig))), value
+    )
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint for an unknown name: the nearest known ones, and all of them."""
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    return (f"did you mean {' or '.join(near)}? " if near else "") + f"there are: {', '.join(known)}"
+
+
+def validate(config: Config) -> None:
+    """Raise UserError for values that no collection makes valid; the plan checks what depends on the texts."""
+
+    def need(holds: bool, key: str, value: Any, rule: str) -> None:
+        if not holds:
+            raise UserError(f"{key}={value}: {rule}")
+
+    def choice(key: str, value: str, known: list[str]) -> None:
+        need(value in known, key, value, f"must be one of {', '.join(known)}")
+
+    data, model, batch, trainer = config.data, config.model, config.batch, config.trainer
+    ratio = batch.cross_lingual_ratio
+    choice("batch.budget", batch.budget, ["fixed_total", "fixed_monolingual"])
+    if batch.budget == "fixed_monolingual":
+        rule = "under batch.budget=fixed_monolingual, give batch.added (0 or more) or a ratio below 1"
+        need(batch.added is not None and 0 <= batch.added < math.inf, "batch.added", batch.added, rule)
+    else:
+        need(batch.added is None, "batch.added", batch.added, "needs batch.budget=fixed_monolingual")
+    need(0 <= ratio <= 1, "batch.cross_lingual_ratio", ratio, "must be a share between 0 and 1")
+    need(len(data.languages) >= 1, "data.languages", data.languages, "must name at least one language")
+    need(len(set(data.languages)) == len(data.languages), "data.languages", data.languages, "names a language twice")
+    if len(data.languages) == 1:
+        need(
+            ratio == 0,
+            "batch.cross_lingual_ratio",
+            ratio,
+            f"cross-lingual steps need two languages, but data.languages={data.languages}; add one or set the ratio to 0",
+        )
+    need(0 <= config.seed < 2**32, "seed", config.seed, "must be between 0 and 2^32 - 1")
+    for key, count, least in (
+        ("batch.size", batch.size, 2),
+        ("trainer.max_steps", trainer.max_steps, 0),
+        ("trainer.devices", trainer.devices, 1),
+        ("trainer.nodes", trainer.nodes, 1),
+        ("trainer.threads", trainer.threads, 1),
+        ("sweep.max_parallel", config.sweep.max_parallel, 1),
+        ("eval.batch_tokens", config.eval.batch_tokens, 1),
+        ("model.query_length", model.query_length, 3),
+        ("model.passage_length", model.passage_length, 3),
+        ("model.layers", model.layers if model.layers is not None else 1, 1),
+        ("model.lora_rank", model.lora_rank, 0),
+        ("batch.hard_negatives", batch.hard_negatives, 0),
+        ("batch.micro_batch", batch.micro_batch if batch.micro_batch is not None else 1, 1),
+        ("trainer.workers", trainer.workers, 0),
+        ("eval.dev_every", config.eval.dev_every, 0),
+    ):
+        need(count >= least, key, count, f"must be at least {least}")
+    for key, number in (("trainer.lr", trainer.lr), ("model.temperature", model.temperature)):
+        need(0 < number < math.inf, key, number, "must be a positive number")
+    for key, number in (
+        ("trainer.weight_decay", trainer.weight_decay),
+        ("trainer.clip", trainer.clip),
+        ("batch.language_exponent", batch.language_exponent),
+        ("sweep.margin", config.sweep.margin),
+        ("keep.checkpoint_seconds", config.keep.checkpoint_seconds),
+    ):
+        need(0 <= number < math.inf, key, number, "must be 0 or more")
+    need(0 <= trainer.warmup <= 1, "trainer.warmup", trainer.warmup, "must be a share between 0 and 1")
+    need(model.dropout is None or 0 <= model.dropout < 1, "model.dropout", model.dropout, "must be from 0 to below 1")
+    choice("batch.partner", batch.partner, ["uniform", "size", "pivot"])
+    choice("batch.groups", batch.groups, ["shared", "all"])
+    choice("batch.composition", batch.composition, ["per_batch", "per_example"])
+    choice("model.pooling", model.pooling, ["mean", "cls", "auto"])
+    choice("eval.select", config.eval.select, ["last", "best"])
+    choice("trainer.accelerator", trainer.accelerator, ["cpu", "gpu"])
+    choice("trainer.precision", trainer.precision, ["32-true", "64-true", "bf16-mixed", "16-mixed"])
+    # Lightning would take bf16-mixed instead, and say so only in a warning.
+    half = trainer.precision == "16-mixed" and trainer.accelerator == "cpu"
+    need(not half, "trainer.precision", "16-mixed", "needs a GPU; on a CPU take bf16-mixed or 32-true")
+    choice("eval.split", config.eval.split, ["dev", "test"])
+    choice("logger.mode", config.logger.mode, ["offline", "online", "disabled"])
+    choice("sweep.on_failure", config.sweep.on_failure, ["continue", "stop"])
+    if batch.partner == "pivot":
+        need(
+            batch.pivot in data.languages, "batch.pivot", batch.pivot, f"must be one of data.languages {data.languages}"
+        )
+    if batch.composition == "per_example":
+        rule = "with composition=per_example every group must stand in two languages; take shared"
+        need(batch.groups == "shared", "batch.groups", batch.groups, rule)
+    if config.eval.select == "best":
+        need(
+            config.eval.dev_every > 0,
+            "eval.select",
+            "best",
+            "needs eval.dev_every, the steps between evaluations on dev",
+        )
+    if trainer.max_steps:
+        rule = "needs eval.dev_every: without evaluations on dev the last weights are the only ones"
+        need(not config.keep.other_model or config.eval.dev_every > 0, "keep.other_model", True, rule)
+    if batch.hard_negatives:
+        rule = "needs a file of negatives: data.negatives"
+        need(data.negatives is not None, "batch.hard_negatives", batch.hard_negatives, rule)
+    shares = {"data": data.share, **{f"more.{name}": each.share for name, each in config.more.items()}}
+    for where, share in shares.items():
+        need(share is None or 0 < share < math.inf, f"{where}.share", share, "must be a positive number")
+        rule = "the other training collections have a share; give each one"
+        need(share is not None or not any(shares.values()), f"{where}.share", share, rule)
+    need(data.name not in config.more, "more", data.name, "is the name of the main collection; take another")
+    ranks = trainer.devices * trainer.nodes
+    need(batch.size % ranks == 0, "batch.size", batch.size, f"must be divisible by the {ranks} processes that share it")
+    name = config.sweep.name
+    need(bool(name) and "/" not in name and not name.startswith("."), "sweep.name", name, "must be a plain folder name")
+    if isinstance(model, TinyModel):
+        need(
+            model.heads > 0 and model.hidden_size % model.heads == 0,
+            "model.heads",
+            model.heads,
+            f"must divide model.hidden_size={model.hidden_size}",
+        )
+        need(model.depth >= 1, "model.depth", model.depth, "must be at least 1")
+        need(model.vocabulary >= 300, "model.vocabulary", model.vocabulary, "must be at least 300")
+    if isinstance(data, SyntheticData):
+        need(data.groups >= 20, "data.groups", data.groups, "must be at least 20")
+        need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
+        for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
+            need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
+    if isinstance(data, MarcoData):
+        choice("data.qrels", data.qrels, ["dev.small", "dev"])
+        need(0 <= data.dev_share < 1, "data.dev_share", data.dev_share, "must be a share from 0 to below 1")
+        for name in (data.translation, *data.languages):
+            plain = bool(name) and "/" not in name and not name.startswith(".")
+            need(plain, "data.languages, data.translation", name, "must be a plain name")

@@ -1,0 +1,42 @@
+"""Ids to numbers and numbers to rows, by Arrow's hash tables: no Python object per text."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SLICE = 4_194_304  # rows looked up at a time: bounds the memory, and is long enough to pay for the hash table
+
+
+def sorted_unique(column: pa.ChunkedArray) -> pa.Array:
+    """The distinct strings of a column in the order of their bytes, which is that of their code points."""
+    found = pc.unique(column)
+    return found.take(pc.sort_indices(found))
+
+
+def index_in(column: pa.ChunkedArray, known: pa.Array) -> np.ndarray:
+    """(N,) int32 place of each value among the distinct `known` ones, -1 where it is none of them."""
+    found = [numbers for _, numbers in _slices(column, known)]
+    return np.concatenate(found) if found else np.zeros(0, np.int32)
+
+
+def _slices(column: pa.ChunkedArray, known: pa.Array) -> Iterator[tuple[int, np.ndarray]]:
+    for start in range(0, len(column), SLICE):
+        part = pc.index_in(column.slice(start, SLICE), value_set=known)
+        yield start, pc.fill_null(part, -1).to_numpy().astype(np.int32, copy=False)
+
+
+def text_rows(table: pa.Table, known: pa.Array, languages: Sequence[str], split: str) -> np.ndarray:
+    """(L, K) int32 row of each group's text in each language, -1 where it has none in the split (or in the split *).
+
+    known: (K,) distinct groups. Where a group has two texts of a language the later row counts.
+    """
+    rows = np.full((len(languages), len(known)), -1, np.int32)
+    codes, splits = pa.array(languages, pa.string()), pa.array([split, "*"])
+    for start, group in _slices(table["group"], known):
+        language = pc.fill_null(pc.index_in(table["lang"].slice(start, SLICE), value_set=codes), -1).to_numpy()
+        inside = pc.is_in(table["split"].slice(start, SLICE), value_set=splits).to_numpy(zero_copy_only=False)
+        where = np.flatnonzero(inside & (group >= 0) & (language >= 0))
+        rows[language[where], group[where]] = where + start
+    return rows

@@ -1,0 +1,186 @@
+"""A file of hard negatives as columns: triples or a run, told apart by what stands in it, read block by block."""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hybrid_sweep.data.lookup import index_in
+from hybrid_sweep.data.tsv import refuse
+from hybrid_sweep.errors import UserError
+
+BLOCK = 8_388_608  # bytes of the file in memory at a time
+SAMPLE = 100_000  # lines that tell triples from a run
+FORMS = "triples (query, positive, negative), a TREC run (six columns) or an MS MARCO run (query, passage, rank)"
+WHOLE = "^[0-9]{1,18}$"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The words of a file, row n from line n + 1: queries and passages; positives of triples, ranks of a run (int64)."""
+
+    path: Path
+    query: pa.ChunkedArray
+    passage: pa.ChunkedArray
+    positive: pa.ChunkedArray | None
+    rank: pa.ChunkedArray | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """The ids a file may use: groups, or ids of single texts of the group, of questions and of passages.
+
+    queries, passages: (K,) distinct groups. relevant: sorted int64 keys query << 32 | passage of all relevant judgements.
+    """
+
+    queries: pa.Array
+    passages: pa.Array
+    query_texts: pa.Table
+    passage_texts: pa.Table
+    relevant: np.ndarray
+
+    def query_numbers(self, words: pa.ChunkedArray) -> np.ndarray:
+        """(N,) int32 place in `queries`, -1 for an unknown id."""
+        return _numbers(words, self.queries, self.query_texts)
+
+    def passage_numbers(self, words: pa.ChunkedArray) -> np.ndarray:
+        """(N,) int32 place in `passages`, -1 for an unknown id."""
+        return _numbers(words, self.passages, self.passage_texts)
+
+    def is_relevant(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+        """(N,) bool: the passage is judged relevant to the query."""
+        keys = query.astype(np.int64) << 32 | passage
+        place = np.minimum(np.searchsorted(self.relevant, keys), len(self.relevant) - 1)
+        return (self.relevant[place] == keys) if len(self.relevant) else np.zeros(len(keys), bool)
+
+
+def _numbers(words: pa.ChunkedArray, groups: pa.Array, texts: pa.Table) -> np.ndarray:
+    found = index_in(words, groups)
+    lost = np.flatnonzero(found < 0)
+    if lost.size:
+        strays = pc.unique(words.take(pa.array(lost)))
+        place = index_in(texts["id"], strays)
+        rows = np.flatnonzero(place >= 0)
+        of_stray = np.full(len(strays), -1, np.int32)
+        of_stray[place[rows]] = index_in(texts["group"].take(pa.array(rows)), groups)
+        found[lost] = of_stray[index_in(words.take(pa.array(lost)), strays)]
+    return found
+
+
+def read_lines(path: Path, known: Known, work: Path) -> Lines:
+    """The lines of a file of negatives, plain or gzip; their words lie in a file in the folder `work`, mapped from there.
+
+    Columns are separated by tabs, or by spaces where the first line has no tab. Three columns are triples where the third
+    names passages, and a run where it holds ranks; where it could be both (numbers as ids), a run is a file whose passages and
+    ranks never repeat within a query, and that holds more than judged positives. Raises UserError with file, line and reason.
+    """
+    names: list[str] = []
+    with pa.OSFile(str(work / "lines.arrow"), "wb") as sink:
+        writer = None
+        for columns in _blocks(path):
+            if writer is None:
+                names = [f"c{place}" for place in range(len(columns))]
+                writer = pa.ipc.new_file(sink, pa.schema([(name, pa.string()) for name in names]))
+            writer.write_batch(pa.record_batch(columns, names=names))
+        if writer is None:
+            raise UserError(f"{path}: the file is empty; it should hold {FORMS}")
+        writer.close()
+    table = pa.ipc.open_file(pa.memory_map(str(work / "lines.arrow"))).read_all()
+    if len(names) == 6:
+        return Lines(path, table["c0"], table["c2"], None, _ranks(path, table["c3"]))
+    if _is_run(path, table, known):
+        return Lines(path, table["c0"], table["c1"], None, _ranks(path, table["c2"]))
+    return Lines(path, table["c0"], table["c2"], table["c1"], None)
+
+
+def _blocks(path: Path) -> Iterator[list[pa.Array]]:
+    """The columns of block after block of whole lines."""
+    if not path.is_file():
+        raise UserError(f"data.negatives={path}: no such file")
+    with open(path, "rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+    width, line, rest, tabs = 0, 0, b"", False
+    try:
+        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                head, feed, tail = block.rpartition(b"\n")
+                if not feed:
+                    rest += block
+                    continue
+                head, rest = rest + head, tail
+                if not width:
+                    width, tabs = _form(path, head.partition(b"\n")[0])
+                yield _columns(path, line, head, width, tabs)
+                line += head.count(b"\n") + 1
+            if rest:
+                width, tabs = (width, tabs) if width else _form(path, rest)
+                yield _columns(path, line, rest, width, tabs)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise UserError(f"data.negatives={path}: the gzip file is damaged ({error}); fetch it again") from error
+
+
+def _form(path: Path, first: bytes) -> tuple[int, bool]:
+    tabs = b"\t" in first
+    width = len(first.split(b"\t") if tabs else first.split())
+    if width not in (3, 6):
+        refuse(path, 1, f"has {width} columns; the file should hold {FORMS}")
+    return width, tabs
+
+
+def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> list[pa.Array]:
+    """The words of whole lines, column by column; `before`: how many lines stand before them."""
+    if (place := text.find(b"\r")) >= 0:
+        refuse(path, before + text.count(b"\n", 0, place) + 1, "has a carriage return; convert to plain line feeds")
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as error:
+        refuse(path, before + text.count(b"\n", 0, error.start) + 1, "is not UTF-8")
+    lines = pc.split_pattern(pa.array([decoded]), "\n").flatten()
+    words = pc.split_pattern(lines, "\t") if tabs else pc.ascii_split_whitespace(pc.ascii_trim_whitespace(lines))
+    counts = pc.list_value_length(words).to_numpy()
+    if (wrong := np.flatnonzero(counts != width)).size:
+        found = 0 if not lines[wrong[0]].as_py().strip() else counts[wrong[0]]
+        refuse(path, before + int(wrong[0]) + 1, f"has {found} columns, the first line {width}")
+    flat = words.flatten()
+    return [flat.take(pa.array(np.arange(column, len(flat), width))) for column in range(width)]
+
+
+def _ranks(path: Path, words: pa.ChunkedArray) -> pa.ChunkedArray:
+    number = pc.match_substring_regex(words, WHOLE)
+    if not pc.all(number).as_py():
+        line = int(np.flatnonzero(~number.to_numpy())[0])
+        refuse(path, line + 1, f"the rank {words[line].as_py()[:40]!r} is not a whole number")
+    return words.cast(pa.int64())
+
+
+def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
+    """Whether three columns are query, passage, rank rather than query, positive, negative."""
+    sample = table.slice(0, SAMPLE)
+    third = sample["c2"]
+    whole = pc.match_substring_regex(third, WHOLE).to_numpy()
+    passage = known.passage_numbers(third) >= 0
+    if (stray := np.flatnonzero(~whole & ~passage)).size:
+        line = int(stray[0])
+        reason = f"{third[line].as_py()[:40]!r} is neither the id of a passage nor a rank; the file should hold {FORMS}"
+        refuse(path, line + 1, reason)
+    if not whole.all():
+        return False  # a name among the ids: no rank
+    repeated, tied = (_repeats(sample["c0"], sample[column]) for column in ("c1", "c2"))
+    relevant = known.is_relevant(known.query_numbers(sample["c0"]), known.passage_numbers(sample["c1"])).all()
+    first = pc.min(third.cast(pa.int64())).as_py()
+    could_be_run = not repeated and not tied and first <= 1  # a run lists no passage and no rank twice
+    if could_be_run and relevant and passage.all():
+        raise UserError(
+            f"data.negatives={path}: its third column could be ranks or passages; give the run in six columns (a TREC run)"
+        )
+    return could_be_run and (not relevant or not passage.all())
+
+
+def _repeats(query: pa.ChunkedArray, value: pa.ChunkedArray) -> bool:
+    """Whether a query has a value twice."""
+    codes = [pc.index_in(column, value_set=pc.unique(column)).to_numpy().astype(np.int64) for column in (query, value)]
+    return len(np.unique(codes[0] << 32 | codes[1])) < len(query)

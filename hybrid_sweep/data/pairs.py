@@ -1,0 +1,146 @@
+"""The training pairs of a collection as plain arrays: made once by vector operations, then mapped from the cache."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
+from hybrid_sweep.data.negatives import Negatives, build_negatives
+from hybrid_sweep.store import atomic_dir, digest, exclusive, read_json, write_json
+
+VERSION = 1  # of the arrays in the cache; raised when their meaning changes
+ARRAYS = ("query", "passage", "question", "answer", "judged")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The training pairs of one split, a column per group that exists somewhere in full.
+
+    languages: sorted codes. ids: (G,) names of the groups, sorted. query, passage: (L, G) int32 row numbers in the tables
+    of the collection, -1 where the group has no such text. A group counts as present in a language when it has both.
+    question, answer: (G,) int64, number of the group's question and of its passage, in any language. judged: sorted int64
+    keys question * width + answer of all relevant judgements among them; width: above every number of a passage, those
+    of hard negatives included. The arrays may be read-only maps of files.
+    """
+
+    languages: list[str]
+    ids: pa.ChunkedArray
+    query: np.ndarray
+    passage: np.ndarray
+    question: np.ndarray
+    answer: np.ndarray
+    judged: np.ndarray
+    width: int
+    negatives: Negatives | None = None
+
+    def __len__(self) -> int:
+        return len(self.question)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """(G,) the names of the groups as Python strings: for messages and tests, much memory for large collections."""
+        return np.array(self.ids.to_pylist(), dtype=object)
+
+    @property
+    def present(self) -> np.ndarray:
+        """(L, G) bool: the group has a query and a passage in the language."""
+        return (self.query >= 0) & (self.passage >= 0)
+
+
+def pairs(collection: Collection, split: str) -> Pairs:
+    """The question-passage pairs of a split: a group for each relevant judgement, named by its question.
+
+    A question with several relevant passages gives one group for each, "question|passage".
+    """
+    return _pairs(collection, split)[0]
+
+
+def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Array]:
+    """The pairs, and the groups of texts that the numbers of questions and answers stand for."""
+    languages = collection.languages
+    relevant = collection.qrels.filter(pc.greater(collection.qrels["grade"], 0))
+    known, rows, keys = [], [], []
+    for table, column in ((collection.queries, "query_group"), (collection.passages, "passage_group")):
+        known.append(sorted_unique(relevant[column]))
+        rows.append(text_rows(table, known[-1], languages, split))
+        keys.append(index_in(relevant[column], known[-1]))
+    (query, passage), (question, answer) = rows, keys
+    here = np.any(query >= 0, axis=0)[question] & np.any(passage >= 0, axis=0)[answer]
+    question, answer = question[here], answer[here]
+    names = _names(relevant.filter(pa.array(here)))
+    order = pc.sort_indices(
+        pa.table({"name": names, "question": question, "answer": answer}),
+        [("name", "ascending"), ("question", "ascending"), ("answer", "ascending")],
+    ).to_numpy()
+    question, answer, ids = question[order], answer[order], names.take(pa.array(order))
+    (questions, first), (answers, second) = (np.unique(column, return_inverse=True) for column in (question, answer))
+    width = max(1, len(answers))
+    made = Pairs(
+        languages,
+        ids,
+        query.take(question, axis=1),
+        passage.take(answer, axis=1),
+        first,
+        second,
+        np.sort(first * width + second),
+        width,
+    )
+    return made, known[0].take(pa.array(questions)), known[1].take(pa.array(answers))
+
+
+def _names(relevant: pa.Table) -> pa.ChunkedArray:
+    question, answer = relevant["query_group"], relevant["passage_group"]
+    joined = pc.binary_join_element_wise(question, answer, "|")
+    found = pc.if_else(pc.equal(question, answer), question, joined)
+    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """A file of hard negatives, the digest of its content, the collection in all languages, whose ids it may use."""
+
+    path: Path
+    digest: str
+    whole: Collection
+    say: Callable[[str], None] = lambda text: None
+
+
+def pair_store(cache: Path, collection: Collection, split: str, negatives: HardNegatives | None = None) -> Pairs:
+    """The pairs of a split, mapped read-only from the cache, or built into it once (other processes wait).
+
+    Raises UserError for a file of negatives that cannot be used, with its line.
+    """
+    mark = negatives.digest if negatives else None
+    languages = collection.languages
+    key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
+    folder = cache / "pairs" / key
+    with exclusive(cache / "pairs" / f"{key}.lock"):
+        if read_json(folder / "info.json") is None:
+            _build(folder, collection, split, negatives)
+    info = read_json(folder / "info.json")
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+    hard = Negatives.load(folder, arrays["question"]) if negatives else None
+    ids = pa.ipc.open_file(pa.memory_map(str(folder / "ids.arrow"))).read_all()["id"]
+    return Pairs(languages, ids, **arrays, width=info["width"], negatives=hard)
+
+
+def _build(folder: Path, collection: Collection, split: str, negatives: HardNegatives | None) -> None:
+    made, questions, answers = _pairs(collection, split)
+    width, judged, counts = made.width, made.judged, None
+    with atomic_dir(folder) as temporary:
+        if negatives:
+            path, whole = negatives.path, negatives.whole
+            width, counts = build_negatives(path, whole, collection, split, questions, answers, temporary)
+            negatives.say(f"{path}: " + ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items()))
+            judged = judged // made.width * width + judged % made.width  # in the same order
+        for name in ARRAYS:
+            np.save(temporary / f"{name}.npy", judged if name == "judged" else getattr(made, name))
+        table = pa.table({"id": made.ids})
+        with pa.ipc.new_file(str(temporary / "ids.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        write_json(temporary / "info.json", {"pairs": len(made), "width": width, "negatives": counts})

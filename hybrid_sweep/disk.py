@@ -1,0 +1,220 @@
+"""What a point costs on disk, told before it runs: sizes from the config and the headers of files. No torch here."""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir, steps_of, to_dict
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.modules import read_layout
+from hybrid_sweep.prepare import Prepared, prepare
+from hybrid_sweep.store import canonical, read_json
+from hybrid_sweep.tokens import pad_id
+
+KEEP = 2  # checkpoints of a training: the newest, and the one before in case the newest is torn
+
+# Measured: the parts of Parquet files and JSON that do not grow, and what a row takes, compressed.
+TABLES, ROW, STEP, RECORD, TEXT = 50_000, 17, 45, 250, 16
+
+Shapes = Mapping[str, tuple[int, ...]]  # of the weights, by name
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bytes of a point: `kept` by kind (model, other model, optimizer, vectors, tables), and what training needs besides.
+
+    training is an upper bound: a checkpoint is whole before the oldest goes.
+    """
+
+    kept: dict[str, int]
+    training: int
+
+
+def cost(config: Config, prepared: Prepared) -> Cost:
+    """What a point keeps on disk by its config, and what it needs while it trains."""
+    steps, number = steps_of(config), 8 if config.trainer.precision == "64-true" else 4
+    shapes = shapes_of(config.model, prepared.model)
+    whole = _count(shapes)
+    adapters = _adapters(config.model, prepared.model, shapes)
+    held = whole - _unused(config, prepared, shapes)  # numbers in a checkpoint, without adapters
+    moments = 2 * (adapters or held) * number
+    sizes = [
+        (prepared.model / name).stat().st_size for name in ("tokenizer.json",) if (prepared.model / name).is_file()
+    ]
+    model = whole * 4 + sum(sizes)  # written in float32 whatever it was trained in
+    evaluations = math.ceil(steps / config.eval.dev_every) if config.eval.dev_every else 0
+    queries, passages = (
+        _texts(table, splits)
+        for table, splits in (
+            (prepared.collection.queries, [config.eval.split]),
+            (prepared.collection.passages, [config.eval.split, "*"]),
+        )
+    )
+    width = _width(config.model, prepared.model)
+    kept = {
+        "model": model * config.keep.model,
+        "other model": model * (config.keep.other_model and evaluations > 0),
+        "optimizer": moments * config.keep.optimizer,
+    }
+    kept = {kind: size * (steps > 0) for kind, size in kept.items()}
+    kept["vectors"] = (queries + passages) * (2 * width + TEXT) * config.keep.vectors
+    # A row for each query and pool: one language, or all of them.
+    kept["tables"] = TABLES + ROW * queries * (len(prepared.collection.languages) + 1) + STEP * steps
+    weights = (held + adapters) * number
+    training = (KEEP + 1) * (weights + moments + RECORD * steps) + min(evaluations, KEEP + 2) * weights
+    return Cost({kind: size for kind, size in kept.items() if size}, training * (steps > 0))
+
+
+def costs(configs: Sequence[Config]) -> list[Cost]:
+    """The cost of each point; what points share is opened once."""
+    opened: dict[str, Prepared] = {}
+    found = []
+    for config in configs:
+        whole = to_dict(config)
+        parts = [whole[name] for name in ("data", "more", "model")]
+        key = canonical([*parts, config.batch.hard_negatives > 0, str(cache_dir(config))])
+        if key not in opened:
+            opened[key] = prepare(config)
+        found.append(cost(config, opened[key]))
+    return found
+
+
+def line(found: Sequence[Cost]) -> str:
+    """`disk: 6.2 MB a point (model 6.1 MB, tables 0.1 MB), 24 points 149 MB; while it trains a point needs up to ...`."""
+    most = max(found, key=lambda one: sum(one.kept.values()))
+    kinds = ", ".join(f"{kind} {_words(size)}" for kind, size in most.kept.items())
+    words = f"disk: {_words(sum(most.kept.values()))} a point ({kinds})"
+    if len(found) > 1:
+        words += f", {len(found)} points {_words(sum(sum(one.kept.values()) for one in found))}"
+    training = max(one.training for one in found)
+    return words + (f"; while it trains a point needs up to {_words(training)} more" if training else "")
+
+
+def shapes_of(model: ModelConfig, folder: Path) -> Shapes:
+    """The weights of the encoder that is built from a model folder: by formula (tiny), or by the headers of its files."""
+    if isinstance(model, TinyModel):
+        shapes = _tiny(model, read_json(folder / "config.json")["vocab_size"])
+    else:
+        layout = read_layout(folder)
+        shapes = {}
+        for path in _files(layout.transformer):
+            shapes |= header(path)
+        shapes = {name: shape for name, shape in shapes.items() if not _elsewhere(name)}
+        for place, dense in enumerate(layout.dense):
+            shapes[f"head.{place}.weight"] = (dense.outputs, dense.inputs)
+            shapes |= {f"head.{place}.bias": (dense.outputs,)} if dense.bias else {}
+    return {name: shape for name, shape in shapes.items() if model.layers is None or _layer(name) < model.layers}
+
+
+def header(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes in a safetensors file, from its header alone; raises UserError where it has none.
+
+    The format: eight bytes, little-endian, with the length of a JSON object, and then that object.
+    """
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("cut short")
+            entries = json.loads(file.read(length))
+        return {name: tuple(entry["shape"]) for name, entry in entries.items() if name != "__metadata__"}
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no whole safetensors file ({type(error).__name__}); copy it again") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a transformer's weights, as its index names them."""
+    index = read_json(folder / "model.safetensors.index.json")
+    if index and not (folder / "model.safetensors").is_file():
+        return sorted({folder / name for name in index["weight_map"].values()})
+    return [path for path in [folder / "model.safetensors"] if path.is_file()] or sorted(folder.glob("*.safetensors"))
+
+
+def _elsewhere(name: str) -> bool:
+    """Whether a weight belongs to what is not built: the pooler, the heads of pre-training; or is no weight."""
+    first = name.split(".")[0]
+    return first in ("cls", "lm_head", "classifier", "qa_outputs", "predictions", "vocab_projector") or bool(
+        re.search(r"(^|\.)pooler\.|position_ids$|^vocab_(transform|layer_norm)\.", name)
+    )
+
+
+def _layer(name: str) -> int:
+    """The number of the layer that a weight belongs to; -1 for those outside the layers."""
+    found = re.search(r"(?:^|\.)layers?\.(\d+)\.", name)
+    return int(found[1]) if found else -1
+
+
+def _tiny(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
+    """BERT's weights: three tables and a norm, then layers of four projections, two feed-forward matrices, two norms."""
+    width, inner = model.hidden_size, model.intermediate_size
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (vocabulary, width),
+        "embeddings.position_embeddings.weight": (max(model.query_length, model.passage_length), width),
+        "embeddings.token_type_embeddings.weight": (1, width),
+        "embeddings.norm": (2, width),
+    }
+    for layer in range(model.depth):
+        prefix = f"encoder.layer.{layer}."
+        for name in ("self.query", "self.key", "self.value", "output.dense"):
+            shapes |= {f"{prefix}attention.{name}.weight": (width, width), f"{prefix}attention.{name}.bias": (width,)}
+        shapes |= {f"{prefix}intermediate.dense.weight": (inner, width), f"{prefix}intermediate.dense.bias": (inner,)}
+        shapes |= {f"{prefix}output.dense.weight": (width, inner), f"{prefix}output.dense.bias": (width,)}
+        shapes |= {f"{prefix}norms": (4, width)}
+    return shapes
+
+
+def _adapters(model: ModelConfig, folder: Path, shapes: Shapes) -> int:
+    """How many numbers the low-rank adapters have: rank times (inputs + outputs) of each adapted layer."""
+    if not model.lora_rank:
+        return 0
+    # What peft takes where nothing is said, for the encoders at hand; asking it would import torch.
+    kind = "bert" if isinstance(model, TinyModel) else str(_model_config(folder).get("model_type"))
+    usual = {"deberta": ["in_proj"], "deberta-v2": ["query_proj", "value_proj"]}
+    targets = model.lora_targets or usual.get(kind, ["query", "value"])
+    adapted = [shape for name, shape in shapes.items() if name.endswith(tuple(f"{one}.weight" for one in targets))]
+    return sum(model.lora_rank * sum(shape) for shape in adapted if len(shape) == 2)
+
+
+def _unused(config: Config, prepared: Prepared, shapes: Shapes) -> int:
+    """How many numbers of the table of token embeddings are left out of training, because their tokens do not occur."""
+    if not config.trainer.compact_vocabulary or config.model.lora_rank:
+        return 0
+    rows = int(_model_config(prepared.model).get("vocab_size", -1))
+    width = next((shape[1] for shape in shapes.values() if len(shape) == 2 and shape[0] == rows), 0)
+    stores = [tokens.used for source in prepared.sources for tokens in (source.queries, source.passages)]
+    return (rows - len(np.unique(np.concatenate([*stores, [pad_id(prepared.model)]])))) * width
+
+
+def _width(model: ModelConfig, folder: Path) -> int:
+    """Numbers in a vector."""
+    if isinstance(model, TinyModel):
+        return model.hidden_size
+    dense = read_layout(folder).dense
+    config = _model_config(folder)
+    return dense[-1].outputs if dense else int(config.get("hidden_size") or config.get("dim") or 0)
+
+
+def _model_config(folder: Path) -> dict[str, int | str]:
+    return read_json(folder / "config.json") or read_json(read_layout(folder).transformer / "config.json") or {}
+
+
+def _texts(table: pa.Table, splits: list[str]) -> int:
+    return int(pc.sum(pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))).as_py() or 0)
+
+
+def _count(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _words(size: float) -> str:
+    """`0.1 MB`, `6.2 MB`, `149 MB`, `1.2 GB`."""
+    number, unit = (size / 1e9, "GB") if size >= 999.5e6 else (size / 1e6, "MB")
+    return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"

@@ -1,0 +1,127 @@
+"""The local folder of a run's model, and what names its content: a Hugging Face folder, or the tiny one built here."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from hybrid_sweep.config import Config, TinyModel, cache_dir
+from hybrid_sweep.data.collection import CHUNK, Collection
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.modules import read_layout, resolve_pooling
+from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
+from hybrid_sweep.tokens import train_bpe
+
+
+def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
+    """The local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny, weights.
+
+    For the tiny model it holds a tokenizer trained on the training texts of the run's languages, built here once. Of a
+    sentence-transformers folder it is where the transformer lies. Raises UserError for a folder that is missing or has
+    modules that are not known here, and for a hub name that is not in the local cache.
+    """
+    model = config.model
+    if isinstance(model, TinyModel):
+        return _tiny_folder(config, model, trained_on)
+    assert model.path is not None, "pretrained models have a path"
+    folder = Path(model.path).expanduser()
+    if folder.is_dir():
+        layout = read_layout(folder)
+        resolve_pooling(model.pooling, layout)  # what cannot be pooled is said before any text is tokenised
+        for pattern, what in (
+            ("config.json", "it is not a Hugging Face model"),
+            ("tokenizer.json", "save the model's fast tokenizer there"),
+            ("*.safetensors", "convert its weights, nothing is unpickled here"),
+        ):
+            if not any(layout.transformer.glob(pattern)):
+                raise UserError(f"model.path={model.path}: the folder has no {pattern}; {what}")
+        return layout.transformer
+    if model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
+        raise UserError(f"model.path={model.path}: no such folder")
+    from huggingface_hub import snapshot_download
+
+    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", "*.safetensors", "*.safetensors.index.json"]
+    # What a sentence-transformers folder has besides, and in its sub-folders.
+    wanted += ["modules.json", "sentence_bert_config.json", "*/config.json", "*/model.safetensors"]
+    wanted += ["*/tokenizer.json", "*/tokenizer_config.json", "*/sentence_bert_config.json"]
+    try:
+        folder = Path(snapshot_download(model.path, allow_patterns=wanted, local_files_only=model.local_files_only))
+    except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
+        hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
+        raise UserError(
+            f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}"
+        ) from error
+    layout = read_layout(folder)
+    resolve_pooling(model.pooling, layout)
+    return layout.transformer
+
+
+def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collection]) -> Path:
+    # In an order that does not depend on names: the same texts are the same tokenizer.
+    first, *others = sorted(trained_on, key=lambda each: (each.fingerprint, each.languages))
+    rest = [[each.fingerprint, each.languages] for each in others]
+    key = digest([first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])])
+    folder = cache_dir(config) / "models" / f"tiny-{key}"
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        if not (folder / "tokenizer.json").is_file():
+            for each in trained_on:
+                if next(_training_texts([each]), None) is None:
+                    raise UserError(
+                        f"model={model.name} learns its tokenizer from training texts, and data={each.name} has none: "
+                        "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR"
+                    )
+            tokenizer = train_bpe(_training_texts([first, *others]), model.vocabulary)
+            with atomic_dir(folder) as temporary:
+                tokenizer.save(str(temporary / "tokenizer.json"))
+                write_json(
+                    temporary / "config.json",
+                    {"model_type": "bert", "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0},
+                )
+                write_json(
+                    temporary / "tokenizer_config.json",
+                    {
+                        "tokenizer_class": "PreTrainedTokenizerFast",
+                        "model_input_names": ["input_ids", "attention_mask"],
+                        "clean_up_tokenization_spaces": False,
+                        "pad_token": "[PAD]",
+                        "unk_token": "[UNK]",
+                        "cls_token": "[CLS]",
+                        "sep_token": "[SEP]",
+                        "mask_token": "[MASK]",
+                    },
+                )
+    return folder
+
+
+def _training_texts(collected: Sequence[Collection]) -> Iterator[str]:
+    """The texts of the split train, a block at a time."""
+    for table in (table for each in collected for table in (each.queries, each.passages)):
+        for batch in table.select(["split", "text"]).to_batches(max_chunksize=CHUNK):
+            yield from batch.filter(pc.equal(batch["split"], "train"))["text"].to_pylist()
+
+
+def model_fingerprint(folder: Path, cache: Path) -> str:
+    """The hash of the files that make a model's vectors, of a sentence-transformers folder its modules' too.
+
+    Those of large files are remembered by size and time.
+    """
+    files = {path.name: path for path in folder.glob("*.safetensors")}
+    files |= {name: folder / name for name in ("config.json", "tokenizer.json") if (folder / name).is_file()}
+    files |= read_layout(folder).files
+    return digest(dict(zip(files, content_digests(list(files.values()), cache), strict=True)))
+
+
+def content_digests(files: Sequence[Path], cache: Path) -> list[str]:
+    """The digest of each file's content; those of large files are remembered by size and time."""
+    memory_path = cache / "models" / "fingerprints.json"
+    remembered = read_json(memory_path) or {}
+    found, fresh = [], {}
+    for path in files:
+        stat = path.stat()
+        known = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        found.append(remembered.get(known) or file_digest(path))
+        if stat.st_size > 1_000_000 and known not in remembered:
+            fresh[known] = found[-1]
+    if fresh:
+        write_json(memory_path, {**remembered, **fresh})
+    return found

@@ -1,0 +1,57 @@
+"""What is kept of a point besides its tables: the chosen model and the other one, optimiser state, vectors."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from hybrid_sweep import checkpoints
+from hybrid_sweep.config import Config
+from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.models import save_encoder
+from hybrid_sweep.prepare import Prepared
+from hybrid_sweep.store import atomic_dir, atomic_write
+from hybrid_sweep.validation import Encoded
+
+
+def save_models(config: Config, prepared: Prepared, module: Any, best: int | None, run_dir: Path) -> None:
+    """Write run_dir/model, by eval.select, and with keep.other_model the other one.
+
+    module: the trained one, with the last weights; it may be left with the best ones. best: the step of the best
+    evaluation, None where there was none. The other one is model-last or model-best.
+    """
+    names = {"last": "model-last", "best": "model-best"}
+    names[config.eval.select] = "model"
+    for kind in ["last"] if best is None else ["last", "best"]:  # in this order: the module has the last weights
+        if names[kind] != "model" and not config.keep.other_model:
+            continue
+        if kind == "best" and best is not None:
+            module.encoder.load_state_dict(checkpoints.load_best(run_dir / "checkpoints", best))
+        encoder = module.whole_encoder()
+        if config.trainer.precision == "64-true":  # a copy, since it shares weights with the module
+            encoder = copy.deepcopy(encoder).float()
+        save_encoder(encoder, config.model, prepared.model, run_dir / names[kind])
+
+
+def save_optimizer(path: Path, state: dict[str, Any], step: int) -> None:
+    """Write the optimiser's state after `step` steps: {step, state, names, rows}, for torch.load(weights_only=True)."""
+    with atomic_write(path) as temporary:
+        torch.save({"step": step, **state}, temporary)
+
+
+def save_vectors(folder: Path, encoded: Encoded, collection: Collection) -> None:
+    """Write what it takes to score a split again: {queries,passages}.npy in float16 with the id, group and language of each
+    row in {queries,passages}.parquet, and the judgements of these queries in qrels.parquet; the whole folder atomically."""
+    asked = pc.is_in(collection.qrels["query_group"], value_set=pc.unique(encoded.queries["group"]))
+    with atomic_dir(folder) as temporary:
+        for name, table, vectors in (
+            ("queries", encoded.queries, encoded.query_vectors),
+            ("passages", encoded.passages, encoded.passage_vectors),
+        ):
+            np.save(temporary / f"{name}.npy", vectors.astype(np.float16))
+            pq.write_table(table, temporary / f"{name}.parquet")
+        pq.write_table(collection.qrels.filter(asked), temporary / "qrels.parquet")

@@ -1,0 +1,251 @@
+"""Hard negatives: read from every form of file, dropped where judged, drawn by key alone."""
+
+import gzip
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hybrid_sweep.data import lookup, negative_lines, negatives
+from hybrid_sweep.data.collection import make, select
+from hybrid_sweep.data.negatives import Negatives
+from hybrid_sweep.data.pairs import HardNegatives, pair_store
+from hybrid_sweep.data.pairs import pairs as plain_pairs
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json
+
+LANGUAGES = ("de", "en", "fr")
+ABSENT = {("5", "de"), ("6", "fr"), ("7", "en")}  # passages without a version in a language
+
+
+@pytest.fixture
+def marco():
+    """Questions 100 to 103 (103 is of the split dev), passages 0 to 9, numbers as in MS MARCO; n answers 100 + n."""
+    names = ("id", "group", "lang", "split", "text")
+    queries = [
+        (f"{number}@{language}", str(number), language, "dev" if number == 103 else "train", "question")
+        for number in range(100, 104)
+        for language in LANGUAGES
+    ]
+    passages = [
+        (f"{number}@{language}", str(number), language, "test" if number == 9 else "*", "passage")
+        for number in range(10)
+        for language in LANGUAGES
+        if (str(number), language) not in ABSENT
+    ]
+    qrels = [("100", "0", 1), ("101", "1", 1), ("102", "2", 1), ("102", "3", 1), ("102", "4", 0), ("103", "3", 1)]
+    columns = ("query_group", "passage_group", "grade")
+    tables = (
+        pa.table(dict(zip(head, zip(*rows, strict=True), strict=True)))
+        for head, rows in ((names, queries), (names, passages), (columns, qrels))
+    )
+    return make("m", *tables, {})
+
+
+@pytest.fixture
+def said():
+    """What the reader told the user."""
+    return []
+
+
+@pytest.fixture
+def read(tmp_path, said):
+    """The pairs with the negatives of a file with this content."""
+    count = iter(range(100))
+
+    def work(collection, text, languages=None):
+        name = str(next(count))
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        part = select(collection, languages) if languages else collection
+        return pair_store(tmp_path / "cache", part, "train", HardNegatives(path, name, collection, said.append))
+
+    return work
+
+
+def listed(pairs):
+    """The passages of each question, by the number in the id of their text."""
+    hard = pairs.negatives
+    rows = hard.passage.max(axis=0)
+    return [rows[hard.member[a:b]].tolist() for a, b in zip(hard.start[:-1], hard.start[1:], strict=True)]
+
+
+def names(collection, pairs):
+    ids = collection.passages["group"].to_pylist()
+    return [[ids[row] for row in found] for found in listed(pairs)]
+
+
+TRIPLES = "100\t0\t4\n100\t0\t5\n101\t1\t5\n102\t2\t8\n102\t3\t8\n102\t2\t1\n"
+FOUND = [["4", "5"], ["5"], ["1", "8"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TRIPLES,
+        TRIPLES.replace("\t", " "),
+        TRIPLES.rstrip("\n"),
+        gzip.compress(TRIPLES.encode()),
+        TRIPLES.replace("\t5\n", "\t5@fr\n").replace("101\t", "101@en\t").replace("\t3\t", "\t3@de\t"),
+        "100 Q0 4 1 9.5 x\n100 Q0 0 2 9 x\n100 Q0 5 3 8 x\n101 Q0 5 1 8 x\n102 Q0 8 1 7 x\n102 Q0 1 2 7 x\n",
+        "100\tQ0\t4\t0\t1\tx\n100\tQ0\t5\t1\t1\tx\n101\tQ0\t5\t0\t1\tx\n102\tQ0\t8\t0\t1\tx\n102\tQ0\t1\t1\t1\tx\n",
+        "100\t4\t1\n100\t0\t2\n100\t5\t3\n101\t5\t1\n101\t1\t2\n102\t8\t1\n102\t2\t2\n102\t1\t3\n",
+        "100\t4\t0\n100\t5\t1\n101\t5\t0\n102\t8\t0\n102\t3\t1\n102\t1\t2\n",
+        "100\t4\t12\n100\t5\t13\n101\t5\t1\n102\t8\t11\n102\t1\t2\n",  # ranks that are no passages, out of order
+    ],
+    ids=["tabs", "spaces", "no last feed", "gzip", "text ids", "trec", "trec from 0", "marco run", "from 0", "no ids"],
+)
+def test_every_form_of_file_gives_the_same(marco, read, text):
+    assert names(marco, read(marco, text)) == FOUND
+
+
+def test_so_it_does_in_small_blocks_and_parts(marco, read, monkeypatch):
+    monkeypatch.setattr(negative_lines, "BLOCK", 5)
+    for size in (2, 5):  # the line that stands twice falls into one part, and into two
+        for module in (lookup, negatives):
+            monkeypatch.setattr(module, "SLICE", size)
+        assert names(marco, read(marco, TRIPLES)) == FOUND
+    assert names(marco, read(marco, gzip.compress(TRIPLES.encode()))) == FOUND
+    with pytest.raises(UserError, match=r"line 7: the passage '77' is in no language"):
+        read(marco, TRIPLES + "100\t0\t77\n")
+    with pytest.raises(UserError, match=r"line 5: has 2 columns"):
+        read(marco, "100\t0\t4\n" * 4 + "100\t0\n")
+
+
+def test_what_cannot_be_a_negative_is_left_out_and_counted(marco, read, said, tmp_path):
+    # judged relevant, a question of another split, a passage of another split alone, and twice the same
+    pairs = read(marco, TRIPLES + "102\t2\t3\n103\t3\t5\n100\t0\t9\n100\t0\t5\n")
+    assert names(marco, pairs) == FOUND
+    (folder,) = (path for path in (tmp_path / "cache" / "pairs").iterdir() if path.is_dir())
+    counts = read_json(folder / "info.json")["negatives"]
+    assert "judged relevant 1, candidates 8, kept 5" in said[0]
+    assert counts == {
+        "lines": 10, "deeper": 0, "other_questions": 1, "judged_relevant": 1, "candidates": 8, "kept": 5
+    }  # fmt: skip
+
+
+def test_only_the_first_ranks_of_a_run_count(marco, read, monkeypatch):
+    monkeypatch.setattr(negatives, "DEPTH", 2)
+    run = "100 Q0 4 3 1 x\n100 Q0 5 2 2 x\n100 Q0 8 1 3 x\n"
+    assert names(marco, read(marco, run)) == [["5", "8"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("100\t0\n", r"line 1: has 2 columns; the file should hold triples"),
+        ("100\t0\t4\n100\t0\n", r"line 2: has 2 columns, the first line 3"),
+        ("100\t0\t4\n\n100\t0\t5\n", r"line 2: has 0 columns"),
+        ("100\t0\t4\n100\t0\t5\n999\t0\t5\n", r"line 3: the query '999' is in no language"),
+        ("100\t0\t4\n100\t0\t77\n", r"line 2: the passage '77' is in no language"),
+        ("100\t0\t4\n100\t0\t5\n100\t77\t5\n", r"line 3: the passage '77' is in no language"),
+        ("100\t0\tx\n", r"line 1: 'x' is neither the id of a passage nor a rank"),
+        ("100 Q0 4 1 1 x\n100 Q0 5 two 1 x\n", r"line 2: the rank 'two' is not a whole number"),
+        ("100\t0\t4\r\n", r"line 1: has a carriage return"),
+        (b"100\t0\t4\n100\t0\t\xff\n", r"line 2: is not UTF-8"),
+        ("100\t0\t1\n101\t1\t0\n", r"could be ranks or passages; give the run in six columns"),
+        ("103\t3\t5\n103\t3\t4\n", r"no line gives a negative for a training question"),
+        (gzip.compress(TRIPLES.encode() * 50)[:-20], "gzip file is damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line(marco, read, text, words):
+    with pytest.raises(UserError, match=words) as caught:
+        read(marco, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_are_those_of_the_answers_and_others_follow(marco, read):
+    pairs = read(marco, TRIPLES)
+    hard = pairs.negatives
+    assert pairs.answer.tolist() == [0, 1, 2, 3] and pairs.width == 7
+    assert dict(zip(["1", "4", "5", "8"], hard.number.tolist(), strict=True)) == {"1": 1, "4": 4, "5": 5, "8": 6}
+    # the keys of what is judged hold with the new width
+    assert pairs.judged.tolist() == sorted((pairs.question * pairs.width + pairs.answer).tolist())
+    plain = plain_pairs(marco, "train")
+    for name in ("question", "answer", "query", "passage", "groups"):
+        assert getattr(plain, name).tolist() == getattr(pairs, name).tolist()
+
+
+def test_of_a_selection_only_its_texts_count_but_ids_of_all_languages(marco, read):
+    pairs = read(marco, TRIPLES.replace("\t8\n", "\t8@fr\n") + "100\t0\t7@fr\n100\t0\t6\n", ["de", "en"])
+    part = select(marco, ["de", "en"])
+    assert names(part, pairs) == [["4", "5", "6", "7"], ["5"], ["1", "8"]]
+    for language, rows in zip(pairs.languages, pairs.negatives.passage, strict=True):
+        for row in rows[rows >= 0]:
+            assert part.passages["lang"][int(row)].as_py() == language
+
+
+def made(count=40, questions=5, languages=3, seed=0):
+    """Negatives at random: question n has from 0 to `count` of them, a third of their texts are missing."""
+    draw = np.random.default_rng(seed)
+    members = [np.sort(draw.permutation(count)[: draw.integers(0, count)]) for _ in range(questions)]
+    members[1] = members[1][:1]
+    passage = np.where(draw.random((languages, count)) < 2 / 3, np.arange(languages * count).reshape(languages, -1), -1)
+    return Negatives(
+        np.repeat(np.arange(questions), 2),
+        np.cumsum([0, *map(len, members)]),
+        np.concatenate(members).astype(np.int32),
+        np.arange(count) + 100,
+        passage.astype(np.int32),
+    )
+
+
+def drawn(hard, k=4, key=(0, 5, 7), cross=True, groups=None, first=0, second=1):
+    groups = np.arange(len(hard.question)) if groups is None else np.array(groups)
+    query, partner = (np.full(len(groups), value) for value in (first, second))
+    return hard.draw(groups, query, partner, partner if cross else query, k, key)
+
+
+def test_drawn_are_distinct_negatives_of_the_question_that_stand_in_both_languages():
+    hard = made()
+    rows, numbers = drawn(hard)
+    assert rows.dtype == numbers.dtype == np.int64 and rows.shape == (10, 4)
+    for group in range(10):
+        question = hard.question[group]
+        of_question = hard.member[hard.start[question] : hard.start[question + 1]]
+        usable = {int(n) + 100 for n in of_question if (hard.passage[:2, n] >= 0).all()}
+        found = [number for number in numbers[group].tolist() if number >= 0]
+        assert len(set(found)) == len(found) == min(4, len(usable)) and set(found) <= usable
+        assert numbers[group].tolist() == found + [-1] * (4 - len(found))  # none is missing before one that is there
+        assert rows[group].tolist() == [hard.passage[1, n - 100] for n in found] + [-1] * (4 - len(found))
+
+
+def test_the_kind_of_an_example_changes_the_language_alone():
+    hard = made()
+    (mono, alone), (cross, other) = drawn(hard, cross=False), drawn(hard, cross=True)
+    assert (alone == other).all() and (mono[mono >= 0] != cross[mono >= 0]).all()
+    assert (mono[mono >= 0] < 40).all() and ((cross[cross >= 0] >= 40) & (cross[cross >= 0] < 80)).all()
+
+
+def test_another_key_or_group_is_another_draw_and_other_examples_none():
+    hard = made()
+    numbers = drawn(hard, key=(0, 5, 7))[1]
+    assert (drawn(hard, key=(0, 5, 7))[1] == numbers).all()
+    for key in ((0, 5, 8), (1, 5, 7), (0, 6, 7)):
+        assert (drawn(hard, key=key)[1] != numbers).any()
+    assert (drawn(hard, groups=[3, 8])[1] == numbers[[3, 8]]).all()
+    pairs = [group for group in range(0, 10, 2) if (numbers[group] >= 0).all()]
+    assert any((numbers[group] != numbers[group + 1]).any() for group in pairs)  # two groups of one question
+    assert (drawn(hard, k=2)[1] == numbers[:, :2]).all()
+
+
+def test_the_parts_of_a_draw_do_not_change_it(monkeypatch):
+    hard = made()
+    whole = drawn(hard)
+    for size in (1, 60):
+        monkeypatch.setattr(negatives, "TABLE", size)
+        assert all((one == other).all() for one, other in zip(whole, drawn(hard), strict=True))
+
+
+def test_all_negatives_of_a_question_are_drawn_alike_often():
+    hard = Negatives(np.zeros(1, int), np.array([0, 6]), np.arange(6), np.arange(6), np.arange(12).reshape(2, 6))
+    wanted = 2000
+    found = [drawn(hard, k=1, key=(3, 5, step))[1][0, 0] for step in range(wanted)]
+    counts, expected = np.bincount(found, minlength=6), wanted / 6
+    assert ((counts - expected) ** 2 / expected).sum() < 20.5  # chi squared, 5 degrees of freedom, p = 0.001
+
+
+def test_without_a_file_nothing_is_drawn():
+    rows, numbers = drawn(Negatives.none(np.repeat(np.arange(5), 2), 3))
+    assert (rows == -1).all() and (numbers == -1).all() and rows.shape == (10, 4)

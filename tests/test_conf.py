@@ -1,0 +1,46 @@
+"""The experiment files mean the points that their headers promise, each once."""
+
+from collections import Counter
+
+import pytest
+
+from hybrid_sweep.compose import points
+from hybrid_sweep.config import BatchConfig, identity, steps_of
+
+SEEDS = (0, 1, 2)
+
+
+def configs(*words):
+    return [config for _, config in points(list(words), multirun=False)]
+
+
+def test_the_experiment_of_the_other_budget_is_five_points_for_each_seed():
+    """The ratios of conf/config.yaml, which every job would replace by c/(1+c), must not repeat them."""
+    found = Counter(
+        (made.batch.added, made.batch.cross_lingual_ratio, made.seed, steps_of(made))
+        for made in configs("experiment=fixed_monolingual")
+    )
+    curve = [(0.0, 0.0, 400), (0.1, 0.090909, 440), (0.33, 0.24812, 532), (1.0, 0.5, 800), (3.0, 0.75, 1600)]
+    assert found == Counter((added, ratio, seed, steps) for added, ratio, steps in curve for seed in SEEDS)
+
+
+def test_the_experiment_of_composition_is_four_cells_in_two_curves():
+    found = [
+        (made.sweep.name, made.batch.composition, made.batch.cross_lingual_ratio, made.seed)
+        for made in configs("experiment=composition")
+    ]
+    cells = [(kind, ratio) for kind in ("per_batch", "per_example") for ratio in (0.0, 1.0)]
+    assert sorted(found) == [(f"composition-{kind}", kind, ratio, seed) for kind, ratio in cells for seed in SEEDS]
+
+
+@pytest.mark.parametrize("name", ["fixed_monolingual", "composition"])
+def test_all_else_is_as_in_reproduce(name):
+    [first, *_], [other, *_] = configs("experiment=reproduce"), configs(f"experiment={name}")
+    for made in (first, other):
+        made.batch = BatchConfig(size=made.batch.size)
+    assert identity(first) == identity(other) and first.sweep.margin == other.sweep.margin
+
+
+def test_the_other_budget_of_a_single_run():
+    [made] = configs("data=synthetic", "batch=fixed_monolingual")
+    assert (made.batch.budget, made.batch.added, made.batch.cross_lingual_ratio) == ("fixed_monolingual", 1.0, 0.5)

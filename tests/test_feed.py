@@ -1,0 +1,167 @@
+"""What a process reads of a step: the plan's texts, its own slice of them, each once."""
+
+import numpy as np
+import pytest
+import torch
+
+from hybrid_sweep.feed import HybridBatches
+from hybrid_sweep.prepare import plan_of, prepare
+
+
+def texts_of(batch):
+    """The token ids of all texts of a batch, in their order; an empty list for an absent one."""
+    total = len(batch.groups) + len(batch.answers)
+    found = [[] for _ in range(total)]
+    kept = [ids[mask.bool()].tolist() for part in batch.parts for ids, mask in zip(*part, strict=True)]
+    for place, text in zip(batch.places.tolist(), kept, strict=True):
+        assert not found[place]  # each text once
+        found[place] = text
+    return found
+
+
+def table_of(source, kind):
+    table = getattr(source.collection, kind)
+    tokens = getattr(source, kind)
+    return {
+        (group, language): tokens.ids[tokens.starts[row] : tokens.starts[row + 1]].tolist()
+        for row, (group, language) in enumerate(zip(table["group"].to_pylist(), table["lang"].to_pylist(), strict=True))
+    }
+
+
+@pytest.mark.parametrize("composition", ["per_batch", "per_example"])
+@pytest.mark.parametrize("buckets", ["true", "false"])
+def test_batches_hold_the_texts_of_the_plan(config, composition, buckets):
+    made = config(
+        "batch.cross_lingual_ratio=0.5", f"batch.composition={composition}", f"trainer.length_buckets={buckets}"
+    )
+    prepared = prepare(made)
+    plan = plan_of(made, prepared.sources)
+    batches = HybridBatches(prepared, plan, made)
+    (source,) = prepared.sources
+    queries, passages = table_of(source, "queries"), table_of(source, "passages")
+    names = sorted({group for group, _ in queries})  # one passage for each question: the groups are the questions
+    names = [name for name in names if name in set(_groups(source))]
+    for step in range(len(plan)):
+        batch, planned = batches[step], plan.batch(step)
+        texts = texts_of(batch)
+        for place, group in enumerate(batch.groups.tolist()):
+            name = names[group]
+            asked, answered = (
+                plan.languages[int(languages[place])]
+                for languages in (planned.query_language, planned.passage_language)
+            )
+            assert texts[place] == queries[name, asked]
+            assert texts[16 + place] == passages[name, answered]
+        assert batch.query_language.tolist() == planned.query_language.tolist()
+        assert batch.passage_language.tolist() == planned.passage_language.tolist()
+        assert batch.answers.tolist() == source.pairs.answer[planned.groups].tolist()
+
+
+def _groups(source):
+    table = source.collection.queries.to_pandas()
+    return table[table["split"] == "train"]["group"]
+
+
+def test_ranks_share_the_global_batch(config):
+    """Dealing whole batches to ranks would give them different kinds and languages in one step."""
+    made = config("batch.cross_lingual_ratio=0.5")
+    prepared = prepare(made)
+    plan = plan_of(made, prepared.sources)
+    whole = HybridBatches(prepared, plan, made)
+    for world in (2, 4):
+        parts = [HybridBatches(prepared, plan, made, rank, world) for rank in range(world)]
+        for step in range(len(plan)):
+            together = [part[step] for part in parts]
+            assert torch.cat([batch.groups for batch in together]).tolist() == whole[step].groups.tolist()
+            queries = [text for batch in together for text in texts_of(batch)[: len(batch.groups)]]
+            assert queries == texts_of(whole[step])[:16]
+            assert len({int(code) for batch in together for code in batch.query_language}) == 1
+            assert len({int(code) for batch in together for code in batch.passage_language}) == 1
+
+
+def test_a_micro_batch_is_the_most_that_a_part_holds(config):
+    for buckets in ("true", "false"):
+        made = config("batch.micro_batch=3", f"trainer.length_buckets={buckets}")
+        prepared = prepare(made)
+        batch = HybridBatches(prepared, plan_of(made, prepared.sources), made)[0]
+        assert max(len(ids) for ids, _ in batch.parts) == 3 and all(texts_of(batch))
+
+
+def triples(folder, prepared, groups=range(0, 150), each=3):
+    """A file of hard negatives: for some questions, passages of the questions behind them."""
+    names = sorted(set(_groups(prepared.sources[0])))
+    lines = [
+        f"{names[g]}\t{names[g]}\t{names[(g + n) % len(names)]}\n"
+        for g in groups
+        if g < len(names)
+        for n in range(1, each + 1)
+    ]
+    path = folder / "triples.tsv"
+    path.write_text("".join(lines))
+    return path, names
+
+
+def test_hard_negatives_stand_behind_the_passages_in_the_language_of_the_passages(config, tmp_path):
+    path, names = triples(tmp_path, prepare(config()), groups=range(0, 150))
+    drawn = {}
+    for ratio in (0, 1):
+        made = config(f"data.negatives={path}", "batch.hard_negatives=2", f"batch.cross_lingual_ratio={ratio}")
+        prepared = prepare(made)
+        plan = plan_of(made, prepared.sources)
+        batches = HybridBatches(prepared, plan, made)
+        (source,) = prepared.sources
+        passages = table_of(source, "passages")
+        absent = 0
+        for step in range(len(plan)):
+            batch, planned = batches[step], plan.batch(step)
+            assert len(batch.answers) == 16 * 3 and len(batch.groups) == 16
+            texts = texts_of(batch)[32:]
+            for place, group in enumerate(planned.groups.tolist()):
+                language = plan.languages[int(planned.passage_language[place])]
+                near = {names[(group + n) % len(names)] for n in range(1, 4)} if group < 150 else set()
+                numbers = batch.answers[16 + 2 * place : 18 + 2 * place].tolist()
+                own = [passages[name, language] for name in near if (name, language) in passages]
+                for number, text in zip(numbers, texts[2 * place : 2 * place + 2], strict=True):
+                    assert (number == -1) == (text == []) and (number == -1 or text in own)
+                    absent += number == -1
+                assert len({number for number in numbers if number >= 0}) == sum(number >= 0 for number in numbers)
+            drawn[ratio, step] = batch.answers.tolist()
+        assert 0 < absent < 12 * 32  # both cases are there
+    assert all(drawn[0, step] == drawn[1, step] for step in range(12))  # the ratio changes their language alone
+
+
+def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(config, tmp_path, monkeypatch):
+    from hybrid_sweep import training
+    from tests.test_training import prepared_module
+
+    path, _ = triples(tmp_path, prepare(config()), groups=range(0, 40))
+    module, _, batches = prepared_module(config(f"data.negatives={path}", "batch.hard_negatives=2"))
+    seen, inner = [], training.info_nce
+    monkeypatch.setattr(training, "info_nce", lambda *given: seen.append(given) or inner(*given))
+    for step in range(6):
+        loss = module.training_step(batches[step])
+        loss.backward()
+        _, passages, positive, relevant, _ = seen[-1]
+        absent = batches[step].answers < 0
+        assert passages.shape[0] == 48 and positive.tolist() == list(range(16))
+        assert relevant[:, absent].all() and (passages[absent] == 0).all() and torch.isfinite(loss)
+        # A negative that is the answer of another question in the batch is masked for that question.
+        judged = {(int(q), int(a)) for q, a in zip(batches[step].questions, batches[step].answers[:16], strict=True)}
+        for i, question in enumerate(batches[step].questions.tolist()):
+            for j, answer in enumerate(batches[step].answers.tolist()):
+                assert bool(relevant[i, j]) == (answer < 0 or (question, answer) in judged)
+    assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
+
+
+def test_each_step_reads_its_own_collection(config):
+    made = config(
+        "+data@more.other=synthetic", "more.other.seed=7", "more.other.groups=200", "data.share=1", "more.other.share=2"
+    )
+    prepared = prepare(made)
+    plan = plan_of(made, prepared.sources)
+    batches = HybridBatches(prepared, plan, made)
+    found = [batches[step].source for step in range(len(plan))]
+    assert found == [plan.batch(step).source for step in range(len(plan))] and np.bincount(found).tolist() == [4, 8]
+    for step, source in enumerate(found):
+        known = set(map(tuple, table_of(prepared.sources[source], "passages").values()))
+        assert all(tuple(text) in known for text in texts_of(batches[step])[16:])

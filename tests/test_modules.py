@@ -1,0 +1,165 @@
+"""What a sentence-transformers folder says is read whole, or refused by the name of what is not known."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.modules import Dense, read_layout, resolve_pooling, write_layout
+
+TANH = "torch.nn.modules.activation.Tanh"
+MEAN, CLS = {"pooling_mode": "mean"}, {"pooling_mode": "cls"}
+
+
+def put(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def folder_of(root: Path, *modules: str, pooling: dict = CLS, dense: dict | None = None, transformer: str = "") -> Path:
+    """A folder with these modules by the names of their classes, without a model."""
+    listed = []
+    for place, name in enumerate(modules):
+        path = transformer if name == "Transformer" else f"{place}_{name}"
+        listed.append({"path": path, "type": f"sentence_transformers.models.{name}"})
+        if name == "Pooling":
+            put(root / path / "config.json", pooling)
+        if name == "Dense":
+            put(
+                root / path / "config.json",
+                {"in_features": 4, "out_features": 3, "bias": True, "activation_function": TANH, **(dense or {})},
+            )
+            (root / path / "model.safetensors").write_bytes(b"")
+    put(root / "modules.json", listed)
+    return root
+
+
+WHOLE = ("Transformer", "Pooling", "Dense", "Normalize")
+
+
+def test_all_modules_are_read_in_their_order(tmp_path):
+    folder_of(tmp_path, "Transformer", "Pooling", "Dense", "Dense", "Normalize")
+    layout = read_layout(tmp_path)
+    weights = [tmp_path / f"{place}_Dense" / "model.safetensors" for place in (2, 3)]
+    assert layout.transformer == tmp_path and layout.pooling == "cls"
+    assert layout.dense == tuple(Dense(4, 3, True, "Tanh", path) for path in weights)
+    named = {"modules.json", "1_Pooling/config.json"} | {f"{n}_Dense/{f}" for n in (2, 3) for f in ("config.json",)}
+    assert set(layout.files) == named | {"2_Dense/model.safetensors", "3_Dense/model.safetensors"}
+
+
+def test_a_folder_without_modules_is_a_transformer_alone(tmp_path):
+    layout = read_layout(tmp_path)
+    assert (layout.transformer, layout.pooling, layout.dense, layout.files) == (tmp_path, None, (), {})
+    assert resolve_pooling("auto", layout) == "mean" and resolve_pooling("cls", layout) == "cls"
+
+
+def test_a_transformer_in_a_sub_folder_is_found_from_above_and_from_inside(tmp_path):
+    folder_of(tmp_path, *WHOLE, transformer="0_Transformer")
+    (tmp_path / "0_Transformer").mkdir()
+    above, inside = read_layout(tmp_path), read_layout(tmp_path / "0_Transformer")
+    assert above == inside and above.transformer == tmp_path / "0_Transformer" and len(above.dense) == 1
+    (tmp_path / "other").mkdir()
+    assert read_layout(tmp_path / "other").files == {}  # a neighbour is not the model's
+
+
+@pytest.mark.parametrize(
+    "config, mode",
+    [
+        (MEAN, "mean"),
+        (CLS, "cls"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}, "mean"),
+        ({"word_embedding_dimension": 4}, "mean"),
+        ({"pooling_mode": "cls", "pooling_mode_mean_tokens": True}, "cls"),
+    ],
+)
+def test_the_folders_pooling_in_both_forms_of_its_config(tmp_path, config, mode):
+    layout = read_layout(folder_of(tmp_path, *WHOLE, pooling=config))
+    assert resolve_pooling("auto", layout) == mode
+    assert {stated: resolve_pooling(stated, layout) for stated in ("mean", "cls")} == {"mean": "mean", "cls": "cls"}
+
+
+@pytest.mark.parametrize(
+    "config, named",
+    [
+        ({"pooling_mode": "max"}, "max"),
+        ({"pooling_mode_weightedmean_tokens": True}, "weightedmean"),
+        ({"pooling_mode": ["cls", "mean"]}, r"cls\+mean"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, r"cls\+max"),
+        ({"pooling_mode": "mean", "include_prompt": False}, "mean without the prompt"),
+    ],
+)
+def test_another_pooling_is_refused_by_name_unless_one_is_stated(tmp_path, config, named):
+    layout = read_layout(folder_of(tmp_path, *WHOLE, pooling=config))
+    with pytest.raises(UserError, match=f"pools by {named}"):
+        resolve_pooling("auto", layout)
+    assert resolve_pooling("mean", layout) == "mean"
+
+
+@pytest.mark.parametrize("name", ["CNN", "WeightedLayerPooling", "Asym", "Dropout"])
+def test_a_module_that_is_not_known_is_refused_by_name(tmp_path, name):
+    with pytest.raises(UserError, match=f"module {name} is not known"):
+        read_layout(folder_of(tmp_path, "Transformer", "Pooling", name, "Normalize"))
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ("Transformer", "Pooling", "Normalize", "Dense"),
+        ("Pooling", "Transformer"),
+        ("Transformer", "Dense", "Pooling"),
+        ("Transformer", "Pooling", "Pooling"),
+        ("Pooling", "Dense"),
+    ],
+)
+def test_another_order_of_modules_is_refused(tmp_path, modules):
+    with pytest.raises(UserError, match=r"modules\.json: modules " + ", ".join(modules)):
+        read_layout(folder_of(tmp_path, *modules))
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"activation_function": "os.system"}, r"activation os\.system is not known"),
+        ({"activation_function": "os.Tanh"}, r"activation os\.Tanh is not known"),
+        ({"activation_function": "torch.nn.modules.activation.SiLU"}, "SiLU is not known here, only Tanh, Identity"),
+        ({"use_residual": True}, "a residual"),
+        ({"module_input_name": "token_embeddings"}, "other than the sentence vector"),
+        ({"module_output_name": "mine"}, "other than the sentence vector"),
+    ],
+)
+def test_a_dense_layer_that_would_compute_something_else_is_refused(tmp_path, config, words):
+    with pytest.raises(UserError, match=words):
+        read_layout(folder_of(tmp_path, *WHOLE, dense=config))
+
+
+def test_weights_that_would_be_unpickled_are_refused(tmp_path):
+    folder_of(tmp_path, *WHOLE)
+    (tmp_path / "2_Dense" / "model.safetensors").rename(tmp_path / "2_Dense" / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"2_Dense has no model\.safetensors.*convert it"):
+        read_layout(tmp_path)
+
+
+def test_lower_casing_outside_the_tokenizer_and_a_torn_list_are_refused(tmp_path):
+    folder_of(tmp_path, *WHOLE)
+    put(tmp_path / "sentence_bert_config.json", {"max_seq_length": 64, "do_lower_case": False})
+    read_layout(tmp_path)
+    put(tmp_path / "sentence_bert_config.json", {"max_seq_length": 64, "do_lower_case": True})
+    with pytest.raises(UserError, match="do_lower_case"):
+        read_layout(tmp_path)
+    (tmp_path / "modules.json").write_text("[{")
+    with pytest.raises(UserError, match="does not parse"):
+        read_layout(tmp_path)
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    dense = [
+        Dense(8, 6, True, "GELU", tmp_path / "2_Dense" / "model.safetensors"),
+        Dense(6, 4, False, "Identity", tmp_path / "3_Dense" / "model.safetensors"),
+    ]
+    for layer in dense:
+        put(layer.weights, "")
+    write_layout(tmp_path, width=8, pooling="cls", dense=dense, longest=64, prompts={"query": "q: "})
+    layout = read_layout(tmp_path)
+    assert layout.pooling == "cls" and layout.dense == tuple(dense) and (tmp_path / "4_Normalize").is_dir()
