@@ -4,7 +4,7 @@ BIN := .venv/bin
 SWEEP := $(BIN)/hybrid-sweep
 DATA ?= debian
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce smoke test test-slow lint format clean
+.PHONY: help install reproduce smoke test test-slow bench lint format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,13 @@ test: install  ## The test suite, under ten minutes on two cores, no network
 
 test-slow: install  ## The long tests, under forty minutes
 	$(BIN)/python -m pytest -m slow
+
+bench: install  ## Training beside sentence-transformers, memory over 10 k to 1 M pairs (ME5=FOLDER: multilingual-e5-small too)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,dev,bench]'
+	$(BIN)/python benchmarks/train.py --model tiny
+	$(if $(ME5),$(BIN)/python benchmarks/train.py --model $(ME5) --layers 4)
+	$(if $(ME5),$(BIN)/python benchmarks/train.py --model $(ME5))
+	$(BIN)/python benchmarks/memory.py
 
 lint: install  ## Style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -1,0 +1,43 @@
+"""The benchmarks measure what they say: the limit counts the operations of the texts' own tokens."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def module(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_the_limit_counts_the_matrix_products_of_a_step():
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=40,
+        attn_implementation="eager", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    model = BertModel(config, add_pooling_layer=False)
+    lengths = [[5, 9], [12, 3]]
+    with FlopCounterMode(display=False) as counter:
+        for length in (length for side in lengths for length in side):
+            ids = torch.zeros(1, length, dtype=torch.long)
+            model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.sum().backward()
+    # Attention has a gradient for both factors, as every linear layer has, so that backward is twice forward.
+    assert np.isclose(module("train").operations(lengths, [3, 16, 40]), counter.get_total_flops(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.py")])
+def test_each_benchmark_says_what_it_does(name):
+    done = subprocess.run([sys.executable, FOLDER / f"{name}.py", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "python benchmarks/" in done.stdout
