@@ -30,8 +30,7 @@ class Encoder(nn.Module):
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
         pooled = pooled if self.head is None else self.head(pooled)
-        half = pooled.dtype in (torch.bfloat16, torch.float16)  # unit vectors in half precision would tie
-        return nn.functional.normalize(pooled.float() if half else pooled, dim=-1)
+        return nn.functional.normalize(pooled, dim=-1)
 
 
 def stream_seed(*words: int) -> int:

@@ -32,7 +32,7 @@ examples:
   hybrid-sweep run -m                                                  ratios from 0 to 1 on Debian's descriptions
   hybrid-sweep run -m experiment=smoke                                 a sweep kept in conf/experiment/smoke.yaml
   hybrid-sweep run -m batch.cross_lingual_ratio=0,0.5,1 seed=0,1,2 sweep.name=first
-  hybrid-sweep run -m experiment=fixed_monolingual                     the same monolingual steps, and more cross-lingual
+  hybrid-sweep run -m experiment=fixed_monolingual                     the same monolingual steps everywhere
   hybrid-sweep run -m experiment=reproduce trainer=gpu sweep.max_parallel=1
   hybrid-sweep run --cfg job                                           every key, its value and where it is set
 
@@ -42,7 +42,7 @@ the keys most used:
   data=, data.languages       collection, which of its languages       model=, model.path  encoder, and its folder
   sweep.name                  folder under outputs/sweeps/             sweep.max_parallel  points at the same time
   sweep.on_failure            continue | stop                          paths.outputs       where runs and sweeps go
-  batch.micro_batch           texts in memory at once: any batch.size  eval.dev_every      steps between looks at split dev
+  batch.micro_batch           texts in memory at once: any batch.size  eval.dev_every      steps between dev scores
 
 also Hydra's: --cfg job|hydra|all, --info, --hydra-help, hydra/launcher=local|basic|joblib|...
 """

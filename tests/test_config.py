@@ -289,3 +289,10 @@ def test_the_two_names_of_a_point_of_the_other_budget_are_one():
     ):
         with pytest.raises(UserError, match=words):
             checks.validate(small(batch=batch))
+
+
+def test_of_two_models_there_is_one_without_evaluations_on_dev():
+    checks.validate(small(keep__other_model=True, eval__dev_every=5))
+    checks.validate(small(keep__other_model=True, trainer__max_steps=0))
+    with pytest.raises(UserError, match=r"keep\.other_model=True: needs eval\.dev_every"):
+        checks.validate(small(keep__other_model=True))

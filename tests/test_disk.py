@@ -151,8 +151,6 @@ def test_what_is_not_kept_costs_nothing(config):
     prepared = prepare(config(*WORDS))
     assert list(disk.cost(config(*WORDS), prepared).kept) == ["model", "tables"]
     assert list(disk.cost(config(*WORDS, "keep.model=false"), prepared).kept) == ["tables"]
-    # Without evaluations there is no other model.
-    assert list(disk.cost(config(*WORDS, "keep.other_model=true"), prepared).kept) == ["model", "tables"]
     untrained = disk.cost(config(*WORDS, *ALL, "trainer.max_steps=0"), prepared)
     assert list(untrained.kept) == ["vectors", "tables"] and untrained.training == 0
 

@@ -234,3 +234,12 @@ def test_an_unreadable_points_json_does_not_stop_a_sweep(expand):
     (points[0].sweep_dir / "points.json").write_text("{half")
     sweep.record(points, "one")
     assert len(json.loads((points[0].sweep_dir / "points.json").read_text())["points"]) == 2
+
+
+def test_a_metric_of_validation_that_does_not_exist_is_refused_before_anything_runs(config):
+    good, bad = (
+        config("eval.dev_every=5", f"eval.dev_metric={name}") for name in ("multilingual/AP", "multilingual/MAP")
+    )
+    sweep.check([sweep.Point("a", "trained", (), good, {})])
+    with pytest.raises(UserError, match=r"eval\.dev_metric=multilingual/MAP: no such metric"):
+        sweep.check([sweep.Point("b", "trained", (), bad, {})])

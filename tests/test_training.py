@@ -36,6 +36,15 @@ def test_the_record_of_the_loss_equals_the_plan(config, ratio):
     assert record["n_cross"].sum() == round(ratio * 12) * 16 and record["n_examples"].sum() == 12 * 16
 
 
+def test_the_record_names_the_collection_of_each_step(config):
+    module, plan = fit(config("+data@more.other=synthetic", "more.other.seed=7", "trainer.max_steps=6"))
+    record = pd.DataFrame(module.record)
+    check_realised(record, plan)
+    assert set(record["source"]) == {"synthetic", "other"}
+    with pytest.raises(RuntimeError, match="step 0"):
+        check_realised(record.assign(source="other" if record["source"][0] == "synthetic" else "synthetic"), plan)
+
+
 def test_a_step_that_trained_on_something_else_is_found(config):
     module, plan = fit(config("batch.cross_lingual_ratio=0.5"))
     record = pd.DataFrame(module.record)
@@ -99,6 +108,11 @@ def test_the_sub_batches_of_a_step_have_dropout_of_their_own(config):
     assert torch.equal(first, again)
     one, other = (module._part(ids, mask, seed) for seed in (1, 2))
     assert not torch.equal(one, other)
+    seeds, inner = [], module._part
+    module._part = lambda ids, mask, seed, *more: seeds.append(seed) or inner(ids, mask, seed, *more)
+    for step in (0, 1):
+        module._vectors(batches[step])
+    assert len(set(seeds)) == len(seeds) > 2
 
 
 def test_a_step_equals_a_brute_force_in_float64(config):
@@ -228,11 +242,35 @@ def test_the_norm_of_the_gradients_is_clipped():
     assert abs(float(torch.cat([p.grad.flatten() for p in parameters]).norm()) - 0.5) < 1e-6
 
 
-def test_half_precision_keeps_the_scores_whole(config):
+def test_rows_without_a_gradient_leave_the_norm_as_it_is():
+    """A compacted table and a full one must be scaled by the same number, or their weights part in the last digit."""
+    draw = np.random.default_rng(0)
+    for _ in range(300):
+        rows, all_rows = draw.normal(size=(40, 24)).astype(np.float32), np.zeros((100, 24), np.float32)
+        all_rows[np.sort(draw.choice(100, 40, replace=False))] = rows
+        norms = []
+        for gradient in (rows, all_rows):
+            parameter = torch.nn.Parameter(torch.zeros(gradient.shape))
+            parameter.grad = torch.from_numpy(gradient.copy())
+            norms.append(clip([parameter], 1.0))
+        assert norms[0] == norms[1]
+
+
+def test_half_precision_keeps_the_scores_whole(config, monkeypatch):
     """bf16 on a CPU is slow, but it shows that the flag works: finite losses, and scores not rounded to 8 bits."""
+    from hybrid_sweep import training
+
+    seen, inner = [], training.info_nce
+
+    def watched(queries, *more):
+        seen.append((queries.dtype, torch.is_autocast_enabled("cpu")))
+        return inner(queries, *more)
+
+    monkeypatch.setattr(training, "info_nce", watched)
     module, _ = fit(config("trainer.precision=bf16-mixed", "trainer.max_steps=4"))
     full, _ = fit(config("trainer.max_steps=4"))
     losses = [np.array([row["loss"] for row in each.record]) for each in (module, full)]
+    assert seen == [(torch.float32, False)] * 8
     assert np.isfinite(losses[0]).all() and np.abs(losses[0] - losses[1]).max() < 0.05
     assert all(parameter.dtype == torch.float32 for parameter in module.parameters())
 
