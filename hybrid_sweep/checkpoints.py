@@ -5,6 +5,7 @@ evaluations so far are all there is to keep. The weights of the best evaluation 
 a checkpoint from before the newest best still finds its own.
 """
 
+import contextlib
 import hashlib
 import logging
 import signal
@@ -135,6 +136,11 @@ class Checkpointing(pl.Callback):
             save(self.folder, self.run_id, len(module.record), state, self.history.best)
             self.saved = time.monotonic()
         if self.told_to_stop:
+            if trainer.world_size > 1:
+                # Nobody leaves while another still asks whether to stop, or waits for the checkpoint: a connection that
+                # closes under it would fail the run.
+                with contextlib.suppress(RuntimeError):  # of those who have left just now
+                    torch.distributed.barrier()
             raise Preempted
 
 

@@ -146,7 +146,7 @@ def test_the_run_is_the_same(tmp_path, cache):
             [sys.executable, "-m", "hybrid_sweep.worker", str(folder)], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        steps = pd.read_parquet(folder / "steps.parquet").drop(columns="seconds")
+        steps = pd.read_parquet(folder / "steps.parquet").drop(columns=["seconds", "source"])
         found.append((steps, pd.read_parquet(folder / "per_query.parquet")))
     (steps, table), (steps_again, again) = found
     assert set(again["collection"]) == {"mmarco"} and len(table) > 100
