@@ -198,9 +198,10 @@ def _plan(words: list[str]) -> int:
     jobs = _jobs(args)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
-        (config.data.name, _preparing(config.data))
+        (each.data.name, _preparing(each.data))
         for _, config in jobs
-        if not isinstance(config.data, SyntheticData) and not prepare.is_prepared(config)
+        for each in prepare.configs_of(config).values()
+        if not isinstance(each.data, SyntheticData) and not prepare.is_prepared(each)
     ]
     for name, how in dict.fromkeys(absent):
         number = progress.count(absent.count((name, how)))

@@ -377,3 +377,11 @@ def test_output_that_nobody_reads_is_no_error(cache, tmp_path):
     command = f"{sys.executable} -m hybrid_sweep plan -m {' '.join(SMALL)} | head -1; exit ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
     assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
+
+
+def test_a_plan_fetches_no_further_collection_either(tmp_path, capsys, monkeypatch):
+    """The cache is empty and apt would be asked: what must be fetched is left to the user's word."""
+    monkeypatch.setattr(prepare, "BUILDERS", {"debian": lambda *_: pytest.fail("fetched")})
+    words = ["data=synthetic", "+data@more.other=debian", f"paths.cache={tmp_path}"]
+    assert cli.main(["plan", *words]) == 0
+    assert "collection debian, which is not prepared" in capsys.readouterr().out
