@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from hybrid_sweep.checks import nearest
 from hybrid_sweep.config import Config, MarcoData, steps_of
@@ -76,15 +76,14 @@ class History:
     def write(self, path: Path) -> None:
         """Write the rows as Parquet, atomically."""
         with atomic_write(path) as temporary:
-            pd.DataFrame(self.rows).to_parquet(temporary, index=False)
+            pq.write_table(pa.Table.from_pylist(self.rows), temporary)
 
 
 def read(path: Path, metric: str) -> History:
     """The history that `write` wrote; an empty one where there is no file."""
     if not path.is_file():
         return History(metric)
-    rows = pd.read_parquet(path).to_dict("records")
-    return History(metric, [{str(name): value for name, value in row.items()} for row in rows])
+    return History(metric, pq.read_table(path).to_pylist())
 
 
 def report(history: History, steps: int) -> dict[str, Any]:

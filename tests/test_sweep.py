@@ -243,3 +243,14 @@ def test_a_metric_of_validation_that_does_not_exist_is_refused_before_anything_r
     sweep.check([sweep.Point("a", "trained", (), good, {})])
     with pytest.raises(UserError, match=r"eval\.dev_metric=multilingual/MAP: no such metric"):
         sweep.check([sweep.Point("b", "trained", (), bad, {})])
+
+
+def test_planning_a_sweep_imports_nothing_heavy():
+    """What only the worker and the report need costs seconds at every command."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, hybrid_sweep.sweep; print(sorted({'torch', 'pandas', 'scipy', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
