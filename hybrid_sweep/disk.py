@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +16,7 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import read_layout
 from hybrid_sweep.prepare import Prepared, prepare
 from hybrid_sweep.store import canonical, read_json
-from hybrid_sweep.tokens import pad_id
+from hybrid_sweep.tokens import pad_id, trained_rows
 
 KEEP = 2  # checkpoints of a training: the newest, and the one before in case the newest is torn
 
@@ -189,8 +188,7 @@ def _unused(config: Config, prepared: Prepared, shapes: Shapes) -> int:
         return 0
     rows = int(_model_config(prepared.model).get("vocab_size", -1))
     width = next((shape[1] for shape in shapes.values() if len(shape) == 2 and shape[0] == rows), 0)
-    stores = [tokens.used for source in prepared.sources for tokens in (source.queries, source.passages)]
-    return (rows - len(np.unique(np.concatenate([*stores, [pad_id(prepared.model)]])))) * width
+    return (rows - len(trained_rows(prepared.used, pad_id(prepared.model)))) * width
 
 
 def _width(model: ModelConfig, folder: Path) -> int:

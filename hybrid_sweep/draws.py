@@ -168,13 +168,13 @@ def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.nd
     while outside.any():
         left, right = values[outside] >> half, values[outside] & mask
         for secret in rounds:
-            left, right = right, left ^ (_mix(right ^ secret) & mask)
+            left, right = right, left ^ (mix(right ^ secret) & mask)
         values[outside] = (left << half) | right
         outside = values >= size
     return values.astype(np.int64)
 
 
-def _mix(words: np.ndarray) -> np.ndarray:
+def mix(words: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

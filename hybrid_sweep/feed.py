@@ -15,7 +15,7 @@ from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import Config
 from hybrid_sweep.lengths import cuts, joined
 from hybrid_sweep.prepare import Prepared, TrainingSource
-from hybrid_sweep.tokens import pad_id
+from hybrid_sweep.tokens import Tokens, pad_id
 
 
 @dataclass
@@ -96,7 +96,7 @@ class HybridBatches(Dataset[TrainBatch]):
             ),
         )
 
-    def _parts(self, sides: list) -> tuple[list[tuple[Tensor, Tensor]], np.ndarray]:  # type: ignore[type-arg]
+    def _parts(self, sides: list[tuple[Tokens, np.ndarray]]) -> tuple[list[tuple[Tensor, Tensor]], np.ndarray]:
         """The sub-batches of texts of several stores, and where their texts stand among all."""
         largest = self.config.batch.micro_batch
         texts = joined(sides)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from hybrid_sweep.config import Config, TinyModel, cache_dir
+from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import CHUNK, Collection
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import read_layout, resolve_pooling
@@ -26,16 +26,15 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
     assert model.path is not None, "pretrained models have a path"
     folder = Path(model.path).expanduser()
     if folder.is_dir():
-        layout = read_layout(folder)
-        resolve_pooling(model.pooling, layout)  # what cannot be pooled is said before any text is tokenised
+        transformer = _transformer(model, folder)
         for pattern, what in (
             ("config.json", "it is not a Hugging Face model"),
             ("tokenizer.json", "save the model's fast tokenizer there"),
             ("*.safetensors", "convert its weights, nothing is unpickled here"),
         ):
-            if not any(layout.transformer.glob(pattern)):
+            if not any(transformer.glob(pattern)):
                 raise UserError(f"model.path={model.path}: the folder has no {pattern}; {what}")
-        return layout.transformer
+        return transformer
     if model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
         raise UserError(f"model.path={model.path}: no such folder")
     from huggingface_hub import snapshot_download
@@ -51,6 +50,11 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
         raise UserError(
             f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}"
         ) from error
+    return _transformer(model, folder)
+
+
+def _transformer(model: ModelConfig, folder: Path) -> Path:
+    """Where the transformer of a folder lies; what cannot be pooled is refused here, before any text is tokenised."""
     layout = read_layout(folder)
     resolve_pooling(model.pooling, layout)
     return layout.transformer

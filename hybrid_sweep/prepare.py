@@ -123,6 +123,12 @@ class Prepared:
     languages: list[str]
 
     @property
+    def used(self) -> np.ndarray:
+        """Sorted int64 ids of the tokens that occur in any text of the run."""
+        stores = [tokens.used for source in self.sources for tokens in (source.queries, source.passages)]
+        return np.unique(np.concatenate(stores))
+
+    @property
     def pairs(self) -> Pairs:
         """The training pairs of the main collection."""
         return self.sources[0].pairs

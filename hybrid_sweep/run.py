@@ -23,8 +23,6 @@ from hybrid_sweep.realised import check_realised
 from hybrid_sweep.store import atomic_write, read_json, write_json
 from hybrid_sweep.training import Retriever, make_trainer
 
-evaluate, summary = validation.evaluate, validation.summary
-
 
 class Status(pl.Callback):
     """Keeps status.json fresh for whoever watches: about once a second, by the main process alone."""
@@ -106,7 +104,13 @@ def execute(run_dir: Path) -> None:
         with atomic_write(run_dir / "per_query.parquet") as temporary:
             table.to_parquet(temporary, index=False)
         curve = dev.read(run_dir / "dev.parquet", config.eval.dev_metric)
-        metrics = {**label, **summary(table), **counts, **_examples(config, run_dir), **dev.report(curve, steps)}
+        metrics = {
+            **label,
+            **validation.summary(table),
+            **counts,
+            **_examples(config, run_dir),
+            **dev.report(curve, steps),
+        }
         times = {
             "train_seconds": round(trained - started, 3),
             "evaluate_seconds": round(time.monotonic() - trained, 3),

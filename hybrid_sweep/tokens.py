@@ -83,6 +83,12 @@ def pad_id(folder: Path) -> int:
     return int((read_json(folder / "config.json") or {}).get("pad_token_id") or 0)
 
 
+def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
+    """The rows of the table of embeddings that a run trains, sorted: those of the tokens that occur, and all up to the
+    padding token, which so keeps its number, by which some models count positions."""
+    return np.union1d(used, np.arange(0 if pad is None else pad + 1))
+
+
 def token_store(
     cache: Path, table: pa.Table, content: str, tokenizer_folder: Path, *, prompt: str, length: int, role: str
 ) -> Tokens:

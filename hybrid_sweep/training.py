@@ -45,8 +45,7 @@ class Retriever(pl.LightningModule):
         self.vocabulary = None
         # Frozen embeddings (adapters) have no gradient to save.
         if config.trainer.compact_vocabulary and encoder.transformer.get_input_embeddings().weight.requires_grad:
-            stores = [tokens.used for source in prepared.sources for tokens in (source.queries, source.passages)]
-            self.vocabulary = compact(encoder, np.unique(np.concatenate(stores)))
+            self.vocabulary = compact(encoder, prepared.used)
         table = encoder.transformer.get_input_embeddings().weight
         takes = inspect.signature(encoder.transformer.forward).parameters
         self.at_once = table.requires_grad and table.numel() >= LARGE and "inputs_embeds" in takes

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybrid_sweep.encoder import Encoder
+from hybrid_sweep.tokens import trained_rows
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,11 @@ def compact(encoder: Encoder, used: np.ndarray) -> Compact | None:
 
     A row that does not occur has no gradient and no moments, and embeddings have no weight decay, so that training the
     used rows alone is the same: bit for bit, since the norm of the gradients is summed in float64 (training.clip).
-    used: (n,) int64 ids that occur. The rows up to the padding token are kept too: it keeps its number, by which some models
-    count positions.
+    used: (n,) int64 ids that occur; the rows of tokens.trained_rows are kept.
     """
     embedding: Any = encoder.transformer.get_input_embeddings()
     table, pad = embedding.weight, embedding.padding_idx
-    used = np.union1d(used, np.arange(0 if pad is None else pad + 1))
+    used = trained_rows(used, pad)
     if len(used) == len(table):
         return None
     rows = torch.from_numpy(np.array(used, np.int64))

@@ -12,6 +12,7 @@ from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import SLICE, index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negative_lines import Known, Lines, read_lines
 from hybrid_sweep.data.tsv import refuse
+from hybrid_sweep.draws import mix
 from hybrid_sweep.errors import UserError
 
 LOW = 0xFFFFFFFF  # of a key: the passage
@@ -67,7 +68,7 @@ class Negatives:
         question = self.question[groups]
         first, count = self.start[question], self.start[question + 1] - self.start[question]
         secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
-        salt = _mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1]
+        salt = mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1]
         rows, numbers = (np.full((len(groups), k), -1, np.int64) for _ in range(2))
         for part in _alike(count):
             place = np.arange(count[part].max())
@@ -75,7 +76,7 @@ class Negatives:
             member = self.member[np.where(inside, first[part, None] + place, 0)]
             for language in (query_language, partner):
                 inside &= self.passage[language[part, None], member] >= 0
-            order = np.where(inside, _mix(salt[part, None] ^ member.astype(np.uint64)), NEVER)
+            order = np.where(inside, mix(salt[part, None] ^ member.astype(np.uint64)), NEVER)
             if k < len(place):
                 smallest = np.argpartition(order, k, axis=1)[:, :k]
                 order, member = (np.take_along_axis(array, smallest, axis=1) for array in (order, member))
@@ -94,15 +95,6 @@ def _alike(count: np.ndarray) -> Iterator[np.ndarray]:
         rows = max(1, TABLE // int(count[order[0]]))
         yield order[:rows]
         order = order[rows:]
-
-
-def _mix(words: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
-    words = words + np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = words ^ (words >> np.uint64(31))
-    return mixed
 
 
 def build_negatives(

@@ -232,7 +232,7 @@ def test_a_pretrained_model_is_scored_though_there_is_nothing_to_train_on(tmp_pa
     """Each setting against its pool: one relevant sentence of one language, or one of each in the pool of all."""
     from transformers import BertConfig, BertModel
 
-    from hybrid_sweep import run
+    from hybrid_sweep import validation
     from hybrid_sweep.models import build_encoder
     from hybrid_sweep.tokens import train_bpe
 
@@ -246,7 +246,7 @@ def test_a_pretrained_model_is_scored_though_there_is_nothing_to_train_on(tmp_pa
     words = ["data=xquad_r", f"data.path={folder}", "data.languages=[en,de]", f"paths.cache={tmp_path / 'cache'}"]
     [(_, config)] = points([*words, "model=pretrained", f"model.path={model}", "trainer.max_steps=0"], multirun=False)
     prepared = prepare.prepare(config)
-    table, report = run.evaluate(config, prepared, build_encoder(config.model, model, 0))
+    table, report = validation.evaluate(config, prepared, build_encoder(config.model, model, 0))
     cells = table.groupby(["setting", "query_lang", "passage_lang"])["n_relevant"].agg(["size", "max"])
     assert {key: tuple(row) for key, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)} == {
         ("monolingual", "en", "en"): (3, 1),

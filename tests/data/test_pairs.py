@@ -8,17 +8,7 @@ import pytest
 from hybrid_sweep.data import synthetic
 from hybrid_sweep.data.collection import make, select
 from hybrid_sweep.data.pairs import ARRAYS, pair_store, pairs
-
-
-def table(*rows):
-    return pa.table(
-        {name: [row[place] for row in rows] for place, name in enumerate(("id", "group", "lang", "split", "text"))}
-    )
-
-
-QUERIES = table(("q1", "g1", "en", "train", "a"), ("q2", "g1", "de", "train", "b"), ("q3", "g2", "en", "test", "c"))
-PASSAGES = table(("p1", "g1", "en", "train", "A"), ("p2", "g2", "en", "test", "B"), ("p3", "g1", "de", "train", "C"))
-QRELS = pa.table({"query_group": ["g1", "g2"], "passage_group": ["g1", "g2"], "grade": [1, 1]})
+from tests.data.test_collection import PASSAGES, QRELS, QUERIES, table
 
 
 def slow_pairs(collection, split):
