@@ -2,10 +2,21 @@
 
 import difflib
 import math
+import re
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config import SCHEMAS, Config, DataConfig, MarcoData, SyntheticData, TinyModel
+from hybrid_sweep.config import (
+    SCHEMAS,
+    Bm25Model,
+    Config,
+    DataConfig,
+    FileData,
+    FilesData,
+    MarcoData,
+    SyntheticData,
+    TinyModel,
+)
 from hybrid_sweep.errors import UserError
 
 
@@ -27,13 +38,17 @@ def typed(node: Any) -> Config:
         parts: dict[str, Any] = {}
         for key, value in container.items():
             parts[str(key)] = _in_its_type(str(key), value) if key in SCHEMAS else value
-        more: dict[Any, Any] = parts.pop("more", None) or {}
+        further: dict[str, dict[Any, Any]] = {"more": parts.pop("more", None) or {}}
+        if isinstance(parts.get("eval"), dict):
+            parts["eval"] = dict(parts["eval"])
+            further["also"] = parts["eval"].pop("also", None) or {}
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), parts))
         assert isinstance(config, Config)
-        for name, value in more.items():
-            data = OmegaConf.to_object(_in_its_type("data", value))
-            assert isinstance(data, DataConfig)
-            config.more[str(name)] = data
+        for kind, collections in further.items():
+            for name, value in collections.items():
+                data = OmegaConf.to_object(_in_its_type("data", value))
+                assert isinstance(data, DataConfig)
+                (config.more if kind == "more" else config.eval.also)[str(name)] = data
     except OmegaConfBaseException as error:
         raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
     validate(config)
@@ -101,6 +116,10 @@ def validate(config: Config) -> None:
         ("batch.micro_batch", batch.micro_batch if batch.micro_batch is not None else 1, 1),
         ("trainer.workers", trainer.workers, 0),
         ("eval.dev_every", config.eval.dev_every, 0),
+        ("eval.run_depth", config.eval.run_depth, 0),
+        ("eval.ivf_lists", config.eval.ivf_lists, 0),
+        ("eval.ivf_probes", config.eval.ivf_probes, 1),
+        ("eval.ivf_depth", config.eval.ivf_depth, 100),
     ):
         need(count >= least, key, count, f"must be at least {least}")
     for key, number in (("trainer.lr", trainer.lr), ("model.temperature", model.temperature)):
@@ -126,6 +145,7 @@ def validate(config: Config) -> None:
     half = trainer.precision == "16-mixed" and trainer.accelerator == "cpu"
     need(not half, "trainer.precision", "16-mixed", "needs a GPU; on a CPU take bf16-mixed or 32-true")
     choice("eval.split", config.eval.split, ["dev", "test"])
+    choice("eval.index", config.eval.index, ["flat", "ivf"])
     choice("logger.mode", config.logger.mode, ["offline", "online", "disabled"])
     choice("sweep.on_failure", config.sweep.on_failure, ["continue", "stop"])
     if batch.partner == "pivot":
@@ -172,8 +192,19 @@ def validate(config: Config) -> None:
         need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
         for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
             need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
+    for where, each in {"data": data, **config.more, **config.eval.also}.items():
+        if isinstance(each, FileData):
+            choice(f"{where}.on_error", each.on_error, ["strict", "skip"])
+        if isinstance(each, FilesData):
+            choice(f"{where}.format", each.format, ["auto", "beir", "jsonl", "trec", "tsv"])
+    for name in config.eval.also:
+        plain = bool(name) and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None and not name.startswith(".")
+        need(plain and name != data.name, "eval.also", name, "must be a plain name, other than the main collection's")
+    if isinstance(model, Bm25Model):
+        need(0 <= model.k1 < math.inf, "model.k1", model.k1, "must be 0 or more")
+        need(0 <= model.b <= 1, "model.b", model.b, "must be between 0 and 1")
     if isinstance(data, MarcoData):
-        choice("data.qrels", data.qrels, ["dev.small", "dev"])
+        choice("data.qrels", data.qrels, ["dev.small", "dev", "dl19", "dl20"])
         need(0 <= data.dev_share < 1, "data.dev_share", data.dev_share, "must be a share from 0 to below 1")
         for name in (data.translation, *data.languages):
             plain = bool(name) and "/" not in name and not name.startswith(".")

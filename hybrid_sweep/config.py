@@ -21,6 +21,14 @@ def _aside(default: Any) -> Any:
     return field(default=default, metadata={"identity": False})
 
 
+def _added(default: Any) -> Any:
+    """A field that came after runs were published: part of the identity only where it is not its default.
+
+    So older runs keep their ids; the default of such a field can never change.
+    """
+    return field(default=default, metadata={"identity": "unless default"})
+
+
 @dataclass
 class DataConfig:
     name: str = "???"
@@ -46,7 +54,27 @@ class SyntheticData(DataConfig):
 
 
 @dataclass
-class LareqaData(DataConfig):
+class FileData(DataConfig):
+    """What is read from files: those of data.path, or fetched by `hybrid-sweep data prepare`."""
+
+    on_error: str = _aside("strict")  # strict: a bad line is an error | skip: it is counted, listed and left out
+    revision: str | None = _aside(None)  # of the files on their hub; null = the pinned one
+
+
+@dataclass
+class FilesData(FileData):
+    """A user's own files: BEIR, JSONL, TREC, or the TSV of MS MARCO."""
+
+    format: str = "auto"  # beir | jsonl | trec | tsv | auto (by the names of the files)
+
+
+@dataclass
+class MiraclData(FileData):
+    """MIRACL: topics and judgements of a language are about its own Wikipedia passages."""
+
+
+@dataclass
+class LareqaData(FileData):
     """XQuAD-R or MLQA-R; the names that end in _context add its paragraph to every sentence: another collection."""
 
 
@@ -70,9 +98,11 @@ MARCO_LANGUAGES = {
 
 
 @dataclass
-class MarcoData(DataConfig):
+class MarcoData(FileData):
     translation: str = "google"  # whose translation: the folder, beside the qrels, that holds collections/ and queries/
-    qrels: str = "dev.small"  # questions of the split test: dev.small (6,980; what papers report) | dev (all)
+    qrels: str = (
+        "dev.small"  # of the split test: dev.small (6,980; what papers report) | dev (all) | dl19 | dl20 (TREC)
+    )
     dev_share: float = 0.0  # share of the judged training questions set apart as the split dev, 0 to below 1
     dev_seed: int = 0  # which ones: those whose hash with this seed is low
 
@@ -98,6 +128,7 @@ class ModelConfig:
     lora_alpha: float = 16.0  # the adapters' output is scaled by this over the rank
     lora_targets: list[str] = field(default_factory=list)  # names of the adapted layers; empty = peft's own choice
     local_files_only: bool = _aside(True)  # false lets a hub name be downloaded
+    remote_code: bool = _added(False)  # true runs Python code that a model's folder brings; only for folders you trust
 
 
 @dataclass
@@ -107,6 +138,15 @@ class TinyModel(ModelConfig):
     heads: int = 4  # attention heads; divides hidden_size
     intermediate_size: int = 512  # width of the feed-forward layers
     vocabulary: int = 8000  # entries of the BPE tokenizer, trained on the training texts
+
+
+@dataclass
+class Bm25Model(ModelConfig):
+    """The lexical baseline: nothing is trained; the fields of an encoder have no effect."""
+
+    k1: float = 0.9  # how slowly more occurrences of a word stop to count; 0 = only whether it occurs
+    b: float = 0.4  # how much longer passages are held back; 0 = not at all, 1 = in full
+    stem: bool = True  # Snowball stems in the languages that have them; false = words as they stand
 
 
 @dataclass
@@ -161,6 +201,17 @@ class EvalConfig:
     dev_metric: str = "monolingual/RR@10"  # what the best step is chosen by: SETTING/MEASURE or monolingual/LANG/RR@10
     select: str = "last"  # which weights are evaluated and kept as the model: last | best (of the dev evaluations)
     batch_tokens: int = 8192  # padded tokens per forward pass; more is faster until memory is short
+    also: dict[str, DataConfig] = field(
+        default_factory=dict, metadata={"identity": False}
+    )  # further collections, by any name
+    measures: list[str] = field(
+        default_factory=list, metadata={"identity": False}
+    )  # besides those that all tables have
+    run_depth: int = _aside(0)  # passages per query written as TREC runs beside the table; 0 = none
+    index: str = _added("flat")  # flat: exact ranks of all passages | ivf: Faiss IVF, the passages it finds alone
+    ivf_lists: int = _added(0)  # cells of the index; 0 = 4 x the root of the number of passages
+    ivf_probes: int = _added(32)  # cells searched per query; more is slower and misses less
+    ivf_depth: int = _added(1000)  # passages retrieved per query; what is relevant beyond them counts as not found
 
 
 @dataclass
@@ -176,6 +227,7 @@ class SweepConfig:
     max_parallel: int = _aside(2)  # points that run at the same time
     margin: float = _aside(0.01)  # non-inferiority margin, absolute MRR@10; state it before the run
     untrained: bool = _aside(True)  # also evaluate the encoder before training, once per seed
+    bm25: bool = _aside(True)  # also score BM25, once: the lexical floor of every figure
     on_failure: str = _aside("continue")  # continue | stop
 
 
@@ -221,8 +273,10 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "mlqa_r_context": LareqaData,
         "mmarco": MarcoData,
         "msmarco": MarcoData,
+        "miracl": MiraclData,
+        "files": FilesData,
     },
-    "model": {"tiny": TinyModel, "pretrained": ModelConfig},
+    "model": {"tiny": TinyModel, "pretrained": ModelConfig, "bm25": Bm25Model},
 }
 
 
@@ -273,7 +327,9 @@ def identity(config: Config) -> dict[str, Any]:
                     found[item.name] = inner
             elif item.name == "more":
                 found[item.name] = {name: keep(one) for name, one in value.items()}
-            elif item.metadata.get("identity", True):
+            elif item.metadata.get("identity", True) is True or (
+                item.metadata["identity"] == "unless default" and value != item.default
+            ):
                 found[item.name] = value
         return found
 

@@ -30,13 +30,15 @@ IDENTITY = set(
     trainer.nodes trainer.precision trainer.threads trainer.length_buckets trainer.compact_vocabulary
     trainer.gradient_checkpointing trainer.compile eval.dev_every eval.dev_metric eval.select
     eval.split eval.batch_tokens
+    model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth
     """.split()
 )
 ASIDE = set(
     """
     data.path data.mirror data.negatives trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
-    sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.on_failure
+    sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
+    eval.also eval.measures eval.run_depth
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
 )
@@ -88,6 +90,15 @@ def test_what_can_change_the_numbers_changes_the_id_and_nothing_else_does(name):
         node = getattr(node, group)
     setattr(node, last, {"zz": DataConfig(name="other")} if name == "more" else changed(getattr(node, last)))
     assert (schema.run_id(made, MARKS) != before) == (name in IDENTITY)
+
+
+def test_fields_that_came_later_are_identity_only_where_they_are_set():
+    """The ids of runs that were published before these fields existed must stay."""
+    found = schema.identity(small())
+    assert "remote_code" not in found["model"] and not {
+        name for name in found["eval"] if name.startswith(("index", "ivf"))
+    }
+    assert schema.identity(small(eval__index="ivf"))["eval"]["index"] == "ivf"
 
 
 def test_content_and_recipe_are_identity(monkeypatch):
