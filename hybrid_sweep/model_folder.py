@@ -43,6 +43,7 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
     # What a sentence-transformers folder has besides, and in its sub-folders.
     wanted += ["modules.json", "sentence_bert_config.json", "*/config.json", "*/model.safetensors"]
     wanted += ["*/tokenizer.json", "*/tokenizer_config.json", "*/sentence_bert_config.json"]
+    wanted += ["*.py"] if model.remote_code else []
     try:
         folder = Path(snapshot_download(model.path, allow_patterns=wanted, local_files_only=model.local_files_only))
     except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
@@ -112,6 +113,8 @@ def model_fingerprint(folder: Path, cache: Path) -> str:
     files = {path.name: path for path in folder.glob("*.safetensors")}
     files |= {name: folder / name for name in ("config.json", "tokenizer.json") if (folder / name).is_file()}
     files |= read_layout(folder).files
+    if "auto_map" in (read_json(folder / "config.json") or {}):  # code of its own, which model.remote_code may run
+        files |= {path.name: path for path in sorted(folder.glob("*.py"))}
     return digest(dict(zip(files, content_digests(list(files.values()), cache), strict=True)))
 
 

@@ -30,9 +30,9 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
     model.lora_rank only the adapters train. Raises UserError for a folder whose weights are not safetensors or whose
     modules are not known here, for more layers or longer texts than the model has, and for adapters without a place.
     """
-    from transformers import AutoConfig, BertConfig
-
     if isinstance(model, TinyModel):
+        from transformers import BertConfig
+
         known = read_json(folder / "config.json")
         longest = max(model.query_length, model.passage_length)
         layout = Layout(folder, None, (), {})
@@ -49,7 +49,7 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
         )
     else:
         layout = read_layout(folder)
-        config = AutoConfig.from_pretrained(layout.transformer, local_files_only=True)
+        config = _config(layout.transformer, model.remote_code)
     if model.layers is not None:
         if model.layers > config.num_hidden_layers:
             raise UserError(f"model.layers={model.layers}: the model has only {config.num_hidden_layers}")
@@ -65,7 +65,7 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
         kind, more = _class_of(config)
         transformer = kind(config, **more)
     else:
-        transformer = _load(layout.transformer, config)
+        transformer = _load(layout.transformer, config, model.remote_code)
     _check_lengths(model, transformer)
     encoder = Encoder(transformer, resolve_pooling(model.pooling, layout), _head(layout, config.hidden_size))
     if model.lora_rank:
@@ -116,12 +116,10 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
 
 def load_encoder(model: ModelConfig, folder: Path) -> Encoder:
     """The encoder that `save_encoder` wrote, in float32; adapters are in its weights already."""
-    from transformers import AutoConfig
-
     layout = read_layout(folder)
-    config: Any = AutoConfig.from_pretrained(layout.transformer, local_files_only=True)
+    config = _config(layout.transformer, model.remote_code)
     pooling = resolve_pooling(model.pooling, layout)
-    return Encoder(_load(layout.transformer, config), pooling, _head(layout, config.hidden_size))
+    return Encoder(_load(layout.transformer, config, model.remote_code), pooling, _head(layout, config.hidden_size))
 
 
 def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
@@ -147,7 +145,23 @@ def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
         transformer.compile(dynamic=True)
 
 
-def _load(folder: Path, config: Any) -> Any:
+def _config(folder: Path, remote_code: bool) -> Any:
+    """What config.json of a folder says; code that the folder brings runs only where `remote_code` allows it."""
+    from transformers import AutoConfig
+
+    needed = f"{folder} needs Python code of its own; model.remote_code=true runs it, if you trust the folder"
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
+    except ValueError as error:
+        if "auto_map" in (read_json(folder / "config.json") or {}) and not remote_code:
+            raise UserError(f"model.path: {needed}") from error
+        raise
+    if not remote_code and _class_of(config)[0] is None:
+        raise UserError(f"model.path: {needed}")
+    return config
+
+
+def _load(folder: Path, config: Any, remote_code: bool) -> Any:
     """The transformer of a folder."""
     from transformers import AutoModel
 
@@ -155,14 +169,25 @@ def _load(folder: Path, config: Any) -> Any:
         raise UserError(f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled here")
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten times slower.
     return AutoModel.from_pretrained(
-        folder, config=config, dtype=torch.float32, local_files_only=True, use_safetensors=True, **_class_of(config)[1]
+        folder,
+        config=config,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=remote_code,
+        **_class_of(config)[1],
     )
 
 
 def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
-    """The class of a config's transformer, and the words that leave its pooler out, where it knows them."""
+    """The class of a config's transformer, and the words that leave its pooler out, where it knows them.
+
+    None for a class that is not of transformers: only code of the folder could bring it.
+    """
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
+    if type(config) not in MODEL_MAPPING:
+        return None, {}
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
     known = inspect.signature(kind.__init__).parameters

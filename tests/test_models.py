@@ -304,6 +304,48 @@ def test_the_fingerprint_counts_the_modules_and_nothing_new_without_them(bert, t
     assert mark(tmp_path / "plain") == before == mark(bert)
 
 
+OWN = """
+import os, pathlib
+from transformers import BertConfig, BertModel
+
+pathlib.Path(os.environ["OWN_CODE_RAN"]).touch()
+
+
+class OwnConfig(BertConfig):
+    model_type = "own-kind"
+
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path, monkeypatch):
+    """Its vectors are then those of its own class, its code counts in the fingerprint, and a saved model works again."""
+    folder, mark = tmp_path / "own", tmp_path / "ran"
+    shutil.copytree(bert, folder)
+    known = json.loads((folder / "config.json").read_text())
+    known |= {"model_type": "own-kind", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}}
+    (folder / "config.json").write_text(json.dumps(known))
+    (folder / "own.py").write_text(OWN)
+    monkeypatch.setenv("OWN_CODE_RAN", str(mark))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    with pytest.raises(UserError, match="model.remote_code=true runs it"):
+        build_encoder(pretrained(), folder, 0)
+    assert not mark.exists()
+    encoder = build_encoder(pretrained(remote_code=True), folder, 0)
+    assert mark.exists() and type(encoder.transformer).__name__ == "OwnModel"
+    np.testing.assert_array_equal(
+        vectors(encoder, folder, TEXTS), vectors(build_encoder(pretrained(), bert, 0), bert, TEXTS)
+    )
+    before = model_fingerprint(folder, tmp_path / "cache")
+    (folder / "own.py").write_text(OWN + "\n# other code, other numbers\n")
+    assert model_fingerprint(folder, tmp_path / "cache") != before
+    save_encoder(encoder, pretrained(remote_code=True), folder, tmp_path / "saved")
+    again = load_encoder(pretrained(remote_code=True), tmp_path / "saved")
+    np.testing.assert_array_equal(vectors(again, folder, TEXTS), vectors(encoder, folder, TEXTS))
+
+
 def test_adapters_leave_the_first_weights_as_they_are_and_train_alone(config, bert, tmp_path):
     made = config()
     folder = prepare.prepare(made).model
