@@ -17,6 +17,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from hybrid_sweep.cluster import WARNINGS
 from hybrid_sweep.dev import History
 from hybrid_sweep.disk import KEEP
 from hybrid_sweep.loss import gather
@@ -94,8 +95,8 @@ def _checksum(path: Path) -> str:
 class Checkpointing(pl.Callback):
     """Saves every `seconds` and when the process is told to stop; restores what `resume` says before the first step.
 
-    `seconds` is of the main process's clock; in a distributed run the other ranks keep no files. history: the evaluations
-    so far, as the callback that evaluates fills it.
+    SIGTERM tells it, or a cluster's warning. `seconds` is of the main process's clock; in a distributed run the other ranks
+    keep no files. history: the evaluations so far, as the callback that evaluates fills it.
     """
 
     def __init__(
@@ -113,7 +114,8 @@ class Checkpointing(pl.Callback):
             trainer.lr_scheduler_configs[0].scheduler.load_state_dict(state["schedule"])
             module.record[:] = state["record"]
             self.history.rows[:] = state["evaluations"]
-        signal.signal(signal.SIGTERM, self._stop)
+        for number in (signal.SIGTERM, *WARNINGS):
+            signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.told_to_stop = True

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hybrid_sweep.batches import Plan
+from hybrid_sweep.cluster import WARNINGS
 from hybrid_sweep.config import Config
 from hybrid_sweep.lengths import cuts, joined
 from hybrid_sweep.prepare import Prepared, TrainingSource
@@ -151,4 +152,5 @@ class HybridData(pl.LightningDataModule):
 
 def _stay(worker: int) -> None:
     """A reader lives as long as its run, which is told to stop too and must not lose it before its last checkpoint."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, *WARNINGS):
+        signal.signal(number, signal.SIG_IGN)

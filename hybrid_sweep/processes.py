@@ -1,6 +1,8 @@
 """The process of a point: how it is leased, started, explained when it fails, and ended with all its children."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +13,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hybrid_sweep import cluster
 from hybrid_sweep.config import TrainerConfig, steps_of, to_dict
-from hybrid_sweep.store import atomic_write, read_json, try_lease, write_json
+from hybrid_sweep.slots import Machine, Slot, take
+from hybrid_sweep.store import atomic_write, full, read_json, try_lease, write_json
 from hybrid_sweep.sweep import Point, is_done
+from hybrid_sweep.worker import DISK_FULL
 
 WORKER = (sys.executable, "-m", "hybrid_sweep.worker")
+MISTAKE = 2  # exit code of a worker that found the user's mistake: to try again changes nothing
 GRACE = 5.0  # seconds between the polite and the final signal
 
 # What a surrounding job (torchrun, srun, Lightning) says of itself must not make a worker think it is one of its ranks.
@@ -54,21 +60,32 @@ def environment(trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapp
     return found if gpus is None else found | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
 
 
-def start(point: Point, gpus: list[str] | None, worker: Sequence[str]) -> "subprocess.Popen[bytes] | None":
-    """Lease the point and start its worker; None where another driver has it, or has just finished it."""
+def start(point: Point, machine: Machine, worker: Sequence[str]) -> "subprocess.Popen[bytes] | str":
+    """Lease the point and a slot for it, and start its worker.
+
+    "held" where another driver has the point or has just finished it, "busy" where GPUs or cores are not free.
+    """
     if (lease := try_lease(point.run_dir / "lock")) is None:
-        return None
+        return "held"
     try:
-        return None if is_done(point) else _spawn(point, lease, gpus, worker)
+        if is_done(point):
+            return "held"
+        if (slot := take(point.config, machine)) is None:
+            return "busy"
+        try:
+            return _spawn(point, lease, slot, worker)
+        finally:
+            slot.close()
     finally:
-        os.close(lease)  # the worker's copy holds the lease from here on, even when this driver is killed
+        os.close(lease)  # the worker's copies hold the leases from here on, even when this driver is killed
 
 
-def _spawn(point: Point, lease: int, gpus: list[str] | None, worker: Sequence[str]) -> "subprocess.Popen[bytes]":
+def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str]) -> "subprocess.Popen[bytes]":
     """Write what the worker reads, and start it in a process group of its own with its output in log.txt."""
     from omegaconf import OmegaConf
 
     folder, config = point.run_dir, point.config
+    _tidy(folder)
     with atomic_write(folder / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(to_dict(config)), temporary)
     write_json(folder / "identity.json", {"run_id": point.run_id, "fingerprints": point.fingerprints})
@@ -87,14 +104,24 @@ def _spawn(point: Point, lease: int, gpus: list[str] | None, worker: Sequence[st
         log.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {point.label}\n".encode())
         log.flush()
         return subprocess.Popen(
-            [*worker, str(folder)],
+            [*cluster.prefix(config.trainer), *worker, str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(lease,),
+            pass_fds=(lease, *slot.leases),
             start_new_session=True,
-            env=environment(config.trainer, gpus, os.environ),
+            env=environment(config.trainer, slot.gpus, os.environ),
         )
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what writers that were killed left half-written; nobody writes here now, since the point is leased."""
+    for pattern in (".tmp-*", ".old-*"):
+        for path in folder.rglob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def note_failure(point: Point, code: int) -> str:
@@ -102,7 +129,7 @@ def note_failure(point: Point, code: int) -> str:
     path = point.run_dir / "status.json"
     status = read_json(path) or {}
     if status.get("state") != "failed":
-        status |= {"state": "failed", "error": reason_of(code)}
+        status |= {"state": "failed", "error": reason_of(code) + _last_words(point, code)}
         if (lease := try_lease(point.run_dir / "lock")) is not None:
             try:
                 write_json(path, status)
@@ -111,6 +138,14 @@ def note_failure(point: Point, code: int) -> str:
             finally:
                 os.close(lease)
     return str(status.get("error"))
+
+
+def _last_words(point: Point, code: int) -> str:
+    """What its log and its disk add to the reason of a worker that could not leave one itself."""
+    if code == DISK_FULL or full(point.run_dir):
+        return f"; the disk of {point.run_dir} is full"  # and the log most likely cut
+    said = tail(point.run_dir / "log.txt", 1) if code > 0 else []
+    return f": {said[0]}" if said and not said[0].startswith("--- ") else ""
 
 
 def tail(log: Path, lines: int = 5) -> list[str]:
@@ -125,12 +160,16 @@ def tail(log: Path, lines: int = 5) -> list[str]:
 
 
 def stop(processes: Sequence["subprocess.Popen[bytes]"], caught: Sequence[int] = ()) -> None:
-    """End the process groups of workers: politely, and after GRACE seconds, or at the next signal caught, for good."""
+    """End the process groups of workers: politely, and after GRACE seconds, or at the next signal caught, for good.
+
+    In a job of a cluster, which repeats its signals, they have cluster.PATIENCE for their checkpoint instead.
+    """
+    in_job = cluster.in_job()
     for process in processes:
-        signal_group(process, signal.SIGTERM)
-    before, deadline = len(caught), time.monotonic() + GRACE
+        signal_group(process, cluster.polite(process.args))
+    before, deadline = len(caught), time.monotonic() + (cluster.PATIENCE if in_job else GRACE)
     while any(process.poll() is None for process in processes):
-        if time.monotonic() > deadline or len(caught) > before:
+        if time.monotonic() > deadline or (len(caught) > before and not in_job):
             break
         time.sleep(0.05)
     for process in processes:
@@ -147,22 +186,30 @@ def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> 
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM for the loop to look at: none may fall between a worker's start and its record."""
+    """Collect SIGINT and SIGTERM for the loop to look at: none may fall between a worker's start and its record.
+
+    So too a cluster's warnings, where the program around has a handler for them: it is told when the workers have stopped.
+    """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
     numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers += [number for number in cluster.WARNINGS if callable(signal.getsignal(number))]
     before = {number: signal.signal(number, lambda got, _: caught.append(got)) for number in numbers}
     try:
         yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for warning in set(caught) & set(cluster.WARNINGS):
+            signal.raise_signal(warning)
 
 
 def reason_of(code: int) -> str:
     """Why a worker with this return code counts as failed where it left no reason itself."""
+    if code == DISK_FULL:
+        return os.strerror(errno.ENOSPC)
     if code >= 0:
         return f"the worker left with exit code {code} and no result"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

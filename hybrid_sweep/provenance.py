@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,8 @@ def provenance(
         "faiss-gpu",
         "numpy",
         "pandas",
+        "bm25s",
+        "PyStemmer",
     )
     versions = {"python": platform.python_version()}
     for package in packages:
@@ -52,6 +55,15 @@ def provenance(
         "max_memory_mb": _peak_memory(),
         "trainer": dataclasses.asdict(config.trainer),
     }
+
+
+def process_age() -> float:
+    """Seconds since this process was started: mostly what its imports took; 0 where the system does not tell."""
+    try:
+        begun = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return round(time.clock_gettime(time.CLOCK_BOOTTIME) - begun, 3)
+    except (OSError, AttributeError):
+        return 0.0
 
 
 def _peak_memory() -> int:

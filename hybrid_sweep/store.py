@@ -1,5 +1,6 @@
 """Files that are never half-written, identities of content, and leases that die with their process."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,7 +25,8 @@ def _sync(path: Path) -> None:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on any error removed.
 
-    A reader, or a crash at any moment, sees the whole old file or the whole new one.
+    A reader, or a crash at any moment, sees the whole old file or the whole new one. What fails on a full disk raises
+    OSError with that reason, whatever the writer makes of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
+    except Exception as error:
+        _explain(error, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -64,8 +69,26 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         else:
             os.replace(temporary, path)
         _sync(path.parent)
+    except Exception as error:
+        _explain(error, path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def full(folder: Path) -> bool:
+    """Whether the disk of a folder has no room for even a small file."""
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < 2**16 or (room.f_files > 0 and room.f_favail < 4)
+
+
+def _explain(error: Exception, path: Path) -> None:
+    """Raise OSError instead of the error of a writer that does not say that the disk is full, such as torch's."""
+    if not isinstance(error, OSError) and full(path.parent):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def canonical(value: Any) -> str:
@@ -91,10 +114,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where the file is absent or does not parse."""
+    """The value in a JSON file, or None where the file is absent, does not parse, or holds half a surrogate pair."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        text = Path(path).read_text(encoding="utf-8")
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except (OSError, ValueError, RecursionError):
         return None
 
 

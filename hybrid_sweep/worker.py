@@ -4,23 +4,34 @@ That keeps Lightning from starting the whole sweep again in every process of a d
 out-of-memory kill in one point from touching the others. The same words work under torchrun and srun.
 """
 
+import contextlib
+import ctypes
+import errno
 import faulthandler
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
 from pathlib import Path
 
+from hybrid_sweep import redaction
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
 
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+DISK_FULL = 28  # exit code: where nothing more can be written, it alone can tell
+
 
 def main(run_dir: Path) -> int:
-    """Execute the run; 0 done, 2 the user's mistake, 1 anything else. The reason is left in status.json."""
+    """Execute the run; 0 done, 2 the user's mistake, DISK_FULL, 1 anything else. The reason is left in status.json."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     # Lightning's advice (more loader workers, tensor cores) is not for these runs; real warnings stay in the log.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings(
+        "ignore", message=".*`srun` command is available.*"
+    )  # in a job of one node it is not needed
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         from hybrid_sweep.run import execute
@@ -31,19 +42,34 @@ def main(run_dir: Path) -> int:
     except UserError as error:
         return _failed(run_dir, f"error: {error}", 2)
     except Exception as error:
-        traceback.print_exc()
-        return _failed(run_dir, f"{type(error).__name__}: {error}", 1)
+        with contextlib.suppress(OSError):  # the disk of the log may be full, and be the reason
+            traceback.print_exc()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _failed(run_dir, f"{type(error).__name__}: {error}", DISK_FULL if full else 1)
 
 
 def _failed(run_dir: Path, message: str, code: int) -> int:
-    print(message, file=sys.stderr, flush=True)
-    status = read_json(run_dir / "status.json") or {}
-    write_json(run_dir / "status.json", {**status, "state": "failed", "error": message.splitlines()[0]})
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+    status, message = read_json(run_dir / "status.json") or {}, redaction.redacted(message)
+    with contextlib.suppress(OSError):
+        write_json(run_dir / "status.json", {**status, "state": "failed", "error": message.splitlines()[0]})
     return code
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end a rank when the process that started it dies: nobody else might be left to.
+
+    Who starts a worker itself has reasons to outlive or to be outlived; only the ranks of a distributed run are meant.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0 and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
     faulthandler.enable()
+    redaction.guard()
+    _end_with_parent()
     if len(sys.argv) != 2:
         sys.exit("usage: python -m hybrid_sweep.worker RUN_DIR")
     sys.exit(main(Path(sys.argv[1])))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -29,21 +30,23 @@ class LocalLauncher(Launcher):
         """
         from hybrid_sweep import launcher
 
-        states = launcher.launch([(tuple(job), self._point(job)) for job in job_overrides])
+        states = launcher.launch([(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides])
         return [
             JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=state)
             for job, state in zip(job_overrides, states, strict=True)
         ]
 
-    def _point(self, job: Sequence[str]) -> Any:
-        from hybrid_sweep import checks, compose
 
-        if (known := compose.remembered(job)) is not None:
-            return known
-        node = self.loader.load_sweep_config(self.config, list(job))  # another sweeper chose it
-        OmegaConf.set_struct(node, False)
-        del node["hydra"]
-        return checks.typed(node)
+def composed(loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]) -> Any:
+    """The typed point of a job: as planned, or composed now where another sweeper than Hydra's own chose it."""
+    from hybrid_sweep import checks, compose
+
+    if (known := compose.remembered(job)) is not None:
+        return known
+    node = loader.load_sweep_config(sweep, list(job))
+    OmegaConf.set_struct(node, False)
+    del node["hydra"]
+    return checks.typed(node)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="hybrid_sweep_local", node=LocalLauncherConf)

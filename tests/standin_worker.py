@@ -1,6 +1,8 @@
 """A worker without torch: `python standin_worker.py RULES RUN_DIR`. RULES is a JSON file that tests may change meanwhile.
 
-{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, killed, hang, family, silent.
+{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, mistake, killed, hang, family, silent, and
+flaky:N, which fails the first N times. With "results": a folder of finished runs, it goes through the stages of a real
+worker, and takes what they result in from there: steps with checkpoints, a model, a table, metrics.json.
 """
 
 import json
@@ -48,6 +50,12 @@ if behaviour == "fail":
     sys.exit(1)
 if behaviour == "exit7":
     sys.exit(7)
+if behaviour == "mistake":
+    status("failed", 1, "error: your fault")
+    sys.exit(2)
+if behaviour.startswith("flaky:"):
+    if (folder / "log.txt").read_text().count("stand-in worker:") <= int(behaviour.partition(":")[2]):
+        sys.exit(7)
 if behaviour == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if behaviour == "silent":
@@ -60,7 +68,43 @@ if behaviour == "family":  # a rank that outlives the signal sent to its parent
     write("child.json", child.pid)
 if behaviour in ("hang", "family"):
     time.sleep(60)
-time.sleep(rules.get("seconds", 0.2))
-write("metrics.json", {"run_id": identity["run_id"]})
+if "results" not in rules:
+    time.sleep(rules.get("seconds", 0.2))
+    write("metrics.json", {"run_id": identity["run_id"]})
+    status("done", steps)
+    journal("end")
+    sys.exit(0)
+
+STEPS, PAUSE = 8, rules.get("seconds", 0.2) / 10
+
+
+def atomically(name, content):
+    """Half of it, a pause to be killed in, the rest, and its name."""
+    temporary = folder / (".tmp-" + name.replace("/", "-"))
+    with open(temporary, "wb") as file:
+        file.write(content[: len(content) // 2])
+        file.flush()
+        time.sleep(PAUSE)
+        file.write(content[len(content) // 2 :])
+    (folder / name).parent.mkdir(exist_ok=True)
+    os.replace(temporary, folder / name)
+
+
+made = Path(rules["results"]) / identity["run_id"]
+if not (folder / "model").exists():
+    for step in range(len(list(folder.glob("checkpoints/*"))), STEPS):
+        journal(f"step-{step}")
+        status("training", step)
+        time.sleep(PAUSE)
+        atomically(f"checkpoints/{step}", b"weights" * 1000)
+    atomically("model", b"model" * 1000)
+    journal("trained")
+if not (folder / "per_query.parquet").exists():
+    journal("evaluate")
+    status("evaluating", steps)
+    atomically("per_query.parquet", (made / "per_query.parquet").read_bytes())
+    journal("evaluated")
+for name in ("provenance.json", "metrics.json"):
+    atomically(name, (made / name).read_bytes())
 status("done", steps)
 journal("end")

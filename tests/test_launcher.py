@@ -1,5 +1,6 @@
 """Points in slots, against a stand-in worker: nothing runs twice, nothing that fails or is killed takes others along."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,14 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hybrid_sweep import launcher, processes
 from hybrid_sweep.config import Config, TrainerConfig, run_id
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.slots import Machine, take
 from hybrid_sweep.store import exclusive, read_json, try_lease
 from hybrid_sweep.sweep import Point, is_done, state_of
+from hybrid_sweep.worker import DISK_FULL
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 MARKS = {"collection": "c", "model": "m"}
@@ -82,13 +82,23 @@ def alive(pid):
         return False
 
 
-def run(points, worker, slots=2, **more):
-    view = Told()
-    launcher.run_points(points, slots=[None] * slots, view=view, worker=worker, **more)
-    return view
+def machine(tmp_path, cores=99, gpus=()):
+    """A machine with so many cores, and GPUs of these names, and leases of this test's own."""
+    return Machine({name: name for name in gpus}, tuple(range(cores)), tmp_path / "slots")
 
 
-def test_runs_what_is_not_done_and_nothing_twice(point, rules, tmp_path):
+@pytest.fixture
+def run(tmp_path):
+    def work(points, worker, slots=2, **more):
+        view = Told()
+        where = {"machine": machine(tmp_path), "parallel": slots, "view": view, "worker": worker}
+        launcher.run_points(points, **{**where, **more})
+        return view
+
+    return work
+
+
+def test_runs_what_is_not_done_and_nothing_twice(point, rules, tmp_path, run):
     points = [point(0), point(0.5), point(1)]
     first = run(points, rules())
     assert all(is_done(each) for each in points)
@@ -97,18 +107,22 @@ def test_runs_what_is_not_done_and_nothing_twice(point, rules, tmp_path):
     assert len(starts(tmp_path)) == 3 and len(again.labels("skipped")) == 3 and not again.labels("started")
 
 
-def test_a_point_that_was_finished_before_the_lease_was_had_is_not_started(point, rules, tmp_path):
+def test_a_point_that_was_finished_before_the_lease_was_had_is_not_started(point, rules, tmp_path, run):
     run([point(0)], rules())
-    assert processes.start(point(0), None, rules()) is None and len(starts(tmp_path)) == 1
+    assert processes.start(point(0), machine(tmp_path), rules()) == "held" and len(starts(tmp_path)) == 1
 
 
-def test_at_most_as_many_at_once_as_slots(point, rules, tmp_path):
-    run([point(ratio / 10) for ratio in range(5)], rules(seconds=0.2))
+def most_at_once(tmp_path):
     running = most = 0
     for event, *_ in sorted(journal(tmp_path), key=lambda line: float(line[2])):
         running += 1 if event == "start" else -1
         most = max(most, running)
-    assert most == 2
+    return most
+
+
+def test_at_most_as_many_at_once_as_slots(point, rules, tmp_path, run):
+    run([point(ratio / 10) for ratio in range(5)], rules(seconds=0.2))
+    assert most_at_once(tmp_path) == 2
 
 
 @pytest.mark.parametrize("wrong", [None, "{", "[]", '{"run_id": "another"}', "{}"])
@@ -131,7 +145,7 @@ def test_done_means_a_result_that_parses_and_names_the_run(point, wrong):
         ("silent", "exit code 0 and no result"),
     ],
 )
-def test_a_failing_point_leaves_the_others_running(point, rules, behaviour, reason):
+def test_a_failing_point_leaves_the_others_running(point, rules, behaviour, reason, run):
     points = [point(0), point(0.5), point(1)]
     view = run(points, rules(**{"0.5/0": behaviour}))
     assert [state_of(each).name for each in points] == ["done", "failed", "done"]
@@ -141,7 +155,7 @@ def test_a_failing_point_leaves_the_others_running(point, rules, behaviour, reas
     assert "stand-in worker" in "".join(processes.tail(points[1].run_dir / "log.txt"))
 
 
-def test_a_failed_point_is_tried_again_and_only_it(point, rules, tmp_path):
+def test_a_failed_point_is_tried_again_and_only_it(point, rules, tmp_path, run):
     points = [point(0), point(0.5)]
     run(points, rules(**{"0.5/0": "killed"}))
     run(points, rules())
@@ -149,14 +163,96 @@ def test_a_failed_point_is_tried_again_and_only_it(point, rules, tmp_path):
     assert starts(tmp_path).count(points[1].run_id) == 2 and starts(tmp_path).count(points[0].run_id) == 1
 
 
-def test_on_failure_stop_starts_no_further_point_and_lets_the_running_end(point, rules, tmp_path):
+def test_on_failure_stop_starts_no_further_point_and_lets_the_running_end(point, rules, tmp_path, run):
     points = [point(0), point(0.25), point(0.5), point(1)]
     run(points, rules(seconds=0.5, **{"0/0": "fail"}), on_failure="stop")
     assert [state_of(each).name for each in points] == ["failed", "done", "to do", "to do"]
     assert len(starts(tmp_path)) == 2
 
 
-def test_a_point_that_cannot_start_is_a_failure_of_its_own(point, rules):
+def retried(point, retries):
+    point.config.sweep = dataclasses.replace(point.config.sweep, retries=retries)
+    return point
+
+
+def test_a_failed_point_is_tried_again_after_the_others_as_often_as_asked(point, rules, tmp_path, run):
+    points = [retried(point(ratio), 2) for ratio in (0, 0.5, 1)]
+    view = run(points, rules(**{"0/0": "flaky:2"}), slots=1)
+    assert all(is_done(each) for each in points) and view.labels("again") == ["ratio 0, seed 0"] * 2
+    assert [event[3] for event in view.events if event[0] == "again"] == [2, 1] and not view.labels("failed")
+    assert starts(tmp_path) == [each.run_id for each in (*points, points[0], points[0])]
+
+
+def test_a_point_that_fails_every_time_is_failed_in_the_end(point, rules, tmp_path, run):
+    points = [retried(point(0), 1), retried(point(0.5), 0)]
+    view = run(points, rules(**{"0/0": "flaky:2", "0.5/0": "exit7"}))
+    assert sorted(view.labels("failed")) == ["ratio 0, seed 0", "ratio 0.5, seed 0"]
+    assert sorted(starts(tmp_path)) == sorted([points[0].run_id, points[0].run_id, points[1].run_id])
+    assert state_of(points[0]).name == "failed"
+
+
+def test_a_mistake_of_the_user_is_not_tried_again(point, rules, tmp_path, run):
+    here = retried(point(0), 3)
+    view = run([here], rules(**{"0/0": "mistake"}))
+    assert view.labels("failed") and not view.labels("again") and len(starts(tmp_path)) == 1
+    assert "your fault" in state_of(here).reason
+
+
+def test_on_failure_stop_waits_for_the_last_attempt(point, rules, run):
+    points = [retried(point(ratio), 1) for ratio in (0, 0.5)]
+    run(points, rules(**{"0/0": "flaky:1"}), slots=1, on_failure="stop")
+    assert all(is_done(each) for each in points)
+
+
+def test_no_more_points_than_cores_whatever_may_run_at_once(point, rules, run, tmp_path):
+    run([point(ratio / 10) for ratio in range(4)], rules(seconds=0.2), slots=4, machine=machine(tmp_path, cores=1))
+    assert most_at_once(tmp_path) == 1 and len(starts(tmp_path)) == 4
+
+
+def test_a_core_that_others_have_is_waited_for(point, rules, run, tmp_path):
+    slot = take(point(0).config, machine(tmp_path, cores=1))
+    threading.Timer(1.5, slot.close).start()
+    view = run([point(0)], rules(), machine=machine(tmp_path, cores=1))
+    assert view.labels("busy") == ["ratio 0, seed 0"] and is_done(point(0)) and not view.labels("elsewhere")
+
+
+def test_a_worker_has_the_gpus_that_were_leased_for_it(point, rules, run, tmp_path):
+    points = [point(0), point(0.5)]
+    for each in points:
+        each.config.trainer.accelerator = "gpu"
+    run(points, rules(seconds=0.3), machine=machine(tmp_path, gpus=("4", "7")))
+    assert {read_json(each.run_dir / "env.json")["CUDA_VISIBLE_DEVICES"] for each in points} == {"4", "7"}
+
+
+def test_two_drivers_share_no_core(point, rules, driver, tmp_path):
+    worker = rules(seconds=0.4)
+    both = [driver([point(ratio, seed) for ratio in (0, 0.5, 1)], worker, cores=2) for seed in (0, 1)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert len(starts(tmp_path)) == 6 and most_at_once(tmp_path) <= 2
+
+
+def test_what_a_killed_writer_left_goes_before_the_point_starts_again(point, rules, run):
+    here = point(0)
+    for name in ("checkpoints/.tmp-abc.pt", ".tmp-model/weights", "evaluations/x/.old-y/old"):
+        path = here.run_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    run([here], rules())
+    assert [path for path in here.run_dir.rglob("*") if path.name.startswith((".tmp-", ".old-"))] == []
+
+
+def test_the_reason_of_a_worker_that_could_not_leave_one_is_the_end_of_its_log(point, rules, run, monkeypatch):
+    here = point(0)
+    view = run([here], rules(**{"0/0": "exit7"}))
+    [reason] = [event[2] for event in view.events if event[0] == "failed"]
+    assert reason == "the worker left with exit code 7 and no result: stand-in worker: exit7"
+    monkeypatch.setattr(processes, "full", lambda folder: True)
+    view = run([here], rules(**{"0/0": "killed"}))
+    assert state_of(here).reason.endswith(f"; the disk of {here.run_dir} is full")
+    assert processes.reason_of(DISK_FULL) == "No space left on device"
+
+
+def test_a_point_that_cannot_start_is_a_failure_of_its_own(point, rules, run):
     points = [point(0), point(0.5)]
     points[0].run_dir.parent.mkdir(parents=True)
     points[0].run_dir.write_text("a file where the folder should be")
@@ -164,7 +260,7 @@ def test_a_point_that_cannot_start_is_a_failure_of_its_own(point, rules):
     assert view.labels("failed") == ["ratio 0, seed 0"] and is_done(points[1])
 
 
-def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(point, rules, monkeypatch):
+def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(point, rules, monkeypatch, run):
     for name in (
         "LOCAL_RANK",
         "RANK",
@@ -196,32 +292,7 @@ def test_threads_and_gpus_of_a_worker():
     assert "CUDA_VISIBLE_DEVICES" not in processes.environment(TrainerConfig(), None, {})
 
 
-@given(gpus=st.integers(0, 9), each=st.integers(1, 4), wanted=st.integers(1, 6))
-def test_slots_share_no_gpu_and_have_enough(gpus, each, wanted):
-    made = Config(trainer=TrainerConfig(accelerator="gpu", devices=each))
-    made.sweep.max_parallel = wanted
-    names = [f"GPU-{number}" for number in range(gpus)]
-    if gpus < each:
-        with pytest.raises(UserError, match=r"trainer\.devices"):
-            launcher.slots_of(made, names)
-        return
-    slots = launcher.slots_of(made, names)
-    used = [name for slot in slots for name in slot]
-    assert len(slots) == min(wanted, gpus // each) and all(len(slot) == each for slot in slots)
-    assert len(set(used)) == len(used) and set(used) <= set(names)
-    assert slots == launcher.slots_of(made, names)
-
-
-def test_visible_gpus_are_those_that_the_user_left(monkeypatch):
-    assert launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-abc"}) == ["2", "GPU-abc"]
-    assert (
-        launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": ""})
-        == launcher.visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"})
-        == []
-    )
-
-
-def test_a_point_that_another_driver_runs_is_waited_for_and_taken_over(point, rules, tmp_path):
+def test_a_point_that_another_driver_runs_is_waited_for_and_taken_over(point, rules, tmp_path, run):
     here = point(0)
     lease = try_lease(here.run_dir / "lock")
     assert state_of(here).name == "running elsewhere"
@@ -230,7 +301,7 @@ def test_a_point_that_another_driver_runs_is_waited_for_and_taken_over(point, ru
     assert view.labels("elsewhere") == ["ratio 0, seed 0"] and is_done(here) and len(starts(tmp_path)) == 1
 
 
-def test_without_waiting_a_point_of_another_driver_is_left_to_it(point, rules, tmp_path):
+def test_without_waiting_a_point_of_another_driver_is_left_to_it(point, rules, tmp_path, run):
     here = point(0)
     lease = try_lease(here.run_dir / "lock")
     run([here, point(1)], rules(), wait=False)
@@ -238,21 +309,21 @@ def test_without_waiting_a_point_of_another_driver_is_left_to_it(point, rules, t
     assert starts(tmp_path) == [point(1).run_id]
 
 
-def test_the_lease_lives_in_the_worker_when_the_driver_is_gone(point, rules):
+def test_the_lease_lives_in_the_worker_when_the_driver_is_gone(point, rules, tmp_path):
     here = point(0)
-    process = processes.start(here, None, rules(**{"0/0": "hang"}))
+    process = processes.start(here, machine(tmp_path), rules(**{"0/0": "hang"}))
     try:
-        assert process is not None and processes.start(here, None, rules()) is None
+        assert process.poll() is None and processes.start(here, machine(tmp_path), rules()) == "held"
         assert state_of(here).name == "running elsewhere"
     finally:
         processes.stop([process])
     assert state_of(here).name == "to do" and "interrupted" in state_of(here).reason
 
 
-def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(point, rules, monkeypatch):
+def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(point, rules, monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "GRACE", 0.3)
     here = point(0)
-    process = processes.start(here, None, rules(**{"0/0": "family"}))
+    process = processes.start(here, machine(tmp_path), rules(**{"0/0": "family"}))
     while (child := read_json(here.run_dir / "child.json")) is None:
         time.sleep(0.02)
     assert alive(child)
@@ -267,13 +338,15 @@ DRIVER = """
 import json, sys
 from hybrid_sweep import launcher
 from hybrid_sweep.checks import load
+from hybrid_sweep.slots import Machine
 from hybrid_sweep.sweep import Point
 from pathlib import Path
 points = [Point(run_id, "trained", (), load(Path(path)), {"collection": "c", "model": "m"})
           for run_id, path in json.loads(sys.argv[2])]
 print("ready", flush=True)
 try:
-    launcher.run_points(points, slots=[None] * 2, worker=json.loads(sys.argv[1]))
+    machine = Machine({}, tuple(range(int(sys.argv[4]))), Path(sys.argv[3]))
+    launcher.run_points(points, machine=machine, parallel=2, worker=json.loads(sys.argv[1]))
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -288,13 +361,21 @@ def driver(tmp_path):
 
     started = []
 
-    def start(points, worker):
+    def start(points, worker, cores=99):
         listed = []
         for each in points:
             path = tmp_path / f"{each.run_id}.yaml"
             OmegaConf.save(OmegaConf.create(to_dict(each.config)), path)
             listed.append((each.run_id, str(path)))
-        words = [sys.executable, "-c", DRIVER, json.dumps(worker), json.dumps(listed)]
+        words = [
+            sys.executable,
+            "-c",
+            DRIVER,
+            json.dumps(worker),
+            json.dumps(listed),
+            str(tmp_path / "slots"),
+            str(cores),
+        ]
         started.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -321,7 +402,7 @@ def test_two_drivers_at_once_run_no_point_twice(point, rules, driver, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, driver, tmp_path, number):
+def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, driver, tmp_path, number, run):
     points = [point(0), point(0.5), point(1)]
     process = driver(points, rules(**{"0.5/0": "hang", "1/0": "hang"}))
     wait_for(lambda: len(starts(tmp_path)) == 3)
@@ -333,7 +414,7 @@ def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, 
     assert all(is_done(each) for each in points) and starts(tmp_path).count(points[0].run_id) == 1
 
 
-def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, driver, tmp_path):
+def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, driver, tmp_path, run):
     points = [point(0), point(0.5), point(1)]
     process = driver(points, rules(seconds=2))
     wait_for(lambda: len(starts(tmp_path)) == 2)
@@ -346,7 +427,7 @@ def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, d
     )  # the orphans were waited for, not repeated
 
 
-def test_one_interrupt_is_enough_while_points_start(point, rules, tmp_path):
+def test_one_interrupt_is_enough_while_points_start(point, rules, tmp_path, run):
     """The signal is looked at between the steps of the loop, so that it cannot fall between a start and its record."""
     points = [point(ratio / 100) for ratio in range(40)]
     threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()
@@ -363,3 +444,33 @@ def test_a_failure_is_not_noted_over_another_driver(point, tmp_path):
         assert "SIGKILL" in reason and not (here.run_dir / "status.json").exists()
     processes.note_failure(here, -9)
     assert state_of(here).name == "failed"
+
+
+RANK = """
+import os, subprocess, sys, time
+child = "from hybrid_sweep import worker; worker._end_with_parent(); print('ready', flush=True); import time; time.sleep(60)"
+made = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, start_new_session=True)
+made.stdout.readline()
+print(made.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_dies_with_the_process_that_started_it_and_a_worker_does_not(rank):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", RANK], stdout=subprocess.PIPE, text=True, env={**os.environ, "LOCAL_RANK": str(rank)}
+    )
+    child = int(parent.stdout.readline())
+    try:
+        parent.kill()
+        parent.communicate()
+        if rank:
+            wait_for(lambda: not alive(child), 5)
+        else:
+            time.sleep(0.3)
+            assert alive(child)
+    finally:
+        if alive(child):
+            os.kill(child, signal.SIGKILL)

@@ -166,3 +166,16 @@ def test_an_exclusive_section_waits_for_the_other(tmp_path):
     for thread in threads:
         thread.join()
     assert [entry.split()[0] for entry in order[::2]] == [entry.split()[0] for entry in order[1::2]]
+
+
+@pytest.mark.parametrize("kind", ["atomic_write", "atomic_dir"])
+def test_what_fails_on_a_full_disk_says_so_whatever_the_writer_makes_of_it(tmp_path, monkeypatch, kind):
+    """torch, for one, raises RuntimeError and says nothing of the disk."""
+    for is_full, wanted in ((True, OSError), (False, RuntimeError)):
+        monkeypatch.setattr(store, "full", lambda folder, is_full=is_full: is_full)
+        with pytest.raises(wanted), getattr(store, kind)(tmp_path / "file"):
+            raise RuntimeError("PytorchStreamWriter failed")
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(store, "full", lambda folder: True)
+    with pytest.raises(OSError, match=r"No space left on device.*file"), getattr(store, kind)(tmp_path / "file"):
+        raise RuntimeError("PytorchStreamWriter failed")

@@ -1,0 +1,56 @@
+"""Inside a job of a SLURM array: what the driver there does when the cluster wants the job back, and how ranks start.
+
+A job is one task with all that its point needs. The driver in it leases the point and starts the worker as on any machine, so
+that Lightning starts the processes of a run itself, in the lease and the process group of their worker. Tasks of srun take
+their place only where a run has several nodes.
+"""
+
+import os
+import signal
+from typing import Any
+
+from hybrid_sweep.config import TrainerConfig
+
+PATIENCE = 90.0  # seconds that a worker has for its checkpoint; below signal_delay_s of conf/hydra/launcher/slurm.yaml
+
+# What SLURM may send to all processes of a job before it ends it, besides SIGTERM.
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+def in_job() -> bool:
+    """Whether this process is the driver in a job of an array, or was started by it."""
+    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+
+
+def is_first_task() -> bool:
+    """Whether this is the task that drives: a job of several nodes has one on each."""
+    return not in_job() or os.environ.get("SLURM_PROCID", "0") == "0"
+
+
+def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
+    """What stands before the words of a worker: nothing, or in a job of several nodes the srun that starts all its ranks."""
+    if trainer.nodes == 1 or not in_job():
+        return ()
+    # --overlap: the driver's own task holds the processors of its node. --kill-on-bad-exit: no rank waits for a dead one.
+    return (
+        "srun",
+        "--overlap",
+        "--kill-on-bad-exit=1",
+        f"--nodes={trainer.nodes}",
+        f"--ntasks-per-node={trainer.devices}",
+        f"--cpus-per-task={trainer.threads + trainer.workers}",
+    )
+
+
+def polite(words: Any) -> signal.Signals:
+    """The signal that asks a process, known by its words, to stop: srun kills its ranks at SIGTERM, but passes on SIGUSR2."""
+    return signal.SIGUSR2 if isinstance(words, list) and words[0] == "srun" else signal.SIGTERM
+
+
+def stay() -> None:
+    """Wait in a job for its end, which is SLURM's to bring about; returns at once elsewhere.
+
+    SLURM requeues a job that it ends itself; one that leaves by itself while it is pre-empted counts as failed (22.05).
+    """
+    while in_job():
+        signal.pause()

@@ -1,0 +1,161 @@
+"""How long points will take, by those that are finished: what their provenance says of points like them. No torch here."""
+
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybrid_sweep import slots
+from hybrid_sweep.config import Config, steps_of, to_dict
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import canonical, read_json
+from hybrid_sweep.sweep import Point, State
+
+NEWEST = 200  # finished runs that are looked at, which takes about a second
+
+# What a step and an evaluation take depends on these alone: not on ratio, seed or learning rate.
+MODEL = ("name", "layers", "query_length", "passage_length", "lora_rank", "hidden_size", "depth", "vocabulary")
+DATA = ("name", "languages", "groups", "qrels", "format")
+DEVICES = ("accelerator", "devices")
+TRAINER = (
+    *DEVICES,
+    "nodes",
+    "precision",
+    "threads",
+    "workers",
+    "length_buckets",
+    "compact_vocabulary",
+    "gradient_checkpointing",
+    "compile",
+)
+BATCH = ("size", "composition", "hard_negatives", "micro_batch")
+EVAL = ("split", "batch_tokens", "run_depth", "index", "measures")
+TRAINING = ("dev_every",)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: what it did, and the seconds that each part of it took. step is None where no step was timed."""
+
+    training: str
+    evaluation: str
+    start: float
+    step: float | None
+    evaluate: float
+
+
+def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float | None]:
+    """By run id, the seconds that each point without a result will take; None where no finished point is like it.
+
+    Like it is a run with the same model, data, batch and devices, of the same sweep or done on such a machine as this.
+    A point that goes on from a checkpoint has only its remaining steps before it.
+    """
+    waiting = [(point, state) for point, state in zip(points, states, strict=True) if state.name != "done"]
+    known: dict[Path, list[Finished]] = {}
+    found: dict[str, float | None] = {}
+    for point, state in waiting:
+        if point.sweep_dir not in known:
+            known[point.sweep_dir] = _finished(point.run_dir.parent, point.sweep_dir)
+        found[point.run_id] = _of_point(point.config, state.step or 0, known[point.sweep_dir])
+    return found
+
+
+def lines(points: Sequence[Point], times: Mapping[str, float | None]) -> list[str]:
+    """`time: about 12 min, 2 points at a time`, and what of it is unknown; empty where all is done. times: of `seconds`."""
+    waiting = [point for point in {point.run_id: point for point in points}.values() if point.run_id in times]
+    known = [told for point in waiting if (told := times[point.run_id]) is not None]
+    if not waiting:
+        return []
+    if not known:
+        return ["time: unknown, since no point like these is finished yet; plan tells it after the first one"]
+    at_once = max(_at_once(point.config) for point in waiting)
+    left = max(sum(known) / at_once, *known)
+    words = f"time: about {duration(left)}, {at_once} point{'s' * (at_once > 1)} at a time"
+    words += f" ({duration(sum(known))} one after the other)" if at_once > 1 else ""
+    unknown = len(waiting) - len(known)
+    return [
+        words + (f"; without {unknown} of the {len(waiting)} points, like which none is finished" if unknown else "")
+    ]
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `6 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _at_once(config: Config) -> int:
+    try:
+        return slots.parallel(config, slots.this_machine([config], os.environ))
+    except UserError:  # planned where there are no GPUs, for a machine that has some
+        return config.sweep.max_parallel
+
+
+def _of_point(config: Config, done: int, known: Sequence[Finished]) -> float | None:
+    training, evaluation = _kinds(to_dict(config))
+    steps = steps_of(config) - done
+    alike = [run for run in known if run.evaluation == evaluation]
+    paces = [run.step for run in known if run.training == training and run.step is not None]
+    if not alike or (steps and not paces):
+        return None
+    before_and_after = statistics.median(run.start + run.evaluate for run in alike)
+    return before_and_after + (steps * statistics.median(paces) if steps else 0.0)
+
+
+def _kinds(config: Mapping[str, Any]) -> tuple[str, str]:
+    """What the steps and the evaluation of a config are like, as texts that are equal where they take as long."""
+
+    def chosen(group: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+        return {name: group[name] for name in names if group.get(name) is not None}
+
+    model, data = chosen(config["model"], MODEL), chosen(config["data"], DATA)
+    trainer, asked = config["trainer"], config["eval"]
+    more, also = (
+        [chosen(each, DATA) for _, each in sorted((group or {}).items())]
+        for group in (config.get("more"), asked.get("also"))
+    )
+    training = [model, data, more, chosen(trainer, TRAINER), chosen(config["batch"], BATCH), chosen(asked, TRAINING)]
+    evaluation = [model, data, also, chosen(trainer, DEVICES), chosen(asked, EVAL)]
+    return canonical(training), canonical(evaluation)
+
+
+def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
+    """The finished runs that can tell, of this sweep or of such a machine, the newest ones first."""
+    entries = (read_json(sweep_dir / "points.json") or {}).get("points", [])
+    ours = {entry.get("run_id") for entry in entries}
+    there = sorted(((path.stat().st_mtime, path) for path in runs.glob("*/metrics.json")), reverse=True)[:NEWEST]
+    found = []
+    for _, path in there:
+        folder = path.parent
+        record = read_json(folder / "provenance.json") or {}
+        if folder.name not in ours and not _here(record):
+            continue
+        times = [(read_json(note) or {}).get("times", {}) for note in folder.glob("evaluations/*/provenance.json")]
+        evaluated = sum(float(each.get("evaluate_seconds", 0)) for each in times)
+        told = record.get("times", {})
+        try:
+            config = yaml.load(
+                (folder / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            )
+            training, evaluation = _kinds(config)
+            evaluated += float(told["evaluate_seconds"])
+            trained, steps = float(told["train_seconds"]), int(told["steps"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+            continue  # of an older version, or not whole
+        # Without steps of its own a run has loaded a model: that belongs to the start.
+        start = float(told.get("start_seconds", 0)) + (0.0 if steps else trained)
+        found.append(Finished(training, evaluation, start, trained / steps if steps else None, evaluated))
+    return found
+
+
+def _here(record: Mapping[str, Any]) -> bool:
+    """Whether a run was done on such a machine as this."""
+    hardware = record.get("hardware", {})
+    ours = {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
+    return all(hardware.get(name) == value for name, value in ours.items())

@@ -1,0 +1,421 @@
+"""Kill anything at any time: the next run finishes exactly what is missing, and the results are the same to the byte."""
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from hybrid_sweep import sweep
+from hybrid_sweep.compose import points as composed
+from hybrid_sweep.config import to_dict
+from hybrid_sweep.store import read_json
+from hybrid_sweep.sweep import is_done
+from tests.analysis.conftest import World, write_run
+from tests.test_end_to_end import SMALL, cli
+
+STANDIN = Path(__file__).parent / "standin_worker.py"
+WORLD = World(questions=12, languages=("xa", "xb", "xc", "xd"))
+
+DRIVER = """
+import json, sys
+from pathlib import Path
+from hybrid_sweep import launcher
+from hybrid_sweep.checks import load
+from hybrid_sweep.slots import Machine
+from hybrid_sweep.sweep import Point
+known = json.loads(Path(sys.argv[1]).read_text())
+points = [Point(run_id, kind, (), load(Path(path)), marks) for run_id, kind, path, marks in known["points"]]
+print("ready", flush=True)
+input()
+machine = Machine({}, tuple(range(9)), Path(known["slots"]))  # so that leases of cores hide no lack of those of points
+launcher.run_points(points, machine=machine, parallel=4, worker=known["worker"])
+"""
+
+
+class StandIns:
+    """A sweep of four points and the two floors, whose workers are stand-ins that take the results of finished runs."""
+
+    def __init__(self, folder, cache):
+        self.folder, self.journal = folder, folder / "journal"
+        words = [*SMALL, f"paths.outputs={folder / 'outputs'}", "batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
+        self.points = sweep.expand(composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None)
+        sweep.record(self.points, "hybrid-sweep run -m")
+        for point in self.points:
+            kind, ratio, seed = point.place
+            entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind}
+            write_run(folder / "made", WORLD, entry, fingerprints=point.fingerprints)
+        rules = {"journal": str(self.journal), "seconds": 1.0, "results": str(folder / "made" / "runs")}
+        (folder / "rules.json").write_text(json.dumps(rules))
+        listed = []
+        for point in self.points:
+            OmegaConf.save(OmegaConf.create(to_dict(point.config)), folder / f"{point.run_id}.yaml")
+            listed.append((point.run_id, point.kind, str(folder / f"{point.run_id}.yaml"), point.fingerprints))
+        worker = [sys.executable, "-S", str(STANDIN), str(folder / "rules.json")]
+        known = {"points": listed, "slots": str(folder / "slots"), "worker": worker}
+        (folder / "known.json").write_text(json.dumps(known))
+
+    def driver(self):
+        """A driver that has done its imports, and begins when `go` says so: the next one is there when one is killed."""
+        words = [sys.executable, "-c", DRIVER, str(self.folder / "known.json")]
+        made = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert made.stdout.readline() == b"ready\n", made.stdout.read()
+        return made
+
+    def lines(self):
+        """Of the journal: event, run id, time, process."""
+        return [line.split() for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
+
+    def workers(self):
+        return sorted({int(pid) for *_, pid in self.lines() if alive(int(pid))})
+
+    def table(self):
+        """The bytes of each result, and of the table made of them."""
+        from hybrid_sweep.analysis.results import aggregate
+        from hybrid_sweep.analysis.table import load
+
+        tables = {point.run_id: (point.run_dir / "per_query.parquet").read_bytes() for point in self.points}
+        return tables | {"results.csv": aggregate(load([self.points[0].sweep_dir])).to_csv().encode()}
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill(*pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def go(driver):
+    driver.stdin.write(b"\n")
+    driver.stdin.flush()
+
+
+def kill_at_random(standins, chance, kills):
+    """At most four times: a driver, and at a random moment of the work a SIGKILL for it, for a worker, or for all.
+
+    Each driver begins as soon as the one before it is dead, while workers of that one may still be at work.
+    """
+    drivers = [standins.driver() for _ in range(kills)]
+    for driver, target in zip(drivers, chance.sample(["driver", "worker", "worker", "all"], kills), strict=True):
+        try:
+            before = len(standins.lines())
+            go(driver)
+            deadline = time.monotonic() + 30
+            while len(standins.lines()) == before and driver.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 1.8))
+            workers = standins.workers()
+            if target != "driver" and workers:
+                kill(*(workers if target == "all" else [chance.choice(workers)]))
+            if target != "worker":
+                kill(driver.pid)
+            else:
+                time.sleep(0.3)  # of a driver that goes on
+        finally:
+            kill(driver.pid)
+            driver.wait()  # not for the end of its output, which its workers have open too
+
+
+def check_journal(standins):
+    """No two processes at one point at once, and no stage again that was finished."""
+    by_run = {}
+    for event, run_id, moment, pid in standins.lines():
+        by_run.setdefault(run_id, []).append((float(moment), event, pid))
+    assert set(by_run) == {point.run_id for point in standins.points}
+    for events in by_run.values():
+        turns = [pid for place, (_, _, pid) in enumerate(events) if place == 0 or events[place - 1][2] != pid]
+        assert len(turns) == len(set(turns)), "two processes worked on one point at once"
+        names = [event for _, event, _ in sorted(events)]
+        assert names.count("trained") <= 1 and names.count("evaluated") <= 1 and names.count("end") <= 1
+        if "trained" in names:
+            assert not any(name.startswith("step") for name in names[names.index("trained") :])
+        if "evaluated" in names:
+            assert "evaluate" not in names[names.index("evaluated") :]
+        if "end" in names:
+            assert names[-1] == "end"
+        for step in range(8):  # at most the step that a kill fell into is done again
+            assert names.count(f"step-{step}") <= names.count("start")
+
+
+def finish(standins):
+    driver = standins.driver()
+    shown, _ = driver.communicate(b"\n", timeout=60)
+    assert driver.returncode == 0, shown.decode()[-2000:]
+    assert all(is_done(point) for point in standins.points)
+    left = [path for point in standins.points for path in point.run_dir.rglob("*") if path.name.startswith(".tmp-")]
+    assert left == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache):
+    """The results of the same sweep when nobody is killed."""
+    standins = StandIns(tmp_path_factory.mktemp("undisturbed"), cache)
+    finish(standins)
+    check_journal(standins)
+    return standins.table()
+
+
+@pytest.mark.parametrize("seed, kills", [(2, 3), *(pytest.param(seed, 4, marks=pytest.mark.slow) for seed in range(4))])
+def test_random_kills_of_drivers_and_workers(seed, kills, cache, tmp_path, undisturbed):
+    standins = StandIns(tmp_path, cache)
+    kill_at_random(standins, random.Random(seed), kills)
+    finish(standins)
+    check_journal(standins)
+    assert standins.table() == undisturbed
+    before = len(standins.lines())
+    finish(standins)
+    assert len(standins.lines()) == before  # nothing is left to do
+
+
+REAL = [*SMALL, "trainer.max_steps=60", "keep.checkpoint_seconds=0", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
+
+
+def results(folder):
+    """The bytes of all per-query tables, of the trained weights, and of results.csv."""
+    cli("report", str(folder / "outputs/sweeps/s"), cwd=folder)
+    runs = folder / "outputs" / "runs"
+    found = [folder / "outputs/sweeps/s/results.csv", *runs.glob("*/per_query.parquet")]
+    found += runs.glob("*/model/model.safetensors")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory, cache):
+    """The results of a sweep of real trainings that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("real")
+    cli("run", "-m", *REAL, cwd=folder)
+    return results(folder)
+
+
+def real_workers(folder):
+    """The processes of all workers of this folder, and of their ranks."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if "hybrid_sweep.worker" in words and any(word.startswith(str(folder)) for word in words):
+            found.append(int(path.name))
+    return [pid for pid in found if alive(pid)]
+
+
+def states(folder):
+    return [(read_json(path) or {}).get("state") for path in folder.glob("outputs/runs/*/status.json")]
+
+
+def reach(folder, driver, state):
+    """Wait until some point is in this state; false where the driver has ended before."""
+    deadline = time.monotonic() + 240
+    while state not in states(folder):
+        assert time.monotonic() < deadline
+        if driver.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def finished_stages(folder):
+    """What a finished stage leaves, with the time it was written."""
+    names = ("steps.parquet", "model/modules.json", "metrics.json")
+    paths = [path for name in names for path in folder.glob(f"outputs/runs/*/{name}")]
+    # A model without the record of its steps, which is written after it, is not a finished stage.
+    whole = {path for path in paths if path.name != "modules.json" or (path.parents[1] / "steps.parquet").exists()}
+    return {path: path.stat().st_mtime_ns for path in whole}
+
+
+@pytest.mark.slow
+def test_kills_of_real_training(real, cache, tmp_path):
+    """A worker while it trains, the driver and all workers while they train, a worker that evaluates, the driver alone."""
+    chance = random.Random(5)
+    before = {}
+    for state, target in [
+        ("training", "worker"),
+        ("training", "all"),
+        ("evaluating", "worker"),
+        ("training", "driver"),
+    ]:
+        words = [sys.executable, "-m", "hybrid_sweep", "run", "-m", *REAL]
+        driver = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            if reach(tmp_path, driver, state):
+                time.sleep(chance.uniform(0, 0.5))
+                workers = real_workers(tmp_path)
+                if target != "driver":
+                    kill(*(workers if target == "all" else [chance.choice(workers)] if workers else []))
+                if target == "worker":
+                    driver.wait(240)  # it goes on with the other points
+        finally:
+            kill(driver.pid)
+            driver.communicate()
+        there = finished_stages(tmp_path)
+        assert before.items() <= there.items()
+        before = there
+    shown = cli("run", "-m", *REAL, cwd=tmp_path)
+    assert before.items() <= finished_stages(tmp_path).items(), "a finished stage was repeated"
+    assert "4/4 done" in shown
+    assert results(tmp_path) == real
+    runs = tmp_path / "outputs" / "runs"
+    assert [path for path in runs.rglob("*") if path.name.startswith((".tmp-", ".old-"))] == []
+
+
+@pytest.mark.slow
+def test_the_plan_says_where_a_killed_training_goes_on(cache, tmp_path):
+    words = [*SMALL, "trainer.max_steps=2000", "keep.checkpoint_seconds=0", "sweep.untrained=false", "sweep.bm25=false"]
+    driver = subprocess.Popen([sys.executable, "-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("outputs/runs/*/checkpoints/step-*.json")):
+        assert time.monotonic() < deadline and driver.poll() is None
+        time.sleep(0.05)
+    kill(*real_workers(tmp_path), driver.pid)
+    driver.wait()
+    shown = cli("plan", *words, cwd=tmp_path)
+    assert "resume at step " in shown and "interrupted (training" in shown and "time: unknown" in shown
+
+
+@pytest.mark.slow
+def test_no_rank_outlives_the_worker_that_started_it(cache, tmp_path):
+    """The driver and the worker are killed at once, so that nobody is left to end the other process of the run."""
+    words = [*SMALL, "trainer.max_steps=5000", "trainer.devices=2", "sweep.untrained=false", "sweep.bm25=false"]
+    driver = subprocess.Popen([sys.executable, "-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
+    assert reach(tmp_path, driver, "training")
+    first, second = sorted(real_workers(tmp_path))
+    kill(driver.pid, first)
+    driver.wait()
+    deadline = time.monotonic() + 10
+    while alive(second):
+        assert time.monotonic() < deadline, "a rank goes on without its worker"
+        time.sleep(0.05)
+
+
+class SmallDisk:
+    """A folder whose disk fills up: a mount of its own where this user may make one, else a limit on the size of files."""
+
+    def __init__(self, folder, size):
+        self.folder, self.size = folder, size
+        folder.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+        self.mounted = os.getuid() == 0 and subprocess.run(words, capture_output=True).returncode == 0
+        self.words = ("No space left on device",) if self.mounted else ("File too large",)
+
+    def run(self, *words):
+        """The exit code and what a command says that runs on the disk while it is small."""
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
+
+        done = subprocess.run(
+            [sys.executable, "-m", "hybrid_sweep", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            preexec_fn=None if self.mounted else limit,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def grow(self):
+        if self.mounted:
+            subprocess.run(["mount", "-o", "remount,size=1g", str(self.folder)], check=True)
+
+    def close(self):
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    made = []
+
+    def make(size):
+        made.append(SmallDisk(tmp_path / f"disk{len(made)}", size))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def check_whole(folder):
+    """Nothing is half-written: each JSON file parses, each table can be read, and nothing unnamed is left."""
+    import pandas as pd
+
+    for path in (folder / "outputs").rglob("*"):
+        assert not path.name.startswith((".tmp-", ".old-")), path
+        if path.suffix == ".json" and path.is_file():
+            json.loads(path.read_text())
+        if path.suffix == ".parquet":
+            pd.read_parquet(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [60_000, 250_000, 500_000])
+def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_next_run_completes(size, real, cache, small_disk):
+    disk = small_disk(size)
+    code, shown = disk.run("run", "-m", *REAL)
+    assert code == 1 and any(word in shown for word in disk.words), shown[-3000:]
+    assert "Traceback" not in shown.partition("the end of ")[0]
+    disk.grow()
+    check_whole(disk.folder)
+    cli("run", "-m", *REAL, cwd=disk.folder)
+    assert results(disk.folder) == real
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_before_the_first_point_is_one_line(cache, small_disk):
+    disk = small_disk(1_000_000)
+    if not disk.mounted:
+        pytest.skip("needs a mount: a limit on the size of files does not stop small ones")
+    with contextlib.suppress(OSError), open(disk.folder / "ballast", "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    code, shown = disk.run("run", "-m", *REAL)
+    assert code in (1, 2) and shown.splitlines()[-1].startswith("error: ") and "No space left" in shown
+    assert "Traceback" not in shown
+    (disk.folder / "ballast").unlink()
+    shutil.rmtree(disk.folder / "outputs", ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_two_real_drivers_on_one_sweep_at_once(real, cache, tmp_path):
+    words = [sys.executable, "-m", "hybrid_sweep", "run", "-m", *REAL]
+    both = [subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [driver.wait(400) for driver in both] == [0, 0]
+    logs = [path.read_text() for path in tmp_path.glob("outputs/runs/*/log.txt")]
+    assert [log.count("--- 20") for log in logs] == [1] * len(logs)  # each worker was started once
+    assert results(tmp_path) == real
+
+
+@pytest.mark.slow
+def test_a_sweep_with_a_failed_point_ends_with_a_table_of_failures(cache, tmp_path):
+    """Real workers: one whose folder holds a checkpoint of another run fails, and the others are done."""
+    words = ["-m", *REAL]
+    shown = cli("plan", *words, cwd=tmp_path)
+    [bad] = [line.split() for line in shown.splitlines() if "ratio 0.5, seed 0" in line]
+    run_id = next(word for word in bad if len(word) == 12 and set(word) <= set("0123456789abcdef"))
+    note = tmp_path / "outputs/runs" / run_id / "checkpoints/step-00000003.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"run_id": "another", "step": 3}))
+    shown = cli("run", *words, "sweep.retries=1", cwd=tmp_path, code=1)
+    told = shown[shown.index("3/4 done, 1 failed") :]
+    assert "state" in told and "checkpoint of run another" in told and "the end of " in told
+    assert shown.count("it is tried again, up to 1 time") == 1
+    note.unlink()
+    assert "4/4 done (3 before)" in cli("run", *words, cwd=tmp_path)

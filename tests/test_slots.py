@@ -1,0 +1,181 @@
+"""GPUs and cores of a machine: nobody shares one, whoever starts the points, and a dead process holds none."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid_sweep import slots
+from hybrid_sweep.checks import validate
+from hybrid_sweep.config import Config, TrainerConfig
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.slots import Machine
+
+
+def made(gpus_per_run=None, most=2, **trainer):
+    config = Config(trainer=TrainerConfig(**trainer))
+    config.sweep.gpus_per_run, config.sweep.max_parallel = gpus_per_run, most
+    return config
+
+
+def on_gpus(devices=1, **more):
+    return made(accelerator="gpu", devices=devices, **more)
+
+
+@given(gpus=st.integers(0, 9), each=st.integers(1, 4), wanted=st.integers(1, 6))
+def test_slots_share_no_gpu_and_have_enough(tmp_path_factory, gpus, each, wanted):
+    machine = Machine({f"{n}": f"GPU-{n}" for n in range(gpus)}, (0,), tmp_path_factory.mktemp("slots"))
+    config = on_gpus(each, most=wanted)
+    if gpus < each:
+        with pytest.raises(UserError, match=r"trainer\.devices"):
+            slots.take(config, machine)
+        return
+    taken = [slots.take(config, machine) for _ in range(10)]
+    held = [slot for slot in taken if slot is not None]
+    used = [name for slot in held for name in slot.gpus]
+    assert len(held) == gpus // each and slots.parallel(config, machine) == min(wanted, len(held))
+    assert all(len(slot.gpus) == each for slot in held) and len(set(used)) == len(used) <= gpus
+    for slot in held:
+        slot.close()
+    again = slots.take(config, machine)
+    assert again is not None
+    again.close()
+
+
+def test_a_point_on_the_cpu_takes_a_core_for_each_thread_of_each_process(tmp_path):
+    machine = Machine({}, (0, 1, 2, 5, 6), tmp_path)
+    assert slots.size(made(devices=2, threads=2), machine) == (4, 5)
+    assert slots.parallel(made(devices=2, most=9), machine) == 2
+    first, second, third = (slots.take(made(devices=2), machine) for _ in range(3))
+    assert first.gpus is None and second is not None and third is None
+    one = slots.take(made(), machine)
+    assert one is not None and slots.take(made(), machine) is None
+    for slot in (first, second, one):
+        slot.close()
+
+
+def test_a_point_larger_than_the_machine_has_it_alone(tmp_path):
+    machine = Machine({}, (0, 1), tmp_path)
+    alone = slots.take(made(devices=8), machine)
+    assert alone is not None and slots.take(made(), machine) is None
+    alone.close()
+
+
+def test_who_cannot_have_enough_keeps_nothing_from_others(tmp_path):
+    machine = Machine({}, (0, 1, 2), tmp_path)
+    first, second = slots.take(made(), machine), slots.take(made(), machine)
+    first.close()
+    assert slots.take(made(devices=3), machine) is None  # the first is free, the second is not
+    rest = [slots.take(made(), machine) for _ in range(2)]
+    assert None not in rest
+    for slot in (second, *rest):
+        slot.close()
+
+
+def test_a_gpu_has_one_identity_under_all_its_names(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho '0, GPU-aaa'\necho '1, GPU-bbb'\n")
+    tool.chmod(0o755)
+    around = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert slots.visible_gpus(around) == {"0": "GPU-aaa", "1": "GPU-bbb"}
+    assert slots.visible_gpus({**around, "CUDA_VISIBLE_DEVICES": "1, GPU-aaa"}) == {
+        "1": "GPU-bbb",
+        "GPU-aaa": "GPU-aaa",
+    }
+    for nothing in ("", "-1", "NoDevFiles"):
+        assert slots.visible_gpus({**around, "CUDA_VISIBLE_DEVICES": nothing}) == {}
+    by_number, by_uuid = (
+        slots.this_machine(
+            [on_gpus()], {**around, "CUDA_VISIBLE_DEVICES": name, "HYBRID_SWEEP_SLOTS": str(tmp_path / "s")}
+        )
+        for name in ("0", "GPU-aaa")
+    )
+    held = slots.take(on_gpus(), by_number)
+    assert held.gpus == ("0",) and slots.take(on_gpus(), by_uuid) is None
+    held.close()
+
+
+def test_gpus_are_not_asked_for_where_no_point_uses_one(monkeypatch):
+    monkeypatch.setattr(slots, "visible_gpus", lambda around: pytest.fail("asked"))
+    assert slots.this_machine([made()], {}).gpus == {}
+    assert str(slots.this_machine([made()], {}).folder) == slots.SHARED
+
+
+def test_gpus_without_the_driver_tool_are_known_by_their_names(tmp_path):
+    assert slots.visible_gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-abc", "PATH": str(tmp_path)}) == {
+        "2": "2",
+        "GPU-abc": "GPU-abc",
+    }
+    assert slots.visible_gpus({"PATH": str(tmp_path)}) == {}
+
+
+def test_more_gpus_than_a_point_uses_can_be_its_own(tmp_path):
+    machine = Machine({str(n): str(n) for n in range(4)}, (0,), tmp_path)
+    slot = slots.take(on_gpus(gpus_per_run=3), machine)
+    assert slot.gpus == ("0", "1", "2") and slots.take(on_gpus(gpus_per_run=3), machine) is None
+    slot.close()
+    with pytest.raises(UserError, match=r"sweep\.gpus_per_run=5: 4 GPUs are visible"):
+        slots.size(on_gpus(gpus_per_run=5), machine)
+
+
+@pytest.mark.parametrize("words", [["sweep.gpus_per_run=1", "trainer.devices=2"], ["sweep.retries=-1"]])
+def test_impossible_numbers_are_refused(config, words):
+    with pytest.raises(UserError, match=words[0].partition("=")[0]):
+        validate(config(*words))
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hybrid_sweep import slots
+from hybrid_sweep.config import Config
+held = slots.take(Config(), slots.Machine({}, (0,), Path(sys.argv[1])))
+print("held" if held else "busy", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    machine = Machine({}, (0,), tmp_path)
+    other = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n" and slots.take(made(), machine) is None
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    slot = slots.take(made(), machine)
+    assert slot is not None
+    slot.close()
+
+
+def test_a_child_that_inherits_a_lease_keeps_it(tmp_path):
+    machine = Machine({}, (0,), tmp_path)
+    slot = slots.take(made(), machine)
+    child = subprocess.Popen(["sleep", "60"], pass_fds=slot.leases)
+    slot.close()
+    assert slots.take(made(), machine) is None
+    child.kill()
+    child.wait()
+    deadline = time.monotonic() + 5
+    while (slot := slots.take(made(), machine)) is None:
+        assert time.monotonic() < deadline
+    slot.close()
+
+
+def test_a_lease_of_another_user_can_be_looked_at(tmp_path):
+    """The folder is open to all, and a file in it that only its owner may write serves the others too."""
+    machine = Machine({}, (0,), tmp_path / "slots")
+    slots.take(made(), machine).close()
+    assert (tmp_path / "slots").stat().st_mode & 0o7777 == 0o1777
+    (tmp_path / "slots" / "core-0").chmod(0o444)
+    slots.take(made(), machine).close()
+
+
+def test_where_leases_cannot_be_kept_is_said_with_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="set HYBRID_SWEEP_SLOTS"):
+            slots.take(made(), Machine({}, (0,), folder))
