@@ -1,76 +1,101 @@
-"""The Weights & Biases mirror of a run: offline by default, imported late, and never in the way.
+"""The Weights & Biases mirror of a run while it runs: offline by default, and never in the way.
 
-The truth is in the run's own files; the mirror can be absent, disabled or broken, and the numbers are the same.
+The truth is in the run's own files; the mirror can be absent, disabled or broken, and the numbers are the same:
+`wandb_push` makes it again from the files.
 """
 
 import logging
-import os
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.loggers.logger import Logger
+
+from hybrid_sweep import mirror
 from hybrid_sweep.config import Config, to_dict
+from hybrid_sweep.redaction import redacted
 
 log = logging.getLogger("hybrid_sweep")
+LATER = "hybrid-sweep wandb push SWEEP_DIR makes it from the run's files"
 
 
-def start(config: Config, run_dir: Path, run_id: str) -> Any:
-    """Lightning's W&B logger for a run (id = run_id, group = the sweep), or None where W&B is disabled or not there.
+class Mirror(Logger):
+    """The open W&B run of a point, as Lightning carries it to whoever has something to log; `broken` once it has failed."""
 
-    WANDB_MODE in the environment wins over the config.
+    def __init__(self, run: Any) -> None:
+        super().__init__()
+        self.run, self.broken = run, False
+
+    @property
+    def name(self) -> str:
+        return "wandb"
+
+    @property
+    def version(self) -> str:
+        return str(self.run.id)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        log_metrics(self, metrics, step or 0)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        pass  # its config has them
+
+
+def start(config: Config, run_dir: Path, run_id: str) -> Mirror | None:
+    """The mirror of a run, the one of an earlier attempt going on; None where W&B is disabled or not there.
+
+    Where the server cannot be had, the run is recorded in its folder instead.
     """
-    mode = os.environ.get("WANDB_MODE") or config.logger.mode
-    if mode in ("disabled", "dryrun"):
+    words = to_dict(config)
+    mode = mirror.mode_of(words["logger"])
+    if mode == "disabled":
         return None
-    try:
-        import wandb
-        from pytorch_lightning.loggers import WandbLogger
-
-        ratio, kind = config.batch.cross_lingual_ratio, "untrained" if config.trainer.max_steps == 0 else "train"
-        logger = WandbLogger(
-            name=f"r{ratio:g}-s{config.seed}" if kind == "train" else f"untrained-s{config.seed}",
-            id=run_id,
-            resume="allow",
-            save_dir=str(run_dir),
-            project=config.logger.project,
-            entity=config.logger.entity,
-            group=config.sweep.name,
-            job_type=kind,
-            offline=mode == "offline",
-            settings=wandb.Settings(console="off", silent=True),
-            config={"ratio": ratio, "seed": config.seed, "run_id": run_id, **to_dict(config)},
-        )
-        logger.experiment  # noqa: B018  starts the run now, so that what cannot work is known before training
-        return logger
-    except Exception as error:
-        log.warning("Weights & Biases is not available (%s: %s); going on without it", type(error).__name__, error)
-        return None
+    for kind in dict.fromkeys((mode, "offline")):
+        try:
+            return Mirror(mirror.begin(mirror.described(words, run_id), run_dir, kind, resume=True))
+        except Exception as error:
+            why = _line(error)
+            if mode == "online" == kind:
+                log.warning("Weights & Biases cannot be reached (%s); recording this run offline, %s", why, LATER)
+            else:
+                log.warning("Weights & Biases is not available (%s); going on without it", why)
+                return None
+    return None
 
 
-def log_metrics(logger: Any, metrics: dict[str, float], step: int) -> None:
-    """Mirror metrics of a step of the run; does nothing for None."""
-    if logger is None:
+def log_metrics(to: Any, metrics: Mapping[str, float], step: int) -> None:
+    """Mirror metrics of the moment when so many steps were done; does nothing for None."""
+    _tell(to, lambda run: run.log({**metrics, mirror.STEP: step}))
+
+
+def summarise(to: Any, metrics: Mapping[str, Any], stage: str = "") -> None:
+    """Write the metrics of a stage into the summary of the run; does nothing for None."""
+    _tell(to, lambda run: run.summary.update(mirror.of_result(metrics, stage)))
+
+
+def finish(to: Any) -> None:
+    """Close the run as successful; does nothing for None."""
+    _tell(to, lambda run: run.finish(exit_code=0))
+
+
+def fail(to: Any) -> None:
+    """Close a run that is still open as failed, or as pre-empted where it was told to stop; does nothing for None."""
+    if not isinstance(sys.exc_info()[1], Exception | None):
+        _tell(to, lambda run: run.mark_preempting())
+    _tell(to, lambda run: run.finish(exit_code=1))
+
+
+def _tell(to: Any, act: Callable[[Any], object]) -> None:
+    """Do something with the W&B run; the first time that this fails is the last, and is told in one line."""
+    if not isinstance(to, Mirror) or to.broken:
         return
     try:
-        logger.log_metrics(metrics, step=step)
+        act(to.run)
     except Exception as error:
-        log.warning("Weights & Biases could not take metrics (%s: %s)", type(error).__name__, error)
+        to.broken = True
+        log.warning("Weights & Biases takes no more of this run (%s); going on without it, %s", _line(error), LATER)
 
 
-def finish(logger: Any, metrics: dict[str, Any]) -> None:
-    """Write the summary metrics and close the run as successful."""
-    _close(logger, 0, metrics)
-
-
-def fail(logger: Any) -> None:
-    """Close a run that is still open as failed; does nothing for None."""
-    _close(logger, 1, {})
-
-
-def _close(logger: Any, code: int, metrics: dict[str, Any]) -> None:
-    if logger is None:
-        return
-    try:
-        logger.experiment.summary.update(metrics)
-        logger.experiment.finish(exit_code=code)
-    except Exception as error:
-        log.warning("Weights & Biases could not close the run (%s: %s)", type(error).__name__, error)
+def _line(error: Exception) -> str:
+    return redacted(f"{type(error).__name__}: {error}".splitlines()[0])

@@ -1,23 +1,47 @@
-"""The mirror is never in the way: no wandb, no key, disabled, or broken, and the run goes on."""
+"""The live mirror is never in the way: no wandb, no key, no network, disabled, or broken, and the run goes on."""
 
 import builtins
 import logging
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from hybrid_sweep import tracking
+from hybrid_sweep import mirror, tracking
+from tests.wandb_server import serving
+from tests.wandb_sweep_folder import files, history, summary
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """A home without a login, and the client's own process ended after the test, with what it has kept of settings."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    yield
+    import wandb
+
+    wandb.teardown()
+
+
+def warnings(caplog):
+    """Those of the program itself."""
+    found = [record for record in caplog.records if record.name == "hybrid_sweep"]
+    return [record.getMessage() for record in found if record.levelno >= logging.WARNING]
 
 
 def test_disabled_by_config_or_environment(config, tmp_path, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
     assert tracking.start(config("logger=disabled"), tmp_path, "r") is None
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert tracking.start(config("logger=offline"), tmp_path, "r") is None
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("wandb"))
 
 
 def test_without_wandb_there_is_one_clear_line(config, tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("WANDB_MODE", "offline")
     real = builtins.__import__
 
     def absent(name, *given, **more):
@@ -26,50 +50,118 @@ def test_without_wandb_there_is_one_clear_line(config, tmp_path, monkeypatch, ca
         return real(name, *given, **more)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with caplog.at_level(logging.WARNING):
-        assert tracking.start(config("logger=offline"), tmp_path, "r") is None
-    assert [record.message for record in caplog.records if "going on without it" in record.message]
+    assert tracking.start(config("logger=offline"), tmp_path, "r") is None
+    monkeypatch.undo()
+    (line,) = warnings(caplog)
+    assert "going on without it" in line and "No module named 'wandb'" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_without_key_or_network_the_run_is_recorded_offline(config, tmp_path, monkeypatch, caplog, key):
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setattr(mirror, "CONNECT", 1.0)
+    run = tracking.start(config("logger=online"), tmp_path, "r")
+    tracking.finish(run)
+    (line,) = warnings(caplog)
+    assert "cannot be reached" in line and "offline" in line and "\n" not in line and KEY not in line
+    assert summary(files(tmp_path)["r"])["state"] == "finished"
+
+
+@pytest.mark.parametrize(("end", "code"), [(tracking.finish, 0), (tracking.fail, 1)])
+def test_an_offline_run_is_read_back_with_all_that_was_told(config, tmp_path, end, code):
+    made = config("logger=offline", "batch.cross_lingual_ratio=0.5", "seed=2", "sweep.name=first")
+    run = tracking.start(made, tmp_path, "abc")
+    tracking.log_metrics(run, {"train/loss": 0.5}, 1)
+    tracking.log_metrics(run, {"train/loss": 0.1}, 2)
+    tracking.summarise(run, {"run_id": "abc", "monolingual/RR@10": 0.25})
+    tracking.summarise(run, {"run_id": "abc", "monolingual/RR@10": 0.125}, "xquad")
+    end(run)
+    ((name, file),) = files(tmp_path).items()
+    found = summary(file)
+    assert (name, found["run_id"], found["name"], found["exit_code"]) == ("abc", "abc", "r0.5-s2", code)
+    assert found["state"] == ("finished" if code == 0 else "failed")
+    assert (found["config"]["ratio"], found["config"]["seed"], found["config"]["run_id"]) == (0.5, 2, "abc")
+    assert (found["summary"]["monolingual/RR@10"], found["summary"]["xquad/monolingual/RR@10"]) == (0.25, 0.125)
+    assert history(file) == [{"step": 1, "train/loss": 0.5}, {"step": 2, "train/loss": 0.1}]
 
 
 class Broken:
-    @property
-    def experiment(self):
+    id = "r"
+    calls = 0
+
+    def __getattr__(self, name):
+        Broken.calls += 1
         raise OSError("disk full")
 
 
-def test_a_mirror_that_breaks_does_not_break_the_run(caplog):
-    tracking.finish(Broken(), {"x": 1.0})
-    tracking.fail(Broken())
-    tracking.log_metrics(Broken(), {"x": 1.0}, 5)
-    tracking.log_metrics(None, {"x": 1.0}, 5)
-    tracking.finish(None, {})
-    tracking.fail(None)
-    assert sum("could not close" in record.message for record in caplog.records) == 2
-    assert sum("could not take metrics" in record.message for record in caplog.records) == 1
+def test_a_mirror_that_breaks_is_left_alone_after_one_line(caplog):
+    run = tracking.Mirror(Broken())
+    for tell in (lambda to: tracking.log_metrics(to, {"x": 1.0}, 5), tracking.finish, tracking.fail):
+        tell(run)
+        tell(None)
+    (line,) = warnings(caplog)
+    assert "disk full" in line and "going on without it" in line and Broken.calls == 1
 
 
-def test_metrics_of_a_step_reach_the_logger():
-    class Logger:
-        def log_metrics(self, metrics, step):
-            self.told = (metrics, step)
+ORPHAN = """
+import os, signal, sys, time
+from pathlib import Path
+import psutil
+from hybrid_sweep import checks, tracking, training
+told, count = tracking.log_metrics, []
+def log_metrics(to, metrics, step):
+    if step == 4:
+        for child in psutil.Process().children(recursive=True):
+            if child.name() == "wandb-core":
+                child.kill(); child.wait(); count.append(child)
+        assert count
+    told(to, metrics, step)
+tracking.log_metrics = log_metrics
+from hybrid_sweep import worker
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
 
-    logger = Logger()
-    tracking.log_metrics(logger, {"dev/monolingual/RR@10": 0.5}, 7)
-    assert logger.told == ({"dev/monolingual/RR@10": 0.5}, 7)
+
+@pytest.mark.slow
+def test_training_goes_on_when_the_client_s_process_is_killed(planned):
+    folder = planned("logger=offline")
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN, str(folder)], capture_output=True, text=True, timeout=240, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (folder / "metrics.json").is_file() and done.stderr.count("takes no more of this run") == 1
 
 
-@pytest.mark.parametrize(("finish", "code"), [(lambda run: tracking.finish(run, {"m": 0.5}), 0), (tracking.fail, 1)])
-def test_the_run_is_closed_with_the_right_exit_code(finish, code):
-    closed = {}
+STOPPED = """
+import sys, time
+from hybrid_sweep.checks import load
+from hybrid_sweep import tracking
+from pathlib import Path
+folder = Path(sys.argv[1])
+run = tracking.start(load(folder / "config.yaml"), folder, "abc")
+for step in range(int(sys.argv[2]), int(sys.argv[3])):
+    tracking.log_metrics(run, {"train/loss": 1.0 / step}, step)
+time.sleep(float(sys.argv[4]))
+print("told", flush=True)
+sys.stdin.read()
+tracking.finish(run)
+"""
 
-    class Run:
-        summary = {}  # noqa: RUF012
 
-        def finish(self, exit_code):
-            closed["code"] = exit_code
-
-    class Logger:
-        experiment = Run()
-
-    finish(Logger())
-    assert closed == {"code": code} and (Run.summary.get("m") == 0.5) == (code == 0)
+@pytest.mark.slow
+def test_a_killed_run_goes_on_under_its_id_on_the_server(planned, monkeypatch):
+    folder = planned("logger=online")
+    with serving() as server:
+        env = {**os.environ, "WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.address}
+        command = [sys.executable, "-c", STOPPED, str(folder)]
+        with subprocess.Popen([*command, "1", "4", "3"], env=env, stdin=-1, stdout=-1, stderr=-1) as first:
+            assert first.stdout.readline()
+            os.kill(first.pid, signal.SIGKILL)
+        before = len(server.runs["abc"]["history"])
+        done = subprocess.run([*command, "4", "6", "0"], env=env, input="", capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        run = server.runs["abc"]
+        assert list(server.runs) == ["abc"] and run["resumed"] and run["exit"] == 0
+        assert len(run["history"]) == before + 2 and KEY.encode() not in server.seen

@@ -1,0 +1,127 @@
+"""The verb `wandb push`: the whole W&B mirror of a sweep, made again from the files of its points.
+
+A second push changes nothing. On a server the run of a point goes on where the last push, or a mirror that was kept while it
+trained, has left it; offline a run that has not changed stays as it is, so that `wandb sync` does not send it twice.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hybrid_sweep import mirror, wandb_sweep
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import digest, read_json
+from hybrid_sweep.wandb_target import (
+    Target,
+    begin,
+    check_login,
+    config_of,
+    is_kept,
+    keep,
+    plan_of,
+    reachable,
+    run_dir,
+    target_of,
+)
+
+Say = Callable[[str], None]
+OFFLINE = "--offline writes the files, to be synced later"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What W&B is to hold of a point; `series` is of steps done and values, in the order in which training gave them."""
+
+    words: dict[str, Any]
+    series: list[tuple[int, dict[str, float]]]
+    summary: dict[str, Any]
+    failed: bool
+
+
+def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | None, say: Say) -> str:
+    """Mirror the points of a sweep, and its table, figure and results; what to tell the user at the end.
+
+    Done and failed points are pushed; those that are not finished are counted. offline: only write the files. WANDB_MODE
+    in the environment wins. Raises UserError where there is no sweep, no login or no server, or W&B is disabled.
+    """
+    from hybrid_sweep.analysis.report import write_report
+
+    plan = plan_of(sweep_dir)
+    mode = mirror.mode_of({"mode": "offline" if offline else "online"})
+    if mode == "disabled":
+        raise UserError("Weights & Biases is disabled by WANDB_MODE or WANDB_DISABLED: there is nowhere to push to")
+    target = target_of(sweep_dir, plan, mode, project, entity)
+    if mode == "online":
+        check_login(OFFLINE)
+    pushed, entries = 0, plan["points"]
+    for entry in entries:
+        if (run := read(sweep_dir, plan, entry)) is not None:
+            write(target, run)
+            pushed += 1
+            say(f"[{pushed}/{len(entries)}] {run.words['name']} ({entry['run_id']}){': failed' if run.failed else ''}")
+    lines = [f"{pushed} of {len(entries)} points mirrored"]
+    if left := len(entries) - pushed:
+        lines[0] += f"; {left} not finished: left out"
+    try:
+        report = write_report([sweep_dir], allow_missing=True)
+    except UserError as error:
+        lines.append(f"no table and figure: {error}")
+    else:
+        with reachable(OFFLINE):
+            wandb_sweep.write(target, plan, report, wandb_sweep.mark_of(sweep_dir, plan))
+        lines[0] += ", and the table, figure and results of the sweep"
+    if mode == "offline":
+        lines.append(f"next: wandb sync {shlex.quote(str(target.folder / 'wandb'))}/offline-run-*")
+    return "\n".join(lines)
+
+
+def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:
+    """The mirror of a point of a sweep, from its folder; None where it is neither done nor failed."""
+    folder = run_dir(sweep_dir, str(entry["run_id"]))
+    status, config, summary = read_json(folder / "status.json") or {}, config_of(folder), dict[str, Any]()
+    failed = status.get("state") == "failed"
+    for stage in ("", *entry.get("also", [])):
+        metrics = read_json((folder / "evaluations" / stage if stage else folder) / "metrics.json")
+        if isinstance(metrics, dict) and metrics.get("run_id") == folder.name:
+            summary |= mirror.of_result(metrics, stage)
+        elif not stage and not failed:
+            return None
+    if not config:
+        return None
+    if failed:
+        summary["error"] = str(status.get("error"))
+    words = mirror.described(config, folder.name) | {"group": plan["name"]}
+    return Run(words, list(_series(folder)), summary, failed)
+
+
+def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    steps, dev = (
+        pq.read_table(path).to_pylist() if (path := folder / name).is_file() else []
+        for name in ("steps.parquet", "dev.parquet")
+    )
+    evaluated = {int(row["step"]): row for row in dev}
+    for done, row in enumerate(steps, start=1):
+        yield done, mirror.of_step(row)
+        if done in evaluated:
+            yield done, mirror.of_dev(evaluated[done])
+
+
+def write(target: Target, run: Run) -> None:
+    """Bring the W&B run of a point up to date; raises UserError where W&B cannot be had."""
+    name = str(run.words["id"])
+    mark = digest([run.words, run.series, run.summary, run.failed])
+    if target.mode == "offline" and is_kept(target, name, mark):
+        return
+    with reachable(OFFLINE):
+        opened = begin(target, run.words)
+        there = opened.summary.get(mirror.STEP) or 0  # what a server has of the series
+        for step, values in run.series:
+            if step > there:
+                opened.log({**values, mirror.STEP: step})
+        opened.summary.update(mirror.clean(run.summary))
+        opened.finish(exit_code=int(run.failed))
+    keep(target, name, mark)

@@ -1,0 +1,116 @@
+"""Where the mirror of a sweep goes, and what is read of the sweep for it."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybrid_sweep import mirror
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.redaction import redacted
+from hybrid_sweep.store import digest, read_json, write_json
+
+PUSHED = "wandb/pushed.json"  # in the sweep's folder: what was written where, so that the same again takes no time
+LOGIN = "not logged in to Weights & Biases: run `wandb login`, or set WANDB_API_KEY"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The folder that holds wandb/, online or offline, and project and entity (None: the default one)."""
+
+    folder: Path
+    mode: str
+    project: str
+    entity: str | None
+
+
+def plan_of(sweep_dir: Path) -> dict[str, Any]:
+    """The points.json of a sweep; raises UserError where there is none."""
+    plan = read_json(sweep_dir / "points.json")
+    if not isinstance(plan, dict) or not plan.get("points"):
+        raise UserError(f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one")
+    return plan
+
+
+def run_dir(sweep_dir: Path, run_id: str) -> Path:
+    """The folder of a run of the sweep."""
+    return sweep_dir.absolute().parent.parent / "runs" / run_id
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The stored config of a run as plain dicts, {} where it has not begun."""
+    try:
+        loaded = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The logger settings (mode, project, entity) of the sweep's first point that has begun; {} where none has."""
+    for entry in plan.get("points", []):
+        if found := config_of(run_dir(sweep_dir, str(entry.get("run_id")))).get("logger"):
+            return dict(found)
+    return {}
+
+
+def target_of(
+    sweep_dir: Path, plan: Mapping[str, Any], mode: str, project: str | None = None, entity: str | None = None
+) -> Target:
+    """The target in the sweep's folder, its project and entity those of the points where none are given."""
+    logger = logger_of(sweep_dir, plan)
+    return Target(sweep_dir, mode, project or logger.get("project") or "hybrid-sweep", entity or logger.get("entity"))
+
+
+def check_login(hint: str) -> None:
+    """Raise UserError where wandb is not installed, or knows no key; asks neither the user nor the server."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError("wandb is not installed: pip install wandb") from error
+    if not wandb.login(prompt=False, verify=False):
+        raise UserError(f"{LOGIN}, or {hint}")
+
+
+def begin(target: Target, words: Mapping[str, Any]) -> Any:
+    """Open a run at the target: on a server the one of this id goes on, in the folder it takes the place of an earlier one."""
+    for old in _folders(target, str(words["id"])):
+        shutil.rmtree(old)
+    told = {**words, "project": target.project, "entity": target.entity}
+    return mirror.begin(told, target.folder, target.mode, resume=target.mode == "online")
+
+
+def is_kept(target: Target, run_id: str, mark: str) -> bool:
+    """Whether a run was the last time written to this target with this mark of its content, and, offline, is still there."""
+    noted = (read_json(target.folder / PUSHED) or {}).get(run_id) == _mark(target, mark)
+    return noted and (target.mode == "online" or bool(_folders(target, run_id)))
+
+
+def keep(target: Target, run_id: str, mark: str) -> None:
+    """Note that a run has been written to this target with this mark of its content."""
+    known = read_json(target.folder / PUSHED) or {}
+    write_json(target.folder / PUSHED, {**known, run_id: _mark(target, mark)})
+
+
+def _mark(target: Target, mark: str) -> str:
+    return digest([mark, target.mode, target.project, target.entity])
+
+
+def _folders(target: Target, run_id: str) -> list[Path]:
+    return list((target.folder / "wandb").glob(f"*run-*-{run_id}"))
+
+
+@contextmanager
+def reachable(hint: str) -> Iterator[None]:
+    """Turn what wandb raises into a UserError of one line that ends with a hint."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        line = redacted(f"{type(error).__name__}: {error}".splitlines()[0])
+        raise UserError(f"Weights & Biases: {line}; {hint}") from error
