@@ -48,22 +48,23 @@ class Peak:
 
 def generate(groups: int, folder: Path) -> None:
     """A collection as `collection.save` writes it: words at random, all of the split train, a block at a time."""
-    from hybrid_sweep.data.collection import QRELS, TEXTS
-    from hybrid_sweep.store import digest, write_json
+    from hybrid_sweep.data.collection import QRELS, TEXTS, make, save
 
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
     syllables = np.array([a + b for a in "bdfgklmnprstvz" for b in "aeiou"])
     words = np.array(["".join(draw.choice(syllables, 3)) for _ in range(WORDS)], dtype=object)
+    tables = []
     for name, schema, batches in (
         ("queries", TEXTS, _texts(groups, words, "q", 5)),
         ("passages", TEXTS, _texts(groups, words, "p", 15)),
         ("qrels", QRELS, _qrels(groups)),
     ):
-        with pa.ipc.new_file(str(folder / f"{name}.arrow"), schema) as writer:
+        with pa.ipc.new_file(str(folder / name), schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
-    write_json(folder / "info.json", {"name": "debian", "fingerprint": digest(["memory", groups])})
+        tables.append(pa.ipc.open_file(pa.memory_map(str(folder / name))).read_all())
+    save(make("debian", *tables, {}), folder)
 
 
 def _texts(groups: int, words: np.ndarray, kind: str, length: int) -> Iterator[pa.RecordBatch]:

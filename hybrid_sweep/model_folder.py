@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
-from hybrid_sweep.data.collection import CHUNK, Collection
+from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.sorting import CHUNK
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import read_layout, resolve_pooling
 from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json

@@ -1,7 +1,7 @@
 """What a run needs before it starts, built once into the cache: collection, model folder, tokens. No torch here."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,20 @@ from typing import Any
 import numpy as np
 
 from hybrid_sweep.batches import Plan, Source, make_plan
-from hybrid_sweep.config import Config, MarcoData, SyntheticData, cache_dir
+from hybrid_sweep.config import (
+    Bm25Model,
+    Config,
+    DataConfig,
+    FileData,
+    FilesData,
+    MarcoData,
+    MiraclData,
+    SyntheticData,
+    cache_dir,
+)
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.hub import local, revision
 from hybrid_sweep.data.negatives import Negatives
 from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
 from hybrid_sweep.data.sources import BUILDERS, Say
@@ -19,6 +30,7 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import content_digests, model_fingerprint, model_folder
 from hybrid_sweep.store import digest, exclusive, read_json
 from hybrid_sweep.tokens import Tokens, token_store
+from hybrid_sweep.words import fingerprint as words_fingerprint
 
 
 def _quiet(_: str) -> None:
@@ -29,28 +41,39 @@ def collection_folder(config: Config) -> Path:
     """Where the collection of a config lies, or will lie once it is built.
 
     data.path is such a folder itself, or holds the files of the source; what is built from them is named by their names,
-    sizes and times, so that changed files are read again.
+    sizes and times, so that changed files are read again. What is fetched is named by its revision.
     """
     data, built = config.data, cache_dir(config) / "collections"
     if isinstance(data, SyntheticData):
         key = digest([data.groups, data.concepts, data.shared, data.noise, data.seed])
         return built / f"synthetic-{key}"
     if not data.path:
-        return built / data.name
+        fetched = revision(data)
+        return built / (f"{data.name}-{digest([fetched, *_chosen(data)])}" if fetched else data.name)
     folder = Path(data.path).expanduser()
     if (folder / "info.json").is_file():
         return folder
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder")
     files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
-    # Of MS MARCO only the chosen languages and questions are built, so that each choice is a collection of its own.
-    chosen = (
-        [sorted(data.languages), data.translation, data.qrels, data.dev_share, data.dev_seed]
-        if isinstance(data, MarcoData)
-        else []
-    )
-    key = digest([*([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files), *chosen])
+    key = digest([*([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files), *_chosen(data)])
     return built / f"{data.name}-{key}"
+
+
+def _chosen(data: DataConfig) -> list[object]:
+    """The fields that say what is built from the same files: each choice is a collection of its own.
+
+    Of MS MARCO and MIRACL only the languages that are asked for are read.
+    """
+    chosen: list[object] = []
+    if isinstance(data, MarcoData):
+        chosen += [sorted(data.languages), data.translation, data.qrels, data.dev_share, data.dev_seed]
+    if isinstance(data, MiraclData):
+        chosen += [sorted(data.languages)]
+    if isinstance(data, FilesData):
+        chosen += [data.languages if len(data.languages) == 1 else [], data.format]  # one language names all texts
+    # What is read strictly has no line that skipping would leave out: the word of the others is all that counts.
+    return [*chosen, "skip"] if isinstance(data, FileData) and data.on_error == "skip" else chosen
 
 
 def is_prepared(config: Config) -> bool:
@@ -58,16 +81,25 @@ def is_prepared(config: Config) -> bool:
     return read_json(collection_folder(config) / "info.json") is not None
 
 
-def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False) -> Collection:
-    """The collection in all its languages, built and cached where it is missing or `refresh` is asked for."""
-    folder, data = collection_folder(config), config.data
+def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False, download: bool = False) -> Collection:
+    """The collection in all its languages, built and cached where it is missing, damaged, or `refresh` is asked for.
+
+    download: whether files of a published collection may be fetched; where not, those that are here already are used.
+    """
+    folder, data, cache = collection_folder(config), config.data, cache_dir(config)
     if data.path and folder == Path(data.path).expanduser():
-        return collections.load(folder)
-    with exclusive(folder.parent / f"{folder.name}.lock"):
-        if refresh or not is_prepared(config):
-            built = BUILDERS[data.name](data, folder.parent / f"{folder.name}.work", say)
-            collections.save(built, folder)
-    return collections.load(folder)
+        return collections.load(folder, _checked(cache, folder))
+
+    def build() -> None:
+        source = local(data, cache, say, download=download, refresh=refresh)
+        built = BUILDERS[data.name](source, folder.parent / f"{folder.name}.work", say)
+        if source is not data:
+            built = dataclasses.replace(built, info={**built.info, "revision": revision(data)})
+        if len(built.passages) > 1_000_000:
+            say(f"writing {len(built.passages):,} passages to {folder}")
+        collections.save(built, folder)
+
+    return _cached(cache, folder, say, build, refresh=refresh)
 
 
 def collection_of(config: Config, say: Say = _quiet) -> Collection:
@@ -79,12 +111,31 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
     collections.check_languages(whole, languages)
     if collections.is_all(whole, languages):
         return whole
-    folder = cache_dir(config) / "selections" / digest([whole.fingerprint, languages, 1], 16)
-    with exclusive(folder.parent / f"{folder.name}.lock"):
-        if read_json(folder / "info.json") is None:
-            collections.save(whole, folder, languages)
+    cache = cache_dir(config)
+    folder = cache / "selections" / digest([whole.fingerprint, languages, 2], 16)
+    found = _cached(cache, folder, say, lambda: collections.save(whole, folder, languages))
     # The texts are those of the fingerprint; name and origin are this collection's own.
-    return dataclasses.replace(collections.load(folder), name=whole.name, info=whole.info)
+    return dataclasses.replace(found, name=whole.name, info=whole.info)
+
+
+def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, refresh: bool = False) -> Collection:
+    """The collection in a folder of the cache, built where it is not there, is not whole, or `refresh` is asked for.
+
+    One process builds, others wait for it.
+    """
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        if not refresh and folder.exists():
+            try:
+                return collections.load(folder, _checked(cache, folder))
+            except collections.Damaged as error:
+                say(f"{str(error).removesuffix(f'; {collections.AGAIN}')}: it is built again now")
+        build()
+    return collections.load(folder, _checked(cache, folder))
+
+
+def _checked(cache: Path, folder: Path) -> Path:
+    """Where it is remembered that the content of a folder was compared."""
+    return cache / "checked" / f"{digest(str(folder.resolve()), 16)}.json"
 
 
 def configs_of(config: Config) -> dict[str, Config]:
@@ -135,7 +186,13 @@ class Prepared:
 
 
 def prepare(config: Config, say: Say = _quiet) -> Prepared:
-    """Build or open what a run needs; raises UserError for data or a model that is not there."""
+    """Build or open what a run needs; raises UserError for data or a model that is not there.
+
+    BM25 has neither tokens nor training: only its collection.
+    """
+    if isinstance(config.model, Bm25Model):
+        collection, none = collection_of(config, say), Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
+        return Prepared(collection, Path(), none, none, [], collection.languages)
     configs = configs_of(config)
     collected = {name: collection_of(each, say) for name, each in configs.items()}
     folder = model_folder(config, list(collected.values()))
@@ -153,6 +210,18 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
     ]
     main = sources[0]
     return Prepared(main.collection, folder, main.queries, main.passages, sources, union)
+
+
+def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
+    """What it takes to evaluate the collection of `config` with the model of `main`, as if it were a run's own.
+
+    Nothing is trained on, so that it has no sources.
+    """
+    if isinstance(config.model, Bm25Model):
+        return prepare(config, say)
+    collection, folder = collection_of(config, say), main.model
+    queries, passages = (_tokens(config, folder, collection, role) for role in ("queries", "passages"))
+    return Prepared(collection, folder, queries, passages, [], collection.languages)
 
 
 def _union(languages: Iterable[list[str]]) -> list[str]:
@@ -208,6 +277,8 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
 
     collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further collection by name.
     """
+    if isinstance(config.model, Bm25Model):
+        return {"collection": prepared.collection.fingerprint, "model": words_fingerprint()}
     marks = {}
     for source, each in zip(prepared.sources, configs_of(config).values(), strict=True):
         path = _negatives_path(each)

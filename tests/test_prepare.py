@@ -40,6 +40,52 @@ def test_a_refresh_that_fails_leaves_the_old_collection(config, monkeypatch):
     assert prepare.whole_collection(made).fingerprint == first.fingerprint
 
 
+@pytest.mark.parametrize("name", ["passages.arrow", "info.json"])
+def test_a_damaged_collection_of_the_cache_is_built_again_with_a_message(config, name):
+    made, said = config("data.seed=79"), []
+    first = prepare.whole_collection(made)
+    path = prepare.collection_folder(made) / name
+    path.write_bytes(path.read_bytes()[:-9])
+    assert prepare.whole_collection(made, said.append).fingerprint == first.fingerprint
+    assert len(said) == 1 and "it is built again now" in said[0] and str(path.parent) in said[0]
+    assert prepare.whole_collection(made, said.append).passages.equals(first.passages) and len(said) == 1
+
+
+def test_a_damaged_selection_is_written_again_with_a_message(config):
+    made, said = config("data.seed=79", "data.languages=[xa,xb]"), []
+    first = prepare.collection_of(made)
+    selections = (prepare.cache_dir(made) / "selections").glob("*/passages.arrow")
+    (path,) = (each for each in selections if collections.load(each.parent).passages.equals(first.passages))
+    text = first.passages["text"][0].as_py().encode()
+    path.write_bytes(path.read_bytes().replace(text, b"x" * len(text), 1))
+    again = prepare.collection_of(made, said.append)
+    assert again.passages["text"][0].as_py() == text.decode() and len(said) == 1 and "built again" in said[0]
+
+
+def test_a_damaged_folder_of_the_users_is_refused_and_left_as_it_is(config, tmp_path):
+    collections.save(prepare.whole_collection(config()), tmp_path / "mine")
+    path = tmp_path / "mine/qrels.arrow"
+    path.write_bytes(path.read_bytes()[:-9])
+    ((_, made),) = points(["data=debian", "data.languages=[xa,xb]", f"data.path={tmp_path / 'mine'}"], multirun=False)
+    with pytest.raises(UserError, match=r"qrels\.arrow has .* bytes, not"):
+        prepare.collection_of(made)
+
+
+def test_what_is_left_out_or_chosen_is_in_the_name_of_the_cache(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text("{}")
+
+    def folder(*words):
+        ((_, made),) = points([f"data.path={tmp_path}", *words], multirun=False)
+        return prepare.collection_folder(made)
+
+    files = folder("data=files")
+    assert folder("data=files", "data.languages=[fr,ja]") == files  # all their languages are read
+    marked = {files, folder("data=files", "data.on_error=skip"), folder("data=files", "data.format=trec")}
+    assert len(marked) == 3
+    assert folder("data=miracl") != folder("data=miracl", "data.languages=[sw,te]")
+    assert folder("data=xquad_r") == folder("data=xquad_r", "data.languages=[en,de]")
+
+
 def test_a_prepared_folder_is_used_where_it_lies(config, cache, tmp_path):
     whole = prepare.whole_collection(config())
     collections.save(whole, tmp_path / "mine")

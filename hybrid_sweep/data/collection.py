@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.data.lookup import SLICE, sorted_unique
+from hybrid_sweep.data.sorting import CHUNK, sorted_by_id
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_json, write_json
 
@@ -19,7 +21,12 @@ TEXTS = pa.schema(
 )
 QRELS = pa.schema([("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())])
 SPLITS = ("train", "dev", "test")
-CHUNK = 65_536  # rows written, filtered or hashed at a time
+TABLES = ("queries", "passages", "qrels")
+AGAIN = "prepare it again with --refresh"
+
+
+class Damaged(UserError):
+    """A folder that should hold a collection and does not hold it whole."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,23 @@ class Collection:
         return sorted(found[0] & found[1])
 
 
-def make(name: str, queries: pa.Table, passages: pa.Table, qrels: pa.Table, info: dict[str, Any]) -> Collection:
+def make(
+    name: str,
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: pa.Table,
+    info: dict[str, Any],
+    work: Path | None = None,
+) -> Collection:
     """A checked, sorted and fingerprinted collection.
 
-    Raises UserError that names the first duplicate id, empty text or judgement without a text.
+    Tables that are mapped from files stay there: what has to be sorted goes through files in the folder `work` (see
+    `sorted_by_id`), and all else looks at a part at a time. Raises UserError that names the first duplicate id, empty
+    text or judgement without a text.
     """
     tables = []
     for kind, table in (("query", queries), ("passage", passages)):
-        table = _sorted(table.select(TEXTS.names).cast(TEXTS))
+        table = sorted_by_id(table.select(TEXTS.names).cast(TEXTS), work)
         ids = table["id"]
         if pc.any(twice := pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))).as_py():
             repeated = ids[pc.index(twice, True).as_py()].as_py()
@@ -77,18 +93,21 @@ def make(name: str, queries: pa.Table, passages: pa.Table, qrels: pa.Table, info
             f"collection {name}: {twice['query_group']!r} and {twice['passage_group']!r} are judged twice; keep one grade"
         )
     for column, table in (("query_group", tables[0]), ("passage_group", tables[1])):
-        known = pc.is_in(qrels[column], value_set=pc.unique(table["group"]))
-        if not pc.all(known, min_count=0).as_py():
-            stray = pc.filter(qrels[column], pc.invert(known))[0].as_py()
+        if (stray := _stray(qrels[column], table["group"])) is not None:
             raise UserError(f"collection {name}: a judgement names the {column} {stray!r}, which has no text")
     collection = Collection(name, tables[0], tables[1], qrels, {k: v for k, v in info.items() if k != "fingerprint"})
     return dataclasses.replace(collection, info={**collection.info, "fingerprint": _fingerprint(collection)})
 
 
-def _sorted(table: pa.Table) -> pa.Table:
-    """The texts sorted by id; where they are already, no copy of them is made."""
-    order = pc.sort_indices(table["id"])
-    return table if (order.to_numpy() == np.arange(len(order))).all() else table.take(order).combine_chunks()
+def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
+    """The first group that is judged and has no text. The texts' groups are looked up, since the judged are fewer."""
+    names = sorted_unique(judged)
+    known = np.zeros(len(names), bool)
+    for start in range(0, len(groups), SLICE):
+        known[pc.index_in(groups.slice(start, SLICE), value_set=names).drop_null().to_numpy()] = True
+    if known.all():
+        return None
+    return str(judged[pc.index(pc.is_in(judged, value_set=names.filter(pa.array(~known))), True).as_py()])
 
 
 def _fingerprint(collection: Collection) -> str:
@@ -96,30 +115,40 @@ def _fingerprint(collection: Collection) -> str:
 
     Column by column: first all lengths, then all values. Read from Arrow's own buffers, no value becomes an object.
     """
+    return _digest((collection.queries, collection.passages, collection.qrels))
+
+
+def _digest(tables: Iterable[pa.Table]) -> str:
     state = hashlib.sha256()
-    for table in (collection.queries, collection.passages, collection.qrels):
+    for table in tables:
         for name in table.column_names:
             state.update(f"{name}:{len(table)};".encode())
             if pa.types.is_integer(table[name].type):
                 state.update(table[name].to_numpy().astype("<i8").tobytes())
                 continue
-            chunks = [chunk.cast(pa.large_binary()) for chunk in table[name].chunks]
-            offsets = [np.frombuffer(each.buffers()[1], np.int64)[each.offset :][: len(each) + 1] for each in chunks]
-            for each in offsets:
-                state.update(np.diff(each).astype("<i8").tobytes())
-            for chunk, each in zip(chunks, offsets, strict=True):
-                if len(chunk) and each[-1] > each[0]:
-                    state.update(memoryview(chunk.buffers()[2])[each[0] : each[-1]])
+            for _, offsets in _values(table[name]):
+                state.update(np.diff(offsets).astype("<i8").tobytes())
+            for chunk, offsets in _values(table[name]):
+                if offsets[-1] > offsets[0]:
+                    state.update(memoryview(chunk.buffers()[2])[offsets[0] : offsets[-1]])
     return state.hexdigest()[:12]
+
+
+def _values(column: pa.ChunkedArray) -> Iterator[tuple[pa.Array, np.ndarray]]:
+    """The chunks of a column of strings, a part at a time, and where in its bytes each value starts and ends."""
+    for whole in column.chunks:
+        for start in range(0, len(whole), SLICE):
+            chunk = whole.slice(start, SLICE).cast(pa.large_binary())
+            yield chunk, np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset :][: len(chunk) + 1]
 
 
 def save(collection: Collection, folder: Path, languages: Sequence[str] | None = None) -> None:
     """Write the collection (only its texts in `languages`, where given) as Arrow files, the whole folder atomically.
 
-    A batch at a time: the memory does not grow with the collection.
+    A batch at a time: the memory does not grow with the collection. Beside the files stands what `load` checks them by.
     """
     with atomic_dir(folder) as temporary:
-        for name in ("queries", "passages", "qrels"):
+        for name in TABLES:
             table = getattr(collection, name)
             texts = languages is not None and name != "qrels"
             batches = _chosen(table, languages or []) if texts else table.to_batches(max_chunksize=CHUNK)
@@ -129,22 +158,59 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
             ):
                 for batch in batches:
                     writer.write_batch(batch)
-        write_json(temporary / "info.json", {"name": collection.name, **collection.info})
+        # The content is hashed as it lies on disk: of some of the languages the fingerprint, that of all, says nothing.
+        content = _digest(_tables(temporary).values())
+        stored = {"fingerprint": collection.fingerprint, "content": content, "files": _marks(temporary)}
+        write_json(temporary / "info.json", {"name": collection.name, **collection.info, "stored": stored})
 
 
-def load(folder: Path) -> Collection:
-    """The collection in `folder`, its texts mapped from disk rather than read; a UserError where it is not whole."""
+def load(folder: Path, memory: Path | None = None) -> Collection:
+    """The collection in `folder`, its texts mapped from disk rather than read; Damaged where it is not whole.
+
+    The sizes of the files are always checked. Their content is hashed and compared, unless they are as old as when they
+    were written, or as when they were last compared: which the JSON file `memory` remembers, where one is given.
+    """
     info = read_json(folder / "info.json")
-    if not isinstance(info, dict) or "fingerprint" not in info:
-        raise UserError(f"no collection in {folder}: info.json is missing or damaged; prepare it again with --refresh")
+    if not isinstance(info, dict) or not {"fingerprint", "name"} <= info.keys():
+        raise Damaged(f"no collection in {folder}: info.json is missing or damaged; {AGAIN}")
+    mark = info["fingerprint"]
+    stored = info.pop("stored", None) or {"fingerprint": mark, "content": mark, "files": {}}
     try:
-        queries, passages, qrels = (
-            pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all()
-            for name in ("queries", "passages", "qrels")
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"the collection in {folder} is damaged ({error}); prepare it again with --refresh") from error
-    return Collection(info.pop("name"), queries, passages, qrels, info)
+        if stored["fingerprint"] != mark:
+            raise Damaged(f"{folder / 'info.json'} names two fingerprints, {mark} and another; {AGAIN}")
+        marks = _marks(folder)
+        for name, (size, _) in stored["files"].items():
+            if marks[name][0] != size:
+                raise Damaged(f"{folder / name} has {marks[name][0]:,} bytes, not {size:,}; {AGAIN}")
+        tables = _tables(folder)
+        if marks != stored["files"]:
+            seen = {"files": marks, "content": stored["content"]}
+            if memory is None or read_json(memory) != seen:
+                if _digest(tables.values()) != stored["content"]:
+                    raise Damaged(f"the texts in {folder} are not those that its info.json names; {AGAIN}")
+                if memory is not None:
+                    write_json(memory, seen)
+    except (pa.ArrowException, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise Damaged(f"the collection in {folder} is damaged ({reason}); {AGAIN}") from error
+    return Collection(str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info)
+
+
+def _tables(folder: Path) -> dict[str, pa.Table]:
+    found = {name: pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all() for name in TABLES}
+    for name, table in found.items():
+        if not table.schema.equals(QRELS if name == "qrels" else TEXTS):
+            raise ValueError(f"{name}.arrow has other columns")
+        table.validate()
+        if any(column.null_count for column in table.columns):  # what the hash of the values would not tell
+            raise ValueError(f"{name}.arrow has values that are missing")
+    return found
+
+
+def _marks(folder: Path) -> dict[str, list[int]]:
+    """Size in bytes and time in ns of each file of a collection."""
+    found = {f"{name}.arrow": (folder / f"{name}.arrow").stat() for name in TABLES}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:

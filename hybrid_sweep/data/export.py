@@ -1,89 +1,48 @@
-"""Write any collection in the layout of mMARCO, for the tools that read MS MARCO's files, and for msmarco.py."""
+"""Write any collection in a format that other tools read, and that data=files or data=mmarco reads back."""
 
-import re
-from collections.abc import Iterator
-from contextlib import ExitStack
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
-from hybrid_sweep.config import MARCO_LANGUAGES
-from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data import export_mmarco, export_texts
+from hybrid_sweep.data.collection import Collection, select
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, write_json
 
-FOLDER = "google"  # the layout's name for the folder of texts; readers of the layout look for it
-PARTS = {"train": "train", "dev": "dev", "test": "dev.small"}
+FORMATS = ("mmarco", "beir", "jsonl", "trec", "tsv")
 
 
-def export(collection: Collection, folder: Path) -> int:
-    """Write qrels.*.tsv, collections and queries of each language, groups.tsv and source.json into a new folder.
+def export(
+    collection: Collection, folder: Path, form: str = "mmarco", languages: Sequence[str] = ()
+) -> tuple[Collection, int]:
+    """Write a collection (only its texts in `languages`, where given) and source.json, its origin, into a new folder.
 
-    A number of the files is the place of the group among all groups in bytewise order, the same for a question and a
-    passage of one group; groups.tsv says which id, group and split each text had. Questions of the split test are
-    those of dev.small, of dev those of dev. Tabs and line breaks in a text, which the files cannot hold, become one
-    space: the count of such texts is returned. Raises UserError for a folder that is not empty, for two texts of one
-    group and language, for a question in two splits, and for names that cannot stand in the files.
+    Read back, it has the same content, and so the same fingerprint, but for texts with tabs or line breaks in files of
+    columns (mmarco, tsv, the queries of trec): there they become one space. Returned: what was written, and how many such
+    texts there are.
+    Raises UserError for a folder that is not empty, for a language that the collection lacks, and for what the files
+    cannot hold; nothing is written then.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there and not empty; export into a new folder")
-    tables = {"query": collection.queries, "passage": collection.passages}
-    groups = sorted({group for table in tables.values() for group in table["group"].to_pylist()})
-    number = {group: place for place, group in enumerate(groups)}
-    split: dict[str, str] = {}
-    written: set[tuple[str, str, str]] = set()
-    cut = 0
-    with atomic_dir(folder) as temporary, ExitStack() as stack:
-        files: dict[Path, IO[str]] = {}
-
-        def write(place: str, *fields: Any) -> None:
-            path = temporary / place
-            if path not in files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                files[path] = stack.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
-            if fields:
-                files[path].write("\t".join(map(str, fields)) + "\n")
-
-        for part in PARTS.values():  # what has no texts is an empty file, not a missing one
-            write(f"qrels.{part}.tsv")
-            for language in sorted({language for table in tables.values() for language in table["lang"].to_pylist()}):
-                write(_place("query", language, part))
-                write(_place("passage", language, part))
-        for kind, table in tables.items():
-            for text_id, group, language, where, text in _rows(table):
-                key = (kind, group, language)
-                if key in written:
-                    raise UserError(f"collection {collection.name}: two texts are the {kind} {group!r} in {language}")
-                written.add(key)
-                if kind == "query" and split.setdefault(group, where) != where:
-                    raise UserError(f"collection {collection.name}: the query {group!r} is in two splits")
-                for name in (text_id, group):
-                    if re.search(r"[\t\n\r]", name):
-                        raise UserError(f"collection {collection.name}: the name {name!r} has a tab or a line break")
-                line = re.sub(r"[\t\n\r]+", " ", text)
-                cut += line != text
-                write("groups.tsv", number[group], kind, language, where, text_id, group)
-                write(_place(kind, language, PARTS.get(where, "")), number[group], line)
-        for judged in collection.qrels.to_pylist():
-            query, passage = judged["query_group"], judged["passage_group"]
-            write(f"qrels.{PARTS[split[query]]}.tsv", number[query], 0, number[passage], judged["grade"])
-        stack.close()
+    if languages:
+        collection = _within(collection, languages)
+    with atomic_dir(folder) as temporary:
+        if form == "mmarco":
+            cut = export_mmarco.write(collection, temporary)
+        else:
+            cut = export_texts.write(collection, temporary, form)
         write_json(temporary / "source.json", {"name": collection.name, **collection.info})
-    return cut
+    return collection, cut
 
 
-def _place(kind: str, language: str, part: str) -> str:
-    """Where the texts of a language stand; the layout writes its own languages out, all others by code."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", language):
-        raise UserError(f"the language {language!r} cannot stand in the name of a file")
-    name = {code: name for name, code in MARCO_LANGUAGES.items()}.get(language, language)
-    if kind == "passage":
-        return f"{FOLDER}/collections/{name}_collection.tsv"
-    return f"{FOLDER}/queries/{part.partition('.')[0]}/{name}_queries.{part}.tsv"
-
-
-def _rows(table: pa.Table) -> Iterator[tuple[str, ...]]:
-    for batch in table.select(["id", "group", "lang", "split", "text"]).to_batches(max_chunksize=8192):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+def _within(collection: Collection, languages: Sequence[str]) -> Collection:
+    """The part in some languages, with the judgements between texts that are in it."""
+    part = select(collection, languages)
+    qrels = part.qrels
+    for column, table in (("query_group", part.queries), ("passage_group", part.passages)):
+        qrels = qrels.filter(pc.is_in(qrels[column], value_set=pc.unique(table["group"])))
+    return dataclasses.replace(part, qrels=qrels)

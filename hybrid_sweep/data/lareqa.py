@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from hybrid_sweep.data.collection import QRELS, TEXTS, Collection, make
+from hybrid_sweep.data.lines import BadLine, Problems, refuse
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import file_digest
 
 ORIGIN = "https://github.com/google-research-datasets/lareqa"
-FETCH = f"git clone {ORIGIN} (MLQA-R: its commit 354d67d)"
 LICENCES = {"xquad_r": "CC-BY-SA-4.0", "mlqa_r": "CC-BY-NC-4.0"}
 KINDS = {str: "a text", list: "a list", int: "a whole number"}
 Row = tuple[str, str, str, str, str]  # in the order of collection.TEXTS
@@ -34,18 +34,20 @@ class Part:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def build(folder: Path, name: str, *, context: bool = False) -> Collection:
+def build(folder: Path, name: str, *, context: bool = False, problems: Problems | None = None) -> Collection:
     """The collection of all files LANGUAGE.json in `folder`; every text is of the split "test".
 
     A candidate's id and group are "{language}_{paragraph of the file}_{sentence of the paragraph}": sentences are not
     parallel, so that a question, whose group is its id in all languages, has a judgement for each language. context: a
     candidate is its sentence, a space, and its paragraph. A sentence without text, and a question whose answer starts in
-    no sentence, is left out and counted in info. Raises UserError that names file and place.
+    no sentence, is left out and counted in info. Raises UserError that names file and place, unless `problems` leaves out what
+    cannot be used: a paragraph, a sentence, or a question.
     """
     files = sorted(folder.glob("*.json"))
     if not files:
         raise UserError(f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}")
-    parts = {file.stem: _language(file, context) for file in files}
+    problems = problems or Problems()
+    parts = {file.stem: _language(file, context, problems) for file in files}
     queries, passages = (
         pa.table([*zip(*(row for part in parts.values() for row in getattr(part, kind)), strict=True)], TEXTS.names)
         for kind in ("queries", "passages")
@@ -60,49 +62,67 @@ def build(folder: Path, name: str, *, context: bool = False) -> Collection:
         "candidates": {language: len(part.passages) for language, part in parts.items()},
         "counts": {language: dict(sorted(part.counts.items())) for language, part in parts.items()},
     }
-    return make(name, queries, passages, grades, info)
+    return make(name, queries, passages, grades, info | problems.info())
 
 
-def _language(file: Path, context: bool) -> Part:
-    part, language, asked = Part(), file.stem, set()
-    for number, (place, paragraph) in enumerate(_paragraphs(file)):
-        text = _get(paragraph, "context", str, place)
+def _language(file: Path, context: bool, problems: Problems) -> Part:
+    part, asked = Part(), set[str]()
+    for number, (place, paragraph) in enumerate(_paragraphs(file, problems)):
+        try:
+            text = _get(paragraph, "context", str, file, place)
+            breaks, items = (_get(paragraph, key, list, file, place) for key in ("sentence_breaks", "qas"))
+        except BadLine as error:
+            problems.take(error)
+            continue
         spans = []
-        for index, span in enumerate(_get(paragraph, "sentence_breaks", list, place)):
-            start, end = _span(span, len(text), f"{place}.sentence_breaks[{index}]")
-            sentence, candidate = text[start:end], f"{language}_{number}_{index}"
+        for index, span in enumerate(breaks):
+            try:
+                start, end = _span(span, len(text), file, f"{place}.sentence_breaks[{index}]")
+            except BadLine as error:
+                problems.take(error)
+                continue
+            sentence, candidate = text[start:end], f"{file.stem}_{number}_{index}"
             if not sentence.strip():
                 part.counts["sentences without text"] += 1
                 continue
             spans.append((start, end, candidate))
             shown = f"{sentence} {text}" if context else sentence
-            part.passages.append((candidate, candidate, language, "test", shown))
-        for index, item in enumerate(_get(paragraph, "qas", list, place)):
-            here = f"{place}.qas[{index}]"
-            identifier, question = (_get(item, key, str, here) for key in ("id", "question"))
-            if not (identifier.strip() and question.strip()):
-                raise UserError(f"{here}: the id or the question is empty")
-            if identifier in asked:
-                raise UserError(f"{here}: the question id {identifier!r} occurs twice in this file; ids must be unique")
-            asked.add(identifier)
-            answers = _get(item, "answers", list, here)
-            # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its sentence.
-            begin = _get(answers[0], "answer_start", int, f"{here}.answers[0]") if answers else -1
-            found = next(((end, candidate) for start, end, candidate in spans if start <= begin < end), None)
-            if found is None:
-                part.counts["questions without a sentence"] += 1
-                continue
-            if begin + len(_get(answers[0], "text", str, f"{here}.answers[0]")) > found[0]:
-                part.counts["answers that end in a later sentence"] += 1
-            part.queries.append((f"{identifier}@{language}", identifier, language, "test", question))
-            part.relevant.append((identifier, found[1]))
+            part.passages.append((candidate, candidate, file.stem, "test", shown))
+        for index, item in enumerate(items):
+            try:
+                _question(part, item, spans, asked, file, f"{place}.qas[{index}]")
+            except BadLine as error:
+                problems.take(error)
     if not part.queries:
         raise UserError(f"{file}: no question whose answer starts in a sentence; is it a file of {ORIGIN}?")
     return part
 
 
-def _paragraphs(file: Path) -> Iterator[tuple[str, Any]]:
-    """The paragraphs of a file in order, each with its place, as "FILE: data[0].paragraphs[3]"."""
+def _question(
+    part: Part, item: Any, spans: list[tuple[int, int, str]], asked: set[str], file: Path, place: str
+) -> None:
+    """Add a question, and the sentence where its answer starts, to `part`; spans: start, end and id of each sentence."""
+    identifier, question = (_get(item, key, str, file, place) for key in ("id", "question"))
+    if not (identifier.strip() and question.strip()):
+        refuse(file, place, "the id or the question is empty")
+    if identifier in asked:
+        refuse(file, place, f"the question id {identifier!r} occurs twice in this file; ids must be unique")
+    asked.add(identifier)
+    answers = _get(item, "answers", list, file, place)
+    # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its sentence.
+    begin = _get(answers[0], "answer_start", int, file, f"{place}.answers[0]") if answers else -1
+    found = next(((end, candidate) for start, end, candidate in spans if start <= begin < end), None)
+    if found is None:
+        part.counts["questions without a sentence"] += 1
+        return
+    if begin + len(_get(answers[0], "text", str, file, f"{place}.answers[0]")) > found[0]:
+        part.counts["answers that end in a later sentence"] += 1
+    part.queries.append((f"{identifier}@{file.stem}", identifier, file.stem, "test", question))
+    part.relevant.append((identifier, found[1]))
+
+
+def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
+    """The paragraphs of a file in order, each with its place, as "data[0].paragraphs[3]"."""
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -113,30 +133,38 @@ def _paragraphs(file: Path) -> Iterator[tuple[str, Any]]:
         raise UserError(f"{file}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
         raise UserError(f"{file}: not JSON that can be read ({error})") from error
-    for first, article in enumerate(_get(content, "data", list, str(file))):
-        place = f"{file}: data[{first}]"
-        for second, paragraph in enumerate(_get(article, "paragraphs", list, place)):
+    articles = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(articles, list):
+        raise UserError(f"{file}: data is missing or not {KINDS[list]}")
+    for first, article in enumerate(articles):
+        place = f"data[{first}]"
+        try:
+            paragraphs = _get(article, "paragraphs", list, file, place)
+        except BadLine as error:
+            problems.take(error)
+            continue
+        for second, paragraph in enumerate(paragraphs):
             yield f"{place}.paragraphs[{second}]", paragraph
 
 
-def _span(span: Any, length: int, place: str) -> tuple[int, int]:
+def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
     """The start and end of a sentence, in code points of its paragraph of `length`; a UserError for anything else."""
     if not (isinstance(span, list) and len(span) == 2 and all(type(value) is int for value in span)):
-        raise UserError(f"{place}: must be a start and an end, two whole numbers")
+        refuse(file, place, "must be a start and an end, two whole numbers")
     start, end = span
     if not 0 <= start <= end <= length:
-        raise UserError(f"{place}: {start} to {end} is not within the {length} characters of the paragraph")
+        refuse(file, place, f"{start} to {end} is not within the {length} characters of the paragraph")
     return start, end
 
 
-def _get(node: Any, key: str, kind: type, place: str) -> Any:
+def _get(node: Any, key: str, kind: type, file: Path, place: str) -> Any:
     """A field of a JSON object; a UserError where it is missing, of another kind, or a text that is not Unicode."""
     value = node.get(key) if isinstance(node, dict) else None
     if type(value) is not kind:
-        raise UserError(f"{place}: {key} is missing or not {KINDS[kind]}")
+        refuse(file, place, f"{key} is missing or not {KINDS[kind]}")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise UserError(f"{place}: character {error.start} of {key} is half a surrogate pair") from error
+            raise BadLine(file, place, f"character {error.start} of {key} is half a surrogate pair") from error
     return value

@@ -17,11 +17,15 @@ import pyarrow as pa
 
 from hybrid_sweep.config import MARCO_LANGUAGES, MarcoData
 from hybrid_sweep.data.collection import QRELS, SPLITS, TEXTS, Collection, make
-from hybrid_sweep.data.tsv import refuse, rows, whole
+from hybrid_sweep.data.lines import BadLine, Problems, refuse
+from hybrid_sweep.data.marco_judgements import TRACKS, Judgements, name_of, read_judgements, repeated
+from hybrid_sweep.data.tsv import rows, whole
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 
 BATCH = 65_536  # rows of Arrow made at a time, so that few texts are Python strings at once
+SAID = 2_000_000  # texts between two lines of progress: some seconds
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -36,23 +40,14 @@ class Names:
         return np.array([number for what, number in self.group if what == kind], np.int64)
 
 
-@dataclass(frozen=True)
-class Judgements:
-    """A file of judgements: (N,) int64 numbers of question and passage, and grades; item n is line n + 1."""
-
-    path: Path
-    query: np.ndarray
-    passage: np.ndarray
-    grade: np.ndarray
-
-
-def build(data: MarcoData, say: Callable[[str], None], work: Path | None = None) -> Collection:
+def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
     """The collection of the files in data.path, in data.languages: no other language's files are opened.
 
     Ids are "number@language". Only questions with a judgement (grade 0 included) are kept; those of train are split
     train, but for data.dev_share of them, those of data.qrels are split test; passages are split "*". With groups.tsv
     all of this is as it says. Texts are streamed through files in the folder `work` (None: the system's own for temporary
-    files) and mapped from there. Raises UserError for a missing file, or with file, line and reason for a bad line.
+    files) and mapped from there. Raises UserError for a missing file, or with file, line and reason for a bad line, unless
+    data.on_error=skip leaves such lines out: info lists them as `skipped`.
     """
     if not data.path:
         raise UserError(
@@ -60,7 +55,8 @@ def build(data: MarcoData, say: Callable[[str], None], work: Path | None = None)
         )
     path = Path(data.path).expanduser()
     root = path / "data" if (path / "data" / data.translation).is_dir() else path
-    names = _names(root / "groups.tsv", data.languages) if (root / "groups.tsv").is_file() else None
+    problems = Problems(data.on_error, say)
+    names = _names(root / "groups.tsv", data.languages, problems) if (root / "groups.tsv").is_file() else None
     files = {language: _files(root, data, language) for language in sorted(data.languages)}
     parts = (
         {"train": "train", data.qrels: "test"}
@@ -69,31 +65,34 @@ def build(data: MarcoData, say: Callable[[str], None], work: Path | None = None)
     )
     judgements: dict[str, Judgements] = {}
     for part in parts:
-        found = [folder / f"qrels.{part}.tsv" for folder in (root, path) if (folder / f"qrels.{part}.tsv").is_file()]
-        if found:
-            judgements[part] = _judgements(found[0])
+        if (judged := read_judgements(part, [root, path], problems, say)) is not None:
+            judgements[part] = judged
         elif part == data.qrels:
-            raise UserError(f"{root / f'qrels.{part}.tsv'}: no such file")
+            raise UserError(f"{root / name_of(part)}: no such file")
         else:
-            say(f"{root / f'qrels.{part}.tsv'} is not there: the split {parts[part]} will be empty")
+            say(f"{root / name_of(part)} is not there: the split {parts[part]} will be empty")
+    if data.qrels in TRACKS and "en" not in data.languages:
+        raise UserError(f"data.qrels={data.qrels}: its questions are in English only; add en to data.languages")
 
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=work) as folder:
-        return _read(data, say, names, files, judgements, parts, root, Path(folder))
+        return _read(data, say, names, files, judgements, parts, root, Path(folder), problems)
 
 
 def _read(
     data: MarcoData,
-    say: Callable[[str], None],
+    say: Say,
     names: Names | None,
-    files: dict[str, tuple[Path, Callable[[str], Path]]],
+    files: dict[str, tuple[Path, Callable[[str], Path | None]]],
     judgements: dict[str, Judgements],
     parts: dict[str, str],
     root: Path,
     work: Path,
+    problems: Problems,
 ) -> Collection:
     """Read the texts through files in `work`, and keep the judgements between those that were read."""
-    passages: list[np.ndarray] = []
-    questions: dict[str, list[np.ndarray]] = {part: [] for part in judgements}
+    nothing = np.zeros(0, np.int64)
+    present = {"passage": nothing}  # the numbers that were read, in any language
+    questions = dict.fromkeys(judgements, nothing)
     unjudged = 0
     with (
         pa.ipc.new_file(str(work / "passage"), TEXTS) as passage_sink,
@@ -101,22 +100,25 @@ def _read(
     ):
         for language, (collection, queries) in files.items():
             say(f"reading {collection}")
-            reader = _Reader("passage", language, names, passage_sink)
-            passages.append(reader.read(collection, lambda number: "*", None, {}))
+            reader = _Reader("passage", language, names, passage_sink, problems, say)
+            present["passage"] = np.union1d(present["passage"], reader.read(collection, lambda number: "*", None, {}))
             earlier: dict[Path, np.ndarray] = {}
             for part, judged in judgements.items():
-                reader = _Reader("query", language, names, query_sink)
+                if (path := queries(part)) is None:
+                    continue
+                reader = _Reader("query", language, names, query_sink, problems, say)
                 keep = set(judged.query.tolist())
-                numbers = reader.read(queries(part), _split_of(data, parts[part]), keep, earlier)
-                questions[part].append(numbers)
-                earlier[queries(part)] = numbers
+                numbers = reader.read(path, _split_of(data, parts[part]), keep, earlier)
+                questions[part] = np.union1d(questions[part], numbers)
+                earlier[path] = numbers
                 unjudged += len(numbers) - reader.kept
-    present = {"passage": np.unique(np.concatenate(passages))}
     qrels = []
     for part, judged in judgements.items():
-        present["query"] = np.unique(np.concatenate(questions[part]))
-        qrels.append(_qrels(judged, present, names))
+        present["query"] = questions[part]
+        qrels.append(_qrels(judged, present, names, problems))
     texts = [pa.ipc.open_file(pa.memory_map(str(work / kind))).read_all() for kind in ("query", "passage")]
+    if not all(map(len, texts)):
+        raise UserError(f"{root}: the files give no {'passage' if len(texts[0]) else 'query'} that can be used")
     info = {
         "source": "local files in the layout of MS MARCO or mMARCO",
         "licence": "that of the files; MS MARCO itself is for non-commercial research",
@@ -126,21 +128,33 @@ def _read(
     }
     if isinstance(exported := read_json(root / "source.json"), dict):
         info |= {"exported": exported, "licence": exported.get("licence", "unknown")}
-    return make(data.name, texts[0], texts[1], pa.concat_tables(qrels), info)
+    if len(texts[1]) > SAID:
+        say(f"sorting and checking {len(texts[1]):,} passages")
+    return make(data.name, texts[0], texts[1], pa.concat_tables(qrels), info | problems.info(), work)
 
 
-def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[str], Path]]:
-    """The passages of a language, and a function from the part (train, dev, dev.small) to its questions."""
+def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[str], Path | None]]:
+    """The passages of a language, and a function from the part (train, dev, dev.small, dl19, dl20) to its questions.
+
+    The questions of TREC Deep Learning are not translated: None for them in another language than English.
+    """
     base = root / data.translation
     called = [name for name, code in MARCO_LANGUAGES.items() if code == language]
     found = [name for name in [*called, language] if (base / "collections" / f"{name}_collection.tsv").is_file()]
+
+    def questions(part: str) -> Path | None:
+        if part in TRACKS:
+            plain = root / f"msmarco-test{TRACKS[part]}-queries.tsv"
+            packed = plain.with_name(f"{plain.name}.gz")
+            return None if language != "en" else packed if packed.is_file() and not plain.is_file() else plain
+        if found:
+            return base / "queries" / part.partition(".")[0] / f"{found[0]}_queries.{part}.tsv"
+        return root / f"queries.{part}.tsv"
+
     if found:
-        return (
-            base / "collections" / f"{found[0]}_collection.tsv",
-            lambda part: base / "queries" / part.partition(".")[0] / f"{found[0]}_queries.{part}.tsv",
-        )
+        return base / "collections" / f"{found[0]}_collection.tsv", questions
     if language == "en" and (root / "collection.tsv").is_file():
-        return root / "collection.tsv", lambda part: root / f"queries.{part}.tsv"
+        return root / "collection.tsv", questions
     there = sorted(file.name.removesuffix("_collection.tsv") for file in base.glob("collections/*_collection.tsv"))
     there += ["english"] if (root / "collection.tsv").is_file() else []
     wanted = base / "collections" / f"{[*called, language][0]}_collection.tsv"
@@ -163,44 +177,89 @@ def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
 class _Reader:
     """Reads files of texts of one kind and language into a file of Arrow batches; `kept` counts the texts kept."""
 
-    def __init__(self, kind: str, language: str, names: Names | None, sink: Any) -> None:
+    def __init__(self, kind: str, language: str, names: Names | None, sink: Any, problems: Problems, say: Say) -> None:
+        self.say = say
         self.kind, self.language, self.names, self.sink, self.kept = kind, language, names, sink, 0
+        self.problems = problems
 
     def read(
         self, path: Path, split: Callable[[int], str], keep: set[int] | None, earlier: dict[Path, np.ndarray]
     ) -> np.ndarray:
-        """(N,) int64 numbers of all texts of a file, in its order; the sink gets those in `keep` (None: all)."""
+        """(N,) int64 numbers of all texts of a file, in its order; the sink gets those in `keep` (None: all).
+
+        A number that stands twice is a bad line. Where bad lines are left out the file is read twice, so that it is known
+        before a text is written.
+        """
         numbers = array("q")
         pending: list[tuple[str, ...]] = []
-        for row in self._rows(path, numbers, split, keep):
+        said = 0
+        drop = {} if self.problems.strict else self._twice(path, earlier)
+        for row in self._rows(path, numbers, split, keep, drop):
             pending.append(row)
             if len(pending) == BATCH:
                 self._flush(pending)
+                if len(numbers) >= (said + 1) * SAID:
+                    said = len(numbers) // SAID
+                    self.say(f"  {path.name}: {len(numbers):,} lines")
         self._flush(pending)
         found = np.array(numbers, np.int64)
-        if (again := _repeated(found)) is not None:
-            first = int(np.flatnonzero(found == found[again])[0])
-            refuse(path, again + 1, f"the {self.kind} {found[again]} stands in line {first + 1} already")
-        for other, before in earlier.items():
-            if (twice := np.flatnonzero(np.isin(found, before))).size:
-                refuse(path, int(twice[0]) + 1, f"the {self.kind} {found[twice[0]]} stands in {other} already")
+        if self.problems.strict:
+            for line, reason in self._again(found, np.arange(1, len(found) + 1), earlier):
+                refuse(path, line, reason)
         return found
 
-    def _rows(
-        self, path: Path, numbers: "array[int]", split: Callable[[int], str], keep: set[int] | None
-    ) -> Iterator[tuple[str, ...]]:
-        for line, (word, text) in enumerate(rows(path, 2), 1):
-            number = whole(path, line, f"{self.kind} id", word)
+    def _twice(self, path: Path, earlier: dict[Path, np.ndarray]) -> dict[int, str]:
+        """Why the lines cannot be used whose numbers stand elsewhere already."""
+        numbers, lines = array("q"), array("q")
+        for line, number, _, _ in self._texts(path, Problems("skip")):
             numbers.append(number)
-            if not text.strip():
-                refuse(path, line, f"the {self.kind} {number} has no text")
+            lines.append(line)
+        return dict(self._again(np.array(numbers, np.int64), np.array(lines, np.int64), earlier))
+
+    def _again(
+        self, numbers: np.ndarray, lines: np.ndarray, earlier: dict[Path, np.ndarray]
+    ) -> Iterator[tuple[int, str]]:
+        for again, first in repeated(numbers):
+            yield int(lines[again]), f"the {self.kind} {numbers[again]} stands in line {lines[first]} already"
+        for other, before in earlier.items():
+            for twice in np.flatnonzero(np.isin(numbers, before)):
+                yield int(lines[twice]), f"the {self.kind} {numbers[twice]} stands in {other} already"
+
+    def _texts(self, path: Path, problems: Problems) -> Iterator[tuple[int, int, str, str]]:
+        """Line, number, the number as a word, and text."""
+        for line, (word, text) in rows(path, 2, problems):
+            try:
+                number = whole(path, line, f"{self.kind} id", word)
+                if not text.strip():
+                    refuse(path, line, f"the {self.kind} {number} has no text")
+            except BadLine as error:
+                problems.take(error)
+                continue
+            yield line, number, word, text
+
+    def _rows(
+        self,
+        path: Path,
+        numbers: "array[int]",
+        split: Callable[[int], str],
+        keep: set[int] | None,
+        drop: dict[int, str],
+    ) -> Iterator[tuple[str, ...]]:
+        for line, number, word, text in self._texts(path, self.problems):
+            if line in drop:
+                self.problems.add(path, line, drop[line])
+                continue
             if keep is not None and number not in keep:
+                numbers.append(number)
                 continue
             if self.names is None:
+                numbers.append(number)
                 yield f"{number}@{self.language}", word, self.language, split(number), text
                 continue
             if (named := self.names.text.get((self.kind, number, self.language))) is None:
-                refuse(path, line, f"groups.tsv has no {self.kind} {number} in {self.language}")
+                self.problems.add(path, line, f"groups.tsv has no {self.kind} {number} in {self.language}")
+                continue
+            numbers.append(number)
             yield named[0], self.names.group[self.kind, number], self.language, named[1], text
 
     def _flush(self, pending: list[tuple[str, ...]]) -> None:
@@ -212,39 +271,15 @@ class _Reader:
             pending.clear()
 
 
-def _repeated(values: np.ndarray) -> int | None:
-    """The first place whose value, or row, stands at an earlier place too."""
-    _, first, inverse = np.unique(values, axis=0, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[inverse.ravel()] != np.arange(len(values)))
-    return int(again[0]) if again.size else None
-
-
-def _judgements(path: Path) -> Judgements:
-    """A TREC file of judgements: question, a field that is ignored, passage, grade; a pair may be judged once."""
-    columns = [array("q"), array("q"), array("q")]
-    for line, (query, _, passage, grade) in enumerate(rows(path, 4), 1):
-        for column, name, word in zip(
-            columns, ("query id", "passage id", "grade"), (query, passage, grade), strict=True
-        ):
-            column.append(whole(path, line, name, word))
-        if columns[2][-1] >= 2**31:
-            refuse(path, line, f"the grade {grade} is too large")
-    found = Judgements(path, *(np.array(column, np.int64) for column in columns))
-    if (again := _repeated(np.stack([found.query, found.passage], axis=1))) is not None:
-        pair = f"the query {found.query[again]} and the passage {found.passage[again]}"
-        refuse(path, again + 1, f"{pair} are judged in an earlier line already")
-    return found
-
-
-def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | None) -> pa.Table:
-    """The judgements between texts that were read; refuses those of texts that are in no language at all."""
+def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | None, problems: Problems) -> pa.Table:
+    """The judgements between texts that were read; those of texts that are in no language at all are bad lines."""
     use = np.ones(len(judged.query), bool)
     known = present if names is None else {kind: names.numbers(kind) for kind in present}
     columns = {"query": judged.query, "passage": judged.passage}
     for kind, numbers in columns.items():
-        if (stray := np.flatnonzero(~np.isin(numbers, known[kind]))).size:
-            reason = f"judges the {kind} {numbers[stray[0]]}, which is in no file of texts"
-            refuse(judged.path, int(stray[0]) + 1, reason)
+        for stray in np.flatnonzero(~np.isin(numbers, known[kind])):
+            reason = f"judges the {kind} {numbers[stray]}, which is in no file of texts"
+            problems.add(judged.path, int(judged.line[stray]), reason)
         use &= np.isin(numbers, present[kind])
     groups = [
         [names.group[kind, number] if names else str(number) for number in numbers[use].tolist()]
@@ -253,19 +288,22 @@ def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | No
     return pa.table([*groups, judged.grade[use]], names=QRELS.names).cast(QRELS)
 
 
-def _names(path: Path, languages: list[str]) -> Names:
+def _names(path: Path, languages: list[str], problems: Problems) -> Names:
     """Read groups.tsv: number, kind (query, passage), language, split, id, group; ids only of the languages read."""
     names = Names()
-    for line, (word, kind, language, split, text_id, group) in enumerate(rows(path, 6), 1):
-        number = whole(path, line, "number", word)
-        if kind not in ("query", "passage"):
-            refuse(path, line, f"the kind {kind[:40]!r} is neither query nor passage")
-        if split not in (*SPLITS, *(["*"] if kind == "passage" else [])):
-            refuse(path, line, f"the split {split[:40]!r} of a {kind} is not one of {', '.join(SPLITS)}")
-        if names.group.setdefault((kind, number), group) != group:
-            refuse(path, line, f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier line")
-        if language in languages:
-            if (kind, number, language) in names.text:
-                refuse(path, line, f"the {kind} {number} in {language} stands in an earlier line already")
-            names.text[kind, number, language] = (text_id, split)
+    for line, (word, kind, language, split, text_id, group) in rows(path, 6, problems):
+        try:
+            number = whole(path, line, "number", word)
+            if kind not in ("query", "passage"):
+                refuse(path, line, f"the kind {kind[:40]!r} is neither query nor passage")
+            if split not in (*SPLITS, *(["*"] if kind == "passage" else [])):
+                refuse(path, line, f"the split {split[:40]!r} of a {kind} is not one of {', '.join(SPLITS)}")
+            if names.group.setdefault((kind, number), group) != group:
+                refuse(path, line, f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier line")
+            if language in languages:
+                if (kind, number, language) in names.text:
+                    refuse(path, line, f"the {kind} {number} in {language} stands in an earlier line already")
+                names.text[kind, number, language] = (text_id, split)
+        except BadLine as error:
+            problems.take(error)
     return names

@@ -1,6 +1,7 @@
 """A file of hard negatives as columns: triples or a run, told apart by what stands in it, read block by block."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.data.lines import opened, refuse
 from hybrid_sweep.data.lookup import index_in
-from hybrid_sweep.data.tsv import refuse
 from hybrid_sweep.errors import UserError
 
 BLOCK = 8_388_608  # bytes of the file in memory at a time
@@ -101,11 +102,9 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
     """The columns of block after block of whole lines."""
     if not path.is_file():
         raise UserError(f"data.negatives={path}: no such file")
-    with open(path, "rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
     width, line, rest, tabs = 0, 0, b"", False
     try:
-        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
+        with opened(path) as file:
             while block := file.read(BLOCK):
                 head, feed, tail = block.rpartition(b"\n")
                 if not feed:
@@ -119,7 +118,7 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
             if rest:
                 width, tabs = (width, tabs) if width else _form(path, rest)
                 yield _columns(path, line, rest, width, tabs)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"data.negatives={path}: the gzip file is damaged ({error}); fetch it again") from error
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.lines import refuse
 from hybrid_sweep.data.lookup import SLICE, index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negative_lines import Known, Lines, read_lines
-from hybrid_sweep.data.tsv import refuse
 from hybrid_sweep.draws import mix
 from hybrid_sweep.errors import UserError
 

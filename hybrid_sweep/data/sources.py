@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from hybrid_sweep.config import DataConfig, MarcoData, SyntheticData
+from hybrid_sweep.config import DataConfig, FilesData, LareqaData, MarcoData, MiraclData, SyntheticData
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.errors import UserError
 
 Say = Callable[[str], None]
 
@@ -27,10 +26,11 @@ def _debian(data: DataConfig, work: Path, say: Say) -> Collection:
 
 def _lareqa(data: DataConfig, work: Path, say: Say) -> Collection:
     from hybrid_sweep.data import lareqa
+    from hybrid_sweep.data.lines import Problems
 
-    if not data.path:
-        raise UserError(f"data={data.name} is read from files: {lareqa.FETCH} and give data.path=FOLDER")
-    return lareqa.build(Path(data.path).expanduser(), data.name, context=data.name.endswith("_context"))
+    assert isinstance(data, LareqaData) and data.path is not None, "hub.local gives the fetched files' folder"
+    context, problems = data.name.endswith("_context"), Problems(data.on_error, say)
+    return lareqa.build(Path(data.path).expanduser(), data.name, context=context, problems=problems)
 
 
 def _marco(data: DataConfig, work: Path, say: Say) -> Collection:
@@ -40,8 +40,22 @@ def _marco(data: DataConfig, work: Path, say: Say) -> Collection:
     return msmarco.build(data, say, work.parent)
 
 
+def _miracl(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data import miracl
+
+    assert isinstance(data, MiraclData)
+    return miracl.build(data, work.parent, say)
+
+
+def _files(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data import files
+
+    assert isinstance(data, FilesData)
+    return files.build(data, work.parent, say)
+
+
 # (what the config says, a private folder to work in, where to report progress) -> all languages of the collection;
-# of MS MARCO, which has a file of gigabytes for each, those of data.languages
+# of MS MARCO and MIRACL, which have files of gigabytes for each, those of data.languages
 BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "debian": _debian,
     "synthetic": _synthetic,
@@ -51,4 +65,6 @@ BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "mlqa_r_context": _lareqa,
     "mmarco": _marco,
     "msmarco": _marco,
+    "miracl": _miracl,
+    "files": _files,
 }

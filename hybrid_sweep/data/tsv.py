@@ -2,40 +2,26 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
-from hybrid_sweep.errors import UserError
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+from hybrid_sweep.data.lines import STRICT, Problems, numbered, refuse
 
 
-def refuse(path: Path, line: int, reason: str) -> NoReturn:
-    """Raise the UserError of a line that cannot be used; lines count from 1."""
-    raise UserError(f"{path}, line {line}: {reason}")
-
-
-def rows(path: Path, columns: int) -> Iterator[list[str]]:
-    """The fields of each line of a file without a header: item n is line n + 1. One line at a time is in memory.
+def rows(
+    path: Path, columns: int, problems: Problems = STRICT, *, tabs: bool = True
+) -> Iterator[tuple[int, list[str]]]:
+    """The number, from 1, and the fields of each line of a file without a header; one line at a time is in memory.
 
     Tabs separate fields, line feeds end lines, and everything else, quotes and other Unicode line ends included, is
-    text. Raises UserError for a missing file, a byte order mark, CR LF, bytes that are not UTF-8, or another number of
-    columns.
+    text. Without `tabs` any white space separates fields, as in TREC's files. A line with another number of columns is a
+    bad line, as are those of `numbered`.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    with open(path, "rb") as file:
-        for number, raw in enumerate(file, 1):
-            if number == 1 and raw.startswith(BYTE_ORDER_MARK):
-                refuse(path, number, "starts with a byte order mark; save the file as UTF-8 without one")
-            if raw.endswith((b"\r\n", b"\r")):
-                refuse(path, number, "ends in CR LF; convert the file to plain line feeds")
-            try:
-                fields = raw.removesuffix(b"\n").decode().split("\t")
-            except UnicodeDecodeError as error:
-                refuse(path, number, f"byte {error.start + 1} is not UTF-8")
-            if len(fields) != columns:
-                refuse(path, number, f"has {len(fields)} columns, not {columns}; a single tab separates two columns")
-            yield fields
+    for number, line in numbered(path, problems):
+        fields = line.split("\t") if tabs else line.split()
+        if len(fields) == columns:
+            yield number, fields
+        else:
+            between = "a single tab separates" if tabs else "white space separates"
+            problems.add(path, number, f"has {len(fields)} columns, not {columns}; {between} two columns")
 
 
 def whole(path: Path, line: int, name: str, text: str) -> int:

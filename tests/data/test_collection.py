@@ -4,9 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data import synthetic
-from hybrid_sweep.data.collection import load, make, save, select
+from hybrid_sweep.data.collection import Damaged, load, make, save, select
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json, write_json
 
 
 def table(*rows):
@@ -117,6 +119,8 @@ def test_a_selection_is_written_as_it_is_selected(tmp_path, monkeypatch):
     wanted, found = select(built, ["xe", "xb"]), load(tmp_path / "c")
     assert found.queries.equals(wanted.queries) and found.passages.equals(wanted.passages)
     assert found.qrels.equals(built.qrels) and found.info == built.info
+    (tmp_path / "c" / "passages.arrow").touch()
+    assert load(tmp_path / "c").passages.equals(wanted.passages)  # compared with what was written, not with the whole
     assert found.languages == ["xb", "xe"] and 0 < len(found.queries) < len(built.queries)
 
 
@@ -133,4 +137,103 @@ def test_a_damaged_folder_is_refused(tmp_path):
         load(tmp_path / "c")
     (tmp_path / "c" / "info.json").unlink()
     with pytest.raises(UserError, match="no collection"):
+        load(tmp_path / "c")
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def hashed(monkeypatch):
+    """The times that content is hashed from now on."""
+    times, real = [], collections._digest
+    monkeypatch.setattr(collections, "_digest", lambda tables: times.append(1) or real(tables))
+    return times
+
+
+@pytest.mark.parametrize("name", ["queries", "passages", "qrels"])
+@pytest.mark.parametrize("damage", ["cut", "longer", "gone", "flipped"])
+def test_files_that_are_not_what_was_written_are_damaged(tmp_path, name, damage):
+    built = synthetic.build(groups=50, concepts=60, shared=0.2, noise=0.2, seed=0)
+    save(built, tmp_path / "c", ["xa", "xb"] if name == "passages" else None)
+    path = tmp_path / "c" / f"{name}.arrow"
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "flipped":
+        text = (
+            content.index(b"train")
+            if name != "qrels"
+            else content.index(built.qrels["query_group"][3].as_py().encode())
+        )
+        flip(path, text)
+    else:
+        path.write_bytes(content[:-1] if damage == "cut" else content + b"x")
+    with pytest.raises(Damaged, match=r"--refresh$"):
+        load(tmp_path / "c")
+
+
+def test_content_is_compared_once_after_the_files_were_touched(tmp_path, monkeypatch):
+    built = make("x", QUERIES, PASSAGES, QRELS, {})
+    save(built, tmp_path / "c")
+    times = hashed(monkeypatch)
+    load(tmp_path / "c")
+    assert not times  # as old as when they were written
+    memory = tmp_path / "memory.json"
+    (tmp_path / "c" / "qrels.arrow").touch()
+    load(tmp_path / "c", memory)
+    assert len(times) == 1
+    load(tmp_path / "c", memory)
+    assert len(times) == 1  # remembered
+    load(tmp_path / "c")
+    assert len(times) == 2
+    (tmp_path / "c" / "queries.arrow").touch()
+    load(tmp_path / "c", memory)
+    assert len(times) == 3
+
+
+def test_a_folder_without_marks_is_compared_with_its_fingerprint(tmp_path):
+    built = make("x", QUERIES, PASSAGES, QRELS, {"a": 1})
+    save(built, tmp_path / "c")
+    info = read_json(tmp_path / "c" / "info.json")
+    write_json(tmp_path / "c" / "info.json", {name: value for name, value in info.items() if name != "stored"})
+    assert load(tmp_path / "c").info == built.info
+    write_json(tmp_path / "c" / "info.json", {"name": "x", "fingerprint": "0" * 12})
+    with pytest.raises(Damaged, match="are not those that its info"):
+        load(tmp_path / "c")
+
+
+@pytest.mark.parametrize("stored", [3, "x", {"files": 1}, {"files": {"../x": [1, 2]}, "content": 1}, {"files": {}}, []])
+def test_an_info_file_of_any_content_is_one_line(tmp_path, stored):
+    save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
+    info = read_json(tmp_path / "c" / "info.json")
+    write_json(tmp_path / "c" / "info.json", info | {"stored": stored, "fingerprint": "f"})
+    with pytest.raises(Damaged):
+        load(tmp_path / "c")
+
+
+def test_other_columns_are_refused(tmp_path):
+    save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
+    with pa.ipc.new_file(str(tmp_path / "c/qrels.arrow"), pa.schema([("a", pa.int32())])) as sink:
+        sink.write_table(pa.table({"a": pa.array([1], pa.int32())}))
+    info = read_json(tmp_path / "c" / "info.json")
+    write_json(tmp_path / "c" / "info.json", {name: value for name, value in info.items() if name != "stored"})
+    with pytest.raises(Damaged, match="other columns"):
+        load(tmp_path / "c")
+
+
+def test_the_first_stray_judgement_is_named_however_many_texts_there_are(monkeypatch):
+    monkeypatch.setattr(collections, "SLICE", 2)
+    qrels = pa.table({"query_group": ["g1", "g2", "g1"], "passage_group": ["g1", "gb", "ga"], "grade": [1, 1, 1]})
+    with pytest.raises(UserError, match="passage_group 'ga', which has no text"):
+        make("x", QUERIES, PASSAGES, qrels, {})
+
+
+def test_a_fingerprint_that_was_changed_is_damage(tmp_path):
+    save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
+    info = read_json(tmp_path / "c" / "info.json")
+    write_json(tmp_path / "c" / "info.json", info | {"fingerprint": "0" * 12})
+    with pytest.raises(Damaged, match="two fingerprints"):
         load(tmp_path / "c")

@@ -1,6 +1,7 @@
 """A collection written in mMARCO's layout and read back trains and scores as before."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -13,14 +14,15 @@ from omegaconf import OmegaConf
 from hybrid_sweep import prepare
 from hybrid_sweep.cli import main
 from hybrid_sweep.compose import points
-from hybrid_sweep.config import MarcoData, run_id, to_dict
+from hybrid_sweep.config import FilesData, MarcoData, run_id, to_dict
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data import synthetic
+from hybrid_sweep.data import files, synthetic
 from hybrid_sweep.data.collection import Collection, make
 from hybrid_sweep.data.export import export
 from hybrid_sweep.data.msmarco import build
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.ranking import Dense
 from hybrid_sweep.retrieval import evaluate
 from hybrid_sweep.store import write_json
 
@@ -69,7 +71,7 @@ def graded() -> Collection:
 @pytest.mark.parametrize("made", [lambda: synthetic.build(**SMALL), graded])
 def test_all_languages_read_back_are_the_same_content(tmp_path, made):
     before = made()
-    assert export(before, tmp_path / "x") == 0
+    assert export(before, tmp_path / "x")[1] == 0
     after = back(tmp_path / "x", *before.queries["lang"].to_pylist(), *before.passages["lang"].to_pylist())
     assert after.fingerprint == before.fingerprint and after.info["exported"]["fingerprint"] == before.fingerprint
     assert after.info["licence"] == before.info["licence"]
@@ -109,7 +111,7 @@ def test_the_per_query_table_is_the_same(tmp_path, split):
             tables.append(texts.take(rows))
         vectors = [draw.standard_normal((len(texts), 8)).astype(np.float32) for texts in tables]
         vectors = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in vectors]
-        frames.append(evaluate(*tables, collection.qrels, *vectors)[0])
+        frames.append(evaluate(*tables, collection.qrels, Dense(*vectors))[0])
     assert len(frames[0]) > 300
     pd.testing.assert_frame_equal(*frames, check_exact=True)
 
@@ -162,7 +164,7 @@ def one(**change: str) -> Collection:
 
 
 def test_breaks_in_a_text_become_spaces_and_are_counted(tmp_path):
-    assert export(one(text=" a\r\nb\t\tc "), tmp_path / "x") == 1
+    assert export(one(text=" a\r\nb\t\tc "), tmp_path / "x")[1] == 1
     assert back(tmp_path / "x", "en").queries["text"].to_pylist() == [" a b c "]
 
 
@@ -234,3 +236,108 @@ def test_the_verb(tmp_path, cache, capsys):
     assert main(["data", "export", "synthetic", str(folder), "data.groups=60"]) == 2
     assert main(["data", "export", "synthetic", "data.groups=60"]) == 2
     assert main(["data", "export"]) == 2
+
+
+FORMATS = ["beir", "jsonl", "trec", "tsv"]
+
+
+def named() -> Collection:
+    """Like `graded`, but with ids that files of TREC can hold."""
+    before = graded()
+    tables = [
+        table.set_column(0, "id", pa.array([text_id.replace(" ", "_") for text_id in table["id"].to_pylist()]))
+        for table in (before.queries, before.passages)
+    ]
+    return make("graded", *tables, before.qrels, before.info)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("made", [lambda: synthetic.build(**SMALL), named])
+def test_users_files_read_back_are_the_same_content(tmp_path, made, form):
+    before = made()
+    assert export(before, tmp_path / "x", form)[1] == 0
+    data = FilesData(name="files", languages=["xa", "xb"], path=str(tmp_path / "x"))  # all languages are read
+    after = files.build(data, tmp_path, lambda line: None)
+    assert after.fingerprint == before.fingerprint and after.info["format"] == form
+    assert after.info["exported"]["fingerprint"] == before.fingerprint
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_judged_pair_of_texts_is_a_line(tmp_path, form):
+    before = synthetic.build(groups=20, concepts=50, shared=0.2, noise=0.2, seed=0)
+    export(before, tmp_path / "x", form)
+    groups = before.queries["group"].to_pylist(), before.passages["group"].to_pylist()
+    expected = sum(
+        groups[0].count(row["query_group"]) * groups[1].count(row["passage_group"]) for row in before.qrels.to_pylist()
+    )
+    found = [
+        line for path in (tmp_path / "x").rglob("*qrels*") if path.is_file() for line in path.read_text().splitlines()
+    ]
+    found += [line for path in (tmp_path / "x").glob("qrels/*") for line in path.read_text().splitlines()[1:]]
+    assert len(set(found)) == len(found) == expected > 400
+
+
+def test_the_files_of_beir_are_those_that_others_read(tmp_path):
+    """One language alone: texts and judgements of no other are left."""
+    export(named(), tmp_path / "x", "beir", ["de"])
+    assert (
+        tmp_path / "x/qrels/train.tsv"
+    ).read_text() == "query-id\tcorpus-id\tscore\nq_9@de\tp#de\t0\nq_9@de\tq_9#de\t1\n"
+    assert (tmp_path / "x/qrels/test.tsv").read_text() == "query-id\tcorpus-id\tscore\nq_10@de\tp#de\t3\n"
+    corpus = [json.loads(line) for line in (tmp_path / "x/corpus.jsonl").read_text().splitlines()]
+    assert [(node["_id"], node["title"], node["text"]) for node in corpus] == [
+        ("p#de", "", "text p de"),
+        ("q_9#de", "", "text q 9 de"),
+    ]
+    asked = [json.loads(line) for line in (tmp_path / "x/queries.jsonl").read_text().splitlines()]
+    assert {node["_id"] for node in asked} == {"q_9@de", "q_10@de"} and not (tmp_path / "x/qrels/dev.tsv").exists()
+
+
+def test_one_language_in_the_layout_of_mmarco(tmp_path):
+    made, _ = export(graded(), tmp_path / "x", languages=["de"])
+    assert made.languages == ["de"] and back(tmp_path / "x", "de").queries.equals(made.queries)
+    with pytest.raises(UserError, match="has no xx"):
+        export(graded(), tmp_path / "y", languages=["xx"])
+
+
+@pytest.mark.parametrize("form", ["beir", "jsonl", "tsv", "trec"])
+def test_breaks_stay_where_the_files_hold_them(tmp_path, form):
+    rows = [("a", "g", "en", "train", " a\r\nb\t\tc ")]
+    made = make(
+        "one", table(rows), table(rows), pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]}), {}
+    )
+    cut = export(made, tmp_path / "x", form)[1]
+    after = files.build(
+        FilesData(name="files", languages=["en"], path=str(tmp_path / "x")), tmp_path, lambda line: None
+    )
+    texts = [after.queries["text"][0].as_py(), after.passages["text"][0].as_py()]
+    assert (cut, texts.count(" a b c "), texts.count(" a\r\nb\t\tc ")) == {"tsv": (2, 2, 0), "trec": (1, 1, 1)}.get(
+        form, (0, 0, 2)
+    )
+
+
+@pytest.mark.parametrize(("form", "name"), [("trec", "a b"), ("beir", "a\tb"), ("tsv", "a\nb"), ("jsonl", "a\rb")])
+def test_ids_that_a_format_cannot_hold_are_refused_and_nothing_is_written(tmp_path, form, name):
+    with pytest.raises(UserError, match=f"cannot stand in files of {form}"):
+        export(one(id=name), tmp_path / "x", form)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_question_in_two_splits_is_refused_in_every_format(tmp_path, form):
+    rows = [("a", "g", "en", "train", "t"), ("b", "g", "de", "test", "u")]
+    qrels = pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]})
+    with pytest.raises(UserError, match="'g' is in two splits"):
+        export(make("two", table(rows), table(rows), qrels, {}), tmp_path / "x", form)
+
+
+def test_the_verb_knows_formats_and_languages(tmp_path, cache, capsys):
+    folder = tmp_path / "out"
+    words = ["data", "export", "synthetic", str(folder), "data.groups=60"]
+    assert main([*words, "--format", "beir", "--languages", "xa,xb"]) == 0
+    told = capsys.readouterr().out
+    assert f"next: hybrid-sweep data prepare files data.format=beir data.path={folder} 'data.languages=[xa,xb]'" in told
+    assert main(["data", "prepare", "files", "data.format=beir", f"data.path={folder}", "data.languages=[xa,xb]"]) == 0
+    assert "files: xa xb; " in capsys.readouterr().out
+    assert main([*words, "--format", "csv"]) == 2
+    assert "--format csv: must be one of mmarco, beir, jsonl, trec, tsv" in capsys.readouterr().err

@@ -208,7 +208,7 @@ def test_by_config_the_context_has_a_cache_of_its_own_and_a_missing_folder_is_to
     )
     assert (texts(plain)["de_1_0"], texts(whole)["de_1_0"]) == ("Vier.", "Vier. Vier.")
     assert (plain.name, plain.info["licence"]) == ("mlqa_r", "CC-BY-NC-4.0")
-    with pytest.raises(UserError, match=r"git clone .*data\.path=FOLDER"):
+    with pytest.raises(UserError, match=r"hybrid-sweep data prepare xquad_r, or .*data\.path=FOLDER"):
         prepare.collection_of(composed("data=xquad_r"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"must be a folder with en\.json"):

@@ -1,5 +1,6 @@
 """MS MARCO's files, official and in mMARCO's layout: what is kept, what is refused, and that ids are parallel."""
 
+import gzip
 import random
 import re
 from pathlib import Path
@@ -89,6 +90,14 @@ def test_only_the_languages_asked_for_are_opened(tmp_path):
         read(tmp_path, "en", "de")
 
 
+def test_a_passage_that_one_language_lacks_is_judged_in_the_others(tmp_path):
+    path = hub(tmp_path) / "data" / DUTCH
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("42\t")))
+    built = read(tmp_path, "en", "nl")
+    assert "42@en" in built.passages["id"].to_pylist() and "42@nl" not in built.passages["id"].to_pylist()
+    assert "42" in built.qrels["passage_group"].to_pylist()
+
+
 def test_codes_name_and_alias_are_one_language():
     assert MarcoData(languages=["dt"]).languages == MarcoData(languages=["dutch"]).languages == ["nl"]
     assert MarcoData(languages=list(MARCO_LANGUAGES)).languages == "ar zh nl en fr de hi id it ja pt ru es vi".split()
@@ -137,6 +146,70 @@ def test_the_full_dev_questions_on_request(tmp_path):
     write(tmp_path / "data/qrels.dev.tsv", [(5, 0, 42, 1), (200, 0, 1, 1)])
     rows = read(tmp_path, "en", qrels="dev").queries.to_pylist()
     assert {row["group"] for row in rows if row["split"] == "test"} == {"5", "200"}
+
+
+TRACK = "5 Q0 42 3\n5 Q0 7 0\n5\tQ0\t1  1\n900 Q0 2 2\n"  # as the track's files: spaces, and grades 0 to 3
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("part", ["dl19", "dl20"])
+def test_the_questions_and_grades_of_a_track(tmp_path, part, packed):
+    year = {"dl19": "2019", "dl20": "2020"}[part]
+    for root in (hub(tmp_path / "hub") / "data", official(tmp_path / "official")):
+        (root / f"{year}qrels-pass.txt").write_text(TRACK)
+        questions = b"5\tfive\n900\tnine\n901\tnever judged\n"
+        name = f"msmarco-test{year}-queries.tsv"
+        if packed:
+            (root / f"{name}.gz").write_bytes(gzip.compress(questions))
+        else:
+            (root / name).write_bytes(questions)
+    built = read(tmp_path / "hub", "en", "nl", qrels=part)
+    test = [row for row in built.queries.to_pylist() if row["split"] == "test"]
+    assert [(row["id"], row["text"]) for row in test] == [("5@en", "five"), ("900@en", "nine")]
+    judged = {tuple(row.values()) for row in built.qrels.to_pylist()} - {
+        (str(q), str(p), g) for q, p, g in QRELS["train"]
+    }
+    assert judged == {("5", "42", 3), ("5", "7", 0), ("5", "1", 1), ("900", "2", 2)}
+    assert built.languages == ["en", "nl"]  # the Dutch passages are a pool for the English questions
+    alone = read(tmp_path / "official", "en", name="msmarco", qrels=part)
+    assert alone.fingerprint == read(tmp_path / "hub", "en", qrels=part).fingerprint
+    with pytest.raises(UserError, match="in English only; add en"):
+        read(tmp_path / "hub", "nl", qrels=part)
+
+
+def test_a_track_without_its_files_is_one_line(tmp_path):
+    root = hub(tmp_path) / "data"
+    with pytest.raises(UserError, match=r"2019qrels-pass\.txt: no such file"):
+        read(tmp_path, "en", qrels="dl19")
+    (root / "2019qrels-pass.txt").write_text(TRACK + "5 Q0 42\n")
+    with pytest.raises(UserError, match=r"2019qrels-pass\.txt, line 5: has 3 columns, not 4; white space separates"):
+        read(tmp_path, "en", qrels="dl19")
+    (root / "2019qrels-pass.txt").write_text(TRACK)
+    with pytest.raises(UserError, match=r"msmarco-test2019-queries\.tsv: no such file"):
+        read(tmp_path, "en", qrels="dl19")
+
+
+def test_without_qrels_the_positives_of_triples_are_the_training_pairs(tmp_path):
+    root, said = hub(tmp_path) / "data", []
+    (root / "qrels.train.tsv").unlink()
+    triples = [(3, 1, 2), (10, 10, 0), (3, 1, 7), (11, 7, 42), (11, 2, 0), (10, 10, 1)]
+    write(root / "triples.train.ids.small.tsv", triples)
+    built = build(MarcoData(name="mmarco", languages=["en", "nl"], path=str(tmp_path)), said.append)
+    assert any("triples.train.ids.small.tsv" in line and "training pairs" in line for line in said)
+    train = pairs(built, "train")
+    assert set(train.groups) == {"10", "11|2", "11|7", "3|1"} and train.present.all()
+    assert {tuple(row.values()) for row in built.qrels.to_pylist() if row["query_group"] in ("3", "10", "11")} == {
+        (str(q), str(p), 1) for q, p, _ in triples
+    }
+    for more, words in (((20, 1), "line 7: has 2 columns, not 3"), ((20, 1, "x"), "line 7: the passage id 'x'")):
+        write(root / "triples.train.ids.small.tsv", [*triples, more])
+        with pytest.raises(UserError, match=words):
+            read(tmp_path, "en")
+    write(root / "triples.train.ids.small.tsv", [*triples, (20, 43, 1), (20, 43, 2)])
+    with pytest.raises(UserError, match="line 7: judges the passage 43, which is in no file"):
+        read(tmp_path, "en")
+    write(root / "qrels.train.tsv", [(3, 0, 1, 1)])
+    assert len(read(tmp_path, "en").qrels) == 1 + len(QRELS["dev.small"])  # qrels come first
 
 
 def test_the_folder_of_the_translation(tmp_path):

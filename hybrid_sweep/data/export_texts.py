@@ -1,0 +1,123 @@
+"""Write any collection as BEIR, JSONL, TREC or TSV: one folder with the texts of all languages, and every judged pair."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from hybrid_sweep.data.collection import SPLITS, Collection
+from hybrid_sweep.errors import UserError
+
+FIELDS = ("id", "group", "lang", "split", "text")
+Put = Callable[[str, str], None]  # (name of a file, a line of it)
+
+
+def rows(table: pa.Table) -> Iterator[tuple[str, ...]]:
+    """The id, group, language, split and text of each text."""
+    for batch in table.select(list(FIELDS)).to_batches(max_chunksize=8192):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def one_line(text: str) -> str:
+    """The text with each run of tabs and line breaks, which files of columns cannot hold, as a space."""
+    return re.sub(r"[\t\n\r]+", " ", text)
+
+
+def write(collection: Collection, folder: Path, form: str) -> int:
+    """Write the texts with their language, group and split, and the judgements between texts, into a folder.
+
+    form: beir | jsonl | trec | tsv. A judgement of two groups is one line for each of the query's versions and each of the
+    passage's, so that the files are a multilingual collection for any other tool too. The count of texts whose tabs and line
+    breaks became spaces is returned; beir and jsonl hold them as they are. Raises UserError for names that cannot stand in
+    the files, and for a query whose versions are in two splits.
+    """
+    writer = _Writer(form, collection.name)
+    with ExitStack() as stack:
+        files: dict[str, IO[str]] = {}
+
+        def put(name: str, line: str) -> None:
+            if name not in files:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                files[name] = stack.enter_context(open(folder / name, "w", encoding="utf-8", newline="\n"))
+            files[name].write(line + "\n")
+
+        for kind, table in (("passage", collection.passages), ("query", collection.queries)):
+            for row in rows(table):
+                writer.text(put, kind, *row)
+        _judgements(collection, writer, put)
+    return writer.cut
+
+
+def _json(node: dict[str, Any]) -> str:
+    """A line of JSON in which no reader finds another line's end, whatever it takes for one."""
+    return re.sub("[\x85\u2028\u2029]", lambda end: f"\\u{ord(end[0]):04x}", json.dumps(node, ensure_ascii=False))
+
+
+class _Writer:
+    """The lines of one format; `cut` counts the texts whose breaks became spaces."""
+
+    def __init__(self, form: str, name: str) -> None:
+        self.form, self.name, self.cut = form, name, 0
+        self.splits: dict[str, str] = {}
+
+    def text(self, put: Put, kind: str, text_id: str, group: str, lang: str, split: str, text: str) -> None:
+        if kind == "query" and self.splits.setdefault(group, split) != split:
+            raise UserError(f"collection {self.name}: the query {group!r} is in two splits")
+        columns = self.form == "tsv" or (self.form == "trec" and kind == "query")
+        for value in (text_id, group):
+            if re.search(r"[\t\n\r]", value) or (self.form == "trec" and value == text_id and re.search(r"\s", value)):
+                hint = "; take --format jsonl" if self.form == "trec" else ""
+                raise UserError(
+                    f"collection {self.name}: the name {value!r} cannot stand in files of {self.form}{hint}"
+                )
+        if columns:
+            line = one_line(text)
+            self.cut += line != text
+            if kind == "passage":
+                put("collection.tsv", "\t".join((text_id, line, lang, group, split)))
+            else:
+                stem = "queries" if self.form == "tsv" else "topics"
+                put(f"{stem}.{split}.tsv", "\t".join((text_id, line, lang, group)))
+            return
+        node: dict[str, Any] = {"_id" if self.form == "beir" else "id": text_id}
+        if self.form == "beir" and kind == "passage":
+            node["title"] = ""  # readers of BEIR ask for it
+        node |= {"text": text, "lang": lang, "group": group, "split": split}
+        name = "queries" if kind == "query" else "passages" if self.form == "jsonl" else "corpus"
+        put(f"{name}.jsonl", _json(node))
+
+    def judgement(self, put: Put, split: str, query: str, passage: str, grade: int) -> None:
+        if self.form == "jsonl":
+            node = {"query": query, "passage": passage, "grade": grade}
+            put("qrels.jsonl", _json(node))
+        elif self.form == "beir":
+            put(f"qrels/{split}.tsv", f"{query}\t{passage}\t{grade}")
+        elif self.form == "trec":
+            put(f"qrels.{split}.txt", f"{query} 0 {passage} {grade}")
+        else:
+            put(f"qrels.{split}.tsv", f"{query}\t0\t{passage}\t{grade}")
+
+
+def _judgements(collection: Collection, writer: _Writer, put: Put) -> None:
+    """Every judged pair of texts; a split with queries has a file even where none is judged."""
+    judged = collection.qrels.to_pylist()
+    versions: dict[str, dict[str, list[str]]] = {}
+    for kind, table in (("query", collection.queries), ("passage", collection.passages)):
+        wanted = {row[f"{kind}_group"] for row in judged}
+        versions[kind] = {}
+        for text_id, group, *_ in rows(table):
+            if group in wanted:
+                versions[kind].setdefault(group, []).append(text_id)
+    if writer.form == "beir":
+        for split in SPLITS:
+            if split in writer.splits.values():
+                put(f"qrels/{split}.tsv", "query-id\tcorpus-id\tscore")
+    for row in judged:
+        split = writer.splits[row["query_group"]]
+        for query in versions["query"][row["query_group"]]:
+            for passage in versions["passage"][row["passage_group"]]:
+                writer.judgement(put, split, query, passage, row["grade"])

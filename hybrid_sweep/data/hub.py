@@ -1,0 +1,227 @@
+"""Which files each published collection consists of, at which revision, and where they are kept once fetched."""
+
+import dataclasses
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.config import MARCO_LANGUAGES, DataConfig, FileData, LareqaData, MarcoData, MiraclData
+from hybrid_sweep.data.fetch import Remote, Say, fetch, forget, inside, missing, read
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import exclusive, read_json, write_json
+
+HUB = "https://huggingface.co"  # or HF_ENDPOINT
+GITHUB = "https://raw.githubusercontent.com/google-research-datasets/lareqa"
+MSMARCO = "https://msmarco.z22.web.core.windows.net/msmarcoranking"
+TREC = "https://trec.nist.gov/data/deep"
+MMARCO, MIRACL, CORPUS = "unicamp-dl/mmarco", "miracl/miracl", "miracl/miracl-corpus"
+
+# What is fetched unless data.revision names another: of mMARCO and MS MARCO, of MIRACL's questions, of LAReQA's files.
+PINNED = {
+    "mmarco": "6d039c4638c0ba3e46a9cb7b498b145e7edc6230",
+    "miracl": "5be20db9509754dadad47689368639fcec739c00",
+    "xquad_r": "5405d2a77e83d5ccb47623a3f9e5604c3f103193",
+    "mlqa_r": "354d67d1cd066854cdfbf5ad0e6105528976141d",
+}
+PINNED_CORPUS = "d921ec7e349ce0d28daf30b2da9da5ee698bef0d"
+LAREQA: dict[str, dict[str, str | None]] = {
+    "xquad_r": {
+        "ar": "c52922d3b8ac1ae03ed5ac38647ad59870dca3dda2beefe18ecdc30729acb69d",
+        "de": "16fb0f4bf4916154b585a20c24c66074591c9718a1affe764ff4697572328949",
+        "el": "163fd43ee785a30eb534ae2061e9eaa766a7ee4e8ffce5e4b422480c150f64b6",
+        "en": "7b0954f39297c27a31fef610f0883337dd2907fa8699151dc922afdd0fa12ffe",
+        "es": "f8e836b2d91009c4363e04315f7ede363eedbbb49c67dda60de6c4aa782f58de",
+        "hi": "ea45ba8ae4513d1533b222bebdc02a90bc319c055d3aeea68584a053d2e92872",
+        "ru": "7f4dff853538b9a5fcc28c070b8bb983a5c5d190ac747b8e005a1ada9cab18f1",
+        "th": "c3a041864c3a9fb0b4dd91cfdf99cf36b411b3e704c58a303c97bc6dc786cfe4",
+        "tr": "f3e8c13002bbce154a4578f535f7533cb70f3da08840e6b62735935baec7bd94",
+        "vi": "e35926bf5cc6fc6ecbdfca49467aabeb454f08d152d7818143a906bd31dde995",
+        "zh": "80c2cde7b9c2fb134c303cbb52f2ba396ead9eb0014aec43993543d2ba9e93ed",
+    },
+    "mlqa_r": dict.fromkeys(("ar", "de", "en", "es", "hi", "vi", "zh")),  # the commit alone says what they are
+}
+TRACKS = {  # TREC Deep Learning: year, checksum of the judgements
+    "dl19": ("2019", "md5:2f4be390198da108f6845c822e5ada14"),
+    "dl20": ("2020", "md5:0355ccee7509ac0463e8278186cdd8d1"),
+}
+TRAIN_QRELS = "md5:733fb9fe12d93e497f7289409316eccf"
+
+
+def revision(data: DataConfig) -> str | None:
+    """The revision of the files of a published collection; None for what is not fetched."""
+    family = _family(data)
+    return (data.revision or PINNED[family]) if family and isinstance(data, FileData) else None
+
+
+def local(data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: bool = False) -> DataConfig:
+    """`data` with the folder of its fetched files as data.path; as it is where it has a path or nothing is fetched.
+
+    Files that are there and whole are used without asking anyone. download: whether missing ones may be fetched; refresh:
+    whether what no checksum and no commit pins is then fetched, or asked for, again. Raises UserError with the command that
+    fetches them.
+    """
+    name = revision(data)
+    if data.path or name is None:
+        return data
+    folder = inside(cache / "downloads", f"{_family(data)}-{name.replace('/', '-')[:40]}")
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        asked_again = refresh and not re.fullmatch("[0-9a-f]{40}", name)  # what a commit holds does not change
+        lists = _Lists(folder / "lists.json", say if download else None, refresh=asked_again)
+        try:
+            remotes = list(_remotes(data, name, lists))
+            if refresh and download:
+                forget([each for each in remotes if each.checksum is None], folder)
+            absent = missing(remotes, folder)
+        except _NotListed:
+            absent = None
+        if not download and absent != []:
+            raise UserError(
+                f"data={data.name} is not here yet: fetch it with {command(data)}, or give data.path=FOLDER"
+            )
+        if absent:
+            if _offline():
+                raise UserError(f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it")
+            fetch(remotes, folder, say)
+    return dataclasses.replace(data, path=str(folder / "files"))
+
+
+def command(data: DataConfig) -> str:
+    """The command that fetches a collection."""
+    words = ["hybrid-sweep data prepare", data.name]
+    if not isinstance(data, LareqaData):  # of which all languages are one collection
+        words.append(f"'data.languages=[{','.join(data.languages)}]'")
+    fresh = type(data)()
+    for item in ("qrels", "translation", "revision"):
+        value = getattr(data, item, None)
+        if value != getattr(fresh, item, None):
+            words.append(f"data.{item}={value}")
+    return " ".join(words)
+
+
+def _family(data: DataConfig) -> str | None:
+    """The name under which files are kept: collections that are made from the same ones share them."""
+    name = data.name.removesuffix("_context")
+    if isinstance(data, MarcoData):
+        return "mmarco"
+    return name if isinstance(data, MiraclData) or (isinstance(data, LareqaData) and name in LAREQA) else None
+
+
+class _NotListed(Exception):
+    """Which files there are is not known, and may not be asked."""
+
+
+class _Lists:
+    """What the hub says is in a folder of a set, asked once: a revision does not change. say None: nothing is asked."""
+
+    def __init__(self, path: Path, say: Say | None, *, refresh: bool) -> None:
+        self.path, self.say = path, say
+        self.known: dict[str, Any] = {} if refresh and say else read_json(path) or {}
+
+    def files(self, repository: str, revision: str, folder: str) -> list[Remote]:
+        """The files in a folder, their names those in the set; raises _NotListed, and UserError as `fetch.read`."""
+        key = f"{repository}@{revision}/{folder}"
+        if key not in self.known:
+            if self.say is None:
+                raise _NotListed
+            if _offline():
+                raise UserError(f"{repository}/{folder} is not here, and HF_HUB_OFFLINE forbids asking for it")
+            self.say(f"asking the hub for {repository}/{folder}")
+            found = list(_tree(repository, revision, folder))
+            for name, _, _ in found:
+                inside(self.path.parent / "files", name)
+            self.known[key] = found
+            write_json(self.path, self.known)
+        base = f"{_endpoint()}/datasets/{repository}/resolve/{urllib.parse.quote(revision, safe='')}"
+        secret = _secret()
+        return [
+            Remote(name, f"{base}/{urllib.parse.quote(name)}", checksum, size, secret)
+            for name, checksum, size in self.known[key]
+        ]
+
+    def file(self, repository: str, revision: str, name: str) -> Remote:
+        """One file; a UserError that names what else there is, where it is not in the set."""
+        there = {each.name: each for each in self.files(repository, revision, name.rpartition("/")[0])}
+        if name not in there:
+            others = ", ".join(sorted(each.rpartition("/")[2] for each in there)) or "nothing"
+            raise UserError(f"{repository} has no {name} at revision {revision}; beside it there is: {others}")
+        return there[name]
+
+
+def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, str, int]]:
+    """Name, checksum and size of each file in a folder, page by page."""
+    place = "/".join(urllib.parse.quote(part, safe="") for part in (revision, *folder.split("/")))
+    url = f"{_endpoint()}/api/datasets/{repository}/tree/{place}"
+    while url:
+        content, headers = read(url, _secret())
+        try:
+            for item in json.loads(content):
+                if item["type"] == "file":
+                    large = item.get("lfs")
+                    checksum = f"sha256:{large['oid']}" if large else f"git:{item['oid']}"
+                    yield str(item["path"]), checksum, int(item["size"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{url}: is not a list of files ({type(error).__name__}); check HF_ENDPOINT") from error
+        following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("Link") or "")
+        url = urllib.parse.urljoin(url, following[1]) if following else ""
+
+
+def _offline() -> bool:
+    """Whether the hub's own client would ask nobody."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+
+
+def _secret() -> dict[str, str]:
+    """The header that names the user to the hub, where he is logged in."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
+    """The files of a collection at a revision, in its languages."""
+    if isinstance(data, MarcoData):
+        yield from _marco(data, name, lists)
+    elif isinstance(data, MiraclData):
+        for language in sorted(data.languages):
+            for kind in ("topics", "qrels"):
+                folder = f"miracl-v1.0-{language}/{kind}"
+                for each in lists.files(MIRACL, name, folder):
+                    if re.search(r"-(train|dev)\.tsv$", each.name):  # what else there is has no judgements
+                        yield dataclasses.replace(each, name=f"miracl/{each.name}")
+            for each in lists.files(CORPUS, PINNED_CORPUS, f"miracl-corpus-v1.0-{language}"):
+                if each.name.endswith(".jsonl.gz"):
+                    yield dataclasses.replace(each, name=f"miracl-corpus/{each.name}")
+    else:
+        family = str(_family(data))
+        for language, checksum in LAREQA[family].items():
+            pinned = f"sha256:{checksum}" if checksum and name == PINNED[family] else None
+            yield Remote(f"{language}.json", f"{GITHUB}/{name}/{family.replace('_', '-')}/{language}.json", pinned)
+
+
+def _marco(data: MarcoData, name: str, lists: _Lists) -> Iterator[Remote]:
+    names = {code: word for word, code in MARCO_LANGUAGES.items()}
+    for language in sorted(data.languages):
+        if language not in names:
+            raise UserError(f"data.languages: mMARCO has no {language}; it has {', '.join(sorted(names))}")
+        base, word = f"data/{data.translation}", names[language]
+        yield lists.file(MMARCO, name, f"{base}/collections/{word}_collection.tsv")
+        yield lists.file(MMARCO, name, f"{base}/queries/train/{word}_queries.train.tsv")
+        if data.qrels not in TRACKS:
+            yield lists.file(MMARCO, name, f"{base}/queries/dev/{word}_queries.{data.qrels}.tsv")
+    yield Remote("data/qrels.train.tsv", f"{MSMARCO}/qrels.train.tsv", TRAIN_QRELS)
+    if data.qrels in TRACKS:
+        year, checksum = TRACKS[data.qrels]
+        yield Remote(f"data/{year}qrels-pass.txt", f"{TREC}/{year}qrels-pass.txt", checksum)
+        questions = f"msmarco-test{year}-queries.tsv.gz"
+        yield Remote(f"data/{questions}", f"{MSMARCO}/{questions}")
+    else:
+        yield lists.file(MMARCO, name, f"data/qrels.{data.qrels}.tsv")
