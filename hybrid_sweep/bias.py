@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_sweep.measures import Floats, Ints, Judged
+from hybrid_sweep.measures import NOWHERE, Floats, Ints, Judged
 
 
 def rank_distance(rank_min: Ints, rank_max: Ints, n_relevant: Ints, pool_size: int) -> tuple[Floats, Floats]:
@@ -40,14 +40,16 @@ def heat_map(topics: Judged, query_language: Ints, passage_language: Ints, n_lan
 
     The query's other answers are taken out of the pool, so that answers do not compete: a flat map has no bias.
     topics: one a query, ranked in the mixed pool; query_language: (S,); passage_language: (R,), as topics.rank. Of
-    several answers in b the best counts; NaN where no query of a has one. After Roy et al., 2020, LAReQA.
+    several answers in b the best counts, as 0 where it was not retrieved; NaN where no query of a has one. After Roy et
+    al., 2020, LAReQA.
     """
     owner = np.repeat(np.arange(len(topics.topic)), topics.count)
     # Entries come best first, so that the first of each (query, language) is that language's best answer.
     first = np.unique(owner * n_languages + passage_language, return_index=True)[1]
     total, count = np.zeros((2, n_languages, n_languages))
     cell = (query_language[owner[first]], passage_language[first])
-    np.add.at(total, cell, 1.0 / (topics.rank - topics.place)[first])
+    reciprocal = np.where(topics.rank < NOWHERE, 1.0 / (topics.rank - topics.place), 0.0)
+    np.add.at(total, cell, reciprocal[first])
     np.add.at(count, cell, 1.0)
     return _over(total, count)
 

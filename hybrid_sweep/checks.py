@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep import redaction
 from hybrid_sweep.config import (
     SCHEMAS,
     Bm25Model,
@@ -52,6 +53,7 @@ def typed(node: Any) -> Config:
     except OmegaConfBaseException as error:
         raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
     validate(config)
+    redaction.check(config)
     return config
 
 
@@ -107,6 +109,7 @@ def validate(config: Config) -> None:
         ("trainer.nodes", trainer.nodes, 1),
         ("trainer.threads", trainer.threads, 1),
         ("sweep.max_parallel", config.sweep.max_parallel, 1),
+        ("sweep.retries", config.sweep.retries, 0),
         ("eval.batch_tokens", config.eval.batch_tokens, 1),
         ("model.query_length", model.query_length, 3),
         ("model.passage_length", model.passage_length, 3),
@@ -146,8 +149,15 @@ def validate(config: Config) -> None:
     need(not half, "trainer.precision", "16-mixed", "needs a GPU; on a CPU take bf16-mixed or 32-true")
     choice("eval.split", config.eval.split, ["dev", "test"])
     choice("eval.index", config.eval.index, ["flat", "ivf"])
+    if config.eval.measures:
+        from hybrid_sweep.measures import check  # numpy comes with it
+
+        check(config.eval.measures)
     choice("logger.mode", config.logger.mode, ["offline", "online", "disabled"])
     choice("sweep.on_failure", config.sweep.on_failure, ["continue", "stop"])
+    leased = config.sweep.gpus_per_run
+    rule = f"must be at least trainer.devices={trainer.devices}, which a point uses"
+    need(leased is None or leased >= trainer.devices, "sweep.gpus_per_run", leased, rule)
     if batch.partner == "pivot":
         need(
             batch.pivot in data.languages, "batch.pivot", batch.pivot, f"must be one of data.languages {data.languages}"
@@ -174,7 +184,7 @@ def validate(config: Config) -> None:
         rule = "the other training collections have a share; give each one"
         need(share is not None or not any(shares.values()), f"{where}.share", share, rule)
     need(data.name not in config.more, "more", data.name, "is the name of the main collection; take another")
-    ranks = trainer.devices * trainer.nodes
+    ranks = trainer.devices * trainer.nodes if trainer.max_steps else 1  # without training there is no batch to share
     need(batch.size % ranks == 0, "batch.size", batch.size, f"must be divisible by the {ranks} processes that share it")
     name = config.sweep.name
     need(bool(name) and "/" not in name and not name.startswith("."), "sweep.name", name, "must be a plain folder name")

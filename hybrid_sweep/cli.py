@@ -65,6 +65,9 @@ def _dispatch(words: list[str]) -> int:
         "report": (usage.REPORT, _report),
         "data": (usage.DATA, _data),
         "evaluate": (usage.EVALUATE, _evaluate),
+        "mine": (usage.MINE, _mine),
+        "wandb": (usage.WANDB, _wandb),
+        "dashboard": (usage.DASHBOARD, _dashboard),
     }
     if words[0] not in verbs:
         from hybrid_sweep.checks import nearest
@@ -104,12 +107,13 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
 
 def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
     """Refuse GPU points on a machine without enough GPUs, unless a cluster will run them."""
-    from hybrid_sweep import compose, launcher
+    from hybrid_sweep import compose, slots
 
-    wanting = {config.trainer.devices: config for _, config in jobs if config.trainer.accelerator == "gpu"}
+    on_gpus = [config for _, config in jobs if config.trainer.accelerator == "gpu"]
+    wanting = {(config.trainer.devices, config.sweep.gpus_per_run): config for config in on_gpus}
     if wanting and compose.launcher(args.overrides, search=args.config_dir) == "local":
         for config in wanting.values():
-            launcher.slots_of(config, launcher.visible_gpus(os.environ))
+            slots.size(config, slots.this_machine([config], os.environ))
 
 
 def _run(words: list[str]) -> int:
@@ -160,6 +164,10 @@ def _hand_over(words: list[str]) -> None:
         pass  # its files tell; the summary reads them
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(compose.one_line(error)) from error
+    except RuntimeError as error:
+        if "Unknown plugin class" not in str(error):
+            raise
+        raise UserError("hydra/launcher=joblib: pip install 'hybrid-sweep[joblib]' first") from error
     finally:
         sys.argv = argv
         os.environ.pop("HYDRA_FULL_ERROR") if full is None else os.environ.update(HYDRA_FULL_ERROR=full)
@@ -192,7 +200,7 @@ def _plan(words: list[str]) -> int:
     args, _, runs = _hydra_words(words)
     if not runs:
         raise UserError("--cfg, --info and the like are for hybrid-sweep run")
-    from hybrid_sweep import prepare, progress, sweep
+    from hybrid_sweep import estimate, prepare, progress, stages, sweep
     from hybrid_sweep.config import SyntheticData
 
     jobs = _jobs(args)
@@ -200,7 +208,7 @@ def _plan(words: list[str]) -> int:
     absent = [
         (each.data.name, _preparing(each.data))
         for _, config in jobs
-        for each in prepare.configs_of(config).values()
+        for each in (*prepare.configs_of(config).values(), *(stage.config for stage in stages.of(config, Path())[1:]))
         if not isinstance(each.data, SyntheticData) and not prepare.is_prepared(each)
     ]
     for name, how in dict.fromkeys(absent):
@@ -213,6 +221,8 @@ def _plan(words: list[str]) -> int:
         points = sweep.expand(jobs, _say)
         states = [sweep.state_of(point) for point in points]
         print(*progress.plan_lines(points, states, sweep.check(points)), *progress.disk_lines(points), sep="\n")
+    if lines := estimate.lines([config for _, config in jobs]):
+        print(*lines, sep="\n")
     return 0
 
 
@@ -232,9 +242,13 @@ def _report(words: list[str]) -> int:
 
     report = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
     print(report.console)
+    if len(args.sweep_dirs) == 1:
+        from hybrid_sweep import wandb_sweep
+
+        wandb_sweep.after_report(args.sweep_dirs[0], report)
     if hint := _next_command(args.sweep_dirs[0], bool(report.missing)):
         print(hint)
-    return 1 if report.missing and not args.allow_missing else 0
+    return report.exit_code
 
 
 def _next_command(sweep_dir: Path, missing: bool) -> str:
@@ -257,24 +271,30 @@ def _data(words: list[str]) -> int:
     parser.add_argument("name", nargs="?")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--refresh", action="store_true")
+    parser.add_argument("--format", default="mmarco")
+    parser.add_argument("--languages", default="", type=lambda word: word.split(","))
     args = parser.parse_intermixed_args(words)
     from hybrid_sweep import compose, prepare, progress
     from hybrid_sweep.config import SCHEMAS
     from hybrid_sweep.data import collection
+    from hybrid_sweep.data.export import FORMATS
 
     monolingual = "batch.cross_lingual_ratio=0"  # no run is meant, so that a collection of one language is fine too
     if args.action == "export":
         if args.name is None or not args.overrides or "=" in args.name + args.overrides[0]:
             raise UserError(f"data export needs a name and a folder; the names are: {', '.join(SCHEMAS['data'])}")
+        if args.format not in FORMATS:
+            raise UserError(f"--format {args.format}: must be one of {', '.join(FORMATS)}")
         folder, *overrides = args.overrides
         [(_, config)] = compose.points([f"data={args.name}", monolingual, *overrides], multirun=False)
-        _export(prepare.whole_collection(config, _say, refresh=args.refresh), Path(folder))
+        found = prepare.whole_collection(config, _say, refresh=args.refresh)
+        _export(found, Path(folder), args.format, [word for word in args.languages if word])
         return 0
     if args.action == "prepare":
         if args.name is None or "=" in args.name:
             raise UserError(f"data prepare needs a name; there are: {', '.join(SCHEMAS['data'])}")
         [(_, config)] = compose.points([f"data={args.name}", monolingual, *args.overrides], multirun=False)
-        found = prepare.whole_collection(config, _say, refresh=args.refresh)
+        found = prepare.whole_collection(config, _say, refresh=args.refresh, download=True)
         print(
             f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries, {found.passages.num_rows} "
             f"passages, fingerprint {found.fingerprint}, in {prepare.collection_folder(config)}"
@@ -305,37 +325,97 @@ def _data(words: list[str]) -> int:
 
 def _preparing(data: "DataConfig") -> str:
     """The command that prepares this collection."""
-    from hybrid_sweep.config import DebianData, MarcoData, SyntheticData
+    from hybrid_sweep.config import DebianData, FilesData, MarcoData, MiraclData, SyntheticData
+    from hybrid_sweep.data import hub
 
+    if not data.path and hub.revision(data):
+        return hub.command(data)
     words = ["hybrid-sweep data prepare", data.name]
     if data.path:
         words.append(shlex.quote(f"data.path={data.path}"))
-        if isinstance(data, MarcoData):  # only these are read
+        if isinstance(data, MarcoData | MiraclData | FilesData):  # these count for what is read
             words.append(shlex.quote(f"data.languages=[{','.join(data.languages)}]"))
+        fresh = type(data)()
+        for item in ("format", "translation", "qrels", "dev_share", "dev_seed", "on_error"):
+            if (value := getattr(data, item, None)) != getattr(fresh, item, None):
+                words.append(f"data.{item}={value}")
     elif not isinstance(data, DebianData | SyntheticData):
         words.append("data.path=DIR")
     return " ".join(words)
 
 
-def _export(found: "Collection", folder: Path) -> None:
-    """Write a collection as files of mMARCO's layout and say how to read them."""
+def _export(found: "Collection", folder: Path, form: str, chosen: list[str]) -> None:
+    """Write a collection as files of a format and say how to read them."""
     from hybrid_sweep.data.export import export
 
-    cut = export(found, folder)
+    made, cut = export(found, folder, form, chosen)
     print(
-        f"{found.name}: {found.queries.num_rows} queries and {found.passages.num_rows} passages in {folder}"
+        f"{found.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in {folder}"
         + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
-    languages = ",".join(found.languages)
-    print(f"next: hybrid-sweep data prepare mmarco {shlex.quote(f'data.path={folder}')} 'data.languages=[{languages}]'")
+    words = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
+    words += [shlex.quote(f"data.path={folder}"), f"'data.languages=[{','.join(made.languages)}]'"]
+    print("next: hybrid-sweep data prepare", *words)
 
 
 def _evaluate(words: list[str]) -> int:
     if not words:
         raise UserError("evaluate needs RUN_DIR or model.path=DIR; hybrid-sweep evaluate --help has examples")
+    if any(word.startswith("run=") for word in words):
+        from hybrid_sweep.score_run import score_words
+
+        print(score_words(words, _say))
+        return 0
     from hybrid_sweep.evaluate import evaluate_words
 
     print(evaluate_words(words))
+    return 0
+
+
+def _mine(words: list[str]) -> int:
+    parser = _Parser(prog="hybrid-sweep mine", add_help=False)
+    parser.add_argument("words", nargs="+", metavar="WORD")
+    parser.add_argument("--from", type=int, default=1, dest="first")
+    parser.add_argument("--to", type=int, default=50, dest="last")
+    parser.add_argument("--margin", type=float)
+    args = parser.parse_intermixed_args(words)
+    *folder, target = [word for word in args.words if "=" not in word] or [""]
+    if not target or len(folder) > 1:
+        raise UserError("mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has examples")
+    from hybrid_sweep.mine import mine_words
+
+    given = [*folder, *(word for word in args.words if "=" in word)]
+    if not given:
+        raise UserError(f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or model.path=DIR")
+    print(mine_words(given, Path(target), first=args.first, last=args.last, margin=args.margin, say=_say))
+    print(f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')} batch.hard_negatives=1 ...")
+    return 0
+
+
+def _wandb(words: list[str]) -> int:
+    parser = _Parser(prog="hybrid-sweep wandb", add_help=False)
+    parser.add_argument("action", choices=["push"])
+    parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--offline", action="store_true")
+    parser.add_argument("--project")
+    parser.add_argument("--entity")
+    args = parser.parse_args(words)
+    from hybrid_sweep.wandb_push import push
+
+    print(push(args.sweep_dir, offline=args.offline, project=args.project, entity=args.entity, say=_say))
+    return 0
+
+
+def _dashboard(words: list[str]) -> int:
+    parser = _Parser(prog="hybrid-sweep dashboard", add_help=False)
+    parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--project")
+    parser.add_argument("--entity")
+    args = parser.parse_args(words)
+    from hybrid_sweep.dashboard import dashboard
+
+    print(dashboard(args.sweep_dir, dry_run=args.dry_run, project=args.project, entity=args.entity))
     return 0
 
 

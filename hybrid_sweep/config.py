@@ -229,6 +229,8 @@ class SweepConfig:
     untrained: bool = _aside(True)  # also evaluate the encoder before training, once per seed
     bm25: bool = _aside(True)  # also score BM25, once: the lexical floor of every figure
     on_failure: str = _aside("continue")  # continue | stop
+    retries: int = _aside(0)  # times that a failed point is tried again by the same command; a user's mistake is not
+    gpus_per_run: int | None = _aside(None)  # GPUs that a point has to itself; null = trainer.devices, which it uses
 
 
 @dataclass
@@ -333,6 +335,9 @@ def identity(config: Config) -> dict[str, Any]:
                 found[item.name] = value
         return found
 
+    if config.trainer.max_steps == 0:
+        # Encoding alone gives the same vectors on any number of processes.
+        config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, devices=1, nodes=1))
     return keep(config)
 
 
@@ -347,6 +352,8 @@ def untrained(config: Config) -> Config:
     trainer = TrainerConfig(
         max_steps=0,
         accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        nodes=config.trainer.nodes,
         precision=config.trainer.precision,
         threads=config.trainer.threads,
         length_buckets=config.trainer.length_buckets,
@@ -355,3 +362,22 @@ def untrained(config: Config) -> Config:
     data, *others = (dataclasses.replace(each, share=None) for each in (config.data, *config.more.values()))
     more = dict(zip(config.more, others, strict=True))
     return dataclasses.replace(config, data=data, more=more, batch=batch, trainer=trainer, eval=eval_)
+
+
+def bm25(config: Config) -> Config:
+    """The point that scores BM25 on the collections and the split of a config, whatever is trained there and how.
+
+    Its k1, b and stem are the config's where that is of BM25 itself, else the defaults: one run for all sweeps.
+    """
+    mine = config.model if isinstance(config.model, Bm25Model) else Bm25Model()
+    asked = config.eval
+    return dataclasses.replace(
+        config,
+        seed=0,
+        data=dataclasses.replace(config.data, share=None),
+        more={},
+        model=Bm25Model(name="bm25", k1=mine.k1, b=mine.b, stem=mine.stem),
+        batch=dataclasses.replace(BatchConfig(), cross_lingual_ratio=0.0),
+        trainer=TrainerConfig(max_steps=0),
+        eval=EvalConfig(split=asked.split, also=asked.also, measures=asked.measures, run_depth=asked.run_depth),
+    )

@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir, steps_of, to_dict
+from hybrid_sweep import stages
+from hybrid_sweep.config import Bm25Model, Config, ModelConfig, TinyModel, cache_dir, steps_of, to_dict
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import read_layout
 from hybrid_sweep.prepare import Prepared, prepare
@@ -22,23 +23,32 @@ KEEP = 2  # checkpoints of a training: the newest, and the one before in case th
 
 # Measured: the parts of Parquet files and JSON that do not grow, and what a row takes, compressed.
 TABLES, ROW, STEP, RECORD, TEXT = 50_000, 17, 45, 250, 16
+LINE = 60  # of a TREC run: two ids, a score in full, the name of the run
 
 Shapes = Mapping[str, tuple[int, ...]]  # of the weights, by name
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes of a point: `kept` by kind (model, other model, optimizer, vectors, tables), and what training needs besides.
+    """Bytes of a point: `kept` by kind (model, other model, optimizer, vectors, run files, tables), and what it needs besides.
 
-    training is an upper bound: a checkpoint is whole before the oldest goes.
+    training is an upper bound: a checkpoint is whole before the oldest goes. encoding: the vectors of a collection while it is
+    evaluated, of all collections where several processes encode.
     """
 
     kept: dict[str, int]
     training: int
+    encoding: int = 0
 
 
-def cost(config: Config, prepared: Prepared) -> Cost:
-    """What a point keeps on disk by its config, and what it needs while it trains."""
+def cost(config: Config, prepared: Prepared, further: Sequence[Prepared] = ()) -> Cost:
+    """What a point keeps on disk by its config, and what it needs while it trains and evaluates.
+
+    further: the other collections that it is evaluated on.
+    """
+    evaluated = _evaluated(config, [prepared, *further])
+    if isinstance(config.model, Bm25Model):
+        return evaluated
     steps, number = steps_of(config), 8 if config.trainer.precision == "64-true" else 4
     shapes = shapes_of(config.model, prepared.model)
     whole = _count(shapes)
@@ -50,39 +60,48 @@ def cost(config: Config, prepared: Prepared) -> Cost:
     ]
     model = whole * 4 + sum(sizes)  # written in float32 whatever it was trained in
     evaluations = math.ceil(steps / config.eval.dev_every) if config.eval.dev_every else 0
-    queries, passages = (
-        _texts(table, splits)
-        for table, splits in (
-            (prepared.collection.queries, [config.eval.split]),
-            (prepared.collection.passages, [config.eval.split, "*"]),
-        )
-    )
-    width = _width(config.model, prepared.model)
     kept = {
         "model": model * config.keep.model,
         "other model": model * (config.keep.other_model and evaluations > 0),
         "optimizer": moments * config.keep.optimizer,
     }
     kept = {kind: size * (steps > 0) for kind, size in kept.items()}
-    kept["vectors"] = (queries + passages) * (2 * width + TEXT) * config.keep.vectors
-    # A row for each query and pool: one language, or all of them.
-    kept["tables"] = TABLES + ROW * queries * (len(prepared.collection.languages) + 1) + STEP * steps
+    kept |= evaluated.kept
+    kept["tables"] += STEP * steps
     weights = (held + adapters) * number
     training = (KEEP + 1) * (weights + moments + RECORD * steps) + min(evaluations, KEEP + 2) * weights
-    return Cost({kind: size for kind, size in kept.items() if size}, training * (steps > 0))
+    return Cost({kind: size for kind, size in kept.items() if size}, training * (steps > 0), evaluated.encoding)
+
+
+def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
+    """What evaluating keeps and needs."""
+    width = 0 if isinstance(config.model, Bm25Model) else _width(config.model, collections[0].model)
+    kept, encoding = {"vectors": 0, "run files": 0, "tables": 0}, []
+    for each in collections:
+        texts, split = each.collection, config.eval.split
+        queries, passages = _texts(texts.queries, [split]), _texts(texts.passages, [split, "*"])
+        pools = len(texts.languages) + 1  # one language, or all of them: a row for each query and pool
+        kept["vectors"] += (queries + passages) * (2 * width + TEXT) * (config.keep.vectors and width > 0)
+        kept["run files"] += LINE * queries * pools * config.eval.run_depth
+        kept["tables"] += TABLES + ROW * queries * pools
+        encoding.append((queries + passages) * 4 * width)
+    several = config.trainer.devices * config.trainer.nodes > 1
+    return Cost({kind: size for kind, size in kept.items() if size}, 0, sum(encoding) if several else max(encoding))
 
 
 def costs(configs: Sequence[Config]) -> list[Cost]:
     """The cost of each point; what points share is opened once."""
-    opened: dict[str, Prepared] = {}
+    opened: dict[str, list[Prepared]] = {}
     found = []
     for config in configs:
         whole = to_dict(config)
-        parts = [whole[name] for name in ("data", "more", "model")]
+        parts = [*(whole[name] for name in ("data", "more", "model")), whole["eval"]["also"], config.eval.split]
         key = canonical([*parts, config.batch.hard_negatives > 0, str(cache_dir(config))])
         if key not in opened:
-            opened[key] = prepare(config)
-        found.append(cost(config, opened[key]))
+            main = prepare(config)
+            opened[key] = [stages.prepared(stage, main) for stage in stages.of(config, Path())]
+        main, *further = opened[key]
+        found.append(cost(config, main, further))
     return found
 
 
@@ -93,8 +112,9 @@ def line(found: Sequence[Cost]) -> str:
     words = f"disk: {_words(sum(most.kept.values()))} a point ({kinds})"
     if len(found) > 1:
         words += f", {len(found)} points {_words(sum(sum(one.kept.values()) for one in found))}"
-    training = max(one.training for one in found)
-    return words + (f"; while it trains a point needs up to {_words(training)} more" if training else "")
+    training, encoding = max(one.training for one in found), max(one.encoding for one in found)
+    words += f"; while it trains a point needs up to {_words(training)} more" if training else ""
+    return words + (f"; while it evaluates up to {_words(encoding)}" if encoding else "")
 
 
 def shapes_of(model: ModelConfig, folder: Path) -> Shapes:

@@ -1,5 +1,6 @@
 """The bi-encoder: one Hugging Face encoder for queries and passages, pooled to unit vectors."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ class Encoder(nn.Module):
     """Token ids and mask (B, T) to unit vectors (B, D): an encoder's last hidden states, pooled and L2-normalised."""
 
     transformer: Any  # a Hugging Face encoder; nn.Module types its parts as tensors too
+    reduced: torch.dtype | None = None  # the type of matrix products when texts are encoded; None = that of the weights
 
     def __init__(self, transformer: nn.Module, pooling: str, head: nn.Module | None = None) -> None:
         super().__init__()
@@ -33,34 +35,55 @@ class Encoder(nn.Module):
         return nn.functional.normalize(pooled, dim=-1)
 
 
+def in_precision(encoder: Encoder, precision: str) -> Encoder:
+    """The encoder itself, to encode with the matrix products that Lightning's word for a precision has in training.
+
+    A GPU encodes many times faster so; a model that is trained in half precision is used in it as well.
+    """
+    encoder.reduced = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    return encoder
+
+
 def stream_seed(*words: int) -> int:
     """A 63-bit torch seed of an independent stream, from SeedSequence(words)."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-@torch.inference_mode()
-def encode(encoder: Encoder, tokens: Tokens, rows: np.ndarray, *, pad: int, batch_tokens: int) -> np.ndarray:
-    """(len(rows), D) float32 unit vectors of some texts, in the order of `rows`.
+def batches(lengths: np.ndarray, batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the order in which texts go in, by length, and (b + 1,) the places in it where batches begin and end.
 
-    Texts go in by length, in batches of at most `batch_tokens` padded tokens, cut by the texts alone: the same batches
-    on any number of processes.
+    lengths: (n,) tokens of each text. A batch is as many texts as `batch_tokens` padded tokens hold, at least one: cut by
+    the texts alone, so the same on any number of processes.
     """
-    encoder.eval()
-    device = next(encoder.parameters()).device
-    lengths = tokens.lengths[rows]
     order = np.argsort(lengths, kind="stable")
-    vectors: np.ndarray | None = None
-    start = 0
-    while start < len(order):
+    ordered = lengths[order]
+    bounds = [0]
+    while (start := bounds[-1]) < len(order):
         # Lengths rise, so the last text of a batch is its longest: take as many as the budget holds at that length.
-        counts = np.arange(1, len(order) - start + 1)
-        fits = counts * lengths[order[start:]] <= batch_tokens
-        stop = start + max(1, int(fits.argmin()) if not fits.all() else len(fits))
-        batch = order[start:stop]
-        ids, mask = (torch.from_numpy(array).to(device) for array in tokens.padded(rows[batch], pad))
-        found = encoder(ids, mask).float().cpu().numpy()
+        window = ordered[start : start + max(1, batch_tokens // max(1, int(ordered[start])))]
+        fits = np.arange(1, len(window) + 1) * window <= batch_tokens
+        bounds.append(start + max(1, int(fits.sum())))
+    return order, np.array(bounds)
+
+
+@torch.inference_mode()
+def encode_batch(encoder: Encoder, tokens: Tokens, rows: np.ndarray, pad: int) -> np.ndarray:
+    """(len(rows), D) float32 unit vectors of texts that go in together; the encoder is in evaluation mode."""
+    device = next(encoder.parameters()).device
+    ids, mask = (torch.from_numpy(array).to(device) for array in tokens.padded(rows, pad))
+    with torch.autocast(device.type, dtype=encoder.reduced, enabled=encoder.reduced is not None):
+        vectors: np.ndarray = encoder(ids, mask).float().cpu().numpy()
+    return vectors
+
+
+def encode(encoder: Encoder, tokens: Tokens, rows: np.ndarray, *, pad: int, batch_tokens: int) -> np.ndarray:
+    """(len(rows), D) float32 unit vectors of some texts, in the order of `rows`, held in memory (see `encoding`)."""
+    encoder.eval()
+    order, bounds = batches(tokens.lengths[rows], batch_tokens)
+    vectors: np.ndarray | None = None
+    for start, stop in pairwise(bounds.tolist()):
+        found = encode_batch(encoder, tokens, rows[order[start:stop]], pad)
         if vectors is None:
             vectors = np.empty((len(rows), found.shape[1]), np.float32)
-        vectors[batch] = found
-        start = stop
+        vectors[order[start:stop]] = found
     return vectors if vectors is not None else np.empty((0, 0), np.float32)

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, launcher, progress, sweep
+from hybrid_sweep import checks, launcher, progress, slots, stages, sweep
 from hybrid_sweep import config as schema
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import Config, ModelConfig
@@ -25,14 +26,19 @@ def evaluate_words(words: Sequence[str]) -> str:
     worker failed.
     """
     config = config_of(list(words))
-    slots = launcher.slots_of(config, launcher.visible_gpus(os.environ))[:1]
+    machine = slots.this_machine([config], os.environ)
+    slots.size(config, machine)  # refuses what the GPUs here do not suffice for
     ((*_, point),) = [sweep.expand([(tuple(words), config)], print)]
     sweep.check_outputs(config)
     with progress.watch(1) as view:
-        launcher.run_points([point], slots=slots, view=view)
+        launcher.run_points([point], machine=machine, view=view)
     if not sweep.is_done(point):
         raise UserError(f"evaluation failed: {sweep.state_of(point).reason}; see {point.run_dir / 'log.txt'}")
-    return table(read_json(point.run_dir / "metrics.json"), point.run_dir)
+    tables = []
+    for stage in stages.of(point.config, point.run_dir):
+        found = table(read_json(stage.folder / "metrics.json"), stage.folder)
+        tables.append(f"on {stage.name}:\n{found}" if stage.name else found)
+    return "\n\n".join(tables)
 
 
 def config_of(words: list[str]) -> Config:
@@ -45,7 +51,8 @@ def config_of(words: list[str]) -> Config:
             word.startswith("model.path=") for word in words
         ):
             path = next(word for word in words if word.startswith("model.path=")).partition("=")[2]
-            words = ["model=pretrained", *_prompts(Path(path).expanduser()), *words]
+            # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
+            words = ["model=pretrained", "model.query_length=128", *_prompts(Path(path).expanduser()), *words]
         ((_, config),) = points([*words, *alone], multirun=False)
         return schema.untrained(config)
     if not (folder / "config.yaml").is_file():
@@ -67,12 +74,21 @@ def config_of(words: list[str]) -> Config:
 
 
 def _prompts(folder: Path) -> list[str]:
-    """The prompts that a folder of sentence-transformers states, as overrides; none for other folders.
+    """The prompts that a folder of sentence-transformers states, or those of the E5 models, as overrides.
 
-    Its pooling and its other modules are read where the model is built: model=pretrained has pooling=auto.
+    E5 states its prompts on its model card alone and is far worse without them, so that they go by the name of the folder
+    or of the model; said aloud, since a name can deceive. The pooling and other modules are read where the model is built:
+    model=pretrained has pooling=auto.
     """
     found = []
-    known: dict[str, Any] = (read_json(folder / "config_sentence_transformers.json") or {}).get("prompts") or {}
+    stated = read_json(folder / "config_sentence_transformers.json") or {}
+    known: dict[str, Any] = stated.get("prompts") or {}
+    name = f"{(read_json(folder / 'config.json') or {}).get('_name_or_path', '')}/{folder.name}".lower()
+    if not known and re.search(r"(^|[^a-z0-9])m?e5($|[^a-z0-9])", name):
+        print(
+            f"prompts of the E5 models, by the name of {folder}: 'query: ' and 'passage: '; model.query_prompt changes them"
+        )
+        known = {"query": "query: ", "passage": "passage: "}
     for key, names in (("query_prompt", ("query",)), ("passage_prompt", ("document", "passage"))):
         prompt = next((known[name] for name in names if known.get(name)), None)
         if prompt:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hybrid_sweep import disk
+from hybrid_sweep import disk, pace
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import steps_of
+from hybrid_sweep.pace import duration
 from hybrid_sweep.sweep import Point, State
 
 EVERY = 15.0  # seconds between the lines on the running points where there is no terminal
@@ -37,7 +38,9 @@ class View(Protocol):
     def done(self, point: Point, seconds: float) -> None: ...
     def failed(self, point: Point, reason: str) -> None: ...
     def skipped(self, point: Point) -> None: ...
+    def again(self, point: Point, reason: str, left: int) -> None: ...
     def elsewhere(self, point: Point) -> None: ...
+    def busy(self, point: Point) -> None: ...
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None: ...
 
 
@@ -72,8 +75,15 @@ class Plain:
     def skipped(self, point: Point) -> None:
         self.finished += 1  # without a line: the plan has said so, or another driver has
 
+    def again(self, point: Point, reason: str, left: int) -> None:
+        self._tell(point, f"failed: {reason}; it is tried again, up to {left} time{'s' * (left > 1)}")
+
     def elsewhere(self, point: Point) -> None:
         self._tell(point, "running elsewhere")
+
+    def busy(self, point: Point) -> None:
+        needed = "GPU" if point.config.trainer.accelerator == "gpu" else "core"
+        self._tell(point, f"waiting for a free {needed}; others have all that there are on this machine")
 
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
         if rows and time.monotonic() - self.said >= EVERY:
@@ -136,10 +146,11 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
     """The words on a running point, each after its name: label, state, step, loss, speed, time left; "" if unknown."""
     status = row.status
     step, steps, loss, speed = (status.get(key) for key in ("step", "max_steps", "loss", "steps_per_second"))
+    encoded, texts = status.get("encoded"), status.get("texts")
     found = [
         row.point.label,
-        str(status.get("state", "starting")),
-        f"{step}/{steps}" if steps else "",
+        f"encoding {encoded}/{texts} texts" if texts else str(status.get("state", "starting")),
+        f"{step}/{steps}" if steps and not texts else "",
         f"{loss:.3f}" if loss is not None else "",
         f"{speed:.1f} steps/s" if speed else "",
         duration(row.left) if row.left is not None else "",
@@ -161,13 +172,6 @@ def time_left(rows: Sequence[Row], waiting: Sequence[str], slots: int, took: Seq
     left = [max(mean - row.seconds, row.left or 0.0) for row in rows if row.point.kind == "trained"]
     shared = (sum(left) + mean * sum(kind == "trained" for kind in waiting)) / slots
     return max([shared, *left])
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `6 min`, `2.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def count(points: int) -> str:
@@ -196,12 +200,16 @@ def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[
         ratios = {point.place[1] for point, _ in ours if point.kind == "trained"}
         # A ratio given to points of several ratios was replaced by c/(1+c): to show it would only mislead.
         told = [word for word in common if len(ratios) < 2 or not word.startswith("batch.cross_lingual_ratio=")]
-        rows = [("state", "point", "steps: mono + cross", "run id", "why", "overrides")]
+        times = pace.seconds(*zip(*ours, strict=True))
+        rows = [("state", "point", "steps: mono + cross", "time", "run id", "why", "overrides")]
         for point, state in ours:
             plan = plans.get(point.run_id)
             steps = _steps(plan) if plan else str(steps_of(point.config))
             own = " ".join(word for word in point.overrides if word not in common)
-            rows.append((state.name, point.label, steps, point.run_id, state.reason[:100], own))
+            needed = (
+                "" if state.name == "done" else "unknown" if (left := times[point.run_id]) is None else duration(left)
+            )
+            rows.append((state.shown, point.label, steps, needed, point.run_id, state.reason[:100], own))
         marks = dict.fromkeys(
             f"data {point.config.data.name} {' '.join(point.config.data.languages)} "
             f"({point.fingerprints['collection']}), model {point.config.model.name} "
@@ -209,8 +217,13 @@ def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[
             for point, _ in ours
         )
         lines += [f"sweep {config.sweep.name}: {count(len(ours))}, margin {config.sweep.margin:g} MRR@10, in {folder}"]
-        lines += [*marks, *([f"all with {' '.join(told)}"] if told else []), *table(rows)]
+        further = [
+            f"{name} ({data.name} {' '.join(data.languages)})" for name, data in sorted(config.eval.also.items())
+        ]
+        lines += [*marks, *([f"evaluated on it and on {', '.join(further)}"] if further else [])]
+        lines += [*([f"all with {' '.join(told)}"] if told else []), *table(rows)]
         lines += _notes(plans, [point for point, _ in ours])
+        lines += pace.lines([point for point, _ in ours], times)
     return lines
 
 
@@ -267,7 +280,7 @@ def disk_lines(points: Sequence[Point]) -> list[str]:
 
 def failure_lines(points: Sequence[Point], states: Sequence[State], logs: Sequence[Sequence[str]]) -> list[str]:
     """A table of the points without a result, and the last lines of the log of each that failed."""
-    rows = [(state.name, point.label, point.run_id, state.reason) for point, state in zip(points, states, strict=True)]
+    rows = [(state.shown, point.label, point.run_id, state.reason) for point, state in zip(points, states, strict=True)]
     lines = table([("state", "point", "run id", "why"), *rows])
     for point, state, log in zip(points, states, logs, strict=True):
         if state.name == "failed":

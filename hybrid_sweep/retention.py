@@ -14,8 +14,11 @@ from hybrid_sweep.config import Config
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.models import save_encoder
 from hybrid_sweep.prepare import Prepared
+from hybrid_sweep.ranking import Dense
 from hybrid_sweep.store import atomic_dir, atomic_write
-from hybrid_sweep.validation import Encoded
+from hybrid_sweep.validation import Split
+
+BLOCK = 65_536  # vectors turned into float16 at a time
 
 
 def save_models(config: Config, prepared: Prepared, module: Any, best: int | None, run_dir: Path) -> None:
@@ -43,15 +46,18 @@ def save_optimizer(path: Path, state: dict[str, Any], step: int) -> None:
         torch.save({"step": step, **state}, temporary)
 
 
-def save_vectors(folder: Path, encoded: Encoded, collection: Collection) -> None:
+def save_vectors(folder: Path, split: Split, vectors: Dense, collection: Collection) -> None:
     """Write what it takes to score a split again: {queries,passages}.npy in float16 with the id, group and language of each
     row in {queries,passages}.parquet, and the judgements of these queries in qrels.parquet; the whole folder atomically."""
-    asked = pc.is_in(collection.qrels["query_group"], value_set=pc.unique(encoded.queries["group"]))
+    asked = pc.is_in(collection.qrels["query_group"], value_set=pc.unique(split.queries["group"]))
     with atomic_dir(folder) as temporary:
-        for name, table, vectors in (
-            ("queries", encoded.queries, encoded.query_vectors),
-            ("passages", encoded.passages, encoded.passage_vectors),
+        for name, table, found in (
+            ("queries", split.queries, vectors.query_vectors),
+            ("passages", split.passages, vectors.passage_vectors),
         ):
-            np.save(temporary / f"{name}.npy", vectors.astype(np.float16))
+            kept = np.lib.format.open_memmap(temporary / f"{name}.npy", mode="w+", dtype=np.float16, shape=found.shape)
+            for start in range(0, len(found), BLOCK):  # the memory does not grow with the collection
+                kept[start : start + BLOCK] = found[start : start + BLOCK]
+            kept.flush()
             pq.write_table(table, temporary / f"{name}.parquet")
         pq.write_table(collection.qrels.filter(asked), temporary / "qrels.parquet")

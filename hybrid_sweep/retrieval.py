@@ -1,9 +1,11 @@
-"""Evaluate vectors on a collection: one row per query and setting, every rank exact.
+"""Evaluate a ranker on a collection: one row per query and setting, every rank exact.
 
-The same vectors serve all settings; only the pool differs. Monolingual: the passages in the query's language.
+The same scores serve all settings; only the pool differs. Monolingual: the passages in the query's language.
 Cross-lingual: those in one other language. Multilingual: those in all languages.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,162 +14,210 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hybrid_sweep import bias, measures
+from hybrid_sweep import bias
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.measures import Floats, Ints, Judged
-from hybrid_sweep.ranking import rank_pairs, top_k
-from hybrid_sweep.scores import Vectors
+from hybrid_sweep.measures import NOWHERE, Floats, Ints, Judged, check, judged, measured
+from hybrid_sweep.ranking import Ranker
 
 CROSS_LINGUAL, MONOLINGUAL, MULTILINGUAL = range(3)
 SETTINGS = ("cross-lingual", "monolingual", "multilingual")  # sorted, so that codes sort as their names do
 POOL = "*"  # the passage language of the multilingual setting
 
 
+@dataclass(frozen=True)
+class Texts:
+    """What ranking knows of Q queries and P passages: language codes, (Q,) and (P,), and the places of the ids.
+
+    languages: sorted, L of them. query_order, tie_order: (Q,), (P,) the place of each id among all, in byte order.
+    """
+
+    languages: list[str]
+    query_lang: Ints
+    passage_lang: Ints
+    query_order: Ints
+    tie_order: Ints
+
+
+def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
+    """The codes of tables with id and lang; raises UserError for an empty side."""
+    for table, kind in ((queries, "query"), (passages, "passage")):
+        if not len(table):
+            raise UserError(f"nothing to evaluate: no {kind} in this split and these languages; choose others")
+    languages = sorted({*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()})
+    query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
+    return Texts(languages, query_lang, passage_lang, _places(queries["id"]), _places(passages["id"]))
+
+
 def evaluate(
     queries: pa.Table,
     passages: pa.Table,
     qrels: pa.Table,
-    query_vectors: Vectors,
-    passage_vectors: Vectors,
+    ranker: Ranker,
     *,
     bias_k: int = 10,
+    measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The per-query table, and a report, ready for JSON, of the counts and the language bias that it cannot hold.
 
-    queries, passages: id, group, lang of one split in the chosen languages, the vectors in the order of their rows;
-    qrels: query_group, passage_group, grade (0: not relevant). The table has a row wherever the pool holds a relevant
-    passage, sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input. same@k
-    is NaN outside the multilingual setting. The report: queries, passages (by language, "*" for all), without_relevant
-    (queries without a relevant passage in any pool), cells (of each setting and languages, n rows and queries
-    without_relevant), bias. Raises UserError for an empty side, a pair judged twice, vectors that are not finite.
+    queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers the ranker knows them;
+    qrels: query_group, passage_group, grade (0: not relevant); measures: names for further columns. The table has a
+    row wherever the pool holds a relevant passage, sorted by setting, query_lang, passage_lang, query_id; no row
+    depends on the order of the input. same@k is NaN outside the multilingual setting. The report: queries, passages (by
+    language, "*" for all), without_relevant (queries without a relevant passage in any pool), cells (of each setting and
+    languages, n rows and queries without_relevant), bias. Raises UserError for an empty side, a pair judged twice, an
+    unknown measure, vectors that are not finite.
     """
-    for table, vectors, kind in ((queries, query_vectors, "query"), (passages, passage_vectors, "passage")):
-        if len(table) != len(vectors):
-            raise ValueError(f"{len(vectors)} {kind} vectors for {len(table)} texts")
-        if not len(table):
-            raise UserError(f"nothing to evaluate: no {kind} in this split and these languages; choose others")
-    languages = sorted({*queries["lang"].to_pylist(), *passages["lang"].to_pylist()})
-    query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
-    tie_order = _places(passages["id"])
+    check(measures)
+    texts = texts_of(queries, passages)
     query, passage, grade = judged_pairs(queries, passages, qrels)
-    better = rank_pairs(query_vectors, passage_vectors, query, passage, passage_lang, tie_order)
-    answer_lang = passage_lang[passage]
-    rank = 1 + better[np.arange(len(query)), answer_lang]
-    single = measures.judged(query * len(languages) + answer_lang, rank, grade)
-    pooled = measures.judged(query, 1 + better.sum(axis=1), grade)
-    top = top_k(query_vectors, passage_vectors, bias_k, tie_order)[0]
-    share = bias.same_language_share(top, query_lang, passage_lang)[pooled.topic]
+    better, tied, top = ranker.ranked(bias_k, query, passage, texts.passage_lang, texts.tie_order)
+    if len(top) != len(queries):
+        raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
+    answer_lang, each = texts.passage_lang[passage], np.arange(len(query))
+    rank, ties = 1 + better[each, answer_lang], tied[each, answer_lang]
+    single = judged(query * len(texts.languages) + answer_lang, rank, grade, rank + ties)
+    rank, ties = 1 + better.sum(axis=1), tied.sum(axis=1)
+    pooled = judged(query, rank, grade, rank + ties)
+    share = bias.same_language_share(top, texts.query_lang, texts.passage_lang)
+    asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
+    table = per_query(queries, texts, single, pooled, {f"same@{bias_k}": share}, measures)
+    return table, report(texts, table, single, pooled, answer_lang[pooled.entry], top[:, 0], asked)
 
-    asked, target = np.divmod(single.topic, len(languages))
-    setting = np.where(query_lang[asked] == target, MONOLINGUAL, CROSS_LINGUAL)
+
+def per_query(
+    queries: pa.Table,
+    texts: Texts,
+    single: Judged,
+    pooled: Judged,
+    pool_only: dict[str, Floats],
+    measures: Sequence[str],
+) -> pd.DataFrame:
+    """The table of `evaluate` from the ranks in the pools of single languages and in the mixed one.
+
+    single: topics query * L + language of the pool; pooled: topics query. pool_only: (Q,) values by the name of a column
+    that only the multilingual setting has. Where a relevant passage was not retrieved, rank_max, or both ranks, are null.
+    """
+    count, languages = len(texts.languages), texts.languages
+    asked, target = np.divmod(single.topic, count)
+    setting = np.where(texts.query_lang[asked] == target, MONOLINGUAL, CROSS_LINGUAL)
     asked, target, setting = (
         np.concatenate(parts)
         for parts in (
             (asked, pooled.topic),
-            (target, np.full_like(pooled.topic, len(languages))),
+            (target, np.full_like(pooled.topic, count)),
             (setting, np.full_like(pooled.topic, MULTILINGUAL)),
         )
     )
-    table = pd.concat([_measured(single), _measured(pooled)], ignore_index=True)
-    table[f"same@{bias_k}"] = np.concatenate([np.full(len(single.topic), np.nan), share])
+    table = pd.concat([pd.DataFrame(measured(part, measures)) for part in (single, pooled)], ignore_index=True)
+    for name, values in pool_only.items():
+        table[name] = np.concatenate([np.full(len(single.topic), np.nan), values[pooled.topic]])
+    if (table["rank_max"] == NOWHERE).any():
+        for name in ("rank_min", "rank_max"):
+            table[name] = table[name].astype("Int64").mask(table[name] == NOWHERE)
     names = np.array([*languages, POOL], dtype=object)
     for place, (name, values) in enumerate(
         (
             ("setting", np.array(SETTINGS, dtype=object)[setting]),
-            ("query_lang", names[query_lang[asked]]),
+            ("query_lang", names[texts.query_lang[asked]]),
             ("passage_lang", names[target]),
             ("group_id", _strings(queries["group"])[asked]),
             ("query_id", _strings(queries["id"])[asked]),
         )
     ):
         table.insert(place, name, pd.Series(values, dtype="str"))
-    order = np.lexsort((_places(queries["id"])[asked], target, query_lang[asked], setting))
-    cells = np.zeros((len(languages), len(languages) + 1), dtype=np.int64)
-    np.add.at(cells, (query_lang[asked], target), 1)
-    report = {
-        "queries": len(queries),
-        "without_relevant": len(queries) - len(pooled.topic),
-        "passages": {**_count(passage_lang, languages), POOL: len(passages)},
-        "cells": _cells(cells, _count(query_lang, languages)),
-        "bias": _bias(languages, pooled, query_lang, passage_lang, answer_lang[pooled.entry], top),
+    order = np.lexsort((texts.query_order[asked], target, texts.query_lang[asked], setting))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def report(
+    texts: Texts,
+    table: pd.DataFrame,
+    single: Judged,
+    pooled: Judged,
+    answer_lang: Ints,
+    first: Ints,
+    asked: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """The counts and the language bias of a table, ready for JSON: see `evaluate`.
+
+    answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each query's list in the mixed
+    pool, -1 where it has none. asked: (Q, L + 1) whether a query was asked of each language's pool and, last, of all.
+    """
+    languages, count = texts.languages, len(texts.languages)
+    n = table.groupby(["query_lang", "passage_lang"]).size().to_dict()
+    cells = []
+    for code, query_lang in enumerate(languages):
+        wanted = asked[texts.query_lang == code].sum(axis=0).tolist()
+        for passage_lang, total in zip([*languages, POOL], wanted, strict=True):
+            setting = (
+                MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL
+            )
+            if total or asked.all():
+                rows = int(n.get((query_lang, passage_lang), 0))
+                counts = {"n": rows, "without_relevant": total - rows}
+                cells.append(
+                    {"setting": SETTINGS[setting], "query_lang": query_lang, "passage_lang": passage_lang, **counts}
+                )
+    answered = np.union1d(single.topic // count, pooled.topic)
+    return {
+        "queries": len(texts.query_lang),
+        "without_relevant": int(asked.any(axis=1).sum()) - len(answered),
+        "passages": {**_count(texts.passage_lang, languages), POOL: len(texts.passage_lang)},
+        "cells": cells,
+        "bias": _bias(texts, pooled, answer_lang, first),
     }
-    return table.iloc[order].reset_index(drop=True), report
 
 
-def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> tuple[Ints, Ints, Ints]:
+def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: int = 1) -> tuple[Ints, Ints, Ints]:
     """Row numbers of the query and of the passage, and the grade, of every relevant pair, (R,) each.
 
-    A judgement of groups holds for all their language versions; grades below 1 and absent groups are left out.
+    A judgement of groups holds for all their language versions; grades below `least` and absent groups are left out.
+    Memory: the judgements of these queries, and the texts that they name.
     """
-    judgements = qrels.select(["query_group", "passage_group", "grade"]).to_pandas()
-    if (twice := judgements.duplicated(["query_group", "passage_group"])).any():
-        first = judgements[twice].iloc[0]
+    mine = qrels.filter(pc.is_in(qrels["query_group"], value_set=pc.unique(queries["group"])))
+    pairs = mine.select(["query_group", "passage_group", "grade"]).to_pandas()
+    if (twice := pairs.duplicated(["query_group", "passage_group"])).any():
+        first = pairs[twice].iloc[0]
         raise UserError(
             f"qrels: passage group {first.passage_group!r} is judged twice for query group "
             f"{first.query_group!r}; keep one of the judgements"
         )
-    pairs = judgements[judgements["grade"] > 0]
+    pairs = pairs[pairs["grade"] >= least]
     for kind, table in (("query", queries), ("passage", passages)):
-        side = pd.DataFrame({f"{kind}_group": _strings(table["group"]), kind: np.arange(len(table))})
+        named = pc.is_in(table["group"], value_set=pa.array(pairs[f"{kind}_group"].unique(), pa.string()))
+        rows = np.flatnonzero(named.to_numpy(zero_copy_only=False))
+        side = pd.DataFrame({f"{kind}_group": _strings(table["group"].take(pa.array(rows))), kind: rows})
         pairs = pairs.merge(side, on=f"{kind}_group")
     query, passage, grade = (pairs[name].to_numpy(dtype=np.int64) for name in ("query", "passage", "grade"))
     return query, passage, grade
 
 
-def _measured(topics: Judged) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "n_relevant": topics.count.astype(np.int32),
-            "rank_min": topics.rank[topics.start],
-            "rank_max": topics.rank[topics.start + topics.count - 1],
-            "RR@10": measures.reciprocal_rank(topics, 10),
-            "AP": measures.average_precision(topics),
-            "nDCG@10": measures.ndcg(topics, 10),
-            "R@100": measures.recall(topics, 100),
-        }
-    )
+def _bias(texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints) -> dict[str, Any]:
+    """Rank distance by query language, and the maps of `bias`.
 
-
-def _cells(rows: Ints, asked: dict[str, int]) -> list[dict[str, Any]]:
-    """The counts of every setting and languages; rows: (L, L + 1) of the table, by query and passage language."""
-    found = []
-    for query_lang, counts in zip(asked, rows.tolist(), strict=True):
-        for passage_lang, n in zip([*asked, POOL], counts, strict=True):
-            setting = (
-                MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL
-            )
-            found.append(
-                {
-                    "setting": SETTINGS[setting],
-                    "query_lang": query_lang,
-                    "passage_lang": passage_lang,
-                    "n": n,
-                    "without_relevant": asked[query_lang] - n,
-                }
-            )
-    return found
-
-
-def _bias(
-    languages: list[str], pooled: Judged, query_lang: Ints, passage_lang: Ints, answer_lang: Ints, top: Ints
-) -> dict[str, Any]:
-    """Rank distance by query language, and the maps of `bias`; answer_lang: (R,) in the order of pooled.rank."""
-    asked, count = query_lang[pooled.topic], len(languages)
-    last = pooled.rank[pooled.start + pooled.count - 1]
-    raw, relative = bias.rank_distance(pooled.rank[pooled.start], last, pooled.count, len(passage_lang))
+    A query one of whose relevant passages was not retrieved has no rank distance; such queries are counted.
+    """
+    languages, count = texts.languages, len(texts.languages)
+    asked, retrieved = texts.query_lang[pooled.topic], pooled.rank < NOWHERE
+    best, last = pooled.rank[pooled.start], pooled.rank[pooled.start + pooled.count - 1]
+    raw, relative = bias.rank_distance(best, last, pooled.count, len(texts.passage_lang))
     distance = {}
     for code, name in enumerate(languages):
-        if (mine := (asked == code) & (pooled.count >= 2)).any():
+        several = (asked == code) & (pooled.count >= 2)
+        lost = several & (last == NOWHERE)
+        if (mine := several & ~lost).any() or lost.any():
             distance[name] = {
                 "n": int(mine.sum()),
-                "mean": float(raw[mine].mean()),
-                "median": float(np.median(raw[mine])),
-                "relative": float(relative[mine].mean()),
+                "mean": float(raw[mine].mean()) if mine.any() else None,
+                "median": float(np.median(raw[mine])) if mine.any() else None,
+                "relative": float(relative[mine].mean()) if mine.any() else None,
+                **({"not_retrieved": int(lost.sum())} if lost.any() else {}),
             }
+    found, listed = retrieved[pooled.start], first >= 0
     maps = {
         "answer_rr": bias.heat_map(pooled, asked, answer_lang, count),
-        "first_relevant": bias.preference(asked, answer_lang[pooled.start], count),
-        "first_retrieved": bias.preference(query_lang, passage_lang[top[:, 0]], count),
+        "first_relevant": bias.preference(asked[found], answer_lang[pooled.start][found], count),
+        "first_retrieved": bias.preference(texts.query_lang[listed], texts.passage_lang[first[listed]], count),
     }
     return {"languages": languages, "rank_distance": distance, **{name: _nested(map_) for name, map_ in maps.items()}}
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import dev, prepare
+from hybrid_sweep import dev, prepare, stages
 from hybrid_sweep.batches import Plan
-from hybrid_sweep.config import SCHEMAS, Config, cache_dir, run_id, untrained
+from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import exclusive, read_json, write_json
 
@@ -24,7 +24,7 @@ class Point:
     """One run of a sweep; `run_id` follows from `config` and `fingerprints`, and `overrides` compose it again."""
 
     run_id: str
-    kind: str  # trained | untrained
+    kind: str  # trained | untrained | bm25
     overrides: tuple[str, ...]
     config: Config
     fingerprints: dict[str, Any]
@@ -45,15 +45,26 @@ class Point:
     @property
     def label(self) -> str:
         kind, ratio, seed = self.place
+        if kind == "bm25":
+            return "BM25"
         return f"untrained, seed {seed}" if kind == "untrained" else f"ratio {ratio:g}, seed {seed}"
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a point has come: done | running elsewhere | failed | to do, and why it counts as that."""
+    """How far a point has come: done | running elsewhere | failed | to do, and why it counts as that.
+
+    step: of the checkpoint that its training goes on from; None where it begins, or is finished.
+    """
 
     name: str
     reason: str
+    step: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """The name, and for a point to do that has a checkpoint `resume at step k`."""
+        return self.name if self.step is None or self.name != "to do" else f"resume at step {self.step}"
 
 
 def outputs_of(config: Config) -> Path:
@@ -62,14 +73,24 @@ def outputs_of(config: Config) -> Path:
 
 
 def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Point]:
-    """The points that composed jobs mean: each run id once per sweep, and where asked for the untrained encoders.
+    """The points that composed jobs mean: each run id once per sweep, and where asked for BM25 and the untrained encoders.
 
-    Those come first: they take seconds, and show before hours of training that the evaluation works.
+    Those come first: they need no training, and show before hours of it that the evaluation works.
     Builds what is missing in the cache; raises UserError for data or a model that is not there.
     """
     floor: dict[tuple[Path, str], Point] = {}
     trained: dict[tuple[Path, str], Point] = {}
+    lexical: dict[tuple[Path, str], Point] = {}
     for overrides, config in jobs:
+        alone = isinstance(config.model, Bm25Model)
+        if alone or (config.sweep.bm25 and config.trainer.max_steps > 0):
+            words = [word for word in overrides if not word.startswith(("batch.", "trainer", "model", "seed="))]
+            made = bm25(config)
+            marks = _fingerprints(made, say)
+            point = Point(run_id(made, marks), "bm25", overrides if alone else (*words, "model=bm25"), made, marks)
+            lexical.setdefault((point.sweep_dir, point.run_id), point)
+        if alone:
+            continue
         marks = _fingerprints(config, say)
         if config.trainer.max_steps > 0:
             point = Point(run_id(config, marks), "trained", overrides, config, marks)
@@ -80,7 +101,7 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
             marks = _fingerprints(config, say)
             point = Point(run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks)
             floor.setdefault((point.sweep_dir, point.run_id), point)
-    return [*floor.values(), *trained.values()]
+    return [*lexical.values(), *floor.values(), *trained.values()]
 
 
 _known: dict[str, dict[str, Any]] = {}
@@ -89,9 +110,11 @@ _known: dict[str, dict[str, Any]] = {}
 def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
     """What names data and model, asked for once per process: the plan and the launch must see the same content."""
     drawn = config.batch.hard_negatives > 0  # else files of negatives are not read
-    key = _key(config.data, config.more, config.model, drawn, cache_dir(config).absolute())
+    further = [config.eval.also, config.eval.split if config.eval.also else None]
+    key = _key(config.data, config.more, config.model, drawn, cache_dir(config).absolute(), further)
     if key not in _known:
         _known[key] = prepare.fingerprints(config, say)
+        stages.check(config, say)
     return _known[key]
 
 
@@ -130,9 +153,8 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
 
 
 def is_done(point: Point) -> bool:
-    """Whether the result is there: metrics.json, which is written last, parses and names this run."""
-    metrics = read_json(point.run_dir / "metrics.json")
-    return isinstance(metrics, dict) and metrics.get("run_id") == point.run_id
+    """Whether the results of all its stages are there, each with a metrics.json that names this run and what is asked."""
+    return not _missing(point)
 
 
 def state_of(point: Point) -> State:
@@ -143,11 +165,30 @@ def state_of(point: Point) -> State:
     status = status if isinstance(status, dict) else {}
     stage, step, steps = (status.get(key) for key in ("state", "step", "max_steps"))
     where = f"{stage}, step {step} of {steps}" if stage == "training" else str(stage)
+    if stage == "encoding":
+        where = f"encoding, text {status.get('encoded')} of {status.get('texts')}"
     if _leased(point.run_dir / "lock"):
         return State("running elsewhere", where if stage else "just started")
+    reached = _checkpointed(point)
     if stage == "failed":
-        return State("failed", str(status.get("error") or "unknown error"))
-    return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new")
+        return State("failed", str(status.get("error") or "unknown error"), reached)
+    if stage == "done" and (missing := [part.name or "its own collection" for part in _missing(point)]):
+        return State("to do", f"trained; to be evaluated on {', '.join(missing)}")
+    return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new", reached)
+
+
+def _checkpointed(point: Point) -> int | None:
+    """The step of the newest checkpoint, by its note alone: whether it is whole is seen when it is read."""
+    for note in sorted((point.run_dir / "checkpoints").glob("step-*.json"), reverse=True):
+        known = read_json(note)
+        if isinstance(known, dict) and known.get("run_id") == point.run_id and note.with_suffix(".pt").is_file():
+            return int(known["step"])
+    return None
+
+
+def _missing(point: Point) -> list[stages.Stage]:
+    """The stages without a result."""
+    return [stage for stage in stages.of(point.config, point.run_dir) if not stages.is_done(stage, point.run_id)]
 
 
 def _leased(path: Path) -> bool:
@@ -222,7 +263,8 @@ def record(points: Sequence[Point], command: str) -> list[str]:
 
 def _entry(point: Point) -> dict[str, Any]:
     kind, ratio, seed = point.place
-    return {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind, "overrides": list(point.overrides)}
+    entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind, "overrides": list(point.overrides)}
+    return entry | ({"also": sorted(point.config.eval.also)} if point.config.eval.also else {})
 
 
 def _place(entry: dict[str, Any]) -> tuple[str, float, int]:

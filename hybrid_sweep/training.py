@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from hybrid_sweep import mirror, tracking
 from hybrid_sweep.batches import DROPOUT
 from hybrid_sweep.caching import cached
 from hybrid_sweep.config import Config, steps_of
@@ -125,9 +126,7 @@ class Retriever(pl.LightningModule):
                 "seconds": time.monotonic() - self.started,
             }
         )
-        if self.trainer.loggers:
-            share = self.record[-1]["n_cross"] / len(groups)
-            self.log_dict({"train/loss": loss, "train/cross_lingual": share}, rank_zero_only=True)
+        tracking.log_metrics(self.trainer.logger, mirror.of_step(self.record[-1]), len(self.record))
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None

@@ -9,7 +9,10 @@ usage: hybrid-sweep VERB ...
   plan       say what the same words would run, and check all of it; starts nothing
   report     the table, the curve and the answer of one or more sweeps
   data       list the collections, prepare one, or export one
-  evaluate   a trained model, or any other, on a collection
+  wandb      send a sweep to Weights & Biases, from its files
+  dashboard  make the Weights & Biases workspace of a sweep
+  evaluate   a trained model, or any other, or a run file, on a collection
+  mine       hard negatives by a model, as a file that training reads
 
 examples:
   hybrid-sweep run -m experiment=smoke                      a small sweep on generated text, under two minutes
@@ -42,6 +45,7 @@ the keys most used:
   data=, data.languages       collection, which of its languages       model=, model.path  encoder, and its folder
   sweep.name                  folder under outputs/sweeps/             sweep.max_parallel  points at the same time
   sweep.on_failure            continue | stop                          paths.outputs       where runs and sweeps go
+  sweep.retries               times a failed point is tried again      sweep.gpus_per_run  GPUs a point has to itself
   batch.micro_batch           texts in memory at once: any batch.size  eval.dev_every      steps between dev scores
 
 also Hydra's: --cfg job|hydra|all, --info, --hydra-help, hydra/launcher=local|basic|joblib|...
@@ -51,7 +55,8 @@ PLAN = """\
 usage: hybrid-sweep plan [-m] [--config-dir DIR] [KEY=VALUE ...]
 
 Say what `hybrid-sweep run` with the same words would do: every point with its state (done, running elsewhere, failed,
-to do), the reason, its steps of each kind and its run id; which language pairs are left out; and what it takes on disk.
+resume at step k, to do), the reason, its steps of each kind, its time by finished points like it and its run id; which
+language pairs are left out; and what the sweep takes in time and on disk.
 Checks all points and starts none.
 
 examples:
@@ -64,7 +69,8 @@ usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--allow-missing]
 
 Print the table and the answer of a sweep, and write results.csv, results.parquet, curve.png, curve.pdf, report.md,
 report.html (the answer on one page, with hover values) and table.tex beside its points.json. Points without a result
-are listed and make the exit code 1, unless --allow-missing.
+are listed and make the exit code 1, unless --allow-missing. What the points scored on further collections (eval.also)
+is reported in the same way, in the folders on-NAME beside it.
 
 examples:
   hybrid-sweep report outputs/sweeps/smoke
@@ -74,30 +80,81 @@ examples:
 DATA = """\
 usage: hybrid-sweep data list
        hybrid-sweep data prepare NAME [--refresh] [KEY=VALUE ...]
-       hybrid-sweep data export NAME DIR [KEY=VALUE ...]
+       hybrid-sweep data export NAME DIR [--format FORMAT] [--languages CODE,CODE] [KEY=VALUE ...]
 
 List the collections, or fetch and build one into the cache ($HYBRID_SWEEP_CACHE, else ~/.cache/hybrid-sweep).
 A built collection stays as it is until --refresh, so that its fingerprint and the run ids stay. Collections of local
-files (data.path) are read again when the files change. export writes any collection, in all its languages, as the files
-of mMARCO; data=mmarco reads them back, with groups.tsv for the ids, groups and splits that whole numbers cannot hold.
+files (data.path) are read again when the files change. export writes any collection, in all its languages or those of
+--languages, as files of a FORMAT: mmarco (the default), beir, jsonl, trec or tsv. data=mmarco, or data=files for the
+others, reads them back as the same content. docs/collections.md shows every format that can be read.
 
 examples:
   hybrid-sweep data list
   hybrid-sweep data prepare debian                              about a minute, through apt, without root
   hybrid-sweep data prepare debian data.mirror=ADDRESS     the base address or folder of a mirror
+  hybrid-sweep data prepare xquad_r                             fetched once and checked; then no network is needed
   hybrid-sweep data prepare debian --refresh                    fetch today's state; runs on the old one are kept
   hybrid-sweep data prepare mmarco data.path=DIR 'data.languages=[en,de,nl]'
+  hybrid-sweep data prepare files data.path=DIR 'data.languages=[en,sw]' data.on_error=skip    your own files
   hybrid-sweep data export debian DIR                           for tools that read MS MARCO
+  hybrid-sweep data export debian DIR --format beir --languages de      German alone, for tools that read BEIR
 """
 
 EVALUATE = """\
 usage: hybrid-sweep evaluate RUN_DIR [KEY=VALUE ...]
        hybrid-sweep evaluate model.path=DIR [data=NAME] [KEY=VALUE ...]
+       hybrid-sweep evaluate run=FILE data=NAME [KEY=VALUE ...]
 
-Evaluate the model of a run, or a Hugging Face or sentence-transformers folder, and print its table.
+Evaluate the model of a run, or a Hugging Face or sentence-transformers folder, or score a run file of any system
+(TREC's six columns or MS MARCO's three; plain or gzip), and print its table. docs/evaluation.md says what is measured.
 
 examples:
   hybrid-sweep evaluate outputs/runs/3f2a90c41b7d
   hybrid-sweep evaluate model=pretrained model.path=DIR data=debian
-  hybrid-sweep evaluate model=me5_small model.path=DIR data=xquad_r data.path=DIR model.query_length=128
+  hybrid-sweep evaluate model.path=DIR data=xquad_r             zero-shot; its folder brings pooling and prompts
+  hybrid-sweep evaluate outputs/runs/3f2a90c41b7d 'eval.measures=[success@5,AP-lareqa]' eval.run_depth=100
+  hybrid-sweep evaluate run=bm25.trec data=msmarco data.path=DIR        queries that it leaves out count as 0
+"""
+
+MINE = """\
+usage: hybrid-sweep mine RUN_DIR FILE [--from RANK] [--to RANK] [--margin SCORE] [KEY=VALUE ...]
+       hybrid-sweep mine FILE model.path=DIR data=NAME [KEY=VALUE ...]
+       hybrid-sweep mine FILE model=bm25 data=NAME [KEY=VALUE ...]
+
+Ask every training question of the training passages in its own language and write what comes first but is not judged
+relevant, of the ranks --from (1) to --to (50), to FILE: lines of query, positive and negative, packed where the name
+ends in .gz. With --margin only passages that score at least so much below the best relevant one, which leaves out most
+unjudged answers. data.negatives=FILE with batch.hard_negatives=K trains on them, in any language of the passages.
+
+examples:
+  hybrid-sweep mine outputs/runs/3f2a90c41b7d negatives.tsv.gz --from 10 --to 100
+  hybrid-sweep mine outputs/runs/3f2a90c41b7d negatives.tsv --margin 0.05
+  hybrid-sweep mine negatives.tsv model=bm25 data=debian
+"""
+
+WANDB = """\
+usage: hybrid-sweep wandb push SWEEP_DIR [--offline] [--project NAME] [--entity NAME]
+
+Write the whole Weights & Biases mirror of a sweep anew from its files: a run for each point that is done or has failed,
+and one for the sweep, with the table, the figure and the results. It does not matter whether training ran with wandb;
+a second push changes nothing. Needs a login, or --offline: files under SWEEP_DIR/wandb, for wandb sync. Project and
+entity are those of the points (logger.project, logger.entity) where none are given.
+
+examples:
+  hybrid-sweep wandb push outputs/sweeps/first
+  hybrid-sweep wandb push outputs/sweeps/first --project my-project --entity my-team
+  hybrid-sweep wandb push outputs/sweeps/first --offline && wandb sync outputs/sweeps/first/wandb/offline-run-*
+"""
+
+DASHBOARD = """\
+usage: hybrid-sweep dashboard SWEEP_DIR [--dry-run] [--project NAME] [--entity NAME]
+
+Save the Weights & Biases workspace of a sweep that has been pushed: MRR@10 over the ratio, by seed, each language,
+language bias, losses. The same workspace is written again the next time. Needs pip install 'hybrid-sweep[dashboard]',
+and a login; --dry-run only writes what would be saved into SWEEP_DIR/dashboard.json.
+
+examples:
+  hybrid-sweep dashboard outputs/sweeps/first
+  hybrid-sweep dashboard outputs/sweeps/first --entity my-team
+  hybrid-sweep dashboard outputs/sweeps/first --dry-run
 """

@@ -1,85 +1,125 @@
 """Evaluation of an encoder on a split, at the end of a run and, on the split dev, while it trains."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytorch_lightning as pl
+from numpy.typing import NDArray
 from torch import nn
 
-from hybrid_sweep import checkpoints, dev, retrieval, tracking
+from hybrid_sweep import checkpoints, dev, ivf, mirror, retrieval, tracking
 from hybrid_sweep.config import Config
-from hybrid_sweep.encoder import Encoder, encode
+from hybrid_sweep.encoder import Encoder, encode, in_precision
+from hybrid_sweep.errors import UserError
 from hybrid_sweep.prepare import Prepared
-from hybrid_sweep.scores import Vectors
+from hybrid_sweep.ranking import Dense, Ranker
 from hybrid_sweep.tokens import pad_id
 
 TEXTS = ["id", "group", "lang"]  # all that scoring needs to know of a text
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """The texts of a split with their vectors, row by row: queries and passages hold id, group and lang."""
+class Split:
+    """The texts of a split: tables of id, group and lang, and the numbers of their rows in the tables of the collection.
+
+    In the order in which an encoder takes them, by token length; without tokens in that of the collection.
+    """
 
     queries: pa.Table
     passages: pa.Table
-    query_vectors: Vectors
-    passage_vectors: Vectors
+    query_rows: NDArray[np.int64]
+    passage_rows: NDArray[np.int64]
 
 
-def encode_split(config: Config, prepared: Prepared, encoder: Encoder, split: str) -> Encoded:
-    """Encode each query and passage of a split of the main collection once; passages of split "*" belong to all splits."""
-    pad = pad_id(prepared.model)
-    tables, vectors = [], []
-    for table, tokens, splits in (
-        (prepared.collection.queries, prepared.queries, [split]),
-        (prepared.collection.passages, prepared.passages, [split, "*"]),
+def split_of(prepared: Prepared, split: str) -> Split:
+    """The texts of a split; passages of split "*" belong to all splits. Raises UserError where it has none of a kind."""
+    tables, numbers = [], []
+    for kind, table, tokens, splits in (
+        ("query", prepared.collection.queries, prepared.queries, [split]),
+        ("passage", prepared.collection.passages, prepared.passages, [split, "*"]),
     ):
         rows = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
         rows = rows.to_numpy(zero_copy_only=False).nonzero()[0]
+        if not len(rows):
+            raise UserError(
+                f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split} and these languages; "
+                "choose others"
+            )
+        if len(tokens) == len(table):
+            rows = rows[np.argsort(tokens.lengths[rows], kind="stable")]
         tables.append(table.select(TEXTS).take(rows))
-        vectors.append(encode(encoder, tokens, rows, pad=pad, batch_tokens=config.eval.batch_tokens))
-    return Encoded(*tables, *vectors)
+        numbers.append(rows)
+    return Split(*tables, *numbers)
 
 
-def score(prepared: Prepared, encoded: Encoded) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of encoded texts, and counts of what was left out: see `retrieval.evaluate`."""
-    return retrieval.evaluate(
-        encoded.queries,
-        encoded.passages,
-        prepared.collection.qrels,
-        encoded.query_vectors,
-        encoded.passage_vectors,
-    )
+def score(config: Config, prepared: Prepared, split: Split, ranker: Ranker) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`."""
+    texts, measures = (split.queries, split.passages, prepared.collection.qrels), config.eval.measures
+    if config.eval.index == "ivf" and isinstance(ranker, Dense):
+        return ivf.evaluate(*texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures)
+    return retrieval.evaluate(*texts, ranker, measures=measures)
 
 
 def evaluate(
     config: Config, prepared: Prepared, encoder: Encoder, split: str | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of an encoder on a split (default: eval.split), and counts of what was left out."""
-    return score(prepared, encode_split(config, prepared, encoder, split or config.eval.split))
+    """The per-query table of an encoder on a split (default: eval.split), all vectors in memory, and counts."""
+    texts = split_of(prepared, split or config.eval.split)
+    words = {"pad": pad_id(prepared.model), "batch_tokens": config.eval.batch_tokens}
+    vectors = [
+        encode(encoder, tokens, rows, **words)
+        for tokens, rows in ((prepared.queries, texts.query_rows), (prepared.passages, texts.passage_rows))
+    ]
+    return score(config, prepared, texts, Dense(vectors[0], vectors[1]))
 
 
-def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Macro means over languages or pairs, per setting, for the eye and W&B; the report works from the table."""
+def macro(table: pd.DataFrame) -> dict[str, float]:
+    """Macro means over languages or pairs, per setting, and of monolingual RR@10 each language's."""
     found: dict[str, float] = {}
     for setting, part in table.groupby("setting"):
-        cells = part.groupby(["query_lang", "passage_lang"])[[*dev.MEASURES, "same@10"]].mean()
-        for measure, value in cells.mean().dropna().items():
-            found[f"{setting}/{measure}"] = float(value)
+        cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
+        found |= _means(f"{setting}", cells)
         if setting == "monolingual":
-            found.update(
-                {
-                    f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
-                    for language, _ in cells.index
-                }
-            )
+            found |= {
+                f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
+                for language, _ in cells.index
+            }
     return found
+
+
+def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
+    """Means for the eye and W&B, beside which the report works from the table: macro, micro, trained and unseen apart.
+
+    SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over queries. Where some languages
+    are not among those trained on, also SETTING/trained/MEASURE, over the languages or pairs that were trained on in
+    full, and SETTING/unseen/MEASURE, over the others.
+    """
+    found = macro(table)
+    seen = table["query_lang"].isin(trained) & table["passage_lang"].isin([*trained, retrieval.POOL])
+    for setting, part in table.groupby("setting"):
+        found |= _means(f"micro/{setting}", part[_measures(table)])
+        if not seen.all():
+            for name, chosen in (("trained", part[seen[part.index]]), ("unseen", part[~seen[part.index]])):
+                cells = chosen.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
+                found |= _means(f"{setting}/{name}", cells)
+    return found
+
+
+def _measures(table: pd.DataFrame) -> list[str]:
+    """The columns of a per-query table that hold a measure: all behind the ranks."""
+    names = list(table.columns)
+    return names[names.index("rank_max") + 1 :]
+
+
+def _means(name: str, values: pd.DataFrame) -> dict[str, float]:
+    return {f"{name}/{measure}": float(mean) for measure, mean in values.mean().dropna().items()}
 
 
 class Validation(pl.Callback):
@@ -99,11 +139,18 @@ class Validation(pl.Callback):
         if not every or not trainer.is_global_zero or (step % every and step != self.steps):
             return
         with modes_kept(module):
-            metrics = summary(evaluate(self.config, self.prepared, module.whole_encoder(), dev.SPLIT)[0])
+            metrics = macro(
+                evaluate(
+                    self.config,
+                    self.prepared,
+                    in_precision(module.whole_encoder(), self.config.trainer.precision),
+                    dev.SPLIT,
+                )[0]
+            )
         if self.history.add(step, metrics):
             checkpoints.save_best(self.run_dir / "checkpoints", step, module.encoder.state_dict())
         self.history.write(self.run_dir / "dev.parquet")
-        tracking.log_metrics(trainer.logger, {f"dev/{name}": value for name, value in metrics.items()}, step)
+        tracking.log_metrics(trainer.logger, mirror.of_dev(metrics), step)
 
 
 @contextmanager

@@ -1,13 +1,19 @@
 """One thread per process, no network, no user's cache: what every test runs under."""
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Leases of cores of this test process's own: tests must not wait for each other, nor for the sweeps of this machine.
+os.environ["HYBRID_SWEEP_SLOTS"] = tempfile.mkdtemp(prefix="hybrid-sweep-test-slots-")
+atexit.register(shutil.rmtree, os.environ["HYBRID_SWEEP_SLOTS"], ignore_errors=True)
 
 # A runner in the background may leave interrupts ignored, and every process that a test starts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,7 @@
 """The benchmarks measure what they say: the limit counts the operations of the texts' own tokens."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,12 @@ def test_the_limit_counts_the_matrix_products_of_a_step():
 def test_each_benchmark_says_what_it_does(name):
     done = subprocess.run([sys.executable, FOLDER / f"{name}.py", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "python benchmarks/" in done.stdout
+
+
+@pytest.mark.slow
+def test_preparing_takes_memory_that_does_not_grow_with_the_passages(tmp_path):
+    command = [sys.executable, FOLDER / "size.py", "--passages", "400000", "1600000", "--work", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = (float(found) for found in re.findall(r"passages: ([0-9]+) MB of private memory", done.stdout))
+    assert many < 500 and many - few < 100
+    assert "8,841,823 passages x 14 languages = 123,785,522" in done.stdout

@@ -18,6 +18,7 @@ from hybrid_sweep.store import read_json
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
+SMALL += ["sweep.bm25=false"]  # a point less in every sweep here; the first one has it
 
 
 @pytest.fixture
@@ -81,6 +82,12 @@ BAD = {
     "unknown data to prepare": (["data", "prepare", "debain"], "did you mean debian"),
     "nothing to evaluate": (["evaluate"], "model.path=DIR"),
     "no run to evaluate": (["evaluate", "outputs/runs/none"], "outputs/runs/none"),
+    "unknown measure": (["run", "-m", *SMALL, "eval.measures=[MRR@10]"], "'MRR@10' is no measure"),
+    "run file of no collection": (["evaluate", "run=x.trec"], "data=NAME"),
+    "no run file": (["evaluate", "run=x.trec", "data=synthetic"], "x.trec: no such file"),
+    "nothing to mine": (["mine"], "WORD"),
+    "mining without a model": (["mine", "negatives.tsv"], "which model"),
+    "mining with two folders": (["mine", "a", "b", "c"], "RUN_DIR and FILE"),
 }
 
 
@@ -127,15 +134,16 @@ def test_a_disk_error_of_the_driver_is_one_line(program, monkeypatch):
 
 
 def test_a_sweep_runs_and_a_second_time_does_nothing(program, tmp_path):
-    words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,5e-1,1", "sweep.name=first"]
+    words = ["run", "-m", *SMALL[:-1], "batch.cross_lingual_ratio=0,0.5,5e-1,1", "sweep.name=first"]
     told = program(*words)
-    assert told.code == 0 and "4/4 done\n" in told.out and "next: hybrid-sweep report outputs/sweeps/first" in told.out
-    assert told.err == "" and starts(tmp_path) == 4
+    assert told.code == 0 and "5/5 done\n" in told.out and "next: hybrid-sweep report outputs/sweeps/first" in told.out
+    assert told.err == "" and starts(tmp_path) == 5 and "BM25" in told.out
     points = read_json(tmp_path / "outputs/sweeps/first/points.json")
     assert points["command"] == "hybrid-sweep " + " ".join(words)
-    assert [entry["ratio"] for entry in points["points"]] == [0, 0.5, 1, 0]
+    kinds = [entry["kind"] for entry in points["points"]]
+    assert kinds == ["bm25", *["trained"] * 3, "untrained"]
     again = program(*words)
-    assert again.code == 0 and again.out.startswith("4/4 done (4 before)\n") and starts(tmp_path) == 4
+    assert again.code == 0 and again.out.startswith("5/5 done (5 before)\n") and starts(tmp_path) == 5
 
 
 def test_options_and_overrides_in_any_order(program):
@@ -195,15 +203,14 @@ def test_the_jobs_of_other_launchers_are_importable():
 def test_what_is_composed_once_is_not_composed_again_for_the_launch(program, monkeypatch):
     from hydra_plugins import hybrid_sweep_launcher
 
-    monkeypatch.setattr(hybrid_sweep_launcher.LocalLauncher, "_point", property(lambda self: lambda job: _known(job)))
-
-    def _known(job):
+    def known(loader, sweep, job):
         from hybrid_sweep import compose
 
         found = compose.remembered(job)
         assert found is not None, job
         return found
 
+    monkeypatch.setattr(hybrid_sweep_launcher, "composed", known)
     assert program("run", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "hydra.sweep.dir=elsewhere").code == 0
 
 
@@ -225,8 +232,9 @@ def test_plan_says_what_would_run_and_starts_nothing(program, tmp_path):
         "9 + 3" in line and "ratio 0.25, seed 0" in line and "batch.cross_lingual_ratio=0.25" in line for line in lines
     )
     program("run", "-m", *words, **{"1/0": "killed"})
-    *states, disk = [line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]]
-    assert states == ["done", "done", "done", "failed"] and disk.startswith("disk: ")
+    *states, time_, disk = [line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]]
+    assert states == ["done", "done", "done", "failed"]
+    assert time_.startswith("time: ") and disk.startswith("disk: ")
 
 
 def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
@@ -258,7 +266,9 @@ def reported(monkeypatch):
 
     def write_report(folders, *, allow_missing):
         asked.append((list(folders), allow_missing))
-        return types.SimpleNamespace(console="the answer", missing=["ratio 1, seed 0"], paths={})
+        return types.SimpleNamespace(
+            console="the answer", missing=["ratio 1, seed 0"], paths={}, exit_code=int(not allow_missing)
+        )
 
     module = types.ModuleType("hybrid_sweep.analysis.report")
     module.write_report = write_report
@@ -283,7 +293,7 @@ def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypa
         .startswith("next: hybrid-sweep run -m experiment=x seed=0,1 ")
     )
     module = sys.modules["hybrid_sweep.analysis.report"]
-    whole = types.SimpleNamespace(console="the answer", missing=[], paths={})
+    whole = types.SimpleNamespace(console="the answer", missing=[], paths={}, exit_code=0)
     monkeypatch.setattr(module, "write_report", lambda *_, **__: whole)
     assert (
         program("report", str(tmp_path))
@@ -304,7 +314,7 @@ def test_data_list_and_prepare(program, tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
     before = program("data", "list").out.splitlines()
     assert [line.split()[:2] for line in before[1:]] == [[name, "no"] for name in SCHEMAS["data"]]
-    assert "hybrid-sweep data prepare mmarco data.path=DIR" in "\n".join(before)
+    assert "hybrid-sweep data prepare mmarco 'data.languages=[en,de,es,fr]'" in "\n".join(before)
     told = program("data", "prepare", "synthetic")
     assert told.code == 0 and "synthetic: xa xb" in told.out and "queries" in told.out
     after = program("data", "list").out.splitlines()
@@ -315,13 +325,13 @@ def test_data_list_and_prepare(program, tmp_path, monkeypatch):
 def test_data_prepare_hands_on_the_words_and_refresh(program, monkeypatch):
     seen = []
 
-    def whole(config, say, *, refresh):
-        seen.append((config.data.name, config.data.mirror, refresh))
+    def whole(config, say, *, refresh, download):
+        seen.append((config.data.name, config.data.mirror, refresh, download))
         raise UserError("no source is reached")
 
     monkeypatch.setattr(prepare, "whole_collection", whole)
     told = program("data", "prepare", "debian", "data.mirror=/somewhere", "--refresh")
-    assert told.code == 2 and seen == [("debian", "/somewhere", True)]
+    assert told.code == 2 and seen == [("debian", "/somewhere", True, True)]
 
 
 def test_evaluate_prints_the_table(program, monkeypatch):
@@ -330,6 +340,23 @@ def test_evaluate_prints_the_table(program, monkeypatch):
     monkeypatch.setitem(sys.modules, "hybrid_sweep.evaluate", module)
     told = program("evaluate", "outputs/runs/abc", "data=debian")
     assert (told.code, told.out) == (0, "table of outputs/runs/abc data=debian\n")
+
+
+def test_mine_hands_on_model_words_file_and_ranks(program, monkeypatch):
+    module, seen = types.ModuleType("hybrid_sweep.mine"), []
+    module.mine_words = lambda words, target, **options: seen.append((words, str(target), options)) or "3 triples"
+    monkeypatch.setitem(sys.modules, "hybrid_sweep.mine", module)
+    told = program("mine", "outputs/runs/abc", "new.tsv", "data=debian", "--from", "5", "--to", "9", "--margin", "0.1")
+    told = told if told.code else program("mine", "new.tsv", "model=bm25", "data=debian")
+    assert told.code == 0 and told.out.startswith("3 triples\nnext: hybrid-sweep run data.negatives=new.tsv ")
+    for _, target, options in seen:
+        options.pop("say")
+        assert target == "new.tsv"
+    assert seen[0][0] == ["outputs/runs/abc", "data=debian"] and seen[1][0] == ["model=bm25", "data=debian"]
+    assert [options for _, _, options in seen] == [
+        {"first": 5, "last": 9, "margin": 0.1},
+        {"first": 1, "last": 50, "margin": None},
+    ]
 
 
 # --- interruption, through processes of their own

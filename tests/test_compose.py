@@ -91,7 +91,7 @@ def test_every_file_of_every_group_composes(group):
         ("data=synthetc", "data=synthetc: unknown name; did you mean synthetic? there are: debian, "),
         (
             "experiment=none",
-            "experiment=none: unknown name; there are: composition, fixed_monolingual, reproduce, smoke",
+            "experiment=none: unknown name; there are: composition, fixed_monolingual, mmarco, paper, reproduce, smoke",
         ),
         ("hydra/launcher=bas", "hydra/launcher=bas: unknown name; did you mean basic?"),
         ("ratio=0.5", "ratio: unknown key; did you mean batch.cross_lingual_ratio?"),
@@ -150,3 +150,44 @@ def test_the_files_state_every_field_of_the_schema():
             declared = {item.name for item in dataclasses.fields(type(getattr(Config(), section)))}
             assert {line.split(":")[0].strip() for line in block.splitlines()} == declared
         assert hydra_compose("config").seed == Config().seed
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch.cross_lingual_ratio=0,0.5", "seed=0,1", "data=synthetic", "data.groups=300"],
+        ["experiment=smoke", "sweep.name=r${batch.cross_lingual_ratio}", "trainer=ddp"],
+        ["model=tiny,me5_small", "data=synthetic", "sweep.name=x-${model.name}", "batch.cross_lingual_ratio=0"],
+        ["experiment=fixed_monolingual", "data=synthetic"],
+        ["data=synthetic", "+data@eval.also.q=xquad_r", "eval.also.q.path=/tmp", "data.languages=[xa,xb]"],
+    ],
+)
+def test_points_are_what_hydra_itself_composes_of_their_words(words, monkeypatch):
+    """The groups of a sweep are composed once and the values set in a copy: whatever the words, nothing may differ."""
+    quick = compose.points(words, multirun=True)
+    monkeypatch.setattr(compose, "_from_base", lambda *_: None)
+    assert [(job, type(made.data), made) for job, made in compose.points(words, multirun=True)] == [
+        (job, type(made.data), made) for job, made in quick
+    ]
+    assert len({id(made.batch) for _, made in quick}) == len(quick) > 0
+
+
+def test_the_groups_of_a_sweep_are_composed_once(monkeypatch):
+    asked, real = [], compose._from_base
+
+    def count(compose, overrides, bases):
+        return real(lambda *words, **more: asked.append(words) or compose(*words, **more), overrides, bases)
+
+    monkeypatch.setattr(compose, "_from_base", count)
+    compose.points(["data=synthetic", "seed=0,1,2", "batch.cross_lingual_ratio=0,1"], multirun=True)
+    assert len(asked) == 1
+
+
+def test_what_one_point_sets_is_not_in_the_next():
+    bases = {}
+    with compose._composer() as composer:
+        seeds = [
+            compose._from_base(composer, words, bases).seed
+            for words in (("data=synthetic", "seed=3"), ("data=synthetic",), ("data=synthetic", "seed=4"))
+        ]
+    assert seeds == [3, 0, 4] and list(bases) == [("data=synthetic",)]

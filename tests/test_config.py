@@ -38,6 +38,7 @@ ASIDE = set(
     data.path data.mirror data.negatives trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
+    sweep.retries sweep.gpus_per_run
     eval.also eval.measures eval.run_depth
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
@@ -179,6 +180,10 @@ def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():
     }.items():
         assert floor(**{key: value}) != floor(), key
     assert schema.untrained(small()).trainer.max_steps == 0
+    # They share the encoding, whose result they cannot change.
+    assert schema.untrained(small(trainer__devices=3)).trainer.devices == 3
+    assert schema.run_id(small(trainer__devices=2), MARKS) != schema.run_id(small(), MARKS)
+    checks.validate(schema.untrained(small(trainer__devices=3, batch__size=3)))
 
 
 REFUSED = {

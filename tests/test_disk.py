@@ -5,16 +5,20 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from hybrid_sweep import checkpoints, dev, disk, retention, validation
+from hybrid_sweep import checkpoints, dev, disk, retention, runs, validation
 from hybrid_sweep.config import ModelConfig
 from hybrid_sweep.disk import Cost
+from hybrid_sweep.encoder import encode
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.feed import HybridData
 from hybrid_sweep.models import build_encoder, prepare_for_training, save_encoder
 from hybrid_sweep.prepare import plan_of, prepare
+from hybrid_sweep.ranking import Dense
+from hybrid_sweep.tokens import pad_id
 from hybrid_sweep.training import Retriever, make_trainer
 
 # Large enough that weights outweigh the headers of files.
@@ -120,8 +124,11 @@ def trained(config, folder):
     optimizer = checkpoints.optimizer_state(module, trainer.optimizers[0])
     retention.save_optimizer(folder / "optimizer.pt", optimizer, len(plan))
     retention.save_models(config, prepared, module, history.best, folder)
-    encoded = validation.encode_split(config, prepared, module.whole_encoder(), config.eval.split)
-    retention.save_vectors(folder / "vectors", encoded, prepared.collection)
+    split, pad = validation.split_of(prepared, config.eval.split), pad_id(prepared.model)
+    sides = (prepared.queries, split.query_rows), (prepared.passages, split.passage_rows)
+    encoder = module.whole_encoder()
+    vectors = [encode(encoder, *side, pad=pad, batch_tokens=config.eval.batch_tokens) for side in sides]
+    retention.save_vectors(folder / "vectors", split, Dense(*vectors), prepared.collection)
     return disk.cost(config, prepared)
 
 
@@ -155,6 +162,30 @@ def test_what_is_not_kept_costs_nothing(config):
     assert list(untrained.kept) == ["vectors", "tables"] and untrained.training == 0
 
 
+def test_further_collections_run_files_and_the_vectors_of_an_evaluation_count(config, tmp_path):
+    words = ["trainer.max_steps=0", "batch.cross_lingual_ratio=0", *WORDS]
+    also = ["+data@eval.also.other=synthetic", "eval.also.other.seed=9", "eval.also.other.groups=400"]
+    [one, deep, both, ranks] = disk.costs(
+        [
+            config(*words),
+            config(*words, "eval.run_depth=20"),
+            config(*words, *also),
+            config(*words, *also, "trainer.devices=2"),
+        ]
+    )
+    made = config(*words)
+    split = validation.split_of(prepare(made), "test")
+    assert one.encoding == (len(split.queries) + len(split.passages)) * 96 * 4
+    assert both.kept["tables"] > 1.9 * one.kept["tables"] and one.encoding < both.encoding < ranks.encoding
+    vectors = np.random.default_rng(0).normal(size=(len(split.queries) + len(split.passages), 8)).astype(np.float32)
+    ranker = Dense(vectors[: len(split.queries)], vectors[len(split.queries) :])
+    texts = (split.queries, split.passages, prepare(made).collection.qrels)
+    runs.write_runs(tmp_path / "runs", *texts, ranker, 20, "0123456789ab")
+    lists = sum(file.stat().st_size for file in (tmp_path / "runs").glob("m*.trec"))
+    lists += sum(file.stat().st_size for file in (tmp_path / "runs").glob("cross*.trec"))
+    assert deep.kept["run files"] == pytest.approx(lists, rel=0.25)
+
+
 def test_the_costs_of_points_open_what_they_share_once(config, monkeypatch):
     opened = []
     monkeypatch.setattr(disk, "prepare", lambda made: opened.append(made) or prepare(made))
@@ -172,6 +203,7 @@ def test_lines_name_kinds_sizes_and_the_sum():
     assert disk.line([small, large, large]) == (
         "disk: 6.2 MB a point (model 6.1 MB, tables 0.1 MB), 3 points 12 MB; while it trains a point needs up to 55 MB more"
     )
+    assert disk.line([Cost({"tables": 50_000}, 0, 2_000_000)]).endswith("; while it evaluates up to 2.0 MB")
     assert disk.line([small]) == "disk: 0.1 MB a point (tables 0.1 MB)"
     assert disk._words(2_250_000_000) == "2.2 GB" and disk._words(999_400_000) == "999 MB"
     assert disk._words(999_600_000) == "1.0 GB"

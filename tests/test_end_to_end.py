@@ -40,7 +40,7 @@ def cli(*words, cwd, code=0, **env):
 @pytest.mark.slow
 def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path):
     words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1", "seed=0,1", "sweep.name=s"]
-    assert "8" in cli("plan", *words, cwd=tmp_path)
+    assert "9 points" in cli("plan", *words, cwd=tmp_path)
     cli("run", *words, cwd=tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "s"
     shown = cli("report", str(sweep), cwd=tmp_path)
@@ -57,13 +57,14 @@ def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path)
     ):
         assert (sweep / name).stat().st_size > 100, name
     runs = [entry["run_id"] for entry in read_json(sweep / "points.json")["points"]]
-    assert len(runs) == len(set(runs)) == 8  # 3 ratios x 2 seeds, and the untrained encoder of each seed
+    assert len(runs) == len(set(runs)) == 9  # 3 ratios x 2 seeds, the untrained encoder of each seed, and BM25
+    assert set(pd.read_csv(sweep / "results.csv")["kind"]) == {"trained", "untrained", "bm25"}
     stamps = {run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns for run in runs}
     results = (sweep / "results.csv").read_bytes()
 
     begun = time.monotonic()
     again = cli("run", *words, cwd=tmp_path)
-    assert time.monotonic() - begun < 60 and "8/8 done" in again
+    assert time.monotonic() - begun < 60 and "9/9 done" in again
     assert stamps == {run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns for run in runs}
     (sweep / "results.csv").unlink()
     cli("report", str(sweep), cwd=tmp_path)
@@ -83,6 +84,7 @@ def test_distributed_points_under_multirun_are_as_many_runs_as_points(cache, tmp
         "trainer.devices=2",
         "sweep.name=ddp",
         "sweep.untrained=false",
+        "sweep.bm25=false",
     ]
     cli("run", *words, cwd=tmp_path)
     runs = sorted(path for path in (tmp_path / "outputs" / "runs").iterdir() if path.is_dir())

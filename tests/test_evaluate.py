@@ -16,7 +16,9 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
     data = ["data=synthetic", "data.groups=300", "model.query_length=32", "model.passage_length=64"]
     by_path = evaluate_words([f"model.path={folder / 'model'}", *data, outputs, "logger=disabled"])
     assert by_path.splitlines()[:4] == again.splitlines()[:4]
-    other = evaluate_words([str(folder), outputs, "logger=disabled", "eval.split=dev"])
+    further = ["+data@eval.also.other=synthetic", "eval.also.other.groups=60"]
+    other = evaluate_words([str(folder), outputs, "logger=disabled", "eval.split=dev", *further])
+    assert "\n\non other:\n" in other and "evaluations/other/per_query.parquet" in other
     assert other.splitlines()[1:4] != again.splitlines()[1:4]
 
 
@@ -36,6 +38,21 @@ def test_a_folder_brings_its_own_prompts_and_modules_unless_words_say_otherwise(
     assert (model.pooling, model.query_prompt, model.passage_prompt) == ("auto", 'q "x": ', "p: ")
     stated = config_of([*words, "model.pooling=mean", "model.query_prompt=''"]).model
     assert (stated.pooling, stated.query_prompt, stated.passage_prompt) == ("mean", "", "p: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [("multilingual-e5-small", "query: "), ("me5-small-l4", "query: "), ("me50", ""), ("labse", "")],
+)
+def test_the_prompts_of_e5_go_by_the_name_of_the_folder_and_are_said(tmp_path, capsys, name, query):
+    made = config_of([f"model.path={tmp_path / name}", "data=xquad_r"])
+    assert (made.model.query_prompt, made.model.passage_prompt) == (query, query.replace("query", "passage"))
+    assert ("prompts of the E5 models" in capsys.readouterr().out) == bool(query)
+    assert made.model.query_length == made.model.passage_length == 128
+    own = config_of([f"model.path={tmp_path / name}", "data=xquad_r", "model.query_prompt=ask"])
+    assert own.model.query_prompt == "ask"
+    write_json(tmp_path / name / "config_sentence_transformers.json", {"prompts": {"query": "its own "}})
+    assert config_of([f"model.path={tmp_path / name}", "data=xquad_r"]).model.query_prompt == "its own "
 
 
 def test_adapters_of_a_run_are_in_its_saved_weights(planned):

@@ -7,9 +7,11 @@ import pytest
 import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
 
 from hybrid_sweep import measures
-from hybrid_sweep.measures import judged
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.measures import NOWHERE, judged
 
 NAMES = {"recip_rank", "map", "ndcg_cut.5", "ndcg_cut.10", "recall.3", "recall.100", "success.5", "success.1"}
 
@@ -49,6 +51,53 @@ def test_equal_to_trec_eval(ranks: list[dict[int, int]], random: Random) -> None
     for topic, expected in enumerate(trec(ranks)):
         for name, values in ours.items():
             assert values[topic] == pytest.approx(expected[name], abs=1e-9), name
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=25).filter(
+            lambda pool: any(relevant for _, relevant in pool)
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_lareqas_precision_is_scikit_learns_on_real_ties(pools: list[list[tuple[int, bool]]]) -> None:
+    rows = []
+    for topic, pool in enumerate(pools):
+        order = sorted(range(len(pool)), key=lambda at: -pool[at][0])
+        for rank, at in enumerate(order, 1):
+            if pool[at][1]:
+                rows.append((topic, rank, 1, sum(score >= pool[at][0] for score, _ in pool)))
+    found = measures.compute(judged(*np.array(rows).T), "AP-lareqa")
+    expected = [
+        average_precision_score([relevant for _, relevant in pool], [score for score, _ in pool]) for pool in pools
+    ]
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_without_ties_lareqas_precision_is_trec_evals() -> None:
+    topics = judged(np.array([0, 0, 0, 4]), np.array([7, 2, 30, 1]), np.ones(4))
+    assert (measures.compute(topics, "AP-lareqa") == measures.compute(topics, "AP")).all()
+
+
+def test_what_is_not_retrieved_adds_exactly_nothing() -> None:
+    topics = judged(np.array([0, 0, 1]), np.array([2, NOWHERE, NOWHERE]), np.array([1, 3, 2]))
+    found = measures.measured(topics, ["success@1000", "AP-lareqa", "R@1000", "nDCG@100", "RR@1000"])
+    assert found["AP"].tolist() == found["AP-lareqa"].tolist() == [0.25, 0.0]
+    assert found["R@1000"].tolist() == [0.5, 0.0] and found["success@1000"].tolist() == [1.0, 0.0]
+    assert found["nDCG@100"].tolist() == [pytest.approx((1 / np.log2(3)) / (3 + 1 / np.log2(3))), 0.0]
+    assert found["RR@1000"].tolist() == [0.5, 0.0]
+
+
+def test_names_of_measures() -> None:
+    topics = judged(np.zeros(1, int), np.array([3]), np.ones(1))
+    found = measures.measured(topics, ["R@2", "AP", "RR@3", "success@3"])
+    assert list(found)[3:] == ["RR@10", "AP", "nDCG@10", "R@100", "R@2", "RR@3", "success@3"]
+    assert (found["R@2"], found["RR@3"], found["success@3"]) == (0, 1 / 3, 1)
+    for name in ("MRR@10", "RR", "RR@0", "RR@010", "R@1.5", "ndcg@10", "AP@10", "success@", "", "R@٣"):
+        with pytest.raises(UserError, match="is no measure"):
+            measures.measured(topics, [name])
 
 
 def test_graded_gain_is_raw_and_discount_base_two() -> None:

@@ -330,7 +330,7 @@ def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path,
     (folder / "own.py").write_text(OWN)
     monkeypatch.setenv("OWN_CODE_RAN", str(mark))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    with pytest.raises(UserError, match="model.remote_code=true runs it"):
+    with pytest.raises(UserError, match="remote_code=true runs it"):
         build_encoder(pretrained(), folder, 0)
     assert not mark.exists()
     encoder = build_encoder(pretrained(remote_code=True), folder, 0)

@@ -69,6 +69,11 @@ def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys
     ]
 
 
+def test_encoding_is_counted_in_texts():
+    status = {"state": "encoding", "step": 9, "max_steps": 9, "collection": "debian", "encoded": 120, "texts": 500}
+    assert progress.cells(Row(point(), 9, status))[1:] == ["encoding 120/500 texts", "", "", "", ""]
+
+
 def test_a_status_that_is_not_there_yet_is_no_trouble():
     assert progress.cells(Row(point(), 0.1, {})) == ["ratio 0.5, seed 0", "starting", "", "", "", ""]
     assert progress.cells(Row(point(), 9, {"state": "training", "step": 0, "max_steps": 9}))[2:] == ["0/9", "", "", ""]
@@ -98,9 +103,11 @@ def make(*sources, steps=10, ratio=0.3, **more):
 
 
 def told(points, plans):
-    """The plan of points that are all to do, from the lines of their table on."""
+    """The plan of points that are all to do, from the lines of their table on, but the last one, on their time."""
     found = {point.run_id: plan for point, plan in zip(points, plans, strict=True)}
-    return progress.plan_lines(points, [State("to do", "new")] * len(points), found)[3:]
+    *lines, time = progress.plan_lines(points, [State("to do", "new")] * len(points), found)
+    assert time.startswith("time: unknown")
+    return lines[3:]
 
 
 def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():

@@ -1,6 +1,7 @@
 """Ranks and lists against a brute force in float64, with worlds made to defeat float32."""
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from hybrid_sweep import ranking
+from hybrid_sweep import proposals, ranking
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.ranking import rank_pairs, top_k
 
@@ -20,13 +21,20 @@ def brute_force(queries: np.ndarray, passages: np.ndarray, ids: list[str]) -> tu
 
 
 def counts(
-    order: list[list[int]], pair_query: np.ndarray, pair_passage: np.ndarray, language: np.ndarray
-) -> list[list[int]]:
-    found = []
+    order: list[list[int]], score: np.ndarray, pair_query: np.ndarray, pair_passage: np.ndarray, language: np.ndarray
+) -> list[list[list[int]]]:
+    """Of each pair, by language: the passages before its own, and those of its score after it."""
+    before, after = [], []
     for query, passage in zip(pair_query, pair_passage, strict=True):
-        ahead = order[query][: order[query].index(passage)]
-        found.append(np.bincount(language[ahead], minlength=language.max() + 1).tolist())
-    return found
+        place = order[query].index(passage)
+        tied = [row for row in order[query][place + 1 :] if score[query, row] == score[query, passage]]
+        for counted, rows in ((before, order[query][:place]), (after, tied)):
+            counted.append(np.bincount(language[rows], minlength=language.max() + 1).tolist())
+    return [before, after]
+
+
+def ranked(*args: np.ndarray, **case: Any) -> list[list[list[int]]]:
+    return [part.tolist() for part in rank_pairs(*args, **case)[:2]]
 
 
 def unit(array: np.ndarray) -> np.ndarray:
@@ -73,8 +81,8 @@ def sorted_pool(case: dict[str, np.ndarray]) -> tuple[list[list[int]], np.ndarra
     return brute_force(case["queries"], case["passages"], [f"{place:05d}" for place in case["tie_order"]])
 
 
-def expected(case: dict[str, np.ndarray]) -> list[list[int]]:
-    return counts(sorted_pool(case)[0], case["pair_query"], case["pair_passage"], case["language"])
+def expected(case: dict[str, np.ndarray]) -> list[list[list[int]]]:
+    return counts(*sorted_pool(case), case["pair_query"], case["pair_passage"], case["language"])
 
 
 @settings(deadline=None, max_examples=60)
@@ -87,12 +95,51 @@ def expected(case: dict[str, np.ndarray]) -> list[list[int]]:
     st.sampled_from([1e-21, 1e-4, 1.0, 20.0]),
     st.integers(1, 11),
     st.integers(1, 70),
+    st.integers(0, 70),
+    st.sampled_from([1, 20, 256]),
 )
-def test_ranks_equal_brute_force_in_any_chunks(
-    seed: int, size: int, distinct: int, ulps: int, dimension: int, scale: float, query_chunk: int, passage_chunk: int
+def test_ranks_and_lists_of_one_pass_equal_brute_force_in_any_chunks(
+    seed: int,
+    size: int,
+    distinct: int,
+    ulps: int,
+    dimension: int,
+    scale: float,
+    query_chunk: int,
+    passage_chunk: int,
+    k: int,
+    groups: int,
 ) -> None:
     case = world(seed, size=size, dimension=dimension, distinct=distinct, ulps=ulps, scale=scale)
-    assert rank_pairs(**case, query_chunk=query_chunk, passage_chunk=passage_chunk).tolist() == expected(case)
+    chunks = {"query_chunk": query_chunk, "passage_chunk": passage_chunk}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "GROUPS", groups)
+        before, after, first = rank_pairs(**case, k=k, **chunks)
+    assert [before.tolist(), after.tolist()] == expected(case)
+    assert first.tolist() == [line[:k] for line in sorted_pool(case)[0]]
+    assert ranked(**case, **chunks) == expected(case)
+
+
+@pytest.mark.parametrize(("ulps", "scale"), [(0, 1.0), (2, 1.0), (2, 1e20)])
+def test_a_dense_ranker_gives_in_one_pass_what_it_gives_apart(ulps: int, scale: float) -> None:
+    """Some queries have no pair; many passages tie; products of the last case overflow float32."""
+    case = world(6, size=700, dimension=48, distinct=400, ulps=ulps, scale=scale)
+    asked = [case.pop(name) for name in ("pair_query", "pair_passage")]
+    asked = [part[asked[0] % 2 == 0] for part in asked]
+    ranker = ranking.Dense(case["queries"], case["passages"])
+    before, after, first = ranker.ranked(10, *asked, case["language"], case["tie_order"])
+    assert (first == ranker.top(10, case["tie_order"])[0]).all()
+    alone = rank_pairs(case["queries"], case["passages"], *asked, case["language"], case["tie_order"])
+    assert (before == alone[0]).all() and (after == alone[1]).all()
+
+
+def test_lists_of_one_pass_need_no_other_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, used = world(8, size=3000, dimension=64, distinct=2900, ulps=1), []
+    monkeypatch.setattr(ranking, "nearest", lambda *args: used.append(args))
+    monkeypatch.setattr(ranking, "score_matrix", lambda *args: used.append(args))
+    found = rank_pairs(**case, k=10)[2]
+    assert not used
+    assert found.tolist() == [line[:10] for line in sorted_pool(case)[0]]
 
 
 @settings(deadline=None, max_examples=60)
@@ -119,6 +166,28 @@ def test_lists_equal_brute_force_in_any_chunks(
     assert found == pytest.approx(np.take_along_axis(score, index, axis=1), abs=1e-15 * max(1, scale**2))
 
 
+@pytest.mark.parametrize("device", [None, "cpu"])
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 70), st.integers(1, 20), st.integers(1, 9))
+def test_lists_of_a_pool_and_what_torch_proposes(
+    device: str | None, seed: int, distinct: int, k: int, block: int, size: int
+) -> None:
+    """Blocks of a pool are searched one by one; products by torch give the ranks and lists of numpy's."""
+    case = world(seed, size=60, distinct=distinct, ulps=1)
+    order, _ = sorted_pool(case)
+    pool = np.random.default_rng(seed).permutation(60)[: size * 7]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proposals, "BLOCK", block)
+        found = top_k(case["queries"], case["passages"], k, case["tie_order"], pool, margin=2, device=device)[0]
+        whole = top_k(case["queries"], case["passages"], k, case["tie_order"], margin=2, device=device)[0]
+    inside = set(pool.tolist())
+    assert found.tolist() == [[row for row in line if row in inside][:k] for line in order]
+    assert whole.tolist() == [line[:k] for line in order]
+    before, after, first = rank_pairs(**case, k=k, device=device)
+    assert [before.tolist(), after.tolist()] == expected(case)
+    assert first.tolist() == [line[:k] for line in order]
+
+
 @pytest.mark.parametrize("scale", [3e17, 2e19, 1e20])
 def test_norms_that_overflow_float32(scale: float) -> None:
     """Products near 1e35 and beyond: float32 sums become infinite or NaN, float64 sums depend on their order."""
@@ -131,8 +200,11 @@ def test_norms_that_overflow_float32(scale: float) -> None:
     assert gaps.min() > 1e-9 * scale**2  # so that the order of the distinct vectors is beyond doubt
     ids = case["tie_order"]
     order = [sorted(range(len(ids)), key=lambda row: (-line[row], ids[row])) for line in exact]
-    assert rank_pairs(**case).tolist() == counts(order, case["pair_query"], case["pair_passage"], case["language"])
+    # Integers as Python's, since equal ones alone are tied.
+    whole = np.array(exact, dtype=object)
+    assert ranked(**case) == counts(order, whole, case["pair_query"], case["pair_passage"], case["language"])
     assert top_k(case["queries"], case["passages"], 7, ids)[0].tolist() == [line[:7] for line in order]
+    assert rank_pairs(**case, k=7)[2].tolist() == [line[:7] for line in order]
 
 
 def test_one_float32_product_overflows_on_the_way() -> None:
@@ -141,14 +213,14 @@ def test_one_float32_product_overflows_on_the_way() -> None:
     passages[:, 0] = -1e17 * np.arange(60)
     passages[:3] = [[5e17, 0], [-1.9e19, 2e19], [2e19, -1.9e19]]
     queries = np.full((8, 2), 2e19, np.float32)
-    better = rank_pairs(queries, passages, np.arange(8), np.zeros(8, int), np.zeros(60, int), np.arange(60))
-    assert better.tolist() == [[2]] * 8
+    found = ranked(queries, passages, np.arange(8), np.zeros(8, int), np.zeros(60, int), np.arange(60))
+    assert found == [[[2]] * 8, [[0]] * 8]
     assert top_k(queries, passages, 3, np.arange(60), margin=0)[0].tolist() == [[1, 2, 0]] * 8
 
 
 def test_rows_may_come_in_any_order() -> None:
     case, generator = world(1, size=300, ulps=3), np.random.default_rng(2)
-    better = rank_pairs(**case)
+    before, after, _ = rank_pairs(**case)
     rows, pairs = generator.permutation(300), generator.permutation(30)
     place = np.argsort(rows)
     moved = {
@@ -159,7 +231,8 @@ def test_rows_may_come_in_any_order() -> None:
         "pair_query": case["pair_query"][pairs],
         "pair_passage": place[case["pair_passage"][pairs]],
     }
-    assert (rank_pairs(**moved) == better[pairs]).all()
+    moved_before, moved_after, _ = rank_pairs(**moved)
+    assert (moved_before == before[pairs]).all() and (moved_after == after[pairs]).all()
     index, score = top_k(case["queries"], case["passages"], 20, case["tie_order"])
     moved_index, moved_score = top_k(moved["queries"], moved["passages"], 20, moved["tie_order"])
     assert (rows[moved_index] == index).all() and (moved_score == score).all()
@@ -173,7 +246,7 @@ def test_any_number_of_threads() -> None:
         with threadpool_limits(threads):
             faiss.omp_set_num_threads(threads)
             lists = top_k(case["queries"], case["passages"], 50, case["tie_order"])
-            results.append((rank_pairs(**case).tolist(), lists))
+            results.append((ranked(**case), lists))
     faiss.omp_set_num_threads(1)
     for better, (index, score) in results[1:]:
         assert better == results[0][0]
@@ -184,8 +257,9 @@ def test_any_number_of_threads() -> None:
 def test_ties_go_by_id_and_not_by_position(reverse: bool) -> None:
     passages = np.tile(unit(np.ones((1, 8))), (6, 1))
     tie_order = np.arange(6)[::-1] if reverse else np.array([3, 0, 5, 1, 4, 2])
-    better = rank_pairs(passages[:1], passages, np.zeros(6, int), np.arange(6), np.zeros(6, int), tie_order)
-    assert better[:, 0].tolist() == tie_order.tolist()
+    before, after, _ = rank_pairs(passages[:1], passages, np.zeros(6, int), np.arange(6), np.zeros(6, int), tie_order)
+    assert before[:, 0].tolist() == tie_order.tolist()
+    assert (before + after == 5).all()
     index, _ = top_k(passages[:1], passages, 6, tie_order)
     assert tie_order[index[0]].tolist() == list(range(6))
     few, _ = top_k(passages[:1], passages, 2, tie_order, margin=0)  # proposes 4 of the 6, at random
@@ -221,10 +295,11 @@ def test_near_ties_that_float32_orders_wrongly(case: dict[str, np.ndarray]) -> N
     assert products.dtype == np.float32
     naive = np.lexsort((np.broadcast_to(case["tie_order"], products.shape), -products), axis=1)
     assert naive.tolist() != order
-    assert rank_pairs(**case).tolist() == expected(case)
+    assert ranked(**case) == expected(case)
     for k in (1, 10, 150):
         lists = top_k(case["queries"], case["passages"], k, case["tie_order"])[0]
         assert lists.tolist() == [line[:k] for line in order]
+        assert rank_pairs(**case, k=k, passage_chunk=150)[2].tolist() == [line[:k] for line in order]
 
 
 @pytest.mark.parametrize(("case", "band"), [(near_ties(), 0.0), (lost_terms(), 0.0), (lost_terms(), 1e-6)])
@@ -234,26 +309,25 @@ def test_a_smaller_band_would_be_wrong(
     monkeypatch.setattr(ranking, "float32_band", lambda dimension, norms, largest: np.full(len(norms), band))
     if np.abs(case["queries"] @ case["passages"].T - sorted_pool(case)[1]).max() <= band:
         pytest.skip("this BLAS sums in another order and loses nothing")
-    assert rank_pairs(**case).tolist() != expected(case)
+    assert ranked(**case) != expected(case)
 
 
 @pytest.mark.parametrize(("distinct", "ulps"), [(2000, 1), (700, 0)])
 def test_sparse_and_dense_ways_agree(distinct: int, ulps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     case, used = world(4, size=2000, dimension=64, distinct=distinct, ulps=ulps), []
     monkeypatch.setattr(ranking, "score_matrix", lambda *args: used.append(args))
-    sparse = rank_pairs(**case)
+    sparse = ranked(**case)
     assert not used
     monkeypatch.undo()
     monkeypatch.setattr(ranking, "_count_surely", lambda *args: None)
-    assert (rank_pairs(**case) == sparse).all()
-    assert sparse.tolist() == expected(case)
+    assert ranked(**case) == sparse == expected(case)
 
 
 def test_a_collapsed_encoder_takes_the_dense_way(monkeypatch: pytest.MonkeyPatch) -> None:
     case, way = world(4, size=500, distinct=1), []
     count = ranking._count_surely
     monkeypatch.setattr(ranking, "_count_surely", lambda *args: way.append(count(*args)) or way[-1])
-    assert rank_pairs(**case).tolist() == expected(case)
+    assert ranked(**case) == expected(case)
     assert way == [None]
 
 
@@ -270,6 +344,6 @@ def test_nothing_to_rank() -> None:
     case = world(0)
     none = np.zeros(0, dtype=np.int64)
     nobody = {**case, "pair_query": none, "pair_passage": none}
-    assert rank_pairs(**nobody).shape == (0, 3)
+    assert [part.shape for part in rank_pairs(**nobody)] == [(0, 3), (0, 3), (9, 0)]
     assert top_k(case["queries"][:0], case["passages"], 3, case["tie_order"])[0].shape == (0, 3)
     assert top_k(case["queries"], case["passages"][:0], 3, none)[0].shape == (9, 0)

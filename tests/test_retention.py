@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from hybrid_sweep import retention, retrieval, validation
+from hybrid_sweep.encoder import encode
 from hybrid_sweep.models import build_encoder
 from hybrid_sweep.prepare import prepare
+from hybrid_sweep.ranking import Dense
+from hybrid_sweep.tokens import pad_id
 
 
 @pytest.fixture
@@ -16,33 +19,39 @@ def encoded(config):
     made = config()
     prepared = prepare(made)
     encoder = build_encoder(made.model, prepared.model, 0)
-    return prepared.collection, validation.encode_split(made, prepared, encoder, "test")
+    split = validation.split_of(prepared, "test")
+    pad, tokens = pad_id(prepared.model), made.eval.batch_tokens
+    vectors = Dense(
+        encode(encoder, prepared.queries, split.query_rows, pad=pad, batch_tokens=tokens),
+        encode(encoder, prepared.passages, split.passage_rows, pad=pad, batch_tokens=tokens),
+    )
+    return prepared.collection, split, vectors
 
 
-def test_kept_vectors_are_scored_again_from_their_folder_alone(encoded, tmp_path):
-    collection, found = encoded
-    retention.save_vectors(tmp_path / "vectors", found, collection)
+def test_kept_vectors_are_scored_again_from_their_folder_alone(encoded, tmp_path, monkeypatch):
+    collection, split, found = encoded
+    monkeypatch.setattr(retention, "BLOCK", 7)
+    retention.save_vectors(tmp_path / "vectors", split, found, collection)
     folder = tmp_path / "vectors"
     texts = [pq.read_table(folder / f"{name}.parquet") for name in ("queries", "passages", "qrels")]
     vectors = [np.load(folder / f"{name}.npy") for name in ("queries", "passages")]
     assert all(part.dtype == np.float16 for part in vectors)
     for kept, given in zip(vectors, (found.query_vectors, found.passage_vectors), strict=True):
         assert np.abs(kept.astype(np.float32) - given).max() < 1e-3
-    again, _ = retrieval.evaluate(*texts, *(part.astype(np.float32) for part in vectors))
-    first, _ = retrieval.evaluate(
-        found.queries, found.passages, collection.qrels, found.query_vectors, found.passage_vectors
-    )
+    again, _ = retrieval.evaluate(*texts, Dense(*(part.astype(np.float32) for part in vectors)))
+    first, _ = retrieval.evaluate(split.queries, split.passages, collection.qrels, found)
     assert (again["query_id"] == first["query_id"]).all()
-    assert validation.summary(again) == pytest.approx(validation.summary(first), abs=0.02)
+    assert validation.macro(again) == pytest.approx(validation.macro(first), abs=0.02)
     # Only the judgements that count here: those of the other splits may be many millions.
     assert len(texts[2]) < len(collection.qrels)
 
 
 def test_rows_of_vectors_are_rows_of_texts(encoded):
-    collection, found = encoded
-    assert len(found.queries) == len(found.query_vectors) and len(found.passages) == len(found.passage_vectors)
-    split = dict(zip(collection.queries["id"].to_pylist(), collection.queries["split"].to_pylist(), strict=True))
-    assert {split[name] for name in found.queries["id"].to_pylist()} == {"test"}
+    collection, split, found = encoded
+    assert len(split.queries) == len(found.query_vectors) and len(split.passages) == len(found.passage_vectors)
+    assert split.passages["id"].to_pylist() == collection.passages["id"].take(split.passage_rows).to_pylist()
+    splits = dict(zip(collection.queries["id"].to_pylist(), collection.queries["split"].to_pylist(), strict=True))
+    assert {splits[name] for name in split.queries["id"].to_pylist()} == {"test"}
 
 
 @pytest.mark.slow

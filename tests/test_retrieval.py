@@ -12,9 +12,11 @@ import pytest
 import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
 
+from hybrid_sweep import retrieval
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.retrieval import evaluate
+from hybrid_sweep.ranking import Dense
 
 KEYS = ["setting", "query_lang", "passage_lang", "query_id"]
 COLUMNS = [
@@ -91,6 +93,17 @@ def collection(seed: int, *, groups: int = 14, presence: float = 0.7) -> dict[st
     }
 
 
+def evaluate(
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: pa.Table,
+    query_vectors: np.ndarray,
+    passage_vectors: np.ndarray,
+    **options: Any,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    return retrieval.evaluate(queries, passages, qrels, Dense(query_vectors, passage_vectors), **options)
+
+
 def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]]:
     """Each setting by sorting its pool in float64 and giving trec_eval the list, with -rank as the score."""
     queries, passages = case["queries"].to_pylist(), case["passages"].to_pylist()
@@ -146,6 +159,32 @@ def test_columns_and_types() -> None:
     types = [str(dtype) for dtype in table.dtypes]
     assert types == ["str"] * 5 + ["int32", "int64", "int64"] + ["float64"] * 5
     assert (table["same@10"].isna() == (table["setting"] != "multilingual")).all()
+
+
+def test_measures_asked_for_are_further_columns_and_unknown_ones_are_refused() -> None:
+    case = collection(4)
+    table, _ = evaluate(**case, measures=["success@3", "AP-lareqa", "RR@10"])
+    plain, _ = evaluate(**case)
+    assert sorted(set(table.columns) - set(plain.columns)) == ["AP-lareqa", "success@3"]
+    pd.testing.assert_frame_equal(table[plain.columns], plain)
+    assert (table["success@3"] == (table["rank_min"] <= 3)).all()
+    with pytest.raises(UserError, match="'MAP' is no measure"):
+        evaluate(**case, measures=["MAP"])
+
+
+def test_lareqas_precision_of_the_mixed_pool_is_scikit_learns() -> None:
+    """Duplicate vectors: real ties, within a language and across languages."""
+    case = collection(6, presence=1.0)
+    table, _ = evaluate(**case, measures=["AP-lareqa"])
+    passages, number = case["passages"].to_pylist(), case["queries"]["id"].to_pylist().index
+    grades = {(row["query_group"], row["passage_group"]): row["grade"] for row in case["qrels"].to_pylist()}
+    score = np.round(case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9)
+    assert (table["AP-lareqa"] != table["AP"]).any()
+    for row in table.to_dict("records"):
+        pool = [at for at, passage in enumerate(passages) if row["passage_lang"] in ("*", passage["lang"])]
+        relevant = [grades.get((row["group_id"], passages[at]["group"]), 0) > 0 for at in pool]
+        expected = average_precision_score(relevant, score[number(row["query_id"]), pool])
+        assert row["AP-lareqa"] == pytest.approx(expected, abs=1e-9)
 
 
 @settings(deadline=None, max_examples=15)
@@ -225,7 +264,9 @@ def test_bad_input() -> None:
         evaluate(**{**case, "qrels": qrels([("g1", "h1", 1), ("g1", "h1", 2)])})
     with pytest.raises(UserError, match="no passage in this split"):
         evaluate(**{**case, "passages": case["passages"].slice(0, 0), "passage_vectors": case["passage_vectors"][:0]})
-    with pytest.raises(ValueError, match="query vectors for"):
+    with pytest.raises(ValueError, match=f"passage vectors for {len(case['passages'])} texts"):
+        evaluate(**{**case, "passage_vectors": case["passage_vectors"][:-1]})
+    with pytest.raises(ValueError, match=r"ranker of \d+ queries for"):
         evaluate(**{**case, "query_vectors": case["query_vectors"][:-1]})
     broken = case["query_vectors"].copy()
     broken[:2] = np.inf

@@ -1,6 +1,8 @@
 """One point through the real worker: files, identity, stages, processes."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -158,6 +160,68 @@ def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, prec
     if precision == "64-true":
         tables = [pd.read_parquet(folder / "per_query.parquet").drop(columns="run_id") for folder in folders]
         assert tables[1].equals(tables[0]) and tables[2].equals(tables[0])
+
+
+ENCODED = """
+import os, signal, sys
+from pathlib import Path
+from hybrid_sweep import encoding, run, worker
+folder, calls = Path(sys.argv[1]), []
+def note(encoder, tokens, rows, pad, real=encoding.encode_batch):
+    rank = os.environ.get("LOCAL_RANK", "0")
+    with open(folder / f"rank-{rank}", "a") as file:
+        file.writelines(f"{tokens.starts[-1]} {row}\\n" for row in rows)
+    if rank == os.environ.get("KILLED") and len(calls) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(rank)
+    return real(encoder, tokens, rows, pad)
+encoding.SHARD, encoding.encode_batch = 200, note
+run.shutil = type("", (), {"rmtree": staticmethod(lambda path, **_: None)})
+if __name__ == "__main__":
+    sys.exit(worker.main(folder))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_encode_every_text_once_and_leave_the_bytes_of_one(planned, tmp_path):
+    """A run of zero steps, on two collections; the vectors are left behind here, to be compared."""
+    words = ["data.groups=60", "trainer.max_steps=0", "eval.batch_tokens=200", "+data@eval.also.other=synthetic"]
+    words += ["eval.also.other.groups=60", "eval.also.other.seed=9"]
+    (tmp_path / "ranks.py").write_text(ENCODED)  # a file, which Lightning can start again
+    kept, encoded = [], []
+    for ranks in (1, 2):
+        folder = planned(*words, f"trainer.devices={ranks}")
+        done = subprocess.run([sys.executable, tmp_path / "ranks.py", folder], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        encoded.append([(folder / f"rank-{rank}").read_text().splitlines() for rank in range(ranks)])
+        names = ["per_query.parquet", "encoding/queries/vectors.npy", "encoding/passages/vectors.npy"]
+        kept.append([(folder / at / name).read_bytes() for at in (".", "evaluations/other") for name in names])
+        shutil.move(folder, tmp_path / f"{ranks}")  # both are the same run
+    assert kept[0] == kept[1]
+    (alone,), (first, second) = encoded
+    assert sorted(first + second) == sorted(alone) and min(len(first), len(second)) > 0.3 * len(alone)
+    # Beside one text an array, which tells its width, each text goes in once.
+    assert len(alone) == len(set(alone)) + 4
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_encoding_fails_the_run_which_then_goes_on(planned, tmp_path):
+    words = ["data.groups=60", "trainer.max_steps=0", "eval.batch_tokens=200"]
+    (tmp_path / "ranks.py").write_text(ENCODED)
+    whole = planned(*words)
+    command = [sys.executable, tmp_path / "ranks.py", whole]
+    subprocess.run(command, check=True, capture_output=True)
+    shutil.move(whole, tmp_path / "whole")
+    folder = planned(*words, "trainer.devices=2")
+    killed = subprocess.run(command, capture_output=True, env=os.environ | {"KILLED": "1"}, timeout=120)
+    assert killed.returncode != 0 and not (folder / "metrics.json").exists()
+    first = sum(len((folder / f"rank-{rank}").read_text().splitlines()) for rank in (0, 1))
+    subprocess.run(command, check=True, capture_output=True)
+    both = sum(len((folder / f"rank-{rank}").read_text().splitlines()) for rank in (0, 1))
+    alone = len((tmp_path / "whole" / "rank-0").read_text().splitlines())
+    assert both - first < alone, "what was done is done again"
+    for name in ("per_query.parquet", "encoding/queries/vectors.npy", "encoding/passages/vectors.npy"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_data_that_changed_since_the_plan_is_refused(run, config):

@@ -47,16 +47,58 @@ def test_a_bare_sweep_goes_from_0_to_1(expand):
     assert len(ratios) >= 7 and ratios[0] == 0 and ratios[-1] == 1 and ratios == sorted(ratios)
 
 
-def test_the_untrained_encoder_comes_first_and_once_a_seed(expand):
+def test_bm25_comes_first_and_once_then_the_untrained_encoder_once_a_seed(expand):
     points = expand("batch.cross_lingual_ratio=0,1", "seed=0,1")
-    assert [point.kind for point in points] == ["untrained"] * 2 + ["trained"] * 4
-    assert [point.config.trainer.max_steps for point in points[:2]] == [0, 0]
-    assert {point.kind for point in expand("seed=0", "sweep.untrained=false")} == {"trained"}
+    assert [point.kind for point in points] == ["bm25"] + ["untrained"] * 2 + ["trained"] * 4
+    assert [point.config.trainer.max_steps for point in points[:3]] == [0, 0, 0]
+    assert points[0].label == "BM25" and points[0].place == ("bm25", 0.0, 0)
+    assert {point.kind for point in expand("seed=0", "sweep.untrained=false", "sweep.bm25=false")} == {"trained"}
+    assert [point.kind for point in expand("trainer.max_steps=0", "seed=0")] == ["untrained"]  # no curve, no floor
+
+
+def test_bm25_is_one_run_for_all_sweeps_over_a_collection_and_an_evaluation(expand):
+    """What is trained, how, from which seed and with which encoder changes nothing; what is searched and asked does."""
+
+    def words(*more):
+        [point] = [point for point in expand(*more, "batch.cross_lingual_ratio=0") if point.kind == "bm25"]
+        return point
+
+    plain = words()
+    for same in (
+        ["seed=3", "trainer.lr=1e-4", "trainer.devices=2", "trainer.precision=bf16-mixed"],
+        ["model.hidden_size=64", "model.vocabulary=900", "batch.size=8", "batch.partner=size"],
+        ["eval.dev_every=4", "eval.select=best", "eval.batch_tokens=512", "eval.index=ivf", "sweep.name=b"],
+        ["+data@more.other=synthetic", "more.other.groups=400", "eval.measures=[RR@5]"],
+    ):
+        assert words(*same).run_id == plain.run_id, same
+    for other in (["data.groups=400"], ["eval.split=dev"], ["data.languages=[xa,xb]"]):
+        assert words(*other).run_id != plain.run_id, other
+    assert words("eval.run_depth=7", "eval.measures=[RR@5]").config.eval.run_depth == 7
+
+
+def test_bm25_as_the_model_is_the_point_of_the_sweeps_and_nothing_is_trained(expand):
+    def alone(*words):
+        made = composed(["data=synthetic", "data.groups=300", "model=bm25", *words], multirun=False)
+        [point] = sweep.expand(made, print)
+        return point
+
+    [swept, *_] = expand("batch.cross_lingual_ratio=0")
+    assert alone("seed=5", "batch.cross_lingual_ratio=1").run_id == swept.run_id and alone().kind == "bm25"
+    assert alone("model.k1=1.2").run_id != swept.run_id != alone("model.stem=false").run_id
+    assert alone("model.query_length=512").run_id == swept.run_id  # it has no encoder
+
+
+def test_further_collections_are_noted_at_the_points_that_were_asked_for_them(expand):
+    points = expand("batch.cross_lingual_ratio=0", "+data@eval.also.near=synthetic", "eval.also.near.groups=40")
+    assert [point.run_id for point in points] == [point.run_id for point in expand("batch.cross_lingual_ratio=0")]
+    sweep.record(points, "one")
+    found = read_json(points[0].sweep_dir / "points.json")["points"]
+    assert [entry["also"] for entry in found] == [["near"]] * 3
 
 
 def test_what_cannot_change_the_untrained_encoder_does_not_change_its_id(expand):
     floors = [
-        expand(*words, multirun=False)[0]
+        expand(*words, "sweep.bm25=false", multirun=False)[0]
         for words in (
             ["seed=3"],
             ["seed=3", "batch.size=8"],
@@ -65,7 +107,7 @@ def test_what_cannot_change_the_untrained_encoder_does_not_change_its_id(expand)
         )
     ]
     assert len({floor.run_id for floor in floors}) == 1 and {floor.kind for floor in floors} == {"untrained"}
-    assert expand("seed=4", multirun=False)[0].run_id != floors[0].run_id
+    assert expand("seed=4", "sweep.bm25=false", multirun=False)[0].run_id != floors[0].run_id
 
 
 def test_the_words_of_every_point_compose_the_same_run_again(expand, tmp_path):
@@ -77,14 +119,14 @@ def test_the_words_of_every_point_compose_the_same_run_again(expand, tmp_path):
 
 def test_fingerprints_are_asked_for_once_per_data_and_model(expand):
     expand("batch.cross_lingual_ratio=0,0.5,1", "seed=0,1,2")
-    assert len(expand.asked) == 1
+    assert [config.model.name for config in expand.asked] == ["bm25", "tiny"]
     expand("data.groups=300,400", "batch.cross_lingual_ratio=0", "sweep.name=by-${data.groups}")
-    assert len(expand.asked) == 2
+    assert len(expand.asked) == 4
 
 
 def test_each_run_id_stands_once_in_each_sweep(expand):
     points = expand("sweep.name=a,b", "batch.cross_lingual_ratio=0")
-    assert len(points) == 4 and len({point.run_id for point in points}) == 2
+    assert len(points) == 6 and len({point.run_id for point in points}) == 3
     assert {point.sweep_dir.name for point in points} == {"a", "b"}
 
 
@@ -151,7 +193,7 @@ def test_negatives_that_are_not_drawn_name_no_run(config, tmp_path, monkeypatch)
     words = ["batch.size=16", "model.vocabulary=600", "data=synthetic", "data.groups=300", f"paths.outputs={tmp_path}"]
 
     def points(*more):
-        return sweep.expand(composed([*words, *more], multirun=False), lambda text: None)
+        return sweep.expand(composed([*words, "sweep.bm25=false", *more], multirun=False), lambda text: None)
 
     plain, given = points(), points(f"data.negatives={tmp_path / 'run.txt'}")
     drawn = points(f"data.negatives={tmp_path / 'run.txt'}", "batch.hard_negatives=2")
@@ -181,7 +223,14 @@ def test_states_and_their_reasons(expand):
     os.close(lease)
     assert state(state="failed", error="ValueError: x") == ("failed", "ValueError: x")
     (point.run_dir / "status.json").write_text("{half")
-    assert state() == ("to do", "new")
+    assert state() == ("to do", "new") and sweep.state_of(point).shown == "to do"
+    for step, run_id in ((4, point.run_id), (8, point.run_id), (9, "another"), (10, point.run_id)):
+        write_json(point.run_dir / f"checkpoints/step-{step:08d}.json", {"run_id": run_id, "step": step})
+        if step < 10:
+            (point.run_dir / f"checkpoints/step-{step:08d}.pt").write_text("")
+    assert sweep.state_of(point).shown == "resume at step 8"
+    write_json(point.run_dir / "status.json", {"state": "failed", "error": "x"})
+    assert (sweep.state_of(point).shown, sweep.state_of(point).step) == ("failed", 8)
     finish(point)
     assert state() == ("done", "has its result")
 
@@ -192,7 +241,7 @@ def test_points_json_holds_all_points_before_the_first_runs_in_order(expand):
     found = read_json(points[0].sweep_dir / "points.json")
     assert (found["name"], found["margin"], found["command"]) == ("here", 0.02, "the command")
     places = [(entry["kind"], entry["ratio"], entry["seed"]) for entry in found["points"]]
-    assert places == sorted(places) and len(places) == 6
+    assert places == sorted(places) and len(places) == 7
     assert {entry["run_id"] for entry in found["points"]} == {point.run_id for point in points}
     assert set(found["points"][0]) == {"run_id", "ratio", "seed", "kind", "overrides"}
 
@@ -203,7 +252,9 @@ def test_points_of_a_second_command_join_those_of_the_first(expand):
     [note] = sweep.record(second, "two")
     assert "other points, of earlier commands (1)" in note
     found = read_json(first[0].sweep_dir / "points.json")
-    assert [entry["ratio"] for entry in found["points"]] == [0, 0.5, 1, 0] and found["command"] == "two"
+    places = [(entry["kind"], entry["ratio"]) for entry in found["points"]]
+    assert places == [("bm25", 0), *(("trained", ratio) for ratio in (0, 0.5, 1)), ("untrained", 0)]
+    assert found["command"] == "two"
     assert sweep.record(expand("batch.cross_lingual_ratio=0,0.5,1"), "three") == []
 
 
@@ -233,7 +284,7 @@ def test_an_unreadable_points_json_does_not_stop_a_sweep(expand):
     points[0].sweep_dir.mkdir(parents=True)
     (points[0].sweep_dir / "points.json").write_text("{half")
     sweep.record(points, "one")
-    assert len(json.loads((points[0].sweep_dir / "points.json").read_text())["points"]) == 2
+    assert len(json.loads((points[0].sweep_dir / "points.json").read_text())["points"]) == 3
 
 
 def test_a_metric_of_validation_that_does_not_exist_is_refused_before_anything_runs(config):

@@ -13,7 +13,7 @@ import pytest
 from hybrid_sweep import cli, usage
 from hybrid_sweep.compose import points
 
-VERBS = ["run", "plan", "report", "data", "evaluate"]
+VERBS = ["run", "plan", "report", "data", "evaluate", "mine", "wandb", "dashboard"]
 
 
 @pytest.mark.parametrize(

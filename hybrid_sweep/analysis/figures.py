@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hybrid_sweep.analysis.results import MACRO, block, pick, records
-from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.analysis.table import BASELINES, Sweep
 from hybrid_sweep.store import atomic_write
 
 STYLE: Any = {
@@ -53,6 +53,7 @@ PANELS: dict[str, tuple[tuple[str, str, str], str, str, Any]] = {
     "pooled": (("multilingual", "AP", MACRO), "Multilingual mAP", "#A0478A", (0, (2, 1))),
     "bias": (("multilingual", "same@10", MACRO), "Same-language share of top 10", "#B34A00", (0, (7, 2))),
 }
+LEVELS: dict[str, Any] = {"untrained": (0, (1, 1.5)), "bm25": (0, (6, 1.5, 1, 1.5))}  # the lines of the baselines
 # Marker, filled, size and meaning of each verdict: the shape alone tells them apart.
 VERDICTS: dict[str, tuple[str, bool, float, str]] = {
     "baseline": ("s", True, 5.0, "r = 0"),
@@ -110,34 +111,44 @@ def _limits(drawn: pd.DataFrame, seeds: pd.DataFrame, margin: float) -> tuple[fl
     return low - (2 * air if margin else air), high + air  # the words under the margin line need room
 
 
-def _untrained(axes: Axes, level: float, ends: tuple[float, float]) -> None:
-    """A dotted line where it fits; words with an arrow at the edge where its line would flatten the curve.
+def _baselines(axes: Axes, levels: dict[str, float], ends: tuple[float, float]) -> None:
+    """Level lines by kind where they fit; words with an arrow at the edge where a line would flatten the curve.
 
-    The words stand on the side where the curve's end is farther away.
+    The words stand on the side where the curve's end is farther away; those of lines close together are stacked.
     """
     low, high = axes.get_ylim()
     room = 0.25 * (high - low)
-    if low - room <= level <= high + room:
+    near = {kind: level for kind, level in levels.items() if low - room <= level <= high + room}
+    for level in near.values():
         low, high = min(low, level - 0.3 * room), max(high, level + 0.3 * room)
-        axes.set_ylim(low, high)
-        axes.axhline(level, color=GREY, lw=1.1, ls=(0, (1, 1.5)), zorder=1)
-        arrow, units, y, side = "", "data", level, "bottom" if level < (low + high) / 2 else "top"
-    elif level < low:
-        arrow, units, y, side = "\u2193 ", "axes fraction", 0.02, "bottom"
-    else:
-        arrow, units, y, side = "\u2191 ", "axes fraction", 0.98, "top"
-    right = abs(ends[1] - level) > abs(ends[0] - level)
-    axes.annotate(
-        f"{arrow}untrained {level:.3f}",
-        (0.98 if right else 0.02, y),
-        (0, 2 if side == "bottom" else -2),
-        xycoords=("axes fraction", units),
-        textcoords="offset points",
-        fontsize=SMALL,
-        color=GREY,
-        va=side,
-        ha="right" if right else "left",
-    )
+    axes.set_ylim(low, high)
+    words = []  # with their height in the panel, from 0 to 1
+    for kind, level in levels.items():
+        if kind in near:
+            axes.axhline(level, color=GREY, lw=1.1, ls=LEVELS[kind], zorder=1)
+        arrow, height = ("\u2193 ", 0.02) if level < low else ("\u2191 ", 0.98) if level > high else ("", None)
+        height = (level - low) / (high - low) if height is None else height
+        words.append((height, f"{arrow}{BASELINES[kind]} {level:.3f}"))
+    for upper in (False, True):  # above the lines in the lower half, below them in the upper one
+        here = sorted((each for each in words if (each[0] >= 0.5) == upper), reverse=upper)
+        stacked = len(here) > 1 and abs(here[0][0] - here[-1][0]) < 0.15
+        for place, (height, text) in enumerate(here):
+            height = here[-1][0] if stacked else height
+            beside = low + height * (high - low)
+            right = abs(ends[1] - beside) > abs(ends[0] - beside)
+            offset = 2 + 8 * place * stacked
+            axes.annotate(
+                text,
+                (0.98 if right else 0.02, height),
+                (0, -offset if upper else offset),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                fontsize=SMALL,
+                color=GREY,
+                va="top" if upper else "bottom",
+                ha="right" if right else "left",
+                bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6},  # a curve or a line behind them stays legible
+            )
 
 
 def _margin(axes: Axes, base: float, margin: float, words: bool) -> None:
@@ -190,8 +201,9 @@ def _panel(axes: Axes, sweep: Sweep, results: pd.DataFrame, name: str, span: flo
     if tested and len(base):
         _margin(axes, float(base[0]), sweep.margin, words=name == "macro")
     ends = drawn["y"].dropna().to_numpy()
-    for level in pick(results, *what, kind="untrained")["mean"] if len(ends) else []:
-        _untrained(axes, float(level), (float(ends[0]), float(ends[-1])))
+    levels = {kind: float(level) for kind in BASELINES for level in pick(results, *what, kind=kind)["mean"]}
+    if len(ends):
+        _baselines(axes, levels, (float(ends[0]), float(ends[-1])))
     axes.set_title(title)
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])

@@ -17,7 +17,7 @@ from hybrid_sweep.analysis.answer import MONO, between, findings, p_words, signe
 from hybrid_sweep.analysis.headline import headline
 from hybrid_sweep.analysis.markdown import HEADER, by_ratio, markdown
 from hybrid_sweep.analysis.results import MACRO, records
-from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.analysis.table import BASELINES, Sweep
 
 # The curves one can switch between: setting, measure, name, digits.
 VIEWS = [
@@ -103,13 +103,14 @@ def _ratios(sweep: Sweep, results: pd.DataFrame) -> str:
 
 
 def _languages(results: pd.DataFrame) -> str:
-    """A row per language and ratio: level, change with its interval, verdict."""
-    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["kind"] == "trained")]
+    """A row per language and ratio, and one per language and baseline: level, change with its interval, verdict."""
+    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["scope"] != MACRO)]
     rows: list[list[tuple[str, float | None]]] = []
-    for row in records(chosen[chosen["scope"] != MACRO].sort_values(["scope", "ratio"], kind="stable")):
+    for row in records(chosen):
+        baseline = BASELINES.get(row["kind"])
         cells: list[tuple[str, float | None]] = [
             (row["scope"], None),
-            (f"{row['ratio']:g}", row["ratio"]),
+            (baseline, None) if baseline else (f"{row['ratio']:g}", row["ratio"]),
             (f"{row['mean']:.3f}", row["mean"]),
         ]
         if pd.isna(row["delta"]):

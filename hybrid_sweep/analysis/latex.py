@@ -14,7 +14,7 @@ from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.answer import MONO, compared, counted
 from hybrid_sweep.analysis.figures import ENGLISH
 from hybrid_sweep.analysis.results import MACRO, pick, records
-from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.analysis.table import BASELINES, Sweep
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -93,16 +93,16 @@ def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
 
 
 def latex(sweep: Sweep, results: pd.DataFrame) -> str:
-    """The text of table.tex: one line per planned ratio, finished or not, and the untrained encoder last."""
+    """The text of table.tex: one line per planned ratio, finished or not, and the baselines last."""
     levels = [item for item in LEVELS if not pick(results, *item[2:]).empty or item[0] == "Mono"]
     rows = compared(results, *MONO)
     best = st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
     planned = [("trained", ratio) for ratio in sorted({p.ratio for p in sweep.points if p.kind == "trained"})]
-    planned += [("untrained", -1.0)] * any(point.kind == "untrained" for point in sweep.points)
+    planned += [(kind, -1.0) for kind in BASELINES if any(point.kind == kind for point in sweep.points)]
     head, lines = ["$r$", "seeds"], []
     for kind, ratio in planned:
-        total = sum(p.kind == kind and (kind == "untrained" or p.ratio == ratio) for p in sweep.points)
-        name = f"{ratio:g}" if kind == "trained" else "untrained"
+        total = sum(p.kind == kind and (kind in BASELINES or p.ratio == ratio) for p in sweep.points)
+        name = BASELINES.get(kind, f"{ratio:g}")
         cells, made = [f"\\textbf{{{name}}}" if kind == "trained" and ratio == best else name], 0
         for column, digits, *what in levels:
             found = pick(results, what[0], what[1], what[2], kind=kind)
@@ -118,7 +118,7 @@ def latex(sweep: Sweep, results: pd.DataFrame) -> str:
         lines.append(" & ".join(cells) + r" \\")
     for column, *_ in levels:
         head += [column] + (["$\\Delta$"] if column in ("Mono", "Cross") else []) + (["V"] if column == "Mono" else [])
-    split = len(lines) - (planned[-1][0] == "untrained")
+    split = len(lines) - sum(kind in BASELINES for kind, _ in planned)
     body = lines[:split] + ["\\midrule"] * (0 < split < len(lines)) + lines[split:]
     slug = re.sub(r"[^a-z0-9]+", "-", sweep.name.lower()).strip("-") or "sweep"
     return "\n".join(

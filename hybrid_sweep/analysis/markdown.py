@@ -12,7 +12,7 @@ import pandas as pd
 from hybrid_sweep.analysis import figures
 from hybrid_sweep.analysis.answer import MONO, between, counted, findings, listed, p_words, percent, signed
 from hybrid_sweep.analysis.results import COLUMNS, MACRO, line, pick, records
-from hybrid_sweep.analysis.table import Point, Sweep
+from hybrid_sweep.analysis.table import BASELINES, KINDS, Point, Sweep
 
 # The table by ratio, on the console and in report.md.
 HEADER = ["r", "seeds", "mono MRR@10", "change to r = 0 [90 %]", "verdict", "English", "cross MRR@10", "multi mAP"]
@@ -24,6 +24,8 @@ def trained(sweep: Sweep) -> list[Point]:
 
 
 def label(point: Point) -> str:
+    if point.kind == "bm25":
+        return BASELINES[point.kind]
     return f"r = {point.ratio:g}, seed {point.seed}" if point.kind == "trained" else f"untrained, seed {point.seed}"
 
 
@@ -55,15 +57,15 @@ def _difference(row: dict[str, Any]) -> str:
 
 
 def by_ratio(sweep: Sweep, results: pd.DataFrame) -> list[list[str]]:
-    """The lines under `HEADER`, as text: one per planned ratio, finished or not, and the untrained encoder last."""
+    """The lines under `HEADER`, as text: one per planned ratio, finished or not, and the baselines last."""
     shown = [(*MONO, MACRO), (*MONO, figures.ENGLISH), ("cross-lingual", "RR@10", MACRO)]
     shown += [("multilingual", measure, MACRO) for measure in ("AP", "same@10", "RD")]
-    curves = {what: [pick(results, *what, kind=kind) for kind in ("trained", "untrained")] for what in shown}
+    curves = {(what, kind): pick(results, *what, kind=kind) for what in shown for kind in KINDS}
     lines = []
-    for (kind, ratio), planned in sorted(Counter(line(point) for point in sweep.points).items()):
+    for (kind, ratio), planned in Counter(line(point) for point in sweep.points).items():
         rows = []
         for what in shown:
-            found = curves[what][kind == "untrained"]
+            found = curves[what, kind]
             found = found[found["ratio"] == ratio] if kind == "trained" else found
             rows.append(records(found)[0] if len(found) else None)
         made = max(row["n_seeds"] if row else 0 for row in rows)
@@ -72,7 +74,7 @@ def by_ratio(sweep: Sweep, results: pd.DataFrame) -> list[list[str]]:
         if not made:
             head[2] = "missing"
         tail = [_number(row["mean"], 1 if row["measure"] == "RD" else 3) if row else "" for row in rows[1:]]
-        name = f"{ratio:g}" if kind == "trained" else "untrained"
+        name = BASELINES.get(kind, f"{ratio:g}")
         lines.append([name, f"{made}" if made == planned else f"{made} of {planned}", *head, *tail])
     return lines
 
@@ -102,19 +104,18 @@ def _verdicts(results: pd.DataFrame, scope: str) -> list[str]:
 
 
 def _languages(results: pd.DataFrame) -> list[str]:
-    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["kind"] == "trained")]
-    cells: dict[float, dict[str, str]] = {}
+    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["scope"] != MACRO)]
+    cells: dict[str, dict[str, str]] = {}
     counts: dict[str, int] = {}
-    for row in records(chosen[chosen["scope"] != MACRO].sort_values(["scope", "ratio"], kind="stable")):
+    for row in records(chosen):  # by scope, and within it in the order of the table by ratio
         change = f" ({signed(row['delta'])}, {row['verdict']})" if pd.notna(row["delta"]) else ""
-        cells.setdefault(row["ratio"], {})[row["scope"]] = _number(row["mean"]) + change
+        name = BASELINES.get(row["kind"], f"{row['ratio']:g}")
+        cells.setdefault(name, {})[row["scope"]] = _number(row["mean"]) + change
         counts[row["scope"]] = row["n_questions"]
     if not counts:
         return ["No monolingual rows."]
     header = ["r", *(f"{scope} ({count:,} questions)" for scope, count in counts.items())]
-    return _grid(
-        header, [[f"{ratio:g}", *(found[scope] for scope in counts)] for ratio, found in sorted(cells.items())]
-    )
+    return _grid(header, [[name, *(found[scope] for scope in counts)] for name, found in cells.items()])
 
 
 def _common(sweep: Sweep, key: str) -> str:
@@ -147,6 +148,11 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
         "- The largest ratio still non-inferior ends the unbroken run of non-inferior ratios from the smallest one up, "
         "which is a fixed-sequence test at 5 % as a whole.",
     ]
+    if any(point.kind == "bm25" for point in sweep.points):
+        lines.append(
+            "- BM25 is bm25s, an index of each language with its own statistics, a query put into the words of the "
+            "passages' language; the mixed pool goes by raw scores. It learns nothing, and so has one point."
+        )
     return [*lines, f"- Command: `{sweep.command}`"] if sweep.command else lines
 
 
@@ -191,12 +197,14 @@ def _provenance(sweep: Sweep, warnings: Sequence[str], fingerprint: str) -> list
 
 
 def _caption(sweep: Sweep, fingerprint: str) -> str:
+    kinds = [name for kind, name in BASELINES.items() if any(point.kind == kind for point in sweep.points)]
+    levels = f" Level lines: {listed(kinds)}." if kinds else ""
     return (
         "*Monolingual MRR@10 against the share r of cross-lingual training batches (top: mean over languages, and English) "
         "and what the share buys (bottom). Band: interval of the paired difference to r = 0, drawn at the level of r = 0; "
         "a ratio is non-inferior where the band's lower edge stays above the dashed line, and degraded where its upper edge "
-        f"falls below. Thin lines: single seeds. Sweep {sweep.name}, {counted(len(sweep.finished), 'run')}, fingerprint "
-        f"{fingerprint}; run ids under Provenance.*"
+        f"falls below. Thin lines: single seeds.{levels} Sweep {sweep.name}, {counted(len(sweep.finished), 'run')}, "
+        f"fingerprint {fingerprint}; run ids under Provenance.*"
     )
 
 

@@ -21,8 +21,7 @@
     baseline: "M-5,-5H5V5H-5Z", superior: "M0,-7L7,5H-7Z", degraded: "M0,7L7,-5H-7Z", inconclusive: "M0,-7L7,0L0,7L-7,0Z",
     circle: "M-6,0A6,6 0 1 1 6,0A6,6 0 1 1 -6,0Z", missing: "M-5,-5L5,5M-5,5L5,-5",
   };
-  const HEIGHT = 330, LEFT = 52, RIGHT = 16, TOP = 14, BOTTOM = 46;
-
+  const HEIGHT = 330, LEFT = 52, RIGHT = 16, TOP = 14, BOTTOM = 46, FLOORS = {untrained: "Untrained encoder", bm25: "BM25"};
   const add = (parent, tag, attributes, text) => {
     const made = document.createElementNS(parent.namespaceURI, tag);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -79,13 +78,13 @@
     options($("scope"), scopes, scopes.map(words));
     const found = rowsOf(view.setting, view.measure, $("scope").value), points = pointsOf(found);
     const tested = view.setting === "monolingual", base = points.find(p => p.ratio === 0 && p.row);
-    const untrained = found.find(row => row.kind === "untrained");
+    const floors = found.filter(row => row.kind in FLOORS);
     const values = points.filter(p => p.row).flatMap(p => [p.y, p.low ?? p.y, p.high ?? p.y]);
     if (tested && base) values.push(base.y - data.margin);
-    if (!values.length && untrained) values.push(untrained.mean);
+    if (!values.length) values.push(...floors.map(row => row.mean));
     let low = values.length ? Math.min(...values) : 0, high = values.length ? Math.max(...values) : 1;
-    const near = untrained && untrained.mean > low - (high - low) / 4 && untrained.mean < high + (high - low) / 4;
-    if (near) [low, high] = [Math.min(low, untrained.mean), Math.max(high, untrained.mean)];
+    const room = (high - low) / 4, near = floors.filter(row => row.mean > low - room && row.mean < high + room);
+    for (const {mean} of near) [low, high] = [Math.min(low, mean), Math.max(high, mean)];
     const air = Math.max(0.1 * (high - low), 0.002);
     [low, high] = [low - air, high + air];
     const width = Math.max(svg.clientWidth || 720, 260);
@@ -105,9 +104,10 @@
       add(svg, "line", {class: "margin", x1: x(0), x2: x(1), y1: level, y2: level});
       add(svg, "text", {x: x(0) + 4, y: level + 15}, `r = 0 minus the margin of ${data.margin}`);
     }
-    if (near) {
-      add(svg, "line", {class: "untrained", x1: x(0), x2: x(1), y1: y(untrained.mean), y2: y(untrained.mean)});
-      add(svg, "text", {class: "soft", x: x(1), y: y(untrained.mean) - 4, "text-anchor": "end"}, "untrained");
+    for (const {kind, mean} of near) {
+      add(svg, "line", {class: kind, x1: x(0), x2: x(1), y1: y(mean), y2: y(mean)});
+      const [end, anchor] = kind === "bm25" ? [0, "start"] : [1, "end"];
+      add(svg, "text", {class: "soft", x: x(end), y: y(mean) - 4, "text-anchor": anchor}, FLOORS[kind]);
     }
     for (let i = 0; i + 1 < points.length; i++) {
       const [a, b] = [points[i], points[i + 1]];
@@ -136,7 +136,7 @@
     const marks = tested ? " ■ r = 0, ▲ superior, ● non-inferior, ◇ inconclusive, ▼ degraded, ○ not tested."
       : weak || !base ? "" : " Filled marker: differs from r = 0 (5 %, Holm).";
     $("key").textContent = `Band: ${band}.${marks}`
-      + (untrained ? ` Untrained encoder: ${fixed(untrained.mean, view.digits)}.` : "");
+      + floors.map(row => ` ${FLOORS[row.kind]}: ${fixed(row.mean, view.digits)}.`).join("");
     $("readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
   };
   on("view", curve);
@@ -146,11 +146,10 @@
 
   // --- language pairs ----------------------------------------------------------------------------------------------
   const heat = () => {
-    const ratio = Number($("ratio").value), change = chosen("heat") === 1, column = change ? "delta" : "mean";
-    const all = rows.filter(row => row.kind === "trained" && row.measure === "RR@10" && row.scope !== "macro"
-      && (row.setting === "cross-lingual" || row.setting === "monolingual"));
+    const which = $("ratio").value, change = chosen("heat") === 1, column = change ? "delta" : "mean";
+    const all = rows.filter(row => row.measure === "RR@10" && row.scope !== "macro" && row.setting !== "multilingual");
     const most = Math.max(1e-9, ...all.map(row => Math.abs(row[column] ?? 0)));  // one scale for all ratios
-    const cells = new Map(all.filter(row => row.ratio === ratio).map(row => [row.scope, row]));
+    const cells = new Map(all.filter(row => String(row.ratio ?? row.kind) === which).map(row => [row.scope, row]));
     const names = [...new Set(all.flatMap(row => row.scope.split(">")))].sort();
     const table = $("heat"), head = table.createTHead().rows[0] ?? table.tHead.insertRow();
     const th = (text, scope) => Object.assign(document.createElement("th"), {textContent: text, scope});
@@ -173,7 +172,8 @@
     }));
   };
   if ($("heat")) {
-    options($("ratio"), data.ratios.map(String), data.ratios.map(String));
+    const lines = [...data.ratios.map(String), ...Object.keys(FLOORS).filter(kind => rows.some(row => row.kind === kind))];
+    options($("ratio"), lines, lines.map(line => FLOORS[line] ?? line));
     $("ratio").addEventListener("change", heat);
     on("heat", heat);
     heat();

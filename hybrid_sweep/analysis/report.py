@@ -1,5 +1,6 @@
 """The report of a sweep: results.csv and .parquet, curve.png and .pdf, report.md, report.html and table.tex in its folder.
 
+What its points scored on further collections (eval.also) is reported in the same way, each in a folder on-NAME.
 Everything derives from the per-query tables; nothing written holds a time, a machine or a path, so that the same runs
 give the same results.csv anywhere.
 """
@@ -21,8 +22,8 @@ from hybrid_sweep.analysis.html import html
 from hybrid_sweep.analysis.latex import latex
 from hybrid_sweep.analysis.markdown import HEADER, by_ratio, flatten, label, markdown, trained
 from hybrid_sweep.analysis.results import aggregate, pick
-from hybrid_sweep.analysis.table import Point, Sweep, load
-from hybrid_sweep.config import Config
+from hybrid_sweep.analysis.table import Point, Sweep, further, load
+from hybrid_sweep.config import SCHEMAS, Config
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_write, digest
 
@@ -42,8 +43,9 @@ MACHINE = [
 class Report:
     """What was written and what to print.
 
-    `console` is the table, what is missing, the warnings, the answer and the path of the figure. `exit_code` is 1 if points are
-    missing and that was not allowed, else 0.
+    `console` is the table, what is missing, the warnings, the answer and the path of the figure, of each collection.
+    `exit_code` is 1 if points are missing, or a further collection has no report, and that was not allowed, else 0.
+    All other fields are those of the collection that was trained on.
     """
 
     answer: str
@@ -56,16 +58,25 @@ class Report:
     exit_code: int
 
 
-def _aside(node: Any, prefix: str = "") -> list[str]:
+def _aside(node: Any, prefix: str = "") -> set[str]:
     """The keys that the schema declares unable to change the numbers of a run."""
-    keys = []
+    keys = set()
     for item in dataclasses.fields(node):
         value, key = getattr(node, item.name), f"{prefix}{item.name}"
         if dataclasses.is_dataclass(value):
-            keys += _aside(value, key + ".")
+            keys |= _aside(value, key + ".")
         elif not item.metadata.get("identity", True):
-            keys.append(key)
+            keys.add(key)
     return keys
+
+
+def _matters(key: str) -> bool:
+    """Whether a key of a stored config can change the numbers of a run."""
+    aside = _aside(Config()).union(*(_aside(kind(), "data.") for kind in SCHEMAS["data"].values()))
+    part = key.split(".", 2)
+    if part[0] == "more" and len(part) == 3:
+        key = f"data.{part[2]}"
+    return key not in aside and not key.startswith("eval.also.")
 
 
 def _different(records: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -78,14 +89,21 @@ def _different(records: Iterable[dict[str, Any]]) -> dict[str, str]:
 def compare(sweep: Sweep) -> list[str]:
     """Warnings about points that were not made alike; raises UserError where a difference would pass for an effect of r."""
     config = _different(sweep.config[point.run_id] for point in trained(sweep))
-    config = {key: values for key, values in config.items() if key not in [*VARIED, *_aside(Config())]}
+    config = {key: values for key, values in config.items() if key not in VARIED and _matters(key)}
     for key, values in config.items():
         if key not in MACHINE:
             raise UserError(
                 f"the points differ in {key} ({values}), not only in ratio and seed: report one setting at a time"
             )
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
-    for key, values in _different(record.get("fingerprints") or {} for record in made).items():
+    marks = [
+        # BM25 is another model by its nature, and reads the main collection alone.
+        {key: value for key, value in (record.get("fingerprints") or {}).items() if key == "collection" or not lexical}
+        for record, lexical in zip(made, (point.kind == "bm25" for point in sweep.finished), strict=True)
+    ]
+    measured = [sweep.metrics[point.run_id] for point in sweep.finished]
+    marks += [{"further collection": found["fingerprint"]} for found in measured if "fingerprint" in found]
+    for key, values in _different(marks).items():
         raise UserError(
             f"the points differ in their {key} ({values}): bring the sweep up to date, or report them apart"
         )
@@ -127,14 +145,30 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
     """Analyse the points of one or more sweeps together and write the report into the first folder, each file atomically.
 
     Raises UserError where a folder is no sweep, nothing is finished, the points cannot be compared, or the folder cannot
-    be written.
+    be written. What would be an error on a further collection is a line of the console, since the others have reports.
     """
-    sweep = load([Path(path) for path in sweep_dirs])
+    folders = [Path(path) for path in sweep_dirs]
+    report = _write(load(folders), folders[0])
+    console, code = [report.console], report.exit_code
+    for name in further(folders):
+        console += ["", f"--- on {name} ---", ""]
+        try:
+            found = _write(load(folders, name), folders[0] / f"on-{name}")
+        except UserError as error:
+            console.append(f"no report: {error}")
+            code = 1
+        else:
+            console.append(found.console)
+            code = max(code, found.exit_code)
+    return dataclasses.replace(report, console="\n".join(console), exit_code=0 if allow_missing else code)
+
+
+def _write(sweep: Sweep, folder: Path) -> Report:
+    """The report of a sweep on one collection, written into a folder."""
     warnings = compare(sweep)
     results = aggregate(sweep)
     said = answer(sweep, results)
     fingerprint = digest(sorted(point.run_id for point in sweep.finished), 8)
-    folder = Path(sweep_dirs[0])
     seeds = counted(len({point.seed for point in trained(sweep)}), "seed")
     questions = counted(int(pick(results, *MONO)["n_questions"].max()) if trained(sweep) else 0, "question")
     texts = {
@@ -163,5 +197,5 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
         missing=tuple(point for point in sweep.points if point.run_id in sweep.missing),
         warnings=tuple(warnings),
         results=results,
-        exit_code=1 if sweep.missing and not allow_missing else 0,
+        exit_code=1 if sweep.missing else 0,
     )

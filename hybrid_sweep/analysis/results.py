@@ -23,8 +23,8 @@ MACRO = "macro"
 # The columns of results.csv and results.parquet. Intervals are two-sided, over seeds and questions where "crossed", over
 # questions alone where "conditional". Effects (delta and after) compare with ratio 0, same seeds, same questions.
 COLUMNS = {
-    "kind": "trained or untrained (the encoder before its first step)",
-    "ratio": "cross-lingual share of the training steps; empty for untrained",
+    "kind": "trained, untrained (the encoder before its first step) or bm25 (words alone)",
+    "ratio": "cross-lingual share of the training steps; empty for untrained and bm25",
     "setting": "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
     "measure": "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank distance, in ranks)",
     "scope": "a query language, an ordered pair query>passage, or macro: the plain mean over these",
@@ -60,7 +60,7 @@ COUNTS = ["n_seeds", "n_questions", "n_rows", "delta_seeds"]
 
 
 def line(point: Point) -> tuple[str, float]:
-    """The line of the table that a point belongs to: untrained points have no ratio (-1)."""
+    """The line of the table that a point belongs to: the baselines have no ratio (-1)."""
     return point.kind, point.ratio if point.kind == "trained" else -1.0
 
 
@@ -75,12 +75,16 @@ class Block:
 
 
 def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
-    """The rows of one measure in one setting, points in the order of `sweep.finished`; None where there are none."""
-    chosen = sweep.frame[(sweep.frame["setting"] == setting) & sweep.frame[measure].notna()]
-    if chosen.empty:
-        return None
+    """The rows of one measure in one setting, points in the order of `sweep.finished`; None where there are none.
+
+    A row in which any point has no value is left out at all: passages that an approximate index did not find have no rank.
+    """
+    chosen = sweep.frame[sweep.frame["setting"] == setting]
     values = chosen[measure].to_numpy(dtype=np.float64, copy=True).reshape(len(sweep.finished), -1)
-    rows = chosen.iloc[: values.shape[1]]
+    known = np.isfinite(values).all(axis=0)
+    if not known.any():
+        return None
+    rows, values = chosen.iloc[: values.shape[1]][known], values[:, known]
     label = rows["query_lang"].astype(str)
     if setting == "cross-lingual":
         label = label + ">" + rows["passage_lang"].astype(str)
@@ -124,7 +128,7 @@ def _effect(y: st.Array, base: st.Array, df: float) -> tuple[st.Estimate, dict[s
 
 
 def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[dict[str, Any]]:
-    """One row per ratio and one for the untrained encoder: its level, its paired effect, its verdict."""
+    """One row per ratio and one for each baseline: its level, its paired effect, its verdict."""
     y, df = st.contributions(part.values, part.domain, part.group)
     runs: dict[tuple[str, float], dict[int, int]] = {}  # line of the table -> seed -> position of the run
     for index, point in enumerate(sweep.finished):

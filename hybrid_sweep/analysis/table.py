@@ -1,5 +1,7 @@
 """From the folders of a sweep to one tidy frame with a row per point and query, and the list of missing points.
 
+A sweep is read on the collection it was trained on, or on one of the further ones that its points were evaluated on.
+
 A point counts as finished only if its metrics.json names it and its per-query table can be read; every other point of
 points.json is reported as missing, never dropped. Nothing here depends on the order of rows, points or folders.
 """
@@ -19,6 +21,9 @@ import yaml
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 
+# The kinds of points in the order of every table; the name of those that no ratio trained.
+KINDS = ("trained", "untrained", "bm25")
+BASELINES = {"untrained": "untrained", "bm25": "BM25"}
 KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
 STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
 # What is read of a per-query table; the types are forced, since writers differ in theirs.
@@ -31,7 +36,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Point:
-    """One planned run of a sweep; `kind` is "trained" or "untrained"."""
+    """One planned run of a sweep; `kind` is one of `KINDS`."""
 
     kind: str
     ratio: float
@@ -45,7 +50,8 @@ class Sweep:
 
     `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and `KEY`, with the
     columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED and RD. Every finished point has the same rows.
-    `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent).
+    `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent); on a further
+    collection `config` has it as data, and `metrics` what was measured there.
     """
 
     name: str
@@ -63,8 +69,18 @@ class Sweep:
         return tuple(point for point in self.points if point.run_id not in self.missing)
 
 
-def _points(sweep_dirs: Sequence[Path]) -> tuple[list[str], float, str, dict[Point, Path]]:
-    """Names, margin, command and the points with their run folders, the points of all sweeps together."""
+def further(sweep_dirs: Sequence[Path]) -> list[str]:
+    """The names of the further collections that any point of the sweeps was asked for, sorted; [] for broken folders."""
+    plans = [read_json(sweep_dir / "points.json") for sweep_dir in sweep_dirs]
+    rows = [row for plan in plans if isinstance(plan, dict) for row in plan.get("points", [])]
+    return sorted({name for row in rows if isinstance(row, dict) for name in row.get("also", [])})
+
+
+def _points(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
+    """Names, margin, command and the points with their run folders, the points of all sweeps together.
+
+    on: leaves out the points that were not asked for this further collection.
+    """
     names, margins, commands, folders = [], [], [], {}
     for sweep_dir in sweep_dirs:
         plan = read_json(sweep_dir / "points.json")
@@ -73,6 +89,10 @@ def _points(sweep_dirs: Sequence[Path]) -> tuple[list[str], float, str, dict[Poi
             margins.append(float(plan["margin"]))
             commands.append(str(plan.get("command", "")))
             for row in plan["points"]:
+                if on and on not in row.get("also", []):
+                    continue
+                if row["kind"] not in KINDS:
+                    raise ValueError(row["kind"])
                 point = Point(str(row["kind"]), round(float(row["ratio"]), 6), int(row["seed"]), str(row["run_id"]))
                 folders[point] = sweep_dir.resolve().parent.parent / "runs" / point.run_id
         except (TypeError, KeyError, ValueError) as error:
@@ -84,9 +104,9 @@ def _points(sweep_dirs: Sequence[Path]) -> tuple[list[str], float, str, dict[Poi
     return names, margins[0], next((text for text in commands if text), ""), folders
 
 
-def _finished(run_dir: Path) -> tuple[pa.Table | None, str]:
-    """The per-query table of a finished run, sorted by KEY, or None and why it is missing."""
-    metrics = read_json(run_dir / "metrics.json")
+def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
+    """The per-query table in a folder of a finished run, sorted by KEY, or None and why it is missing."""
+    metrics = read_json(folder / "metrics.json")
     if not isinstance(metrics, dict) or metrics.get("run_id") != run_dir.name:
         status = read_json(run_dir / "status.json")
         status = status if isinstance(status, dict) else {}
@@ -95,7 +115,7 @@ def _finished(run_dir: Path) -> tuple[pa.Table | None, str]:
             return None, f"failed: {error.splitlines()[0][:120]}"
         return None, f"not finished (last state: {state})" if state else "not finished"
     try:
-        table = pq.read_table(run_dir / "per_query.parquet", columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        table = pq.read_table(folder / "per_query.parquet", columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
     except (OSError, KeyError, pa.ArrowException) as error:
         return None, f"per_query.parquet cannot be read ({type(error).__name__})"
     if table.num_rows == 0:
@@ -172,32 +192,42 @@ def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
     return frame
 
 
-def load(sweep_dirs: Sequence[Path]) -> Sweep:
+def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     """Read the points of one or more sweep folders; a run that two sweeps share counts once.
 
-    Raises UserError for a folder without points.json, where no point is finished, and for points that cannot be compared.
+    on: the name of a further collection; "" is the one that the points were trained on. Raises UserError for a folder
+    without points.json, where no point is finished, and for points that cannot be compared.
     """
-    names, margin, command, folders = _points(sweep_dirs)
-    points = tuple(sorted(folders, key=lambda p: (p.kind, p.ratio, p.seed, p.run_id)))
+    names, margin, command, folders = _points(sweep_dirs, on)
+    points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
+    places = {point: folder / "evaluations" / on if on else folder for point, folder in folders.items()}
     tables, missing = {}, {}
     for point in points:
-        table, reason = _finished(folders[point])
+        table, reason = _finished(folders[point], places[point])
         if table is None:
             missing[point.run_id] = reason
         else:
             tables[point.run_id] = table
     finished = [point for point in points if point.run_id in tables]
     if not finished:
-        raise UserError(f"{sweep_dirs[0]}: none of its {len(points)} points is finished: run the sweep first")
+        where = f" on {on}" if on else ""
+        raise UserError(f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep first")
     _check(finished, tables)
+    config = {point.run_id: _yaml(folders[point] / "config.yaml") for point in finished}
+    metrics = {point.run_id: _json(folders[point] / "metrics.json") for point in finished}
+    for point in finished if on else []:
+        here = _json(places[point] / "metrics.json")
+        data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
+        config[point.run_id] = {**config[point.run_id], "data": data}
+        metrics[point.run_id] = {**metrics[point.run_id], **here}
     return Sweep(
-        name=" + ".join(sorted(set(names))),
+        name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
         command=command,
         points=points,
         missing=missing,
         frame=_long(finished, tables),
-        config={point.run_id: _yaml(folders[point] / "config.yaml") for point in finished},
+        config=config,
         provenance={point.run_id: _json(folders[point] / "provenance.json") for point in finished},
-        metrics={point.run_id: _json(folders[point] / "metrics.json") for point in finished},
+        metrics=metrics,
     )

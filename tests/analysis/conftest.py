@@ -56,6 +56,8 @@ def per_query(world: World, run_id: str, ratio: float, seed: int, kind: str = "t
                 quality = easy[index] + shift + effect + run.normal(0, world.noise, len(index))
                 if kind == "untrained":
                     quality = run.beta(0.2, 8, len(index))
+                if kind == "bm25":  # words match within a language, and hardly across
+                    quality = easy[index] - (0.1 if setting == "monolingual" else 0.6)
                 rank = _reciprocal_rank(quality)
                 several = np.stack([exists[lang][index] for lang in world.languages]).sum(axis=0)
                 n_relevant = several if setting == "multilingual" else np.ones(len(index), dtype=np.int64)
@@ -89,7 +91,9 @@ def per_query(world: World, run_id: str, ratio: float, seed: int, kind: str = "t
 
 
 def write_run(root: Path, world: World, point: dict[str, Any], **changes: Any) -> Path:
-    """One finished run folder; `changes` go into its provenance."""
+    """One finished run folder; `changes` go into its provenance. BM25 names itself as its model, as the worker does."""
+    if point["kind"] == "bm25":
+        changes = {"fingerprints": {"collection": "c0ffee", "model": "words"}} | changes
     run_dir = root / "runs" / point["run_id"]
     run_dir.mkdir(parents=True, exist_ok=True)
     frame = per_query(world, point["run_id"], point["ratio"], point["seed"], point["kind"])
@@ -122,11 +126,13 @@ def write_sweep(
     untrained: Sequence[int] = (0,),
     margin: float = 0.01,
     name: str = "toy",
+    bm25: bool = False,
 ) -> Path:
     """A finished sweep: its folder, with points.json, and the folders of its runs."""
     world = world or World()
     grid = [("trained", ratio, seed) for ratio, seed in itertools.product(ratios, seeds)]
     grid += [("untrained", 0.0, seed) for seed in untrained]
+    grid += [("bm25", 0.0, 0)] * bm25
     points = [
         {
             "run_id": f"{kind[0]}{round(ratio * 100):03d}s{seed}",

@@ -108,3 +108,30 @@ def test_a_far_untrained_encoder_does_not_flatten_the_curve(sweep_dir: Path) -> 
     assert level < low and high - low < 0.3
     notes = [text.get_text() for text in figure.axes[0].texts]
     assert f"\u2193 untrained {level:.3f}" in notes and "r = 0 minus the margin of 0.01" in notes
+
+
+def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(make_sweep: Callable[..., Path], world: Any) -> None:
+    _, results, figure = drawn(make_sweep(world(has={"de": 0.6}), bm25=True))
+    shown = []
+    for axes, (what, *_) in zip(figure.axes, figures.PANELS.values(), strict=True):
+        level = pick(results, *what, kind="bm25")["mean"][0]
+        [note] = [text for text in axes.texts if "BM25" in text.get_text()]
+        low, high = axes.get_ylim()
+        lines = [line for line in axes.lines if set(line.get_ydata()) == {level}]
+        assert note.get_text().endswith(f"BM25 {level:.3f}") and len(lines) == (low < level < high)
+        shown.append(bool(lines))
+    assert True in shown
+
+
+def test_words_of_two_level_lines_do_not_cover_each_other() -> None:
+    from matplotlib.figure import Figure
+
+    near = [{"untrained": 0.01, "bm25": 0.02}, {"untrained": 0.52, "bm25": 0.521}, {"untrained": 0.9, "bm25": 0.595}]
+    for levels in [*near, {"untrained": 0.1, "bm25": 0.9}, {"untrained": 0.52, "bm25": 0.58}]:
+        figure = Figure(figsize=(2.3, 1.4))
+        axes = figure.add_subplot()
+        axes.set_ylim(0.5, 0.6)
+        figures._baselines(axes, levels, (0.52, 0.58))
+        figure.draw_without_rendering()
+        first, second = (text.get_window_extent() for text in axes.texts)
+        assert not first.overlaps(second), levels

@@ -235,6 +235,7 @@ set("#scope", "en"); note("english");
 $("#curve .point:last-of-type").focus(); note("focus");
 $("input[name=view][value='1']").click(); note("cross");
 set("#scope", "de>en"); note("pair");
+set("#ratio", "bm25"); note("words");
 set("#ratio", "1"); note("heat");
 $("input[name=heat][value='1']").click(); note("change");
 const heads = [...document.querySelectorAll("table.sortable")[1].tHead.rows[0].cells];
@@ -246,7 +247,8 @@ document.title = JSON.stringify(seen);
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium on PATH")
-def test_the_page_works_in_a_browser(sweep_dir: Path) -> None:
+def test_the_page_works_in_a_browser(make_sweep: Make, world: Any) -> None:
+    sweep_dir = make_sweep(world(has={"de": 0.6, "fr": 0.8}), bm25=True)
     text = page(sweep_dir)
     results = aggregate(load([sweep_dir]))
     dom, console = browser(sweep_dir / "report.html")
@@ -273,11 +275,13 @@ def test_the_page_works_in_a_browser(sweep_dir: Path) -> None:
     assert seen["english"]["title"] == "Monolingual MRR@10, en."
     assert f"{means('monolingual', 'en')[-1]:.3f}" in seen["focus"]["readout"]
     pairs = results.query("kind == 'trained' and measure == 'RR@10' and setting != 'multilingual' and scope != 'macro'")
+    words = results.query("kind == 'bm25' and measure == 'RR@10' and setting != 'multilingual' and scope != 'macro'")
+    assert sorted(map(float, seen["words"]["heat"])) == sorted(words["mean"]) and len(words) == 9
     for step, ratio, column in [("start", 0.0, "mean"), ("heat", 1.0, "mean"), ("change", 1.0, "delta")]:
         wanted = sorted(pairs[pairs["ratio"] == ratio][column])
         assert sorted(map(float, seen[step]["heat"])) == wanted, step
     numbers = [float(value) for value in seen["sorted"]]
-    assert numbers == sorted(numbers, reverse=True) and len(numbers) == 9
+    assert numbers == sorted(numbers, reverse=True) and len(numbers) == 3 * 5
     assert seen["start"]["wide"] <= 500
 
 

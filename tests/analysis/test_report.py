@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hybrid_sweep.analysis import figures
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
@@ -93,6 +94,101 @@ def test_results_need_nothing_but_the_per_query_tables(sweep_dir: Path) -> None:
     assert "not recorded" in (sweep_dir / "report.md").read_text()
 
 
+def test_bm25_stands_in_every_table_and_figure(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(has={"de": 0.6, "fr": 0.8}), bm25=True)
+    report = write_report([sweep_dir])
+    assert report.exit_code == 0 and report.warnings == ()
+    found = report.results.query("kind == 'bm25' and setting == 'monolingual' and measure == 'RR@10'")
+    assert found["scope"].tolist() == ["macro", "de", "en", "fr"] and found["interval"].unique().tolist() == [
+        "conditional"
+    ]
+    macro = found["mean"].iloc[0]
+    assert [line.split()[0] for line in report.console.splitlines()[2:7]] == ["0", "0.5", "1", "untrained", "BM25"]
+    text = (sweep_dir / "report.md").read_text()
+    by_ratio, by_language = (text.split(title)[1].split("##")[0] for title in ("## By ratio", "MRR@10 by language"))
+    assert f"| BM25 | 1 | {macro:.3f} |" in by_ratio
+    cells = " | ".join(f"{mean:.3f}" for mean in found["mean"].iloc[1:])
+    assert f"| BM25 | {cells} |" in by_language and "| untrained |" in by_language
+    assert "| BM25 | `b000s0` |" in text and "bm25s" in text and "Level lines: untrained and BM25." in text
+    page = (sweep_dir / "report.html").read_text()
+    assert page.count("<td>BM25</td>") == 1 + 3 + 1  # by ratio, by language, provenance
+    assert f"BM25 & 1 & ${macro:.3f}$" in (sweep_dir / "table.tex").read_text()
+
+
+def test_bm25_of_another_collection_is_refused(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep_dir = make_sweep(world(questions=10), bm25=True)
+    edit(
+        runs_of(sweep_dir) / "b000s0" / "provenance.json", lambda found: found["fingerprints"].update(collection="dead")
+    )
+    with pytest.raises(UserError, match="differ in their collection"):
+        write_report([sweep_dir])
+
+
+@pytest.fixture
+def further(make_sweep: Callable[..., Path], world: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sweep whose points were asked for two further collections, and have been evaluated on the first.
+
+    Its figures are stand-ins: drawing takes most of the time of a report.
+    """
+
+    def save(drawn: Any, folder: Path) -> tuple[Path, Path]:
+        paths = folder / "curve.png", folder / "curve.pdf"
+        for path in paths:
+            path.write_text(drawn)
+        return paths
+
+    monkeypatch.setattr(figures, "draw", lambda sweep, results, corner: corner)
+    monkeypatch.setattr(figures, "save", save)
+    sweep_dir = make_sweep(world(questions=10), bm25=True)
+    edit(sweep_dir / "points.json", lambda plan: [row.update(also=["near", "far"]) for row in plan["points"]])
+    for run in runs_of(sweep_dir).iterdir():
+        folder = run / "evaluations" / "near"
+        folder.mkdir(parents=True)
+        table = pd.read_parquet(run / "per_query.parquet")
+        table[["RR@10", "collection"]] = pd.DataFrame({"RR@10": table["RR@10"] / 2, "collection": "bank"})
+        table.to_parquet(folder / "per_query.parquet", index=False)
+        metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    return sweep_dir
+
+
+def test_each_further_collection_has_a_report_of_its_own(further: Path) -> None:
+    report = write_report([further], allow_missing=True)
+    alone = [path.read_bytes() for path in report.paths]
+    assert sorted(path.name for path in (further / "on-near").iterdir()) == sorted(NAMES)
+    here, there = (
+        pd.read_csv(folder / "results.csv").query("measure == 'RR@10'") for folder in (further, further / "on-near")
+    )
+    assert (there["mean"] * 2).to_numpy() == pytest.approx(here["mean"].to_numpy(), rel=1e-6)
+    text = (further / "on-near" / "report.md").read_text()
+    assert "Sweep toy on near" in text and "Data: bank" in text and "| 0.5 | 6,400 | 6,400 |" in text
+    assert "--- on near ---" in report.console and str(further / "on-near" / "report.html") in report.console
+    edit(further / "points.json", lambda plan: [row.pop("also") for row in plan["points"]])
+    assert [path.read_bytes() for path in write_report([further]).paths] == alone  # the main report knows nothing of it
+
+
+def test_a_further_collection_without_a_result_does_not_take_the_others_along(further: Path) -> None:
+    report = write_report([further])
+    assert report.exit_code == 1 and "no report: " in report.console and "finished on far" in report.console
+    assert (further / "on-near" / "curve.png").is_file() and not (further / "on-far").exists()
+    assert write_report([further], allow_missing=True).exit_code == 0
+
+
+def test_points_that_lack_a_further_collection_are_missing_there(further: Path) -> None:
+    edit(further / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]])
+    (runs_of(further) / "t050s1" / "evaluations" / "near" / "metrics.json").unlink()
+    report = write_report([further])
+    assert report.exit_code == 1 and report.missing == ()
+    assert report.console.count("run t050s1: not finished") == 1
+    edit(further / "points.json", lambda plan: [row.pop("also") for row in plan["points"] if row["run_id"] == "t050s1"])
+    assert write_report([further]).exit_code == 0  # it was never asked for there
+
+
+def test_points_that_read_other_texts_of_a_further_collection_are_refused_there(further: Path) -> None:
+    edit(runs_of(further) / "t050s1/evaluations/near/metrics.json", lambda found: found.update(fingerprint="dead"))
+    assert "differ in their further collection (beef / dead)" in write_report([further]).console
+
+
 @pytest.mark.parametrize("run_id", ["t000s0", "t050s2", "u000s0"])
 def test_a_missing_run_is_reported(make_sweep: Callable[..., Path], world: Any, run_id: str) -> None:
     sweep_dir = make_sweep(world(questions=10))
@@ -158,6 +254,14 @@ def test_points_with_other_settings_are_refused(sweep_dir: Path, old: str, new: 
 
 
 def test_settings_that_cannot_change_the_numbers_may_differ(sweep_dir: Path) -> None:
+    """Those of a collection, of further training collections and of further evaluations too."""
+    also = "\neval:\n  also:\n    near:\n      name: xquad_r\nmore:\n  other:\n    path: /here"
+    replace(runs_of(sweep_dir) / "t050s0", "seed: 0", f"seed: 0{also}")
+    replace(
+        runs_of(sweep_dir) / "t050s1", "seed: 1", f"seed: 1{also.replace('xquad_r', 'mlqa_r').replace('here', 'there')}"
+    )
+    replace(runs_of(sweep_dir) / "t050s0", "name: toy", "name: toy\n  revision: a\n  on_error: strict")
+    replace(runs_of(sweep_dir) / "t050s1", "name: toy", "name: toy\n  revision: b\n  on_error: skip")
     replace(runs_of(sweep_dir) / "t100s1", "seed: 1", "seed: 1\nsweep:\n  name: other\npaths:\n  outputs: elsewhere")
     replace(runs_of(sweep_dir) / "t100s0", "seed: 0", "seed: 0\nsweep:\n  name: one")
     assert write_report([sweep_dir]).warnings == ()

@@ -172,3 +172,21 @@ def test_rows_and_points_in_any_order_give_the_same_numbers(sweep_dir: Path) -> 
     plan["points"] = plan["points"][::-1]
     (sweep_dir / "points.json").write_text(json.dumps(plan))
     pd.testing.assert_frame_equal(aggregate(load([sweep_dir])), before, check_exact=True)
+
+
+def test_a_row_without_a_rank_in_any_run_is_left_out_of_rank_distance_in_all(make_sweep: Callable[..., Path]) -> None:
+    """An approximate index may not find a passage; the same questions must stand behind every ratio."""
+    sweep_dir = make_sweep(seeds=(0,), bm25=True)
+    before = pick(aggregate(load([sweep_dir])), "multilingual", "RD")
+    for run, lost in (("t050s0", 3), ("t100s0", 5)):
+        path = sweep_dir.parent.parent / "runs" / run / "per_query.parquet"
+        table = pd.read_parquet(path)
+        table["rank_max"] = table["rank_max"].astype("Int64")
+        rows = table.index[(table["setting"] == "multilingual") & (table["query_lang"] == "de")][:lost]
+        table.loc[rows, "rank_max"] = pd.NA
+        table.to_parquet(path, index=False)
+    results = aggregate(load([sweep_dir]))
+    for kind in ("trained", "bm25"):
+        after = pick(results, "multilingual", "RD", kind=kind)
+        assert (after["n_rows"] == before["n_rows"].iloc[0] - 5).all() and after["mean"].notna().all()
+    assert pick(results, "multilingual", "AP")["n_rows"].tolist() == before["n_rows"].tolist()

@@ -1,0 +1,126 @@
+"""The evaluations of a run: of its own collection, and of each of eval.also. Each is done, and done again, by itself.
+
+No torch here: the driver asks what is missing.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep import prepare
+from hybrid_sweep.config import Config, cache_dir
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.prepare import Prepared
+from hybrid_sweep.store import read_json
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One evaluation of a run.
+
+    name: "" for the run's own collection, else its name in eval.also. config: that of the run, as if the stage's
+    collection were its own and only one. folder: of per_query.parquet and, written last, metrics.json.
+    trained: the languages that the run trains on, sorted.
+    """
+
+    name: str
+    config: Config
+    folder: Path
+    trained: tuple[str, ...]
+
+
+def of(config: Config, run_dir: Path) -> list[Stage]:
+    """The stages that a config asks for: the run's own collection, then the further ones by name."""
+    alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
+    trained = trained_languages(config)
+    return [
+        Stage("", alone, run_dir, trained),
+        *(
+            Stage(name, dataclasses.replace(alone, data=data, more={}), run_dir / "evaluations" / name, trained)
+            for name, data in sorted(config.eval.also.items())
+        ),
+    ]
+
+
+def is_done(stage: Stage, run_id: str) -> bool:
+    """Whether the result is there, and holds what is asked: the measures, the run files, of a further stage the texts.
+
+    A further collection that is not at hand counts as unchanged.
+    """
+    found, asked = read_json(stage.folder / "metrics.json"), stage.config.eval
+    if not isinstance(found, dict) or found.get("run_id") != run_id:
+        return False
+    if not set(asked.measures) <= set(found.get("measures", [])) or asked.run_depth > found.get("run_depth", 0):
+        return False
+    if not stage.name:
+        return True  # its collection is part of the run's id
+    same = found.get("languages") == sorted(set(stage.config.data.languages))
+    return same and found.get("fingerprint") == (_fingerprint(stage.config) or found.get("fingerprint"))
+
+
+def pending(config: Config, run_dir: Path, run_id: str) -> list[Stage]:
+    """The stages that are not done, each with the measures and run files that an earlier result of it has, too."""
+    waiting = []
+    for stage in of(config, run_dir):
+        if is_done(stage, run_id):
+            continue
+        found, asked = read_json(stage.folder / "metrics.json"), stage.config.eval
+        if isinstance(found, dict) and found.get("run_id") == run_id:
+            measures = list(dict.fromkeys([*asked.measures, *found.get("measures", [])]))
+            depth = max(asked.run_depth, found.get("run_depth", 0))
+            asked = dataclasses.replace(asked, measures=measures, run_depth=depth)
+        waiting.append(dataclasses.replace(stage, config=dataclasses.replace(stage.config, eval=asked)))
+    return waiting
+
+
+def check(config: Config, say: Say) -> None:
+    """Build what the further stages of a config read; raises UserError as `prepared` does: before anything is trained."""
+    if config.eval.also:
+        main = prepare.prepare(config, say)
+        for stage in of(config, Path()):
+            prepared(stage, main, say)
+
+
+def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
+    """What the evaluation of a stage reads; `main` is the run's own, whose model folder serves all stages.
+
+    Raises UserError, with the name of a further stage, for data that is not there, is bad, or has no text to evaluate.
+    """
+    if not stage.name:
+        return main
+    try:
+        found = prepare.evaluated(stage.config, main, say)
+        split = stage.config.eval.split
+        for table, splits in ((found.collection.queries, {split}), (found.collection.passages, {split, "*"})):
+            if not splits & set(table["split"].unique().to_pylist()):
+                raise UserError(f"collection {found.collection.name} has no split {split} to evaluate")
+    except UserError as error:
+        raise UserError(f"eval.also.{stage.name}: {error}") from error
+    return found
+
+
+def trained_languages(config: Config) -> tuple[str, ...]:
+    """The languages that a run trains on, sorted: those of its own collection and of config.more."""
+    return tuple(sorted({language for data in (config.data, *config.more.values()) for language in data.languages}))
+
+
+_known: dict[str, str] = {}
+
+
+def _fingerprint(config: Config) -> str | None:
+    """The fingerprint of a built collection, read once per process: plan and launch see the same content; else None."""
+    key = json.dumps([dataclasses.asdict(config.data), str(cache_dir(config).absolute())])
+    if key not in _known:
+        try:
+            info: Any = read_json(prepare.collection_folder(config) / "info.json")
+        except UserError:
+            return None
+        if not isinstance(info, dict) or "fingerprint" not in info:
+            return None
+        _known[key] = str(info["fingerprint"])
+    return _known[key]
