@@ -24,18 +24,23 @@ reproduce: install  ## Draw the first curve: corpus, 7 ratios x 3 seeds on the C
 smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under two minutes
 	@$(SWEEP) run -m experiment=smoke && $(SWEEP) report outputs/sweeps/smoke
 
-test: install  ## The test suite, under ten minutes on two cores, no network
-	$(BIN)/python -m pytest
+test: install  ## The test suite, two tests at a time, under ten minutes on two cores, no network
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## The long tests, under forty minutes
 	$(BIN)/python -m pytest -m slow
 
-bench: install  ## Training beside sentence-transformers, memory over 10 k to 1 M pairs (ME5=FOLDER: multilingual-e5-small too)
+bench: install  ## Training and ranking beside sentence-transformers, memory, sizes (ME5=FOLDER, XQUAD_R=FOLDER: the real ones)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,dev,bench]'
 	$(BIN)/python benchmarks/train.py --model tiny
 	$(if $(ME5),$(BIN)/python benchmarks/train.py --model $(ME5) --layers 4)
 	$(if $(ME5),$(BIN)/python benchmarks/train.py --model $(ME5))
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/size.py
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/ranking.py --share 10
+	$(BIN)/python benchmarks/ranking.py --passages 1000000 --queries 7000
+	$(if $(ME5),$(if $(XQUAD_R),$(BIN)/python benchmarks/evaluate.py --model $(ME5) --data $(XQUAD_R)))
 
 lint: install  ## Style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
