@@ -4,7 +4,6 @@ A lease is a lock on a file in a folder that all users of the machine share. It 
 dies, however it dies. Who runs where /tmp is not shared, as in containers, can name another folder: HYBRID_SWEEP_SLOTS.
 """
 
-import fcntl
 import functools
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from hybrid_sweep.config import Config
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import locked
 
 # Not the TMPDIR of a job: all that run on the machine must meet there.
 SHARED = "/tmp/hybrid-sweep-slots"
@@ -157,12 +157,4 @@ def _try(path: Path) -> int | None:
             descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         except FileExistsError:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
+    return locked(descriptor)

@@ -132,7 +132,11 @@ def try_lease(path: Path) -> int | None:
     dies, however it dies. The file itself stays, since removing it would let two holders lock two files of one name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    return locked(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+
+
+def locked(descriptor: int) -> int | None:
+    """The descriptor, now with an exclusive lock on its file; closed, and None, while another process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -34,22 +34,10 @@ def cache(tmp_path_factory):
 def config(cache):
     """Makes a typed config from command-line words, on small generated text."""
     from hybrid_sweep.compose import points
-
-    small = [
-        "data=synthetic",
-        "data.groups=300",
-        "model.vocabulary=600",
-        "model.hidden_size=32",
-        "model.heads=2",
-        "model.intermediate_size=64",
-        "batch.size=16",
-        "trainer.max_steps=12",
-        "trainer.lr=3e-3",
-        "logger=disabled",
-    ]
+    from tests.small import SMALL
 
     def make(*words):
-        ((_, made),) = points([*small, *words], multirun=False)
+        ((_, made),) = points([*SMALL, "logger=disabled", *words], multirun=False)
         return made
 
     return make

@@ -9,19 +9,9 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.store import read_json
+from tests.small import SMALL
 
-SMALL = [
-    "data=synthetic",
-    "data.groups=300",
-    "model.vocabulary=600",
-    "model.hidden_size=32",
-    "model.heads=2",
-    "model.intermediate_size=64",
-    "batch.size=16",
-    "trainer.max_steps=20",
-    "trainer.lr=3e-3",
-    "logger=disabled",
-]
+WORDS = [*SMALL, "trainer.max_steps=20", "logger=disabled"]
 
 
 def cli(*words, cwd, code=0, **env):
@@ -39,7 +29,7 @@ def cli(*words, cwd, code=0, **env):
 
 @pytest.mark.slow
 def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path):
-    words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1", "seed=0,1", "sweep.name=s"]
+    words = ["-m", *WORDS, "batch.cross_lingual_ratio=0,0.5,1", "seed=0,1", "sweep.name=s"]
     assert "9 points" in cli("plan", *words, cwd=tmp_path)
     cli("run", *words, cwd=tmp_path)
     sweep = tmp_path / "outputs" / "sweeps" / "s"
@@ -79,7 +69,7 @@ def test_distributed_points_under_multirun_are_as_many_runs_as_points(cache, tmp
     """Lightning's own launcher under Hydra's multirun starts the whole sweep again in every rank: 3 points become 9 runs."""
     words = [
         "-m",
-        *SMALL,
+        *WORDS,
         "batch.cross_lingual_ratio=0,0.5,1",
         "trainer.devices=2",
         "sweep.name=ddp",
@@ -118,7 +108,7 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
     assert (site / "hybrid_sweep" / "conf" / "config.yaml").is_file() and not (site / "conf").exists()
     away = tmp_path / "away"
     away.mkdir()
-    shown = cli("plan", *SMALL, cwd=away, PYTHONPATH=str(site), HYBRID_SWEEP_CACHE=str(tmp_path / "cache"))
+    shown = cli("plan", *WORDS, cwd=away, PYTHONPATH=str(site), HYBRID_SWEEP_CACHE=str(tmp_path / "cache"))
     where = subprocess.run(
         [sys.executable, "-c", "import hybrid_sweep.config as c; print(c.__file__, c.config_dir())"],
         cwd=away,

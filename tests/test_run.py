@@ -165,7 +165,7 @@ def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, prec
 ENCODED = """
 import os, signal, sys
 from pathlib import Path
-from hybrid_sweep import encoding, run, worker
+from hybrid_sweep import encoding, evaluation, worker
 folder, calls = Path(sys.argv[1]), []
 def note(encoder, tokens, rows, pad, real=encoding.encode_batch):
     rank = os.environ.get("LOCAL_RANK", "0")
@@ -176,7 +176,7 @@ def note(encoder, tokens, rows, pad, real=encoding.encode_batch):
     calls.append(rank)
     return real(encoder, tokens, rows, pad)
 encoding.SHARD, encoding.encode_batch = 200, note
-run.shutil = type("", (), {"rmtree": staticmethod(lambda path, **_: None)})
+evaluation.shutil = type("", (), {"rmtree": staticmethod(lambda path, **_: None)})
 if __name__ == "__main__":
     sys.exit(worker.main(folder))
 """

@@ -7,20 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.small import SMALL
 from tests.wandb_sweep_folder import SECRET, files, history, program, summary
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 SECRETS = {"WANDB_API_KEY": KEY, "HF_TOKEN": SECRET, "AWS_SECRET_ACCESS_KEY": "aws-s3cr3t", "DB_PASSWORD": "pw-s3cr3t0"}
-WORDS = [
-    "data=synthetic",
-    "data.groups=300",
-    "model.vocabulary=600",
-    "model.hidden_size=32",
-    "model.heads=2",
-    "model.intermediate_size=64",
-    "batch.size=16",
-    "trainer.max_steps=12",
-]
 
 
 def told(file):
@@ -44,14 +35,14 @@ def leaks(folder):
 def test_the_live_mirror_is_what_push_makes_and_nothing_that_was_written_holds_a_secret(cache, tmp_path):
     env = SECRETS | {"HYBRID_SWEEP_CACHE": str(cache)}
     runs, sweeps = tmp_path / "outputs" / "runs", tmp_path / "outputs" / "sweeps"
-    words = ["run", "-m", *WORDS, "eval.dev_every=6", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
+    words = ["run", "-m", *SMALL, "eval.dev_every=6", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
     done = program(*words, cwd=tmp_path, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     live = files(runs)
     assert len(live) == 4
     # A diverging point: its loss is no number.
     bad = ["trainer.lr=1e30", "sweep.name=bad", "sweep.bm25=false", "sweep.untrained=false"]
-    done = program("run", "-m", *WORDS, "batch.cross_lingual_ratio=0.5", *bad, cwd=tmp_path, **env)
+    done = program("run", "-m", *SMALL, "batch.cross_lingual_ratio=0.5", *bad, cwd=tmp_path, **env)
     assert done.returncode == 1, done.stdout + done.stderr
     (failed,) = set(files(runs)) - set(live)
     assert summary(files(runs)[failed])["state"] == "failed"
