@@ -41,11 +41,20 @@ def main() -> None:
     from hybrid_sweep.tokens import pad_id
 
     with tempfile.TemporaryDirectory() as work:
-        words = ["model=me5_small", f"model.path={args.model}", "model.query_length=128", "model.passage_length=128"]
-        words += ["data=xquad_r", f"data.path={args.data}", f"data.languages={args.languages}", "logger=disabled"]
-        config = config_of(
-            [*words, f"trainer.threads={args.threads}", f"paths.cache={work}/cache", "eval.run_depth=100"]
-        )
+        # Those of the documented command, hybrid-sweep evaluate model.path=DIR data=xquad_r data.path=DIR; and what is aside.
+        words = [
+            f"model.path={args.model}",
+            "data=xquad_r",
+            f"data.path={args.data}",
+            f"data.languages={args.languages}",
+        ]
+        words += [
+            "logger=disabled",
+            "eval.run_depth=100",
+            f"trainer.threads={args.threads}",
+            f"paths.cache={work}/cache",
+        ]
+        config = config_of(words)
         marks = prepare.fingerprints(config)
         prepared = prepare.prepare(config)
         split = validation.split_of(prepared, "test")
