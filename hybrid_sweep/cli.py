@@ -135,7 +135,8 @@ def _run(words: list[str]) -> int:
         for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *words])):
             print(note)
         if done < len(points):
-            print(*progress.plan_lines(points, states, plans), sep="\n", flush=True)
+            lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
+            print(*lines, sep="\n", flush=True)
             try:
                 _hand_over(ordered)
             except KeyboardInterrupt:

@@ -5,6 +5,7 @@ The same fields stand, with the same comments, in the YAML files under conf/.
 """
 
 import dataclasses
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,9 @@ def register() -> None:
     """Tell Hydra the schema: `config_schema` for the root, `schema/<group>_<name>` for what a group file builds on."""
     from hydra.core.config_store import ConfigStore
 
+    # Hydra has launchers of these names of its own, and would remark at every composing that ours are of their type.
+    remark = r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
+    warnings.filterwarnings("ignore", message=remark, category=UserWarning)
     store = ConfigStore.instance()
     store.store(name="config_schema", node=Config)
     for group, schemas in SCHEMAS.items():

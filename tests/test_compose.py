@@ -67,6 +67,11 @@ def test_files_of_ones_own_are_found_beside_the_programs(tmp_path):
     assert config.seed == 11
 
 
+@pytest.mark.parametrize("name", ["basic", "joblib"])
+def test_launchers_with_the_names_of_hydras_are_composed_without_a_remark(name, recwarn):
+    assert composed(f"hydra/launcher={name}") and not [each for each in recwarn if "validated" in str(each.message)]
+
+
 def test_the_launcher_of_a_sweep():
     assert compose.launcher(["seed=0,1"]) == "local" and compose.launcher(["hydra/launcher=basic"]) == "basic"
 
