@@ -277,9 +277,9 @@ def test_a_driver_that_a_cluster_stops_waits_for_the_end_of_its_job():
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_the_launchers_of_hydra_and_joblib_run_each_point_once(cache, tmp_path, launcher):
-    from tests.test_end_to_end import SMALL, cli
+    from tests.test_end_to_end import WORDS, cli
 
-    words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,1", "sweep.name=s", f"hydra/launcher={launcher}"]
+    words = ["-m", *WORDS, "batch.cross_lingual_ratio=0,1", "sweep.name=s", f"hydra/launcher={launcher}"]
     slots = {"HYBRID_SWEEP_SLOTS": str(tmp_path / "slots")}
     assert "4/4 done" in cli("run", *words, cwd=tmp_path, **slots)
     runs = sorted((tmp_path / "outputs" / "runs").iterdir())
@@ -292,13 +292,13 @@ def test_the_launchers_of_hydra_and_joblib_run_each_point_once(cache, tmp_path, 
 
 @pytest.mark.parametrize("name, module", [("slurm", "hydra_submitit_launcher"), ("joblib", "hydra_joblib_launcher")])
 def test_a_launcher_that_is_not_installed_is_one_line_that_says_how_to_get_it(cache, tmp_path, name, module):
-    from tests.test_end_to_end import SMALL
+    from tests.test_end_to_end import WORDS
 
     script = (
         f"import sys; sys.modules['hydra_plugins.{module}'] = None\n"
         "from hybrid_sweep.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    words = ["run", "-m", *SMALL, "trainer.max_steps=0", "sweep.bm25=false", f"hydra/launcher={name}"]
+    words = ["run", "-m", *WORDS, "trainer.max_steps=0", "sweep.bm25=false", f"hydra/launcher={name}"]
     done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"error: hydra/launcher={name}: pip install 'hybrid-sweep[{name}]' first"

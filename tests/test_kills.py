@@ -21,7 +21,7 @@ from hybrid_sweep.config import to_dict
 from hybrid_sweep.store import read_json
 from hybrid_sweep.sweep import is_done
 from tests.analysis.conftest import World, write_run
-from tests.test_end_to_end import SMALL, cli
+from tests.test_end_to_end import WORDS, cli
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 WORLD = World(questions=12, languages=("xa", "xb", "xc", "xd"))
@@ -47,7 +47,7 @@ class StandIns:
 
     def __init__(self, folder, cache):
         self.folder, self.journal = folder, folder / "journal"
-        words = [*SMALL, f"paths.outputs={folder / 'outputs'}", "batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
+        words = [*WORDS, f"paths.outputs={folder / 'outputs'}", "batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
         self.points = sweep.expand(composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None)
         sweep.record(self.points, "hybrid-sweep run -m")
         for point in self.points:
@@ -185,7 +185,7 @@ def test_random_kills_of_drivers_and_workers(seed, kills, cache, tmp_path, undis
     assert len(standins.lines()) == before  # nothing is left to do
 
 
-REAL = [*SMALL, "trainer.max_steps=60", "keep.checkpoint_seconds=0", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
+REAL = [*WORDS, "trainer.max_steps=60", "keep.checkpoint_seconds=0", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
 
 
 def results(folder):
@@ -279,7 +279,7 @@ def test_kills_of_real_training(real, cache, tmp_path):
 
 @pytest.mark.slow
 def test_the_plan_says_where_a_killed_training_goes_on(cache, tmp_path):
-    words = [*SMALL, "trainer.max_steps=2000", "keep.checkpoint_seconds=0", "sweep.untrained=false", "sweep.bm25=false"]
+    words = [*WORDS, "trainer.max_steps=2000", "keep.checkpoint_seconds=0", "sweep.untrained=false", "sweep.bm25=false"]
     driver = subprocess.Popen([sys.executable, "-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("outputs/runs/*/checkpoints/step-*.json")):
@@ -294,7 +294,7 @@ def test_the_plan_says_where_a_killed_training_goes_on(cache, tmp_path):
 @pytest.mark.slow
 def test_no_rank_outlives_the_worker_that_started_it(cache, tmp_path):
     """The driver and the worker are killed at once, so that nobody is left to end the other process of the run."""
-    words = [*SMALL, "trainer.max_steps=5000", "trainer.devices=2", "sweep.untrained=false", "sweep.bm25=false"]
+    words = [*WORDS, "trainer.max_steps=5000", "trainer.devices=2", "sweep.untrained=false", "sweep.bm25=false"]
     driver = subprocess.Popen([sys.executable, "-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
     assert reach(tmp_path, driver, "training")
     first, second = sorted(real_workers(tmp_path))

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.store import read_json
-from tests.test_end_to_end import SMALL
+from tests.test_end_to_end import WORDS
 
 SCRIPT = Path(__file__).parent / "slurm" / "slurm.sh"
 POINT = ["batch.cross_lingual_ratio=0.5", "sweep.untrained=false", "sweep.bm25=false", "trainer.max_steps=600"]
-LONG = ["-m", *(word for word in SMALL if not word.startswith("trainer.max_steps")), *POINT]
+LONG = ["-m", *(word for word in WORDS if not word.startswith("trainer.max_steps")), *POINT]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def undisturbed(tmp_path_factory, cache):
 
 @pytest.mark.slow
 def test_a_sweep_on_slurm_gives_the_bytes_of_one_on_this_machine(cluster, tmp_path):
-    words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,1", "sweep.name=s"]
+    words = ["-m", *WORDS, "batch.cross_lingual_ratio=0,1", "sweep.name=s"]
     here, there = tmp_path / "here", tmp_path / "there"
     run(words, here, cluster)
     shown = run([*words, "hydra/launcher=slurm"], there, cluster)
@@ -160,7 +160,7 @@ def test_leaving_lets_the_array_run_the_same_command_waits_for_it_and_scancel_en
 
 @pytest.mark.slow
 def test_two_processes_of_one_node(cluster, tmp_path):
-    words = ["-m", *SMALL, *POINT[:-1], "trainer.devices=2"]
+    words = ["-m", *WORDS, *POINT[:-1], "trainer.devices=2"]
     here, there = tmp_path / "here", tmp_path / "there"
     run([*words, "hydra/launcher=slurm"], there, cluster)
     steps = pd.read_parquet(the_run(there) / "steps.parquet")
@@ -186,7 +186,7 @@ def test_two_nodes_that_are_warned_go_on_to_the_same_bytes(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_a_point_that_fails_on_slurm_leaves_the_others_and_is_in_the_table(cluster, tmp_path):
-    words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,1", "sweep.untrained=false", "sweep.bm25=false"]
+    words = ["-m", *WORDS, "batch.cross_lingual_ratio=0,1", "sweep.untrained=false", "sweep.bm25=false"]
     shown = finish(start(["plan", *words], tmp_path, cluster))
     [broken] = re.findall(r"ratio 1, seed 0 .*\b([0-9a-f]{12})\b", shown)
     folder = tmp_path / "outputs" / "runs" / broken
