@@ -17,9 +17,12 @@ from hybrid_sweep.store import digest
 RECIPE_VERSION = 2
 
 
+ASIDE = {"identity": False}
+
+
 def _aside(default: Any) -> Any:
     """A field that cannot change the numbers of a run, and so is left out of its identity."""
-    return field(default=default, metadata={"identity": False})
+    return field(default=default, metadata=ASIDE)
 
 
 def _added(default: Any) -> Any:
@@ -101,9 +104,7 @@ MARCO_LANGUAGES = {
 @dataclass
 class MarcoData(FileData):
     translation: str = "google"  # whose translation: the folder, beside the qrels, that holds collections/ and queries/
-    qrels: str = (
-        "dev.small"  # of the split test: dev.small (6,980; what papers report) | dev (all) | dl19 | dl20 (TREC)
-    )
+    qrels: str = "dev.small"  # of the split test: dev.small (6,980; papers report it) | dev (all) | dl19 | dl20 (TREC)
     dev_share: float = 0.0  # share of the judged training questions set apart as the split dev, 0 to below 1
     dev_seed: int = 0  # which ones: those whose hash with this seed is low
 
@@ -202,12 +203,8 @@ class EvalConfig:
     dev_metric: str = "monolingual/RR@10"  # what the best step is chosen by: SETTING/MEASURE or monolingual/LANG/RR@10
     select: str = "last"  # which weights are evaluated and kept as the model: last | best (of the dev evaluations)
     batch_tokens: int = 8192  # padded tokens per forward pass; more is faster until memory is short
-    also: dict[str, DataConfig] = field(
-        default_factory=dict, metadata={"identity": False}
-    )  # further collections, by any name
-    measures: list[str] = field(
-        default_factory=list, metadata={"identity": False}
-    )  # besides those that all tables have
+    also: dict[str, DataConfig] = field(default_factory=dict, metadata=ASIDE)  # further collections, by name
+    measures: list[str] = field(default_factory=list, metadata=ASIDE)  # besides those that all tables have
     run_depth: int = _aside(0)  # passages per query written as TREC runs beside the table; 0 = none
     index: str = _added("flat")  # flat: exact ranks of all passages | ivf: Faiss IVF, the passages it finds alone
     ivf_lists: int = _added(0)  # cells of the index; 0 = 4 x the root of the number of passages

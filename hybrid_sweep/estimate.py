@@ -1,6 +1,5 @@
 """What a sweep will take, told before anything is fetched: GPU-hours from operations counted, disk from published sizes."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep import stages
 from hybrid_sweep.config import Config, DataConfig, MarcoData, ModelConfig, TinyModel, steps_of
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.prepare import collection_folder, configs_of, is_prepared
+from hybrid_sweep.prepare import collection_folder, is_prepared
 from hybrid_sweep.store import read_json
 
 # Dense matrix products of an A100 (its data sheet), operations a second, and the share of them that fine-tuning and
@@ -172,8 +172,7 @@ def lines(configs: Sequence[Config]) -> list[str]:
 
 def _evaluated(config: Config) -> dict[str, Config]:
     """The config of each collection that a point is evaluated on, as if it were the only one; the main one first."""
-    further = {name: dataclasses.replace(config, data=data, more={}) for name, data in config.eval.also.items()}
-    return {config.data.name: next(iter(configs_of(config).values())), **further}
+    return {stage.name or config.data.name: stage.config for stage in stages.of(config, Path())}
 
 
 def _folder(config: Config) -> Path | None:

@@ -54,7 +54,19 @@ def test_the_words_of_the_examples_are_valid():
 def test_imports_go_one_way():
     """The driver never imports torch: what trains is only named on a command line."""
     package = Path(cli.__file__).parent
-    for name in ("cli", "compose", "config", "launcher", "prepare", "processes", "progress", "store", "sweep", "usage"):
+    verbs = ("cli", "cli_data", "cli_sweep", "arguments")
+    for name in (
+        *verbs,
+        "compose",
+        "config",
+        "launcher",
+        "prepare",
+        "processes",
+        "progress",
+        "store",
+        "sweep",
+        "usage",
+    ):
         for node in ast.walk(ast.parse((package / f"{name}.py").read_text())):
             found = (
                 [alias.name for alias in node.names]

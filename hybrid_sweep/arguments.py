@@ -1,0 +1,21 @@
+"""What the verbs share: words that are read with one line for a mistake, and lines that are seen at once."""
+
+import argparse
+from typing import NoReturn
+
+from hybrid_sweep.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words in one line, as all other errors here; the verb's help is in `usage`."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(prog=f"hybrid-sweep {verb}", add_help=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help has examples")
+
+
+def say(text: str) -> None:
+    """Print a line of progress at once, whoever reads."""
+    print(text, flush=True)

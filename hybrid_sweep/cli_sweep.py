@@ -1,0 +1,185 @@
+"""The verbs run and plan: from the words through Hydra to the points, and what came of them."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from hybrid_sweep.arguments import Parser, say
+from hybrid_sweep.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid_sweep.compose import Job
+    from hybrid_sweep.sweep import Point
+
+
+def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]:
+    """Hydra's reading of the words, the words with its options first, and whether they ask for a run at all."""
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = Parser("run").error  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(words)
+    for name in ("config_path", "config_name", "experimental_rerun"):
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option}: not for this program; put files of your own in a folder and use --config-dir")
+    if args.config_dir is not None:
+        if not Path(args.config_dir).is_dir():
+            raise UserError(f"--config-dir {args.config_dir}: no such folder")
+        args.config_dir = str(Path(args.config_dir).resolve())
+    ordered = [*(word for word in words if word not in args.overrides), *args.overrides]
+    return args, ordered, not (args.cfg or args.info or args.hydra_help or args.shell_completion)
+
+
+def _jobs(args: argparse.Namespace) -> "list[Job]":
+    from hybrid_sweep import compose
+
+    return compose.points(args.overrides, multirun=args.multirun, search=args.config_dir)
+
+
+def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Refuse GPU points on a machine without enough GPUs, unless a cluster will run them."""
+    from hybrid_sweep import compose, slots
+
+    on_gpus = [config for _, config in jobs if config.trainer.accelerator == "gpu"]
+    wanting = {(config.trainer.devices, config.sweep.gpus_per_run): config for config in on_gpus}
+    if wanting and compose.launcher(args.overrides, search=args.config_dir) == "local":
+        for config in wanting.values():
+            slots.size(config, slots.this_machine([config], os.environ))
+
+
+def run(words: list[str]) -> int:
+    args, ordered, runs = _hydra_words(words)
+    if not runs:
+        _hand_over(ordered)
+        return 0
+    from hybrid_sweep import progress, sweep
+
+    with _terminable():
+        jobs = _jobs(args)
+        _check_gpus(args, jobs)
+        for _, config in jobs:
+            sweep.check_outputs(config)
+        points = sweep.expand(jobs, say)
+        states = [sweep.state_of(point) for point in points]
+        done = sum(state.name == "done" for state in states)
+        plans = sweep.check(points) if done < len(points) else {}
+        for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *words])):
+            print(note)
+        if done < len(points):
+            lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
+            print(*lines, sep="\n", flush=True)
+            try:
+                _hand_over(ordered)
+            except KeyboardInterrupt:
+                now = sum(sweep.is_done(point) for point in points)
+                print(f"interrupted: {now}/{len(points)} done; the same command goes on from here", file=sys.stderr)
+                raise
+        return _summary(points, done)
+
+
+def _hand_over(words: list[str]) -> None:
+    """Let Hydra run the words as its own application; what its jobs raise has been recorded by then."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from hybrid_sweep import compose, config, launcher
+
+    config.register()
+    application = hydra.main(config_path=str(config.config_dir().resolve()), config_name="config", version_base="1.3")
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    # Hydra prints a trace and exits by itself otherwise; the errors are to come back here.
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["hybrid-sweep", *words], "1"
+    try:
+        application(launcher.task)()
+    except launcher.PointFailed:
+        pass  # its files tell; the summary reads them
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(compose.one_line(error)) from error
+    except RuntimeError as error:
+        if "Unknown plugin class" not in str(error):
+            raise
+        raise UserError("hydra/launcher=joblib: pip install 'hybrid-sweep[joblib]' first") from error
+    finally:
+        sys.argv = argv
+        os.environ.pop("HYDRA_FULL_ERROR") if full is None else os.environ.update(HYDRA_FULL_ERROR=full)
+
+
+def _summary(points: "Sequence[Point]", before: int) -> int:
+    """Say what came of the points and what to do next; 1 where some have no result."""
+    from hybrid_sweep import processes, progress, sweep
+
+    states = [sweep.state_of(point) for point in points]
+    missing = [(point, state) for point, state in zip(points, states, strict=True) if state.name != "done"]
+    words = [f"{len(points) - len(missing)}/{len(points)} done" + (f" ({before} before)" if before else "")]
+    words += [
+        f"{count} {name}"
+        for name in ("failed", "running elsewhere", "to do")
+        if (count := sum(state.name == name for state in states))
+    ]
+    print(", ".join(words))
+    if missing:
+        logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
+        print(*progress.failure_lines([point for point, _ in missing], [state for _, state in missing], logs), sep="\n")
+        print("the same command tries these again, and only these")
+    for folder in dict.fromkeys(point.sweep_dir for point in points):
+        shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+        print(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}")
+    return 1 if missing else 0
+
+
+def plan(words: list[str]) -> int:
+    args, _, runs = _hydra_words(words)
+    if not runs:
+        raise UserError("--cfg, --info and the like are for hybrid-sweep run")
+    from hybrid_sweep import estimate, prepare, progress, stages, sweep
+    from hybrid_sweep.cli_data import preparing
+    from hybrid_sweep.config import SyntheticData
+
+    jobs = _jobs(args)
+    # Generated text takes no time; what must be fetched is left to the user's word.
+    absent = [
+        (each.data.name, preparing(each.data))
+        for _, config in jobs
+        for each in (*prepare.configs_of(config).values(), *(stage.config for stage in stages.of(config, Path())[1:]))
+        if not isinstance(each.data, SyntheticData) and not prepare.is_prepared(each)
+    ]
+    for name, how in dict.fromkeys(absent):
+        number = progress.count(absent.count((name, how)))
+        print(
+            f"{number} on collection {name}, which is not prepared; their batches can be checked, "
+            f"and their run ids are known, after\n  {how}"
+        )
+    if not absent:
+        points = sweep.expand(jobs, say)
+        states = [sweep.state_of(point) for point in points]
+        print(*progress.plan_lines(points, states, sweep.check(points)), *progress.disk_lines(points), sep="\n")
+    if lines := estimate.lines([config for _, config in jobs]):
+        print(*lines, sep="\n")
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM, as a scheduler sends it, like Ctrl-C: the workers end with the driver."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, which alone receives signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
