@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import prepare
+from hybrid_sweep import checks, prepare
 from hybrid_sweep.config import Config, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.prepare import Prepared
@@ -105,7 +105,13 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
 
 
 def trained_languages(config: Config) -> tuple[str, ...]:
-    """The languages that a run trains on, sorted: those of its own collection and of config.more."""
+    """The languages that a run trains on, sorted: those of its own collection and of config.more.
+
+    A run that only evaluates the model of another one has the languages of that.
+    """
+    stored = Path(config.model.path or "").parent / "config.yaml"
+    if config.model.name == "saved" and stored.is_file():
+        config = checks.load(stored)
     return tuple(sorted({language for data in (config.data, *config.more.values()) for language in data.languages}))
 
 

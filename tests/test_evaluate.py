@@ -2,6 +2,7 @@
 
 import pytest
 
+from hybrid_sweep import stages
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of, evaluate_words, table
 from hybrid_sweep.store import read_json, write_json
@@ -60,6 +61,15 @@ def test_adapters_of_a_run_are_in_its_saved_weights(planned):
     write_json(folder / "model" / "config.json", {})
     model = config_of([str(folder)]).model
     assert (model.lora_rank, model.lora_targets, model.path) == (0, [], str(folder / "model"))
+
+
+def test_a_run_on_another_collection_knows_the_languages_it_was_trained_on(planned):
+    """Else all languages would count as trained, and none as unseen."""
+    folder = planned("data.languages=[xa,xb]")
+    write_json(folder / "model" / "config.json", {})
+    made = config_of([str(folder), "data=synthetic", "data.languages=[xb,xc]"])
+    assert made.data.languages == ["xb", "xc"]
+    assert [stage.trained for stage in stages.of(made, folder)] == [("xa", "xb")]
 
 
 def test_what_is_scored_of_a_folder_has_its_pooling_and_its_head(config, tmp_path):
