@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from hybrid_sweep.data.collection import QRELS, SPLITS, Collection, make
@@ -145,10 +146,9 @@ def _pairs(
         known = []
         for table, names in ((queries, [line.query for line in lines]), (passages, [line.passage for line in lines])):
             wanted = [_full(source, each, source.lang) for each in dict.fromkeys(names)]
-            place = index_in(table["id"], pa.array(wanted, pa.string()))
-            rows = [row for row in (place >= 0).nonzero()[0]]
-            groups = table["group"].take(pa.array(rows, pa.int64())).to_pylist()
-            known.append({wanted[place[row]]: group for row, group in zip(rows, groups, strict=True)})
+            rows = np.flatnonzero(index_in(table["id"], pa.array(wanted, pa.string())) >= 0)
+            columns = (table[name].take(pa.array(rows)).to_pylist() for name in ("id", "group"))
+            known.append(dict(zip(*columns, strict=True)))
         once: set[tuple[str, str]] = set()
         for line in lines:
             ids = _full(source, line.query, source.lang), _full(source, line.passage, source.lang)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid_sweep.data.lookup import SLICE, sorted_unique
-from hybrid_sweep.data.sorting import CHUNK, sorted_by_id
+from hybrid_sweep.data.sorting import CHUNK, mapped, sorted_by_id
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_json, write_json
 
@@ -95,8 +95,7 @@ def make(
     for column, table in (("query_group", tables[0]), ("passage_group", tables[1])):
         if (stray := _stray(qrels[column], table["group"])) is not None:
             raise UserError(f"collection {name}: a judgement names the {column} {stray!r}, which has no text")
-    collection = Collection(name, tables[0], tables[1], qrels, {k: v for k, v in info.items() if k != "fingerprint"})
-    return dataclasses.replace(collection, info={**collection.info, "fingerprint": _fingerprint(collection)})
+    return Collection(name, tables[0], tables[1], qrels, {**info, "fingerprint": _digest((*tables, qrels))})
 
 
 def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
@@ -110,15 +109,11 @@ def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
     return str(judged[pc.index(pc.is_in(judged, value_set=names.filter(pa.array(~known))), True).as_py()])
 
 
-def _fingerprint(collection: Collection) -> str:
+def _digest(tables: Iterable[pa.Table]) -> str:
     """SHA-256 over every value in order, each preceded by its length, so that no two contents share a byte stream.
 
     Column by column: first all lengths, then all values. Read from Arrow's own buffers, no value becomes an object.
     """
-    return _digest((collection.queries, collection.passages, collection.qrels))
-
-
-def _digest(tables: Iterable[pa.Table]) -> str:
     state = hashlib.sha256()
     for table in tables:
         for name in table.column_names:
@@ -197,7 +192,7 @@ def load(folder: Path, memory: Path | None = None) -> Collection:
 
 
 def _tables(folder: Path) -> dict[str, pa.Table]:
-    found = {name: pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all() for name in TABLES}
+    found = {name: mapped(folder / f"{name}.arrow") for name in TABLES}
     for name, table in found.items():
         if not table.schema.equals(QRELS if name == "qrels" else TEXTS):
             raise ValueError(f"{name}.arrow has other columns")

@@ -1,13 +1,12 @@
 """Write any collection in the layout of mMARCO, for the tools that read MS MARCO's files, and for msmarco.py."""
 
 import re
-from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
 
 from hybrid_sweep.config import MARCO_LANGUAGES
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.export_texts import one_line, rows
+from hybrid_sweep.data.export_texts import lines_into, one_line, rows
 from hybrid_sweep.errors import UserError
 
 FOLDER = "google"  # the layout's name for the folder of texts; readers of the layout look for it
@@ -29,17 +28,7 @@ def write(collection: Collection, folder: Path) -> int:
     split: dict[str, str] = {}
     written: set[tuple[str, str, str]] = set()
     cut = 0
-    with ExitStack() as stack:
-        files: dict[Path, IO[str]] = {}
-
-        def put(place: str, *fields: Any) -> None:
-            path = folder / place
-            if path not in files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                files[path] = stack.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
-            if fields:
-                files[path].write("\t".join(map(str, fields)) + "\n")
-
+    with lines_into(folder) as put:
         for part in PARTS.values():  # what has no texts is an empty file, not a missing one
             put(f"qrels.{part}.tsv")
             for language in sorted({language for table in tables.values() for language in table["lang"].to_pylist()}):
@@ -66,6 +55,7 @@ def write(collection: Collection, folder: Path) -> int:
     return cut
 
 
+@cache  # asked for with every text
 def _place(kind: str, language: str, part: str) -> str:
     """Where the texts of a language stand; the layout writes its own languages out, all others by code."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", language):

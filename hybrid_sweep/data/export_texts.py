@@ -3,23 +3,40 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
-from hybrid_sweep.data.collection import SPLITS, Collection
+from hybrid_sweep.data.collection import SPLITS, TEXTS, Collection
+from hybrid_sweep.data.records import BEIR_HEADER
 from hybrid_sweep.errors import UserError
 
-FIELDS = ("id", "group", "lang", "split", "text")
-Put = Callable[[str, str], None]  # (name of a file, a line of it)
+Put = Callable[..., None]  # (name of a file, the fields of a line; none: the file is there, and empty at first)
 
 
 def rows(table: pa.Table) -> Iterator[tuple[str, ...]]:
     """The id, group, language, split and text of each text."""
-    for batch in table.select(list(FIELDS)).to_batches(max_chunksize=8192):
+    for batch in table.select(TEXTS.names).to_batches(max_chunksize=8192):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+@contextmanager
+def lines_into(folder: Path) -> Iterator[Put]:
+    """Yield a function that adds lines, their fields separated by tabs, to files below a folder."""
+    with ExitStack() as stack:
+        files: dict[str, IO[str]] = {}
+
+        def put(name: str, *fields: object) -> None:
+            if name not in files:
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files[name] = stack.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
+            if fields:
+                files[name].write("\t".join(map(str, fields)) + "\n")
+
+        yield put
 
 
 def one_line(text: str) -> str:
@@ -36,15 +53,7 @@ def write(collection: Collection, folder: Path, form: str) -> int:
     the files, and for a query whose versions are in two splits.
     """
     writer = _Writer(form, collection.name)
-    with ExitStack() as stack:
-        files: dict[str, IO[str]] = {}
-
-        def put(name: str, line: str) -> None:
-            if name not in files:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                files[name] = stack.enter_context(open(folder / name, "w", encoding="utf-8", newline="\n"))
-            files[name].write(line + "\n")
-
+    with lines_into(folder) as put:
         for kind, table in (("passage", collection.passages), ("query", collection.queries)):
             for row in rows(table):
                 writer.text(put, kind, *row)
@@ -78,10 +87,10 @@ class _Writer:
             line = one_line(text)
             self.cut += line != text
             if kind == "passage":
-                put("collection.tsv", "\t".join((text_id, line, lang, group, split)))
+                put("collection.tsv", text_id, line, lang, group, split)
             else:
                 stem = "queries" if self.form == "tsv" else "topics"
-                put(f"{stem}.{split}.tsv", "\t".join((text_id, line, lang, group)))
+                put(f"{stem}.{split}.tsv", text_id, line, lang, group)
             return
         node: dict[str, Any] = {"_id" if self.form == "beir" else "id": text_id}
         if self.form == "beir" and kind == "passage":
@@ -95,11 +104,11 @@ class _Writer:
             node = {"query": query, "passage": passage, "grade": grade}
             put("qrels.jsonl", _json(node))
         elif self.form == "beir":
-            put(f"qrels/{split}.tsv", f"{query}\t{passage}\t{grade}")
+            put(f"qrels/{split}.tsv", query, passage, grade)
         elif self.form == "trec":
             put(f"qrels.{split}.txt", f"{query} 0 {passage} {grade}")
         else:
-            put(f"qrels.{split}.tsv", f"{query}\t0\t{passage}\t{grade}")
+            put(f"qrels.{split}.tsv", query, 0, passage, grade)
 
 
 def _judgements(collection: Collection, writer: _Writer, put: Put) -> None:
@@ -115,7 +124,7 @@ def _judgements(collection: Collection, writer: _Writer, put: Put) -> None:
     if writer.form == "beir":
         for split in SPLITS:
             if split in writer.splits.values():
-                put(f"qrels/{split}.tsv", "query-id\tcorpus-id\tscore")
+                put(f"qrels/{split}.tsv", *BEIR_HEADER)
     for row in judged:
         split = writer.splits[row["query_group"]]
         for query in versions["query"][row["query_group"]]:

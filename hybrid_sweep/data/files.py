@@ -11,9 +11,10 @@ from typing import Any
 
 from hybrid_sweep.config import FilesData
 from hybrid_sweep.data.assemble import Source, assemble
-from hybrid_sweep.data.collection import SPLITS, Collection
+from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lines import Problems
 from hybrid_sweep.data.records import (
+    BEIR_HEADER,
     by_split,
     column_judgements,
     column_texts,
@@ -25,21 +26,17 @@ from hybrid_sweep.data.records import (
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 
-BEIR_HEADER = ("query-id", "corpus-id", "score")
 Say = Callable[[str], None]
 
 
 def _beir(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Source:
-    qrels = sorted((folder / "qrels").glob("*.tsv"))
-    for path in qrels:
-        if path.stem not in SPLITS:
-            raise UserError(f"{path}: the name must be train.tsv, dev.tsv or test.tsv")
+    judged = by_split(folder / "qrels", "", (".tsv",))
     return Source(
         lang,
         apart,
         json_texts(file_of(folder, "corpus.jsonl"), problems),
         json_texts(file_of(folder, "queries.jsonl"), problems),
-        chain.from_iterable(column_judgements(path, problems, path.stem, header=BEIR_HEADER) for path in qrels),
+        chain.from_iterable(column_judgements(path, problems, split, header=BEIR_HEADER) for split, path in judged),
     )
 
 
@@ -90,7 +87,7 @@ class Format:
 
 
 FORMATS = {
-    "beir": Format("qrels/*.tsv", _beir),
+    "beir": Format("qrels/*.tsv*", _beir),
     "jsonl": Format("passages.jsonl*", _jsonl),
     "trec": Format("topics.*", _trec),
     "tsv": Format("collection.tsv*", _tsv),
@@ -117,12 +114,11 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
         places = [(path, path.name) for path in folders]
     found = {name for path, _ in places for name in _formats(path, wanted)}
     if len(found) != 1:
-        shown = ", ".join(f"{name} ({form.mark.rstrip('*')})" for name, form in wanted.items())
-        raise UserError(
-            f"data.path={data.path}: "
-            + (f"files of the formats {', '.join(sorted(found))}: say which by data.format" if found else "")
-            + ("" if found else f"no files of the formats {shown}, neither there nor in a folder for each language")
-        )
+        reason = f"files of the formats {', '.join(sorted(found))}: say which by data.format"
+        if not found:
+            shown = ", ".join(f"{name} ({form.mark.rstrip('*')})" for name, form in wanted.items())
+            reason = f"no files of the formats {shown}, neither there nor in a folder for each language"
+        raise UserError(f"data.path={data.path}: {reason}")
     (name,) = found
     sources = []
     for path, lang in places:

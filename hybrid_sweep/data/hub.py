@@ -11,6 +11,8 @@ from typing import Any
 
 from hybrid_sweep.config import MARCO_LANGUAGES, DataConfig, FileData, LareqaData, MarcoData, MiraclData
 from hybrid_sweep.data.fetch import Remote, Say, fetch, forget, inside, missing, read
+from hybrid_sweep.data.marco_judgements import TRACKS, name_of
+from hybrid_sweep.data.miracl import check_languages
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import exclusive, read_json, write_json
 
@@ -44,11 +46,8 @@ LAREQA: dict[str, dict[str, str | None]] = {
     },
     "mlqa_r": dict.fromkeys(("ar", "de", "en", "es", "hi", "vi", "zh")),  # the commit alone says what they are
 }
-TRACKS = {  # TREC Deep Learning: year, checksum of the judgements
-    "dl19": ("2019", "md5:2f4be390198da108f6845c822e5ada14"),
-    "dl20": ("2020", "md5:0355ccee7509ac0463e8278186cdd8d1"),
-}
 TRAIN_QRELS = "md5:733fb9fe12d93e497f7289409316eccf"
+TRACK_QRELS = {"dl19": "md5:2f4be390198da108f6845c822e5ada14", "dl20": "md5:0355ccee7509ac0463e8278186cdd8d1"}
 
 
 def revision(data: DataConfig) -> str | None:
@@ -191,6 +190,7 @@ def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
     if isinstance(data, MarcoData):
         yield from _marco(data, name, lists)
     elif isinstance(data, MiraclData):
+        check_languages(data.languages)
         for language in sorted(data.languages):
             for kind in ("topics", "qrels"):
                 folder = f"miracl-v1.0-{language}/{kind}"
@@ -217,11 +217,11 @@ def _marco(data: MarcoData, name: str, lists: _Lists) -> Iterator[Remote]:
         yield lists.file(MMARCO, name, f"{base}/queries/train/{word}_queries.train.tsv")
         if data.qrels not in TRACKS:
             yield lists.file(MMARCO, name, f"{base}/queries/dev/{word}_queries.{data.qrels}.tsv")
-    yield Remote("data/qrels.train.tsv", f"{MSMARCO}/qrels.train.tsv", TRAIN_QRELS)
+    train, test = name_of("train"), name_of(data.qrels)
+    yield Remote(f"data/{train}", f"{MSMARCO}/{train}", TRAIN_QRELS)
     if data.qrels in TRACKS:
-        year, checksum = TRACKS[data.qrels]
-        yield Remote(f"data/{year}qrels-pass.txt", f"{TREC}/{year}qrels-pass.txt", checksum)
-        questions = f"msmarco-test{year}-queries.tsv.gz"
+        yield Remote(f"data/{test}", f"{TREC}/{test}", TRACK_QRELS[data.qrels])
+        questions = f"msmarco-test{TRACKS[data.qrels]}-queries.tsv.gz"
         yield Remote(f"data/{questions}", f"{MSMARCO}/{questions}")
     else:
-        yield lists.file(MMARCO, name, f"data/qrels.{data.qrels}.tsv")
+        yield lists.file(MMARCO, name, f"data/{test}")

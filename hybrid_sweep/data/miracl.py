@@ -4,7 +4,7 @@ The construction of Zhang et al. (2023, TACL 11) from its two sets of files: top
 train is its train, test is its dev, which papers report (its tests have no public judgements).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -33,10 +33,9 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
             f"data={data.name} is read from files: run hybrid-sweep data prepare {data.name}, or give data.path=FOLDER"
         )
     root, problems = Path(data.path).expanduser(), Problems(data.on_error, say)
+    check_languages(data.languages)
     sources = []
     for lang in sorted(data.languages):
-        if lang not in LANGUAGES:
-            raise UserError(f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}")
         asked = _folder(root, "miracl", f"miracl-v1.0-{lang}")
         corpus = _folder(root, "miracl-corpus", f"miracl-corpus-v1.0-{lang}")
         shards = sorted(corpus.glob("docs-*.jsonl*"), key=lambda path: (len(path.name), path.name))
@@ -45,6 +44,13 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
         sources.append(_source(asked, shards, lang, problems, say))
     info = {"source": ORIGIN, "licence": "Apache-2.0", "languages": sorted(data.languages)}
     return assemble(data.name, sources, problems, work, info)
+
+
+def check_languages(languages: Sequence[str]) -> None:
+    """Raise UserError for a language that MIRACL lacks."""
+    for lang in sorted(languages):
+        if lang not in LANGUAGES:
+            raise UserError(f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}")
 
 
 def _folder(root: Path, repository: str, name: str) -> Path:

@@ -19,6 +19,8 @@ from hybrid_sweep.config import MARCO_LANGUAGES, MarcoData
 from hybrid_sweep.data.collection import QRELS, SPLITS, TEXTS, Collection, make
 from hybrid_sweep.data.lines import BadLine, Problems, refuse
 from hybrid_sweep.data.marco_judgements import TRACKS, Judgements, name_of, read_judgements, repeated
+from hybrid_sweep.data.sorting import mapped
+from hybrid_sweep.data.texts import batch_of
 from hybrid_sweep.data.tsv import rows, whole
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
@@ -116,7 +118,7 @@ def _read(
     for part, judged in judgements.items():
         present["query"] = questions[part]
         qrels.append(_qrels(judged, present, names, problems))
-    texts = [pa.ipc.open_file(pa.memory_map(str(work / kind))).read_all() for kind in ("query", "passage")]
+    texts = [mapped(work / kind) for kind in ("query", "passage")]
     if not all(map(len, texts)):
         raise UserError(f"{root}: the files give no {'passage' if len(texts[0]) else 'query'} that can be used")
     info = {
@@ -264,9 +266,7 @@ class _Reader:
 
     def _flush(self, pending: list[tuple[str, ...]]) -> None:
         if pending:
-            columns = zip(*pending, strict=True)
-            arrays = [pa.array(column, item.type) for column, item in zip(columns, TEXTS, strict=True)]
-            self.sink.write_batch(pa.RecordBatch.from_arrays(arrays, schema=TEXTS))
+            self.sink.write_batch(batch_of(pending))
             self.kept += len(pending)
             pending.clear()
 

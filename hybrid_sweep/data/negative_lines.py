@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.data.lines import opened, refuse
 from hybrid_sweep.data.lookup import index_in
+from hybrid_sweep.data.sorting import mapped
 from hybrid_sweep.errors import UserError
 
 BLOCK = 8_388_608  # bytes of the file in memory at a time
@@ -90,7 +91,7 @@ def read_lines(path: Path, known: Known, work: Path) -> Lines:
         if writer is None:
             raise UserError(f"{path}: the file is empty; it should hold {FORMS}")
         writer.close()
-    table = pa.ipc.open_file(pa.memory_map(str(work / "lines.arrow"))).read_all()
+    table = mapped(work / "lines.arrow")
     if len(names) == 6:
         return Lines(path, table["c0"], table["c2"], None, _ranks(path, table["c3"]))
     if _is_run(path, table, known):

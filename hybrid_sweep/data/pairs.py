@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negatives import Negatives, build_negatives
+from hybrid_sweep.data.sorting import mapped
 from hybrid_sweep.store import atomic_dir, digest, exclusive, read_json, write_json
 
 VERSION = 1  # of the arrays in the cache; raised when their meaning changes
@@ -125,7 +126,7 @@ def pair_store(cache: Path, collection: Collection, split: str, negatives: HardN
     info = read_json(folder / "info.json")
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
     hard = Negatives.load(folder, arrays["question"]) if negatives else None
-    ids = pa.ipc.open_file(pa.memory_map(str(folder / "ids.arrow"))).read_all()["id"]
+    ids = mapped(folder / "ids.arrow")["id"]
     return Pairs(languages, ids, **arrays, width=info["width"], negatives=hard)
 
 

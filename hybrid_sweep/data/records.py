@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from hybrid_sweep.data.collection import SPLITS
 from hybrid_sweep.data.lines import BadLine, Problems, numbered, refuse
-from hybrid_sweep.data.tsv import whole
+from hybrid_sweep.data.tsv import rows, whole
 from hybrid_sweep.errors import UserError
 
 LARGEST = 2**31 - 1  # grade
+BEIR_HEADER = ("query-id", "corpus-id", "score")
 HALF = re.compile(r"\\u[dD][89a-fA-F]")  # the only way by which half a surrogate pair can come into JSON's text
 
 
@@ -160,20 +161,14 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
 
 
 def column_judgements(
-    path: Path, problems: Problems, split: str | None, *, tabs: bool = True, header: tuple[str, ...] = ()
+    path: Path, problems: Problems, split: str, *, tabs: bool = True, header: tuple[str, ...] = ()
 ) -> Iterator[Judged]:
     """Judgements of lines of four columns, query, a field that is ignored, passage, grade; or three, under a `header`.
 
     tabs: a single tab separates two columns, as in MS MARCO's and BEIR's files; else any white space does, as in TREC's.
     """
-    columns = len(header) or 4
-    for line, row in numbered(path, problems):
-        fields = row.split("\t") if tabs else row.split()
-        if line == 1 and header and tuple(fields) == header:
-            continue
-        if len(fields) != columns:
-            said = "a single tab separates two columns" if tabs else "white space separates two columns"
-            problems.add(path, line, f"has {len(fields)} columns, not {columns}; {said}")
+    for line, fields in rows(path, len(header) or 4, problems, tabs=tabs):
+        if line == 1 and tuple(fields) == header:
             continue
         query, passage, grade = fields[0], fields[-2], fields[-1]
         try:

@@ -33,10 +33,15 @@ def sorted_by_id(table: pa.Table, work: Path | None = None) -> pa.Table:
         target = Path(folder) / "sorted"
         with pa.ipc.new_file(str(target), table.schema) as sink:
             for bucket in buckets:
-                rows = pa.ipc.open_file(pa.memory_map(str(bucket))).read_all()
+                rows = mapped(bucket)
                 bucket.unlink()
                 sink.write_table(rows.take(pc.sort_indices(rows["id"])), max_chunksize=CHUNK)
-        return pa.ipc.open_file(pa.memory_map(str(target))).read_all()
+        return mapped(target)
+
+
+def mapped(path: Path) -> pa.Table:
+    """The table of an Arrow file, mapped from disk rather than read."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def _in_order(table: pa.Table) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from hybrid_sweep.data.collection import SPLITS, TEXTS
 from hybrid_sweep.data.lines import BadLine, Problems, refuse
+from hybrid_sweep.data.sorting import mapped
 
 BATCH = 8192  # texts that are Python strings at a time
 LANGUAGE = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -73,7 +74,7 @@ def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Proble
             yield text.id, text.id if text.group is None else text.group, text.lang, text.split, text.text
 
     _write(folder / kind, rows())
-    table = _mapped(folder / kind)
+    table = mapped(folder / kind)
 
     def place(row: int) -> tuple[Path, int]:
         return [path for first, path in files if first <= row][-1], lines[row]
@@ -96,7 +97,7 @@ def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Proble
             drop[row] = True
     if drop.any():
         _filter(table, drop, folder / f"{kind}.kept")
-        table = _mapped(folder / f"{kind}.kept")
+        table = mapped(folder / f"{kind}.kept")
     return table
 
 
@@ -106,20 +107,17 @@ def _write(path: Path, rows: Iterator[tuple[str, ...]]) -> None:
         for row in rows:
             pending.append(row)
             if len(pending) == BATCH:
-                sink.write_batch(_batch(pending))
+                sink.write_batch(batch_of(pending))
                 pending.clear()
         if pending:
-            sink.write_batch(_batch(pending))
+            sink.write_batch(batch_of(pending))
 
 
-def _batch(rows: list[tuple[str, ...]]) -> pa.RecordBatch:
+def batch_of(rows: list[tuple[str, ...]]) -> pa.RecordBatch:
+    """Rows in the order of collection.TEXTS as Arrow."""
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, item.type) for column, item in zip(columns, TEXTS, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=TEXTS)
-
-
-def _mapped(path: Path) -> pa.Table:
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def _repeated(

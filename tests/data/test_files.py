@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import cli, prepare
+from hybrid_sweep import cli_data, prepare
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import FilesData
 from hybrid_sweep.data import files
@@ -285,6 +285,9 @@ def test_what_is_there_decides_the_format_and_what_is_not_is_said(tmp_path):
     put(tmp_path / "y", **TSV, queries__dev__small__tsv="")
     with pytest.raises(UserError, match=r"the part 'dev\.small' of its name must be .* take data=msmarco"):
         read(tmp_path / "y")
+    put(beir(tmp_path / "b"), qrels____valid__tsv="")
+    with pytest.raises(UserError, match=r"qrels/valid\.tsv: the part 'valid' of its name must be one of"):
+        read(tmp_path / "b", "en")
     put(tmp_path / "z", collection__tsv=TSV["collection__tsv"])
     with pytest.raises(UserError, match=r"there is no queries\.test\.tsv, nor such a file for train or dev"):
         read(tmp_path / "z")
@@ -331,13 +334,15 @@ def examples() -> dict[str, dict[str, str]]:
     return found
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("form", list(files.FORMATS))
-def test_the_examples_of_the_docs_are_read(tmp_path, form):
+def test_the_examples_of_the_docs_are_read(tmp_path, form, packed):
     shown = examples()[form]
     assert 8 <= sum(text.count("\n") for text in shown.values()) <= 11
     for name, text in shown.items():
-        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "x" / name).write_text(text, encoding="utf-8")
+        path = tmp_path / "x" / (f"{name}.gz" if packed else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
     built = read(tmp_path / "x", "en")
     assert built.info["format"] == form and built.queries["text"][0].as_py() == "how long to sleep"
     if form == "trec":
@@ -354,4 +359,4 @@ def test_the_command_that_prepares_it_names_all_that_counts():
     words = (
         "hybrid-sweep data prepare files 'data.path=a b' 'data.languages=[en,sw]' data.format=tsv data.on_error=skip"
     )
-    assert cli._preparing(data) == words
+    assert cli_data.preparing(data) == words

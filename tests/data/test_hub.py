@@ -133,8 +133,12 @@ def test_what_the_set_lacks_is_said_with_what_it_has(server, tmp_path, monkeypat
     serve_marco(server, tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"no data/google/collections/french_collection\.tsv.*dutch_collection\.tsv"):
         prepare.whole_collection(config("data=mmarco", "data.languages=[fr]"), download=True)
-    with pytest.raises(UserError, match="mMARCO has no th"):
-        prepare.whole_collection(config("data=mmarco", "data.languages=[th]"), download=True)
+    server.asked.clear()
+    for name, language, what in (("mmarco", "th", "mMARCO"), ("miracl", "it", "MIRACL")):
+        for download in (False, True):
+            with pytest.raises(UserError, match=f"{what} has no {language}; it has ar, "):
+                prepare.whole_collection(config(f"data={name}", f"data.languages=[{language}]"), download=download)
+    assert server.asked == []
 
 
 def test_names_in_a_list_cannot_lead_out_of_the_cache(server, tmp_path):
@@ -233,7 +237,7 @@ def test_the_track_of_a_year(server, tmp_path, monkeypatch):
     serve_marco(server, tmp_path, monkeypatch)
     judged = b"5 Q0 42 3\n5 Q0 7 0\n"
     server.files["/TREC/2020qrels-pass.txt"] = judged
-    monkeypatch.setitem(hub.TRACKS, "dl20", ("2020", f"md5:{hashlib.md5(judged).hexdigest()}"))
+    monkeypatch.setitem(hub.TRACK_QRELS, "dl20", f"md5:{hashlib.md5(judged).hexdigest()}")
     server.files["/MSMARCO/msmarco-test2020-queries.tsv.gz"] = gzip.compress(b"5\tfive\n6\tsix\n")
     found = prepare.whole_collection(config(*MARCO, "data.qrels=dl20"), download=True)
     test = [row for row in found.queries.to_pylist() if row["split"] == "test"]
