@@ -93,15 +93,14 @@ def report_sweep(folder: Path, points: int, steps: int) -> None:
     )
 
 
-def report_nothing_to_do(folder: Path, points: int = 33) -> None:
+def report_nothing_to_do(folder: Path) -> None:
     """Print what the command takes on a sweep that is done."""
     from hybrid_sweep import compose
     from hybrid_sweep import sweep as sweeps
     from hybrid_sweep.store import write_json
 
-    seeds = ",".join(map(str, range(points // 11)))
     ratios = ",".join(f"{ratio / 10:g}" for ratio in range(11))
-    words = [*WORDS, f"batch.cross_lingual_ratio={ratios}", f"seed={seeds}", "sweep.name=done"]
+    words = [*WORDS, f"batch.cross_lingual_ratio={ratios}", "seed=0,1,2", "sweep.name=done"]
     found = sweeps.expand(compose.points([*words, f"paths.outputs={folder / 'outputs'}"], multirun=True), print)
     for point in found:
         write_json(point.run_dir / "metrics.json", {"run_id": point.run_id})

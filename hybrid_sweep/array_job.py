@@ -135,16 +135,16 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
                     failed.add(point.run_dir)
                     if on_failure == "stop":
                         subprocess.run(["scancel", "--state=PENDING", *arrays], check=False)
-            view.show(rows, [point for point in left if point not in [row.point for row in rows]])
+            shown = [row.point for row in rows]
+            view.show(rows, [point for point in left if point not in shown])
             if over:
                 return
             if time.monotonic() - asked > QUEUE_EVERY:
                 asked, over = time.monotonic(), not any(queued(array) for array in arrays)
+                # A shared file system shows what is new in a folder that is read anew; the folder may not be there.
                 for point in left if over else ():
-                    with contextlib.suppress(OSError):  # it may not be there
-                        os.listdir(
-                            point.run_dir
-                        )  # a shared file system shows what is new in a folder that is read anew
+                    with contextlib.suppress(OSError):
+                        os.listdir(point.run_dir)
             time.sleep(1)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hybrid_sweep import mirror, wandb_sweep
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
-from hybrid_sweep.wandb_target import Target, check_login, plan_of, reachable, run_dir, target_of
+from hybrid_sweep.wandb_target import Target, check_login, plan_of, reachable, summaries, target_of
 
 HEAD = {
     "monolingual/RR@10": "monolingual MRR@10",
@@ -51,15 +51,8 @@ def _library(part: str) -> Any:
 
 def measured(sweep_dir: Path, plan: Mapping[str, Any]) -> list[str]:
     """The names of all numbers in the summaries of the finished points, sorted."""
-    found: set[str] = set()
-    for entry in plan["points"]:
-        folder = run_dir(sweep_dir, str(entry["run_id"]))
-        for stage in ("", *entry.get("also", [])):
-            metrics = read_json((folder / "evaluations" / stage if stage else folder) / "metrics.json")
-            if isinstance(metrics, dict) and metrics.get("run_id") == folder.name:
-                values = mirror.of_result(metrics, stage)
-                found |= {name for name, value in values.items() if isinstance(value, float)}
-    return sorted(found)
+    results = [values for entry in plan["points"] for values in summaries(sweep_dir, entry).values()]
+    return sorted({name for values in results for name, value in values.items() if isinstance(value, float)})
 
 
 def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> Any:

@@ -2,11 +2,12 @@
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import bm25, encoding, retention, runs, validation
+from hybrid_sweep import bm25, encoding, retention, retrieval, runs, validation
 from hybrid_sweep.config import Bm25Model, Config
 from hybrid_sweep.encoder import Encoder
 from hybrid_sweep.encoding import Job
@@ -60,7 +61,7 @@ def evaluated(
     with atomic_write(folder / "per_query.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     shutil.rmtree(folder / "encoding", ignore_errors=True)
-    metrics = {"collection": collection.name, **validation.summary(table, stage.trained), **counts}
+    metrics = {"collection": collection.name, **retrieval.summary(table, stage.trained), **counts}
     asked = {"measures": config.eval.measures, "run_depth": config.eval.run_depth}
     if stage.name:
         languages = sorted(set(config.data.languages))
@@ -88,8 +89,15 @@ def encode_over_ranks(
 
 
 def _jobs(config: Config, prepared: Prepared, split: validation.Split, folder: Path) -> list[Job]:
-    """The two sides of a split to encode."""
+    """What a stage has to encode."""
     content = [prepared.collection.fingerprint, prepared.collection.languages, config.eval.split]
+    return jobs_of(config, prepared, split, folder, content)
+
+
+def jobs_of(
+    config: Config, prepared: Prepared, split: validation.Split, folder: Path, content: Sequence[Any]
+) -> list[Job]:
+    """The two sides of a split to encode into a folder; content: see `encoding.job`."""
     return [
         encoding.job(folder / name, tokens, rows, config.eval.batch_tokens, content)
         for name, tokens, rows in (

@@ -18,7 +18,7 @@ from hybrid_sweep.lists import Lists
 from hybrid_sweep.measures import Floats, Ints
 from hybrid_sweep.proposals import BLOCK, faiss
 from hybrid_sweep.ranking import top_k
-from hybrid_sweep.retrieval import POOL, judged_pairs, texts_of
+from hybrid_sweep.retrieval import POOL, SAME_AT, judged_pairs, texts_of
 from hybrid_sweep.scores import Vectors, norms, scores
 
 QUERIES = 1024  # searched at a time
@@ -35,8 +35,6 @@ def evaluate(
     passage_vectors: Vectors,
     settings: EvalConfig,
     measures: Sequence[str] = (),
-    *,
-    bias_k: int = 10,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table and the report of `retrieval.evaluate`, from lists of settings.ivf_depth of an index of each pool.
 
@@ -70,7 +68,7 @@ def evaluate(
                     hits[k] += len(np.intersect1d(line[:k], exact[at, :k]))
             # Of millions of retrieved passages only those that a measure reads are kept.
             rank = np.broadcast_to(np.arange(1, listed.shape[1] + 1), listed.shape)
-            keep = valid & (np.isin(asked[:, None] * len(passages) + listed, relevant) | (rank <= bias_k))
+            keep = valid & (np.isin(asked[:, None] * len(passages) + listed, relevant) | (rank <= SAME_AT))
             line, column = np.nonzero(keep)
             pool = np.full(len(line), code)
             found.append((asked[line], listed[line, column], pool, rank[line, column], last[line, column]))
@@ -78,7 +76,7 @@ def evaluate(
         pools[name] = {"passages": len(rows), "cells": cells, "sample": len(sample), **shares}
     everything = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
     lists_ = Lists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
-    table, report = lists.evaluate(queries, passages, qrels, lists_, everything, bias_k=bias_k, measures=measures)
+    table, report = lists.evaluate(queries, passages, qrels, lists_, everything, measures=measures)
     means = {f"ivf/recall@{k}": float(np.mean([each[f"recall@{k}"] for each in pools.values()])) for k in RECALLS}
     return table, {**report, "ivf": pools, **means}
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hybrid_sweep.measures import NOWHERE, Floats, Ints, check, judged
-from hybrid_sweep.retrieval import Texts, judged_pairs, per_query, report, texts_of
+from hybrid_sweep.retrieval import SAME_AT, Texts, judged_pairs, per_query, report, texts_of
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,12 @@ def evaluate(
     lists: Lists,
     asked: NDArray[np.bool_],
     *,
-    bias_k: int = 10,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table and the report of `retrieval.evaluate`, of the pools a query was asked of.
 
     asked: (Q, L + 1), by language of the pool and, last, of all. A query without a list in a pool that it was asked of has a
-    row of zeros, where the pool holds a relevant passage. same@k is the share among the passages retrieved, NaN where there
+    row of zeros, where the pool holds a relevant passage. same@10 is the share among the passages retrieved, NaN where there
     are none.
     """
     check(measures)
@@ -61,8 +60,8 @@ def evaluate(
         found = judged(topic, rank, grade[mine], last)
         topics.append((found, mine[found.entry]))
     (single, _), (pooled, entry) = topics
-    share, first = _mixed(lists, texts, bias_k)
-    table = per_query(queries, texts, single, pooled, {f"same@{bias_k}": share}, measures)
+    share, first = _mixed(lists, texts)
+    table = per_query(queries, texts, single, pooled, {f"same@{SAME_AT}": share}, measures)
     return table, report(texts, table, single, pooled, answer_lang[entry], first, asked)
 
 
@@ -86,11 +85,11 @@ def _placed(lists: Lists, passages: int, languages: int) -> Callable[[Ints, Ints
     return place
 
 
-def _mixed(lists: Lists, texts: Texts, bias_k: int) -> tuple[Floats, Ints]:
-    """(Q,) share of the query's language among the first k of its list in the mixed pool, and its first passage, or -1."""
+def _mixed(lists: Lists, texts: Texts) -> tuple[Floats, Ints]:
+    """(Q,) share of the query's language among the first ten of its list in the mixed pool, and its first passage, or -1."""
     queries = len(texts.query_lang)
     mixed = lists.pool == len(texts.languages)
-    head = np.flatnonzero(mixed & (lists.rank <= bias_k))
+    head = np.flatnonzero(mixed & (lists.rank <= SAME_AT))
     query, passage = lists.query[head], lists.passage[head]
     same = texts.query_lang[query] == texts.passage_lang[passage]
     number = np.bincount(query, minlength=queries)

@@ -17,6 +17,7 @@ from hybrid_sweep import bm25, encoding
 from hybrid_sweep.config import Bm25Model, Config
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of
+from hybrid_sweep.evaluation import jobs_of
 from hybrid_sweep.measures import Floats, Ints
 from hybrid_sweep.models import build_encoder
 from hybrid_sweep.prepare import Prepared, fingerprints_of, prepare
@@ -58,7 +59,6 @@ def mine_words(
         if not counts["triples"]:
             raise UserError(f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was written")
     shutil.rmtree(work, ignore_errors=True)
-    (work.parent / f"{work.name}.lock").unlink(missing_ok=True)
     found = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
     return f"{target}: {found}"
 
@@ -124,13 +124,7 @@ def _dense(config: Config, prepared: Prepared, split: Split, work: Path, say: Sa
     """Lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a stopped mining goes on."""
     device = "cuda" if config.trainer.accelerator == "gpu" else None
     content = [fingerprints_of(config, prepared), prepared.collection.languages, SPLIT]
-    jobs = [
-        encoding.job(work / name, tokens, rows, config.eval.batch_tokens, content)
-        for name, tokens, rows in (
-            ("queries", prepared.queries, split.query_rows),
-            ("passages", prepared.passages, split.passage_rows),
-        )
-    ]
+    jobs = jobs_of(config, prepared, split, work, content)
     encoder = build_encoder(config.model, prepared.model, config.seed).to(device or "cpu")
     encoding.encode_jobs(jobs, encoder, pad_id(prepared.model), _now_and_then(say, sum(len(job.rows) for job in jobs)))
     queries, passages = (encoding.opened(job) for job in jobs)

@@ -1,5 +1,6 @@
 """How long points will take, by those that are finished: what their provenance says of points like them. No torch here."""
 
+import functools
 import os
 import platform
 import statistics
@@ -8,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hybrid_sweep import slots
 from hybrid_sweep.config import Config, steps_of, to_dict
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import canonical, read_json
+from hybrid_sweep.store import canonical, read_json, read_yaml
 from hybrid_sweep.sweep import Point, State
 
 NEWEST = 200  # finished runs that are looked at, which takes about a second
@@ -130,28 +129,29 @@ def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
     entries = (read_json(sweep_dir / "points.json") or {}).get("points", [])
     ours = {entry.get("run_id") for entry in entries}
     there = sorted(((path.stat().st_mtime, path) for path in runs.glob("*/metrics.json")), reverse=True)[:NEWEST]
-    found = []
-    for _, path in there:
-        folder = path.parent
-        record = read_json(folder / "provenance.json") or {}
-        if folder.name not in ours and not _here(record):
-            continue
-        times = [(read_json(note) or {}).get("times", {}) for note in folder.glob("evaluations/*/provenance.json")]
-        evaluated = sum(float(each.get("evaluate_seconds", 0)) for each in times)
-        told = record.get("times", {})
-        try:
-            config = yaml.load(
-                (folder / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            )
-            training, evaluation = _kinds(config)
-            evaluated += float(told["evaluate_seconds"])
-            trained, steps = float(told["train_seconds"]), int(told["steps"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
-            continue  # of an older version, or not whole
-        # Without steps of its own a run has loaded a model: that belongs to the start.
-        start = float(told.get("start_seconds", 0)) + (0.0 if steps else trained)
-        found.append(Finished(training, evaluation, start, trained / steps if steps else None, evaluated))
-    return found
+    read = [(path.parent.name, *_read(path.parent, written)) for written, path in there]
+    return [run for run_id, run, here in read if run is not None and (here or run_id in ours)]
+
+
+@functools.cache
+def _read(folder: Path, written: float) -> tuple[Finished | None, bool]:
+    """A finished run, None where it cannot tell, and whether such a machine as this did it; each is read once.
+
+    written: when it was finished.
+    """
+    record = read_json(folder / "provenance.json") or {}
+    times = [(read_json(note) or {}).get("times", {}) for note in folder.glob("evaluations/*/provenance.json")]
+    evaluated = sum(float(each.get("evaluate_seconds", 0)) for each in times)
+    told = record.get("times", {})
+    try:
+        training, evaluation = _kinds(read_yaml(folder / "config.yaml"))
+        evaluated += float(told["evaluate_seconds"])
+        trained, steps = float(told["train_seconds"]), int(told["steps"])
+    except (KeyError, TypeError, AttributeError):
+        return None, False  # of an older version, or not whole
+    # Without steps of its own a run has loaded a model: that belongs to the start.
+    start = float(told.get("start_seconds", 0)) + (0.0 if steps else trained)
+    return Finished(training, evaluation, start, trained / steps if steps else None, evaluated), _here(record)
 
 
 def _here(record: Mapping[str, Any]) -> bool:

@@ -159,37 +159,27 @@ def _count_surely(
     from the lowest lower. language: of each column. A pair's own passage is open. None as soon as more than `most`
     are, as for a collapsed encoder or many duplicates: then the whole tile in float64 is cheaper.
     """
-    lines = np.arange(len(above))
-    line = np.repeat(lines, np.diff(first))
-    # A line has a bin below each of its pairs and one above them all, for columns that are surely below so many pairs.
-    bins = np.zeros((len(line) + len(above) + 1, languages), dtype=np.int64)
-    ends = np.full(len(line) + len(above), np.inf, np.float32)  # of each bin: where it begins to be in doubt
-    ends[np.arange(len(line)) + line] = lower
+    counts = np.zeros((len(lower), languages), dtype=np.int64)
+    ends = np.insert(lower, first[1:], np.inf)  # where the next pair's doubt begins; behind each line's last is none
     open_pairs, open_columns, times, listed = [first[:0]], [first[:0]], [first[:0]], 0
     for number, (start, stop) in enumerate(itertools.pairwise(first.tolist())):
         if start == stop:
             continue
         columns, values = above[number]
-        mine = slice(start + number, stop + number + 1)
-        place = upper[start:stop].searchsorted(values)
-        binned = np.bincount(place * languages + language.take(columns), minlength=(stop - start + 1) * languages)
-        bins[start + number + 1 : stop + number + 2] = binned.reshape(-1, languages)
-        near = (values >= ends[mine].take(place)).nonzero()[0]
+        place = upper[start:stop].searchsorted(values)  # of how many pairs each column is surely better
+        bins = np.bincount(place * languages + language.take(columns), minlength=(stop - start + 1) * languages)
+        counts[start:stop] = bins.reshape(-1, languages)[:0:-1].cumsum(axis=0)[::-1]
+        near = (values >= ends[start + number : stop + number + 1].take(place)).nonzero()[0]
         place = place[near]
         open_pairs.append(start + place)
         open_columns.append(columns[near])
         times.append(lower[start:stop].searchsorted(values[near], "right") - place)
-        listed += len(near)
+        listed += int(times[-1].sum())
         if listed > most:
             return None
-    total = np.cumsum(bins, axis=0)
-    counts = np.repeat(total[first[1:] + lines + 1], np.diff(first), axis=0)
-    counts -= total[np.arange(len(line)) + line + 1]
     # A column that is open for several pairs is so for neighbours.
     time = np.concatenate(times)
-    if time.sum() > most:
-        return None
-    step = np.arange(time.sum()) - np.repeat(np.cumsum(time) - time, time)
+    step = np.arange(listed) - np.repeat(np.cumsum(time) - time, time)
     return counts, np.repeat(np.concatenate(open_pairs), time) + step, np.repeat(np.concatenate(open_columns), time)
 
 
@@ -200,9 +190,9 @@ def _count(
     before, after = np.zeros((2, len(target), languages), dtype=np.int64)
     for pair, line in enumerate(np.repeat(np.arange(len(matrix)), np.diff(first)).tolist()):
         equal = matrix[line] == target[pair]
-        first = (matrix[line] > target[pair]) | (equal & (tie_order < own_tie[pair]))
-        last = equal & (tie_order > own_tie[pair])
-        for counts, columns in ((before, first), (after, last)):
+        better = (matrix[line] > target[pair]) | (equal & (tie_order < own_tie[pair]))
+        later = equal & (tie_order > own_tie[pair])
+        for counts, columns in ((before, better), (after, later)):
             counts[pair] = np.bincount(language[columns], minlength=languages)
     return before, after
 

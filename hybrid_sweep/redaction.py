@@ -26,6 +26,11 @@ def redacted(text: str) -> str:
     return IN_ADDRESS.sub("://***@", text)
 
 
+def line_of(error: Exception) -> str:
+    """One line on an exception, without secrets."""
+    return redacted(f"{type(error).__name__}: {error}".splitlines()[0])
+
+
 def check(config: Any) -> None:
     """Raise UserError where a config, a dataclass, holds a secret: it would be written into the files of every run."""
     found = secrets()

@@ -22,6 +22,7 @@ from hybrid_sweep.ranking import Ranker
 CROSS_LINGUAL, MONOLINGUAL, MULTILINGUAL = range(3)
 SETTINGS = ("cross-lingual", "monolingual", "multilingual")  # sorted, so that codes sort as their names do
 POOL = "*"  # the passage language of the multilingual setting
+SAME_AT = 10  # passages whose languages are counted: same@10
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
             raise UserError(f"nothing to evaluate: no {kind} in this split and these languages; choose others")
     languages = sorted({*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()})
     query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
-    return Texts(languages, query_lang, passage_lang, _places(queries["id"]), _places(passages["id"]))
+    return Texts(languages, query_lang, passage_lang, places(queries["id"]), places(passages["id"]))
 
 
 def evaluate(
@@ -54,7 +55,6 @@ def evaluate(
     qrels: pa.Table,
     ranker: Ranker,
     *,
-    bias_k: int = 10,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The per-query table, and a report, ready for JSON, of the counts and the language bias that it cannot hold.
@@ -62,7 +62,7 @@ def evaluate(
     queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers the ranker knows them;
     qrels: query_group, passage_group, grade (0: not relevant); measures: names for further columns. The table has a
     row wherever the pool holds a relevant passage, sorted by setting, query_lang, passage_lang, query_id; no row
-    depends on the order of the input. same@k is NaN outside the multilingual setting. The report: queries, passages (by
+    depends on the order of the input. same@10 is NaN outside the multilingual setting. The report: queries, passages (by
     language, "*" for all), without_relevant (queries without a relevant passage in any pool), cells (of each setting and
     languages, n rows and queries without_relevant), bias. Raises UserError for an empty side, a pair judged twice, an
     unknown measure, vectors that are not finite.
@@ -70,7 +70,7 @@ def evaluate(
     check(measures)
     texts = texts_of(queries, passages)
     query, passage, grade = judged_pairs(queries, passages, qrels)
-    better, tied, top = ranker.ranked(bias_k, query, passage, texts.passage_lang, texts.tie_order)
+    better, tied, top = ranker.ranked(SAME_AT, query, passage, texts.passage_lang, texts.tie_order)
     if len(top) != len(queries):
         raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
     answer_lang, each = texts.passage_lang[passage], np.arange(len(query))
@@ -80,7 +80,7 @@ def evaluate(
     pooled = judged(query, rank, grade, rank + ties)
     share = bias.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
-    table = per_query(queries, texts, single, pooled, {f"same@{bias_k}": share}, measures)
+    table = per_query(queries, texts, single, pooled, {f"same@{SAME_AT}": share}, measures)
     return table, report(texts, table, single, pooled, answer_lang[pooled.entry], top[:, 0], asked)
 
 
@@ -149,15 +149,10 @@ def report(
     for code, query_lang in enumerate(languages):
         wanted = asked[texts.query_lang == code].sum(axis=0).tolist()
         for passage_lang, total in zip([*languages, POOL], wanted, strict=True):
-            setting = (
-                MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL
-            )
             if total or asked.all():
                 rows = int(n.get((query_lang, passage_lang), 0))
-                counts = {"n": rows, "without_relevant": total - rows}
-                cells.append(
-                    {"setting": SETTINGS[setting], "query_lang": query_lang, "passage_lang": passage_lang, **counts}
-                )
+                setting, counts = setting_of(query_lang, passage_lang), {"n": rows, "without_relevant": total - rows}
+                cells.append({"setting": setting, "query_lang": query_lang, "passage_lang": passage_lang, **counts})
     answered = np.union1d(single.topic // count, pooled.topic)
     return {
         "queries": len(texts.query_lang),
@@ -166,6 +161,53 @@ def report(
         "cells": cells,
         "bias": _bias(texts, pooled, answer_lang, first),
     }
+
+
+def setting_of(query_lang: str, passage_lang: str) -> str:
+    code = MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL
+    return SETTINGS[code]
+
+
+def macro(table: pd.DataFrame) -> dict[str, float]:
+    """Macro means over languages or pairs, per setting, and of monolingual RR@10 each language's."""
+    found: dict[str, float] = {}
+    for setting, part in table.groupby("setting"):
+        cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
+        found |= _means(f"{setting}", cells)
+        if setting == "monolingual":
+            found |= {
+                f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
+                for language, _ in cells.index
+            }
+    return found
+
+
+def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
+    """Means for the eye and W&B, beside which the report works from the table: macro, micro, trained and unseen apart.
+
+    SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over queries. Where some languages
+    are not among those trained on, also SETTING/trained/MEASURE, over the languages or pairs that were trained on in
+    full, and SETTING/unseen/MEASURE, over the others.
+    """
+    found = macro(table)
+    seen = table["query_lang"].isin(trained) & table["passage_lang"].isin([*trained, POOL])
+    for setting, part in table.groupby("setting"):
+        found |= _means(f"micro/{setting}", part[_measures(table)])
+        if not seen.all():
+            for name, chosen in (("trained", part[seen[part.index]]), ("unseen", part[~seen[part.index]])):
+                cells = chosen.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
+                found |= _means(f"{setting}/{name}", cells)
+    return found
+
+
+def _measures(table: pd.DataFrame) -> list[str]:
+    """The columns of a per-query table that hold a measure: all behind the ranks."""
+    names = list(table.columns)
+    return names[names.index("rank_max") + 1 :]
+
+
+def _means(name: str, values: pd.DataFrame) -> dict[str, float]:
+    return {f"{name}/{measure}": float(mean) for measure, mean in values.mean().dropna().items()}
 
 
 def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: int = 1) -> tuple[Ints, Ints, Ints]:
@@ -235,7 +277,7 @@ def _codes(names: pa.ChunkedArray, languages: list[str]) -> Ints:
     return codes
 
 
-def _places(ids: pa.ChunkedArray) -> Ints:
+def places(ids: pa.ChunkedArray | pa.Array) -> Ints:
     """(N,) the place of each id in byte order, which is that of Python strings too."""
     places = np.empty(len(ids), dtype=np.int64)
     places[pc.sort_indices(ids).to_numpy()] = np.arange(len(ids))

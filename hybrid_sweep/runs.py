@@ -16,7 +16,7 @@ from hybrid_sweep.data.lines import numbered, refuse
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.measures import Floats, Ints
 from hybrid_sweep.ranking import Ranker
-from hybrid_sweep.retrieval import CROSS_LINGUAL, MONOLINGUAL, MULTILINGUAL, SETTINGS, Texts, judged_pairs, texts_of
+from hybrid_sweep.retrieval import POOL, judged_pairs, places, setting_of, texts_of
 from hybrid_sweep.store import atomic_dir, atomic_write
 
 BLOCK = 65_536  # judgements written at a time
@@ -71,9 +71,7 @@ def read_run(path: Path) -> Run:
     scores = np.array(score)
     _agree(path, columns[0], columns[2], scores, columns[3])
     names = list(ids[1])
-    tie_order = np.empty(len(names), np.int64)
-    tie_order[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    order = np.lexsort((tie_order[columns[1]], -scores, columns[0]))
+    order = np.lexsort((places(pa.array(names))[columns[1]], -scores, columns[0]))
     codes, passages, lines = (columns[at][order] for at in (0, 1, 3))
     ranks, last = _ranks(codes, scores[order])
     return Run(path, list(ids[0]), names, codes, passages, ranks, last, lines)
@@ -173,7 +171,8 @@ def write_runs(
 ) -> None:
     """Write the first `depth` passages of every query in every pool, and the judgements, as TREC files into `folder`.
 
-    {setting}.{query language}.{passage language, or all}.trec, and qrels.trec, of single texts; the whole folder at once.
+    {setting}.{query language}.{passage language, or all}.trec, queries by id, and qrels.trec, of single texts; the whole
+    folder at once.
     """
     texts = texts_of(queries, passages)
     names = queries["id"].to_pylist()
@@ -186,16 +185,11 @@ def write_runs(
             for language in np.unique(texts.query_lang).tolist():
                 mine = np.flatnonzero(texts.query_lang == language)
                 mine = mine[np.argsort(texts.query_order[mine])]
-                name = _name(texts, language, pool)
+                one, other = texts.languages[language], [*texts.languages, POOL][pool]
+                name = f"{setting_of(one, other)}.{one}.{'all' if other == POOL else other}"
                 ids = [names[row] for row in mine.tolist()]
                 write_trec(temporary / f"{name}.trec", ids, passages["id"], found[mine], scores[mine], tag)
         _write_qrels(temporary / "qrels.trec", queries, passages, qrels)
-
-
-def _name(texts: Texts, language: int, pool: int) -> str:
-    languages = [*texts.languages, "all"]
-    setting = MULTILINGUAL if pool == len(texts.languages) else MONOLINGUAL if pool == language else CROSS_LINGUAL
-    return f"{SETTINGS[setting]}.{languages[language]}.{languages[pool]}"
 
 
 def _write_qrels(path: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> None:

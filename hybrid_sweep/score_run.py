@@ -22,7 +22,7 @@ from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.measures import ALWAYS, Ints
 from hybrid_sweep.prepare import collection_of
-from hybrid_sweep.retrieval import POOL, Texts, texts_of
+from hybrid_sweep.retrieval import POOL, Texts, summary, texts_of
 from hybrid_sweep.runs import Run, read_run
 from hybrid_sweep.store import atomic_dir, digest, file_digest, write_json
 
@@ -59,8 +59,6 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
     name = digest([file_digest(path), collection.fingerprint, asked_of])
     table.insert(0, "run_id", name)
     table.insert(1, "collection", collection.name)
-    from hybrid_sweep.validation import summary
-
     metrics = {
         "run_id": name,
         "run_file": str(path.absolute()),

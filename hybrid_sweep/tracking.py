@@ -14,7 +14,7 @@ from pytorch_lightning.loggers.logger import Logger
 
 from hybrid_sweep import mirror
 from hybrid_sweep.config import Config, to_dict
-from hybrid_sweep.redaction import redacted
+from hybrid_sweep.redaction import line_of
 
 log = logging.getLogger("hybrid_sweep")
 LATER = "hybrid-sweep wandb push SWEEP_DIR makes it from the run's files"
@@ -55,7 +55,7 @@ def start(config: Config, run_dir: Path, run_id: str) -> Mirror | None:
         try:
             return Mirror(mirror.begin(mirror.described(words, run_id), run_dir, kind, resume=True))
         except Exception as error:
-            why = _line(error)
+            why = line_of(error)
             if mode == "online" == kind:
                 log.warning("Weights & Biases cannot be reached (%s); recording this run offline, %s", why, LATER)
             else:
@@ -94,8 +94,4 @@ def _tell(to: Any, act: Callable[[Any], object]) -> None:
         act(to.run)
     except Exception as error:
         to.broken = True
-        log.warning("Weights & Biases takes no more of this run (%s); going on without it, %s", _line(error), LATER)
-
-
-def _line(error: Exception) -> str:
-    return redacted(f"{type(error).__name__}: {error}".splitlines()[0])
+        log.warning("Weights & Biases takes no more of this run (%s); going on without it, %s", line_of(error), LATER)

@@ -1,6 +1,6 @@
 """Evaluation of an encoder on a split, at the end of a run and, on the split dev, while it trains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,48 +80,6 @@ def evaluate(
     return score(config, prepared, texts, Dense(vectors[0], vectors[1]))
 
 
-def macro(table: pd.DataFrame) -> dict[str, float]:
-    """Macro means over languages or pairs, per setting, and of monolingual RR@10 each language's."""
-    found: dict[str, float] = {}
-    for setting, part in table.groupby("setting"):
-        cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
-        found |= _means(f"{setting}", cells)
-        if setting == "monolingual":
-            found |= {
-                f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
-                for language, _ in cells.index
-            }
-    return found
-
-
-def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
-    """Means for the eye and W&B, beside which the report works from the table: macro, micro, trained and unseen apart.
-
-    SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over queries. Where some languages
-    are not among those trained on, also SETTING/trained/MEASURE, over the languages or pairs that were trained on in
-    full, and SETTING/unseen/MEASURE, over the others.
-    """
-    found = macro(table)
-    seen = table["query_lang"].isin(trained) & table["passage_lang"].isin([*trained, retrieval.POOL])
-    for setting, part in table.groupby("setting"):
-        found |= _means(f"micro/{setting}", part[_measures(table)])
-        if not seen.all():
-            for name, chosen in (("trained", part[seen[part.index]]), ("unseen", part[~seen[part.index]])):
-                cells = chosen.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
-                found |= _means(f"{setting}/{name}", cells)
-    return found
-
-
-def _measures(table: pd.DataFrame) -> list[str]:
-    """The columns of a per-query table that hold a measure: all behind the ranks."""
-    names = list(table.columns)
-    return names[names.index("rank_max") + 1 :]
-
-
-def _means(name: str, values: pd.DataFrame) -> dict[str, float]:
-    return {f"{name}/{measure}": float(mean) for measure, mean in values.mean().dropna().items()}
-
-
 class Validation(pl.Callback):
     """Evaluates the split dev every eval.dev_every steps and after the last, and keeps the weights of the best step.
 
@@ -139,7 +97,7 @@ class Validation(pl.Callback):
         if not every or not trainer.is_global_zero or (step % every and step != self.steps):
             return
         with modes_kept(module):
-            metrics = macro(
+            metrics = retrieval.macro(
                 evaluate(
                     self.config,
                     self.prepared,

@@ -25,6 +25,7 @@ from hybrid_sweep.wandb_target import (
     plan_of,
     reachable,
     run_dir,
+    summaries,
     target_of,
 )
 
@@ -82,16 +83,11 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
 def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:
     """The mirror of a point of a sweep, from its folder; None where it is neither done nor failed."""
     folder = run_dir(sweep_dir, str(entry["run_id"]))
-    status, config, summary = read_json(folder / "status.json") or {}, config_of(folder), dict[str, Any]()
+    status, config, results = read_json(folder / "status.json") or {}, config_of(folder), summaries(sweep_dir, entry)
     failed = status.get("state") == "failed"
-    for stage in ("", *entry.get("also", [])):
-        metrics = read_json((folder / "evaluations" / stage if stage else folder) / "metrics.json")
-        if isinstance(metrics, dict) and metrics.get("run_id") == folder.name:
-            summary |= mirror.of_result(metrics, stage)
-        elif not stage and not failed:
-            return None
-    if not config:
+    if not config or not (failed or "" in results):
         return None
+    summary = {name: value for values in results.values() for name, value in values.items()}
     if failed:
         summary["error"] = str(status.get("error"))
     words = mirror.described(config, folder.name) | {"group": plan["name"]}

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hybrid_sweep import mirror
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.redaction import redacted
-from hybrid_sweep.store import digest, read_json, write_json
+from hybrid_sweep.redaction import line_of
+from hybrid_sweep.store import digest, read_json, read_yaml, write_json
 
 PUSHED = "wandb/pushed.json"  # in the sweep's folder: what was written where, so that the same again takes no time
 LOGIN = "not logged in to Weights & Biases: run `wandb login`, or set WANDB_API_KEY"
@@ -43,11 +41,18 @@ def run_dir(sweep_dir: Path, run_id: str) -> Path:
 
 def config_of(folder: Path) -> dict[str, Any]:
     """The stored config of a run as plain dicts, {} where it has not begun."""
-    try:
-        loaded = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
+    loaded = read_yaml(folder / "config.yaml")
     return loaded if isinstance(loaded, dict) else {}
+
+
+def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the summary of a point is to hold of each stage that has a result, by its name: "" for the first."""
+    folder, found = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
+    for stage in ("", *entry.get("also", [])):
+        metrics = read_json((folder / "evaluations" / stage if stage else folder) / "metrics.json")
+        if isinstance(metrics, dict) and metrics.get("run_id") == folder.name:
+            found[stage] = mirror.of_result(metrics, stage)
+    return found
 
 
 def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,5 +117,4 @@ def reachable(hint: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        line = redacted(f"{type(error).__name__}: {error}".splitlines()[0])
-        raise UserError(f"Weights & Biases: {line}; {hint}") from error
+        raise UserError(f"Weights & Biases: {line_of(error)}; {hint}") from error

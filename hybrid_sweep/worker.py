@@ -29,9 +29,8 @@ def main(run_dir: Path) -> int:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     # Lightning's advice (more loader workers, tensor cores) is not for these runs; real warnings stay in the log.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings(
-        "ignore", message=".*`srun` command is available.*"
-    )  # in a job of one node it is not needed
+    # In a job of one node it is not needed.
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         from hybrid_sweep.run import execute

@@ -24,17 +24,10 @@ class LocalLauncher(Launcher):
         self.loader, self.config = hydra_context.config_loader, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """The state of each point, as a job that ended well.
-
-        A failed point is told by its files, not by an exception: that would make Hydra's sweeper drop the points after.
-        """
         from hybrid_sweep import launcher
 
         states = launcher.launch([(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides])
-        return [
-            JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=state)
-            for job, state in zip(job_overrides, states, strict=True)
-        ]
+        return ended(job_overrides, states)
 
 
 def composed(loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]) -> Any:
@@ -47,6 +40,17 @@ def composed(loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]) -> Any
     OmegaConf.set_struct(node, False)
     del node["hydra"]
     return checks.typed(node)
+
+
+def ended(jobs: Sequence[Sequence[str]], states: Sequence[str]) -> list[JobReturn]:
+    """The state of each point, as a job that ended well.
+
+    A failed point is told by its files, not by an exception: that would make Hydra's sweeper drop the points after.
+    """
+    return [
+        JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=state)
+        for job, state in zip(jobs, states, strict=True)
+    ]
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="hybrid_sweep_local", node=LocalLauncherConf)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from hydra_plugins.hybrid_sweep_launcher import composed
+from hydra_plugins.hybrid_sweep_launcher import composed, ended
 
 
 class SlurmLauncher(Launcher):
@@ -35,7 +35,6 @@ class SlurmLauncher(Launcher):
         self.job.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """The state of each point, as a job that ended well; a failed one is told by its files (as LocalLauncher does)."""
         from hybrid_sweep import array_job
 
         def submit(numbers: Sequence[int], params: Mapping[str, Any]) -> str:
@@ -47,8 +46,4 @@ class SlurmLauncher(Launcher):
             return array_job.submit(self.job, rows, params)
 
         jobs = [(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides]
-        states = array_job.launch(jobs, submit, self.params)
-        return [
-            JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=state)
-            for job, state in zip(job_overrides, states, strict=True)
-        ]
+        return ended(job_overrides, array_job.launch(jobs, submit, self.params))

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hybrid_sweep import checkpoints, dev, disk, retention, runs, validation
 from hybrid_sweep.config import ModelConfig
@@ -98,6 +99,15 @@ def test_a_head_counts(pretrained, tmp_path):
     weights = sum(file.stat().st_size for file in (tmp_path / "model").rglob("*.safetensors"))
     assert disk._count(disk.shapes_of(model, tmp_path / "headed")) * 4 == pytest.approx(weights, rel=0.02)
     assert disk._width(model, tmp_path / "headed") == 300
+
+
+def test_weights_of_any_type_are_read_and_a_file_that_is_cut_short_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(3, 5, dtype=torch.bfloat16), "b": torch.zeros(())}, path, {"format": "pt"})
+    assert disk.header(path) == {"a": (3, 5), "b": ()}
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="no whole safetensors file"):
+        disk.header(path)
 
 
 def test_a_file_that_is_no_safetensors_is_refused(tmp_path):

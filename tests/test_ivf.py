@@ -34,6 +34,16 @@ def test_with_all_cells_and_full_depth_it_is_exact(seed):
     json.dumps(told, allow_nan=False)
 
 
+@pytest.mark.parametrize("side", ["query", "passage"])
+def test_vectors_that_are_not_finite_are_refused_before_an_index_is_trained(side):
+    case = collection(0)
+    vectors = {name: case[f"{name}_vectors"].copy() for name in ("query", "passage")}
+    vectors[side][-1, 0] = np.nan
+    tables = (case[name] for name in ("queries", "passages", "qrels"))
+    with pytest.raises(UserError, match=f"1 of {len(vectors[side])} {side} vectors hold NaN"):
+        ivf.evaluate(*tables, vectors["query"], vectors["passage"], EvalConfig())
+
+
 def many():
     """2,000 passages and 300 queries in two languages; the answer of a query is its noisy vector."""
     draw = np.random.default_rng(1)

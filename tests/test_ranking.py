@@ -188,6 +188,30 @@ def test_lists_of_a_pool_and_what_torch_proposes(
     assert first.tolist() == [line[:k] for line in order]
 
 
+def test_products_by_torch_are_in_full_precision_whatever_training_has_set() -> None:
+    """TF32, or bfloat16 where a CPU multiplies it, has an error far outside the band."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Watched(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if "matmul" in func.__name__:
+                seen.append(torch.get_float32_matmul_precision())
+            return func(*args, **(kwargs or {}))
+
+    case, seen = world(2), list[str]()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with Watched():
+            rank_pairs(**case, device="cpu")
+            top_k(case["queries"], case["passages"], 3, case["tie_order"], device="cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == ["highest", "highest"]
+
+
 @pytest.mark.parametrize("scale", [3e17, 2e19, 1e20])
 def test_norms_that_overflow_float32(scale: float) -> None:
     """Products near 1e35 and beyond: float32 sums become infinite or NaN, float64 sums depend on their order."""
@@ -329,6 +353,8 @@ def test_a_collapsed_encoder_takes_the_dense_way(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ranking, "_count_surely", lambda *args: way.append(count(*args)) or way[-1])
     assert ranked(**case) == expected(case)
     assert way == [None]
+    # So many equal products are more than a shortlist holds: its lists are made from all scores.
+    assert rank_pairs(**case, k=10)[2].tolist() == [line[:10] for line in sorted_pool(case)[0]]
 
 
 def test_bad_vectors_and_missing_faiss(monkeypatch: pytest.MonkeyPatch) -> None:

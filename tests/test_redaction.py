@@ -10,6 +10,7 @@ from hybrid_sweep.errors import UserError
 from tests.wandb_sweep_folder import SECRET
 
 NAMES = ["WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "my_secret", "PASSWORD", "APIKEY"]
+NAMES += ["GOOGLE_CREDENTIALS"]
 
 
 @pytest.mark.parametrize("name", NAMES)

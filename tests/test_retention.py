@@ -41,7 +41,7 @@ def test_kept_vectors_are_scored_again_from_their_folder_alone(encoded, tmp_path
     again, _ = retrieval.evaluate(*texts, Dense(*(part.astype(np.float32) for part in vectors)))
     first, _ = retrieval.evaluate(split.queries, split.passages, collection.qrels, found)
     assert (again["query_id"] == first["query_id"]).all()
-    assert validation.macro(again) == pytest.approx(validation.macro(first), abs=0.02)
+    assert retrieval.macro(again) == pytest.approx(retrieval.macro(first), abs=0.02)
     # Only the judgements that count here: those of the other splits may be many millions.
     assert len(texts[2]) < len(collection.qrels)
 

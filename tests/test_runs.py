@@ -86,6 +86,8 @@ def test_written_runs_hold_our_order_and_scores_exactly(tmp_path):
         run = read_run(tmp_path / "runs" / name)
         # Our ranks are those of the file as it stands, of the file as read, and of trec_eval, fed with the ranks.
         written = [line.split() for line in (tmp_path / "runs" / name).read_text().splitlines()]
+        ids = list(dict.fromkeys(one[0] for one in written))
+        assert ids == sorted(ids)
         assert [(one[0], one[2], int(one[3])) for one in written if one[0] == written[0][0]] == [
             line[:3] for line in lines(run) if line[0] == written[0][0]
         ]

@@ -1,5 +1,7 @@
 """A run file scored on a collection: equal to MS MARCO's official script, to trec_eval and to the ranker that wrote it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,16 @@ def test_a_marco_run_scores_as_the_official_script(cache, tmp_path, seed):
     assert metrics["queries_without_list"] == 5 * seed
     assert (f"{5 * seed} queries of these languages have no list and count as 0" in shown) == (seed > 0)
     assert metrics["run_id"] == folder.name == table["run_id"].unique().item()
+
+
+def test_scoring_a_file_needs_no_torch(cache, tmp_path):
+    """Importing it would take longer than all the rest."""
+    marco(tmp_path / "marco", 0)
+    (tmp_path / "run.tsv").write_text("1\t3\t1\n")
+    code = "import sys; from hybrid_sweep.score_run import score_words as score; score(sys.argv[1:], print); "
+    words = [f"run={tmp_path / 'run.tsv'}", "data=msmarco", f"data.path={tmp_path / 'marco'}"]
+    command = [sys.executable, "-c", code + "assert 'torch' not in sys.modules", *words]
+    subprocess.run([*command, f"paths.outputs={tmp_path / 'out'}"], check=True)
 
 
 def test_a_grade_of_zero_is_not_relevant_here_though_it_is_to_the_official_script(cache, tmp_path):

@@ -305,3 +305,17 @@ def test_planning_a_sweep_imports_nothing_heavy():
         "import sys, hybrid_sweep.sweep; print(sorted({'torch', 'pandas', 'scipy', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_neither_does_the_plan_of_what_is_prepared(cache, tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom hybrid_sweep import cli\nassert cli.main(['plan', *sys.argv[1:]]) == 0\n"
+        "print(sorted({'torch', 'pandas', 'scipy', 'transformers', 'wandb'} & set(sys.modules)))"
+    )
+    for _ in range(2):  # the first time it prepares
+        command = [sys.executable, "-c", code, *SMALL, f"paths.outputs={tmp_path}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

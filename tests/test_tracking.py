@@ -11,7 +11,7 @@ import pytest
 
 from hybrid_sweep import mirror, tracking
 from tests.wandb_server import serving
-from tests.wandb_sweep_folder import files, history, summary
+from tests.wandb_sweep_folder import files, history, kinds, summary
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -85,6 +85,19 @@ def test_an_offline_run_is_read_back_with_all_that_was_told(config, tmp_path, en
     assert (found["config"]["ratio"], found["config"]["seed"], found["config"]["run_id"]) == (0.5, 2, "abc")
     assert (found["summary"]["monolingual/RR@10"], found["summary"]["xquad/monolingual/RR@10"]) == (0.25, 0.125)
     assert history(file) == [{"step": 1, "train/loss": 0.5}, {"step": 2, "train/loss": 0.1}]
+
+
+def test_a_run_that_was_told_to_stop_is_marked_as_pre_empted(config, tmp_path):
+    for name, error in (("stopped", SystemExit), ("broken", RuntimeError)):
+        run = tracking.start(config("logger=offline"), tmp_path, name)
+        with pytest.raises(error):
+            try:
+                raise error
+            finally:
+                tracking.fail(run)
+    found = files(tmp_path)
+    assert "preempting" in kinds(found["stopped"]) and "preempting" not in kinds(found["broken"])
+    assert [summary(found[name])["state"] for name in ("stopped", "broken")] == ["failed", "failed"]
 
 
 class Broken:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hybrid_sweep import checkpoints, dev, mirror, tracking, validation
+from hybrid_sweep import checkpoints, dev, mirror, retrieval, tracking, validation
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.feed import HybridData
 from hybrid_sweep.models import build_encoder, load_encoder
@@ -46,7 +46,7 @@ def test_it_evaluates_every_so_often_and_after_the_last_step(fitted):
 def test_the_last_row_is_the_evaluation_of_the_weights_that_come_out(fitted):
     config, module, history, _ = fitted
     table, _ = validation.evaluate(config, prepare(config), module.whole_encoder(), "dev")
-    assert history.rows[-1] == {"step": 12, **validation.macro(table)}
+    assert history.rows[-1] == {"step": 12, **retrieval.macro(table)}
     test, _ = validation.evaluate(config, prepare(config), module.whole_encoder())
     assert set(test["query_id"]).isdisjoint(table["query_id"])
 
@@ -57,7 +57,7 @@ def test_the_weights_of_the_best_step_are_kept_and_no_others(fitted):
     module.encoder.load_state_dict(checkpoints.load_best(folder / "checkpoints", history.best))
     table, _ = validation.evaluate(config, prepare(config), module.whole_encoder(), "dev")
     best = next(row for row in history.rows if row["step"] == history.best)
-    assert {"step": history.best, **validation.macro(table)} == best
+    assert {"step": history.best, **retrieval.macro(table)} == best
 
 
 @pytest.mark.parametrize("compact", ["true", "false"])
@@ -126,7 +126,7 @@ def test_last_or_best_becomes_the_model_and_the_other_one_is_kept(run, config, p
     made = config(*words)
     for folder, value in ((last / "model", curve["last"]), (best / "model", curve["best"])):
         table, _ = validation.evaluate(made, prepare(made), load_encoder(made.model, folder), "dev")
-        assert validation.macro(table)["monolingual/xa/RR@10"] == pytest.approx(value, abs=1e-9)
+        assert retrieval.macro(table)["monolingual/xa/RR@10"] == pytest.approx(value, abs=1e-9)
     tables = [pd.read_parquet(folder / "per_query.parquet")["RR@10"] for folder in (last, best)]
     assert not tables[0].equals(tables[1])
 
@@ -158,13 +158,13 @@ def test_the_means_of_a_table_by_hand():
     table = pd.DataFrame(rows, columns=["setting", "query_lang", "passage_lang", "RR@10"])
     table.insert(3, "rank_max", 1)
     table["same@10"] = [math.nan] * 8 + [1.0, 0.5]
-    found = validation.summary(table, ["a", "b"])
+    found = retrieval.summary(table, ["a", "b"])
     assert found["monolingual/RR@10"] == pytest.approx((0.5 + 1 + 0.25) / 3)
     assert found["micro/monolingual/RR@10"] == pytest.approx(2.75 / 5)
     assert found["monolingual/trained/RR@10"] == 0.75 and found["monolingual/unseen/RR@10"] == 0.25
     assert found["cross-lingual/trained/RR@10"] == 0.5 and found["cross-lingual/unseen/RR@10"] == 0.1875
     assert found["multilingual/trained/RR@10"] == 0.75 and found["multilingual/unseen/RR@10"] == 0.25
     assert found["micro/multilingual/same@10"] == 0.75 and "micro/monolingual/same@10" not in found
-    alone = validation.summary(table, ["a", "b", "c"])
+    alone = retrieval.summary(table, ["a", "b", "c"])
     assert alone == {name: value for name, value in found.items() if "/trained/" not in name and "/unseen/" not in name}
-    assert validation.macro(table) == {name: value for name, value in alone.items() if not name.startswith("micro/")}
+    assert retrieval.macro(table) == {name: value for name, value in alone.items() if not name.startswith("micro/")}

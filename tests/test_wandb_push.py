@@ -119,6 +119,8 @@ def test_a_mirror_is_read_from_the_files_of_a_point(sweep):
     assert run.summary["monolingual/RR@10"] == 0.5 and run.summary["bias/own_first/de"] == 0.75
     assert wandb_push.read(sweep, plan, untrained).series == []
     folder = sweep.parents[1] / "runs" / failed["run_id"]
+    write_json(folder / "metrics.json", {**read_json(folder / "metrics.json"), "run_id": "another"})
+    assert wandb_push.read(sweep, plan, failed) is None  # the result of another run
     (folder / "metrics.json").unlink()
     assert wandb_push.read(sweep, plan, failed) is None  # not finished
     write_json(folder / "status.json", {"state": "failed", "error": "out of memory"})

@@ -69,6 +69,11 @@ def history(file: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if not name.startswith("_")} for row in rows]
 
 
+def kinds(file: Path) -> set[str]:
+    """Which kinds of records a run has."""
+    return {json.loads(line)["type"] for line in _inspect(file).splitlines()}
+
+
 def _inspect(file: Path, *words: str) -> str:
     client = shutil.which("wandb", path=str(Path(sys.executable).parent)) or "wandb"
     command = [client, "leet", "inspect", *words, "--json", str(file)]
