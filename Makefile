@@ -4,7 +4,7 @@ BIN := .venv/bin
 SWEEP := $(BIN)/hybrid-sweep
 DATA ?= debian
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce smoke test test-slow bench lint format clean
+.PHONY: help install reproduce smoke test test-slow bench experiments lint format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -28,7 +28,8 @@ test: install  ## The test suite, two tests at a time, under ten minutes on two 
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## The long tests, under forty minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 tests/analysis
+	$(BIN)/python -m pytest -m slow --ignore=tests/analysis
 
 bench: install  ## Training and ranking beside sentence-transformers, memory, sizes (ME5=FOLDER, XQUAD_R=FOLDER: the real ones)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,dev,bench]'
@@ -47,6 +48,9 @@ lint: install  ## Style and types
 
 format: install  ## Put the code into its one form
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+experiments: install  ## Make each published table of experiments/ anew from its published per-query rows, and compare
+	$(SWEEP) freeze --check $(patsubst %/runs.json,%,$(wildcard experiments/*/runs.json))
 
 clean:  ## Remove .venv and caches; outputs and built collections stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hybrid_sweep import cli_data, cli_sweep, usage
+from hybrid_sweep import cli_analysis, cli_data, cli_sweep, usage
 from hybrid_sweep.arguments import Parser, say
 from hybrid_sweep.errors import UserError
 
@@ -45,7 +45,9 @@ def _dispatch(words: list[str]) -> int:
     verbs: dict[str, tuple[str, Callable[[list[str]], int]]] = {
         "run": (usage.RUN, cli_sweep.run),
         "plan": (usage.PLAN, cli_sweep.plan),
-        "report": (usage.REPORT, _report),
+        "report": (usage.REPORT, cli_analysis.report),
+        "probe": (usage.PROBE, cli_analysis.probe),
+        "freeze": (usage.FREEZE, cli_analysis.freeze),
         "data": (usage.DATA, cli_data.data),
         "evaluate": (usage.EVALUATE, _evaluate),
         "mine": (usage.MINE, _mine),
@@ -61,45 +63,6 @@ def _dispatch(words: list[str]) -> int:
         print(text, end="")
         return 0
     return verb(words[1:])
-
-
-def _report(words: list[str]) -> int:
-    parser = Parser("report")
-    parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
-    parser.add_argument("--allow-missing", action="store_true")
-    args = parser.parse_args(words)
-    for folder in args.sweep_dirs:
-        if not (folder / "points.json").is_file():
-            from hybrid_sweep.checks import nearest
-
-            known = sorted(path.parent.name for path in folder.absolute().parent.glob("*/points.json"))
-            hint = f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
-            raise UserError(f"{folder}: no sweep there (no points.json){hint}")
-    from hybrid_sweep.analysis.report import write_report
-
-    report = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
-    print(report.console)
-    if len(args.sweep_dirs) == 1:
-        from hybrid_sweep import wandb_sweep
-
-        wandb_sweep.after_report(args.sweep_dirs[0], report)
-    if hint := _next_command(args.sweep_dirs[0], bool(report.missing)):
-        print(hint)
-    return report.exit_code
-
-
-def _next_command(sweep_dir: Path, missing: bool) -> str:
-    """What to try after a report: the missing points, or two more seeds; empty where no command is known."""
-    from hybrid_sweep.store import read_json
-
-    known = read_json(sweep_dir / "points.json")
-    words, seeds = shlex.split(known.get("command", "")), [point["seed"] for point in known.get("points", [])]
-    if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
-        return ""
-    if missing:
-        return f"next: {shlex.join(words)}    (runs what is missing)"
-    more = [*(word for word in words if not word.startswith("seed=")), f"seed={max(seeds) + 1},{max(seeds) + 2}"]
-    return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
 
 
 def _evaluate(words: list[str]) -> int:

@@ -8,6 +8,8 @@ usage: hybrid-sweep VERB ...
   run        train and evaluate one point, or with -m a whole sweep over ratios and seeds
   plan       say what the same words would run, and check all of it; starts nothing
   report     the table, the curve and the answer of one or more sweeps
+  probe      the questions that a higher ratio loses, and those missed in one language, with their texts
+  freeze     a finished sweep as a folder to publish, or the proof that one gives its tables
   data       list the collections, prepare one, or export one
   wandb      send a sweep to Weights & Biases, from its files
   dashboard  make the Weights & Biases workspace of a sweep
@@ -67,14 +69,58 @@ examples:
 REPORT = """\
 usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--allow-missing]
 
-Print the table and the answer of a sweep, and write results.csv, results.parquet, curve.png, curve.pdf, report.md,
-report.html (the answer on one page, with hover values) and table.tex beside its points.json. Points without a result
-are listed and make the exit code 1, unless --allow-missing. What the points scored on further collections (eval.also)
-is reported in the same way, in the folders on-NAME beside it.
+Print the table and the answer of a sweep, and write its report beside its points.json: report.html (the answer on one
+page, with hover values), report.md, table.tex, results.csv and results.parquet, derived.csv (shape, trade-off,
+languages), and as .png, .pdf and .svg the figures curve, languages, pairs, bias, bias-maps, front, shape and training.
+Points without a result are listed and make the exit code 1, unless --allow-missing. What the points scored on further
+collections (eval.also) is reported in the same way, in the folders on-NAME beside it. docs/report.md explains it all.
+
+Several sweeps that differ in nothing but ratios and seeds are pooled: one report of all their points, in the first
+folder. Sweeps that differ (another model, other data, another budget, another margin) are compared: each is analysed
+alone, and comparison.html, .md, .tex, .csv, .parquet, .png, .pdf and .svg in FIRST/vs-SECOND show them side by side,
+with what differs in their settings. The first is what the others are compared with. Where the questions are the same,
+the differences are tested. Nothing is written into the other folders; at most six sweeps.
 
 examples:
   hybrid-sweep report outputs/sweeps/smoke
   hybrid-sweep report outputs/sweeps/smoke --allow-missing      while the sweep is running
+  hybrid-sweep report outputs/sweeps/reproduce outputs/sweeps/fixed_monolingual    two budgets side by side
+  hybrid-sweep report outputs/sweeps/mine outputs/sweeps/more-seeds               two sweeps of one setting: pooled
+"""
+
+PROBE = """\
+usage: hybrid-sweep probe SWEEP_DIR [SWEEP_DIR ...] [--ratio R] [--at K] [--share S] [--on NAME] [--passages N]
+                          [--collection DIR | --no-texts] [--allow-missing]
+
+Which questions does r = 0 answer and a higher ratio miss, and which does a model answer in one language and miss in
+another? Counted and tested by language, by pair and by kind of question, and written with their texts into
+SWEEP_DIR/probe: probe.md (read this first), probe.csv, shared.csv, lost.jsonl, gained.jsonl, weak.jsonl.
+Answered is a relevant passage within the first K (10) in more than the share S (0.5) of the seeds. The tables have
+every ratio; --ratio is that of the answer and of the examples (the highest). --on probes a further collection
+(eval.also), in SWEEP_DIR/on-NAME/probe. Texts come from the collection that the runs read, in the cache or in DIR.
+The exit code is 1 where points have no result, unless --allow-missing, or texts are not at hand, unless --no-texts.
+docs/probe.md says what is tested, and how to read it.
+
+examples:
+  hybrid-sweep probe outputs/sweeps/first
+  hybrid-sweep probe outputs/sweeps/first --ratio 0.5 --at 1          whether the first passage is relevant
+  hybrid-sweep probe outputs/sweeps/first --share 0.99                only what all seeds agree on
+  hybrid-sweep probe outputs/sweeps/first --no-texts                  numbers alone
+"""
+
+FREEZE = """\
+usage: hybrid-sweep freeze SWEEP_DIR FOLDER
+       hybrid-sweep freeze --check FOLDER [FOLDER ...]
+
+Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
+and fingerprints, without paths and machines), points.json, and the whole report, made from these three. A README.md
+that is there stays. --check makes the report of a published folder anew and compares every table and text with the
+published ones: the exit code is 1 where one differs, and the first line that does is printed.
+
+examples:
+  hybrid-sweep freeze outputs/sweeps/reproduce experiments/first-curve
+  hybrid-sweep freeze --check experiments/first-curve
+  hybrid-sweep report outputs/sweeps/reproduce                  what of it is a table: results.csv, report.md, table.tex
 """
 
 DATA = """\

@@ -77,6 +77,13 @@ BAD = {
     "unknown verb": (["rnu"], "did you mean run"),
     "no sweep folder": (["report"], "SWEEP_DIR"),
     "unknown sweep": (["report", "outputs/sweeps/frist"], "outputs/sweeps/frist"),
+    "nothing to probe": (["probe"], "SWEEP_DIR"),
+    "unknown sweep to probe": (["probe", "outputs/sweeps/frist"], "outputs/sweeps/frist: no sweep there"),
+    "probe at rank 0": (["probe", ".", "--at", "0"], "--at 0: must be a rank"),
+    "probe with half of few seeds": (["probe", ".", "--share", "0.4"], "--share 0.4: must be from 0.5 to below 1"),
+    "probe with no share": (["probe", ".", "--share", "nan"], "--share nan"),
+    "probe with passages below 0": (["probe", ".", "--passages", "-1"], "--passages -1"),
+    "probe with and without texts": (["probe", ".", "--no-texts", "--collection", "x"], "give one of them"),
     "data without verb": (["data"], "action"),
     "data without name": (["data", "prepare"], "debian"),
     "unknown data to prepare": (["data", "prepare", "debain"], "did you mean debian"),
@@ -308,6 +315,38 @@ def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):
         (tmp_path / "outputs/sweeps" / name / "points.json").write_text("{}")
     told = program("report", "outputs/sweeps/frist")
     assert told.code == 2 and "did you mean first" in told.err and "second" in told.err
+
+
+def test_probe_hands_on_the_words_prints_and_exits_as_the_probe_says(program, tmp_path, monkeypatch):
+    from hybrid_sweep.analysis.probe import report as probe
+    from hybrid_sweep.cli_data import preparing
+
+    asked = []
+
+    def write_probe(folders, words, how, say):
+        asked.append((folders, words))
+        assert how is preparing
+        say("reading")
+        return types.SimpleNamespace(console="what is lost", exit_code=len(asked) - 1)
+
+    monkeypatch.setattr(probe, "write_probe", write_probe)
+    (tmp_path / "points.json").write_text("{}")
+    told = program("probe", str(tmp_path))
+    assert (told.code, told.out) == (0, "reading\nwhat is lost\n") and asked == [([tmp_path], probe.Asked())]
+    words = ["--ratio", "0.5", "--at", "3", "--share", "0.8", "--on", "other", "--passages", "7"]
+    assert program("probe", str(tmp_path), str(tmp_path), *words, "--collection", "c", "--allow-missing").code == 1
+    folders, found = asked[1]
+    assert folders == [tmp_path, tmp_path] and (found.rule.at, found.rule.share) == (3, 0.8)
+    assert (found.ratio, found.on, found.most, found.collection) == (0.5, "other", 7, Path("c"))
+    assert found.allow_missing and found.texts
+    program("probe", str(tmp_path), "--no-texts")
+    assert not asked[2][1].texts
+
+
+def test_probe_help_teaches(program):
+    told = program("probe", "--help")
+    assert told.code == 0 and "examples:" in told.out and max(map(len, told.out.splitlines())) <= 120
+    assert all(word in told.out for word in ("--ratio", "--at", "--share", "--on", "--collection", "--no-texts"))
 
 
 def test_data_list_and_prepare(program, tmp_path, monkeypatch):

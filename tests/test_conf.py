@@ -33,6 +33,16 @@ def test_the_experiment_of_composition_is_four_cells_in_two_curves():
     assert sorted(found) == [(f"composition-{kind}", kind, ratio, seed) for kind, ratio in cells for seed in SEEDS]
 
 
+def test_the_experiment_of_transfer_is_that_of_the_shape_scored_on_one_more_collection():
+    shape, transfer = configs("experiment=shape"), configs("experiment=transfer")
+    ratios = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1)
+    assert Counter((made.batch.cross_lingual_ratio, made.seed) for made in shape) == Counter(
+        (ratio, seed) for ratio in ratios for seed in range(5)
+    )
+    assert [identity(made) for made in shape] == [identity(made) for made in transfer]
+    assert {tuple(made.eval.also) for made in transfer} == {("xquad_r",)} and not shape[0].eval.also
+
+
 @pytest.mark.parametrize("name", ["fixed_monolingual", "composition"])
 def test_all_else_is_as_in_reproduce(name):
     [first, *_], [other, *_] = configs("experiment=reproduce"), configs(f"experiment={name}")

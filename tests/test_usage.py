@@ -13,7 +13,7 @@ import pytest
 from hybrid_sweep import cli, usage
 from hybrid_sweep.compose import points
 
-VERBS = ["run", "plan", "report", "data", "evaluate", "mine", "wandb", "dashboard"]
+VERBS = ["run", "plan", "report", "probe", "freeze", "data", "evaluate", "mine", "wandb", "dashboard"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_words_of_the_examples_are_valid():
 def test_imports_go_one_way():
     """The driver never imports torch: what trains is only named on a command line."""
     package = Path(cli.__file__).parent
-    verbs = ("cli", "cli_data", "cli_sweep", "arguments")
+    verbs = ("cli", "cli_analysis", "cli_data", "cli_sweep", "arguments")
     for name in (
         *verbs,
         "compose",

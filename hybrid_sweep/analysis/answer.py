@@ -4,60 +4,20 @@ A statement about the share needs an interval over seeds and questions. Where th
 the sentence says so and claims nothing about other seeds.
 """
 
-from collections.abc import Iterable
-from typing import Any
-
 import pandas as pd
 
+from hybrid_sweep.analysis import derived_words
 from hybrid_sweep.analysis import statistics as st
-from hybrid_sweep.analysis.results import MACRO, pick, records
+from hybrid_sweep.analysis.results import MONO, pick
 from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, listed, p_words, percent, signed
 
-Row = dict[str, Any]
-MONO = ("monolingual", "RR@10")
-
-
-def signed(value: float, digits: int = 3) -> str:
-    return f"{round(value, digits) + 0.0:+.{digits}f}"  # adding 0 makes -0 plain 0
-
-
-def percent(value: float) -> str:
-    return f"{round(100 * value, 1) + 0.0:+.1f} %"
-
-
-def between(low: float, high: float, digits: int = 3) -> str:
-    return f"[{signed(low, digits)}, {signed(high, digits)}]"
-
-
-def p_words(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
-
-
-def listed(items: Iterable[object]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    words = [f"{item:g}" if isinstance(item, float) else str(item) for item in items]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
-    """The trained ratios above 0 that have a paired difference."""
-    found = pick(results, setting, measure, scope)
-    return records(found[(found["ratio"] > 0) & found["delta"].notna()])
+__all__ = ["MONO", "answer", "between", "compared", "counted", "findings", "listed", "no_verdict", "p_words", "percent"]
+__all__ += ["signed"]
 
 
 def _verdict_interval(row: Row) -> str:
     return f"{signed(row['delta'])}, 90 % interval {between(row['delta_low_90'], row['delta_high_90'])}"
-
-
-def _conditional(row: Row, digits: int = 3) -> str:
-    return (
-        f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions alone "
-        f"{between(row['delta_low'], row['delta_high'], digits)}"
-    )
 
 
 def _last(rows: list[Row], ratios: list[float]) -> str:
@@ -93,7 +53,7 @@ def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
             return f"No verdict: {counted(int(rows[-1]['n_questions']), 'question')} cannot carry an interval."
         return (
             f"No verdict: no interval over seeds is possible with {counted(few, 'seed')} ({st.MIN_SEEDS} are needed); for "
-            f"these checkpoints only, monolingual MRR@10 changes by {_conditional(rows[-1])}."
+            f"these checkpoints only, monolingual MRR@10 changes by {conditional(rows[-1])}."
         )
     return ""
 
@@ -193,7 +153,7 @@ def _change(name: str, rows: list[Row], digits: int) -> str:
     """What happens to another measure at the highest ratio, and whether seeds and questions alone could do it."""
     row = rows[-1]
     if row["delta_interval"] != "crossed":
-        return f"{name}: {_conditional(row, digits)}; these checkpoints only."
+        return f"{name}: {conditional(row, digits)}; these checkpoints only."
     tail = (
         f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval "
         f"{between(row['delta_low'], row['delta_high'], digits)}, Holm {p_words(row['p_holm'])}"
@@ -206,8 +166,8 @@ def _change(name: str, rows: list[Row], digits: int) -> str:
     return f"**{name} {way}** beyond the noise of seeds and questions: {tail}.{first}"
 
 
-def findings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
-    """The sentences under the answer: flat or not, a loss at the top, the gains, English, the languages."""
+def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
+    """The sentences under the answer: flat or not, a loss at the top, the gains, and what `derived` adds to them."""
     mono = compared(results, *MONO)
     if not mono:
         return []
@@ -224,7 +184,7 @@ def findings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             else "**No ratio is non-inferior together with every smaller tested one.**"
         )
     else:
-        said.append(f"Monolingual MRR@10: {_conditional(mono[-1])}. No interval over seeds is possible.")
+        said.append(f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible.")
     for name, setting, measure, digits in [
         ("Cross-lingual MRR@10", "cross-lingual", "RR@10", 3),
         ("Multilingual mAP", "multilingual", "AP", 3),
@@ -234,15 +194,4 @@ def findings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
         rows = compared(results, setting, measure)
         if rows:
             said.append(_change(name, rows, digits))
-    scopes = sorted(set(results[results["setting"] == "monolingual"]["scope"]) - {MACRO})
-    top = [
-        row for scope in scopes for row in compared(results, *MONO, scope)[-1:] if row["delta_interval"] == "crossed"
-    ]
-    if len(top) > 1:
-        low, high = (edge(top, key=lambda row: float(row["delta"])) for edge in (min, max))
-        found = ", ".join(f"{row['scope']} {row['verdict']}" for row in top)
-        said.append(
-            f"By language at r = {top[0]['ratio']:g}: from {signed(low['delta'])} ({low['scope']}) to "
-            f"{signed(high['delta'])} ({high['scope']}); {found} (each at 5 %, not adjusted for the number of languages)."
-        )
-    return said
+    return said + derived_words.sentences(sweep, results, derived)

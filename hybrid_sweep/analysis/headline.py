@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from hybrid_sweep.analysis import statistics as st
-from hybrid_sweep.analysis.answer import MONO, between, compared, counted, listed, no_verdict, percent, signed
-from hybrid_sweep.analysis.results import MACRO
+from hybrid_sweep.analysis.answer import no_verdict
+from hybrid_sweep.analysis.results import MONO, languages
 from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.analysis.wording import between, compared, counted, listed, percent, signed
 
 Row = dict[str, Any]
 
@@ -96,8 +97,7 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
     That every language holds is claimed only where each does at 5 %, which needs no adjustment for their number
     (intersection-union test).
     """
-    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["scope"] != MACRO)]
-    by_language = {scope: compared(results, *MONO, scope) for scope in sorted(set(chosen["scope"]))}
+    by_language = {scope: compared(results, *MONO, scope) for scope in languages(results)}
     if len(by_language) < 2:
         return [], ""
     at_best = {scope: _at(rows, best) for scope, rows in by_language.items()}
@@ -123,7 +123,7 @@ def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row])
             needed = "more questions" if more == float("inf") else f"about {more:.0f} seeds"
             text += f" To settle r = {smallest['ratio']:g}: {needed}."
         return "Stay at r = 0", text
-    harmed, languages = _languages(results, best)
+    harmed, each = _languages(results, best)
     text = (
         f"The largest share that is shown, like every smaller one, to cost less than {sweep.margin:g} MRR@10 "
         "on the mean of languages."
@@ -135,7 +135,7 @@ def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row])
         short = f"Use r = {best:g}"
     else:
         short = f"r = {best:g} is safe, but buys nothing shown"
-    return short + (f", but not for {listed(harmed)}" if harmed else ""), text + _bought(gain) + languages
+    return short + (f", but not for {listed(harmed)}" if harmed else ""), text + _bought(gain) + each
 
 
 def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:

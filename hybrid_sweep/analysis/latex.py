@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from hybrid_sweep.analysis import statistics as st
-from hybrid_sweep.analysis.answer import MONO, compared, counted
-from hybrid_sweep.analysis.figures import ENGLISH
-from hybrid_sweep.analysis.results import MACRO, pick, records
+from hybrid_sweep.analysis.figures.curve import ENGLISH
+from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
+from hybrid_sweep.analysis.wording import compared, counted
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

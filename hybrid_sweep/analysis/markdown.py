@@ -4,15 +4,19 @@ Nothing in it holds a time, a machine or a path: the same runs make the same tex
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from hybrid_sweep.analysis import figures
-from hybrid_sweep.analysis.answer import MONO, between, counted, findings, listed, p_words, percent, signed
-from hybrid_sweep.analysis.results import COLUMNS, MACRO, line, pick, records
+from hybrid_sweep.analysis import derived_tables
+from hybrid_sweep.analysis.answer import findings
+from hybrid_sweep.analysis.derived import COLUMNS as DERIVED
+from hybrid_sweep.analysis.derived_tables import grid
+from hybrid_sweep.analysis.figures import curve as figures
+from hybrid_sweep.analysis.results import COLUMNS, MACRO, MEANS, MONO, languages, line, pick, records
 from hybrid_sweep.analysis.table import BASELINES, KINDS, Point, Sweep
+from hybrid_sweep.analysis.wording import between, counted, listed, p_words, percent, signed
 
 # The table by ratio, on the console and in report.md.
 HEADER = ["r", "seeds", "mono MRR@10", "change to r = 0 [90 %]", "verdict", "English", "cross MRR@10", "multi mAP"]
@@ -37,12 +41,6 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
     for key, value in tree.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _number(value: float, digits: int = 3) -> str:
@@ -100,11 +98,11 @@ def _verdicts(results: pd.DataFrame, scope: str) -> list[str]:
             ]
         )
     header = ["r", "paired seeds", "change", "relative", "95 % interval", "90 % interval", "Holm", "verdict"]
-    return _grid([*header, "seeds to settle"], rows) if rows else ["Nothing to compare."]
+    return grid([*header, "seeds to settle"], rows) if rows else ["Nothing to compare."]
 
 
 def _languages(results: pd.DataFrame) -> list[str]:
-    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & (results["scope"] != MACRO)]
+    chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1]) & ~results["scope"].isin(MEANS)]
     cells: dict[str, dict[str, str]] = {}
     counts: dict[str, int] = {}
     for row in records(chosen):  # by scope, and within it in the order of the table by ratio
@@ -115,7 +113,7 @@ def _languages(results: pd.DataFrame) -> list[str]:
     if not counts:
         return ["No monolingual rows."]
     header = ["r", *(f"{scope} ({count:,} questions)" for scope, count in counts.items())]
-    return _grid(header, [[name, *(found[scope] for scope in counts)] for name, found in cells.items()])
+    return grid(header, [[name, *(found[scope] for scope in counts)] for name, found in cells.items()])
 
 
 def _common(sweep: Sweep, key: str) -> str:
@@ -145,6 +143,11 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
         "- The verdict reads the 90 % interval of the change, one-sided 5 % at each ratio. Non-inferior: wholly above minus "
         "the margin. Degraded: wholly below. Inconclusive: neither. Superior: non-inferior, and a gain at 5 % after Holm's "
         "adjustment over the ratios.",
+        "- Slope, monotone fit, turn and Pareto front are over the seeds that have every ratio. The band of the monotone fit "
+        "holds the whole of a monotone curve with a chance of 95 %. A curve is called not monotone only where one pair of "
+        "ratios rises and another falls significantly, after Holm's adjustment over all pairs. A price is the quotient of two "
+        "paired changes, its interval Fieller's, over the same seeds and questions; it is given only where the gain is "
+        "significant after Holm's adjustment over the ratios.",
         "- The largest ratio still non-inferior ends the unbroken run of non-inferior ratios from the smallest one up, "
         "which is a fixed-sequence test at 5 % as a whole.",
     ]
@@ -157,8 +160,7 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 
 def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
-    scopes = set(results[results["setting"] == MONO[0]]["scope"]) - {MACRO}
-    n = len(scopes)
+    n = len(sweep.trained_languages or languages(results))
     lines = [
         f"- At r = 0 the model can see {n} distinct query-passage pairs of a question that exists in all {n} languages, at "
         f"r = 1 {n * (n - 1)}: part of a gain at small r may be augmentation.",
@@ -176,7 +178,7 @@ def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             ends = [f"{value:,}" for value in seen[:: max(len(seen) - 1, 1)]]
             row.append(" to ".join(ends) if ends else "not recorded")
         rows.append(row)
-    return lines + _grid(["r", "monolingual examples of a run", "cross-lingual examples of a run"], rows)
+    return lines + grid(["r", "monolingual examples of a run", "cross-lingual examples of a run"], rows)
 
 
 def _provenance(sweep: Sweep, warnings: Sequence[str], fingerprint: str) -> list[str]:
@@ -193,7 +195,7 @@ def _provenance(sweep: Sweep, warnings: Sequence[str], fingerprint: str) -> list
             share = f" ({runs} of {len(ids)} runs)" if len(found) > 1 else ""
             lines.append(f"- {words}: {text.strip() or 'not recorded'}{share}")
     lines += [f"- **Warning**: {warning}." for warning in warnings]
-    return [*lines, "", *_grid(["point", "run"], [[label(point), f"`{point.run_id}`"] for point in sweep.finished])]
+    return [*lines, "", *grid(["point", "run"], [[label(point), f"`{point.run_id}`"] for point in sweep.finished])]
 
 
 def _caption(sweep: Sweep, fingerprint: str) -> str:
@@ -208,18 +210,35 @@ def _caption(sweep: Sweep, fingerprint: str) -> str:
     )
 
 
-def markdown(sweep: Sweep, results: pd.DataFrame, said: str, warnings: Sequence[str], fingerprint: str) -> str:
+def _with(lines: list[str], image: str) -> list[str]:
+    """A section with a figure below its table; none where there is no table."""
+    return [*lines, "", image] if lines else []
+
+
+def markdown(
+    sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, warnings: Sequence[str], fingerprint: str
+) -> str:
     """The text of report.md; `said` is the answer, `fingerprint` stands for the set of runs."""
     gone = [point for point in sweep.points if point.run_id in sweep.missing]
     english = not pick(results, *MONO, figures.ENGLISH).empty
     parts: list[tuple[str, list[str]]] = [
         (f"# Sweep {sweep.name}: monolingual retrieval against the cross-lingual share", [f"**{said}**"]),
-        ("", [f"- {sentence}" for sentence in findings(sweep, results)]),
+        ("", [f"- {sentence}" for sentence in findings(sweep, results, derived)]),
         ("", ["![The curve](curve.png)", "", _caption(sweep, fingerprint)]),
-        ("## By ratio", _grid(HEADER, by_ratio(sweep, results))),
+        ("## By ratio", grid(HEADER, by_ratio(sweep, results))),
         ("## Verdicts, mean of languages", _verdicts(results, MACRO)),
         ("## Verdicts, English", _verdicts(results, figures.ENGLISH) if english else []),
-        ("## Monolingual MRR@10 by language", _languages(results)),
+        ("## Monolingual MRR@10 by language", [*_languages(results), "", "![By language](languages.png)"]),
+        ("## Winners and losers by language", derived_tables.winners(derived)),
+        ("## Languages trained on and not trained on", derived_tables.unseen(results)),
+        ("## Language pairs and language bias", ["![Language pairs](pairs.png)", "", "![Language bias](bias.png)"]),
+        ("## Trade-off", _with(derived_tables.tradeoff(derived), "![Pareto front](front.png)")),
+        ("## Shape of the curves", derived_tables.shape(derived)),
+        (
+            "## The monotone curve closest to monolingual MRR@10",
+            _with(derived_tables.isotonic(derived), "![Shape](shape.png)"),
+        ),
+        ("## Questions won / tied / lost", derived_tables.questions(results)),
         ("## How it was measured", _measured(sweep, results)),
         ("## What else changes with the ratio", _confounds(sweep, results)),
         (
@@ -228,5 +247,6 @@ def markdown(sweep: Sweep, results: pd.DataFrame, said: str, warnings: Sequence[
         ),
         ("## Provenance", _provenance(sweep, warnings, fingerprint)),
         ("## Columns of results.csv", [f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()]),
+        ("## Columns of derived.csv", [f"- `{name}`: {meaning}" for name, meaning in DERIVED.items()]),
     ]
     return "\n\n".join("\n".join([title, ""] * bool(title) + lines) for title, lines in parts if lines) + "\n"

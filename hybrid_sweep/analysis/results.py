@@ -1,5 +1,6 @@
 """The table of results: every mean, interval, effect and verdict of a sweep, from its per-query rows alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,11 @@ MEASURES = [
     ("multilingual", "same@10"),
     ("multilingual", "RD"),
 ]
+MONO = ("monolingual", "RR@10")  # the setting and measure of the verdicts
 MACRO = "macro"
+# Means over a part of the languages, on a collection with languages that no point was trained on.
+TRAINED, UNSEEN = "trained", "unseen"
+MEANS = (MACRO, TRAINED, UNSEEN)
 # The columns of results.csv and results.parquet. Intervals are two-sided, over seeds and questions where "crossed", over
 # questions alone where "conditional". Effects (delta and after) compare with ratio 0, same seeds, same questions.
 COLUMNS = {
@@ -27,7 +32,8 @@ COLUMNS = {
     "ratio": "cross-lingual share of the training steps; empty for untrained and bm25",
     "setting": "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
     "measure": "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank distance, in ranks)",
-    "scope": "a query language, an ordered pair query>passage, or macro: the plain mean over these",
+    "scope": "a query language, an ordered pair query>passage, or macro: the plain mean over these; where some language "
+    "was not trained on also trained and unseen: the mean over the languages, or pairs, trained on alone, and over the rest",
     "status": "complete; partial: a point of this ratio is missing; missing: the row stands for one missing point",
     "seeds": "the seeds in the mean, separated by blanks",
     "n_seeds": "number of these seeds",
@@ -47,16 +53,23 @@ COLUMNS = {
     "relative": "delta as a share of the mean at ratio 0 (same seeds)",
     "relative_low": "lower end of its 95 % interval",
     "relative_high": "upper end of its 95 % interval",
+    "won": "questions whose mean difference to ratio 0, over the common seeds and the question's rows, is above 0",
+    "tied": "questions whose mean difference is 0",
+    "lost": "questions whose mean difference is below 0",
     "p": "two-sided p of no difference; only with a crossed interval",
     "p_holm": "p adjusted for the number of ratios compared (Holm)",
     "verdict": "monolingual rows: baseline, superior, non-inferior, inconclusive, degraded or untested",
     "seeds_to_settle": "where inconclusive: seeds for an 80 % chance of a verdict; inf: more questions are needed",
+    "examples_monolingual": "mean number of monolingual training examples of a run; empty where not recorded",
+    "examples_cross_lingual": "mean number of cross-lingual training examples of a run; empty where not recorded",
     "run_ids": "the runs in the mean, separated by blanks, in the order of the seeds",
 }
 
 
 TEXT = ["kind", "setting", "measure", "scope", "status", "seeds", "interval", "delta_interval", "verdict", "run_ids"]
-COUNTS = ["n_seeds", "n_questions", "n_rows", "delta_seeds"]
+COUNTS = ["n_seeds", "n_questions", "n_rows", "delta_seeds", "won", "tied", "lost"]
+EXAMPLES = ["examples_monolingual", "examples_cross_lingual"]
+TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
 
 def line(point: Point) -> tuple[str, float]:
@@ -66,12 +79,16 @@ def line(point: Point) -> tuple[str, float]:
 
 @dataclass(frozen=True)
 class Block:
-    """One measure in one setting: values (points, rows), the domain and question of each row, the domains' names."""
+    """One measure in one setting: values (points, rows), the domain and question of each row, and what the codes mean.
+
+    `names` are the domains (languages or ordered pairs), `questions` the group ids, both sorted.
+    """
 
     values: st.Array
     domain: NDArray[np.intp]
     group: NDArray[np.intp]
     names: tuple[str, ...]
+    questions: NDArray[np.str_]
 
 
 def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
@@ -89,16 +106,32 @@ def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
     if setting == "cross-lingual":
         label = label + ">" + rows["passage_lang"].astype(str)
     names, domain = np.unique(label.to_numpy(dtype=str), return_inverse=True)
-    _, group = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
-    return Block(values, domain, group, tuple(str(name) for name in names))
+    questions, group = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
+    return Block(values, domain, group, tuple(str(name) for name in names), questions)
 
 
-def _select(whole: Block, scope: str) -> Block:
-    if scope == MACRO:
+def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
+    """The scopes of a block in the order of the results, each with the domains that its mean is over.
+
+    `TRAINED` has the languages, or pairs of two languages, that were trained on, `UNSEEN` the others. Neither is there
+    where every domain is trained on or the languages trained on are not recorded.
+    """
+    seen = {name for name in whole.names if set(name.split(">")) <= set(sweep.trained_languages)}
+    parts = {TRAINED: [n for n in whole.names if n in seen], UNSEEN: [n for n in whole.names if n not in seen]}
+    split = {scope: tuple(found) for scope, found in parts.items() if found}
+    if not sweep.trained_languages or UNSEEN not in split:
+        split = {}
+    return {MACRO: whole.names} | split | {name: (name,) for name in whole.names}
+
+
+def select(whole: Block, names: tuple[str, ...]) -> Block:
+    """The rows of some of the domains, coded anew."""
+    if names == whole.names:
         return whole
-    chosen = np.flatnonzero(whole.domain == whole.names.index(scope))
-    _, group = np.unique(whole.group[chosen], return_inverse=True)
-    return Block(whole.values[:, chosen], np.zeros(len(chosen), dtype=np.intp), group, (scope,))
+    chosen = np.flatnonzero(np.isin(whole.domain, [whole.names.index(name) for name in names]))
+    kept, group = np.unique(whole.group[chosen], return_inverse=True)
+    _, domain = np.unique(whole.domain[chosen], return_inverse=True)
+    return Block(whole.values[:, chosen], domain, group, names, whole.questions[kept])
 
 
 def _level(y: st.Array, df: float) -> dict[str, Any]:
@@ -127,6 +160,21 @@ def _effect(y: st.Array, base: st.Array, df: float) -> tuple[st.Estimate, dict[s
     }
 
 
+def _won(part: Block, runs: list[int], base: list[int]) -> dict[str, int]:
+    """The questions by the sign of their mean paired difference, whatever their number of rows."""
+    difference = (part.values[runs] - part.values[base]).mean(axis=0)
+    mean = np.bincount(part.group, weights=difference) / np.bincount(part.group)
+    won, lost = int((mean > TIE).sum()), int((mean < -TIE).sum())
+    return {"won": won, "tied": len(mean) - won - lost, "lost": lost}
+
+
+def _examples(sweep: Sweep, runs: Iterable[int]) -> dict[str, float]:
+    """What a run of a line saw in training, from metrics.json; NaN where any of its runs does not say."""
+    metrics = [sweep.metrics[sweep.finished[index].run_id] for index in runs]
+    found = {key: [record.get(key) for record in metrics] for key in EXAMPLES}
+    return {key: float(np.mean([np.nan if n is None else float(n) for n in ns])) for key, ns in found.items()}
+
+
 def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[dict[str, Any]]:
     """One row per ratio and one for each baseline: its level, its paired effect, its verdict."""
     y, df = st.contributions(part.values, part.domain, part.group)
@@ -151,12 +199,13 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
             "n_rows": part.values.shape[1],
             "run_ids": " ".join(sweep.finished[index].run_id for index in seeds.values()),
         }
-        row |= _level(y[list(seeds.values())], df)
+        row |= _level(y[list(seeds.values())], df) | _examples(sweep, seeds.values())
         common = [seed for seed in seeds if seed in base]
         effect = None
         if kind == "trained" and ratio > 0 and common:
-            effect, found = _effect(y[[seeds[seed] for seed in common]], y[[base[seed] for seed in common]], df)
-            row |= found
+            here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
+            effect, found = _effect(y[here], y[there], df)
+            row |= found | _won(part, here, there)
         effects.append(effect)
         rows.append(row)
     adjusted = st.holm([float(row.get("p", np.nan)) for row in rows])
@@ -171,7 +220,7 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
     return rows
 
 
-def _clean(value: float) -> float:
+def clean(value: float) -> float:
     """Nine significant digits: the last bits differ between machines."""
     return float(f"{value:.9g}") + 0.0  # no negative zero
 
@@ -179,7 +228,7 @@ def _clean(value: float) -> float:
 def aggregate(sweep: Sweep) -> pd.DataFrame:
     """The results: a row per (kind, ratio, setting, measure, scope) and one per missing point; columns as in `COLUMNS`.
 
-    Rows are ordered by `MEASURES`, scope (macro first), kind and ratio; missing points come last. Numbers are rounded to
+    Rows are ordered by `MEASURES`, scope (the means first), kind and ratio; missing points come last. Numbers are rounded to
     nine significant digits. The same tables give the same frame, whatever the order of their rows.
     """
     rows: list[dict[str, Any]] = []
@@ -187,8 +236,8 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
         whole = block(sweep, setting, measure)
         if whole is None:  # e.g. no cross-lingual setting where there is one language
             continue
-        for scope in (MACRO, *whole.names):
-            rows += _rows(sweep, setting, measure, scope, _select(whole, scope))
+        for scope, names in scopes(sweep, whole).items():
+            rows += _rows(sweep, setting, measure, scope, select(whole, names))
     for point in sweep.points:
         if point.run_id in sweep.missing:
             row = {"kind": point.kind, "ratio": point.ratio if point.kind == "trained" else np.nan, "status": "missing"}
@@ -196,14 +245,15 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
                 row | {"seeds": str(point.seed), "n_seeds": 0, "n_questions": 0, "n_rows": 0, "run_ids": point.run_id}
             )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame["delta_seeds"] = frame["delta_seeds"].fillna(0)
+    for name in ("delta_seeds", "won", "tied", "lost"):
+        frame[name] = frame[name].fillna(0)
     for name in frame.columns:
         if name in TEXT:
             frame[name] = frame[name].astype(object).fillna("").astype(str)
         elif name in COUNTS:
             frame[name] = frame[name].astype(np.int64)
         else:
-            frame[name] = [_clean(float(value)) for value in frame[name]]
+            frame[name] = [clean(float(value)) for value in frame[name]]
     return frame
 
 
@@ -220,3 +270,8 @@ def pick(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, 
         & (results["kind"] == kind)
     ]
     return found.sort_values("ratio", kind="stable").reset_index(drop=True)
+
+
+def languages(results: pd.DataFrame) -> list[str]:
+    """The languages with monolingual questions, sorted; the scopes that are means over several are none."""
+    return sorted(set(results[results["setting"] == "monolingual"]["scope"]) - set(MEANS))

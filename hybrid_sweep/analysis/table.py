@@ -51,7 +51,8 @@ class Sweep:
     `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and `KEY`, with the
     columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED and RD. Every finished point has the same rows.
     `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent); on a further
-    collection `config` has it as data, and `metrics` what was measured there.
+    collection `config` has it as data, and `metrics` what was measured there. `trained_languages`, sorted, are those that
+    any trained point learned from, whatever it was evaluated on; () where no config is recorded.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Sweep:
     config: dict[str, dict[str, Any]]
     provenance: dict[str, dict[str, Any]]
     metrics: dict[str, dict[str, Any]]
+    trained_languages: tuple[str, ...]
 
     @property
     def finished(self) -> tuple[Point, ...]:
@@ -136,6 +138,14 @@ def _yaml(path: Path) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any]:
     loaded = read_json(path)
     return loaded if isinstance(loaded, dict) else {}
+
+
+def _learned(config: dict[str, Any]) -> set[str]:
+    """The languages of the collections that a run was trained on, from its config; empty where they are not recorded."""
+    more = config.get("more")
+    parts = [config.get("data"), *(more.values() if isinstance(more, dict) else [])]
+    named = [part.get("languages") for part in parts if isinstance(part, dict)]
+    return {str(language) for languages in named if isinstance(languages, list) for language in languages}
 
 
 def _check(points: Sequence[Point], tables: dict[str, pa.Table]) -> None:
@@ -215,6 +225,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     _check(finished, tables)
     config = {point.run_id: _yaml(folders[point] / "config.yaml") for point in finished}
     metrics = {point.run_id: _json(folders[point] / "metrics.json") for point in finished}
+    learned = set[str]().union(*(_learned(config[point.run_id]) for point in finished if point.kind == "trained"))
     for point in finished if on else []:
         here = _json(places[point] / "metrics.json")
         data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
@@ -230,4 +241,5 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         config=config,
         provenance={point.run_id: _json(folders[point] / "provenance.json") for point in finished},
         metrics=metrics,
+        trained_languages=tuple(sorted(learned)),
     )

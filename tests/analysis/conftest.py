@@ -28,6 +28,7 @@ class World:
     noise: float = 0.15
     seed: int = 0
     has: dict[str, float] = field(default_factory=dict)  # share of the questions that a language has; 1 unless named
+    trained: tuple[str, ...] = ()  # the languages that the runs say they were trained on; all unless named
 
 
 def _reciprocal_rank(values: np.ndarray) -> np.ndarray:
@@ -100,7 +101,7 @@ def write_run(root: Path, world: World, point: dict[str, Any], **changes: Any) -
     frame.to_parquet(run_dir / "per_query.parquet", index=False)
     steps = 200 if point["kind"] == "trained" else 0
     crossed = round(point["ratio"] * steps)
-    languages = "".join(f"\n  - {lang}" for lang in world.languages)
+    languages = "".join(f"\n  - {lang}" for lang in world.trained or world.languages)
     (run_dir / "config.yaml").write_text(
         f"data:\n  name: toy\n  languages:{languages}\nmodel:\n  name: tiny\nbatch:\n  size: 64\n"
         f"  cross_lingual_ratio: {point['ratio']}\ntrainer:\n  max_steps: {steps}\nseed: {point['seed']}\n"
@@ -171,3 +172,38 @@ def make_sweep(tmp_path: Path) -> Callable[..., Path]:
 def sweep_dir(make_sweep: Callable[..., Path]) -> Path:
     """3 ratios x 3 seeds and one untrained encoder; some questions have two languages, some only English."""
     return make_sweep(World(has={"de": 0.6, "fr": 0.8}))
+
+
+@pytest.fixture
+def make(make_sweep: Callable[..., Path], world: Any) -> Callable[..., Path]:
+    """A sweep of a small world whose runs have ids of their own: its name comes first in them."""
+
+    from tests.analysis.comparison.pairs_of_sweeps import renamed
+
+    def made(name: str, **changes: Any) -> Path:
+        parts = {key: changes.pop(key) for key in list(changes) if key in world.__dataclass_fields__}
+        return renamed(make_sweep(world(**({"questions": 30} | parts)), name=name, **changes), name)
+
+    return made
+
+
+@pytest.fixture
+def two(make: Callable[..., Path]) -> tuple[Path, Path]:
+    """Two sweeps with the same tables whose models have other sizes."""
+    from tests.analysis.comparison.pairs_of_sweeps import configured
+
+    return make("a"), configured(make("b"), "name: tiny", "name: tiny\n  hidden_size: 256")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the figures of a report, which take most of its time."""
+    from hybrid_sweep.analysis import report_files
+
+    def save(figure: str, folder: Path, name: str) -> tuple[Path, ...]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_text(figure)
+        return (folder / f"{name}.png",)
+
+    monkeypatch.setattr(report_files, "drawn", lambda *args: {"curve": args[-1], "training": None})
+    monkeypatch.setattr(report_files, "save", save)

@@ -1,5 +1,6 @@
 """The sentences: every case of the answer, made from small tables of results."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from hybrid_sweep.analysis.answer import answer, findings, listed, p_words, percent, signed
+from hybrid_sweep.analysis.answer import answer, findings
+from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
+from hybrid_sweep.analysis.wording import listed, p_words, percent, signed
 
 QUIET = dict(questions=150, noise=0.02, seed_sd=0.001)
 
@@ -25,7 +28,7 @@ def say(make_sweep: Callable[..., Path], world: Any) -> Callable[..., tuple[str,
             shutil.rmtree(sweep_dir.parent.parent / "runs" / run)
         sweep = load([sweep_dir])
         results = aggregate(sweep)
-        return answer(sweep, results), "\n".join(findings(sweep, results))
+        return answer(sweep, results), "\n".join(findings(sweep, results, derived(sweep, results)))
 
     return said
 
@@ -118,6 +121,91 @@ def test_a_ratio_with_too_few_seeds_is_named_and_ends_the_run(say: Callable[...,
     assert "With 3 seeds" in text
     assert "the smallest cross-lingual share, 0.5, is not shown" in text
     assert "No ratio is non-inferior together with every smaller" in more
+
+
+def test_the_slope_and_no_turn_are_said(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.1 * r, ratios=(0, 0.25, 0.5, 1))
+    assert (
+        "**Monolingual MRR@10 falls with r**: -0.0" in more
+        and "from r = 0 to 1 by least squares, 95 % interval [" in more
+    )
+    assert (
+        "(Holm over 8 curves)" in more
+        and "No turn is shown" in more
+        and "which is not to say that it is monotone" in more
+    )
+    _, more = say(lambda r: 0.0, name="flat")
+    assert "**No slope of monolingual MRR@10 is shown**" in more
+
+
+def test_a_curve_that_turns_back_is_said_to(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.4 * r * (1 - r), ratios=(0, 0.25, 0.5, 1), world={"questions": 300})
+    assert "**Not monotone**: monolingual MRR@10 both rises and falls. Against its main direction it moves by " in more
+
+
+def test_the_price_is_said_where_the_gain_is_shown(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.1 * r)
+    assert (
+        "**At r = 1 each point of cross-lingual MRR@10 gained costs " in more and " monolingual points**, 95 %" in more
+    )
+    _, more = say(lambda r: 0.1 * r, name="gain")
+    assert "At r = 1 cross-lingual MRR@10 comes with no monolingual loss (price -" in more
+    _, more = say(lambda r: -0.1 * r, world={"cross": lambda r: 0.0}, name="nothing")
+    assert "No price at r = 1: cross-lingual MRR@10 is not shown to rise there." in more
+    assert "points of cross-lingual" not in more
+
+
+def test_a_loss_that_may_be_nothing_is_not_called_a_price(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.02 * r, world={"noise": 0.2, "cross": lambda r: 0.3 * r})
+    assert "monolingual points by the means, 95 % interval [-" in more and ": no price at all is not excluded." in more
+
+
+def test_the_front_is_said_with_its_frequencies(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.1 * r)
+    assert "Pareto front of monolingual MRR@10 and cross-lingual MRR@10 (in brackets the share of bootstrap" in more
+    assert "on the front: r = 0 (100 %), r = 0.5 (100 %) and r = 1 (100 %)." in more
+
+
+def test_losers_are_adjusted_over_the_languages(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.1 * r)
+    assert (
+        "**By language at r = 1**: none is shown to win; " in more
+        and " lose (against r = 0, Holm over 3 languages at each ratio)." in more
+    )
+    assert "The first loss shows at r = 0.5 (" in more and "not adjusted" not in more
+    _, more = say(lambda r: 0.0, world={"noise": 0.2}, name="noise")
+    assert "none is shown to win; none is shown to lose; nothing is shown for de, en and fr" in more
+
+
+def test_trained_and_unseen_languages_are_told_apart_and_are_no_languages(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.1 * r, world={"trained": ("de", "en")})
+    assert "Monolingual MRR@10, trained on de and en; languages trained on: -0.0" in more
+    assert (
+        "; languages not trained on: -0.0" in more
+        and "Cross-lingual MRR@10, trained on de and en; pairs trained on" in more
+    )
+    assert "Holm over 3 languages" in more and "unseen" not in more
+    assert "not trained on" not in say(lambda r: -0.1 * r, name="all")[1]
+
+
+def test_questions_are_counted_and_not_tested(say: Callable[..., tuple[str, str]]) -> None:
+    _, more = say(lambda r: -0.1 * r)
+    found = re.search(
+        r"Of 150 questions, (\d+) score higher at r = 1 than at r = 0, (\d+) the same and (\d+) lower", more
+    )
+    assert found and sum(int(n) for n in found.groups()) == 150 and "a count, not a test" in more
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_one_or_two_seeds_claim_no_shape_price_or_winner(
+    say: Callable[..., tuple[str, str]], seeds: tuple[int, ...]
+) -> None:
+    _, more = say(lambda r: -0.3 * r, seeds=seeds, world={"trained": ("de",)})
+    are = "is 1" if len(seeds) == 1 else "are 2"
+    assert f"3 seeds with every ratio are needed to say how the curve runs, and there {are}." in more
+    claims = ["falls with r", "Not monotone", "costs", "Pareto front of", "lose", "on the front", "No price"]
+    assert not [claim for claim in claims if claim in more]
+    assert "languages not trained on: -0." in more and "interval over the questions alone" in more
 
 
 def test_words_for_numbers() -> None:

@@ -91,3 +91,11 @@ def test_numbers_are_those_of_the_results(sweep_dir: Path) -> None:
     row = results.query("setting == 'cross-lingual' and scope == 'macro' and ratio == 1").iloc[0]
     text = told(sweep_dir).happens[1]
     assert f"{row['delta']:+.3f}, 95 % interval [{row['delta_low']:+.3f}, {row['delta_high']:+.3f}]" in text
+
+
+def test_means_over_trained_and_unseen_languages_are_no_languages(make_sweep: Make, world: Any) -> None:
+    verdicts = everywhere("non-inferior", 0.5, 1.0) | {
+        s: {0.5: "degraded", 1.0: "degraded"} for s in ("trained", "unseen")
+    }
+    found = told(make_sweep(world(trained=("de",))), **verdicts)
+    assert "every language is shown to hold there too" in found.use[1] and "unseen" not in "".join(found.use)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.analysis import statistics as st
-from hybrid_sweep.analysis.results import COLUMNS, MEASURES, aggregate, pick
+from hybrid_sweep.analysis.results import COLUMNS, MEASURES, aggregate, languages, pick
 from hybrid_sweep.analysis.table import Sweep, load
 
 
@@ -190,3 +190,99 @@ def test_a_row_without_a_rank_in_any_run_is_left_out_of_rank_distance_in_all(mak
         after = pick(results, "multilingual", "RD", kind=kind)
         assert (after["n_rows"] == before["n_rows"].iloc[0] - 5).all() and after["mean"].notna().all()
     assert pick(results, "multilingual", "AP")["n_rows"].tolist() == before["n_rows"].tolist()
+
+
+def test_questions_won_tied_and_lost_are_counted_by_hand(sweep_dir: Path) -> None:
+    """A question's mean difference over seeds and languages, from the raw tables; a language counts its own rows alone."""
+    runs = sweep_dir.parent.parent / "runs"
+
+    def signs(setting: str, measure: str, lang: str | None) -> tuple[int, int, int]:
+        found: dict[str, list[float]] = {}
+        for seed in range(3):
+            high, low = (pd.read_parquet(runs / f"t{r}s{seed}" / "per_query.parquet") for r in ("050", "000"))
+            key = ["setting", "query_lang", "passage_lang", "query_id"]
+            both = high.merge(low, on=[*key, "group_id"])
+            both = both[(both["setting"] == setting) & ((both["query_lang"] == lang) | (lang is None))]
+            for row in both.to_dict("records"):
+                found.setdefault(row["group_id"], []).append(row[f"{measure}_x"] - row[f"{measure}_y"])
+        means = [round(sum(values) / len(values), 10) for values in found.values()]
+        return sum(m > 0 for m in means), sum(m == 0 for m in means), sum(m < 0 for m in means)
+
+    results = aggregate(load([sweep_dir]))
+    for setting, measure, lang in [
+        ("monolingual", "RR@10", None),
+        ("monolingual", "RR@10", "de"),
+        ("cross-lingual", "RR@10", None),
+        ("multilingual", "same@10", "fr"),
+    ]:
+        rows = pick(results, setting, measure, lang or "macro")
+        found = tuple(int(n) for n in rows.loc[1, ["won", "tied", "lost"]])
+        assert found == signs(setting, measure, lang)
+        assert sum(found) == rows.loc[1, "n_questions"] and found[0] > 0 and found[2] > 0
+        assert rows.loc[0, ["won", "tied", "lost"]].tolist() == [0, 0, 0]
+    assert pick(results, "monolingual", "RR@10")["tied"].max() > 0
+
+
+def test_seeds_that_cancel_are_a_tie(make_sweep: Callable[..., Path], world: Any) -> None:
+    """0.1 + 0.2 - 0.3 is a tie, although it is not 0 to a computer."""
+    sweep_dir = make_sweep(world(questions=20, languages=("en", "de")))
+    runs = sweep_dir.parent.parent / "runs"
+    for seed, change in enumerate((0.1, 0.2, -0.3)):
+        base = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet")
+        other = base.assign(run_id=f"t050s{seed}", ratio=0.5, **{"RR@10": base["RR@10"] + change})
+        other.to_parquet(runs / f"t050s{seed}" / "per_query.parquet", index=False)
+    row = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10").iloc[1]
+    assert (row["won"], row["tied"], row["lost"]) == (0, 20, 0)
+
+
+def test_examples_are_the_mean_of_the_runs_and_empty_where_one_does_not_say(sweep_dir: Path) -> None:
+    def examples() -> list[list[float]]:
+        rows = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10")
+        return rows[["examples_monolingual", "examples_cross_lingual"]].to_numpy().tolist()
+
+    assert examples() == [[12800, 0], [6400, 6400], [0, 12800]]
+    path = sweep_dir.parent.parent / "runs" / "t050s1" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    path.write_text(json.dumps(metrics | {"examples_monolingual": 6403}))
+    assert examples()[1] == [6401, 6400]
+    path.write_text(json.dumps({"run_id": "t050s1"}))
+    assert np.isnan(examples()[1]).all() and examples()[2] == [0, 12800]
+
+
+def test_languages_trained_on_and_not_trained_on_have_means_of_their_own(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
+    sweep = load([make_sweep(world(languages=("de", "en", "fr", "ja"), trained=("de", "en"), has={"fr": 0.6}))])
+    results = aggregate(sweep)
+    scopes = results[results["setting"] == "monolingual"]["scope"].drop_duplicates().tolist()
+    assert scopes == ["macro", "trained", "unseen", "de", "en", "fr", "ja"]
+    assert languages(results) == ["de", "en", "fr", "ja"]
+    for setting, parts in {
+        "monolingual": {"trained": ["de", "en"], "unseen": ["fr", "ja"]},
+        "multilingual": {"trained": ["de", "en"], "unseen": ["fr", "ja"]},
+        # A pair is trained on if both of its languages are.
+        "cross-lingual": {"trained": ["de>en", "en>de"]},
+    }.items():
+        for scope, names in parts.items():
+            rows = pick(results, setting, "RR@10", scope)
+            each = [pick(results, setting, "RR@10", name) for name in names]
+            for column in ("mean", "delta"):
+                wanted = np.mean([one[column] for one in each], axis=0)
+                assert rows[column].to_numpy() == pytest.approx(wanted, rel=1e-7, abs=1e-9, nan_ok=True)
+            assert rows["delta_interval"].tolist() == ["", "crossed", "crossed"]
+    pairs = pick(results, "cross-lingual", "RR@10", "unseen")
+    whole, two = (pick(results, "cross-lingual", "RR@10", scope) for scope in ("macro", "trained"))
+    assert pairs["mean"].to_numpy() == pytest.approx((12 * whole["mean"] - 2 * two["mean"]) / 10, rel=1e-7)
+    assert set(pick(results, "monolingual", "RR@10", "unseen")["verdict"]) != {""}
+
+
+def test_all_languages_unseen_is_one_mean_and_unknown_ones_are_none(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
+    apart = aggregate(load([make_sweep(world(trained=("xx",)), name="apart")]))
+    assert set(apart["scope"]) & {"trained", "unseen"} == {"unseen"}
+    sweep_dir = make_sweep(world(trained=("de",)), name="unknown")
+    for run in (sweep_dir.parent.parent / "runs").iterdir():
+        (run / "config.yaml").unlink()
+    assert not set(aggregate(load([sweep_dir]))["scope"]) & {"trained", "unseen"}
+    assert not set(aggregate(load([make_sweep(name="all")]))["scope"]) & {"trained", "unseen"}

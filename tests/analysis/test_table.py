@@ -1,6 +1,7 @@
 """Loading: what counts as finished, what is refused, and that order does not matter."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,37 @@ def test_nothing_to_report(sweep_dir: Path) -> None:
     (sweep_dir / "points.json").write_text('{"name": "x", "margin": 0.01, "points": []}')
     with pytest.raises(UserError, match="lists no point"):
         load([sweep_dir])
+
+
+def test_the_languages_trained_on_are_those_of_all_training_collections(sweep_dir: Path) -> None:
+    assert load([sweep_dir]).trained_languages == ("de", "en", "fr")
+    runs = sweep_dir.parent.parent / "runs"
+    for run in runs.iterdir():
+        more = "" if run.name[0] == "t" else "  - xx\n"  # the untrained encoder learned from nothing
+        (run / "config.yaml").write_text(
+            f"data:\n  languages:\n  - en\n{more}more:\n  a:\n    languages: [sw, en]\n  b:\n    languages: [bn]\n"
+        )
+    assert load([sweep_dir]).trained_languages == ("bn", "en", "sw")
+    for run in runs.iterdir():
+        (run / "config.yaml").write_text("data: null\nmore: {}\n")
+    assert load([sweep_dir]).trained_languages == ()
+    for run in runs.iterdir():
+        (run / "config.yaml").unlink()
+    assert load([sweep_dir]).trained_languages == ()
+
+
+def test_the_languages_trained_on_are_not_those_of_a_further_collection(sweep_dir: Path) -> None:
+    plan = json.loads((sweep_dir / "points.json").read_text())
+    for row in plan["points"]:
+        run = sweep_dir.parent.parent / "runs" / row["run_id"]
+        row["also"] = ["away"]
+        (run / "evaluations" / "away").mkdir(parents=True)
+        shutil.copy(run / "per_query.parquet", run / "evaluations" / "away")
+        metrics = {"run_id": row["run_id"], "collection": "away", "languages": ["de", "sw"]}
+        (run / "evaluations" / "away" / "metrics.json").write_text(json.dumps(metrics))
+        text = (run / "config.yaml").read_text().replace("  - fr\n", "")
+        (run / "config.yaml").write_text(text)
+    (sweep_dir / "points.json").write_text(json.dumps(plan))
+    found = load([sweep_dir], "away")
+    assert found.trained_languages == ("de", "en")
+    assert all(config["data"]["languages"] == ["de", "sw"] for config in found.config.values())

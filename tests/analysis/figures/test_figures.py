@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybrid_sweep.analysis import figures
+from hybrid_sweep.analysis.figures import curve as figures
+from hybrid_sweep.analysis.figures import style
 from hybrid_sweep.analysis.results import aggregate, pick
 from hybrid_sweep.analysis.table import load
+from tests.analysis.figures.figure_words import legible, words
 
 MACRO = figures.PANELS["macro"][0]
 
@@ -24,13 +26,13 @@ def drawn(sweep_dir: Path) -> tuple[Any, Any, Any]:
 
 def test_bytes_are_reproducible_and_hold_no_date(sweep_dir: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        figures.save(drawn(sweep_dir)[2], tmp_path / name)
-    for name in ("curve.png", "curve.pdf"):
+        style.save(drawn(sweep_dir)[2], tmp_path / name, "curve")
+    for name in ("curve.png", "curve.pdf", "curve.svg"):
         content = (tmp_path / "a" / name).read_bytes()
         assert content == (tmp_path / "b" / name).read_bytes()
         assert b"Date" not in content and b"Matplotlib" not in content
     png = (tmp_path / "a" / "curve.png").read_bytes()
-    assert struct.unpack(">II", png[16:24]) == (1400, 940)  # 7 in at 200 dpi
+    assert struct.unpack(">II", png[16:24]) == (1400, 943)  # 7 in at 200 dpi
     pdf = (tmp_path / "a" / "curve.pdf").read_bytes()
     assert b"/Type3" not in pdf and b"/FontFile2" in pdf
 
@@ -50,7 +52,9 @@ def test_a_missing_ratio_is_a_gap(sweep_dir: Path) -> None:
         shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t050s{seed}")
     sweep, results, figure = drawn(sweep_dir)
     assert np.isnan(figures.curve(sweep, results, MACRO)["y"]).tolist() == [False, True, False]
-    assert "missing" in [text.get_text() for text in figure.axes[0].texts]
+    for axes in figure.axes:
+        assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"] == [0.5]
+    assert "no finished point" in [text for text, *_ in words(figure)]
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
     assert len(lines) == 1 + 3 and all(np.isnan(line.get_ydata()[1]) for line in lines)
 
@@ -67,7 +71,7 @@ def test_a_missing_seed_does_not_move_the_curve(make_sweep: Callable[..., Path],
 def test_seed_means(sweep_dir: Path) -> None:
     sweep, results, _ = drawn(sweep_dir)
     for what, *_ in figures.PANELS.values():
-        seeds = figures.seed_means(sweep, what)
+        seeds = figures.seed_means(sweep, *what[:2])[what[2]]
         assert seeds.mean(axis=1).tolist() == pytest.approx(pick(results, *what)["mean"].tolist())
         assert seeds.shape == (3, 3)
 
@@ -82,7 +86,7 @@ def test_seed_means(sweep_dir: Path) -> None:
     ],
 )
 def test_it_draws_whatever_there_is(make_sweep: Callable[..., Path], world: Any, tmp_path: Path, changes: Any) -> None:
-    figures.save(drawn(make_sweep(world(questions=15), **changes))[2], tmp_path)
+    style.save(drawn(make_sweep(world(questions=15), **changes))[2], tmp_path, "curve")
     assert (tmp_path / "curve.png").stat().st_size > 10_000
 
 
@@ -123,6 +127,15 @@ def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(make_sweep: Ca
     assert True in shown
 
 
+def test_words_of_a_baseline_do_not_cover_those_of_the_margin(make_sweep: Callable[..., Path], world: Any) -> None:
+    sweep, results, _ = drawn(make_sweep(world()))
+    base = pick(results, *MACRO)["mean"][0]
+    for below in (0.0, 0.01, 0.015, 0.02, 0.03, 0.04):
+        near = results.copy()
+        near.loc[near["kind"] == "untrained", "mean"] = base - below
+        assert legible(figures.draw(sweep, near, "toy · 0123abcd")) == [], below
+
+
 def test_words_of_two_level_lines_do_not_cover_each_other() -> None:
     from matplotlib.figure import Figure
 
@@ -131,7 +144,7 @@ def test_words_of_two_level_lines_do_not_cover_each_other() -> None:
         figure = Figure(figsize=(2.3, 1.4))
         axes = figure.add_subplot()
         axes.set_ylim(0.5, 0.6)
-        figures._baselines(axes, levels, (0.52, 0.58))
+        figures.baselines(axes, levels, (0.52, 0.58))
         figure.draw_without_rendering()
         first, second = (text.get_window_extent() for text in axes.texts)
         assert not first.overlaps(second), levels

@@ -1,0 +1,94 @@
+"""The report of sweeps that differ: comparison.csv and the rest in FIRST/vs-SECOND, and nothing in any other folder."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybrid_sweep.analysis.alike import check
+from hybrid_sweep.analysis.comparison import console as comparison_console
+from hybrid_sweep.analysis.comparison import latex as comparison_latex
+from hybrid_sweep.analysis.comparison import page as comparison_page
+from hybrid_sweep.analysis.comparison import text as comparison_text
+from hybrid_sweep.analysis.comparison.table import Comparison, compare
+from hybrid_sweep.analysis.figures import comparison as figure_comparison
+from hybrid_sweep.analysis.figures.style import save
+from hybrid_sweep.analysis.report_files import Report, gaps, put_csv, put_parquet, put_texts, writing
+from hybrid_sweep.analysis.table import Sweep, load
+from hybrid_sweep.errors import UserError
+
+LONGEST = 200  # bytes of a folder's name: file systems end at 255
+
+
+def folder_of(sweep_dirs: Sequence[Path]) -> Path:
+    """Where a comparison is written: vs- and the names of the other folders, in the first; what is too long ends in a hash."""
+    name = "".join(f"-vs-{path.resolve().name}" for path in sweep_dirs[1:])[1:]
+    if len(name.encode()) > LONGEST:
+        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name.encode()[:LONGEST].decode(errors='ignore')}-{mark}"
+    return sweep_dirs[0] / name
+
+
+def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[list[str]]]:
+    """Each sweep by itself, with the warnings about its points.
+
+    on: the name of a further collection. Raises UserError, with the folder, where one cannot be reported alone either.
+    """
+    sweeps, warnings = [], []
+    for path in sweep_dirs:
+        try:
+            sweep = load([path], on)
+            warnings.append(check(sweep))
+        except UserError as error:
+            raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+        sweeps.append(sweep)
+    return sweeps, warnings
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Report:
+    """Write a comparison into a folder, each file atomically."""
+    figure = figure_comparison.draw(comparison)
+    with writing(folder):
+        tables = (
+            put_csv(comparison.table, folder / "comparison.csv"),
+            put_parquet(comparison.table, folder / "comparison.parquet"),
+        )
+        drawn = save(figure, folder, "comparison")
+        texts = {
+            "comparison.md": comparison_text.markdown(comparison),
+            "comparison.html": comparison_page.html(comparison, drawn[2].read_bytes()),
+            "comparison.tex": comparison_latex.latex(comparison),
+        }
+        paths = (*tables, *drawn, *put_texts(texts, folder))
+    missing = tuple(point for sweep in comparison.sweeps for point in gaps(sweep))
+    told = [comparison_console.console(comparison), "", f"page: {folder / 'comparison.html'}", f"figure: {drawn[0]}"]
+    return Report(
+        answer=" ".join(f"{name}: {said}" for name, said in zip(comparison.names, comparison.said, strict=True)),
+        console="\n".join(told),
+        figure=drawn[0],
+        paths=paths,
+        missing=missing,
+        warnings=tuple(warning for each in comparison.warnings for warning in each),
+        results=comparison.table,
+        exit_code=1 if missing else 0,
+    )
+
+
+def compare_folders(sweep_dirs: Sequence[Path], shared: Sequence[str]) -> tuple[Report, list[tuple[str, Report | str]]]:
+    """Compare sweeps on the collection of each, and by name on the further ones that all were asked for (`shared`).
+
+    A further collection that cannot be compared has the reason in place of its report. Raises UserError where the main ones
+    cannot, or where there are more sweeps than a figure can hold.
+    """
+    if len(sweep_dirs) > figure_comparison.LIMIT:
+        raise UserError(f"{len(sweep_dirs)} sweeps differ: compare at most {figure_comparison.LIMIT} at a time")
+    folder = folder_of(sweep_dirs)
+    sweeps, warnings = read(sweep_dirs)
+    report = write_comparison(compare(sweeps, warnings), folder)
+    found: list[tuple[str, Report | str]] = []
+    for name in shared:
+        try:
+            there, about = read(sweep_dirs, name)
+            found.append((name, write_comparison(compare(there, about, name, sweeps), folder / f"on-{name}")))
+        except UserError as error:
+            found.append((name, f"no comparison: {error}"))
+    return report, found

@@ -1,0 +1,190 @@
+"""A finished sweep as a folder to publish: its per-query rows, its report, and the proof that the one gives the other.
+
+    per_query.parquet      the rows of all runs; on-NAME.parquet: those of a further collection
+    runs.json              of each run the settings, versions, code and fingerprints, and what was counted
+    points.json            the points, as in the sweep's folder
+    results.csv, ...       the report, made from the three files above and nothing else
+
+No field that cannot change a number is kept, which leaves out every path, account and machine.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hybrid_sweep.analysis import table
+from hybrid_sweep.analysis.alike import matters
+from hybrid_sweep.analysis.report import write_report
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import atomic_dir, read_json, read_yaml, write_json
+
+KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
+TEXTS = (
+    ".csv",
+    ".md",
+    ".tex",
+    ".html",
+)  # files of a report that are the same bytes everywhere; a font may move a figure
+ROWS = pa.schema([*table.SCHEMA, pa.field("seed", pa.int64())])
+# Rows of one text stand together, so that what the runs share is stored once.
+ORDER = [(name, "ascending") for name in [*table.KEY, "run_id"]]
+
+
+def freeze(sweep_dir: Path, folder: Path) -> list[str]:
+    """Publish a sweep into `folder`, files that are there being kept unless the report has them; the names written.
+
+    Raises UserError where points are missing, or the report refuses the sweep.
+    """
+    names = ["", *table.further([sweep_dir])]
+    for name in names:
+        sweep = table.load([sweep_dir], name)
+        if sweep.missing:
+            raise UserError(
+                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run them first"
+            )
+    plan = read_json(sweep_dir / "points.json")
+    for point in plan["points"]:
+        point.pop("overrides", None)  # words as they were typed, with paths
+    runs = {
+        str(point["run_id"]): sweep_dir.resolve().parent.parent / "runs" / str(point["run_id"])
+        for point in plan["points"]
+    }
+    with atomic_dir(folder) as made:
+        if folder.is_dir():
+            shutil.copytree(folder, made, dirs_exist_ok=True)
+        for name in names:
+            places = {run_id: place for run_id, run in runs.items() if (place := _place(run, name)).is_dir()}
+            tables = [pq.read_table(place / "per_query.parquet") for place in places.values()]
+            rows = pa.concat_tables(each.select(ROWS.names).cast(ROWS) for each in tables).sort_by(ORDER)
+            pq.write_table(packed(rows), made / _file(name), compression="zstd", compression_level=19)
+        write_json(made / "points.json", plan)
+        write_json(made / "runs.json", {run_id: _record(run, names[1:]) for run_id, run in runs.items()})
+        with tempfile.TemporaryDirectory() as outputs:
+            thawed = thaw(made, Path(outputs))
+            write_report([thawed])
+            (thawed / "points.json").unlink()
+            shutil.copytree(thawed, made, dirs_exist_ok=True)
+        return sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
+
+
+def thaw(folder: Path, outputs: Path) -> Path:
+    """Write the runs and the sweep of a published folder below `outputs`, as they were; the folder of the sweep.
+
+    Raises UserError where `folder` holds no published sweep.
+    """
+    plan, records = read_json(folder / "points.json"), read_json(folder / "runs.json")
+    if not isinstance(plan, dict) or not isinstance(records, dict):
+        raise UserError(f"{folder} holds no published sweep: its points.json or runs.json is absent or broken")
+    for run_id, record in records.items():
+        run = outputs / "runs" / run_id
+        write_json(run / "config.yaml", record["config"])  # JSON is YAML too
+        write_json(run / "provenance.json", record["provenance"])
+        for name, metrics in record["metrics"].items():
+            write_json(_place(run, name) / "metrics.json", metrics)
+    for name in ["", *table.further([folder])]:
+        try:
+            rows = unpacked(pq.read_table(folder / _file(name)))
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"{folder / _file(name)} cannot be read ({type(error).__name__})") from error
+        for run_id in pc.unique(rows["run_id"]).to_pylist():
+            mine = rows.filter(pc.equal(rows["run_id"], run_id))
+            pq.write_table(mine, _place(outputs / "runs" / run_id, name) / "per_query.parquet")
+    sweep_dir = outputs / "sweeps" / str(plan["name"])
+    write_json(sweep_dir / "points.json", plan)
+    return sweep_dir
+
+
+def differences(folder: Path) -> list[str]:
+    """A line for every table and text of a published folder that its per-query rows do not give; [] where all do."""
+    with tempfile.TemporaryDirectory() as outputs:
+        thawed = thaw(folder, Path(outputs))
+        write_report([thawed], allow_missing=True)
+        made = {path.relative_to(thawed): path for path in sorted(thawed.rglob("*")) if path.suffix in TEXTS}
+        found = []
+        for name, path in made.items():
+            if not (folder / name).is_file():
+                found.append(f"{folder / name}: absent, though the report has it")
+            elif difference := _first_difference(folder / name, path):
+                found.append(f"{folder / name}: {difference}")
+        return found
+
+
+def packed(rows: pa.Table) -> pa.Table:
+    """Rows of `ROWS` without what `rank_min` says already: there the value is null. Lossless, and a fifth of the size."""
+    for name, implied in _implied(rows).items():
+        same = pc.and_(pc.equal(rows[name], implied), pc.is_valid(rows[name]))
+        rows = _set(rows, name, pc.if_else(same, pa.scalar(None, rows[name].type), rows[name]))
+    return rows
+
+
+def unpacked(rows: pa.Table) -> pa.Table:
+    """The rows that were packed; NaN stays NaN, since only null was implied."""
+    for name, implied in _implied(rows).items():
+        rows = _set(rows, name, pc.coalesce(rows[name], implied))
+    return rows
+
+
+def _implied(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """What each measure is where the first relevant passage is the only one."""
+    rank = rows["rank_min"]
+    reciprocal = pc.divide(1.0, pc.cast(rank, pa.float64()))
+    gain = pc.divide(1.0, pc.log2(pc.cast(pc.add(rank, 1), pa.float64())))
+    top = pc.less_equal(rank, 10)
+    return {
+        "rank_max": rank,
+        "RR@10": pc.if_else(top, reciprocal, 0.0),
+        "AP": reciprocal,
+        "nDCG@10": pc.if_else(top, gain, 0.0),
+        "R@100": pc.if_else(pc.less_equal(rank, 100), 1.0, 0.0),
+    }
+
+
+def _set(rows: pa.Table, name: str, column: Any) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, column)
+
+
+def _file(name: str) -> str:
+    return f"on-{name}.parquet" if name else "per_query.parquet"
+
+
+def _place(run: Path, name: str) -> Path:
+    return run / "evaluations" / name if name else run
+
+
+def _record(run: Path, names: Sequence[str]) -> dict[str, Any]:
+    """What a report reads of a run, beside its rows."""
+    provenance = read_json(run / "provenance.json") or {}
+    metrics = {name: read_json(_place(run, name) / "metrics.json") for name in ["", *names]}
+    return {
+        "config": _settings(read_yaml(run / "config.yaml") or {}),
+        "provenance": {name: provenance[name] for name in KEPT if name in provenance},
+        "metrics": {name: found for name, found in metrics.items() if found},
+    }
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A stored config without what cannot change a number."""
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and value:
+            if inner := _settings(value, key + "."):
+                kept[name] = inner
+        elif matters(key):
+            kept[name] = value
+    return kept
+
+
+def _first_difference(there: Path, made: Path) -> str:
+    """The first line in which two texts differ, "" where they are equal."""
+    old, new = (path.read_text(encoding="utf-8").splitlines() for path in (there, made))
+    for number, (one, other) in enumerate(zip(old, new, strict=False), 1):
+        if one != other:
+            return f"line {number} is {one[:100]!r}, and its per-query rows give {other[:100]!r}"
+    return "" if len(old) == len(new) else f"{len(old)} lines, and its per-query rows give {len(new)}"

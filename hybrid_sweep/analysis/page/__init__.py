@@ -1,0 +1,1 @@
+"""report.html: one offline page, from the tables of a report."""

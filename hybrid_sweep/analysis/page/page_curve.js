@@ -1,0 +1,133 @@
+// --- the curve -----------------------------------------------------------------------------------------------------
+{
+  const HEIGHT = 312, LEFT = 52, RIGHT = 22, TOP = 12, BOTTOM = 44;
+
+  const BIAS = new Set(["same@10", "RD"]);
+
+  const PLAIN = {superior: "gains (superior)", "non-inferior": "holds (non-inferior)", inconclusive: "open (inconclusive)",
+                 degraded: "loses (degraded)", untested: "not tested"};
+
+  const told = (point, view, fit) => {
+    const {row, ratio} = point, digits = view.digits;
+    if (!row) return `r = ${ratio}: missing, no point is finished.`;
+    const parts = [`r = ${ratio}: ${view.name}, ${words(row.scope, row.setting)}: ${fixed(row.mean, digits)}`];
+    if (row.delta !== null) parts.push(changed(row, digits));
+    else if (row.low !== null) parts.push(`95 % interval [${fixed(row.low, digits)}, ${fixed(row.high, digits)}]`);
+    if (row.verdict) parts.push(row.verdict);
+    if (row.delta !== null) parts.push(`questions won ${row.won}, tied ${row.tied}, lost ${row.lost}`);
+    if (fit) parts.push(`fitted change ${signed(fit.value, digits)}, 95 % band ${between(fit.low, fit.high, digits)}`);
+    const partial = row.status === "partial" ? ", others missing" : "";
+    return `${parts.join("; ")}; seeds ${row.seeds.replaceAll(" ", ", ")}${partial}; ${row.n_questions} questions.`;
+  };
+
+  // The shape of this curve in words: its slope, and whether it turns.
+  const shaped = (about, digits) => {
+    const slope = about.find(one => one.statistic === "slope"), turn = about.find(one => one.statistic === "reversal");
+    const parts = [];
+    if (slope) {
+      const interval = slope.low === null ? "" : `, 95 % interval ${between(slope.low, slope.high, digits)}`;
+      parts.push(`Slope from r = 0 to 1: ${signed(slope.value, digits)}${interval}: ${slope.word}.`);
+    }
+    if (turn) parts.push(`${turn.word[0].toUpperCase()}${turn.word.slice(1)}.`);
+    return parts.join(" ");
+  };
+
+  const draw = () => {
+    const view = data.views[Number($("view").value)], svg = $("curve");
+    svg.replaceChildren();
+    if (!view) return;
+    const scopes = [...new Set(rows.filter(r => r.setting === view.setting && r.measure === view.measure).map(r => r.scope))];
+    options($("scope"), scopes, scopes.map(scope => words(scope, view.setting)));
+    const scope = $("scope").value, found = rowsOf(view.setting, view.measure, scope), points = pointsOf(found);
+    const about = derived.filter(one => one.setting === view.setting && one.measure === view.measure && one.scope === scope);
+    const tested = view.setting === "monolingual", base = points.find(p => p.ratio === 0 && p.row);
+    const fits = base ? about.filter(one => one.statistic === "isotonic" && one.value !== null) : [];
+    const fit = $("shape").checked ? fits : [];
+    $("shape").disabled = fits.length < 2;
+    const floors = found.filter(row => row.kind in data.floors);
+    const values = points.filter(p => p.row).flatMap(p => [p.y, p.low ?? p.y, p.high ?? p.y]);
+    for (const one of fit) values.push(...[one.value, one.low, one.high].filter(v => v !== null).map(v => base.y + v));
+    if (tested && base) values.push(base.y - data.margin);
+    if (!values.length) values.push(...floors.map(row => row.mean));
+    let low = values.length ? Math.min(...values) : 0, high = values.length ? Math.max(...values) : 1;
+    const room = (high - low) / 4, near = floors.filter(row => row.mean > low - room && row.mean < high + room);
+    for (const {mean} of near) [low, high] = [Math.min(low, mean), Math.max(high, mean)];
+    const air = Math.max(0.1 * (high - low), 0.002);
+    [low, high] = [low - air, high + air];
+    const width = Math.max(svg.clientWidth || 720, 260);
+    const x = ratio => LEFT + ratio * (width - LEFT - RIGHT);
+    const y = value => TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM);
+    svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    for (const [value, text] of ticks(low, high)) {
+      add(svg, "line", {class: "grid", x1: x(0), x2: x(1), y1: y(value), y2: y(value)});
+      add(svg, "text", {class: "soft", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end"}, text);
+    }
+    for (const ratio of [0, 0.25, 0.5, 0.75, 1])
+      add(svg, "text", {class: "soft", x: x(ratio), y: HEIGHT - BOTTOM + 20, "text-anchor": "middle"}, ratio);
+    add(svg, "text", {x: x(0.5), y: HEIGHT - 5, "text-anchor": "middle"}, "share r of cross-lingual training batches");
+    if (tested && base) {
+      const level = y(base.y - data.margin);
+      add(svg, "line", {class: "margin", x1: x(0), x2: x(1), y1: level, y2: level});
+      add(svg, "text", {x: x(0) + 4, y: level + 15}, `tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`);
+    }
+    if (tested && scope === "macro" && data.best !== null) {
+      add(svg, "line", {class: "best", x1: x(data.best), x2: x(data.best), y1: TOP, y2: HEIGHT - BOTTOM});
+      const side = data.best > 0.5 ? "end" : "start";
+      const text = width < 460 ? `r = ${data.best} holds` : `r = ${data.best}: largest share shown to hold`;
+      add(svg, "text", {x: x(data.best) + (side === "end" ? -6 : 6), y: TOP + 10, "text-anchor": side}, text);
+    }
+    for (const {kind, mean} of near) {
+      add(svg, "line", {class: kind, x1: x(0), x2: x(1), y1: y(mean), y2: y(mean)});
+      const [end, anchor] = kind === "bm25" ? [0, "start"] : [1, "end"];
+      add(svg, "text", {class: "soft", x: x(end), y: y(mean) - 4, "text-anchor": anchor}, data.floors[kind]);
+    }
+    for (let i = 0; i + 1 < points.length; i++) {
+      const [a, b] = [points[i], points[i + 1]];
+      if (!a.row || !b.row) continue;
+      add(svg, "line", {class: "path", x1: x(a.ratio), x2: x(b.ratio), y1: y(a.y), y2: y(b.y)});
+      if ([a.low, b.low].includes(null)) continue;
+      const corners = [[a.ratio, a.low], [b.ratio, b.low], [b.ratio, b.high], [a.ratio, a.high]];
+      add(svg, "polygon", {class: "band", points: corners.map(([r, v]) => `${x(r)},${y(v)}`).join(" ")});
+    }
+    const widest = points.filter(p => p.row && p.ratio > 0 && p.ratio < 1 && p.low !== null)
+      .sort((a, b) => b.high - b.low - a.high + a.low)[0];
+    if (widest && y(widest.low) - y(widest.high) > 40 && width >= 460) {
+      const name = base ? "band: 90 % interval of the change" : "band: 95 % interval";
+      add(svg, "text", {class: "soft", x: x(widest.ratio) + 8, y: y(widest.high) + 18}, name);
+    }
+    for (const side of fit.length > 1 ? ["low", "high", "value"] : []) {
+      const known = fit.filter(one => one[side] !== null);
+      const line = known.map(one => `${x(one.ratio)},${y(base.y + one[side])}`).join(" ");
+      add(svg, "polyline", {class: side === "value" ? "fit" : "fit edge", points: line, "data-side": side});
+    }
+    for (const point of points) {
+      const {row, ratio} = point, text = told(point, view, fit.find(one => one.ratio === ratio));
+      const level = row ? y(point.y) : HEIGHT - BOTTOM - 8;
+      const place = {class: "point", tabindex: 0, role: "img", transform: `translate(${x(ratio)},${level})`};
+      const mark = add(svg, "g", {...place, "aria-label": text, "data-ratio": ratio, "data-mean": row?.mean ?? "missing"});
+      const different = tested ? !["inconclusive", "untested"].includes(row?.verdict) : ratio === 0 || (row?.p_holm ?? 1) < 0.05;
+      const shape = !row ? "missing" : tested ? row.verdict : ratio === 0 ? "baseline" : "circle";
+      add(mark, "path", {class: different && row ? "mark" : "mark hollow", d: SHAPES[shape] ?? SHAPES.circle});
+      if (!row) add(mark, "text", {y: -10, "text-anchor": "middle"}, "missing");
+      const before = points[points.indexOf(point) - 1]?.row?.verdict;
+      if (row && tested && row.verdict !== before)
+        add(mark, "text", {class: "halo", y: 24, "text-anchor": ratio > 0.9 ? "end" : ratio < 0.2 ? "start" : "middle"}, PLAIN[row.verdict] ?? "");
+      add(mark, "circle", {class: "hit", r: 13});
+      tell(mark, $("readout"), text);
+    }
+    $("curve-title").textContent = `${view.name}, ${words(scope, view.setting)}.`;
+    add(svg, "text", {class: "soft halo", x: x(0) + 4, y: TOP + 10}, BIAS.has(view.measure) ? "↓ less bias" : "↑ better");
+    const weak = points.some(p => p.row?.delta_interval === "conditional");
+    const band = !base ? "95 % interval of the mean"
+      : `90 % interval of the change to r = 0, over ${weak ? "questions only (too few seeds)" : "seeds and questions"}`;
+    const marks = tested ? " ■ r = 0, ▲ superior, ● non-inferior (loses less than the margin), ◇ inconclusive, ▼ degraded, ○ not tested."
+      : weak || !base ? "" : " Filled marker: differs from r = 0 (5 %, Holm).";
+    const dashed = fit.length > 1 ? ` Dash-dotted: isotonic fit (${fit[0].word}) with its 95 % band.` : "";
+    $("key").textContent = `Band: ${band}.${marks}${dashed} ${shaped(about, view.digits)}`
+      + floors.map(row => ` ${data.floors[row.kind]}: ${fixed(row.mean, view.digits)}.`).join("");
+    $("readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
+  };
+  for (const name of ["view", "scope", "shape"]) $(name).addEventListener("change", draw);
+  onWidth(draw);
+  draw();
+}

@@ -1,0 +1,96 @@
+// --- monolingual quality against what the ratio buys ---------------------------------------------------------------
+if ($("front")) {
+  const HEIGHT = 380, LEFT = 56, RIGHT = 24, TOP = 14, BOTTOM = 46;
+  const percent = value => `${Math.round(100 * value)} %`;
+  const digits3 = value => value.toLocaleString("en", {maximumSignificantDigits: 3, useGrouping: false});
+  const price = (row, view) => {
+    if (!row) return "";
+    if (row.value === null) return `; price: ${row.word}`;
+    const [value, low, high] = [row.value, row.low, row.high].map(edge => edge === null ? "" : digits3(view.per * edge));
+    const interval = low && high ? `, 95 % interval [${low}, ${high}]` : "";
+    return `; price: ${value} monolingual points lost per ${view.unit}${interval} (${row.word})`;
+  };
+
+  // The label of a mark goes to the first of four places where it covers neither a mark nor another label.
+  const place = (taken, x, y, text) => {
+    const wide = 6.4 * text.length + 4, spots = [[10, -8, "start"], [10, 17, "start"], [-10, -8, "end"], [-10, 17, "end"]];
+    const box = ([dx, dy, side]) => [x + dx - (side === "end" ? wide : 0), y + dy - 11, wide, 14];
+    const hits = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
+    const free = spots.find(spot => !taken.some(other => hits(box(spot), other))) ?? spots[0];
+    taken.push(box(free));
+    return {x: free[0], y: free[1], "text-anchor": free[2]};
+  };
+
+  const draw = () => {
+    const view = data.against[chosen("against")], svg = $("front"), name = `${view.setting} ${view.measure}`;
+    svg.replaceChildren();
+    for (const part of document.querySelectorAll("div[data-against]")) part.hidden = part.dataset.against !== name;
+    const mono = rowsOf("monolingual", "RR@10", "macro"), other = rowsOf(view.setting, view.measure, "macro");
+    const bought = pointsOf(other), base = mono.find(row => row.kind === "trained" && row.ratio === 0);
+    const about = derived.filter(one => one.against === name);
+    const points = pointsOf(mono).map((point, i) => ({...point, x: bought[i].y, there: bought[i].row}))
+      .filter(point => point.row && point.there);
+    const floors = mono.filter(row => row.kind in data.floors)
+      .map(row => ({row, y: row.mean, there: other.find(one => one.kind === row.kind)})).filter(one => one.there)
+      .map(one => ({...one, x: one.there.mean}));
+    const span = key => {
+      const values = points.map(point => point[key]);
+      if (key === "y" && base) values.push(base.mean - data.margin);
+      if (!values.length) values.push(...floors.map(one => one[key]));
+      const [low, high] = [Math.min(...values), Math.max(...values)], air = Math.max(0.12 * (high - low), 0.002);
+      return [low - air, high + air];
+    };
+    const [left, right] = span("x"), [low, high] = span("y");
+    const width = Math.max(svg.clientWidth || 720, 260);
+    const x = value => LEFT + (value - left) / (right - left) * (width - LEFT - RIGHT);
+    const y = value => TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM);
+    svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    const bottom = HEIGHT - BOTTOM;
+    for (const [value, text] of ticks(low, high)) {
+      add(svg, "line", {class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value)});
+      add(svg, "text", {class: "soft", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end"}, text);
+    }
+    for (const [value, text] of ticks(left, right, width < 500 ? 4 : 8)) {
+      add(svg, "line", {class: "grid", x1: x(value), x2: x(value), y1: TOP, y2: bottom});
+      add(svg, "text", {class: "soft", x: x(value), y: bottom + 19, "text-anchor": "middle"}, text);
+    }
+    const better = view.more ? `${view.name} (better →)` : `${view.name} (← less, better)`;
+    add(svg, "text", {x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 5, "text-anchor": "middle"}, better);
+    add(svg, "text", {x: LEFT + 4, y: TOP + 10, class: "halo"}, "↑ better monolingual MRR@10");
+    if (base) {
+      const level = y(base.mean - data.margin);
+      add(svg, "line", {class: "margin", x1: LEFT, x2: width - RIGHT, y1: level, y2: level});
+      add(svg, "text", {x: LEFT + 4, y: level - 5, class: "halo"}, `tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`);
+    }
+    const frontOf = ratio => about.find(one => one.statistic === "front" && one.ratio === ratio);
+    const front = points.filter(p => frontOf(p.ratio)?.word === "on the front").sort((a, b) => a.x - b.x);
+    add(svg, "polyline", {class: "frontier", points: front.map(p => `${x(p.x)},${y(p.y)}`).join(" ")});
+    const shown = [...points, ...floors.filter(one => one.x > left && one.x < right && one.y > low && one.y < high)];
+    const taken = shown.map(point => [x(point.x) - 8, y(point.y) - 8, 16, 16]);
+    for (const point of shown) {
+      const {row, there} = point, is = frontOf(point.ratio), label = data.floors[row.kind] ?? `r = ${point.ratio}`;
+      const parts = [`${label}: monolingual MRR@10 ${fixed(row.mean)}, ${view.name} ${fixed(there.mean, view.digits)}`];
+      if (is) parts.push(`; ${is.word}${is.value === null ? "" : `, in ${percent(is.value)} of the resamples`}`);
+      parts.push(price(about.find(one => one.statistic === "price" && one.ratio === point.ratio), view));
+      const text = `${parts.join("")}.`, at = {transform: `translate(${x(point.x)},${y(point.y)})`};
+      const mark = add(svg, "g", {class: "point", role: "img", "aria-label": text, "data-ratio": point.ratio ?? row.kind,
+                                  "data-x": there.mean, "data-y": row.mean, tabindex: 0, ...at});
+      const on = is?.word === "on the front" && !(row.kind in data.floors);
+      const shape = row.kind in data.floors ? "missing" : point.ratio === 0 ? "baseline" : "circle";
+      add(mark, "path", {class: on ? "mark" : "mark hollow", d: SHAPES[shape]});
+      const often = is && is.value !== null ? ` (${percent(is.value)})` : "";
+      const short = `${data.floors[row.kind] ?? point.ratio}${often}`;
+      add(mark, "text", {class: "halo", ...place(taken, x(point.x), y(point.y), short)}, short);
+      add(mark, "circle", {class: "hit", r: 13});
+      tell(mark, $("front-readout"), text);
+    }
+    $("front-title").textContent = `Monolingual MRR@10 against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
+    $("front-key").textContent = "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
+      + "the front; hollow: another share is better in both." + floors.map(({row, there}) =>
+        ` ${data.floors[row.kind]}: ${fixed(row.mean)} and ${fixed(there.mean, view.digits)}.`).join("");
+    $("front-readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
+  };
+  on("against", draw);
+  onWidth(draw);
+  draw();
+}

@@ -1,0 +1,73 @@
+// --- maps: language pairs at a ratio, languages over the ratios ----------------------------------------------------
+{
+  const th = (text, scope) => Object.assign(document.createElement("th"), {textContent: text, scope});
+
+  // Fills a table: `lines` are [name, [row or undefined, ...]], `most` is the value with the full colour.
+  const fill = (table, output, head, lines, {column, digits, least = 0, most, name, same}) => {
+    const top = table.createTHead();
+    (top.rows[0] ?? top.insertRow()).replaceChildren(...head.map(text => th(text, "col")));
+    const marks = [];
+    const made = lines.map(([title, found]) => {
+      const line = document.createElement("tr");
+      line.append(th(title, "row"), ...found.map((row, i) => {
+        const cell = document.createElement("td"), value = row?.[column] ?? null;
+        marks.push(cell);
+        if (same && head[i + 1] === title) cell.className = "same";
+        cell.textContent = value === null ? "–" : column === "delta" ? signed(value, digits) : fixed(value, digits);
+        const what = row ? `${name(row)}: ${fixed(row.mean, digits)}` : `${title}, ${head[i + 1]}: no value`;
+        const level = row && data.floors[row.kind] ? data.floors[row.kind] : `r = ${row?.ratio}`;
+        const change = row && row.delta !== null ? `; ${changed(row, digits)}` : "";
+        tell(cell, output, row ? `${level}, ${what}${change}.` : `${what}.`);
+        if (value === null) return cell;
+        cell.dataset.value = value;
+        const share = Math.round(100 * (Math.abs(value) - least) / (most - least || 1));
+        cell.style.background = `color-mix(in oklab, var(${value < 0 ? "--less" : "--more"}) ${share}%, var(--card))`;
+        return cell;
+      }));
+      return line;
+    });
+    (table.tBodies[0] ?? table.createTBody()).replaceChildren(...made);
+    rove(marks, head.length - 1);
+    output.textContent = "Point at a cell, or reach it with Tab and the arrow keys, to read its values.";
+  };
+  const level = row => String(row.ratio ?? row.kind);
+  const lines = [...data.ratios.map(String), ...Object.keys(data.floors).filter(kind => rows.some(row => row.kind === kind))];
+  const named = line => data.floors[line] ?? line;
+  const largest = found => Math.max(1e-9, ...found.map(Math.abs));
+
+  const pairs = () => {
+    const column = chosen("heat") === 1 ? "delta" : "mean";
+    const all = rows.filter(row => row.measure === "RR@10" && row.setting && !isMean(row.scope) && row.setting !== "multilingual");
+    const cells = new Map(all.filter(row => level(row) === $("ratio").value).map(row => [row.scope, row]));
+    const alone = all.filter(row => row.setting === "monolingual").map(row => row.scope);
+    const names = [...new Set(alone.length ? alone : all.flatMap(row => row.scope.split(">")))].sort();
+    const row = query => names.map(passage => cells.get(query === passage ? query : `${query}>${passage}`));
+    fill($("heat"), $("heat-readout"), ["question \\ passage", ...names], names.map(query => [query, row(query)]), {
+      column, digits: 3, most: largest(all.map(row => row[column] ?? 0)), same: true,  // one scale for all ratios
+      name: row => `MRR@10, ${words(row.scope, row.setting)}`,
+    });
+  };
+  if ($("heat")) {
+    options($("ratio"), lines, lines.map(named));
+    $("ratio").addEventListener("change", pairs);
+    on("heat", pairs);
+    pairs();
+  }
+
+  const bias = () => {
+    const view = data.bias[Number($("bias-view").value)], column = chosen("bias-value") === 1 ? "delta" : "mean";
+    const all = rows.filter(row => row.setting === view.setting && row.measure === view.measure && row.scope);
+    const names = [...new Set(all.map(row => row.scope))];
+    const at = scope => lines.map(line => all.find(row => row.scope === scope && level(row) === line));
+    const values = all.map(row => row[column]).filter(value => value !== null);
+    fill($("bias-map"), $("bias-readout"), ["question", ...lines.map(named)], names.map(scope => [words(scope), at(scope)]), {
+      column, digits: view.digits, most: largest(values), least: column === "delta" ? 0 : 0.8 * Math.min(...values),
+      name: row => `${view.name}, ${words(row.scope)}`,
+    });
+  };
+  if ($("bias-map")) {
+    $("bias-view").addEventListener("change", bias);
+    on("bias-value", bias);
+    bias();
+  }
+}

@@ -1,0 +1,149 @@
+"""What the weakness probe counts on: the rank of every question in every run, by setting and languages.
+
+A question is answered in a run if a relevant passage stands within the first k of its pool. Of several seeds it counts as
+answered, or as missed, only if that is so in more than a stated share of them; else it is open, and no one's example.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hybrid_sweep.analysis.curves import grid
+from hybrid_sweep.analysis.statistics import Array
+from hybrid_sweep.analysis.table import KEY, SCHEMA, Sweep
+from hybrid_sweep.errors import UserError
+
+Ints = NDArray[np.intp]
+ANSWERED, OPEN, MISSED = 1, 0, -1
+SETTINGS = ("monolingual", "cross-lingual", "multilingual")
+RANKS = pa.schema([SCHEMA.field(name) for name in [*KEY, "rank_min"]])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a question counts: a relevant passage within the first `at`, in more than `share` of the seeds."""
+
+    at: int = 10
+    share: float = 0.5
+
+    def states(self, success: Array) -> NDArray[np.int8]:
+        """(Q,) ANSWERED, MISSED or OPEN from the success (S, Q) of each seed."""
+        rate = success.mean(axis=0)
+        return np.where(rate > self.share, ANSWERED, np.where(1 - rate > self.share, MISSED, OPEN)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The Q questions that one query language asks of one pool, by n queries; passage_lang is "*" for the mixed pool.
+
+    question: (Q,) codes, ascending. start: (Q,) the first of the queries of each question; they stand side by side.
+    query_id, n_relevant: (n,). rank: (runs, n) of the best relevant passage, inf where none was retrieved.
+    """
+
+    setting: str
+    query_lang: str
+    passage_lang: str
+    question: Ints
+    start: Ints
+    query_id: tuple[str, ...]
+    n_relevant: NDArray[np.int64]
+    rank: Array
+
+    @property
+    def name(self) -> str:
+        """The language, or the ordered pair query>passage of the cross-lingual setting, as in results.csv."""
+        return f"{self.query_lang}>{self.passage_lang}" if self.setting == "cross-lingual" else self.query_lang
+
+    def success(self, runs: Sequence[int], at: int) -> Array:
+        """(runs, Q) 1 where a question is answered, 0 where not; of a question with several queries their mean."""
+        hits = (self.rank[list(runs)] <= at).astype(np.float64)
+        count = np.diff(self.start, append=len(self.query_id))
+        return np.asarray(np.add.reduceat(hits, self.start, axis=1) / count)
+
+    def queries(self, question: int) -> slice:
+        """The queries of the question with this code; it must be one of `question`."""
+        place = int(np.searchsorted(self.question, question))
+        end = self.start[place + 1] if place + 1 < len(self.start) else len(self.query_id)
+        return slice(int(self.start[place]), int(end))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a sweep in the order of SETTINGS and languages.
+
+    questions: group ids, by code. runs: the place of each trained run by ratio and seed, both ascending.
+    """
+
+    questions: tuple[str, ...]
+    runs: dict[float, dict[int, int]]
+    cells: tuple[Cell, ...]
+
+    def of(self, setting: str) -> list[Cell]:
+        return [cell for cell in self.cells if cell.setting == setting]
+
+    def common(self, ratio: float) -> list[int]:
+        """The seeds that both ratio 0 and this one have."""
+        return [seed for seed in self.runs.get(ratio, {}) if seed in self.runs.get(0.0, {})]
+
+    def places(self, ratio: float, seeds: Sequence[int]) -> list[int]:
+        return [self.runs[ratio][seed] for seed in seeds]
+
+
+def best_ranks(sweep: Sweep, sweep_dirs: Sequence[Path], on: str = "") -> Array:
+    """(finished runs, rows) the rank of the best relevant passage, in the order of `sweep.frame`; inf: not retrieved.
+
+    Raises UserError where a per-query table is not the one that the frame was read from.
+    """
+    found = []
+    rows = len(sweep.frame) // len(sweep.finished)
+    reciprocal = sweep.frame["RR@10"].to_numpy(dtype=np.float64).reshape(len(sweep.finished), rows)
+    for point, known in zip(sweep.finished, reciprocal, strict=True):
+        folders = [path.resolve().parent.parent / "runs" / point.run_id for path in reversed(sweep_dirs)]
+        folder = next((path for path in folders if path.is_dir()), folders[0])
+        path = (folder / "evaluations" / on if on else folder) / "per_query.parquet"
+        try:
+            table = pq.read_table(path, columns=RANKS.names).select(RANKS.names).cast(RANKS)
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise UserError(f"{path} cannot be read ({type(error).__name__})") from error
+        table = table.sort_by([(name, "ascending") for name in KEY])
+        rank = pc.fill_null(pc.cast(table["rank_min"], pa.float64()), np.inf).to_numpy()
+        # The frame has no rank: what it has must follow from the ranks, row by row, or the two are not about the same rows.
+        if len(rank) != rows or not np.allclose(np.where(rank <= 10, 1 / rank, 0.0), known, rtol=0, atol=1e-9):
+            raise UserError(f"{path}: its ranks and its RR@10 disagree; evaluate run {point.run_id} again")
+        found.append(rank)
+    return np.stack(found)
+
+
+def cells(sweep: Sweep, ranks: Array) -> Cells:
+    """The cells of a sweep from its frame and `best_ranks`; nothing depends on the order of the stored rows."""
+    rows = sweep.frame.iloc[: ranks.shape[1]]
+    names, code = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
+    ids = rows["query_id"].to_numpy(dtype=str)
+    relevant = rows["n_relevant"].to_numpy(dtype=np.int64)
+    made = []
+    by_cell = rows.groupby(["setting", "query_lang", "passage_lang"], observed=True, sort=True).indices
+    for names_of, index in by_cell.items():
+        setting, query_lang, passage_lang = cast(tuple[str, str, str], names_of)
+        order = index[np.lexsort((ids[index], code[index]))]
+        question, start = np.unique(code[order], return_index=True)
+        made.append(
+            Cell(
+                setting,
+                query_lang,
+                passage_lang,
+                question,
+                start,
+                tuple(ids[order].tolist()),
+                relevant[order],
+                ranks[:, order],
+            )
+        )
+    made.sort(key=lambda cell: (SETTINGS.index(cell.setting), cell.query_lang, cell.passage_lang))
+    return Cells(tuple(names.tolist()), grid(sweep), tuple(made))

@@ -1,0 +1,162 @@
+"""One report: what is written of a sweep, and what is told of it."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from hybrid_sweep.analysis.answer import answer
+from hybrid_sweep.analysis.derived import derived
+from hybrid_sweep.analysis.figures import bias as figure_bias
+from hybrid_sweep.analysis.figures import bias_maps as figure_bias_maps
+from hybrid_sweep.analysis.figures import curve as figures
+from hybrid_sweep.analysis.figures import front as figure_front
+from hybrid_sweep.analysis.figures import languages as figure_languages
+from hybrid_sweep.analysis.figures import pairs as figure_pairs
+from hybrid_sweep.analysis.figures import shape as figure_shape
+from hybrid_sweep.analysis.figures import training as figure_training
+from hybrid_sweep.analysis.figures.style import legible, save
+from hybrid_sweep.analysis.figures.training_curves import Training
+from hybrid_sweep.analysis.latex import latex
+from hybrid_sweep.analysis.markdown import HEADER, by_ratio, label, markdown, trained
+from hybrid_sweep.analysis.page.html import html
+from hybrid_sweep.analysis.results import MONO, aggregate, pick
+from hybrid_sweep.analysis.table import Point, Sweep
+from hybrid_sweep.analysis.wording import counted
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import atomic_write, digest
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written and what to print.
+
+    `console` is the table, what is missing, the warnings, the answer and the path of the figure, of each collection.
+    `exit_code` is 1 if points are missing, or a further collection has no report, and that was not allowed, else 0.
+    All other fields are those of the collection that was trained on; of a comparison, `results` is its table, and `missing`
+    and `warnings` are those of all its sweeps.
+    """
+
+    answer: str
+    console: str
+    figure: Path
+    paths: tuple[Path, ...]
+    missing: tuple[Point, ...]
+    warnings: tuple[str, ...]
+    results: pd.DataFrame
+    exit_code: int
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what keeps a file from being written into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the report cannot be written into {folder}: {error.strerror or error}") from error
+
+
+def put_csv(frame: pd.DataFrame, path: Path) -> Path:
+    with atomic_write(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def put_parquet(frame: pd.DataFrame, path: Path) -> Path:
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(), temporary)
+    return path
+
+
+def put_texts(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write texts by their names in a folder; their paths."""
+    for name, text in texts.items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def gaps(sweep: Sweep) -> tuple[Point, ...]:
+    return tuple(point for point in sweep.points if point.run_id in sweep.missing)
+
+
+def _console(sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str], figure: Path) -> str:
+    rows = [HEADER, *by_ratio(sweep, results)]
+    kept = [i for i in range(len(HEADER)) if any(row[i] for row in rows[1:])]
+    width = {i: max(len(row[i]) for row in rows) for i in kept}
+    words = {HEADER.index(name) for name in ("r", "change to r = 0 [90 %]", "verdict")}
+    lines = [
+        "  ".join(row[i].ljust(width[i]) if i in words else row[i].rjust(width[i]) for i in kept).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    lines += [f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}" for p in gaps(sweep)]
+    lines += [f"warning: {warning}" for warning in warnings]
+    return "\n".join(
+        [*lines, "", *textwrap.wrap(said, 110), "", f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
+    )
+
+
+def drawn(
+    sweep: Sweep, results: pd.DataFrame, more: pd.DataFrame, training: Training | None, corner: str
+) -> dict[str, Figure | None]:
+    """The figures by the names of their files; None where nothing was recorded for one."""
+    return {
+        "curve": figures.draw(sweep, results, corner),
+        "languages": figure_languages.draw(sweep, results, corner),
+        "pairs": figure_pairs.draw(sweep, results, corner),
+        "bias": figure_bias.draw(sweep, results, corner),
+        "bias-maps": figure_bias_maps.draw(sweep, corner),
+        "front": figure_front.draw(sweep, results, more, corner),
+        "shape": figure_shape.draw(sweep, results, more, corner),
+        "training": figure_training.draw(training, corner) if training else None,
+    }
+
+
+def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Training | None = None) -> Report:
+    """The report of a sweep on one collection, written into a folder, each file atomically.
+
+    training: what its runs logged while training, for the figure of that name.
+    """
+    results = aggregate(sweep)
+    more = derived(sweep, results)
+    said = answer(sweep, results)
+    fingerprint = digest(sorted(point.run_id for point in sweep.finished), 8)
+    seeds = counted(len({point.seed for point in trained(sweep)}), "seed")
+    questions = counted(int(pick(results, *MONO)["n_questions"].max()) if trained(sweep) else 0, "question")
+    texts = {
+        "report.md": markdown(sweep, results, more, said, warnings, fingerprint),
+        "report.html": html(sweep, results, more, said, warnings, fingerprint),
+        "table.tex": latex(sweep, results),
+    }
+    with writing(folder):
+        tables = (
+            put_csv(results, folder / "results.csv"),
+            put_parquet(results, folder / "results.parquet"),
+            put_csv(more, folder / "derived.csv"),
+        )
+        corner = f"{legible(sweep.name)} · {seeds} · {questions} · {fingerprint}"
+        images: list[Path] = []
+        for name, figure in drawn(sweep, results, more, training, corner).items():
+            if figure is not None:
+                images += save(figure, folder, name)
+            else:  # one of an earlier report would belong to other runs
+                for kind in ("png", "pdf", "svg"):
+                    (folder / f"{name}.{kind}").unlink(missing_ok=True)
+        paths = (*tables, *images, *put_texts(texts, folder))
+    return Report(
+        answer=said,
+        console=_console(sweep, results, said, warnings, images[0]),
+        figure=images[0],
+        paths=paths,
+        missing=gaps(sweep),
+        warnings=tuple(warnings),
+        results=results,
+        exit_code=1 if sweep.missing else 0,
+    )

@@ -1,0 +1,133 @@
+"""The verbs that read what runs have left: report, probe and freeze. None of them imports torch."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.arguments import Parser, say
+from hybrid_sweep.errors import UserError
+
+
+def _check(sweep_dirs: Sequence[Path]) -> None:
+    for folder in sweep_dirs:
+        if not (folder / "points.json").is_file():
+            from hybrid_sweep.checks import nearest
+
+            known = sorted(path.parent.name for path in folder.absolute().parent.glob("*/points.json"))
+            hint = f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
+            raise UserError(f"{folder}: no sweep there (no points.json){hint}")
+
+
+def report(words: list[str]) -> int:
+    parser = Parser("report")
+    parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--allow-missing", action="store_true")
+    args = parser.parse_args(words)
+    _check(args.sweep_dirs)
+    from hybrid_sweep.analysis.report import write_report
+
+    found = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
+    print(found.console)
+    if len(args.sweep_dirs) == 1:
+        from hybrid_sweep import wandb_sweep
+
+        wandb_sweep.after_report(args.sweep_dirs[0], found)
+    for hint in _next_commands(args.sweep_dirs, found.missing):
+        print(hint)
+    return found.exit_code
+
+
+def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any]) -> list[str]:
+    """What to try after a report; after one of several sweeps, only what runs the missing points of each."""
+    if len(sweep_dirs) == 1:
+        hints = [_next_command(sweep_dirs[0], bool(missing))]
+    else:
+        from hybrid_sweep.store import read_json
+
+        gone = {point.run_id for point in missing}
+        plans = {folder: read_json(folder / "points.json").get("points", []) for folder in sweep_dirs}
+        hints = [
+            _next_command(folder, True)
+            for folder, points in plans.items()
+            if gone & {each["run_id"] for each in points}
+        ]
+    return [hint for hint in dict.fromkeys(hints) if hint]
+
+
+def _next_command(sweep_dir: Path, missing: bool) -> str:
+    """What to try after a report: the missing points, or two more seeds; empty where no command is known."""
+    from hybrid_sweep.store import read_json
+
+    known = read_json(sweep_dir / "points.json")
+    words, seeds = shlex.split(known.get("command", "")), [point["seed"] for point in known.get("points", [])]
+    if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
+        return ""
+    if missing:
+        return f"next: {shlex.join(words)}    (runs what is missing)"
+    more = [*(word for word in words if not word.startswith("seed=")), f"seed={max(seeds) + 1},{max(seeds) + 2}"]
+    return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
+
+
+def probe(words: list[str]) -> int:
+    parser = Parser("probe")
+    parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--ratio", type=float)
+    parser.add_argument("--at", type=int, default=10)
+    parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--passages", type=int, default=20)
+    parser.add_argument("--on", default="", metavar="NAME")
+    parser.add_argument("--collection", type=Path, metavar="DIR")
+    parser.add_argument("--no-texts", action="store_true")
+    parser.add_argument("--allow-missing", action="store_true")
+    args = parser.parse_args(words)
+    if args.at < 1:
+        raise UserError(f"--at {args.at}: must be a rank, 1 or more")
+    if args.passages < 0:
+        raise UserError(f"--passages {args.passages}: must be 0 or more")
+    # Below a half a question could be answered and missed at once; at 1 it could be neither.
+    if not 0.5 <= args.share < 1:
+        raise UserError(f"--share {args.share:g}: must be from 0.5 to below 1 (0.99: all seeds agree)")
+    if args.no_texts and args.collection:
+        raise UserError("--collection is where texts are read, and --no-texts goes without: give one of them")
+    _check(args.sweep_dirs)
+    from hybrid_sweep.analysis.probe.cells import Rule
+    from hybrid_sweep.analysis.probe.report import Asked, write_probe
+    from hybrid_sweep.cli_data import preparing
+
+    asked = Asked(
+        rule=Rule(args.at, args.share),
+        ratio=args.ratio,
+        on=args.on,
+        allow_missing=args.allow_missing,
+        texts=not args.no_texts,
+        collection=args.collection,
+        most=args.passages,
+    )
+    found = write_probe(args.sweep_dirs, asked, preparing, say)
+    print(found.console)
+    return found.exit_code
+
+
+def freeze(words: list[str]) -> int:
+    parser = Parser("freeze")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args(words)
+    from hybrid_sweep.analysis import frozen
+
+    if args.check:
+        code = 0
+        for folder in args.folders:
+            found = frozen.differences(folder)
+            print(
+                f"{folder}: every table is what its per-query rows give" if not found else "\n".join(found), flush=True
+            )
+            code = max(code, bool(found))
+        return code
+    if len(args.folders) != 2:
+        raise UserError("freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples")
+    _check(args.folders[:1])
+    names = frozen.freeze(*args.folders)
+    print(f"{args.folders[1]}: {', '.join(names)}")
+    return 0

@@ -1,0 +1,117 @@
+"""A published sweep gives its tables back from its own rows, and a changed number in either is found."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from hybrid_sweep.analysis import frozen, table
+from hybrid_sweep.analysis.report import write_report
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import read_json
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture
+def published(sweep_dir: Path, tmp_path: Path) -> Path:
+    frozen.freeze(sweep_dir, tmp_path / "published")
+    return tmp_path / "published"
+
+
+def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(sweep_dir: Path, published: Path) -> None:
+    write_report([sweep_dir])
+    for name in ("results.csv", "table.tex", "report.md", "report.html"):
+        assert (published / name).read_bytes() == (sweep_dir / name).read_bytes()
+    assert (published / "curve.png").is_file() and frozen.differences(published) == []
+
+
+def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path: Path) -> None:
+    thawed = frozen.thaw(published, tmp_path / "thawed")
+    for point in table.load([sweep_dir]).points:
+        one, other = (
+            pq.read_table(folder.parent.parent / "runs" / point.run_id / "per_query.parquet")
+            for folder in (sweep_dir, thawed)
+        )
+        order = [(name, "ascending") for name in table.KEY]
+        kept = [each.select(frozen.ROWS.names).cast(frozen.ROWS).sort_by(order).to_pandas() for each in (one, other)]
+        assert kept[0].equals(kept[1])
+
+
+def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
+    lines = (published / "results.csv").read_text().splitlines()
+    (published / "results.csv").write_text("\n".join([lines[0], lines[1].replace("0.", "0.9", 1), *lines[2:]]) + "\n")
+    (found,) = frozen.differences(published)
+    assert "results.csv: line 2 is" in found
+    (published / "results.csv").write_text("\n".join(lines) + "\n")
+    assert frozen.differences(published) == []
+    rows = pq.read_table(published / "per_query.parquet")
+    ranks = rows["rank_min"].to_numpy().copy()
+    ranks[ranks == 1] = 2
+    rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
+    pq.write_table(rows, published / "per_query.parquet")
+    assert any("results.csv: line" in line for line in frozen.differences(published))
+
+
+def test_a_table_that_is_gone_is_found(published: Path) -> None:
+    (published / "table.tex").unlink()
+    assert frozen.differences(published) == [f"{published / 'table.tex'}: absent, though the report has it"]
+
+
+def test_no_path_account_or_machine_is_published(sweep_dir: Path, tmp_path: Path) -> None:
+    for run in (sweep_dir.parents[1] / "runs").iterdir():
+        with open(run / "config.yaml", "a") as file:
+            file.write("paths:\n  outputs: /home/someone\nlogger:\n  entity: someone\nkeep:\n  model: true\n")
+    frozen.freeze(sweep_dir, tmp_path / "published")
+    text = (tmp_path / "published" / "runs.json").read_text()
+    assert "someone" not in text and '"hardware"' not in text and '"times"' not in text
+    config = read_json(tmp_path / "published" / "runs.json")["t050s1"]["config"]
+    assert config["batch"] == {"size": 64, "cross_lingual_ratio": 0.5} and not {"paths", "logger", "keep"} & set(config)
+
+
+def test_publishing_again_replaces_the_report_and_keeps_the_readme(sweep_dir: Path, published: Path) -> None:
+    (published / "README.md").write_text("What was asked.\n")
+    (published / "results.csv").write_text("old\n")
+    written = frozen.freeze(sweep_dir, published)
+    assert (published / "README.md").read_text() == "What was asked.\n" and frozen.differences(published) == []
+    assert {"README.md", "per_query.parquet", "runs.json", "points.json", "results.csv"} <= set(written)
+
+
+def test_an_unfinished_sweep_is_not_published(sweep_dir: Path, tmp_path: Path) -> None:
+    (sweep_dir.parents[1] / "runs" / "t050s1" / "metrics.json").unlink()
+    with pytest.raises(UserError, match="1 of 10 points are missing: run them first"):
+        frozen.freeze(sweep_dir, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize("spoil", ["points.json", "runs.json", "per_query.parquet"])
+def test_a_folder_without_a_published_sweep_is_refused(published: Path, tmp_path: Path, spoil: str) -> None:
+    (published / spoil).write_text("{half")
+    with pytest.raises(UserError, match=r"no published sweep|cannot be read"):
+        frozen.thaw(published, tmp_path / "thawed")
+
+
+@given(some.lists(some.integers(1, 2**40), min_size=1, max_size=30), some.integers(0, 2**32 - 1))
+def test_packing_loses_nothing(ranks: list[int], seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    first = np.array(ranks, np.int64)
+    measures = {
+        "rank_max": np.where(draw.random(len(first)) < 0.5, first, first + 3),
+        "RR@10": np.where(draw.random(len(first)) < 0.5, np.where(first <= 10, 1 / first, 0.0), 0.25),
+        "AP": np.where(draw.random(len(first)) < 0.5, 1 / first, draw.random(len(first))),
+        "nDCG@10": np.where(draw.random(len(first)) < 0.5, np.nan, draw.random(len(first))),
+        "R@100": np.where(first <= 100, 1.0, draw.integers(0, 2, len(first))),
+    }
+    rows: dict[str, Any] = {field.name: np.zeros(len(first)) for field in frozen.ROWS}
+    rows |= {"rank_min": first, **measures}
+    before = pa.table({field.name: pa.array(rows[field.name]).cast(field.type) for field in frozen.ROWS})
+    small = frozen.packed(before)
+    after = frozen.unpacked(small)
+    for name in frozen.ROWS.names:
+        assert np.array_equal(after[name].to_numpy(), before[name].to_numpy(), equal_nan=name in measures)
+    assert small["R@100"].null_count >= int((first <= 100).sum())
