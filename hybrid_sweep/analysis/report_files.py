@@ -152,8 +152,8 @@ def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Trainin
         paths = (*tables, *images, *put_texts(texts, folder))
     return Report(
         answer=said,
-        console=_console(sweep, results, said, warnings, images[0]),
-        figure=images[0],
+        console=_console(sweep, results, said, warnings, folder / "curve.png"),
+        figure=folder / "curve.png",
         paths=paths,
         missing=gaps(sweep),
         warnings=tuple(warnings),
