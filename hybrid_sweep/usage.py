@@ -113,9 +113,9 @@ usage: hybrid-sweep freeze SWEEP_DIR FOLDER
        hybrid-sweep freeze --check FOLDER [FOLDER ...]
 
 Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
-and fingerprints, without paths and machines), points.json, and the whole report, made from these three. A README.md
-that is there stays. --check makes the report of a published folder anew and compares every table and text with the
-published ones: the exit code is 1 where one differs, and the first line that does is printed.
+and fingerprints, without paths and machines), points.json, and the tables, texts and figures of the report, made from
+these three. A README.md that is there stays. --check makes the report of a published folder anew and compares every
+table and text with the published ones: the exit code is 1 where one differs, and the first line that does is printed.
 
 examples:
   hybrid-sweep freeze outputs/sweeps/reproduce experiments/first-curve

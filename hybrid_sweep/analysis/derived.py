@@ -1,10 +1,9 @@
 """The table of derived statistics: shape, trade-off, and who wins and loses, from the per-query rows and the results."""
 
-import numpy as np
 import pandas as pd
 
 from hybrid_sweep.analysis.curves import complete, curves, draw
-from hybrid_sweep.analysis.results import clean
+from hybrid_sweep.analysis.results import typed
 from hybrid_sweep.analysis.shape import shapes
 from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.analysis.tradeoff import fronts, prices, winners
@@ -50,12 +49,4 @@ def derived(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
         draws = draw(len(complete(sweep)[1]), found)
         rows = shapes(sweep, found, draws) + fronts(sweep, found, draws) + prices(sweep, results, found)
         rows += winners(results)
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in frame.columns:
-        if name in TEXT:
-            frame[name] = frame[name].astype(object).fillna("").astype(str)
-        elif name in COUNTS:
-            frame[name] = frame[name].astype(np.int64)
-        else:
-            frame[name] = [clean(float(value)) for value in frame[name]]
-    return frame
+    return typed(pd.DataFrame(rows, columns=list(COLUMNS)), TEXT, COUNTS)

@@ -3,7 +3,7 @@
     per_query.parquet      the rows of all runs; on-NAME.parquet: those of a further collection
     runs.json              of each run the settings, versions, code and fingerprints, and what was counted
     points.json            the points, as in the sweep's folder
-    results.csv, ...       the report, made from the three files above and nothing else
+    results.csv, ...       the report, made from the three files above and nothing else: tables, texts and figures
 
 No field that cannot change a number is kept, which leaves out every path, account and machine.
 """
@@ -24,13 +24,10 @@ from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_json, read_yaml, write_json
 
+LEFT_OUT = ["results.parquet", "report.html"]  # the same tables once more
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
-TEXTS = (
-    ".csv",
-    ".md",
-    ".tex",
-    ".html",
-)  # files of a report that are the same bytes everywhere; a font may move a figure
+# Files of a report that are the same bytes everywhere; a font may move a figure.
+TEXTS = (".csv", ".md", ".tex")
 ROWS = pa.schema([*table.SCHEMA, pa.field("seed", pa.int64())])
 # Rows of one text stand together, so that what the runs share is stored once.
 ORDER = [(name, "ascending") for name in [*table.KEY, "run_id"]]
@@ -68,8 +65,7 @@ def freeze(sweep_dir: Path, folder: Path) -> list[str]:
         with tempfile.TemporaryDirectory() as outputs:
             thawed = thaw(made, Path(outputs))
             write_report([thawed])
-            (thawed / "points.json").unlink()
-            shutil.copytree(thawed, made, dirs_exist_ok=True)
+            shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns("points.json", *LEFT_OUT))
         return sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
 
 

@@ -1,6 +1,6 @@
 """The table of results: every mean, interval, effect and verdict of a sweep, from its per-query rows alone."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -247,10 +247,15 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in ("delta_seeds", "won", "tied", "lost"):
         frame[name] = frame[name].fillna(0)
+    return typed(frame, TEXT, COUNTS)
+
+
+def typed(frame: pd.DataFrame, text: Collection[str], counts: Collection[str]) -> pd.DataFrame:
+    """A table with one type a column: text ("" where there is none), whole counts, and numbers of nine significant digits."""
     for name in frame.columns:
-        if name in TEXT:
+        if name in text:
             frame[name] = frame[name].astype(object).fillna("").astype(str)
-        elif name in COUNTS:
+        elif name in counts:
             frame[name] = frame[name].astype(np.int64)
         else:
             frame[name] = [clean(float(value)) for value in frame[name]]

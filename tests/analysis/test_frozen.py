@@ -26,7 +26,7 @@ def published(sweep_dir: Path, tmp_path: Path) -> Path:
 
 def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(sweep_dir: Path, published: Path) -> None:
     write_report([sweep_dir])
-    for name in ("results.csv", "table.tex", "report.md", "report.html"):
+    for name in ("results.csv", "derived.csv", "table.tex", "report.md"):
         assert (published / name).read_bytes() == (sweep_dir / name).read_bytes()
     assert (published / "curve.png").is_file() and frozen.differences(published) == []
 

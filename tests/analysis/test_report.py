@@ -13,19 +13,10 @@ from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import EXAMPLES, aggregate
 from hybrid_sweep.analysis.table import load
 from hybrid_sweep.errors import UserError
+from tests.analysis.folders import edit, runs_of
 
 NAMES = ["results.csv", "results.parquet", "derived.csv", "curve.png", "report.md", "report.html", "table.tex"]
 pytestmark = pytest.mark.usefixtures("undrawn")
-
-
-def runs_of(sweep_dir: Path) -> Path:
-    return sweep_dir.parent.parent / "runs"
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def test_report_says_how_it_was_measured(sweep_dir: Path) -> None:

@@ -1,6 +1,5 @@
 """What a report writes, figures and all: which files, which bytes, how fast, and what it imports."""
 
-import json
 import subprocess
 import sys
 import time
@@ -14,21 +13,12 @@ import pytest
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.table import load
+from tests.analysis.folders import edit, runs_of
 
 FIGURES = ["curve", "languages", "pairs", "bias", "front", "shape"]  # without steps and bias reports no others
 NAMES = ["results.csv", "results.parquet", "derived.csv"]
 NAMES += [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "svg")]
 NAMES += ["report.md", "report.html", "table.tex"]
-
-
-def runs_of(sweep_dir: Path) -> Path:
-    return sweep_dir.parent.parent / "runs"
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def test_files_console_and_answer(sweep_dir: Path) -> None:

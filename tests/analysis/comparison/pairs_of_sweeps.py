@@ -1,26 +1,15 @@
 """Sweeps that differ: copies of a known sweep whose runs have other names, settings, questions or values."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from hybrid_sweep.analysis.comparison.report import read
 from hybrid_sweep.analysis.comparison.table import Comparison, compare
+from tests.analysis.folders import edit, runs_of
 
 Make = Callable[..., Path]
-
-
-def runs_of(sweep_dir: Path) -> Path:
-    return sweep_dir.parent.parent / "runs"
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def renamed(sweep_dir: Path, prefix: str) -> Path:
