@@ -1,9 +1,12 @@
 """A published sweep gives its tables back from its own rows, and a changed number in either is found."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +17,7 @@ from hybrid_sweep.analysis import frozen, table
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
+from tests.analysis.folders import edit, runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -56,6 +60,27 @@ def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
     rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
     pq.write_table(rows, published / "per_query.parquet")
     assert any("results.csv: line" in line for line in frozen.differences(published))
+
+
+def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) -> None:
+    edit(sweep_dir / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]])
+    for run in runs_of(sweep_dir).iterdir():
+        place = run / "evaluations" / "near"
+        place.mkdir(parents=True)
+        rows = pd.read_parquet(run / "per_query.parquet")
+        rows.assign(collection="bank", rank_min=2 * rows["rank_min"], rank_max=2 * rows["rank_max"]).to_parquet(
+            place / "per_query.parquet", index=False
+        )
+        metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
+        (place / "metrics.json").write_text(json.dumps(metrics))
+    write_report([sweep_dir])
+    folder = tmp_path / "published"
+    frozen.freeze(sweep_dir, folder)
+    for name in ("results.csv", "on-near/results.csv", "on-near/report.md"):
+        assert (folder / name).read_bytes() == (sweep_dir / name).read_bytes()
+    assert frozen.differences(folder) == []
+    shutil.copy(folder / "per_query.parquet", folder / "on-near.parquet")
+    assert any("on-near/results.csv: line" in line for line in frozen.differences(folder))
 
 
 def test_a_table_that_is_gone_is_found(published: Path) -> None:
