@@ -123,16 +123,22 @@ def _common(sweep: Sweep, key: str) -> str:
     return " / ".join(found) if found else "not recorded"
 
 
+def _adds(sweep: Sweep) -> bool:
+    """Whether cross-lingual steps come on top of the monolingual ones (batch.budget), rather than in their place."""
+    return _common(sweep, "batch.budget") == "fixed_monolingual"
+
+
 def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     mono = records(pick(results, *MONO))
     questions = counted(int(mono[0]["n_questions"]), "question") if mono else "no question"
     queries = f"{int(mono[0]['n_rows']):,}" if mono else "no"
     seeds = sorted({point.seed for point in trained(sweep)})
+    steps = "monolingual optimiser steps" if _adds(sweep) else "optimiser steps"
     lines = [
         f"- Data: {_common(sweep, 'data.name')} ({_common(sweep, 'eval.split')} split), languages "
         f"{_common(sweep, 'data.languages')}; {questions} with {queries} monolingual queries. All language versions of a "
         "question count as one question.",
-        f"- Model: {_common(sweep, 'model.name')}; {_common(sweep, 'trainer.max_steps')} optimiser steps of "
+        f"- Model: {_common(sweep, 'model.name')}; {_common(sweep, 'trainer.max_steps')} {steps} of "
         f"{_common(sweep, 'batch.size')} pairs at every ratio; seeds {listed(map(str, seeds)) if seeds else 'none'}.",
         f"- Margin of non-inferiority, stated before the run: {sweep.margin:g} MRR@10 (absolute).",
         "- A mean is the plain mean over languages (or ordered pairs) of the means over queries, then over seeds.",
@@ -161,12 +167,21 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     n = len(sweep.trained_languages or languages(results))
+    if _adds(sweep):
+        budget = [
+            "- Cross-lingual steps are added to the same monolingual ones, so a higher ratio means a longer training, and a "
+            "change may come from its length:"
+        ]
+    else:
+        budget = [
+            "- At r = 1 it sees no same-language pair at all: a loss there may come from the missing examples rather than "
+            "from the cross-lingual ones.",
+            "- The number of steps is fixed, so a higher ratio means fewer monolingual examples:",
+        ]
     lines = [
         f"- At r = 0 the model can see {n} distinct query-passage pairs of a question that exists in all {n} languages, at "
         f"r = 1 {n * (n - 1)}: part of a gain at small r may be augmentation.",
-        "- At r = 1 it sees no same-language pair at all: a loss there may come from the missing examples rather than from "
-        "the cross-lingual ones.",
-        "- The number of steps is fixed, so a higher ratio means fewer monolingual examples:",
+        *budget,
         "",
     ]
     rows = []

@@ -12,6 +12,7 @@ from hybrid_sweep.analysis.markdown import markdown
 from hybrid_sweep.analysis.results import aggregate, pick
 from hybrid_sweep.analysis.table import load
 from hybrid_sweep.analysis.wording import between, p_words, signed
+from tests.analysis.folders import runs_of
 
 Make = Callable[..., Path]
 
@@ -120,3 +121,14 @@ def test_few_seeds_are_marked_in_every_table(make_sweep: Make, world: Any, seeds
 def test_every_column_of_derived_csv_is_explained(sweep_dir: Path) -> None:
     text = told(sweep_dir)[0]
     assert all(f"- `{name}`: {meaning}" in text for name, meaning in COLUMNS.items())
+
+
+def test_it_says_which_budget_was_fixed(sweep_dir: Path) -> None:
+    text, *_ = told(sweep_dir)
+    assert "200 optimiser steps of 64 pairs" in text and "The number of steps is fixed" in text
+    for run in runs_of(sweep_dir).iterdir():
+        config = (run / "config.yaml").read_text()
+        (run / "config.yaml").write_text(config.replace("batch:\n", "batch:\n  budget: fixed_monolingual\n"))
+    text, *_ = told(sweep_dir)
+    assert "200 monolingual optimiser steps of 64 pairs" in text and "means a longer training" in text
+    assert "The number of steps is fixed" not in text and "sees no same-language pair" not in text
