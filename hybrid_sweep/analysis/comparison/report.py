@@ -6,11 +6,11 @@ from pathlib import Path
 
 from hybrid_sweep.analysis.alike import check
 from hybrid_sweep.analysis.comparison import console as comparison_console
+from hybrid_sweep.analysis.comparison import figure as figure_comparison
 from hybrid_sweep.analysis.comparison import latex as comparison_latex
 from hybrid_sweep.analysis.comparison import page as comparison_page
 from hybrid_sweep.analysis.comparison import text as comparison_text
 from hybrid_sweep.analysis.comparison.table import Comparison, compare
-from hybrid_sweep.analysis.figures import comparison as figure_comparison
 from hybrid_sweep.analysis.figures.style import save
 from hybrid_sweep.analysis.report_files import Report, gaps, put_csv, put_parquet, put_texts, writing
 from hybrid_sweep.analysis.table import Sweep, load

@@ -13,6 +13,7 @@ import scipy.stats
 
 from hybrid_sweep.analysis import alike, report
 from hybrid_sweep.analysis import statistics as st
+from hybrid_sweep.analysis.comparison import figure as figure_comparison
 from hybrid_sweep.analysis.comparison import text as comparison_text
 from hybrid_sweep.analysis.comparison.between import independent
 from hybrid_sweep.analysis.comparison.console import console
@@ -22,7 +23,6 @@ from hybrid_sweep.analysis.comparison.report import read
 from hybrid_sweep.analysis.comparison.table import COLUMNS
 from hybrid_sweep.analysis.comparison.words import contrast
 from hybrid_sweep.analysis.derived import derived
-from hybrid_sweep.analysis.figures import comparison as figure_comparison
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load

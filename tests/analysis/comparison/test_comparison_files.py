@@ -13,9 +13,9 @@ import pytest
 from matplotlib.cbook import is_math_text
 
 from hybrid_sweep import cli
+from hybrid_sweep.analysis.comparison import figure as figure_comparison
 from hybrid_sweep.analysis.comparison import report as report_comparison
 from hybrid_sweep.analysis.comparison.report import folder_of
-from hybrid_sweep.analysis.figures import comparison as figure_comparison
 from hybrid_sweep.analysis.report import write_report
 from tests.analysis.comparison.pairs_of_sweeps import Make, compared, configured, edit, files_in, picked, runs_of
 
