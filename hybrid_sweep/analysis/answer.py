@@ -140,7 +140,7 @@ def _loss(row: Row, margin: float) -> str:
         head += f" the margin of {margin:g}"
     else:
         head = f"A loss {where}, of open size" if real else f"Open {where}"
-        more = (
+        more = f" The interval is {row['half_width']:.3f} wide to either side, at a margin of {margin:g}." + (
             " More questions, not more seeds, would be needed to settle it."
             if row["seeds_to_settle"] == float("inf")
             else f" About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates hold."

@@ -92,13 +92,14 @@ def _verdicts(results: pd.DataFrame, scope: str) -> list[str]:
                 percent(row["relative"]) if pd.notna(row["relative"]) else "",
                 between(row["delta_low"], row["delta_high"]) + note,
                 between(row["delta_low_90"], row["delta_high_90"]) + note,
+                _number(row["half_width"]),
                 p_words(row["p_holm"]) if crossed else "",
                 row["verdict"],
                 "" if pd.isna(needed) else "more questions" if needed == float("inf") else f"{needed:.0f}",
             ]
         )
-    header = ["r", "paired seeds", "change", "relative", "95 % interval", "90 % interval", "Holm", "verdict"]
-    return grid([*header, "seeds to settle"], rows) if rows else ["Nothing to compare."]
+    header = ["r", "paired seeds", "change", "relative", "95 % interval", "90 % interval", "half-width"]
+    return grid([*header, "Holm", "verdict", "seeds to settle"], rows) if rows else ["Nothing to compare."]
 
 
 def _languages(results: pd.DataFrame) -> list[str]:

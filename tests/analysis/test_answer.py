@@ -69,6 +69,7 @@ def test_inconclusive(say: Callable[..., tuple[str, str]]) -> None:
     text, more = say(lambda r: -0.01 * r, world={"noise": 0.2})
     assert "r = 0.5 and 1 stay open (" in text
     assert "**Open at r = 1**" in more
+    assert re.search(r"The interval is 0\.0\d\d wide to either side, at a margin of 0\.01\.", more)
     assert "seeds would settle it, if the estimates hold" in more or "More questions, not more seeds" in more
     assert "**Flatness is not shown, r = 0.5**" in more
 

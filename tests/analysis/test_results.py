@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import COLUMNS, MEASURES, aggregate, languages, pick
@@ -81,6 +82,7 @@ def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> 
     assert row["delta"] == pytest.approx(y.mean(), rel=1e-8)
     assert (row["delta_low"], row["delta_high"]) == pytest.approx(st.bounds(found, 0.95), rel=1e-7)
     assert (row["delta_low_90"], row["delta_high_90"]) == pytest.approx(st.bounds(found, 0.90), rel=1e-7)
+    assert row["half_width"] == pytest.approx(scipy.stats.t.ppf(0.95, found.df) * found.se, rel=1e-7)
     assert row["p"] == pytest.approx(st.p_value(found), rel=1e-6)
     assert row["relative"] == pytest.approx(y.mean() / np.mean(base), rel=1e-7)
     assert row["n_questions"] == len(groups) and row["n_rows"] == sizes.sum()

@@ -222,6 +222,7 @@ def change(y: np.ndarray, base: np.ndarray, df: float) -> Row:
     row = {"effect": effect, "delta": effect["mean"], "delta_seeds": len(y), "delta_interval": effect["interval"]}
     row["delta_low"], row["delta_high"] = ends(effect, 0.95)
     row["delta_low_90"], row["delta_high_90"] = ends(effect, 0.90)
+    row["half_width"] = (row["delta_high_90"] - row["delta_low_90"]) / 2
     row["relative_low"], row["relative_high"] = ends(share, 0.95)
     return row | {"relative": share["mean"], "p": p_of(effect)}
 
