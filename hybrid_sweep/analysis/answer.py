@@ -12,9 +12,6 @@ from hybrid_sweep.analysis.results import MONO, pick
 from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, listed, p_words, percent, signed
 
-__all__ = ["MONO", "answer", "between", "compared", "counted", "findings", "listed", "no_verdict", "p_words", "percent"]
-__all__ += ["signed"]
-
 
 def _verdict_interval(row: Row) -> str:
     return f"{signed(row['delta'])}, 90 % interval {between(row['delta_low_90'], row['delta_high_90'])}"

@@ -6,6 +6,7 @@ Everything here is over the seeds that have every ratio, so that no step between
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 import scipy.stats
 
 from hybrid_sweep.analysis import statistics as st
@@ -25,21 +26,10 @@ def slope_weights(ratios: Array) -> Array:
     return weights
 
 
-def _rising(means: Array) -> Array:
-    """The closest non-decreasing sequence to each row, by the min-max formula (Barlow et al. 1972)."""
-    size = means.shape[-1]
-    total = np.concatenate([np.zeros((*means.shape[:-1], 1)), np.cumsum(means, axis=-1)], axis=-1)
-    first, last = np.arange(size)[:, None], np.arange(size)[None, :]
-    average = (total[..., None, 1:] - total[..., :-1, None]) / np.maximum(last - first + 1, 1)
-    average = np.where(last >= first, average, np.inf)
-    lowest = np.minimum.accumulate(average[..., ::-1], axis=-1)[..., ::-1]  # over the last of the block, from i on
-    fit: Array = np.where(first <= last, lowest, -np.inf).max(axis=-2)  # over its first, up to i
-    return fit
-
-
 def _monotone(change: Array, falling: bool) -> Array:
     """The closest monotone curve of one direction that starts at 0: isotonic regression within a bound, by clipping."""
-    return np.minimum(-_rising(-change), 0.0) if falling else np.maximum(_rising(change), 0.0)
+    fit: Array = scipy.optimize.isotonic_regression(change, increasing=not falling).x
+    return np.minimum(fit, 0.0) if falling else np.maximum(fit, 0.0)
 
 
 def isotonic(change: Array) -> tuple[Array, bool]:

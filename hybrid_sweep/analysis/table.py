@@ -16,10 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import read_json
+from hybrid_sweep.store import read_json, read_yaml
 
 # The kinds of points in the order of every table; the name of those that no ratio trained.
 KINDS = ("trained", "untrained", "bm25")
@@ -49,7 +48,8 @@ class Sweep:
     """The planned points in order, why some are missing, and what the others left.
 
     `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and `KEY`, with the
-    columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED and RD. Every finished point has the same rows.
+    columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED, rank (of the best relevant passage; inf: not
+    retrieved) and RD. Every finished point has the same rows.
     `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent); on a further
     collection `config` has it as data, and `metrics` what was measured there. `trained_languages`, sorted, are those that
     any trained point learned from, whatever it was evaluated on; () where no config is recorded.
@@ -78,7 +78,7 @@ def further(sweep_dirs: Sequence[Path]) -> list[str]:
     return sorted({name for row in rows if isinstance(row, dict) for name in row.get("also", [])})
 
 
-def _points(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
+def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
     """Names, margin, command and the points with their run folders, the points of all sweeps together.
 
     on: leaves out the points that were not asked for this further collection.
@@ -128,10 +128,7 @@ def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
+    loaded = read_yaml(path)
     return loaded if isinstance(loaded, dict) else {}
 
 
@@ -196,6 +193,7 @@ def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
         }
         columns |= {name: table[name].dictionary_encode() for name in [*KEY, "group_id"]}
         columns |= {name: table[name] for name in ["n_relevant", *STORED]}
+        columns["rank"] = pc.fill_null(table["rank_min"].cast(pa.float64()), float("inf"))
         columns["RD"] = pc.if_else(several, distance, float("nan"))
         parts.append(pa.table(columns))
     frame: pd.DataFrame = pa.concat_tables(parts).unify_dictionaries().combine_chunks().to_pandas()
@@ -208,7 +206,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     on: the name of a further collection; "" is the one that the points were trained on. Raises UserError for a folder
     without points.json, where no point is finished, and for points that cannot be compared.
     """
-    names, margin, command, folders = _points(sweep_dirs, on)
+    names, margin, command, folders = planned(sweep_dirs, on)
     points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
     places = {point: folder / "evaluations" / on if on else folder for point, folder in folders.items()}
     tables, missing = {}, {}

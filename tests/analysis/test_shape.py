@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.contrasts import contrast, moments
 from hybrid_sweep.analysis.curves import Curve, complete, curves, draw, resampled
-from hybrid_sweep.analysis.shape import _isotonic, _reversal, _rising, band, isotonic, shapes, slope_weights
+from hybrid_sweep.analysis.shape import _isotonic, _monotone, _reversal, band, isotonic, shapes, slope_weights
 from hybrid_sweep.analysis.table import load
 
 Make = Callable[..., Path]
@@ -36,9 +36,8 @@ def pooled(values: np.ndarray) -> list[float]:
 @given(lists)
 @settings(max_examples=200, deadline=None)
 def test_the_rising_fit_pools_adjacent_violators(values: np.ndarray) -> None:
-    assert _rising(values) == pytest.approx(pooled(values), abs=1e-12)
-    assert _rising(values) == pytest.approx(scipy.optimize.isotonic_regression(values).x, abs=1e-12)
-    assert _rising(np.stack([values, -values]))[1] == pytest.approx(pooled(-values), abs=1e-12)
+    assert _monotone(values, falling=False) == pytest.approx(np.maximum(pooled(values), 0), abs=1e-12)
+    assert _monotone(values, falling=True) == pytest.approx(-np.maximum(pooled(-values), 0), abs=1e-12)
 
 
 @given(lists)

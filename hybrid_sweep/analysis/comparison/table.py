@@ -12,12 +12,13 @@ import pandas as pd
 
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.alike import Difference, differences
-from hybrid_sweep.analysis.answer import answer, compared
+from hybrid_sweep.analysis.answer import answer
 from hybrid_sweep.analysis.comparison.between import Footing, apart, footing, merged
 from hybrid_sweep.analysis.curves import grid
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.results import MEANS, MEASURES, MONO, aggregate, block, clean, records, scopes, select
 from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.analysis.wording import compared
 from hybrid_sweep.store import digest
 
 LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = "level", "change", "slope", "difference", "difference of changes"

@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybrid_sweep.analysis.answer import MONO
 from hybrid_sweep.analysis.figures.curve import covers, curve
 from hybrid_sweep.analysis.figures.labels import Box, annotate
 from hybrid_sweep.analysis.figures.style import GREEN, GREY, ORANGE, WIDE, settle, sheet, styled
-from hybrid_sweep.analysis.results import MACRO, pick, records
+from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
 
 # Setting, measure, its name, what the axis adds to it, colour, and whether less is better.

@@ -11,10 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybrid_sweep.analysis.answer import MONO
 from hybrid_sweep.analysis.figures.curve import LEVELS, covers, curve, limits, marks, panel, seed_means
 from hybrid_sweep.analysis.figures.style import BLUE, GREY, PURPLE, WIDE, sheet, styled
-from hybrid_sweep.analysis.results import MACRO, languages, pick
+from hybrid_sweep.analysis.results import MACRO, MONO, languages, pick
 from hybrid_sweep.analysis.table import BASELINES, Sweep
 
 TRAINED: dict[str, Any] = {"colour": BLUE, "line": "-"}

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hybrid_sweep.analysis.answer import MONO, between, p_words, signed
 from hybrid_sweep.analysis.figures.curve import CROSS, GONE, VERDICTS, mark_missing, planned
 from hybrid_sweep.analysis.figures.style import BLUE, GREY, NARROW, ORANGE, sheet, styled
-from hybrid_sweep.analysis.results import MACRO, pick, records
+from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
+from hybrid_sweep.analysis.wording import between, p_words, signed
 
 
 def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep.analysis.table import Point, _points
+from hybrid_sweep.analysis.table import Point, planned
 
 WINDOWS = 20  # parts that the longest training is cut into
 KINDS = ("all", "monolingual", "cross-lingual")  # batches: of any kind, of no and of nothing but cross-lingual examples
@@ -67,7 +67,7 @@ def training(sweep_dirs: Sequence[Path]) -> Training:
 
     Raises UserError for a folder without points.json. Unfinished runs, and those whose record was removed, are `absent`.
     """
-    *_, folders = _points(list(sweep_dirs), "")
+    *_, folders = planned(list(sweep_dirs), "")
     steps: dict[Point, pd.DataFrame] = {}
     absent: dict[Point, str] = {}
     dev: list[pd.DataFrame] = []

@@ -6,24 +6,19 @@ answered, or as missed, only if that is so in more than a stated share of them; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hybrid_sweep.analysis.curves import grid
 from hybrid_sweep.analysis.statistics import Array
-from hybrid_sweep.analysis.table import KEY, SCHEMA, Sweep
+from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.errors import UserError
 
 Ints = NDArray[np.intp]
 ANSWERED, OPEN, MISSED = 1, 0, -1
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
-RANKS = pa.schema([SCHEMA.field(name) for name in [*KEY, "rank_min"]])
 
 
 @dataclass(frozen=True)
@@ -96,29 +91,18 @@ class Cells:
         return [self.runs[ratio][seed] for seed in seeds]
 
 
-def best_ranks(sweep: Sweep, sweep_dirs: Sequence[Path], on: str = "") -> Array:
+def best_ranks(sweep: Sweep) -> Array:
     """(finished runs, rows) the rank of the best relevant passage, in the order of `sweep.frame`; inf: not retrieved.
 
-    Raises UserError where a per-query table is not the one that the frame was read from.
+    Raises UserError where a run's ranks and its RR@10 contradict each other: one of them was changed.
     """
-    found = []
-    rows = len(sweep.frame) // len(sweep.finished)
-    reciprocal = sweep.frame["RR@10"].to_numpy(dtype=np.float64).reshape(len(sweep.finished), rows)
-    for point, known in zip(sweep.finished, reciprocal, strict=True):
-        folders = [path.resolve().parent.parent / "runs" / point.run_id for path in reversed(sweep_dirs)]
-        folder = next((path for path in folders if path.is_dir()), folders[0])
-        path = (folder / "evaluations" / on if on else folder) / "per_query.parquet"
-        try:
-            table = pq.read_table(path, columns=RANKS.names).select(RANKS.names).cast(RANKS)
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise UserError(f"{path} cannot be read ({type(error).__name__})") from error
-        table = table.sort_by([(name, "ascending") for name in KEY])
-        rank = pc.fill_null(pc.cast(table["rank_min"], pa.float64()), np.inf).to_numpy()
-        # The frame has no rank: what it has must follow from the ranks, row by row, or the two are not about the same rows.
-        if len(rank) != rows or not np.allclose(np.where(rank <= 10, 1 / rank, 0.0), known, rtol=0, atol=1e-9):
-            raise UserError(f"{path}: its ranks and its RR@10 disagree; evaluate run {point.run_id} again")
-        found.append(rank)
-    return np.stack(found)
+    shape = len(sweep.finished), -1
+    ranks, reciprocal = (sweep.frame[name].to_numpy(dtype=np.float64).reshape(shape) for name in ("rank", "RR@10"))
+    agree = np.isclose(np.where(ranks <= 10, 1 / ranks, 0.0), reciprocal, rtol=0, atol=1e-9).all(axis=1)
+    for point, good in zip(sweep.finished, agree, strict=True):
+        if not good:
+            raise UserError(f"run {point.run_id}: its ranks and its RR@10 disagree; evaluate it again")
+    return ranks
 
 
 def cells(sweep: Sweep, ranks: Array) -> Cells:

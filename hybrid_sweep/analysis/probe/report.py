@@ -21,7 +21,7 @@ from hybrid_sweep.analysis.probe.page import markdown
 from hybrid_sweep.analysis.probe.shared import shared
 from hybrid_sweep.analysis.probe.texts import Record, Texts, opened
 from hybrid_sweep.analysis.probe.words import answer
-from hybrid_sweep.analysis.table import Sweep, further, load
+from hybrid_sweep.analysis.table import Sweep, further, load, planned
 from hybrid_sweep.analysis.wording import counted, listed
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_write
@@ -78,7 +78,7 @@ def write_probe(
     sweep = load(folders, asked.on)
     warnings = check(sweep)
     say(f"read {counted(len(sweep.finished), 'run')}; reading texts, testing by language, pair and kind of question")
-    found = cells(sweep, best_ranks(sweep, folders, asked.on))
+    found = cells(sweep, best_ranks(sweep))
     ratios, ratio = list(found.runs), _ratio(found, asked.ratio)
     texts = _texts(sweep, folders, asked, how) if asked.texts else ""
     read, note = (texts, "") if isinstance(texts, Texts) else (None, texts)
@@ -120,12 +120,11 @@ def _ratio(found: Cells, ratio: float | None) -> float:
 
 def _texts(sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["DataConfig"], str]) -> Texts | str:
     """The texts that the trained points were evaluated on, or why they are not at hand."""
-    run_id = next(point.run_id for point in sweep.finished if point.kind == "trained")
-    run_dirs = [folder.resolve().parent.parent / "runs" / run_id for folder in folders]
-    run_dir = next((path for path in run_dirs if path.is_dir()), run_dirs[0])
-    marks: Mapping[str, Any] = sweep.provenance[run_id].get("fingerprints") or {}
-    mark = sweep.metrics[run_id].get("fingerprint") if asked.on else marks.get("collection")
-    return opened(run_dir, asked.on, str(mark or ""), asked.collection, how)
+    point = next(point for point in sweep.finished if point.kind == "trained")
+    *_, run_dirs = planned(folders, asked.on)
+    marks: Mapping[str, Any] = sweep.provenance[point.run_id].get("fingerprints") or {}
+    mark = sweep.metrics[point.run_id].get("fingerprint") if asked.on else marks.get("collection")
+    return opened(run_dirs[point], asked.on, str(mark or ""), asked.collection, how)
 
 
 def _pools(sweep: Sweep) -> dict[str, int]:
