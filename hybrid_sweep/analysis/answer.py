@@ -10,7 +10,18 @@ from hybrid_sweep.analysis import derived_words
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import MONO, pick
 from hybrid_sweep.analysis.table import Sweep
-from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, listed, p_words, percent, signed
+from hybrid_sweep.analysis.wording import (
+    Row,
+    between,
+    compared,
+    conditional,
+    counted,
+    largest,
+    listed,
+    p_words,
+    percent,
+    signed,
+)
 
 
 def _verdict_interval(row: Row) -> str:
@@ -63,7 +74,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
         return nothing + gap
     rows = compared(results, *MONO)
     margin = f"the margin of {sweep.margin:g}"
-    best = st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
+    best = largest(rows)
     beyond = [ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best]
     parts = []
     if best == rows[-1]["ratio"]:
@@ -174,7 +185,7 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         said.append(_flat(tested[:-1], sweep.margin))
     if tested:
         said.append(_loss(tested[-1], sweep.margin))
-        best = st.largest_non_inferior([row["ratio"] for row in mono], [row["verdict"] for row in mono])
+        best = largest(mono)
         said.append(
             f"**Largest ratio still non-inferior: {best:g}**, as is every smaller tested one."
             if best is not None

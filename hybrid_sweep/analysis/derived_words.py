@@ -8,7 +8,7 @@ import pandas as pd
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import MACRO, MONO, TRAINED, UNSEEN, records
 from hybrid_sweep.analysis.table import Sweep
-from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, listed, p_words, signed
+from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, largest, listed, p_words, signed
 
 # What monolingual MRR@10 is weighed against, by the column `against`: what is gained, and one unit of it, in a sentence.
 CROSS, SAME, DISTANCE = "cross-lingual RR@10", "multilingual same@10", "multilingual RD"
@@ -87,8 +87,7 @@ def _price(row: Row) -> str:
 
 def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """At the largest ratio that is still non-inferior, and at the highest; nothing where those have too few seeds."""
-    rows = compared(results, *MONO)
-    best = st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
+    best = largest(compared(results, *MONO))
     said: list[str] = []
     for against in (CROSS, SAME):
         found = chosen(derived, "price", against=against)

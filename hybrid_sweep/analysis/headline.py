@@ -12,7 +12,7 @@ from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.answer import no_verdict
 from hybrid_sweep.analysis.results import MONO, languages
 from hybrid_sweep.analysis.table import Sweep
-from hybrid_sweep.analysis.wording import between, compared, counted, listed, percent, signed
+from hybrid_sweep.analysis.wording import between, compared, counted, largest, listed, percent, signed
 
 Row = dict[str, Any]
 
@@ -24,10 +24,6 @@ class Headline:
     happens: tuple[str, str]
     sure: tuple[str, str]
     use: tuple[str, str]
-
-
-def _largest(rows: list[Row]) -> float | None:
-    return st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
 
 
 def _at(rows: list[Row], ratio: float) -> Row | None:
@@ -47,7 +43,7 @@ def _bought(row: Row | None) -> str:
 
 
 def _happens(sweep: Sweep, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
-    best, top = _largest(rows), rows[-1]
+    best, top = largest(rows), rows[-1]
     margin = f"{sweep.margin:g} MRR@10, the loss called tolerable before the run"
     if best is None:
         short = "Monolingual quality is not shown to hold"
@@ -75,7 +71,7 @@ def _sure(sweep: Sweep, rows: list[Row]) -> tuple[str, str]:
     )
     seeds = sorted({int(row["delta_seeds"]) for row in tested})
     count = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    best = _largest(rows)
+    best = largest(rows)
     row = _at(rows, best) if best is not None else tested[-1]
     text = (
         f"{count[0].upper()}{count[1:]} and {counted(int(rows[0]['n_questions']), 'question')}; the intervals reckon with "
@@ -102,7 +98,7 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
         return [], ""
     at_best = {scope: _at(rows, best) for scope, rows in by_language.items()}
     harmed = [scope for scope, row in at_best.items() if row and row["verdict"] == "degraded"]
-    each = [_largest(rows) for rows in by_language.values()]
+    each = [largest(rows) for rows in by_language.values()]
     known = [ratio for ratio in each if ratio is not None]
     safe = min(known) if len(known) == len(each) else None
     if safe is not None and safe >= best:
@@ -114,7 +110,7 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
 
 
 def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
-    best = _largest(rows)
+    best = largest(rows)
     if best is None:
         smallest = rows[0]
         text = f"No larger share is shown to cost less than {sweep.margin:g} together with every smaller one tested."

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import MACRO, pick, records
 
 Row = dict[str, Any]
@@ -40,6 +41,11 @@ def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MAC
     """The trained ratios above 0 that have a paired difference."""
     found = pick(results, setting, measure, scope)
     return records(found[(found["ratio"] > 0) & found["delta"].notna()])
+
+
+def largest(rows: list[Row]) -> float | None:
+    """The largest ratio of some rows of `compared` that is non-inferior together with every smaller one tested."""
+    return st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
 
 
 def conditional(row: Row, digits: int = 3) -> str:

@@ -5,10 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import MACRO, MONO, TRAINED, UNSEEN, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
-from hybrid_sweep.analysis.wording import compared
+from hybrid_sweep.analysis.wording import compared, largest
 
 # The curves one can switch between: setting, measure, name, digits.
 VIEWS = [
@@ -46,12 +45,6 @@ def found(results: pd.DataFrame, views: list[Any]) -> list[Any]:
     return [view for view in views if view[:2] in there]
 
 
-def recommended(results: pd.DataFrame) -> float | None:
-    """The largest ratio that is non-inferior together with every smaller one tested, on the mean of languages."""
-    rows = compared(results, *MONO)
-    return st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
-
-
 def _plain(value: Any) -> Any:
     """JSON has neither NaN nor infinity: null, and "inf"."""
     if not isinstance(value, float):
@@ -73,7 +66,7 @@ def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
     """The JSON text: margin, planned ratios, the views that have rows, and every row of results.csv and derived.csv."""
     content = {
         "margin": sweep.margin,
-        "best": recommended(results),
+        "best": largest(compared(results, *MONO)),
         "ratios": sorted({point.ratio for point in sweep.points if point.kind == "trained"}),
         "views": _named(found(results, VIEWS)),
         "against": _named(found(results, AGAINST)),
