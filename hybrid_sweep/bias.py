@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 from hybrid_sweep.measures import NOWHERE, Floats, Ints, Judged
 
 
-def rank_distance(rank_min: Ints, rank_max: Ints, n_relevant: Ints, pool_size: int) -> tuple[Floats, Floats]:
+def rank_distance(rank_min: Ints, rank_max: Ints, n_relevant: Ints, pool_size: Ints | int) -> tuple[Floats, Floats]:
     """(S,) distance in ranks of a query's last relevant passage from its first, raw and over its random expectation.
 
-    NaN where a query has fewer than two relevant passages. For k of them in a random order of N the expectation is
-    (N + 1)(k - 1) / (k + 1): the extremes of k uniform ranks. 0 has no bias, but plain difficulty raises it as well.
+    pool_size: passages searched, one number or (S,). NaN where a query has fewer than two relevant passages. For k of
+    them in a random order of N the expectation is (N + 1)(k - 1) / (k + 1): the extremes of k uniform ranks. 0 has no
+    bias, but plain difficulty raises it as well.
     Source: Huang et al., 2023, arXiv 2305.09025 (raw).
     """
     several = n_relevant >= 2

@@ -55,19 +55,21 @@ class Bm25:
         return *self.pairs(query, passage, language, tie_order), self.top(k, tie_order)[0]
 
     def pairs(self, query: Ints, passage: Ints, language: Ints, tie_order: Ints) -> tuple[Ints, Ints]:
-        """The counts of `ranking.Ranker.ranked`. Memory beyond the index: the scores above 0 of some queries at a time."""
+        """The counts of `ranking.Ranker.ranked`. Memory beyond the index: the scores above 0 of some queries at a time,
+        and a copy of an index whose passages have several codes."""
         before, after = np.zeros((2, len(query), int(language.max(initial=-1)) + 1), dtype=np.int64)
-        codes = [_only(language[index.passages]) for index in self.indexes]
-        ties = [tie_order[index.passages] for index in self.indexes]
+        indexes = [part for index in self.indexes for part in _by_code(index, language[index.passages])]
+        codes = [int(language[index.passages[0]]) for index in indexes]
+        ties = [tie_order[index.passages] for index in indexes]
         sorted_ties = [np.sort(each) for each in ties]
         home, column = np.empty((2, self.n_passages), dtype=np.int64)
-        for number, index in enumerate(self.indexes):
+        for number, index in enumerate(indexes):
             home[index.passages], column[index.passages] = number, np.arange(len(index.passages))
         by_query = np.argsort(query, kind="stable")
         asked, start = np.unique(query[by_query], return_index=True)
         groups = np.split(by_query, start[1:])
-        for first, rows in self._chunks(asked, self.indexes):
-            scored = [index.queries[rows] @ index.weights for index in self.indexes]
+        for first, rows in self._chunks(asked, indexes):
+            scored = [index.queries[rows] @ index.weights for index in indexes]
             for line, mine in enumerate(groups[first : first + len(rows)]):
                 rows_here = [_row(matrix, line) for matrix in scored]
                 own = tie_order[passage[mine]]
@@ -194,10 +196,12 @@ def _row(matrix: sparse.csr_matrix, line: int) -> tuple[Ints, Floats]:
     return matrix.indices[part], matrix.data[part]
 
 
-def _only(codes: Ints) -> int:
-    if (codes != codes[0]).any():
-        raise ValueError("an index holds passages of one language, but their codes differ")
-    return int(codes[0])
+def _by_code(index: Index, codes: Ints) -> list[Index]:
+    """The index in parts whose passages have one code each, every weight as it was. codes: of its passages."""
+    if (codes == codes[0]).all():
+        return [index]
+    places = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    return [Index(index.passages[place], index.weights[:, place], index.queries) for place in places]
 
 
 def _count(values: Floats, ties: Ints, target: Floats, own: Ints, sorted_ties: Ints) -> tuple[Ints, Ints]:

@@ -149,6 +149,9 @@ def validate(config: Config) -> None:
     need(not half, "trainer.precision", "16-mixed", "needs a GPU; on a CPU take bf16-mixed or 32-true")
     choice("eval.split", config.eval.split, ["dev", "test"])
     choice("eval.index", config.eval.index, ["flat", "ivf"])
+    need(all(pool > 0 for pool in config.eval.pools), "eval.pools", config.eval.pools, "must be numbers of 1 or more")
+    rule = "needs eval.index=flat: ranks in a smaller pool are exact"
+    need(not config.eval.pools or config.eval.index == "flat", "eval.pools", config.eval.pools, rule)
     if config.eval.measures:
         from hybrid_sweep.measures import check  # numpy comes with it
 
@@ -210,6 +213,8 @@ def validate(config: Config) -> None:
     for name in config.eval.also:
         plain = bool(name) and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None and not name.startswith(".")
         need(plain and name != data.name, "eval.also", name, "must be a plain name, other than the main collection's")
+        rule = "such names are of pools (eval.pools); take another"
+        need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
     if isinstance(model, Bm25Model):
         need(0 <= model.k1 < math.inf, "model.k1", model.k1, "must be 0 or more")
         need(0 <= model.b <= 1, "model.b", model.b, "must be between 0 and 1")

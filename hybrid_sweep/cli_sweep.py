@@ -149,7 +149,7 @@ def plan(words: list[str]) -> int:
     absent = [
         (each.data.name, preparing(each.data))
         for _, config in jobs
-        for each in (*prepare.configs_of(config).values(), *(stage.config for stage in stages.of(config, Path())[1:]))
+        for each in (*prepare.configs_of(config).values(), *stages.collections(config))
         if not isinstance(each.data, SyntheticData) and not prepare.is_prepared(each)
     ]
     for name, how in dict.fromkeys(absent):

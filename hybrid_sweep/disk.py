@@ -81,7 +81,7 @@ def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
         pools = len(texts.languages) + 1  # one language, or all of them: a row for each query and pool
         kept["vectors"] += (queries + passages) * (2 * width + TEXT) * (config.keep.vectors and width > 0)
         kept["run files"] += LINE * queries * pools * config.eval.run_depth
-        kept["tables"] += TABLES + ROW * queries * pools
+        kept["tables"] += (TABLES + ROW * queries * pools) * (1 + len(set(config.eval.pools)))
         encoding.append((queries + passages) * 4 * width)
     several = config.trainer.devices * config.trainer.nodes > 1
     return Cost({kind: size for kind, size in kept.items() if size}, 0, sum(encoding) if several else max(encoding))
@@ -97,7 +97,7 @@ def costs(configs: Sequence[Config]) -> list[Cost]:
         key = canonical([*parts, config.batch.hard_negatives > 0, str(cache_dir(config))])
         if key not in opened:
             main = prepare(config)
-            opened[key] = [stages.prepared(stage, main) for stage in stages.of(config, Path())]
+            opened[key] = [stages.prepared(stage, main) for stage in stages.of(config, Path()) if stage.pool is None]
         main, *further = opened[key]
         found.append(cost(config, main, further))
     return found

@@ -172,7 +172,8 @@ def lines(configs: Sequence[Config]) -> list[str]:
 
 def _evaluated(config: Config) -> dict[str, Config]:
     """The config of each collection that a point is evaluated on, as if it were the only one; the main one first."""
-    return {stage.name or config.data.name: stage.config for stage in stages.of(config, Path())}
+    all_of_it = [stage for stage in stages.of(config, Path()) if stage.pool is None]
+    return {stage.name or config.data.name: stage.config for stage in all_of_it}
 
 
 def _folder(config: Config) -> Path | None:

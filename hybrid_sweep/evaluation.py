@@ -1,7 +1,6 @@
 """One stage of a run: a trained encoder, or BM25, on the texts of a collection, from tokens to the per-query table."""
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -43,16 +42,19 @@ def ranker_of(
 def evaluated(
     stage: Stage, prepared: Prepared, encoder: Encoder | None, status: Status, label: dict[str, Any]
 ) -> dict[str, Any]:
-    """Evaluate one stage into its folder, all but metrics.json; what that file has to say beside the label."""
+    """Evaluate one stage into its folder, all but metrics.json; what that file has to say beside the label.
+
+    The vectors stay, for the stages that rank them again.
+    """
     config, collection, folder = stage.config, prepared.collection, stage.folder
     split = validation.split_of(prepared, config.eval.split)
-    ranker = ranker_of(config, prepared, split, encoder, folder / "encoding", status)
+    ranker = ranker_of(config, prepared, split, encoder, stage.vectors, status)
     status.write("evaluating", status.max_steps)
-    table, counts = validation.score(config, prepared, split, ranker)
+    table, counts = validation.score(config, prepared, split, ranker, stage.pool)
     if config.eval.run_depth:
         texts, tag = (split.queries, split.passages, collection.qrels), str(label["run_id"])
         runs.write_runs(folder / "runs", *texts, ranker, config.eval.run_depth, tag)
-    if config.keep.vectors and isinstance(ranker, Dense):
+    if config.keep.vectors and isinstance(ranker, Dense) and stage.pool is None:
         retention.save_vectors(folder / "vectors", split, ranker, collection)
     for place, (name, value) in enumerate({**label, "collection": collection.name}.items()):
         table.insert(place, name, value)
@@ -60,7 +62,6 @@ def evaluated(
         (folder / "metrics.json").unlink(missing_ok=True)  # it would speak of another table
     with atomic_write(folder / "per_query.parquet") as temporary:
         table.to_parquet(temporary, index=False)
-    shutil.rmtree(folder / "encoding", ignore_errors=True)
     metrics = {"collection": collection.name, **retrieval.summary(table, stage.trained), **counts}
     asked = {"measures": config.eval.measures, "run_depth": config.eval.run_depth}
     if stage.name:
@@ -78,11 +79,12 @@ def encode_over_ranks(
     """
     jobs = [
         job
-        for stage, texts in waiting
-        for job in _jobs(stage.config, texts, validation.split_of(texts, config.eval.split), stage.folder / "encoding")
+        for stage, texts in {stage.vectors: (stage, texts) for stage, texts in waiting}.values()
+        for job in _jobs(stage.config, texts, validation.split_of(texts, config.eval.split), stage.vectors)
     ]
     alone = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, precision="32-true"))
-    told = partial(status.encoding, ", ".join(texts.collection.name for _, texts in waiting), _texts(jobs))
+    names = dict.fromkeys(texts.collection.name for _, texts in waiting)
+    told = partial(status.encoding, ", ".join(names), _texts(jobs))
     trainer = make_trainer(alone, [], None)
     pad = pad_id(waiting[0][1].model)
     encoding.encode_over_ranks(trainer, jobs, encoder, pad, told if main else _untold)

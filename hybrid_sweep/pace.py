@@ -33,7 +33,7 @@ TRAINER = (
     "compile",
 )
 BATCH = ("size", "composition", "hard_negatives", "micro_batch")
-EVAL = ("split", "batch_tokens", "run_depth", "index", "measures")
+EVAL = ("split", "batch_tokens", "run_depth", "index", "measures", "pools")
 TRAINING = ("dev_every",)
 
 
@@ -111,7 +111,7 @@ def _kinds(config: Mapping[str, Any]) -> tuple[str, str]:
     """What the steps and the evaluation of a config are like, as texts that are equal where they take as long."""
 
     def chosen(group: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-        return {name: group[name] for name in names if group.get(name) is not None}
+        return {name: group[name] for name in names if group.get(name) not in (None, [])}
 
     model, data = chosen(config["model"], MODEL), chosen(config["data"], DATA)
     trainer, asked = config["trainer"], config["eval"]

@@ -39,6 +39,17 @@ class Texts:
     tie_order: Ints
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is searched where that is not all passages: see `pools`.
+
+    languages: (n,) codes of the passages that every query searches. sizes: (S,) how many each topic searches.
+    """
+
+    languages: Ints
+    sizes: Ints
+
+
 def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
     """The codes of tables with id and lang; raises UserError for an empty side."""
     for table, kind in ((queries, "query"), (passages, "passage")):
@@ -137,12 +148,15 @@ def report(
     answer_lang: Ints,
     first: Ints,
     asked: NDArray[np.bool_],
+    part: Part | None = None,
 ) -> dict[str, Any]:
     """The counts and the language bias of a table, ready for JSON: see `evaluate`.
 
     answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each query's list in the mixed
     pool, -1 where it has none. asked: (Q, L + 1) whether a query was asked of each language's pool and, last, of all.
+    part: what is searched, its sizes in the order of pooled.topic; None: all passages.
     """
+    part = part or Part(texts.passage_lang, np.full(len(pooled.topic), len(texts.passage_lang)))
     languages, count = texts.languages, len(texts.languages)
     n = table.groupby(["query_lang", "passage_lang"]).size().to_dict()
     cells = []
@@ -157,9 +171,9 @@ def report(
     return {
         "queries": len(texts.query_lang),
         "without_relevant": int(asked.any(axis=1).sum()) - len(answered),
-        "passages": {**_count(texts.passage_lang, languages), POOL: len(texts.passage_lang)},
+        "passages": {**_count(part.languages, languages), POOL: len(part.languages)},
         "cells": cells,
-        "bias": _bias(texts, pooled, answer_lang, first),
+        "bias": _bias(texts, pooled, answer_lang, first, part.sizes),
     }
 
 
@@ -234,7 +248,7 @@ def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: 
     return query, passage, grade
 
 
-def _bias(texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints) -> dict[str, Any]:
+def _bias(texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints, sizes: Ints) -> dict[str, Any]:
     """Rank distance by query language, and the maps of `bias`.
 
     A query one of whose relevant passages was not retrieved has no rank distance; such queries are counted.
@@ -242,7 +256,7 @@ def _bias(texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints) -> dict[
     languages, count = texts.languages, len(texts.languages)
     asked, retrieved = texts.query_lang[pooled.topic], pooled.rank < NOWHERE
     best, last = pooled.rank[pooled.start], pooled.rank[pooled.start + pooled.count - 1]
-    raw, relative = bias.rank_distance(best, last, pooled.count, len(texts.passage_lang))
+    raw, relative = bias.rank_distance(best, last, pooled.count, sizes)
     distance = {}
     for code, name in enumerate(languages):
         several = (asked == code) & (pooled.count >= 2)

@@ -73,12 +73,14 @@ def execute(run_dir: Path) -> None:
         if encoder is not None:
             # Lightning takes the model off the GPU when it is done with it.
             encoder.to("cuda" if config.trainer.accelerator == "gpu" else "cpu")
-        for stage, texts in waiting:
+        for number, (stage, texts) in enumerate(waiting, 1):
             metrics = label | evaluated(stage, texts, encoder, status, label)
             if not stage.name:
                 curve = dev.read(run_dir / "dev.parquet", config.eval.dev_metric)
                 metrics |= {**_examples(config, run_dir), **dev.report(curve, steps)}
             marks = found if not stage.name else {"collection": texts.collection.fingerprint, "model": found["model"]}
+            if stage.vectors not in [later.vectors for later, _ in waiting[number:]]:
+                shutil.rmtree(stage.vectors, ignore_errors=True)
             now = time.monotonic()
             times["evaluate_seconds"], begun = round(now - begun, 3), now
             write_json(stage.folder / "provenance.json", provenance(stage.config, texts, marks, times))
@@ -139,7 +141,7 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
             return load_encoder(config.model, model)
         optimizer = checkpoints.optimizer_state(module, trainer.optimizers[0])
     for stage in stages.of(config, run_dir):  # vectors of a model that is no more
-        shutil.rmtree(stage.folder / "encoding", ignore_errors=True)
+        shutil.rmtree(stage.vectors, ignore_errors=True)
     record = pd.DataFrame(module.record)
     check_realised(record, plan)
     retention.save_models(config, prepared, module, history.best, run_dir)

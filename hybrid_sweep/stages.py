@@ -1,4 +1,6 @@
-"""The evaluations of a run: of its own collection, and of each of eval.also. Each is done, and done again, by itself.
+"""The evaluations of a run: of its own collection, of each of eval.also, and of smaller pools of these (eval.pools).
+
+Each is done, and done again, by itself; those of one collection share its vectors.
 
 No torch here: the driver asks what is missing.
 """
@@ -23,28 +25,56 @@ Say = Callable[[str], None]
 class Stage:
     """One evaluation of a run.
 
-    name: "" for the run's own collection, else its name in eval.also. config: that of the run, as if the stage's
-    collection were its own and only one. folder: of per_query.parquet and, written last, metrics.json.
-    trained: the languages that the run trains on, sorted.
+    name: "" for the run's own collection, else its name in eval.also; of a smaller pool pool_SIZE or NAME_pool_SIZE.
+    source: of which collection it is: "" or the name in eval.also. pool: passages of each language that are searched,
+    None for all. config: that of the run, as if the stage's collection were its own and only one. folder: of
+    per_query.parquet and, written last, metrics.json. vectors: where the collection is encoded meanwhile. trained: the
+    languages that the run trains on, sorted.
     """
 
     name: str
+    source: str
+    pool: int | None
     config: Config
     folder: Path
+    vectors: Path
     trained: tuple[str, ...]
 
 
 def of(config: Config, run_dir: Path) -> list[Stage]:
-    """The stages that a config asks for: the run's own collection, then the further ones by name."""
-    alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
-    trained = trained_languages(config)
-    return [
-        Stage("", alone, run_dir, trained),
-        *(
-            Stage(name, dataclasses.replace(alone, data=data, more={}), run_dir / "evaluations" / name, trained)
-            for name, data in sorted(config.eval.also.items())
-        ),
-    ]
+    """The stages that a config asks for: the run's own collection, then the further ones by name, each with its pools."""
+    alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}, pools=[]))
+    configs = {"": alone}
+    configs |= {name: dataclasses.replace(alone, data=data, more={}) for name, data in sorted(config.eval.also.items())}
+    trained, found = trained_languages(config), []
+    for source, each in configs.items():
+        folder = _folder(run_dir, source)
+        part = dataclasses.replace(
+            each, eval=dataclasses.replace(each.eval, run_depth=0)
+        )  # run files are of all passages
+        for pool in (None, *sorted(set(config.eval.pools))):
+            name, its = pool_name(source, pool), each if pool is None else part
+            found.append(Stage(name, source, pool, its, _folder(run_dir, name), folder / "encoding", trained))
+    return found
+
+
+def _folder(run_dir: Path, name: str) -> Path:
+    return run_dir / "evaluations" / name if name else run_dir
+
+
+def pool_name(source: str, pool: int | None) -> str:
+    """The name of the stage that searches a pool of a collection, "" where that is the run's own; None: all of it."""
+    return source if pool is None else "_".join([*filter(None, [source]), f"pool_{pool}"])
+
+
+def collections(config: Config) -> list[Config]:
+    """The config of each further collection, as `Stage.config`."""
+    return [stage.config for stage in of(config, Path()) if stage.source and stage.pool is None]
+
+
+def further(config: Config) -> list[str]:
+    """The names of all stages but that of the run's own collection, sorted."""
+    return sorted(stage.name for stage in of(config, Path()) if stage.name)
 
 
 def is_done(stage: Stage, run_id: str) -> bool:
@@ -83,7 +113,8 @@ def check(config: Config, say: Say) -> None:
     if config.eval.also:
         main = prepare.prepare(config, say)
         for stage in of(config, Path()):
-            prepared(stage, main, say)
+            if stage.pool is None:
+                prepared(stage, main, say)
 
 
 def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
@@ -91,7 +122,7 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
 
     Raises UserError, with the name of a further stage, for data that is not there, is bad, or has no text to evaluate.
     """
-    if not stage.name:
+    if not stage.source:
         return main
     try:
         found = prepare.evaluated(stage.config, main, say)
@@ -100,7 +131,7 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
             if not splits & set(table["split"].unique().to_pylist()):
                 raise UserError(f"collection {found.collection.name} has no split {split} to evaluate")
     except UserError as error:
-        raise UserError(f"eval.also.{stage.name}: {error}") from error
+        raise UserError(f"eval.also.{stage.source}: {error}") from error
     return found
 
 

@@ -264,7 +264,7 @@ def record(points: Sequence[Point], command: str) -> list[str]:
 def _entry(point: Point) -> dict[str, Any]:
     kind, ratio, seed = point.place
     entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind, "overrides": list(point.overrides)}
-    return entry | ({"also": sorted(point.config.eval.also)} if point.config.eval.also else {})
+    return entry | ({"also": names} if (names := stages.further(point.config)) else {})
 
 
 def _place(entry: dict[str, Any]) -> tuple[str, float, int]:

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 from torch import nn
 
-from hybrid_sweep import checkpoints, dev, ivf, mirror, retrieval, tracking
+from hybrid_sweep import checkpoints, dev, ivf, mirror, pools, retrieval, tracking
 from hybrid_sweep.config import Config
 from hybrid_sweep.encoder import Encoder, encode, in_precision
 from hybrid_sweep.errors import UserError
@@ -59,9 +59,16 @@ def split_of(prepared: Prepared, split: str) -> Split:
     return Split(*tables, *numbers)
 
 
-def score(config: Config, prepared: Prepared, split: Split, ranker: Ranker) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`."""
+def score(
+    config: Config, prepared: Prepared, split: Split, ranker: Ranker, pool: int | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`.
+
+    pool: passages of each language that are searched, None for all of them: see `pools.evaluate`.
+    """
     texts, measures = (split.queries, split.passages, prepared.collection.qrels), config.eval.measures
+    if pool is not None:
+        return pools.evaluate(*texts, ranker, pool, measures=measures)
     if config.eval.index == "ivf" and isinstance(ranker, Dense):
         return ivf.evaluate(*texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures)
     return retrieval.evaluate(*texts, ranker, measures=measures)

@@ -170,7 +170,11 @@ def test_an_index_in_files_is_the_one_in_memory(tmp_path):
             assert part is not None  # a copy would be in memory
 
 
-def test_languages_that_share_an_index_are_refused():
-    ranker = build([("en", "a")], [("en", "a"), ("en", "b")])
-    with pytest.raises(ValueError, match="one language"):
-        ranker.pairs(np.array([0]), np.array([0]), np.array([0, 1]), np.arange(2))
+def test_passages_of_one_index_with_several_codes_are_counted_apart():
+    ranker = build([("en", "a")], [("en", "a a"), ("en", "a"), ("en", "a b c"), ("en", "b")])
+    order = ranker.top(4, np.arange(4))[0][0].tolist()
+    before, after = ranker.pairs(np.zeros(4, int), np.arange(4), np.array([1, 0, 1, 2]), np.arange(4))
+    for passage, code in itertools.product(range(4), range(3)):
+        first = order[: order.index(passage)]
+        assert before[passage, code] == sum([1, 0, 1, 2][each] == code for each in first)
+    assert after.sum() == 0

@@ -180,3 +180,57 @@ def test_a_further_collection_does_not_move_the_run_id(planned):
 def test_torch_is_not_imported():
     program = "import sys, hybrid_sweep.stages; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_smaller_pools_rank_the_same_vectors_again(ask):
+    folder, encoded = ask(*ALSO, "eval.pools=[9,3,9]", "keep.vectors=true")
+    names = ["", "pool_3", "pool_9", "other", "other_pool_3", "other_pool_9"]
+    assert encoded == ["", "", "", "other", "other", "other"], "the vectors of a collection lie in one place"
+    places = [folder / "evaluations" / name if name else folder for name in names]
+    tables = [pd.read_parquet(place / "per_query.parquet") for place in places]
+    for whole, small, large in (tables[:3], tables[3:]):
+        key = ["setting", "query_lang", "passage_lang", "query_id", "n_relevant", "collection", "run_id"]
+        assert small[key].equals(whole[key]) and large[key].equals(whole[key])
+        assert (small["rank_max"] <= large["rank_max"]).all() and (large["rank_max"] <= whole["rank_max"]).all()
+        assert (small["rank_max"] < whole["rank_max"]).any()
+    assert read_json(places[1] / "metrics.json")["passages"]["xa"] == 3
+    assert read_json(places[5] / "metrics.json")["stage"] == "other_pool_9"
+    assert not list(folder.rglob("encoding")), "vectors are left behind"
+    assert [path.parent for path in folder.rglob("vectors")] == [folder, folder / "evaluations/other"]
+
+
+def test_a_pool_is_added_to_a_finished_run_and_takes_one_encoding(ask, monkeypatch):
+    texts, real = [], encoding.encode_batch
+    folder, _ = ask(*ALSO)
+    table = (folder / "per_query.parquet").read_bytes()
+    monkeypatch.setattr(encoding, "encode_batch", lambda *words: texts.append(words) or real(*words))
+    assert ask("eval.pools=[3]", "eval.run_depth=0")[1] == [""]
+    once = len(texts)
+    assert ask(*ALSO, "eval.pools=[3,5,7]")[1] == ["", "", "other", "other", "other"]
+    assert len(texts) == 3 * once and (folder / "per_query.parquet").read_bytes() == table
+    assert ask(*ALSO, "eval.pools=[3,5,7]")[1] == [] and ask(*ALSO)[1] == []
+
+
+def test_a_run_file_is_of_all_passages(ask):
+    folder, _ = ask("eval.pools=[3]", "eval.run_depth=5")
+    assert (folder / "runs").is_dir() and not (folder / "evaluations/pool_3/runs").exists()
+    assert ask("eval.pools=[3]", "eval.run_depth=5")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["eval.pools=[0]"], "must be numbers of 1 or more"),
+        (["eval.pools=[5]", "eval.index=ivf"], "needs eval.index=flat"),
+        (["+data@eval.also.pool_7=synthetic"], "such names are of pools"),
+    ],
+)
+def test_pools_that_cannot_be_are_refused(config, words, reason):
+    with pytest.raises(UserError, match=reason):
+        config(*SMALL, *words)
+
+
+def test_pools_are_stages_of_the_plan(config):
+    made = config(*SMALL, *ALSO, "eval.pools=[3]")
+    assert stages.further(made) == ["other", "other_pool_3", "pool_3"]
+    assert [each.data.seed for each in stages.collections(made)] == [9]
