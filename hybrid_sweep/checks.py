@@ -149,9 +149,6 @@ def validate(config: Config) -> None:
     need(not half, "trainer.precision", "16-mixed", "needs a GPU; on a CPU take bf16-mixed or 32-true")
     choice("eval.split", config.eval.split, ["dev", "test"])
     choice("eval.index", config.eval.index, ["flat", "ivf"])
-    need(all(pool > 0 for pool in config.eval.pools), "eval.pools", config.eval.pools, "must be numbers of 1 or more")
-    rule = "needs eval.index=flat: ranks in a smaller pool are exact"
-    need(not config.eval.pools or config.eval.index == "flat", "eval.pools", config.eval.pools, rule)
     if config.eval.measures:
         from hybrid_sweep.measures import check  # numpy comes with it
 
@@ -210,10 +207,14 @@ def validate(config: Config) -> None:
             choice(f"{where}.on_error", each.on_error, ["strict", "skip"])
         if isinstance(each, FilesData):
             choice(f"{where}.format", each.format, ["auto", "beir", "jsonl", "trec", "tsv"])
+    for where, each in {"data": data, **{f"eval.also.{name}": each for name, each in config.eval.also.items()}}.items():
+        need(all(pool > 0 for pool in each.pools), f"{where}.pools", each.pools, "must be numbers of 1 or more")
+        rule = "needs eval.index=flat: ranks in a smaller pool are exact"
+        need(not each.pools or config.eval.index == "flat", f"{where}.pools", each.pools, rule)
     for name in config.eval.also:
         plain = bool(name) and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None and not name.startswith(".")
         need(plain and name != data.name, "eval.also", name, "must be a plain name, other than the main collection's")
-        rule = "such names are of pools (eval.pools); take another"
+        rule = "such names are of pools (data.pools); take another"
         need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
     if isinstance(model, Bm25Model):
         need(0 <= model.k1 < math.inf, "model.k1", model.k1, "must be 0 or more")

@@ -40,6 +40,7 @@ class DataConfig:
     share: float | None = None  # of the steps, relative to those of config.more; null for all = by numbers of groups
     path: str | None = _aside(None)  # folder of a local copy; the fingerprint of its content is the identity
     negatives: str | None = _aside(None)  # file of hard negatives: triples (qid pos neg) or a run; its content counts
+    pools: list[int] = field(default_factory=list, metadata=ASIDE)  # passages per language: smaller pools, searched too
     mirror: str | None = _aside(None)  # base address or folder of a mirror to build from, where the source has mirrors
 
 
@@ -204,9 +205,6 @@ class EvalConfig:
     select: str = "last"  # which weights are evaluated and kept as the model: last | best (of the dev evaluations)
     batch_tokens: int = 8192  # padded tokens per forward pass; more is faster until memory is short
     also: dict[str, DataConfig] = field(default_factory=dict, metadata=ASIDE)  # further collections, by name
-    pools: list[int] = field(
-        default_factory=list, metadata=ASIDE
-    )  # passages per language of smaller pools, searched too
     measures: list[str] = field(default_factory=list, metadata=ASIDE)  # besides those that all tables have
     run_depth: int = _aside(0)  # passages per query written as TREC runs beside the table; 0 = none
     index: str = _added("flat")  # flat: exact ranks of all passages | ivf: Faiss IVF, the passages it finds alone
@@ -383,11 +381,5 @@ def bm25(config: Config) -> Config:
         model=Bm25Model(name="bm25", k1=mine.k1, b=mine.b, stem=mine.stem),
         batch=dataclasses.replace(BatchConfig(), cross_lingual_ratio=0.0),
         trainer=TrainerConfig(max_steps=0),
-        eval=EvalConfig(
-            split=asked.split,
-            also=asked.also,
-            pools=asked.pools,
-            measures=asked.measures,
-            run_depth=asked.run_depth,
-        ),
+        eval=EvalConfig(split=asked.split, also=asked.also, measures=asked.measures, run_depth=asked.run_depth),
     )

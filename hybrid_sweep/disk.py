@@ -75,13 +75,14 @@ def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
     """What evaluating keeps and needs."""
     width = 0 if isinstance(config.model, Bm25Model) else _width(config.model, collections[0].model)
     kept, encoding = {"vectors": 0, "run files": 0, "tables": 0}, []
-    for each in collections:
+    wanted = [config.data, *(data for _, data in sorted(config.eval.also.items()))]
+    for each, data in zip(collections, wanted, strict=True):
         texts, split = each.collection, config.eval.split
         queries, passages = _texts(texts.queries, [split]), _texts(texts.passages, [split, "*"])
         pools = len(texts.languages) + 1  # one language, or all of them: a row for each query and pool
         kept["vectors"] += (queries + passages) * (2 * width + TEXT) * (config.keep.vectors and width > 0)
         kept["run files"] += LINE * queries * pools * config.eval.run_depth
-        kept["tables"] += (TABLES + ROW * queries * pools) * (1 + len(set(config.eval.pools)))
+        kept["tables"] += (TABLES + ROW * queries * pools) * (1 + len(set(data.pools)))
         encoding.append((queries + passages) * 4 * width)
     several = config.trainer.devices * config.trainer.nodes > 1
     return Cost({kind: size for kind, size in kept.items() if size}, 0, sum(encoding) if several else max(encoding))

@@ -19,7 +19,7 @@ NEWEST = 200  # finished runs that are looked at, which takes about a second
 
 # What a step and an evaluation take depends on these alone: not on ratio, seed or learning rate.
 MODEL = ("name", "layers", "query_length", "passage_length", "lora_rank", "hidden_size", "depth", "vocabulary")
-DATA = ("name", "languages", "groups", "qrels", "format")
+DATA = ("name", "languages", "groups", "qrels", "format", "pools")
 DEVICES = ("accelerator", "devices")
 TRAINER = (
     *DEVICES,
@@ -33,7 +33,7 @@ TRAINER = (
     "compile",
 )
 BATCH = ("size", "composition", "hard_negatives", "micro_batch")
-EVAL = ("split", "batch_tokens", "run_depth", "index", "measures", "pools")
+EVAL = ("split", "batch_tokens", "run_depth", "index", "measures")
 TRAINING = ("dev_every",)
 
 

@@ -220,9 +220,9 @@ def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[
         further = [
             f"{name} ({data.name} {' '.join(data.languages)})" for name, data in sorted(config.eval.also.items())
         ]
-        if config.eval.pools:
-            sizes = ", ".join(f"{size:,}" for size in sorted(set(config.eval.pools)))
-            further.append(f"pools of {sizes} passages per language")
+        for name, data in {config.data.name: config.data, **config.eval.also}.items():
+            if sizes := ", ".join(f"{size:,}" for size in sorted(set(data.pools))):
+                further.append(f"pools of {name} with {sizes} passages per language")
         lines += [*marks, *([f"evaluated on it and on {', '.join(further)}"] if further else [])]
         lines += [*([f"all with {' '.join(told)}"] if told else []), *table(rows)]
         lines += _notes(plans, [point for point, _ in ours])

@@ -1,4 +1,4 @@
-"""The evaluations of a run: of its own collection, of each of eval.also, and of smaller pools of these (eval.pools).
+"""The evaluations of a run: of its own collection, of each of eval.also, and of smaller pools of these (data.pools).
 
 Each is done, and done again, by itself; those of one collection share its vectors.
 
@@ -43,7 +43,7 @@ class Stage:
 
 def of(config: Config, run_dir: Path) -> list[Stage]:
     """The stages that a config asks for: the run's own collection, then the further ones by name, each with its pools."""
-    alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}, pools=[]))
+    alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
     configs = {"": alone}
     configs |= {name: dataclasses.replace(alone, data=data, more={}) for name, data in sorted(config.eval.also.items())}
     trained, found = trained_languages(config), []
@@ -52,7 +52,7 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
         part = dataclasses.replace(
             each, eval=dataclasses.replace(each.eval, run_depth=0)
         )  # run files are of all passages
-        for pool in (None, *sorted(set(config.eval.pools))):
+        for pool in (None, *sorted(set(each.data.pools))):
             name, its = pool_name(source, pool), each if pool is None else part
             found.append(Stage(name, source, pool, its, _folder(run_dir, name), folder / "encoding", trained))
     return found

@@ -183,7 +183,7 @@ def test_torch_is_not_imported():
 
 
 def test_smaller_pools_rank_the_same_vectors_again(ask):
-    folder, encoded = ask(*ALSO, "eval.pools=[9,3,9]", "keep.vectors=true")
+    folder, encoded = ask(*ALSO, "data.pools=[9,3,9]", "eval.also.other.pools=[3,9]", "keep.vectors=true")
     names = ["", "pool_3", "pool_9", "other", "other_pool_3", "other_pool_9"]
     assert encoded == ["", "", "", "other", "other", "other"], "the vectors of a collection lie in one place"
     places = [folder / "evaluations" / name if name else folder for name in names]
@@ -199,29 +199,32 @@ def test_smaller_pools_rank_the_same_vectors_again(ask):
     assert [path.parent for path in folder.rglob("vectors")] == [folder, folder / "evaluations/other"]
 
 
+MORE = [*ALSO, "data.pools=[3,5,7]", "eval.also.other.pools=[3,5,7]"]
+
+
 def test_a_pool_is_added_to_a_finished_run_and_takes_one_encoding(ask, monkeypatch):
     texts, real = [], encoding.encode_batch
     folder, _ = ask(*ALSO)
     table = (folder / "per_query.parquet").read_bytes()
     monkeypatch.setattr(encoding, "encode_batch", lambda *words: texts.append(words) or real(*words))
-    assert ask("eval.pools=[3]", "eval.run_depth=0")[1] == [""]
+    assert ask("data.pools=[3]", "eval.run_depth=0")[1] == [""]
     once = len(texts)
-    assert ask(*ALSO, "eval.pools=[3,5,7]")[1] == ["", "", "other", "other", "other"]
+    assert ask(*MORE)[1] == ["", "", "other", "other", "other"]
     assert len(texts) == 3 * once and (folder / "per_query.parquet").read_bytes() == table
-    assert ask(*ALSO, "eval.pools=[3,5,7]")[1] == [] and ask(*ALSO)[1] == []
+    assert ask(*MORE)[1] == [] and ask(*ALSO)[1] == []
 
 
 def test_a_run_file_is_of_all_passages(ask):
-    folder, _ = ask("eval.pools=[3]", "eval.run_depth=5")
+    folder, _ = ask("data.pools=[3]", "eval.run_depth=5")
     assert (folder / "runs").is_dir() and not (folder / "evaluations/pool_3/runs").exists()
-    assert ask("eval.pools=[3]", "eval.run_depth=5")[1] == []
+    assert ask("data.pools=[3]", "eval.run_depth=5")[1] == []
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["eval.pools=[0]"], "must be numbers of 1 or more"),
-        (["eval.pools=[5]", "eval.index=ivf"], "needs eval.index=flat"),
+        (["data.pools=[0]"], "must be numbers of 1 or more"),
+        (["data.pools=[5]", "eval.index=ivf"], "needs eval.index=flat"),
         (["+data@eval.also.pool_7=synthetic"], "such names are of pools"),
     ],
 )
@@ -231,6 +234,6 @@ def test_pools_that_cannot_be_are_refused(config, words, reason):
 
 
 def test_pools_are_stages_of_the_plan(config):
-    made = config(*SMALL, *ALSO, "eval.pools=[3]")
-    assert stages.further(made) == ["other", "other_pool_3", "pool_3"]
+    made = config(*SMALL, *ALSO, "data.pools=[3]")
+    assert stages.further(made) == ["other", "pool_3"]
     assert [each.data.seed for each in stages.collections(made)] == [9]
