@@ -4,7 +4,7 @@ BIN := .venv/bin
 SWEEP := $(BIN)/hybrid-sweep
 DATA ?= debian
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce smoke test test-slow bench experiments lint format clean
+.PHONY: help install reproduce smoke test test-slow test-gpu bench experiments lint format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test: install  ## The test suite, two tests at a time, under ten minutes on two 
 test-slow: install  ## The long tests, under forty minutes
 	$(BIN)/python -m pytest -m slow -n 2 tests/analysis
 	$(BIN)/python -m pytest -m slow --ignore=tests/analysis
+
+test-gpu: install  ## The tests that need a GPU; skipped elsewhere
+	$(BIN)/python -m pytest tests/test_gpu.py tests/test_gpu_runs.py
 
 bench: install  ## Training and ranking beside sentence-transformers, memory, sizes (ME5=FOLDER, XQUAD_R=FOLDER: the real ones)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cpu,dev,bench]'

@@ -1,8 +1,8 @@
 """Checkpoints of a training: atomic, rotated, checked; a run that goes on from one is bit-equal to one that never stopped.
 
-The batches and the dropout of a step are functions of (seed, step), so that weights, optimiser, schedule, the record and the
-evaluations so far are all there is to keep. The weights of the best evaluation lie beside the checkpoints, one file a step:
-a checkpoint from before the newest best still finds its own.
+The batches and the dropout of a step are functions of (seed, step), so that weights, optimiser, schedule, the scale of the
+losses (16-mixed), the record and the evaluations so far are all there is to keep. The weights of the best evaluation lie
+beside the checkpoints, one file a step: a checkpoint from before the newest best still finds its own.
 """
 
 import contextlib
@@ -112,6 +112,8 @@ class Checkpointing(pl.Callback):
             state = self.resume[1]
             trainer.optimizers[0].load_state_dict(state["optimizer"]["state"])
             trainer.lr_scheduler_configs[0].scheduler.load_state_dict(state["schedule"])
+            if scale := state.get("precision"):
+                trainer.precision_plugin.load_state_dict(scale)
             module.record[:] = state["record"]
             self.history.rows[:] = state["evaluations"]
         for number in (signal.SIGTERM, *WARNINGS):
@@ -132,6 +134,7 @@ class Checkpointing(pl.Callback):
                 "weights": module.encoder.state_dict(),
                 "optimizer": optimizer_state(module, trainer.optimizers[0]),
                 "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
+                "precision": trainer.precision_plugin.state_dict(),  # by how much 16-mixed scales its losses
                 "record": module.record,
                 "evaluations": self.history.rows,
             }

@@ -27,11 +27,11 @@ def multiplier(passages: Vectors, device: str | None, most: int) -> Callable[[Ve
         return lambda queries: np.matmul(queries, passages.T, out=room[: len(queries)])
     import torch
 
-    stored = torch.from_numpy(np.ascontiguousarray(passages)).to(device).T
+    stored = torch.tensor(passages, device=device).T  # a copy: torch warns of sharing what is mapped read-only
 
     def multiply(queries: Vectors) -> Vectors:
         with _full_precision(torch):
-            return np.asarray((torch.from_numpy(queries).to(device) @ stored).cpu().numpy(), np.float32)
+            return np.asarray((torch.tensor(queries, device=device) @ stored).cpu().numpy(), np.float32)
 
     return multiply
 
@@ -68,7 +68,7 @@ def _search(queries: Vectors, passages: Vectors, k: int, device: str | None) -> 
     import torch
 
     with _full_precision(torch):
-        products = torch.from_numpy(queries).to(device) @ torch.from_numpy(passages).to(device).T
+        products = torch.tensor(queries, device=device) @ torch.tensor(passages, device=device).T
     value, place = products.topk(k, dim=1)
     return value.cpu().numpy(), place.cpu().numpy()
 

@@ -23,7 +23,7 @@ from hybrid_sweep.provenance import process_age, provenance
 from hybrid_sweep.realised import check_realised
 from hybrid_sweep.status import Status
 from hybrid_sweep.store import atomic_write, read_json, write_json
-from hybrid_sweep.training import Retriever, make_trainer
+from hybrid_sweep.training import Retriever, make_trainer, settle
 
 
 def execute(run_dir: Path) -> None:
@@ -34,6 +34,7 @@ def execute(run_dir: Path) -> None:
     config = load(run_dir / "config.yaml")
     identity = read_json(run_dir / "identity.json")
     torch.set_num_threads(config.trainer.threads)
+    settle(config.trainer)
     # The bar of saving one file; the run has a progress of its own.
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     started, age = time.monotonic(), process_age()
@@ -118,6 +119,8 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
     resume = checkpoints.newest(folder, run_dir.name)
     start = resume[0] if resume else 0
     if resume:
+        if config.trainer.precision == "64-true":  # as the trainer will: float32 would round what was saved
+            module.double()
         module.encoder.load_state_dict(resume[1]["weights"])
     trainer: pl.Trainer | None = None
     if resume and start == len(plan):  # stopped between the last step and the saved model

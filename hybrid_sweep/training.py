@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hybrid_sweep import mirror, tracking
 from hybrid_sweep.batches import DROPOUT
 from hybrid_sweep.caching import cached
-from hybrid_sweep.config import Config, steps_of
+from hybrid_sweep.config import Config, TrainerConfig, steps_of
 from hybrid_sweep.encoder import Encoder, stream_seed
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.feed import TrainBatch
@@ -174,22 +174,35 @@ def rate(step: int, steps: int, warmup: float) -> float:
     return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
 
 
+def settle(trainer: TrainerConfig) -> None:
+    """Make sums come out alike in every process of a run: one that trains, one that goes on, one that only evaluates.
+
+    To be called before anything is computed. On a GPU attention is only deterministic, and cuBLAS only allowed, where
+    torch's strict mode and this variable say so; and some containers switch TF32 on for all.
+    """
+    # Deterministic algorithms fill all new memory by default, a tenth of a step of a small model; nothing here reads
+    # memory that was not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if trainer.accelerator == "gpu":
+        if not torch.cuda.is_available():
+            raise UserError("trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu")
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.use_deterministic_algorithms(True)
+        torch.set_float32_matmul_precision("highest")
+
+
 def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any, start: int = 0) -> pl.Trainer:
     """Lightning's trainer for a run: one pass over the plan from `start` on, nothing written, no shuffling of its own."""
     from pytorch_lightning.strategies import DDPStrategy
 
     trainer = config.trainer
-    if trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu")
+    settle(trainer)
     if trainer.nodes > 1 and not {"RANK", "SLURM_PROCID"} & set(os.environ):
         raise UserError(
             f"trainer.nodes={trainer.nodes}: this process would wait for the other machines for ever; start the worker on "
             f"each: torchrun --nnodes={trainer.nodes} --nproc-per-node={trainer.devices} --rdzv-backend=c10d "
             "--rdzv-endpoint=HOST:29500 -m hybrid_sweep.worker outputs/runs/RUN_ID (or by srun, see conf/trainer/ddp.yaml)"
         )
-    # Deterministic algorithms fill all new memory by default, a tenth of a step of a small model; nothing here reads
-    # memory that was not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     ranks = trainer.devices * trainer.nodes
     backend = "nccl" if trainer.accelerator == "gpu" else "gloo"
     return pl.Trainer(
@@ -207,5 +220,5 @@ def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any, star
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        deterministic="warn" if trainer.accelerator == "gpu" else True,
+        deterministic=True,
     )

@@ -11,6 +11,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYO
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Read at the first product on a GPU, whichever test makes it; deterministic training refuses to go without.
+os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
 # Leases of cores of this test process's own: tests must not wait for each other, nor for the sweeps of this machine.
 os.environ["HYBRID_SWEEP_SLOTS"] = tempfile.mkdtemp(prefix="hybrid-sweep-test-slots-")
 atexit.register(shutil.rmtree, os.environ["HYBRID_SWEEP_SLOTS"], ignore_errors=True)

@@ -132,6 +132,40 @@ def test_stopped_between_the_last_step_and_the_saved_model(run, planned):
     assert (folder / "per_query.parquet").read_bytes() == late
 
 
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from hybrid_sweep import training, worker
+inner = training.Retriever.training_step
+def step(self, batch):
+    if batch.step == 5:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return inner(self, batch)
+training.Retriever.training_step = step
+sys.exit(worker.main(Path(sys.argv[1])))
+"""
+
+
+def stopped_and_not(run, planned, *words):
+    """The weights and the record of a run that was told to stop in its sixth step and went on, and of an undisturbed one."""
+    folder, found = planned(*words), []
+    done = subprocess.run([sys.executable, "-c", STOPPED, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr[-2000:]
+    assert [read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json")] == [6]
+    for _ in range(2):
+        run(*words)
+        steps = pd.read_parquet(folder / "steps.parquet").drop(columns="seconds")
+        found.append((file_digest(folder / "model" / "model.safetensors"), steps.to_csv()))
+        for name in ("metrics.json", "steps.parquet"):
+            (folder / name).unlink()
+    return found
+
+
+def test_a_stopped_run_in_double_precision_is_not_rounded_when_it_goes_on(run, planned):
+    again, undisturbed = stopped_and_not(run, planned, "trainer.precision=64-true", "model.dropout=0.2")
+    assert again == undisturbed
+
+
 def traces(folder):
     """What a run leaves that must not depend on whether it was disturbed."""
     digests = {name: file_digest(folder / name / "model.safetensors") for name in ("model", "model-last")}

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from hybrid_sweep import proposals, ranking
 from hybrid_sweep.errors import UserError
@@ -264,6 +263,7 @@ def test_rows_may_come_in_any_order() -> None:
 
 def test_any_number_of_threads() -> None:
     import faiss  # not above: a test module that is collected later may import torch, which must come first
+    from threadpoolctl import threadpool_limits
 
     case, results = world(3, size=3000, dimension=96, distinct=700, ulps=2), []
     for threads in (1, 2, 3):

@@ -9,7 +9,7 @@ import torch
 
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.feed import HybridBatches, HybridData
-from hybrid_sweep.models import build_encoder
+from hybrid_sweep.models import build_encoder, prepare_for_training
 from hybrid_sweep.prepare import plan_of, prepare
 from hybrid_sweep.realised import check_realised, planned
 from hybrid_sweep.training import Retriever, clip, make_trainer, rate
@@ -20,6 +20,7 @@ def fit(config, plan=None):
     prepared = prepare(config)
     plan = plan or plan_of(config, prepared.sources)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
+    prepare_for_training(module.encoder, config.trainer)
     make_trainer(config, [], None).fit(module, datamodule=HybridData(prepared, plan, config, 0, code_of(module)))
     return module, plan
 
