@@ -56,6 +56,34 @@ def test_the_prompts_of_e5_go_by_the_name_of_the_folder_and_are_said(tmp_path, c
     assert config_of([f"model.path={tmp_path / name}", "data=xquad_r"]).model.query_prompt == "its own "
 
 
+def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypatch, capsys):
+    """Scored without its prompts a model is another one; nobody is asked unless that is allowed."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    words = ["model.path=some/encoder", "data=xquad_r"]
+    assert config_of(words).model.query_prompt == ""
+    assert "config_sentence_transformers.json is not in the local cache" in capsys.readouterr().out
+
+    def refuse(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(UserError, match=r"some/encoder: whether it states prompts cannot be asked \(OSError\)"):
+        config_of([*words, "model.local_files_only=false"])
+    known = tmp_path / "hub" / "models--some--encoder"
+    (known / "snapshots" / "abc").mkdir(parents=True)
+    (known / "refs").mkdir()
+    (known / "refs" / "main").write_text("abc")
+    stated = {"prompts": {"query": "ask: ", "document": "tell: "}}
+    write_json(known / "snapshots" / "abc" / "config_sentence_transformers.json", stated)
+    for more in ([], ["model.local_files_only=false"]):
+        made = config_of([*words, *more]).model
+        assert (made.query_prompt, made.passage_prompt) == ("ask: ", "tell: ")
+    assert "local cache" not in capsys.readouterr().out
+
+
 def test_adapters_of_a_run_are_in_its_saved_weights(planned):
     folder = planned("batch.cross_lingual_ratio=0.5", "model.lora_rank=4", "model.lora_targets=[query]")
     write_json(folder / "model" / "config.json", {})
