@@ -76,7 +76,9 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
     key = digest([first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])])
     folder = cache_dir(config) / "models" / f"tiny-{key}"
     with exclusive(folder.parent / f"{folder.name}.lock"):
-        if not (folder / "tokenizer.json").is_file():
+        if any(read_json(folder / name) is None for name in ("tokenizer.json", "config.json")):
+            if folder.exists():
+                print(f"the tokenizer in {folder} is damaged: it is made again now")
             for each in trained_on:
                 if next(_training_texts([each]), None) is None:
                     raise UserError(

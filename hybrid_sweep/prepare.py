@@ -202,8 +202,8 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
             name,
             each,
             _pairs(configs[name], each, say),
-            _tokens(config, folder, each, "queries"),
-            _tokens(config, folder, each, "passages"),
+            _tokens(config, folder, each, "queries", say),
+            _tokens(config, folder, each, "passages", say),
             _code(each.languages, union),
         )
         for name, each in collected.items()
@@ -220,7 +220,7 @@ def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
     if isinstance(config.model, Bm25Model):
         return prepare(config, say)
     collection, folder = collection_of(config, say), main.model
-    queries, passages = (_tokens(config, folder, collection, role) for role in ("queries", "passages"))
+    queries, passages = (_tokens(config, folder, collection, role, say) for role in ("queries", "passages"))
     return Prepared(collection, folder, queries, passages, [], collection.languages)
 
 
@@ -232,7 +232,7 @@ def _code(languages: list[str], union: list[str]) -> np.ndarray:
     return np.array([union.index(language) for language in languages], np.int64)
 
 
-def _tokens(config: Config, folder: Path, collection: Collection, role: str) -> Tokens:
+def _tokens(config: Config, folder: Path, collection: Collection, role: str, say: Say) -> Tokens:
     model = config.model
     return token_store(
         cache_dir(config),
@@ -242,6 +242,7 @@ def _tokens(config: Config, folder: Path, collection: Collection, role: str) -> 
         prompt=model.query_prompt if role == "queries" else model.passage_prompt,
         length=model.query_length if role == "queries" else model.passage_length,
         role=role,
+        say=say,
     )
 
 
@@ -249,12 +250,12 @@ def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
     """The training pairs of one collection, with its hard negatives where the run draws some."""
     cache, path = cache_dir(config), _negatives_path(config)
     if path is None:
-        found = pair_store(cache, collection, "train")
+        found = pair_store(cache, collection, "train", say=say)
         if not config.batch.hard_negatives:
             return found
         return dataclasses.replace(found, negatives=Negatives.none(found.question, len(found.languages)))
     hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
-    return pair_store(cache, collection, "train", hard)
+    return pair_store(cache, collection, "train", hard, say)
 
 
 def _negatives_path(config: Config) -> Path | None:
