@@ -22,7 +22,8 @@ from hybrid_sweep.config import (
 )
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.hub import local, revision
+from hybrid_sweep.data.hub import local, revision, triples
+from hybrid_sweep.data.marco_judgements import TRIPLES
 from hybrid_sweep.data.negatives import Negatives
 from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
 from hybrid_sweep.data.sources import BUILDERS, Say
@@ -258,14 +259,25 @@ def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
     return pair_store(cache, collection, "train", hard, say)
 
 
+def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False) -> Path | None:
+    """The file of hard negatives that a config names; None where it names none.
+
+    MS MARCO's triples, by their own name, are also found in data.path, and may be fetched, where `download` says so.
+    """
+    data = config.data
+    if not data.negatives:
+        return None
+    path = Path(data.negatives).expanduser()
+    if path.is_file():
+        return path
+    if isinstance(data, MarcoData) and data.negatives == TRIPLES:
+        return triples(data, cache_dir(config), say, download=download)
+    raise UserError(f"data.negatives={data.negatives}: no such file")
+
+
 def _negatives_path(config: Config) -> Path | None:
     """The file of hard negatives of the main collection of a config; None where there is none, or none are drawn."""
-    if not (config.data.negatives and config.batch.hard_negatives):
-        return None
-    path = Path(config.data.negatives).expanduser()
-    if not path.is_file():
-        raise UserError(f"data.negatives={config.data.negatives}: no such file")
-    return path
+    return negatives_file(config) if config.batch.hard_negatives else None
 
 
 def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
