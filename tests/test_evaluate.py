@@ -23,6 +23,19 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
     assert other.splitlines()[1:4] != again.splitlines()[1:4]
 
 
+def test_what_is_printed_are_the_macro_means_to_four_decimals(tmp_path):
+    found = {f"{setting}/AP": value for setting, value in (("monolingual", 0.79904), ("multilingual", 0.298765))}
+    found |= {"cross-lingual/AP": 0.63956, "micro/monolingual/AP": 0.5, "monolingual/unseen/AP": 0.4}
+    lines = table({**found, "monolingual/RR@10": 1.0}, tmp_path).splitlines()
+    assert [line.split() for line in lines[:4]] == [
+        ["RR@10", "AP", "nDCG@10", "R@100"],
+        ["monolingual", "1.0000", "0.7990", "-", "-"],
+        ["cross-lingual", "-", "0.6396", "-", "-"],
+        ["multilingual", "-", "0.2988", "-", "-"],
+    ]
+    assert lines[4].startswith("macro over languages and pairs")
+
+
 def test_a_run_without_a_model_is_refused(planned, tmp_path):
     folder = planned("batch.cross_lingual_ratio=0.5")
     with pytest.raises(UserError, match="not kept"):
