@@ -92,8 +92,22 @@ def validate(config: Config) -> None:
     else:
         need(batch.added is None, "batch.added", batch.added, "needs batch.budget=fixed_monolingual")
     need(0 <= ratio <= 1, "batch.cross_lingual_ratio", ratio, "must be a share between 0 and 1")
-    need(len(data.languages) >= 1, "data.languages", data.languages, "must name at least one language")
-    need(len(set(data.languages)) == len(data.languages), "data.languages", data.languages, "names a language twice")
+    further = {f"more.{name}": each for name, each in config.more.items()}
+    further |= {f"eval.also.{name}": each for name, each in config.eval.also.items()}
+    for where, each in {"data": data, **further}.items():
+        named = each.languages
+        need(len(named) >= 1, f"{where}.languages", named, "must name at least one language")
+        need(len(set(named)) == len(named), f"{where}.languages", named, "names a language twice")
+        if isinstance(each, FileData):
+            choice(f"{where}.on_error", each.on_error, ["strict", "skip"])
+        if isinstance(each, FilesData):
+            choice(f"{where}.format", each.format, ["auto", "beir", "jsonl", "trec", "tsv"])
+        if isinstance(each, MarcoData):
+            choice(f"{where}.qrels", each.qrels, ["dev.small", "dev", "dl19", "dl20"])
+            need(0 <= each.dev_share < 1, f"{where}.dev_share", each.dev_share, "must be a share from 0 to below 1")
+            for name in (each.translation, *named):
+                plain = bool(name) and "/" not in name and not name.startswith(".")
+                need(plain, f"{where}.languages, {where}.translation", name, "must be a plain name")
     if len(data.languages) == 1:
         need(
             ratio == 0,
@@ -202,11 +216,6 @@ def validate(config: Config) -> None:
         need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
         for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
             need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
-    for where, each in {"data": data, **config.more, **config.eval.also}.items():
-        if isinstance(each, FileData):
-            choice(f"{where}.on_error", each.on_error, ["strict", "skip"])
-        if isinstance(each, FilesData):
-            choice(f"{where}.format", each.format, ["auto", "beir", "jsonl", "trec", "tsv"])
     for where, each in {"data": data, **{f"eval.also.{name}": each for name, each in config.eval.also.items()}}.items():
         need(all(pool > 0 for pool in each.pools), f"{where}.pools", each.pools, "must be numbers of 1 or more")
         rule = "needs eval.index=flat: ranks in a smaller pool are exact"
@@ -219,9 +228,3 @@ def validate(config: Config) -> None:
     if isinstance(model, Bm25Model):
         need(0 <= model.k1 < math.inf, "model.k1", model.k1, "must be 0 or more")
         need(0 <= model.b <= 1, "model.b", model.b, "must be between 0 and 1")
-    if isinstance(data, MarcoData):
-        choice("data.qrels", data.qrels, ["dev.small", "dev", "dl19", "dl20"])
-        need(0 <= data.dev_share < 1, "data.dev_share", data.dev_share, "must be a share from 0 to below 1")
-        for name in (data.translation, *data.languages):
-            plain = bool(name) and "/" not in name and not name.startswith(".")
-            need(plain, "data.languages, data.translation", name, "must be a plain name")

@@ -72,6 +72,8 @@ def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
         raise UserError(f"data prepare needs a name; there are: {_names()}")
     config = _config(name, words)
     found = prepare.whole_collection(config, say, refresh=refresh, download=True)
+    if negatives := prepare.negatives_file(config, say, download=True):
+        print(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
     print(
         f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries, {found.passages.num_rows} "
         f"passages, fingerprint {found.fingerprint}, in {prepare.collection_folder(config)}"

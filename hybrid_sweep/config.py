@@ -206,7 +206,7 @@ class EvalConfig:
     batch_tokens: int = 8192  # padded tokens per forward pass; more is faster until memory is short
     also: dict[str, DataConfig] = field(default_factory=dict, metadata=ASIDE)  # further collections, by name
     measures: list[str] = field(default_factory=list, metadata=ASIDE)  # besides those that all tables have
-    run_depth: int = _aside(0)  # passages per query written as TREC runs beside the table; 0 = none
+    run_depth: int = _aside(0)  # passages per query written as run files beside the table; 0 = none
     index: str = _added("flat")  # flat: exact ranks of all passages | ivf: Faiss IVF, the passages it finds alone
     ivf_lists: int = _added(0)  # cells of the index; 0 = 4 x the root of the number of passages
     ivf_probes: int = _added(32)  # cells searched per query; more is slower and misses less

@@ -1,14 +1,13 @@
 """The verb `evaluate`: a saved model on any collection, as a run of zero steps: it too is kept, skipped and exact."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, launcher, progress, slots, stages, sweep
+from hybrid_sweep import checks, launcher, progress, prompts, slots, stages, sweep
 from hybrid_sweep import config as schema
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import Config, ModelConfig
@@ -52,7 +51,13 @@ def config_of(words: list[str]) -> Config:
         ):
             path = next(word for word in words if word.startswith("model.path=")).partition("=")[2]
             # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
-            words = ["model=pretrained", "model.query_length=128", *_prompts(Path(path).expanduser()), *words]
+            offline = not any(re.fullmatch(r"model\.local_files_only=(false|no|off|0)", word.lower()) for word in words)
+            words = [
+                "model=pretrained",
+                "model.query_length=128",
+                *prompts.overrides(path, local_files_only=offline),
+                *words,
+            ]
         ((_, config),) = points([*words, *alone], multirun=False)
         return schema.untrained(config)
     if not (folder / "config.yaml").is_file():
@@ -71,29 +76,6 @@ def config_of(words: list[str]) -> Config:
     else:
         config = dataclasses.replace(config, model=run.model, seed=run.seed)
     return schema.untrained(config)
-
-
-def _prompts(folder: Path) -> list[str]:
-    """The prompts that a folder of sentence-transformers states, or those of the E5 models, as overrides.
-
-    E5 states its prompts on its model card alone and is far worse without them, so that they go by the name of the folder
-    or of the model; said aloud, since a name can deceive. The pooling and other modules are read where the model is built:
-    model=pretrained has pooling=auto.
-    """
-    found = []
-    stated = read_json(folder / "config_sentence_transformers.json") or {}
-    known: dict[str, Any] = stated.get("prompts") or {}
-    name = f"{(read_json(folder / 'config.json') or {}).get('_name_or_path', '')}/{folder.name}".lower()
-    if not known and re.search(r"(^|[^a-z0-9])m?e5($|[^a-z0-9])", name):
-        print(
-            f"prompts of the E5 models, by the name of {folder}: 'query: ' and 'passage: '; model.query_prompt changes them"
-        )
-        known = {"query": "query: ", "passage": "passage: "}
-    for key, names in (("query_prompt", ("query",)), ("passage_prompt", ("document", "passage"))):
-        prompt = next((known[name] for name in names if known.get(name)), None)
-        if prompt:
-            found.append(f"model.{key}={json.dumps(prompt)}")
-    return found
 
 
 def table(metrics: dict[str, Any], folder: Path) -> str:

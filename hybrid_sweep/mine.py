@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from hybrid_sweep import bm25, encoding
-from hybrid_sweep.config import Bm25Model, Config
+from hybrid_sweep.config import Bm25Model, Config, run_id
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of
 from hybrid_sweep.evaluation import jobs_of
@@ -123,7 +123,8 @@ def write_triples(
 def _dense(config: Config, prepared: Prepared, split: Split, work: Path, say: Say) -> tuple[Ask, Score | None]:
     """Lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a stopped mining goes on."""
     device = "cuda" if config.trainer.accelerator == "gpu" else None
-    content = [fingerprints_of(config, prepared), prepared.collection.languages, SPLIT]
+    # All that makes the vectors: a stopped mining of another model, seed or pooling is not gone on with.
+    content = [run_id(config, fingerprints_of(config, prepared)), prepared.collection.languages, SPLIT]
     jobs = jobs_of(config, prepared, split, work, content)
     encoder = build_encoder(config.model, prepared.model, config.seed).to(device or "cpu")
     encoding.encode_jobs(jobs, encoder, pad_id(prepared.model), _now_and_then(say, sum(len(job.rows) for job in jobs)))

@@ -13,6 +13,8 @@ from hybrid_sweep.modules import read_layout, resolve_pooling
 from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
 from hybrid_sweep.tokens import train_bpe
 
+PROMPTS = "config_sentence_transformers.json"  # says the prompts of a sentence-transformers folder
+
 
 def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
     """The local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny, weights.
@@ -36,13 +38,13 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
             if not any(transformer.glob(pattern)):
                 raise UserError(f"model.path={model.path}: the folder has no {pattern}; {what}")
         return transformer
-    if model.path.startswith(("/", ".", "~")) or model.path.count("/") > 1:
+    if not may_be_on_the_hub(model.path):
         raise UserError(f"model.path={model.path}: no such folder")
     from huggingface_hub import snapshot_download
 
     wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", "*.safetensors", "*.safetensors.index.json"]
     # What a sentence-transformers folder has besides, and in its sub-folders.
-    wanted += ["modules.json", "sentence_bert_config.json", "*/config.json", "*/model.safetensors"]
+    wanted += ["modules.json", "sentence_bert_config.json", PROMPTS, "*/config.json", "*/model.safetensors"]
     wanted += ["*/tokenizer.json", "*/tokenizer_config.json", "*/sentence_bert_config.json"]
     wanted += ["*.py"] if model.remote_code else []
     try:
@@ -53,6 +55,11 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
             f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}"
         ) from error
     return _transformer(model, folder)
+
+
+def may_be_on_the_hub(path: str) -> bool:
+    """Whether the path of a model, which is no folder, can be a name of the hub."""
+    return not path.startswith(("/", ".", "~")) and path.count("/") <= 1
 
 
 def _transformer(model: ModelConfig, folder: Path) -> Path:
@@ -69,7 +76,9 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
     key = digest([first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])])
     folder = cache_dir(config) / "models" / f"tiny-{key}"
     with exclusive(folder.parent / f"{folder.name}.lock"):
-        if not (folder / "tokenizer.json").is_file():
+        if any(read_json(folder / name) is None for name in ("tokenizer.json", "config.json")):
+            if folder.exists():
+                print(f"the tokenizer in {folder} is damaged: it is made again now")
             for each in trained_on:
                 if next(_training_texts([each]), None) is None:
                     raise UserError(

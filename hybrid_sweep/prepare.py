@@ -22,7 +22,8 @@ from hybrid_sweep.config import (
 )
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.hub import local, revision
+from hybrid_sweep.data.hub import local, revision, triples
+from hybrid_sweep.data.marco_judgements import TRIPLES
 from hybrid_sweep.data.negatives import Negatives
 from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
 from hybrid_sweep.data.sources import BUILDERS, Say
@@ -202,8 +203,8 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
             name,
             each,
             _pairs(configs[name], each, say),
-            _tokens(config, folder, each, "queries"),
-            _tokens(config, folder, each, "passages"),
+            _tokens(config, folder, each, "queries", say),
+            _tokens(config, folder, each, "passages", say),
             _code(each.languages, union),
         )
         for name, each in collected.items()
@@ -220,7 +221,7 @@ def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
     if isinstance(config.model, Bm25Model):
         return prepare(config, say)
     collection, folder = collection_of(config, say), main.model
-    queries, passages = (_tokens(config, folder, collection, role) for role in ("queries", "passages"))
+    queries, passages = (_tokens(config, folder, collection, role, say) for role in ("queries", "passages"))
     return Prepared(collection, folder, queries, passages, [], collection.languages)
 
 
@@ -232,7 +233,7 @@ def _code(languages: list[str], union: list[str]) -> np.ndarray:
     return np.array([union.index(language) for language in languages], np.int64)
 
 
-def _tokens(config: Config, folder: Path, collection: Collection, role: str) -> Tokens:
+def _tokens(config: Config, folder: Path, collection: Collection, role: str, say: Say) -> Tokens:
     model = config.model
     return token_store(
         cache_dir(config),
@@ -242,6 +243,7 @@ def _tokens(config: Config, folder: Path, collection: Collection, role: str) -> 
         prompt=model.query_prompt if role == "queries" else model.passage_prompt,
         length=model.query_length if role == "queries" else model.passage_length,
         role=role,
+        say=say,
     )
 
 
@@ -249,22 +251,33 @@ def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
     """The training pairs of one collection, with its hard negatives where the run draws some."""
     cache, path = cache_dir(config), _negatives_path(config)
     if path is None:
-        found = pair_store(cache, collection, "train")
+        found = pair_store(cache, collection, "train", say=say)
         if not config.batch.hard_negatives:
             return found
         return dataclasses.replace(found, negatives=Negatives.none(found.question, len(found.languages)))
     hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
-    return pair_store(cache, collection, "train", hard)
+    return pair_store(cache, collection, "train", hard, say)
+
+
+def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False) -> Path | None:
+    """The file of hard negatives that a config names; None where it names none.
+
+    MS MARCO's triples, by their own name, are also found in data.path, and may be fetched, where `download` says so.
+    """
+    data = config.data
+    if not data.negatives:
+        return None
+    path = Path(data.negatives).expanduser()
+    if path.is_file():
+        return path
+    if isinstance(data, MarcoData) and data.negatives == TRIPLES:
+        return triples(data, cache_dir(config), say, download=download)
+    raise UserError(f"data.negatives={data.negatives}: no such file")
 
 
 def _negatives_path(config: Config) -> Path | None:
     """The file of hard negatives of the main collection of a config; None where there is none, or none are drawn."""
-    if not (config.data.negatives and config.batch.hard_negatives):
-        return None
-    path = Path(config.data.negatives).expanduser()
-    if not path.is_file():
-        raise UserError(f"data.negatives={config.data.negatives}: no such file")
-    return path
+    return negatives_file(config) if config.batch.hard_negatives else None
 
 
 def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:

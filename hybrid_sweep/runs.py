@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hybrid_sweep.data.lines import numbered, refuse
 from hybrid_sweep.errors import UserError
@@ -20,6 +21,7 @@ from hybrid_sweep.retrieval import POOL, judged_pairs, places, setting_of, texts
 from hybrid_sweep.store import atomic_dir, atomic_write
 
 BLOCK = 65_536  # judgements written at a time
+MARCO_DEPTH = 1000  # ranks beyond it MS MARCO's own script refuses
 FORMS = "a TREC run (query, Q0, passage, rank, score, tag) or an MS MARCO run (query, passage, rank)"
 
 
@@ -172,10 +174,13 @@ def write_runs(
     """Write the first `depth` passages of every query in every pool, and the judgements, as TREC files into `folder`.
 
     {setting}.{query language}.{passage language, or all}.trec, queries by id, and qrels.trec, of single texts; the whole
-    folder at once.
+    folder at once. Where groups are numbers, as in MS MARCO, each pool of one language has a {...}.tsv too: a run of these
+    numbers, at most 1,000 deep, for its own script.
     """
     texts = texts_of(queries, passages)
     names = queries["id"].to_pylist()
+    numbered = _are_numbers(queries) and _are_numbers(passages)
+    numbers = queries["group"].to_pylist() if numbered else []
     with atomic_dir(folder) as temporary:
         for pool in range(len(texts.languages) + 1):
             rows = None if pool == len(texts.languages) else np.flatnonzero(texts.passage_lang == pool)
@@ -189,7 +194,25 @@ def write_runs(
                 name = f"{setting_of(one, other)}.{one}.{'all' if other == POOL else other}"
                 ids = [names[row] for row in mine.tolist()]
                 write_trec(temporary / f"{name}.trec", ids, passages["id"], found[mine], scores[mine], tag)
+                if numbered and rows is not None:
+                    ids = [numbers[row] for row in mine.tolist()]
+                    write_marco(temporary / f"{name}.tsv", ids, passages["group"], found[mine])
         _write_qrels(temporary / "qrels.trec", queries, passages, qrels)
+
+
+def write_marco(path: Path, query_ids: Sequence[str], passage_ids: pa.ChunkedArray, rows: Ints) -> None:
+    """Write lists as an MS MARCO run (query, passage, rank), atomically: rows (Q, k), the best first."""
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for query, row in zip(query_ids, rows[:, :MARCO_DEPTH], strict=True):
+            found = passage_ids.take(pa.array(row)).to_pylist()
+            file.writelines(f"{query}\t{passage}\t{rank}\n" for rank, passage in enumerate(found, 1))
+
+
+def _are_numbers(table: pa.Table) -> bool:
+    """Whether a whole number, the group, names each text in its language."""
+    whole = pc.all(pc.match_substring_regex(table["group"], r"^(0|[1-9][0-9]{0,17})$")).as_py()
+    once = len(table.group_by(["group", "lang"]).aggregate([])) == len(table) if whole else False
+    return bool(whole and once)
 
 
 def _write_qrels(path: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> None:

@@ -1,6 +1,6 @@
 """Text becomes tokens once: a memory-mapped store per (content, tokenizer, prompt, length), shared by all runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,12 +90,20 @@ def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
 
 
 def token_store(
-    cache: Path, table: pa.Table, content: str, tokenizer_folder: Path, *, prompt: str, length: int, role: str
+    cache: Path,
+    table: pa.Table,
+    content: str,
+    tokenizer_folder: Path,
+    *,
+    prompt: str,
+    length: int,
+    role: str,
+    say: Callable[[str], None] = print,
 ) -> Tokens:
     """The tokens of a table of texts, from the cache or built into it once (other processes wait).
 
-    content: the fingerprint that names the texts. role: "queries" or "passages". Raises UserError that names a text
-    which leaves no token.
+    content: the fingerprint that names the texts. role: "queries" or "passages". What is not whole is built again, and
+    `say` told so. Raises UserError that names a text which leaves no token.
     """
     key = digest(
         {
@@ -110,9 +118,27 @@ def token_store(
     )
     folder = cache / "tokens" / key
     with exclusive(cache / "tokens" / f"{key}.lock"):
-        if read_json(folder / "info.json") is None:
+        if (found := _whole(folder, len(table))) is None:
+            if folder.exists():
+                say(f"the tokens in {folder} are damaged: they are made again now")
             _build(folder, table, load_tokenizer(tokenizer_folder), prompt, length)
+            found = _opened(folder)
+    return found
+
+
+def _opened(folder: Path) -> Tokens:
     return Tokens(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "starts", "used")))
+
+
+def _whole(folder: Path, texts: int) -> Tokens | None:
+    """The tokens in a folder, or None where a file is not there or not as long as the number of texts says."""
+    if read_json(folder / "info.json") is None:
+        return None
+    try:
+        found = _opened(folder)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if len(found) == texts and found.starts[-1] == len(found.ids) else None
 
 
 def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, length: int) -> None:

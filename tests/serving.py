@@ -9,12 +9,13 @@ class Server:
     """files: content by path (with the query). asked: (path, Range, Authorization) of each request so far.
 
     cut: after how many bytes of a body the next answers for a path break off. status: what a path answers instead.
-    moved: where a path leads to. parts: whether Range is understood. links: the header Link of a path.
+    moved: where a path leads to. parts: whether Range is understood. links: the header Link of a path. shift: bytes by which
+    a part begins later than was asked for.
     """
 
     def __init__(self):
         self.files, self.asked, self.cut, self.status, self.moved, self.links = {}, [], {}, {}, {}, {}
-        self.parts = True
+        self.parts, self.shift = True, 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +47,7 @@ class Server:
             return
         body = self.files[path]
         start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and self.parts else 0
+        start += self.shift if start else 0
         if start and start >= len(body):
             request.send_error(416)
             return

@@ -23,6 +23,19 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
     assert other.splitlines()[1:4] != again.splitlines()[1:4]
 
 
+def test_what_is_printed_are_the_macro_means_to_four_decimals(tmp_path):
+    found = {f"{setting}/AP": value for setting, value in (("monolingual", 0.79904), ("multilingual", 0.298765))}
+    found |= {"cross-lingual/AP": 0.63956, "micro/monolingual/AP": 0.5, "monolingual/unseen/AP": 0.4}
+    lines = table({**found, "monolingual/RR@10": 1.0}, tmp_path).splitlines()
+    assert [line.split() for line in lines[:4]] == [
+        ["RR@10", "AP", "nDCG@10", "R@100"],
+        ["monolingual", "1.0000", "0.7990", "-", "-"],
+        ["cross-lingual", "-", "0.6396", "-", "-"],
+        ["multilingual", "-", "0.2988", "-", "-"],
+    ]
+    assert lines[4].startswith("macro over languages and pairs")
+
+
 def test_a_run_without_a_model_is_refused(planned, tmp_path):
     folder = planned("batch.cross_lingual_ratio=0.5")
     with pytest.raises(UserError, match="not kept"):
@@ -54,6 +67,34 @@ def test_the_prompts_of_e5_go_by_the_name_of_the_folder_and_are_said(tmp_path, c
     assert own.model.query_prompt == "ask"
     write_json(tmp_path / name / "config_sentence_transformers.json", {"prompts": {"query": "its own "}})
     assert config_of([f"model.path={tmp_path / name}", "data=xquad_r"]).model.query_prompt == "its own "
+
+
+def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypatch, capsys):
+    """Scored without its prompts a model is another one; nobody is asked unless that is allowed."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    words = ["model.path=some/encoder", "data=xquad_r"]
+    assert config_of(words).model.query_prompt == ""
+    assert "config_sentence_transformers.json is not in the local cache" in capsys.readouterr().out
+
+    def refuse(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with pytest.raises(UserError, match=r"some/encoder: whether it states prompts cannot be asked \(OSError\)"):
+        config_of([*words, "model.local_files_only=false"])
+    known = tmp_path / "hub" / "models--some--encoder"
+    (known / "snapshots" / "abc").mkdir(parents=True)
+    (known / "refs").mkdir()
+    (known / "refs" / "main").write_text("abc")
+    stated = {"prompts": {"query": "ask: ", "document": "tell: "}}
+    write_json(known / "snapshots" / "abc" / "config_sentence_transformers.json", stated)
+    for more in ([], ["model.local_files_only=false"]):
+        made = config_of([*words, *more]).model
+        assert (made.query_prompt, made.passage_prompt) == ("ask: ", "tell: ")
+    assert "local cache" not in capsys.readouterr().out
 
 
 def test_adapters_of_a_run_are_in_its_saved_weights(planned):

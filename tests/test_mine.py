@@ -81,6 +81,19 @@ def test_training_reads_what_was_mined(config, planned, tmp_path, words):
     assert negatives is not None and len(negatives.member) == len(pairs)
 
 
+def test_a_stopped_mining_of_another_model_is_not_gone_on_with(planned, tmp_path, monkeypatch):
+    """Their texts and tokens are the same: only the weights, here by the seed, are others."""
+    one, other = (str(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0", f"seed={n}")) for n in (1, 2))
+    ask = {"first": 1, "last": 3, "margin": None, "say": quiet}
+    mine_words([other], tmp_path / "fresh.tsv", **ask)
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(mine, "write_triples", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        mine_words([one], tmp_path / "x.tsv", **ask)
+    assert (tmp_path / ".x.tsv.encoding").is_dir() and not (tmp_path / "x.tsv").exists()
+    mine_words([other], tmp_path / "x.tsv", **ask)
+    assert (tmp_path / "x.tsv").read_bytes() == (tmp_path / "fresh.tsv").read_bytes()
+
+
 def test_what_cannot_be_mined_leaves_no_file(config, planned, tmp_path):
     folder, target = planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), tmp_path / "new" / "negatives.tsv"
     with pytest.raises(UserError, match="ranks count from 1"):

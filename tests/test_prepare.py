@@ -118,6 +118,16 @@ def test_the_tiny_tokenizer_follows_the_texts_it_is_trained_on(config):
     assert len(set(marks.values())) == 4
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+def test_a_damaged_tiny_tokenizer_is_made_again_with_a_message(config, name, capsys):
+    made = config("data.seed=11")
+    folder = prepare.prepare(made).model
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    assert prepare.prepare(made).model == folder and (folder / name).read_bytes() == whole
+    assert "damaged: it is made again" in capsys.readouterr().out
+
+
 def test_the_fingerprint_of_a_model_is_that_of_its_weights_and_words(tmp_path):
     for name, text in (("config.json", "{}"), ("tokenizer.json", "{}"), ("model.safetensors", "w"), ("README.md", "x")):
         (tmp_path / name).write_text(text)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import pytrec_eval
 
-from hybrid_sweep import retrieval
+from hybrid_sweep import retrieval, runs
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.runs import read_run, write_runs, write_trec
@@ -112,6 +112,19 @@ def test_scores_are_written_to_the_last_digit(tmp_path):
     rows, scores = np.array([[1, 0]]), np.array([[0.1 + 0.2, 1e-9]])
     write_trec(tmp_path / "run", ["q"], pa.chunked_array([["a", "b"]]), rows, scores, "t")
     assert (tmp_path / "run").read_text() == "q Q0 b 1 0.30000000000000004 t\nq Q0 a 2 1e-09 t\n"
+
+
+def test_a_marco_run_ends_where_its_script_ends_and_needs_one_number_a_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "MARCO_DEPTH", 2)
+    queries = texts([("a", "7", "de"), ("b", "7", "en")])
+    judged = pa.table({"query_group": ["7"], "passage_group": ["1"], "grade": [1]})
+    ranker = Dense(np.eye(2, 3, dtype=np.float32), np.eye(4, 3, dtype=np.float32))
+    for name, groups, files in (("one", "1203", 4), ("twice", "1130", 0), ("word", ["1", "2", "x", "3"], 0)):
+        passages = texts([(f"p{place}", group, "de" if place < 3 else "en") for place, group in enumerate(groups)])
+        write_runs(tmp_path / name, queries, passages, judged, ranker, 5, "t")
+        assert len(list((tmp_path / name).glob("*.tsv"))) == files
+    assert (tmp_path / "one" / "monolingual.de.de.tsv").read_text() == "7\t1\t1\n7\t2\t2\n"
+    assert (tmp_path / "one" / "cross-lingual.en.de.tsv").read_text() == "7\t2\t1\n7\t1\t2\n"
 
 
 def test_an_id_with_white_space_cannot_be_written(tmp_path):

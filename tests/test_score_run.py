@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep import lists, retrieval, runs
+from hybrid_sweep.compose import points
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.prepare import collection_of
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.retrieval import texts_of
 from hybrid_sweep.score_run import placed, score_words
@@ -70,6 +72,24 @@ def test_a_marco_run_scores_as_the_official_script(cache, tmp_path, seed):
     assert metrics["queries_without_list"] == 5 * seed
     assert (f"{5 * seed} queries of these languages have no list and count as 0" in shown) == (seed > 0)
     assert metrics["run_id"] == folder.name == table["run_id"].unique().item()
+
+
+def test_our_run_of_ms_marcos_numbers_scores_by_its_script_as_in_our_table(cache, tmp_path):
+    marco(tmp_path / "marco", 1)
+    words = ["data=msmarco", f"data.path={tmp_path / 'marco'}"]
+    ((_, made),) = points([*words, "batch.cross_lingual_ratio=0"], multirun=False)
+    case = collection_of(made)
+    draw = np.random.default_rng(0)
+    vectors = [draw.standard_normal((len(each), 6)).astype(np.float32) for each in (case.queries, case.passages)]
+    tables, ranker = (case.queries, case.passages, case.qrels), Dense(*vectors)
+    table, _ = retrieval.evaluate(*tables, ranker)
+    runs.write_runs(tmp_path / "runs", *tables, ranker, 20, "t")
+    written = tmp_path / "runs" / "monolingual.en.en.tsv"
+    assert written.read_text().count("\n") == 30 * 20 and not list((tmp_path / "runs").glob("multi*.tsv"))
+    expected = table[table["setting"] == "monolingual"]["RR@10"].mean()
+    assert 0 < expected == pytest.approx(official(tmp_path / "marco" / "qrels.dev.small.tsv", written), abs=1e-12)
+    shown = score_words([f"run={written}", *words, f"paths.outputs={tmp_path / 'out'}"], print)
+    assert f"{expected:.4f}" in shown
 
 
 def test_scoring_a_file_needs_no_torch(cache, tmp_path):

@@ -75,3 +75,28 @@ def test_a_text_that_leaves_no_token_is_named(folder, tmp_path):
     with pytest.raises(UserError, match="'t1' has no token"):
         token_store(tmp_path / "cache", table(["fine", "gone"]), "c", folder, prompt="", length=16, role="queries")
     assert not list((tmp_path / "cache" / "tokens").glob("*/info.json"))
+
+
+@pytest.mark.parametrize("name", ["ids.npy", "starts.npy", "used.npy", "info.json"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "gone"])
+def test_a_damaged_store_is_made_again_with_a_message(folder, tmp_path, name, damage):
+    said: list[str] = []
+    build = dict(prompt="", length=16, role="queries", say=said.append)
+    before = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
+    whole = {field: np.array(getattr(before, field)) for field in ("ids", "starts", "used")}
+    (path,) = (tmp_path / "cache" / "tokens").glob(f"*/{name}")
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(content[:-3] if damage == "cut" else b"")
+    after = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
+    assert all(np.array_equal(getattr(after, field), value) for field, value in whole.items())
+    assert [line for line in said if "damaged: they are made again" in line] == said and len(said) == 1
+
+
+def test_a_store_of_other_lengths_than_its_texts_is_made_again(folder, tmp_path):
+    build = dict(prompt="", length=16, role="queries")
+    store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
+    (path,) = (tmp_path / "cache" / "tokens").glob("*/ids.npy")
+    np.save(path, np.array(store.ids)[:-1])  # a whole file, but of another store
+    assert token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build).starts[-1] == len(store.ids)

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import lzma
 import platform
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +53,17 @@ class Lists:
 
 
 def parse_release(text: str) -> Release:
-    """A Release file, or an InRelease file without its signature."""
+    """A Release file, or an InRelease file without its signature; a UserError for a size that is no number."""
     if text.startswith("-----BEGIN PGP SIGNED MESSAGE-----"):
-        text = text.split("\n\n", 1)[1].split("\n-----BEGIN PGP SIGNATURE-----", 1)[0].replace("\n- -", "\n-") + "\n"
+        text = text.partition("\n\n")[2].split("\n-----BEGIN PGP SIGNATURE-----", 1)[0].replace("\n- -", "\n-") + "\n"
     found = fields(text)
     files = {}
     for line in found.pop("SHA256", "").split("\n"):
         if len(parts := line.split()) == 3:
+            if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 18):
+                raise UserError(
+                    f"data debian: the Release file is damaged, its line {line.strip()[:120]!r} has no size"
+                )
             files[parts[2]] = (parts[0], int(parts[1]))
     return Release(found, files, hashlib.sha256(text.encode()).hexdigest())
 
@@ -101,7 +106,7 @@ def read(path: Path, sha256: str | None) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK):
                 state.update(chunk)
                 yield chunk
-    except (OSError, EOFError, lzma.LZMAError, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
         raise UserError(f"{path} is damaged or incomplete ({error}); remove it and build again") from error
     if sha256 and state.hexdigest() != sha256:
         raise UserError(f"{path} is not what its release lists (SHA256); remove it and build again")

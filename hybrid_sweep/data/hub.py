@@ -5,13 +5,13 @@ import json
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config import MARCO_LANGUAGES, DataConfig, FileData, LareqaData, MarcoData, MiraclData
 from hybrid_sweep.data.fetch import Remote, Say, fetch, forget, inside, missing, read
-from hybrid_sweep.data.marco_judgements import TRACKS, name_of
+from hybrid_sweep.data.marco_judgements import TRACKS, TRIPLES, name_of
 from hybrid_sweep.data.miracl import check_languages
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import exclusive, read_json, write_json
@@ -66,12 +66,44 @@ def local(data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: b
     name = revision(data)
     if data.path or name is None:
         return data
+    found = _brought(
+        data, name, lambda lists: _remotes(data, name, lists), cache, say, download=download, refresh=refresh
+    )
+    return dataclasses.replace(data, path=str(found))
+
+
+def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
+    """MS MARCO's own file of hard negatives: in data.path, beside the qrels, or as it was fetched.
+
+    download: whether it may be fetched. Raises UserError where it is not there, with the command that fetches it.
+    """
+    if data.path:
+        root = Path(data.path).expanduser()
+        found = [path for path in (root / TRIPLES, root / "data" / TRIPLES) if path.is_file()]
+        if not found:
+            raise UserError(f"data.negatives={TRIPLES}: no such file, neither here nor in data.path={data.path}")
+        return found[0]
+    name, file = str(revision(data)), f"data/{TRIPLES}"
+    return _brought(data, name, lambda lists: [lists.file(MMARCO, name, file)], cache, say, download=download) / file
+
+
+def _brought(
+    data: DataConfig,
+    name: str,
+    wanted: Callable[["_Lists"], Iterable[Remote]],
+    cache: Path,
+    say: Say,
+    *,
+    download: bool,
+    refresh: bool = False,
+) -> Path:
+    """The folder of the fetched files of a collection at a revision, with the `wanted` ones in it; see `local`."""
     folder = inside(cache / "downloads", f"{_family(data)}-{name.replace('/', '-')[:40]}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
         asked_again = refresh and not re.fullmatch("[0-9a-f]{40}", name)  # what a commit holds does not change
         lists = _Lists(folder / "lists.json", say if download else None, refresh=asked_again)
         try:
-            remotes = list(_remotes(data, name, lists))
+            remotes = list(wanted(lists))
             if refresh and download:
                 forget([each for each in remotes if each.checksum is None], folder)
             absent = missing(remotes, folder)
@@ -85,7 +117,7 @@ def local(data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: b
             if _offline():
                 raise UserError(f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it")
             fetch(remotes, folder, say)
-    return dataclasses.replace(data, path=str(folder / "files"))
+    return folder / "files"
 
 
 def command(data: DataConfig) -> str:
@@ -98,6 +130,8 @@ def command(data: DataConfig) -> str:
         value = getattr(data, item, None)
         if value != getattr(fresh, item, None):
             words.append(f"data.{item}={value}")
+    if isinstance(data, MarcoData) and data.negatives == TRIPLES:
+        words.append(f"data.negatives={TRIPLES}")
     return " ".join(words)
 
 

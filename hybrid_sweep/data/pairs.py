@@ -111,23 +111,46 @@ class HardNegatives:
     say: Callable[[str], None] = lambda text: None
 
 
-def pair_store(cache: Path, collection: Collection, split: str, negatives: HardNegatives | None = None) -> Pairs:
+def pair_store(
+    cache: Path,
+    collection: Collection,
+    split: str,
+    negatives: HardNegatives | None = None,
+    say: Callable[[str], None] = print,
+) -> Pairs:
     """The pairs of a split, mapped read-only from the cache, or built into it once (other processes wait).
 
-    Raises UserError for a file of negatives that cannot be used, with its line.
+    What is not whole is built again, and `say` told so. Raises UserError for a file of negatives that cannot be
+    used, with its line.
     """
     mark = negatives.digest if negatives else None
     languages = collection.languages
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
     folder = cache / "pairs" / key
     with exclusive(cache / "pairs" / f"{key}.lock"):
-        if read_json(folder / "info.json") is None:
+        if (found := _stored(folder, languages, negatives is not None)) is None:
+            if folder.exists():
+                say(f"the training pairs in {folder} are damaged: they are made again now")
             _build(folder, collection, split, negatives)
+            found = _stored(folder, languages, negatives is not None)
+    assert found is not None
+    return found
+
+
+def _stored(folder: Path, languages: list[str], hard: bool) -> Pairs | None:
+    """The pairs in a folder, or None where a file is not there or not as long as the others say."""
     info = read_json(folder / "info.json")
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
-    hard = Negatives.load(folder, arrays["question"]) if negatives else None
-    ids = mapped(folder / "ids.arrow")["id"]
-    return Pairs(languages, ids, **arrays, width=info["width"], negatives=hard)
+    if info is None:
+        return None
+    try:
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        ids = mapped(folder / "ids.arrow")["id"]
+        negatives = Negatives.load(folder, arrays["question"]) if hard else None
+    except (OSError, ValueError, EOFError):
+        return None
+    sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}
+    whole = sizes == {info["pairs"]}
+    return Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives) if whole else None
 
 
 def _build(folder: Path, collection: Collection, split: str, negatives: HardNegatives | None) -> None:

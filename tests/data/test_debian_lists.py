@@ -41,6 +41,9 @@ def test_lists_are_read_in_every_form_whole_or_not_at_all(tmp_path: Path, suffix
     if suffix:
         with pytest.raises(UserError, match="damaged or incomplete"):
             list(read(path, None))
+        path.write_bytes(path.read_bytes()[:12] + bytes(range(256)) + path.read_bytes()[268:])
+        with pytest.raises(UserError, match="damaged or incomplete"):
+            list(read(path, None))
 
 
 def test_a_signed_release_is_read_as_the_plain_one() -> None:
@@ -55,6 +58,15 @@ def test_a_signed_release_is_read_as_the_plain_one() -> None:
     assert release.sha256 == hashlib.sha256(text.encode()).hexdigest()
     assert release.files == {"main/x": ("aa", 12), "main/y": ("bb", 0)}
     assert release.lists("main/x") and not release.lists("main/y") and not release.lists("main/z")
+
+
+@pytest.mark.parametrize("size", ["x", "-1", "1e3", "9" * 5000, "²"])
+def test_a_size_that_is_no_number_is_one_line(size: str) -> None:
+    with pytest.raises(UserError, match="Release file is damaged") as found:
+        parse_release(f"Origin: Debian\nSHA256:\n aa {size} main/x\n")
+    assert len(str(found.value)) < 300
+    with pytest.raises(UserError, match="lacks packages"):
+        assemble(parse_release("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256"), "amd64", ["en"], {})
 
 
 def test_lists_of_a_release_are_all_there_or_refused() -> None:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from omegaconf import OmegaConf
 
@@ -25,6 +26,7 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.retrieval import evaluate
 from hybrid_sweep.store import write_json
+from tests.data import conftest as archive
 
 SMALL = dict(groups=300, concepts=100, shared=0.2, noise=0.2, seed=0)
 
@@ -114,6 +116,46 @@ def test_the_per_query_table_is_the_same(tmp_path, split):
         frames.append(evaluate(*tables, collection.qrels, Dense(*vectors))[0])
     assert len(frames[0]) > 300
     pd.testing.assert_frame_equal(*frames, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory):
+    """Debian's descriptions from a small archive, as `data prepare` leaves them, and the same exported in mMARCO's layout."""
+    folder = tmp_path_factory.mktemp("debian")
+    entries = [archive.entry(f"package{number}", languages="en de it") for number in range(150)]
+    made = archive.make(folder, entries, "de it")
+    collections.save(made, folder / "collection")
+    export(made, folder / "mmarco")
+    return made, folder
+
+
+def test_debian_in_the_layout_of_mmarco_has_the_same_plan_and_table(debian, tmp_path, cache):
+    """By the words of a user: every batch, and every byte of the table but for what names the collection."""
+    made, folder = debian
+    words = ["data.languages=[de,en,it]", "batch.size=16", "trainer.max_steps=30", "batch.cross_lingual_ratio=0.5"]
+    found = []
+    for name, path in (("debian", folder / "collection"), ("mmarco", folder / "mmarco")):
+        ((_, config),) = points([f"data={name}", f"data.path={path}", *words], multirun=False)
+        collection, plan = prepare.collection_of(config), prepare.plan_of(config)
+        assert collection.fingerprint == made.fingerprint and len(plan) == 30
+        batches = [plan.batch(step) for step in range(30)]
+        split = ["test", "*"]
+        tables = [
+            each.filter(pc.is_in(each["split"], value_set=pa.array(split)))
+            for each in (collection.queries, collection.passages)
+        ]
+        draw = np.random.default_rng(5)
+        vectors = [draw.standard_normal((len(each), 8)).astype(np.float32) for each in tables]
+        table = evaluate(*tables, collection.qrels, Dense(*vectors))[0]
+        assert set(table["setting"]) == {"monolingual", "cross-lingual", "multilingual"}
+        table.to_parquet(tmp_path / f"{name}.parquet", index=False)
+        found.append((batches, (tmp_path / f"{name}.parquet").read_bytes()))
+    (batches, table), (again, other) = found
+    for one, two in zip(batches, again, strict=True):
+        for item in dataclasses.fields(one):
+            values = (np.asarray(getattr(each, item.name)) for each in (one, two))
+            assert len({(value.dtype, value.tobytes()) for value in values}) == 1, item.name
+    assert table == other
 
 
 def test_the_files_are_those_of_the_layout(tmp_path):

@@ -75,6 +75,17 @@ def test_a_truncated_answer_without_known_size_or_checksum_is_noticed(server, tm
         fetch([a(server, None, None)], tmp_path, silent)
 
 
+def test_another_part_than_was_asked_for_is_never_taken_for_the_file(server, tmp_path):
+    """Without checksum and size nothing else would tell."""
+    server.shift, server.cut["/a"] = 100, [1000]
+    with pytest.raises(UserError, match="another part than was asked for"):
+        fetch([a(server, None, None)], tmp_path, silent)
+    assert not (tmp_path / "files" / "sub" / "a.bin").exists()
+    server.shift = 0
+    fetch([a(server, None, None)], tmp_path, silent)
+    assert content(tmp_path) == BODY
+
+
 def test_a_server_without_parts_starts_again(server, tmp_path):
     server.parts, server.cut["/a"] = False, [1000]
     fetch([a(server)], tmp_path, silent)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import random
 import shutil
 from collections.abc import Callable
@@ -13,15 +14,27 @@ import pyarrow.compute as pc
 import pytest
 
 from hybrid_sweep import prepare
-from hybrid_sweep.config import Config, DataConfig, FilesData, LareqaData, MarcoData, MiraclData, PathsConfig
+from hybrid_sweep.config import (
+    Config,
+    DataConfig,
+    DebianData,
+    FilesData,
+    LareqaData,
+    MarcoData,
+    MiraclData,
+    PathsConfig,
+)
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data import synthetic
+from hybrid_sweep.data import debian_mirror, synthetic
 from hybrid_sweep.data.collection import make
+from hybrid_sweep.data.debian import from_lists
+from hybrid_sweep.data.debian_lists import Lists
 from hybrid_sweep.data.export import export
 from hybrid_sweep.data.pairs import HardNegatives, pair_store
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.runs import read_run
 from hybrid_sweep.store import read_json, write_json
+from tests.data import conftest as archive
 from tests.data import test_lareqa, test_miracl, test_msmarco
 
 CLEAN = synthetic.build(groups=8, concepts=60, shared=0.2, noise=0.2, seed=0)
@@ -57,7 +70,8 @@ def through_the_cache(folder: Path, cache: Path, data: DataConfig) -> Reader:
         try:
             found = prepare.whole_collection(config)
         except UserError:
-            assert not [path for path in cache.glob("collections/*") if path.is_dir()]
+            built = [path for path in cache.glob("collections/*") if path.is_dir()]
+            assert all(path.suffix == ".work" for path in built)  # there lies what was fetched
             raise
         assert len(found.languages) >= 0 and found.fingerprint == collections.load(folder_of(config)).fingerprint
         assert pc.min(pc.utf8_length(found.passages["text"])).as_py() > 0
@@ -145,6 +159,30 @@ def lareqa(folder: Path, cache: Path) -> Reader:
     return through_the_cache(folder, cache, LareqaData(name="xquad_r", languages=["en"], path=str(folder)))
 
 
+def mirror(folder: Path, cache: Path) -> Reader:
+    """A mirror of which the lists are fetched, and compared with their Release."""
+    archive.write_archive(folder, [archive.entry(f"good{number}") for number in range(4)])
+    return through_the_cache(folder, cache, DebianData(name="debian", languages=["en", "de"], mirror=str(folder)))
+
+
+def debian_lists(folder: Path, cache: Path) -> Reader:
+    """Lists in several forms, as apt leaves them, without a hash to compare them with."""
+    archive.write_archive(folder / "mirror", [archive.entry(f"good{number}") for number in range(4)])
+    paths = {}
+    for name, suffix in (("Packages", ".gz"), ("en", ""), ("de", ".gz"), ("it", ".xz")):
+        stem = name if name == "Packages" else f"Translation-{name}"
+        (content,) = {lzma.decompress(path.read_bytes()) for path in (folder / "mirror").rglob(f"{stem}.xz")}
+        paths[name] = folder / f"{stem}{suffix}"
+        paths[name].write_bytes(archive.PACK[suffix](content))
+    shutil.rmtree(folder / "mirror")
+    languages = {name: (path,) for name, path in paths.items() if name != "Packages"}
+
+    def read(policy: str) -> None:
+        assert len(from_lists(Lists((paths["Packages"],), languages, {}, {}), archive.quiet).passages)
+
+    return Reader(folder, read)
+
+
 def miracl(folder: Path, cache: Path) -> Reader:
     test_miracl.write(folder, "sw", "te")
     return through_the_cache(folder, cache, MiraclData(name="miracl", languages=["sw", "te"], path=str(folder)))
@@ -163,6 +201,8 @@ READERS: dict[str, Callable[[Path, Path], Reader]] = {
     "jsonl": lambda folder, cache: files_of("jsonl", folder, cache),
     "trec": lambda folder, cache: files_of("trec", folder, cache),
     "tsv": lambda folder, cache: files_of("tsv", folder, cache),
+    "debian mirror": mirror,
+    "debian lists": debian_lists,
     "runs": lambda folder, cache: runs(folder),
     "negatives": negatives,
     "prepared": prepared,
@@ -266,6 +306,13 @@ def fuzz(name: str, count: int, seed: int, tmp_path: Path) -> tuple[int, int]:
         path.write_bytes(whole)
         assert not list(tmp_path.rglob(".tmp-*")), (name, number)
     return refused, count - refused
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reader waits to try again, or asks which release the machine runs."""
+    monkeypatch.setattr(debian_mirror.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(debian_mirror, "own_codename", lambda: None)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -12,6 +12,7 @@ from hybrid_sweep import cli, prepare
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import SCHEMAS
 from hybrid_sweep.data import fetch, hub
+from hybrid_sweep.data.marco_judgements import TRIPLES
 from hybrid_sweep.errors import UserError
 from tests.data.test_msmarco import QRELS, TEST, TRAIN
 from tests.data.test_msmarco import hub as marco_files
@@ -42,7 +43,7 @@ def serve(server, repository, revision, files):
         if len(body) % 2:  # some are kept as large files, some are not
             item |= {"oid": "x", "lfs": {"oid": hashlib.sha256(body).hexdigest(), "size": len(body)}}
         else:
-            item["oid"] = hashlib.sha1(b"blob %d" % len(body) + bytes(1) + body).hexdigest()
+            item["oid"] = git(body)
         folders.setdefault(name.rpartition("/")[0], []).append(item)
     for folder, items in folders.items():
         path = f"/api/datasets/{repository}/tree/{revision}/{folder}"
@@ -253,6 +254,44 @@ def test_the_program_prepares_and_lists(server, tmp_path, monkeypatch, capsys):
     assert f"mmarco: en nl; {2 * (len(QRELS['train']) - 1 + len(TEST))} queries" in out and len(TRAIN) == 4
     assert cli.main(["run", "data=xquad_r", "batch.cross_lingual_ratio=0"]) == 2
     assert "hybrid-sweep data prepare xquad_r, or" in capsys.readouterr().err
+
+
+def test_the_triples_are_fetched_where_they_are_asked_for(server, tmp_path, monkeypatch, capsys):
+    serve_marco(server, tmp_path, monkeypatch)
+    triples = "".join(f"{query}\t{good}\t{bad}\n" for query, good, bad in ((3, 1, 2), (3, 1, 0), (11, 7, 42)))
+    plain = dict(server.files)
+    body = {f"data/{TRIPLES}": triples.encode(), "data/other.tsv": b"x"}
+    serve(server, hub.MMARCO, hub.PINNED["mmarco"], body)
+    listed = f"/api/datasets/{hub.MMARCO}/tree/{hub.PINNED['mmarco']}/data"
+    server.files[listed] = plain[listed]  # both pages: what was there, and the triples
+    server.files[f"{listed}?cursor=2"] = json.dumps(
+        json.loads(plain[f"{listed}?cursor=2"])
+        + [{"type": "file", "path": name, "size": len(one), "oid": git(one)} for name, one in body.items()]
+    ).encode()
+    words = [*MARCO, f"data.negatives={TRIPLES}", "batch.hard_negatives=1", "batch.size=2", "model.vocabulary=300"]
+    prepare.whole_collection(config(*MARCO), download=True)
+    with pytest.raises(UserError, match=rf"'data\.languages=\[en,nl\]' data\.negatives={TRIPLES}"):
+        prepare.fingerprints(config(*words))
+    assert not any(TRIPLES in path for path, _, _ in server.asked)
+    assert cli.main(["data", "prepare", "mmarco", *words[1:3]]) == 0
+    assert f"fetching data/{TRIPLES} (1 of 1" in capsys.readouterr().out
+    server.asked.clear()
+    found = prepare.prepare(config(*words)).pairs
+    rows = found.negatives.passage.max(axis=0)
+    ids = prepare.collection_of(config(*MARCO)).passages["id"].to_pylist()
+    assert {ids[row].partition("@")[0] for row in rows.tolist()} == {"2", "0", "42"} and server.asked == []
+    beside = tmp_path / "published"
+    with pytest.raises(UserError, match=r"neither here nor in data\.path"):
+        prepare.fingerprints(config(*words, f"data.path={beside}"))
+    (beside / "data" / TRIPLES).write_text(triples)
+    assert prepare.negatives_file(config(*words, f"data.path={beside}")) == beside / "data" / TRIPLES
+    for other in ("data.negatives=mine.tsv", "data.negatives=triples.tsv"):
+        with pytest.raises(UserError, match="no such file"):
+            prepare.negatives_file(config(*MARCO, other), download=True)
+
+
+def git(body):
+    return hashlib.sha1(b"blob %d" % len(body) + bytes(1) + body).hexdigest()
 
 
 def test_every_pinned_revision_is_a_whole_commit():

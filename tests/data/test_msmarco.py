@@ -298,6 +298,9 @@ def test_the_cache_follows_files_languages_and_choices(tmp_path, cache):
 def test_settings_that_cannot_be_are_refused(word):
     with pytest.raises(UserError, match=r"data\."):
         points(["data=mmarco", word], multirun=False)
+    further = word.replace("data.", "eval.also.far.")
+    with pytest.raises(UserError, match=r"^eval\.also\.far\."):
+        points(["data=synthetic", "+data@eval.also.far=mmarco", further], multirun=False)
 
 
 def test_a_path_is_needed():

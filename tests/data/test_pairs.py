@@ -130,6 +130,21 @@ def test_the_cache_is_built_once_and_keyed_by_what_makes_the_pairs(tmp_path):
     assert sum(path.is_dir() for path in (tmp_path / "pairs").iterdir()) == 4
 
 
+@pytest.mark.parametrize("name", [*(f"{name}.npy" for name in ARRAYS), "ids.arrow", "info.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_store_is_made_again_with_a_message(tmp_path, name, damage):
+    built = synthetic.build(groups=80, concepts=60, shared=0.2, noise=0.2, seed=3)
+    said = []
+    pair_store(tmp_path, built, "train", say=said.append)
+    (path,) = (tmp_path / "pairs").glob(f"*/{name}")
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    same(pair_store(tmp_path, built, "train", say=said.append), slow_pairs(built, "train"))
+    assert len(said) == 1 and "damaged: they are made again" in said[0]
+
+
 def test_a_split_without_pairs_is_stored_too(tmp_path):
     built = make("x", QUERIES, PASSAGES, QRELS.slice(0, 0), {})
     stored = pair_store(tmp_path, built, "train")
