@@ -21,6 +21,7 @@ from hybrid_sweep.analysis.wording import (
     p_words,
     percent,
     signed,
+    unpaired,
 )
 
 
@@ -74,7 +75,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
         return nothing + gap
     rows = compared(results, *MONO)
     margin = f"the margin of {sweep.margin:g}"
-    best = largest(rows)
+    best, gone = largest(results), unpaired(results)
     beyond = [ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best]
     parts = []
     if best == rows[-1]["ratio"]:
@@ -86,9 +87,8 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     elif best is not None:
         parts.append(f"monolingual MRR@10 holds within {margin} up to a cross-lingual share of {best:g}")
     else:
-        what = (
-            f"the smallest cross-lingual share, {rows[0]['ratio']:g}, is not" if beyond else "no cross-lingual share is"
-        )
+        smallest = min([rows[0]["ratio"], *gone])
+        what = f"the smallest cross-lingual share, {smallest:g}, is not" if beyond else "no cross-lingual share is"
         parts.append(f"{what} shown to keep monolingual MRR@10 within {margin}")
     for verdict, words in [("superior", "is higher"), ("degraded", "is degraded")]:
         ratios = _at(rows, verdict)
@@ -103,6 +103,8 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     untested = _at(rows, "untested")
     if untested:
         parts.append(f"r = {listed(untested)} has too few seeds to be tested")
+    if gone:
+        parts.append(f"r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0 has too")
     cross = [row for row in compared(results, "cross-lingual", "RR@10") if row["delta_interval"] == "crossed"]
     if cross:
         parts.append(
@@ -114,9 +116,14 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     return f"With {seeds} and {counted(int(rows[0]['n_questions']), 'question')}, " + "; ".join(parts) + "." + gap
 
 
-def _flat(rows: list[Row], margin: float) -> str:
-    """Two one-sided tests against both margins: "flat" is shown, never concluded from the absence of a difference."""
-    span = f"r = {rows[0]['ratio']:g}" + (f" to {rows[-1]['ratio']:g}" if len(rows) > 1 else "")
+def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
+    """Two one-sided tests against both margins: "flat" is shown, never concluded from the absence of a difference.
+
+    planned: ratios; where one between those of `rows` is not among them, these are named one by one.
+    """
+    ratios = [float(row["ratio"]) for row in rows]
+    whole = [ratio for ratio in planned if ratios[0] <= ratio <= ratios[-1]] == ratios
+    span = f"r = {ratios[0]:g} to {ratios[-1]:g}" if whole and len(rows) > 1 else f"r = {listed(ratios)}"
     moved = [row for row in rows if row["p_holm"] < 0.05]
     wide = [row for row in rows if not (-margin < row["delta_low_90"] and row["delta_high_90"] < margin)]
     if not wide:
@@ -180,16 +187,18 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
     if not mono:
         return []
     tested = [row for row in mono if row["delta_interval"] == "crossed"]
+    gone = unpaired(results)
     said = []
     if len(tested) > 1:
-        said.append(_flat(tested[:-1], sweep.margin))
+        planned = sorted({row["ratio"] for row in mono} | {*gone})
+        said.append(_flat(tested[:-1], sweep.margin, planned))
     if tested:
         said.append(_loss(tested[-1], sweep.margin))
-        best = largest(mono)
+        best, each = largest(results), "planned" if gone else "tested"
         said.append(
-            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller tested one."
+            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller {each} one."
             if best is not None
-            else "**No ratio is non-inferior together with every smaller tested one.**"
+            else f"**No ratio is non-inferior together with every smaller {each} one.**"
         )
     else:
         said.append(f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible.")

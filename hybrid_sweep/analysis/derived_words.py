@@ -87,7 +87,7 @@ def _price(row: Row) -> str:
 
 def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """At the largest ratio that is still non-inferior, and at the highest; nothing where those have too few seeds."""
-    best = largest(compared(results, *MONO))
+    best = largest(results)
     said: list[str] = []
     for against in (CROSS, SAME):
         found = chosen(derived, "price", against=against)

@@ -12,7 +12,7 @@ from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.answer import no_verdict
 from hybrid_sweep.analysis.results import MONO, languages
 from hybrid_sweep.analysis.table import Sweep
-from hybrid_sweep.analysis.wording import between, compared, counted, largest, listed, percent, signed
+from hybrid_sweep.analysis.wording import between, compared, counted, largest, listed, percent, signed, unpaired
 
 Row = dict[str, Any]
 
@@ -42,12 +42,13 @@ def _bought(row: Row | None) -> str:
     return f" Cross-lingual MRR@10 {'rises' if row['delta'] > 0 else 'falls'} at r = {row['ratio']:g}: {tail}."
 
 
-def _happens(sweep: Sweep, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
-    best, top = largest(rows), rows[-1]
+def _happens(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
+    best, top, gone = largest(results), rows[-1], unpaired(results)
     margin = f"{sweep.margin:g} MRR@10, the loss called tolerable before the run"
     if best is None:
         short = "Monolingual quality is not shown to hold"
-        text = f"At r = {rows[0]['ratio']:g} already, a loss larger than {margin}, is not ruled out."
+        smallest = min([rows[0]["ratio"], *gone])
+        text = f"At r = {smallest:g} already, a loss larger than {margin}, is not ruled out."
     else:
         short = f"Monolingual quality holds up to r = {best:g}"
         text = f"Up to there, each tested share is shown to cost less than {margin}."
@@ -62,16 +63,17 @@ def _happens(sweep: Sweep, rows: list[Row], cross: list[Row]) -> tuple[str, str]
     return short, text + _bought(cross[-1] if cross else None)
 
 
-def _sure(sweep: Sweep, rows: list[Row]) -> tuple[str, str]:
+def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[Row]) -> tuple[str, str]:
     tested = [row for row in rows if row["verdict"] != "untested"]
-    open_ = [float(row["ratio"]) for row in rows if row["verdict"] in ("inconclusive", "untested")]
-    clear = len(rows) - len(open_)
-    short = f"{clear} of {counted(len(rows), 'share')} settled, at a 5 % risk each" + (
+    gone = unpaired(results)
+    open_ = sorted([float(row["ratio"]) for row in rows if row["verdict"] in ("inconclusive", "untested")] + gone)
+    planned = len(rows) + len(gone)
+    short = f"{planned - len(open_)} of {counted(planned, 'share')} settled, at a 5 % risk each" + (
         f"; r = {listed(open_)} open" if open_ else ""
     )
     seeds = sorted({int(row["delta_seeds"]) for row in tested})
     count = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    best = largest(rows)
+    best = largest(results)
     row = _at(rows, best) if best is not None else tested[-1]
     text = (
         f"{count[0].upper()}{count[1:]} and {counted(int(rows[0]['n_questions']), 'question')}; the intervals reckon with "
@@ -82,6 +84,8 @@ def _sure(sweep: Sweep, rows: list[Row]) -> tuple[str, str]:
             f" At r = {row['ratio']:g} the change is {signed(row['delta'])}, 90 % interval "
             f"{between(row['delta_low_90'], row['delta_high_90'])}."
         )
+    if gone:
+        text += f" r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0 has too."
     if sweep.missing:
         text += f" {len(sweep.missing)} of {len(sweep.points)} points are missing."
     return short, text
@@ -98,7 +102,7 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
         return [], ""
     at_best = {scope: _at(rows, best) for scope, rows in by_language.items()}
     harmed = [scope for scope, row in at_best.items() if row and row["verdict"] == "degraded"]
-    each = [largest(rows) for rows in by_language.values()]
+    each = [largest(results, scope) for scope in by_language]
     known = [ratio for ratio in each if ratio is not None]
     safe = min(known) if len(known) == len(each) else None
     if safe is not None and safe >= best:
@@ -110,11 +114,12 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
 
 
 def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
-    best = largest(rows)
+    best, gone = largest(results), unpaired(results)
     if best is None:
         smallest = rows[0]
-        text = f"No larger share is shown to cost less than {sweep.margin:g} together with every smaller one tested."
-        if smallest["verdict"] == "inconclusive":
+        each = "planned" if gone else "tested"
+        text = f"No larger share is shown to cost less than {sweep.margin:g} together with every smaller one {each}."
+        if smallest["verdict"] == "inconclusive" and smallest["ratio"] < min([*gone, 2.0]):
             more = smallest["seeds_to_settle"]
             needed = "more questions" if more == float("inf") else f"about {more:.0f} seeds"
             text += f" To settle r = {smallest['ratio']:g}: {needed}."
@@ -139,7 +144,9 @@ def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:
     rows, cross = compared(results, *MONO), compared(results, "cross-lingual", "RR@10")
     nothing = no_verdict(sweep, results)
     if not nothing:
-        return Headline(_happens(sweep, rows, cross), _sure(sweep, rows), _use(sweep, results, rows, cross))
+        return Headline(
+            _happens(sweep, results, rows, cross), _sure(sweep, results, rows), _use(sweep, results, rows, cross)
+        )
     if rows:
         unsure = "What interval there is covers these checkpoints only: other seeds may say otherwise."
     else:

@@ -13,7 +13,7 @@ import pandas as pd
 from hybrid_sweep.analysis.figures.curve import ENGLISH
 from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
-from hybrid_sweep.analysis.wording import compared, counted, largest
+from hybrid_sweep.analysis.wording import counted, largest
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -94,8 +94,7 @@ def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
 def latex(sweep: Sweep, results: pd.DataFrame) -> str:
     """The text of table.tex: one line per planned ratio, finished or not, and the baselines last."""
     levels = [item for item in LEVELS if not pick(results, *item[2:]).empty or item[0] == "Mono"]
-    rows = compared(results, *MONO)
-    best = largest(rows)
+    best = largest(results)
     planned = [("trained", ratio) for ratio in sorted({p.ratio for p in sweep.points if p.kind == "trained"})]
     planned += [(kind, -1.0) for kind in BASELINES if any(point.kind == kind for point in sweep.points)]
     head, lines = ["$r$", "seeds"], []

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from hybrid_sweep.analysis import statistics as st
-from hybrid_sweep.analysis.results import MACRO, pick, records
+from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 
 Row = dict[str, Any]
 
@@ -43,9 +43,20 @@ def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MAC
     return records(found[(found["ratio"] > 0) & found["delta"].notna()])
 
 
-def largest(rows: list[Row]) -> float | None:
-    """The largest ratio of some rows of `compared` that is non-inferior together with every smaller one tested."""
-    return st.largest_non_inferior([row["ratio"] for row in rows], [row["verdict"] for row in rows])
+def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:
+    """The planned ratios above 0 without a paired difference: all their points missing, or no seed that ratio 0 has too."""
+    planned = results[(results["kind"] == "trained") & (results["ratio"] > 0)]["ratio"]
+    return sorted(set(planned) - {row["ratio"] for row in compared(results, *MONO, scope)})
+
+
+def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
+    """The largest ratio that is non-inferior together with every smaller one planned.
+
+    An unpaired ratio ends the run as one with too few seeds does, or the loss of a bad point would better the answer.
+    """
+    verdicts = {row["ratio"]: row["verdict"] for row in compared(results, *MONO, scope)}
+    verdicts |= dict.fromkeys(unpaired(results, scope), "untested")
+    return st.largest_non_inferior(list(verdicts), list(verdicts.values()))
 
 
 def conditional(row: Row, digits: int = 3) -> str:

@@ -124,6 +124,30 @@ def test_a_ratio_with_too_few_seeds_is_named_and_ends_the_run(say: Callable[...,
     assert "No ratio is non-inferior together with every smaller" in more
 
 
+def test_a_ratio_that_is_missing_as_a_whole_ends_the_run_too(say: Callable[..., tuple[str, str]]) -> None:
+    """Else deleting a bad ratio to the last seed would give a better answer than deleting one seed of it."""
+    lost = tuple(f"t050s{seed}" for seed in range(3))
+    text, more = say(lambda r: 0.0, ratios=(0, 0.25, 0.5, 0.75, 1), drop=lost, margin=0.03)
+    assert "holds within the margin of 0.03 up to a cross-lingual share of 0.25; " in text
+    assert "r = 0.75 and 1 are within the margin although a smaller ratio is not shown to be" in text
+    assert "r = 0.5 has no finished seed that r = 0 has too" in text and "(3 of 16 points are missing.)" in text
+    assert "**Largest ratio still non-inferior: 0.25**, as is every smaller planned one." in more
+    assert "**Flat, r = 0.25 and 0.75**" in more
+    text, more = say(lambda r: 0.0, drop=lost, margin=0.03, name="smallest")
+    assert "the smallest cross-lingual share, 0.5, is not shown to keep" in text
+    assert "No ratio is non-inferior together with every smaller planned one" in more
+    # Finished, but with seeds that ratio 0 lacks: nothing to pair it with.
+    text, _ = say(lambda r: 0.0, ratios=(0, 0.5, 1), seeds=range(6), name="apart", margin=0.03, drop=apart())
+    assert "r = 0.5 has no finished seed that r = 0 has too" in text and "share, 0.5, is not shown" in text
+
+
+def apart() -> tuple[str, ...]:
+    """The runs to drop so that r = 0.5 has the seeds 3 to 5 alone, and the others 0 to 2."""
+    return tuple(
+        f"t{r}s{s}" for r, seeds in (("000", (3, 4, 5)), ("050", (0, 1, 2)), ("100", (3, 4, 5))) for s in seeds
+    )
+
+
 def test_the_slope_and_no_turn_are_said(say: Callable[..., tuple[str, str]]) -> None:
     _, more = say(lambda r: -0.1 * r, ratios=(0, 0.25, 0.5, 1))
     assert (

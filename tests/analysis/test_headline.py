@@ -1,5 +1,6 @@
 """The three plain answers: what happens, how sure, which ratio."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,20 @@ def test_means_over_trained_and_unseen_languages_are_no_languages(make_sweep: Ma
     }
     found = told(make_sweep(world(trained=("de",))), **verdicts)
     assert "every language is shown to hold there too" in found.use[1] and "unseen" not in "".join(found.use)
+
+
+def test_a_share_that_is_missing_as_a_whole_is_open_and_ends_the_run(make_sweep: Make, world: Any) -> None:
+    quiet = world(questions=150, noise=0.02, seed_sd=0.001, mono=lambda r: 0.0)
+    sweep_dir = make_sweep(quiet, ratios=(0, 0.25, 0.5, 1), margin=0.03)
+    for seed in range(3):
+        shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t050s{seed}")
+    found = told(sweep_dir)
+    assert found.happens[0] == "Monolingual quality holds up to r = 0.25"
+    assert found.sure[0] == "2 of 3 shares settled, at a 5 % risk each; r = 0.5 open"
+    assert "r = 0.5 has no finished seed that r = 0 has too. 3 of 13 points are missing." in found.sure[1]
+    assert found.use[0] == "Use r = 0.25"
+    for seed in range(3):
+        shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t025s{seed}")
+    found = told(sweep_dir)
+    assert found.happens[0] == "Monolingual quality is not shown to hold" and found.use[0] == "Stay at r = 0"
+    assert "At r = 0.25 already" in found.happens[1] and "together with every smaller one planned" in found.use[1]

@@ -128,3 +128,12 @@ def test_it_compiles(sweep_dir: Path) -> None:
     document = "\\documentclass[twocolumn]{article}\\usepackage{booktabs}\\begin{document}\\input{table}\\end{document}"
     (sweep_dir / "paper.tex").write_text(document)
     subprocess.run(["pdflatex", "-halt-on-error", "paper"], cwd=sweep_dir, check=True, capture_output=True, timeout=120)
+
+
+def test_an_asterisk_asks_for_the_adjusted_p(sweep_dir: Path) -> None:
+    sweep = load([sweep_dir])
+    results = aggregate(sweep)
+    results.loc[results["delta"].notna(), ["p", "p_holm"]] = [0.01, 0.06]
+    assert not re.search(r"\d\^\{\*\}", latex(sweep, results))
+    results.loc[results["delta"].notna(), "p_holm"] = 0.04
+    assert re.search(r"\d\^\{\*\}", latex(sweep, results))

@@ -288,3 +288,14 @@ def test_all_languages_unseen_is_one_mean_and_unknown_ones_are_none(
         (run / "config.yaml").unlink()
     assert not set(aggregate(load([sweep_dir]))["scope"]) & {"trained", "unseen"}
     assert not set(aggregate(load([make_sweep(name="all")]))["scope"]) & {"trained", "unseen"}
+
+
+def test_a_difference_pairs_the_same_seeds_whichever_is_missing(make_sweep: Callable[..., Path]) -> None:
+    """The first seed is the one that is gone: whoever pairs by place compares seed 1 with seed 0."""
+    sweep_dir = make_sweep(seeds=(0, 1, 2, 3))
+    shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s0")
+    sweep = load([sweep_dir])
+    row = pick(aggregate(sweep), "monolingual", "RR@10").set_index("ratio").loc[0.5]
+    means = by_hand(raw(sweep), "monolingual", "RR@10")
+    wanted = np.mean([means[f"t050s{seed}"] - means[f"t000s{seed}"] for seed in (1, 2, 3)])
+    assert row["delta_seeds"] == 3 and row["delta"] == pytest.approx(wanted, abs=1e-8)

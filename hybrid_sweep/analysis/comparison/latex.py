@@ -8,7 +8,7 @@ import pandas as pd
 from hybrid_sweep.analysis.comparison.table import DIFFERENCE, TWICE, Comparison
 from hybrid_sweep.analysis.latex import VERDICTS, escaped
 from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
-from hybrid_sweep.analysis.wording import compared, largest
+from hybrid_sweep.analysis.wording import largest
 
 Row = dict[str, Any]
 # Head, digits, setting, measure.
@@ -47,7 +47,7 @@ def _count(value: float) -> str:
 def _lines(comparison: Comparison, index: int) -> list[str]:
     """One line per planned ratio of a sweep, finished or not."""
     sweep, results, name = comparison.sweeps[index], comparison.results[index], comparison.names[index]
-    best = largest(compared(results, *MONO))
+    best = largest(results)
     table = comparison.table[
         (comparison.table["sweep"] == name)
         & (comparison.table["setting"] == MONO[0])

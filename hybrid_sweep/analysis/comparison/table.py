@@ -18,7 +18,7 @@ from hybrid_sweep.analysis.curves import grid
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.results import MEANS, MEASURES, MONO, aggregate, block, clean, records, scopes, select
 from hybrid_sweep.analysis.table import Sweep
-from hybrid_sweep.analysis.wording import compared, largest
+from hybrid_sweep.analysis.wording import largest
 from hybrid_sweep.store import digest
 
 LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = "level", "change", "slope", "difference", "difference of changes"
@@ -100,7 +100,7 @@ def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
 
 def _alone(name: str, sweep: Sweep, results: pd.DataFrame) -> list[Row]:
     """The levels and changes of a sweep by itself, and its missing points, from its results."""
-    best = largest(compared(results, *MONO))
+    best = largest(results)
     rows: list[Row] = []
     for row in records(results):
         by_language = (row["setting"], row["measure"]) == MONO

@@ -11,7 +11,7 @@ from hybrid_sweep.analysis.comparison.table import COLUMNS, DIFFERENCE, SLOPE, T
 from hybrid_sweep.analysis.comparison.words import caption, code, contrast, interval, pairs, title
 from hybrid_sweep.analysis.markdown import HEADER, label
 from hybrid_sweep.analysis.results import MEANS, MONO
-from hybrid_sweep.analysis.wording import compared, largest, listed, p_words
+from hybrid_sweep.analysis.wording import largest, listed, p_words
 
 # What is shown of the differences: name, setting, measure, digits.
 SHOWN = [
@@ -67,7 +67,7 @@ def _largest(comparison: Comparison) -> list[str]:
     rows = []
     slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *MONO)}
     for name, sweep, results in zip(comparison.names, comparison.sweeps, comparison.results, strict=True):
-        best, slope = largest(compared(results, *MONO)), slopes.get(name)
+        best, slope = largest(results), slopes.get(name)
         cells = [f"{sweep.margin:g}", "none" if best is None else f"{best:g}", interval(slope) if slope else ""]
         rows.append([code(name), *cells])
     return grid(["sweep", "margin", "largest ratio still non-inferior", "slope of monolingual MRR@10 [95 %]"], rows)

@@ -166,7 +166,7 @@ def settle(figure: Figure) -> None:
     with styled():
         figure.draw_without_rendering()
         places = [axes.get_position() for axes in figure.axes]
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # unlike "none", it spares a trial drawing before each format is written
         for axes, place in zip(figure.axes, places, strict=True):
             axes.set_position((round(place.x0, 6), round(place.y0, 6), round(place.width, 6), round(place.height, 6)))
 

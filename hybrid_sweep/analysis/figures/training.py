@@ -61,7 +61,7 @@ def draw(training: Training, corner: str) -> Figure | None:
             "batch counted once, a gap where a window has no batch of the kind."
         )
         if not lower:
-            note += " No scores on a split dev were recorded (eval.dev_every)."
+            note += " No scores on the dev split were recorded (eval.dev_every)."
         for reason, count in sorted(Counter(training.absent.values()).items()):
             note += f" {counted(count, 'run')} left out: {reason}."
         note += left_out(rest, "steps.parquet of each run")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from hybrid_sweep.analysis.results import MACRO, MONO, TRAINED, UNSEEN, records
+from hybrid_sweep.analysis.results import MACRO, TRAINED, UNSEEN, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
-from hybrid_sweep.analysis.wording import compared, largest
+from hybrid_sweep.analysis.wording import largest
 
 # The curves one can switch between: setting, measure, name, digits.
 VIEWS = [
@@ -66,7 +66,7 @@ def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
     """The JSON text: margin, planned ratios, the views that have rows, and every row of results.csv and derived.csv."""
     content = {
         "margin": sweep.margin,
-        "best": largest(compared(results, *MONO)),
+        "best": largest(results),
         "ratios": sorted({point.ratio for point in sweep.points if point.kind == "trained"}),
         "views": _named(found(results, VIEWS)),
         "against": _named(found(results, AGAINST)),

@@ -141,16 +141,25 @@ def significant(value: float) -> str:
     return f"{Decimal(f'{value:.3g}'):f}"
 
 
+def in_words(row: dict[str, Any]) -> str:
+    """What a row of prices comes to, no stronger than its interval: "by the means" where that holds the other sign too."""
+    if pd.isna(row["value"]):
+        return str(row["word"])
+    if row["value"] > 0:
+        return "a cost" if row["low"] > 0 else "a cost by the means; none is not excluded"
+    return "no cost" if row["high"] <= 0 else "no cost by the means; one is not excluded"
+
+
 def _price(row: dict[str, Any] | None, per: float, unit: str) -> list[Cell]:
     """Price, interval and word; the price of so much of the other, which is named where it is not one."""
     if row is None:
         return [EMPTY, EMPTY, EMPTY]
     if pd.isna(row["value"]):
-        return [EMPTY, EMPTY, (row["word"], None)]
+        return [EMPTY, EMPTY, (in_words(row), None)]
     each = "" if per == 1 else f" per {unit}"
     ends = [significant(per * row[side]) for side in ("low", "high") if pd.notna(row[side])]
     interval = f"[{ends[0]}, {ends[1]}]" if len(ends) == 2 else ""
-    return [(significant(per * row["value"]) + each, row["value"]), (interval, None), (row["word"], None)]
+    return [(significant(per * row["value"]) + each, row["value"]), (interval, None), (in_words(row), None)]
 
 
 def tradeoff(results: pd.DataFrame, derived: pd.DataFrame) -> str:

@@ -53,7 +53,7 @@ def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule
     for setting in SETTINGS:
         found = select(table, part="change", ratio=ratio, setting=setting)
         if found:
-            said.append(_change(found, setting, rule))
+            said.append(change(found, setting, rule))
     if not said:
         why = "r = 0 is the ratio looked at" if ratio == 0 else "no seed is finished both at r = 0 and at this ratio"
         said.append(f"At r = {ratio:g} nothing can be called lost or gained: {why}.")
@@ -64,7 +64,8 @@ def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule
     return [*said, *_kinds(select(table, part="kind", ratio=ratio))]
 
 
-def _change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
+def change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
+    """What r = 0 answers and a ratio misses, in one setting: of all together, the first of the rows, and of its parts."""
     whole, *parts = rows
     head = (
         f"**Of {whole['n_asked']:,} questions {ASKED[setting]}, r = {whole['ratio']:g} misses {whole['lost']:,.0f} that r = 0 "
@@ -88,7 +89,8 @@ def _change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
             more = f" and {len(found) - 6} more" if len(found) > 6 else ""
             words.append(f"{text} in {', '.join(some)}{more}")
     if rest := [row["scope"] for row in shown["not shown"]]:
-        words.append(f"nothing shown for {listed(rest) if len(rest) <= 6 else f'{len(rest)} others'}")
+        many = "any" if len(rest) == len(parts) else f"{len(rest)} others"
+        words.append(f"nothing shown for {listed(rest) if len(rest) <= 6 else many}")
     if few := [row["scope"] for row in parts if row["word"] == "untested"]:
         words.append(f"too few questions to test {listed(few) if len(few) <= 6 else f'{len(few)} others'}")
     return f"{said} Of {len(parts)} {what}: {'; '.join(words)}."

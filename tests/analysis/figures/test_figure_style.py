@@ -41,6 +41,14 @@ def test_bytes_are_the_same_whatever_the_settings_of_a_session(tmp_path: Path) -
         assert len(content) > 3000
 
 
+def test_a_format_takes_one_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing is most of the time that a report takes: once to lay out, then once for each format."""
+    figure, drawn, draw = plain(), [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: drawn.append(renderer) or draw(self, renderer))
+    style.save(figure, tmp_path, "one")
+    assert len(drawn) == 4
+
+
 def test_text_stays_text_in_pdf_and_svg(tmp_path: Path) -> None:
     _, pdf, svg = style.save(plain(), tmp_path, "one")
     assert b"/Type3" not in pdf.read_bytes() and b"/FontFile2" in pdf.read_bytes()

@@ -17,7 +17,7 @@ from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.headline import headline
 from hybrid_sweep.analysis.page.data import AGAINST, BIAS, VIEWS
 from hybrid_sweep.analysis.page.html import SCRIPTS, html
-from hybrid_sweep.analysis.page.tables import significant
+from hybrid_sweep.analysis.page.tables import in_words, significant
 from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
 
@@ -206,9 +206,17 @@ def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: 
                 assert row[head.index("price")].split(" ")[0] == significant(per * price[0]["value"])
                 ends = ", ".join(significant(per * price[0][side]) for side in ("low", "high"))
                 assert row[head.index("95 % interval")] == f"[{ends}]"
-            assert row[head.index("in words")] == (price[0]["word"] if price else "")
+            assert row[head.index("in words")] == (in_words(dict(price[0])) if price else "")
         assert priced > 0, name
-    assert "stated" in text
+    assert "a cost" in text
+
+
+def test_a_price_is_called_no_surer_than_its_interval() -> None:
+    prices = [(0.1, 0.05, 0.2), (0.1, -0.05, 0.2), (-0.1, -0.2, -0.05), (-0.1, -0.2, math.inf)]
+    words = [in_words({"value": v, "low": low, "high": high, "word": "stated"}) for v, low, high in prices]
+    assert words[0] == "a cost" and words[1] == "a cost by the means; none is not excluded"
+    assert words[2] == "no cost" and words[3] == "no cost by the means; one is not excluded"
+    assert in_words({"value": math.nan, "word": "no gain shown"}) == "no gain shown"
 
 
 def test_the_answer_stands_on_top_in_words(sweep_dir: Path) -> None:

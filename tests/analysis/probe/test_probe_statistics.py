@@ -15,7 +15,7 @@ from hybrid_sweep.analysis.probe.differences import changes, kinds, languages
 from hybrid_sweep.analysis.probe.kinds import KINDS, LANGUAGES, relation
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
 from hybrid_sweep.analysis.probe.shared import misses, shared, shuffled
-from hybrid_sweep.analysis.probe.words import criterion
+from hybrid_sweep.analysis.probe.words import change, criterion
 
 LANGS = ("de", "en", "ja")
 Latent = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -265,3 +265,14 @@ def test_the_interval_widens_with_the_seeds_and_not_only_with_the_questions() ->
     )
     half = scipy.stats.t.ppf(0.975, 2) * y.std(ddof=1) / 3**0.5
     assert (together["high"] - together["low"]) / 2 == pytest.approx(half, rel=0.05)
+
+
+def test_a_family_in_which_nothing_is_shown_has_no_others() -> None:
+    about = {"ratio": 1.0, "n_asked": 40, "lost": 3, "gained": 4, "n_seeds": 3, "churn": np.nan, "p_holm": 0.5}
+    about |= {"difference": 0.02, "low": -0.1, "high": 0.1, "interval": "crossed", "word": "not shown"}
+    pairs = [about | {"scope": f"{a}>{b}"} for a, b in itertools.permutations("abcd", 2)]
+    said = change([about | {"scope": "macro"}, *pairs], "cross-lingual", Rule(10, 0.5))
+    assert said.endswith("Of 12 pairs (query>passage): nothing shown for any.")
+    pairs[0] |= {"word": "lower", "difference": -0.2}
+    said = change([about | {"scope": "macro"}, *pairs], "cross-lingual", Rule(10, 0.5))
+    assert said.endswith("fewer answered in a>b (-20.0); nothing shown for 11 others.")
