@@ -98,6 +98,9 @@ def validate(config: Config) -> None:
         named = each.languages
         need(len(named) >= 1, f"{where}.languages", named, "must name at least one language")
         need(len(set(named)) == len(named), f"{where}.languages", named, "names a language twice")
+        need(all(pool > 0 for pool in each.pools), f"{where}.pools", each.pools, "must be numbers of 1 or more")
+        rule = "needs eval.index=flat: ranks in a smaller pool are exact"
+        need(not each.pools or config.eval.index == "flat", f"{where}.pools", each.pools, rule)
         if isinstance(each, FileData):
             choice(f"{where}.on_error", each.on_error, ["strict", "skip"])
         if isinstance(each, FilesData):
@@ -216,10 +219,6 @@ def validate(config: Config) -> None:
         need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
         for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
             need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
-    for where, each in {"data": data, **{f"eval.also.{name}": each for name, each in config.eval.also.items()}}.items():
-        need(all(pool > 0 for pool in each.pools), f"{where}.pools", each.pools, "must be numbers of 1 or more")
-        rule = "needs eval.index=flat: ranks in a smaller pool are exact"
-        need(not each.pools or config.eval.index == "flat", f"{where}.pools", each.pools, rule)
     for name in config.eval.also:
         plain = bool(name) and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None and not name.startswith(".")
         need(plain and name != data.name, "eval.also", name, "must be a plain name, other than the main collection's")
