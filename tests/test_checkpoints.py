@@ -13,6 +13,7 @@ import torch
 
 from hybrid_sweep import checkpoints
 from hybrid_sweep.store import file_digest, read_json
+from tests.wandb_sweep_folder import files, kinds, summary
 
 STATE = {"weights": {"w": torch.arange(3.0)}, "record": [{"step": 0, "loss": 1.5, "groups": "ab"}]}
 
@@ -217,10 +218,52 @@ def group(leader):
 def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers):
     """A scheduler tells every process of the run."""
     more = (f"trainer.devices={ranks}", f"trainer.workers={workers}")
-    words = (*LONG[:3], "keep.checkpoint_seconds=0.5", LONG[4], *more)
+    # So many steps that it is told long before the last one, however late this process comes to it.
+    words = (LONG[0], "trainer.max_steps=400", LONG[2], "keep.checkpoint_seconds=0.5", LONG[4], *more)
     folder = planned(*words)
     assert disturbed(folder, signal.SIGTERM, 5) == 128 + signal.SIGTERM
     newest = max(read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json"))
     assert newest >= 5 and read_json(folder / "status.json")["state"] != "failed"
     run(*words)
-    assert len(pd.read_parquet(folder / "steps.parquet")) == 80
+    assert len(pd.read_parquet(folder / "steps.parquet")) == 400
+
+
+LEAVING = """
+import sys, time
+from pathlib import Path
+from hybrid_sweep import tracking, worker
+folder, real = Path(sys.argv[1]), tracking.fail
+def fail(to):
+    (folder / "leaving").touch()
+    while not (folder / "again").exists():
+        time.sleep(0.01)
+    real(to)
+tracking.fail = fail
+sys.exit(worker.main(folder))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, monkeypatch, number):
+    """A cluster warns the workers, and its driver, warned too, asks them again: the second word must not kill them."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = planned(*LONG, "logger=offline")
+    words = [sys.executable, "-c", LEAVING, str(folder)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as worker:
+        until(worker, lambda: list(folder.glob("checkpoints/step-*.json")))
+        worker.send_signal(number)
+        until(worker, lambda: (folder / "leaving").exists())
+        for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            worker.send_signal(again)
+        (folder / "again").touch()
+        said = worker.stderr.read()
+    assert worker.returncode == 128 + signal.SIGTERM, said[-2000:]
+    [recorded] = files(folder).values()
+    assert "preempting" in kinds(recorded) and summary(recorded)["state"] == "failed"
+
+
+def until(worker, condition):
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert worker.poll() is None and time.monotonic() < deadline, worker.stderr.read()[-2000:]
+        time.sleep(0.01)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from hybrid_sweep import mirror, tracking
@@ -61,7 +62,7 @@ def test_without_key_or_network_the_run_is_recorded_offline(config, tmp_path, mo
     if key:
         monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr(mirror, "CONNECT", 1.0)
+    monkeypatch.setattr(mirror, "CONNECT", 5.0)  # also what the offline run has to begin in, on a busy machine
     run = tracking.start(config("logger=online"), tmp_path, "r")
     tracking.finish(run)
     (line,) = warnings(caplog)
@@ -171,7 +172,9 @@ def test_a_killed_run_goes_on_under_its_id_on_the_server(planned, monkeypatch):
         command = [sys.executable, "-c", STOPPED, str(folder)]
         with subprocess.Popen([*command, "1", "4", "3"], env=env, stdin=-1, stdout=-1, stderr=-1) as first:
             assert first.stdout.readline()
+            clients = psutil.Process(first.pid).children(recursive=True)
             os.kill(first.pid, signal.SIGKILL)
+            assert not psutil.wait_procs(clients, timeout=60)[1]  # the client's own process may still send what it has
         before = len(server.runs["abc"]["history"])
         done = subprocess.run([*command, "4", "6", "0"], env=env, input="", capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
