@@ -229,37 +229,53 @@ def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers)
 
 
 LEAVING = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from hybrid_sweep import tracking, worker
 folder, real = Path(sys.argv[1]), tracking.fail
 def fail(to):
-    (folder / "leaving").touch()
-    while not (folder / "again").exists():
-        time.sleep(0.01)
+    if to is not None:
+        (folder / "leaving").touch()
+        while not (folder / "again").exists():
+            time.sleep(0.01)
     real(to)
 tracking.fail = fail
-sys.exit(worker.main(folder))
+if __name__ == "__main__":
+    sys.exit(worker.main(folder))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, monkeypatch, number):
-    """A cluster warns the workers, and its driver, warned too, asks them again: the second word must not kill them."""
+@pytest.mark.parametrize(
+    ("ranks", "number"),
+    [(1, signal.SIGTERM), (1, signal.SIGUSR2), pytest.param(2, signal.SIGUSR2, marks=pytest.mark.slow)],
+)
+def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, tmp_path, monkeypatch, ranks, number):
+    """A cluster warns the workers, and its driver, warned too, asks them again: the second word must not kill them.
+
+    Of several ranks the first alone has a mirror; Lightning would kill it if another had left with an error meanwhile.
+    """
     monkeypatch.setenv("WANDB_MODE", "offline")
-    folder = planned(*LONG, "logger=offline")
-    words = [sys.executable, "-c", LEAVING, str(folder)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as worker:
+    folder = planned(*LONG, "logger=offline", f"trainer.devices={ranks}")
+    (tmp_path / "leaving.py").write_text(LEAVING)  # a file, which Lightning can start again
+    words = [sys.executable, tmp_path / "leaving.py", folder]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as worker:
         until(worker, lambda: list(folder.glob("checkpoints/step-*.json")))
-        worker.send_signal(number)
+        os.killpg(worker.pid, number)
         until(worker, lambda: (folder / "leaving").exists())
         for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            worker.send_signal(again)
+            os.kill(worker.pid, again)
+        if ranks > 1:
+            until(worker, lambda: not [pid for pid in group(worker.pid) if "leaving.py" in words_of(pid)][1:])
+            time.sleep(6)  # Lightning looks at its processes every five
         (folder / "again").touch()
         said = worker.stderr.read()
     assert worker.returncode == 128 + signal.SIGTERM, said[-2000:]
     [recorded] = files(folder).values()
     assert "preempting" in kinds(recorded) and summary(recorded)["state"] == "failed"
+
+
+def words_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def until(worker, condition):

@@ -17,7 +17,7 @@ from tests.test_end_to_end import WORDS
 from tests.wandb_sweep_folder import kinds
 
 SCRIPT = Path(__file__).parent / "slurm" / "slurm.sh"
-POINT = ["batch.cross_lingual_ratio=0.5", "sweep.untrained=false", "sweep.bm25=false", "trainer.max_steps=1200"]
+POINT = ["batch.cross_lingual_ratio=0.5", "sweep.untrained=false", "sweep.bm25=false", "trainer.max_steps=600"]
 LONG = ["-m", *(word for word in WORDS if not word.startswith("trainer.max_steps")), *POINT]
 
 
@@ -72,6 +72,11 @@ def tables(folder):
 
 def ask(env, *words):
     return subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def hold(env, job):
+    """Let a job stay where it is, however long the next thing takes to come; SLURM wakes it before it tells it to end."""
+    ask(env, "scancel", "--signal=STOP", job)
 
 
 def until(condition, seconds=240):
@@ -145,13 +150,14 @@ def test_a_point_that_is_warned_and_preempted_is_requeued_and_ends_with_the_same
     until(lambda: starts(tmp_path) == 2)
     first = kept(tmp_path)
     training(tmp_path, beyond=len(first))
+    hold(cluster, job)
     ask(cluster, "sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
     until(lambda: starts(tmp_path) == 3)
     second = kept(tmp_path)
     assert "1/1 done" in finish(going)
     assert "Restarts=2" in ask(cluster, "scontrol", "show", "job", job)
     assert tables(tmp_path) == tables(undisturbed)
-    assert 0 < len(first) < len(second) < len(took(tmp_path)) == 1200
+    assert 0 < len(first) < len(second) < len(took(tmp_path)) == 600
     assert second[: len(first)] == first and took(tmp_path)[: len(second)] == second, "it began anew"
 
 
@@ -161,7 +167,7 @@ def test_leaving_lets_the_array_run_the_same_command_waits_for_it_and_scancel_en
     going = start(words, tmp_path, cluster)
     training(tmp_path)
     [job] = ask(cluster, "squeue", "--noheader", "--format=%A").split()
-    ask(cluster, "scancel", "--signal=STOP", job)  # it stays as it is for as long as we look; its end wakes it up first
+    hold(cluster, job)
     going.send_signal(signal.SIGINT)
     finish(going, 130)
     again = start(words, tmp_path, cluster)
