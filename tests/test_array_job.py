@@ -180,6 +180,9 @@ def test_waiting_ends_when_all_are_done_or_the_queue_is_empty(tools, group, monk
     array_job.wait(points, ["41"], "continue")
     assert "no luck" not in capsys.readouterr().out
     monkeypatch.setattr(array_job.time, "time", lambda: old - 120)
+    again = dataclasses.replace(points[3].config, sweep=dataclasses.replace(points[3].config.sweep, retries=1))
+    array_job.wait([*points[:3], dataclasses.replace(points[3], config=again)], ["41"], "stop")
+    assert "no luck" not in capsys.readouterr().out  # its job tries it again
     array_job.wait(points, ["41", "42"], "stop")
     assert "FAILED: no luck" in capsys.readouterr().out
     assert tools.asked().count("scancel --state=PENDING 41 42") == 1

@@ -342,6 +342,22 @@ def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(
     assert not alive(child) and process.returncode == -signal.SIGKILL
 
 
+def test_a_second_signal_ends_at_once_what_ignores_the_first(point, rules, monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "GRACE", 300.0)
+    here = point(0)
+    process = processes.start(here, machine(tmp_path), rules(**{"0/0": "family"}))
+    wait_for(lambda: read_json(here.run_dir / "child.json"))
+
+    class Again(list):  # one more each time one looks
+        def __len__(self):
+            self.append(signal.SIGINT)
+            return super().__len__()
+
+    begun = time.monotonic()
+    processes.stop([process], Again())
+    assert time.monotonic() - begun < 150 and process.returncode == -signal.SIGKILL
+
+
 DRIVER = """
 import json, sys
 from hybrid_sweep import launcher

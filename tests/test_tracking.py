@@ -101,6 +101,22 @@ def test_a_run_that_was_told_to_stop_is_marked_as_pre_empted(config, tmp_path):
     assert [summary(found[name])["state"] for name in ("stopped", "broken")] == ["failed", "failed"]
 
 
+def test_nothing_of_the_repository_the_command_line_or_the_machine_is_told(config, tmp_path, monkeypatch):
+    """The address of a remote, or a word of a command, can hold a password."""
+    repository = tmp_path / "repository"
+    git = ["git", "-C", repository, "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    subprocess.run([*git, "remote", "add", "origin", "https://host.invalid/told-of-a-remote.git"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "told-of-a-word"])
+    tracking.finish(tracking.start(config("logger=offline"), tmp_path / "run", "r"))
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert [path for path in written if b"told-of-a-" in path.read_bytes()] == []
+    assert files(tmp_path / "run") and "wandb-metadata.json" not in [path.name for path in written]
+    assert "environment" not in kinds(files(tmp_path / "run")["r"])
+
+
 class Broken:
     id = "r"
     calls = 0
