@@ -142,11 +142,11 @@ class Checkpointing(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         module: Any = pl_module
+        stop = self.told_to_stop  # as all ranks know it: a word that comes from here on counts after the next step
         if trainer.world_size > 1:
             # All ranks stop after the same step, or the others would wait for the first for ever.
-            told = torch.tensor([float(self.told_to_stop)], device=pl_module.device)
-            self.told_to_stop = bool(gather(told).any())
-        due = time.monotonic() - self.saved > self.seconds or self.told_to_stop
+            stop = bool(gather(torch.tensor([float(stop)], device=pl_module.device)).any())
+        due = time.monotonic() - self.saved > self.seconds or stop
         if due and trainer.is_global_zero:
             state = {
                 "weights": module.encoder.state_dict(),
@@ -157,7 +157,7 @@ class Checkpointing(pl.Callback):
             }
             save(self.folder, self.run_id, len(module.record), state, self.history.best)
             self.saved = time.monotonic()
-        if self.told_to_stop:
+        if stop:
             if trainer.world_size > 1:
                 # Nobody leaves while another still asks whether to stop, or waits for the checkpoint: a connection that
                 # closes under it would fail the run.

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -219,13 +221,34 @@ def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers)
     """A scheduler tells every process of the run."""
     more = (f"trainer.devices={ranks}", f"trainer.workers={workers}")
     # So many steps that it is told long before the last one, however late this process comes to it.
-    words = (LONG[0], "trainer.max_steps=400", LONG[2], "keep.checkpoint_seconds=0.5", LONG[4], *more)
+    words = (LONG[0], "trainer.max_steps=160", LONG[2], "keep.checkpoint_seconds=0.5", LONG[4], *more)
     folder = planned(*words)
     assert disturbed(folder, signal.SIGTERM, 5) == 128 + signal.SIGTERM
     newest = max(read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json"))
     assert newest >= 5 and read_json(folder / "status.json")["state"] != "failed"
     run(*words)
-    assert len(pd.read_parquet(folder / "steps.parquet")) == 400
+    assert len(pd.read_parquet(folder / "steps.parquet")) == 160
+
+
+@pytest.mark.parametrize("when", ["gather", "save"])
+def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_next_step(tmp_path, monkeypatch, when):
+    """Else it is lost, or this rank stops while the others go on and wait for it for ever."""
+    seconds = 0.0 if when == "save" else 600.0
+    callback = checkpoints.Checkpointing(tmp_path, "run", seconds, None, checkpoints.History("x"))
+    module = types.SimpleNamespace(device="cpu", record=[0], encoder=torch.nn.Linear(1, 1))
+    schedule = types.SimpleNamespace(scheduler=types.SimpleNamespace(state_dict=dict))
+    trainer: Any = types.SimpleNamespace(
+        world_size=2, is_global_zero=True, optimizers=[None], lr_scheduler_configs=[schedule]
+    )
+    monkeypatch.setattr(checkpoints, "gather", lambda told: told)
+    monkeypatch.setattr(checkpoints, "save", lambda *_: None)
+    monkeypatch.setattr(checkpoints, "optimizer_state", lambda *_: {})
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
+    with monkeypatch.context() as first:
+        first.setattr(checkpoints, when, lambda told, *_: (callback._stop(signal.SIGTERM, None), told)[1])
+        callback.on_train_batch_end(trainer, module)
+    with pytest.raises(checkpoints.Preempted):
+        callback.on_train_batch_end(trainer, module)
 
 
 LEAVING = """
