@@ -10,6 +10,7 @@ import hashlib
 import logging
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from hybrid_sweep.cluster import WARNINGS
+from hybrid_sweep.cluster import TOLD
 from hybrid_sweep.dev import History
 from hybrid_sweep.disk import KEEP
 from hybrid_sweep.loss import gather
@@ -27,10 +28,29 @@ log = logging.getLogger("hybrid_sweep")
 
 
 class Preempted(SystemExit):
-    """The run was told to stop (SIGTERM) and has written a checkpoint; the exit code is the shell's for that signal."""
+    """The run was told to stop and has written a checkpoint.
 
-    def __init__(self) -> None:
-        super().__init__(128 + signal.SIGTERM)
+    The exit code of the first process is the shell's for SIGTERM. The others leave with 0: who started them (srun, Lightning)
+    would take another code for a crash, and kill the first one while it still closes its mirror.
+    """
+
+    def __init__(self, first: bool = True) -> None:
+        super().__init__(128 + signal.SIGTERM if first else 0)
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+    """Around a training: once that was told to stop, the process is deaf to the same word.
+
+    A cluster tells the ranks, and then their driver tells them again; Lightning has put back the handlers of before by then,
+    and the second word would kill a process that is closing its mirror.
+    """
+    try:
+        yield
+    except Preempted:
+        for number in TOLD:
+            signal.signal(number, signal.SIG_IGN)
+        raise
 
 
 def save(folder: Path, run_id: str, step: int, state: dict[str, Any], best: int | None = None) -> None:
@@ -116,7 +136,7 @@ class Checkpointing(pl.Callback):
                 trainer.precision_plugin.load_state_dict(scale)
             module.record[:] = state["record"]
             self.history.rows[:] = state["evaluations"]
-        for number in (signal.SIGTERM, *WARNINGS):
+        for number in TOLD:
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -124,11 +144,11 @@ class Checkpointing(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         module: Any = pl_module
+        stop = self.told_to_stop  # as all ranks know it: a word that comes from here on counts after the next step
         if trainer.world_size > 1:
             # All ranks stop after the same step, or the others would wait for the first for ever.
-            told = torch.tensor([float(self.told_to_stop)], device=pl_module.device)
-            self.told_to_stop = bool(gather(told).any())
-        due = time.monotonic() - self.saved > self.seconds or self.told_to_stop
+            stop = bool(gather(torch.tensor([float(stop)], device=pl_module.device)).any())
+        due = time.monotonic() - self.saved > self.seconds or stop
         if due and trainer.is_global_zero:
             state = {
                 "weights": module.encoder.state_dict(),
@@ -140,13 +160,13 @@ class Checkpointing(pl.Callback):
             }
             save(self.folder, self.run_id, len(module.record), state, self.history.best)
             self.saved = time.monotonic()
-        if self.told_to_stop:
+        if stop:
             if trainer.world_size > 1:
                 # Nobody leaves while another still asks whether to stop, or waits for the checkpoint: a connection that
                 # closes under it would fail the run.
                 with contextlib.suppress(RuntimeError):  # of those who have left just now
                     torch.distributed.barrier()
-            raise Preempted
+            raise Preempted(trainer.is_global_zero)
 
 
 def optimizer_state(module: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

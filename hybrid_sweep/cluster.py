@@ -13,8 +13,11 @@ from hybrid_sweep.config import TrainerConfig
 
 PATIENCE = 90.0  # seconds that a worker has for its checkpoint; below signal_delay_s of conf/hydra/launcher/slurm.yaml
 
+NEWS = 10.0  # seconds that pass at most between the first and the last process of a job that SLURM tells to stop
+
 # What SLURM may send to all processes of a job before it ends it, besides SIGTERM.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+TOLD = (signal.SIGTERM, *WARNINGS)  # what tells a run to stop
 
 
 def in_job() -> bool:
@@ -45,6 +48,14 @@ def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
 def polite(words: Any) -> signal.Signals:
     """The signal that asks a process, known by its words, to stop: srun kills its ranks at SIGTERM, but passes on SIGUSR2."""
     return signal.SIGUSR2 if isinstance(words, list) and words[0] == "srun" else signal.SIGTERM
+
+
+def was_told(code: int) -> bool:
+    """Whether a worker left, in a job, because it was told to stop, by its exit code or by that of the srun around it.
+
+    Its driver, which SLURM tells too, may not have heard of it yet; then nothing has failed.
+    """
+    return in_job() and code in {word for number in TOLD for word in (-number, 128 + number)}
 
 
 def stay() -> None:

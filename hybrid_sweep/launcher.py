@@ -30,6 +30,7 @@ class Running:
     point: Point
     process: subprocess.Popen[bytes]
     begun: float = field(default_factory=time.monotonic)
+    told: float | None = None  # when it was seen to have left because it was told to stop
 
 
 @dataclass
@@ -136,6 +137,17 @@ def _fill(sweep: Sweep) -> None:
         sweep.view.started(point)
 
 
+def _told_first(item: Running) -> bool:
+    """Whether SLURM has told the worker to stop and is about to tell this driver, which then leaves the job to SLURM.
+
+    To the driver it would look like a failure, and a job that ends by itself is not requeued.
+    """
+    if not cluster.was_told(item.process.returncode) or is_done(item.point):
+        return False
+    item.told = item.told or time.monotonic()
+    return time.monotonic() - item.told < cluster.NEWS
+
+
 def _row(item: Running) -> progress.Row:
     status = read_json(item.point.run_dir / "status.json") or {}
     return progress.Row(item.point, time.monotonic() - item.begun, status)
@@ -143,7 +155,7 @@ def _row(item: Running) -> progress.Row:
 
 def _reap(sweep: Sweep) -> int:
     """Strike the workers that have ended, and put on record why one failed; how many ended."""
-    ended = [item for item in sweep.running if item.process.poll() is not None]
+    ended = [item for item in sweep.running if item.process.poll() is not None and not _told_first(item)]
     for item in ended:
         point = item.point
         sweep.running.remove(item)

@@ -138,7 +138,8 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
         ]
         trainer = make_trainer(config, callbacks, mirror, start)
         code = module.vocabulary.code if module.vocabulary else None
-        trainer.fit(module, datamodule=HybridData(prepared, plan, config, start, code))
+        with checkpoints.leaving():
+            trainer.fit(module, datamodule=HybridData(prepared, plan, config, start, code))
         if not trainer.is_global_zero:
             trainer.strategy.barrier()  # until the first process has saved the model
             return load_encoder(config.model, model)

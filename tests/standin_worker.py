@@ -1,8 +1,8 @@
 """A worker without torch: `python standin_worker.py RULES RUN_DIR`. RULES is a JSON file that tests may change meanwhile.
 
-{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, mistake, killed, hang, family, silent, and
-flaky:N, which fails the first N times. With "results": a folder of finished runs, it goes through the stages of a real
-worker, and takes what they result in from there: steps with checkpoints, a model, a table, metrics.json.
+{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, mistake, killed, warned, hang, family,
+silent, and flaky:N, which fails the first N times. With "results": a folder of finished runs, it goes through
+the stages of a real worker, and takes what they result in from there: steps with checkpoints, a model, a table, metrics.json.
 """
 
 import json
@@ -58,6 +58,8 @@ if behaviour.startswith("flaky:"):
         sys.exit(7)
 if behaviour == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if behaviour == "warned":
+    os.kill(os.getpid(), signal.SIGUSR2)
 if behaviour == "silent":
     sys.exit(0)
 if behaviour == "family":  # a rank that outlives the signal sent to its parent

@@ -11,7 +11,7 @@ import time
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid_sweep import array_job, cluster, compose, processes
+from hybrid_sweep import array_job, cluster, compose, launcher, processes
 from hybrid_sweep.config import TrainerConfig, run_id
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
@@ -180,6 +180,9 @@ def test_waiting_ends_when_all_are_done_or_the_queue_is_empty(tools, group, monk
     array_job.wait(points, ["41"], "continue")
     assert "no luck" not in capsys.readouterr().out
     monkeypatch.setattr(array_job.time, "time", lambda: old - 120)
+    again = dataclasses.replace(points[3].config, sweep=dataclasses.replace(points[3].config.sweep, retries=1))
+    array_job.wait([*points[:3], dataclasses.replace(points[3], config=again)], ["41"], "stop")
+    assert "no luck" not in capsys.readouterr().out  # its job tries it again
     array_job.wait(points, ["41", "42"], "stop")
     assert "FAILED: no luck" in capsys.readouterr().out
     assert tools.asked().count("scancel --state=PENDING 41 42") == 1
@@ -219,6 +222,7 @@ def test_ranks_are_tasks_of_srun_in_a_job_of_several_nodes_alone(job, monkeypatc
     assert cluster.is_first_task()
     monkeypatch.setenv("SLURM_PROCID", "1")
     assert not cluster.is_first_task()
+    launcher.task(None)  # the driver on another node does nothing, or the point would have two
     monkeypatch.delenv("SUBMITIT_EXECUTOR")
     assert cluster.prefix(TrainerConfig(nodes=2)) == () and cluster.is_first_task()
 

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ import torch
 
 from hybrid_sweep import checkpoints
 from hybrid_sweep.store import file_digest, read_json
+from tests.wandb_sweep_folder import files, kinds, summary
 
 STATE = {"weights": {"w": torch.arange(3.0)}, "record": [{"step": 0, "loss": 1.5, "groups": "ab"}]}
 
@@ -251,10 +254,89 @@ def group(leader):
 def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers):
     """A scheduler tells every process of the run."""
     more = (f"trainer.devices={ranks}", f"trainer.workers={workers}")
-    words = (*LONG[:3], "keep.checkpoint_seconds=0.5", LONG[4], *more)
+    # So many steps that it is told long before the last one, however late this process comes to it.
+    words = (LONG[0], "trainer.max_steps=160", LONG[2], "keep.checkpoint_seconds=0.5", LONG[4], *more)
     folder = planned(*words)
     assert disturbed(folder, signal.SIGTERM, 5) == 128 + signal.SIGTERM
     newest = max(read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json"))
     assert newest >= 5 and read_json(folder / "status.json")["state"] != "failed"
     run(*words)
-    assert len(pd.read_parquet(folder / "steps.parquet")) == 80
+    assert len(pd.read_parquet(folder / "steps.parquet")) == 160
+
+
+@pytest.mark.parametrize("when", ["gather", "save"])
+def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_next_step(tmp_path, monkeypatch, when):
+    """Else it is lost, or this rank stops while the others go on and wait for it for ever."""
+    seconds = 0.0 if when == "save" else 600.0
+    callback = checkpoints.Checkpointing(tmp_path, "run", seconds, None, checkpoints.History("x"))
+    module = types.SimpleNamespace(device="cpu", record=[0], encoder=torch.nn.Linear(1, 1))
+    schedule = types.SimpleNamespace(scheduler=types.SimpleNamespace(state_dict=dict))
+    trainer: Any = types.SimpleNamespace(
+        world_size=2, is_global_zero=True, optimizers=[None], lr_scheduler_configs=[schedule]
+    )
+    monkeypatch.setattr(checkpoints, "gather", lambda told: told)
+    monkeypatch.setattr(checkpoints, "save", lambda *_: None)
+    monkeypatch.setattr(checkpoints, "optimizer_state", lambda *_: {})
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
+    with monkeypatch.context() as first:
+        first.setattr(checkpoints, when, lambda told, *_: (callback._stop(signal.SIGTERM, None), told)[1])
+        callback.on_train_batch_end(trainer, module)
+    with pytest.raises(checkpoints.Preempted):
+        callback.on_train_batch_end(trainer, module)
+
+
+LEAVING = """
+import os, sys, time
+from pathlib import Path
+from hybrid_sweep import tracking, worker
+folder, real = Path(sys.argv[1]), tracking.fail
+def fail(to):
+    if to is not None:
+        (folder / "leaving").touch()
+        while not (folder / "again").exists():
+            time.sleep(0.01)
+    real(to)
+tracking.fail = fail
+if __name__ == "__main__":
+    sys.exit(worker.main(folder))
+"""
+
+
+@pytest.mark.parametrize(
+    ("ranks", "number"),
+    [(1, signal.SIGTERM), (1, signal.SIGUSR2), pytest.param(2, signal.SIGUSR2, marks=pytest.mark.slow)],
+)
+def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, tmp_path, monkeypatch, ranks, number):
+    """A cluster warns the workers, and its driver, warned too, asks them again: the second word must not kill them.
+
+    Of several ranks the first alone has a mirror; Lightning would kill it if another had left with an error meanwhile.
+    """
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = planned(*LONG, "logger=offline", f"trainer.devices={ranks}")
+    (tmp_path / "leaving.py").write_text(LEAVING)  # a file, which Lightning can start again
+    words = [sys.executable, tmp_path / "leaving.py", folder]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as worker:
+        until(worker, lambda: list(folder.glob("checkpoints/step-*.json")))
+        os.killpg(worker.pid, number)
+        until(worker, lambda: (folder / "leaving").exists())
+        for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            os.kill(worker.pid, again)
+        if ranks > 1:
+            until(worker, lambda: not [pid for pid in group(worker.pid) if "leaving.py" in words_of(pid)][1:])
+            time.sleep(6)  # Lightning looks at its processes every five
+        (folder / "again").touch()
+        said = worker.stderr.read()
+    assert worker.returncode == 128 + signal.SIGTERM, said[-2000:]
+    [recorded] = files(folder).values()
+    assert "preempting" in kinds(recorded) and summary(recorded)["state"] == "failed"
+
+
+def words_of(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def until(worker, condition):
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert worker.poll() is None and time.monotonic() < deadline, worker.stderr.read()[-2000:]
+        time.sleep(0.01)

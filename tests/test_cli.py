@@ -1,5 +1,6 @@
 """The program as its users meet it: help, one clear line for bad input, sweeps through Hydra and their exit codes."""
 
+import argparse
 import json
 import os
 import signal
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import cli, launcher, prepare
+from hybrid_sweep import cli, cli_sweep, launcher, prepare
 from hybrid_sweep.config import SCHEMAS
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import read_json
+from hybrid_sweep.store import read_json, try_lease
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
@@ -195,6 +196,24 @@ def test_a_failed_point_is_exit_code_1_with_its_last_words(program, tmp_path, la
     assert again.code == 0 and "4/4 done (3 before)" in again.out and starts(tmp_path) == 5
 
 
+def test_a_job_of_another_launcher_leaves_a_point_to_the_driver_that_has_it(program, tmp_path):
+    """On a cluster a job would pay for its waiting."""
+    words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,1", "sweep.untrained=false", "hydra/launcher=basic"]
+    [line] = [line for line in program("plan", *words).out.splitlines() if "ratio 1, seed 0" in line]
+    held = next(word for word in line.split() if len(word) == 12)
+    lease = try_lease(tmp_path / "outputs" / "runs" / held / "lock")
+    told = program("run", *words)
+    os.close(lease)
+    assert told.code == 1 and "1/2 done, 1 running elsewhere" in told.out and starts(tmp_path) == 1
+
+
+def test_a_scheduler_s_word_to_stop_is_an_interrupt_at_any_time():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), cli_sweep._terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_single_run_that_fails_is_exit_code_1(program):
     told = program("run", *SMALL, **{"0.5/0": "exit7"})
     assert told.code == 1 and "exit code 7" in told.out and "Traceback" not in told.err
@@ -250,6 +269,14 @@ def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
         "plan", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "trainer.accelerator=gpu", "trainer.devices=2"
     )
     assert told.code == 0 and told.out.count("to do") == 3
+
+
+def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(config, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    jobs = [((), config("trainer.accelerator=gpu"))]
+    cli_sweep._check_gpus(argparse.Namespace(overrides=["hydra/launcher=slurm"], config_dir=None), jobs)
+    with pytest.raises(UserError, match="no GPUs are visible"):
+        cli_sweep._check_gpus(argparse.Namespace(overrides=[], config_dir=None), jobs)
 
 
 def test_plan_for_a_collection_that_is_not_prepared(program, tmp_path, monkeypatch):
@@ -429,7 +456,7 @@ def test_an_interrupted_sweep_exits_130_keeps_what_is_done_and_goes_on(program, 
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and err == "interrupted: 2/4 done; the same command goes on from here\n"
     assert len(read_json(tmp_path / "outputs/sweeps/default/points.json")["points"]) == 4
     for line in (tmp_path / "journal").read_text().splitlines():

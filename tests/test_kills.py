@@ -117,7 +117,7 @@ def kill_at_random(standins, chance, kills):
         try:
             before = len(standins.lines())
             go(driver)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while len(standins.lines()) == before and driver.poll() is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -157,7 +157,7 @@ def check_journal(standins):
 
 def finish(standins):
     driver = standins.driver()
-    shown, _ = driver.communicate(b"\n", timeout=60)
+    shown, _ = driver.communicate(b"\n", timeout=240)
     assert driver.returncode == 0, shown.decode()[-2000:]
     assert all(is_done(point) for point in standins.points)
     left = [path for point in standins.points for path in point.run_dir.rglob("*") if path.name.startswith(".tmp-")]
@@ -300,7 +300,7 @@ def test_no_rank_outlives_the_worker_that_started_it(cache, tmp_path):
     first, second = sorted(real_workers(tmp_path))
     kill(driver.pid, first)
     driver.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while alive(second):
         assert time.monotonic() < deadline, "a rank goes on without its worker"
         time.sleep(0.05)

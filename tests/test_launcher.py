@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import launcher, processes
+from hybrid_sweep import cluster, launcher, processes
 from hybrid_sweep.config import Config, TrainerConfig, run_id
 from hybrid_sweep.slots import Machine, take
 from hybrid_sweep.store import exclusive, read_json, try_lease
@@ -37,6 +37,14 @@ class Told:
 
     def labels(self, name):
         return [event[1] for event in self.events if event[0] == name]
+
+
+class Then(Told):
+    """One that does something once it is told this for the first time."""
+
+    def __init__(self, name, act):
+        super().__init__()
+        setattr(self, name, lambda point: (self.events.append((name, point.label)), act()))
 
 
 @pytest.fixture
@@ -121,7 +129,7 @@ def most_at_once(tmp_path):
 
 
 def test_at_most_as_many_at_once_as_slots(point, rules, tmp_path, run):
-    run([point(ratio / 10) for ratio in range(5)], rules(seconds=0.2))
+    run([point(ratio / 10) for ratio in range(5)], rules(seconds=0.6))
     assert most_at_once(tmp_path) == 2
 
 
@@ -165,7 +173,7 @@ def test_a_failed_point_is_tried_again_and_only_it(point, rules, tmp_path, run):
 
 def test_on_failure_stop_starts_no_further_point_and_lets_the_running_end(point, rules, tmp_path, run):
     points = [point(0), point(0.25), point(0.5), point(1)]
-    run(points, rules(seconds=0.5, **{"0/0": "fail"}), on_failure="stop")
+    run(points, rules(seconds=1.5, **{"0/0": "fail"}), on_failure="stop")
     assert [state_of(each).name for each in points] == ["failed", "done", "to do", "to do"]
     assert len(starts(tmp_path)) == 2
 
@@ -211,8 +219,8 @@ def test_no_more_points_than_cores_whatever_may_run_at_once(point, rules, run, t
 
 def test_a_core_that_others_have_is_waited_for(point, rules, run, tmp_path):
     slot = take(point(0).config, machine(tmp_path, cores=1))
-    threading.Timer(1.5, slot.close).start()
-    view = run([point(0)], rules(), machine=machine(tmp_path, cores=1))
+    view = Then("busy", slot.close)
+    run([point(0)], rules(), machine=machine(tmp_path, cores=1), view=view)
     assert view.labels("busy") == ["ratio 0, seed 0"] and is_done(point(0)) and not view.labels("elsewhere")
 
 
@@ -296,8 +304,8 @@ def test_a_point_that_another_driver_runs_is_waited_for_and_taken_over(point, ru
     here = point(0)
     lease = try_lease(here.run_dir / "lock")
     assert state_of(here).name == "running elsewhere"
-    threading.Timer(1.5, os.close, [lease]).start()  # the other one dies without a result
-    view = run([here], rules())
+    view = Then("elsewhere", lambda: os.close(lease))  # the other one dies without a result
+    run([here], rules(), view=view)
     assert view.labels("elsewhere") == ["ratio 0, seed 0"] and is_done(here) and len(starts(tmp_path)) == 1
 
 
@@ -328,10 +336,26 @@ def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(
         time.sleep(0.02)
     assert alive(child)
     processes.stop([process])
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive(child) and process.returncode == -signal.SIGKILL
+
+
+def test_a_second_signal_ends_at_once_what_ignores_the_first(point, rules, monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "GRACE", 300.0)
+    here = point(0)
+    process = processes.start(here, machine(tmp_path), rules(**{"0/0": "family"}))
+    wait_for(lambda: read_json(here.run_dir / "child.json"))
+
+    class Again(list):  # one more each time one looks
+        def __len__(self):
+            self.append(signal.SIGINT)
+            return super().__len__()
+
+    begun = time.monotonic()
+    processes.stop([process], Again())
+    assert time.monotonic() - begun < 150 and process.returncode == -signal.SIGKILL
 
 
 DRIVER = """
@@ -385,7 +409,7 @@ def driver(tmp_path):
         process.communicate()
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -407,7 +431,7 @@ def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, 
     process = driver(points, rules(**{"0.5/0": "hang", "1/0": "hang"}))
     wait_for(lambda: len(starts(tmp_path)) == 3)
     process.send_signal(number)
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     assert not [line for line in journal(tmp_path) if alive(int(line[3]))]
     assert [state_of(each).name for each in points] == ["done", "to do", "to do"]
     run(points, rules())
@@ -430,11 +454,53 @@ def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, d
 def test_one_interrupt_is_enough_while_points_start(point, rules, tmp_path, run):
     """The signal is looked at between the steps of the loop, so that it cannot fall between a start and its record."""
     points = [point(ratio / 100) for ratio in range(40)]
-    threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+    def interrupt():
+        wait_for(lambda: len(starts(tmp_path)) >= 10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         run(points, rules(seconds=0.0), slots=8)
+    thread.join()
     assert not [line for line in journal(tmp_path) if alive(int(line[3]))]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """This process is the driver in a job of a SLURM array."""
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    before = signal.signal(signal.SIGUSR2, lambda *_: None)
+    yield
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_worker_that_a_cluster_tells_before_its_driver_has_not_failed(point, rules, run, job, monkeypatch):
+    """SLURM tells one process after the other, and the last of another node perhaps much later."""
+    here = point(0)
+
+    class Late(Told):  # the driver is told when the worker is long dead
+        def show(self, rows, waiting):
+            super().show(rows, waiting)
+            if len(self.rows) == 3:
+                os.kill(os.getpid(), signal.SIGUSR2)
+
+    view = Late()
+    with pytest.raises(KeyboardInterrupt):
+        run([here], rules(**{"0/0": "warned"}), view=view)
+    assert state_of(here).name == "to do" and not view.labels("failed")
+    monkeypatch.setattr(cluster, "NEWS", 0.5)
+    view = run([here], rules(**{"0/0": "warned"}))  # nobody tells the driver: then it has failed
+    assert view.labels("failed") and "SIGUSR2" in state_of(here).reason
+
+
+@pytest.mark.parametrize("code, told", [(143, True), (-15, True), (-12, True), (140, True), (1, False), (-9, False)])
+def test_who_was_told_to_stop_is_known_by_its_exit_code_and_only_in_a_job(job, monkeypatch, code, told):
+    assert cluster.was_told(code) is told
+    monkeypatch.delenv("SUBMITIT_EXECUTOR")
+    assert not cluster.was_told(code)
 
 
 def test_a_failure_is_not_noted_over_another_driver(point, tmp_path):
@@ -467,7 +533,7 @@ def test_a_rank_dies_with_the_process_that_started_it_and_a_worker_does_not(rank
         parent.kill()
         parent.communicate()
         if rank:
-            wait_for(lambda: not alive(child), 5)
+            wait_for(lambda: not alive(child), 30)
         else:
             time.sleep(0.3)
             assert alive(child)

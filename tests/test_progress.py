@@ -98,6 +98,13 @@ def test_the_live_table_shows_running_points_and_the_total():
     assert "FAILED: no luck" in shown
 
 
+@pytest.mark.parametrize("terminal, live, kind", [(True, True, "Live"), (True, False, "Plain"), (False, True, "Plain")])
+def test_the_table_is_for_a_terminal_and_lines_are_for_all_else(monkeypatch, terminal, live, kind):
+    monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: terminal, raising=False)
+    with progress.watch(3, 2, live) as view:
+        assert type(view).__name__ == kind
+
+
 def make(*sources, steps=10, ratio=0.3, **more):
     return make_plan(sources, ["xa", "xb", "xc"], seed=0, steps=steps, batch_size=16, ratio=ratio, **more)
 

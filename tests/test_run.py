@@ -238,6 +238,20 @@ def test_data_that_changed_since_the_plan_is_refused(run, config):
     assert status["state"] == "failed" and "changed since the run was planned" in status["error"]
 
 
+def test_a_mistake_of_the_user_has_an_exit_code_of_its_own(planned, monkeypatch):
+    """By which the driver knows that to try again changes nothing."""
+    from hybrid_sweep import processes, run, worker
+    from hybrid_sweep.errors import UserError
+
+    def mistaken(folder):
+        raise UserError("your fault")
+
+    monkeypatch.setattr(run, "execute", mistaken)
+    folder = planned()
+    assert worker.main(folder) == processes.MISTAKE == 2
+    assert read_json(folder / "status.json")["error"] == "error: your fault"
+
+
 def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
     """Such weights come in evaluation mode, and Lightning leaves modes alone: dropout would never happen."""
     from omegaconf import OmegaConf

@@ -100,6 +100,11 @@ def test_a_gpu_has_one_identity_under_all_its_names(tmp_path, monkeypatch):
     held.close()
 
 
+def test_cores_that_the_scheduler_keeps_from_this_process_are_none_of_its_own(monkeypatch):
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda pid: {5, 2}, raising=False)
+    assert slots.this_machine([made()], {}).cores == (2, 5)
+
+
 def test_gpus_are_not_asked_for_where_no_point_uses_one(monkeypatch):
     monkeypatch.setattr(slots, "visible_gpus", lambda around: pytest.fail("asked"))
     assert slots.this_machine([made()], {}).gpus == {}
@@ -159,7 +164,7 @@ def test_a_child_that_inherits_a_lease_keeps_it(tmp_path):
     assert slots.take(made(), machine) is None
     child.kill()
     child.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (slot := slots.take(made(), machine)) is None:
         assert time.monotonic() < deadline
     slot.close()

@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hybrid_sweep import checkpoints
 from hybrid_sweep.store import read_json
 from tests.test_end_to_end import WORDS
+from tests.wandb_sweep_folder import kinds
 
 SCRIPT = Path(__file__).parent / "slurm" / "slurm.sh"
 POINT = ["batch.cross_lingual_ratio=0.5", "sweep.untrained=false", "sweep.bm25=false", "trainer.max_steps=600"]
@@ -72,6 +74,11 @@ def ask(env, *words):
     return subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def hold(env, job):
+    """Let a job stay where it is, however long the next thing takes to come; SLURM wakes it before it tells it to end."""
+    ask(env, "scancel", "--signal=STOP", job)
+
+
 def until(condition, seconds=240):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -94,6 +101,18 @@ def training(folder, beyond=0):
         return status.get("step", 0) if status.get("state") == "training" and status["step"] > beyond else 0
 
     return until(step)
+
+
+def kept(folder):
+    """When each step of the newest checkpoint was done, by the clock of the process that did it: no other has the same."""
+    run = the_run(folder)
+    _, state = checkpoints.newest(run / "checkpoints", run.name)
+    return [row["seconds"] for row in state["record"]]
+
+
+def took(folder):
+    """The same of the whole training."""
+    return pd.read_parquet(the_run(folder) / "steps.parquet")["seconds"].tolist()
 
 
 def starts(folder):
@@ -129,15 +148,17 @@ def test_a_point_that_is_warned_and_preempted_is_requeued_and_ends_with_the_same
     [job] = set(ask(cluster, "squeue", "--noheader", "--format=%A").split())
     ask(cluster, "scancel", "--signal=USR2", job)  # what SLURM sends before a time limit
     until(lambda: starts(tmp_path) == 2)
-    first = training(tmp_path)
+    first = kept(tmp_path)
+    training(tmp_path, beyond=len(first))
+    hold(cluster, job)
     ask(cluster, "sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
     until(lambda: starts(tmp_path) == 3)
+    second = kept(tmp_path)
     assert "1/1 done" in finish(going)
     assert "Restarts=2" in ask(cluster, "scontrol", "show", "job", job)
     assert tables(tmp_path) == tables(undisturbed)
-    seconds = pd.read_parquet(the_run(tmp_path) / "steps.parquet")["seconds"].diff()
-    resumed = list(seconds.index[seconds < 0])  # the clock of a process begins anew
-    assert len(resumed) == 2 and 0 < resumed[0] < first <= resumed[1], "it began anew"
+    assert 0 < len(first) < len(second) < len(took(tmp_path)) == 600
+    assert second[: len(first)] == first and took(tmp_path)[: len(second)] == second, "it began anew"
 
 
 @pytest.mark.slow
@@ -145,9 +166,10 @@ def test_leaving_lets_the_array_run_the_same_command_waits_for_it_and_scancel_en
     words = ["run", *LONG, "hydra/launcher=slurm"]
     going = start(words, tmp_path, cluster)
     training(tmp_path)
+    [job] = ask(cluster, "squeue", "--noheader", "--format=%A").split()
+    hold(cluster, job)
     going.send_signal(signal.SIGINT)
     finish(going, 130)
-    [job] = ask(cluster, "squeue", "--noheader", "--format=%A").split()
     again = start(words, tmp_path, cluster)
     until(lambda: "is in the queue and is waited for" in again.stdout.readline())
     assert ask(cluster, "squeue", "--noheader", "--format=%A").split() == [job]
@@ -178,10 +200,14 @@ def test_two_nodes_that_are_warned_go_on_to_the_same_bytes(cluster, tmp_path):
     training(warned)
     [job] = set(ask(cluster, "squeue", "--noheader", "--states=RUNNING", "--format=%A").split())
     ask(cluster, "scancel", "--signal=USR2", job)
+    until(lambda: starts(warned) == 2)
+    first = kept(warned)
     finish(going)
-    steps = pd.read_parquet(the_run(warned) / "steps.parquet")
-    assert (steps["world_size"] == 2).all() and (steps["seconds"].diff() < 0).sum() == 1 and starts(warned) == 2
+    assert starts(warned) == 2 and (pd.read_parquet(the_run(warned) / "steps.parquet")["world_size"] == 2).all()
+    assert 0 < len(first) < len(took(warned)) == 200 and took(warned)[: len(first)] == first, "it began anew"
     assert tables(whole) == tables(warned)
+    mirrors = sorted(the_run(warned).glob("wandb/offline-run-*/*.wandb"))
+    assert ["preempting" in kinds(file) for file in mirrors] == [True, False], "it was killed over a second warning"
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from hybrid_sweep import mirror, tracking
@@ -61,7 +62,7 @@ def test_without_key_or_network_the_run_is_recorded_offline(config, tmp_path, mo
     if key:
         monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr(mirror, "CONNECT", 1.0)
+    monkeypatch.setattr(mirror, "CONNECT", 5.0)  # also what the offline run has to begin in, on a busy machine
     run = tracking.start(config("logger=online"), tmp_path, "r")
     tracking.finish(run)
     (line,) = warnings(caplog)
@@ -98,6 +99,22 @@ def test_a_run_that_was_told_to_stop_is_marked_as_pre_empted(config, tmp_path):
     found = files(tmp_path)
     assert "preempting" in kinds(found["stopped"]) and "preempting" not in kinds(found["broken"])
     assert [summary(found[name])["state"] for name in ("stopped", "broken")] == ["failed", "failed"]
+
+
+def test_nothing_of_the_repository_the_command_line_or_the_machine_is_told(config, tmp_path, monkeypatch):
+    """The address of a remote, or a word of a command, can hold a password."""
+    repository = tmp_path / "repository"
+    git = ["git", "-C", repository, "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run(["git", "init", "-q", repository], check=True)
+    subprocess.run([*git, "remote", "add", "origin", "https://host.invalid/told-of-a-remote.git"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "told-of-a-word"])
+    tracking.finish(tracking.start(config("logger=offline"), tmp_path / "run", "r"))
+    written = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert [path for path in written if b"told-of-a-" in path.read_bytes()] == []
+    assert files(tmp_path / "run") and "wandb-metadata.json" not in [path.name for path in written]
+    assert "environment" not in kinds(files(tmp_path / "run")["r"])
 
 
 class Broken:
@@ -171,7 +188,9 @@ def test_a_killed_run_goes_on_under_its_id_on_the_server(planned, monkeypatch):
         command = [sys.executable, "-c", STOPPED, str(folder)]
         with subprocess.Popen([*command, "1", "4", "3"], env=env, stdin=-1, stdout=-1, stderr=-1) as first:
             assert first.stdout.readline()
+            clients = psutil.Process(first.pid).children(recursive=True)
             os.kill(first.pid, signal.SIGKILL)
+            assert not psutil.wait_procs(clients, timeout=60)[1]  # the client's own process may still send what it has
         before = len(server.runs["abc"]["history"])
         done = subprocess.run([*command, "4", "6", "0"], env=env, input="", capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
