@@ -272,7 +272,11 @@ def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_ne
     module = types.SimpleNamespace(device="cpu", record=[0], encoder=torch.nn.Linear(1, 1))
     schedule = types.SimpleNamespace(scheduler=types.SimpleNamespace(state_dict=dict))
     trainer: Any = types.SimpleNamespace(
-        world_size=2, is_global_zero=True, optimizers=[None], lr_scheduler_configs=[schedule]
+        precision_plugin=types.SimpleNamespace(state_dict=dict),
+        world_size=2,
+        is_global_zero=True,
+        optimizers=[None],
+        lr_scheduler_configs=[schedule],
     )
     monkeypatch.setattr(checkpoints, "gather", lambda told: told)
     monkeypatch.setattr(checkpoints, "save", lambda *_: None)

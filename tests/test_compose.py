@@ -96,7 +96,7 @@ def test_every_file_of_every_group_composes(group):
         ("data=synthetc", "data=synthetc: unknown name; did you mean synthetic? there are: debian, "),
         (
             "experiment=none",
-            "experiment=none: unknown name; there are: composition, fixed_monolingual, mmarco, paper, reproduce, shape, smoke",
+            "experiment=none: unknown name; there are: added, composition, fixed_monolingual, mixed, mmarco, paper, pools",
         ),
         ("hydra/launcher=bas", "hydra/launcher=bas: unknown name; did you mean basic?"),
         ("ratio=0.5", "ratio: unknown key; did you mean batch.cross_lingual_ratio?"),

@@ -43,6 +43,27 @@ def test_the_experiment_of_transfer_is_that_of_the_shape_scored_on_one_more_coll
     assert {tuple(made.eval.also) for made in transfer} == {("xquad_r",)} and not shape[0].eval.also
 
 
+def test_the_experiments_beside_the_shape_are_its_points_but_for_what_they_ask():
+    """Same model, steps and seeds: what else differs would stand in the comparison."""
+    [first, *_], added, mixed, pools = (configs(f"experiment={name}") for name in ("shape", "added", "mixed", "pools"))
+    ratios = [0.0, 0.1, 0.25, 0.5, 0.75]
+    found = Counter((made.batch.cross_lingual_ratio, steps_of(made), made.seed) for made in added)
+    steps = [120, 133, 160, 240, 480]
+    assert found == Counter((*place, seed) for place in zip(ratios, steps, strict=True) for seed in range(5))
+    for made in added:
+        made.batch = first.batch
+    assert {made.batch.cross_lingual_ratio for made in mixed} == {0.0, 0.25, 0.5, 0.75, 1.0} and len(mixed) == 25
+    assert {made.batch.composition for made in mixed} == {"per_example"}
+    for made in mixed:
+        made.batch.composition, made.batch.cross_lingual_ratio = "per_batch", 0.0
+    for made in [*added, *mixed]:
+        made.seed = first.seed
+        assert identity(made) == identity(first) and made.sweep.margin == first.sweep.margin
+    shape = [identity(made) for made in configs("experiment=shape")]
+    assert len(pools) == 15 and all(identity(made) in shape for made in pools)
+    assert {tuple(made.eval.also["whole"].pools) for made in pools} == {(100, 1000)} and not pools[0].data.pools
+
+
 @pytest.mark.parametrize("name", ["fixed_monolingual", "composition"])
 def test_all_else_is_as_in_reproduce(name):
     [first, *_], [other, *_] = configs("experiment=reproduce"), configs(f"experiment={name}")
