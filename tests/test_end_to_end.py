@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -52,9 +51,8 @@ def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path)
     stamps = {run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns for run in runs}
     results = (sweep / "results.csv").read_bytes()
 
-    begun = time.monotonic()
     again = cli("run", *words, cwd=tmp_path)
-    assert time.monotonic() - begun < 60 and "9/9 done" in again
+    assert "9/9 done" in again
     assert stamps == {run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns for run in runs}
     (sweep / "results.csv").unlink()
     cli("report", str(sweep), cwd=tmp_path)

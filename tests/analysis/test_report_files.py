@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.report import write_report
@@ -80,13 +78,3 @@ def test_neither_torch_nor_hydra_nor_pyplot_is_imported(sweep_dir: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.slow
-def test_forty_points_of_25_000_rows_take_less_than_20_seconds(make_sweep: Callable[..., Path], world: Any) -> None:
-    sweep_dir = make_sweep(world(questions=1700), ratios=[i / 12 for i in range(13)], untrained=(0,))
-    started = time.process_time()  # a busy machine takes nothing from it
-    report = write_report([sweep_dir])
-    assert time.process_time() - started < 20
-    rows = report.results.query("scope == 'macro' and ratio == 0").drop_duplicates("setting")["n_rows"].sum()
-    assert rows > 20_000

@@ -4,7 +4,6 @@ import itertools
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -228,13 +227,3 @@ def test_neither_torch_nor_hydra_nor_pyplot_is_imported(two: tuple[Path, Path]) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.slow
-def test_two_sweeps_of_twenty_points_take_less_than_20_seconds(make: Make) -> None:
-    ratios = [i / 6 for i in range(7)]
-    first = make("a", questions=1700, ratios=ratios)
-    other = configured(make("b", questions=1700, ratios=ratios), "name: tiny", "name: other")
-    started = time.perf_counter()
-    write_report([first, other])
-    assert time.perf_counter() - started < 20
