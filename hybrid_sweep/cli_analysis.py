@@ -33,30 +33,31 @@ def report(words: list[str]) -> int:
         from hybrid_sweep import wandb_sweep
 
         wandb_sweep.after_report(args.sweep_dirs[0], found)
-    for hint in _next_commands(args.sweep_dirs, found.missing):
+    more_seeds = len(args.sweep_dirs) == 1 and found.more_seeds
+    for hint in _next_commands(args.sweep_dirs, found.missing, more_seeds):
         print(hint)
     return found.exit_code
 
 
-def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any]) -> list[str]:
+def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seeds: bool) -> list[str]:
     """What to try after a report; after one of several sweeps, only what runs the missing points of each."""
     if len(sweep_dirs) == 1:
-        hints = [_next_command(sweep_dirs[0], bool(missing))]
+        hints = [_next_command(sweep_dirs[0], bool(missing), more_seeds)]
     else:
         from hybrid_sweep.store import read_json
 
         gone = {point.run_id for point in missing}
         plans = {folder: read_json(folder / "points.json").get("points", []) for folder in sweep_dirs}
         hints = [
-            _next_command(folder, True)
+            _next_command(folder, True, False)
             for folder, points in plans.items()
             if gone & {each["run_id"] for each in points}
         ]
     return [hint for hint in dict.fromkeys(hints) if hint]
 
 
-def _next_command(sweep_dir: Path, missing: bool) -> str:
-    """What to try after a report: the missing points, or two more seeds; empty where no command is known."""
+def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
+    """What to try after a report: the missing points, or two more seeds; empty where neither helps or no command is known."""
     from hybrid_sweep.store import read_json
 
     known = read_json(sweep_dir / "points.json")
@@ -65,6 +66,8 @@ def _next_command(sweep_dir: Path, missing: bool) -> str:
         return ""
     if missing:
         return f"next: {shlex.join(words)}    (runs what is missing)"
+    if not more_seeds:
+        return ""
     more = [*(word for word in words if not word.startswith("seed=")), f"seed={max(seeds) + 1},{max(seeds) + 2}"]
     return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
 

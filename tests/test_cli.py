@@ -301,7 +301,11 @@ def reported(monkeypatch):
     def write_report(folders, *, allow_missing):
         asked.append((list(folders), allow_missing))
         return types.SimpleNamespace(
-            console="the answer", missing=["ratio 1, seed 0"], paths={}, exit_code=int(not allow_missing)
+            console="the answer",
+            missing=["ratio 1, seed 0"],
+            paths={},
+            exit_code=int(not allow_missing),
+            more_seeds=True,
         )
 
     module = types.ModuleType("hybrid_sweep.analysis.report")
@@ -327,13 +331,15 @@ def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypa
         .startswith("next: hybrid-sweep run -m experiment=x seed=0,1 ")
     )
     module = sys.modules["hybrid_sweep.analysis.report"]
-    whole = types.SimpleNamespace(console="the answer", missing=[], paths={}, exit_code=0)
+    whole = types.SimpleNamespace(console="the answer", missing=[], paths={}, exit_code=0, more_seeds=True)
     monkeypatch.setattr(module, "write_report", lambda *_, **__: whole)
     assert (
         program("report", str(tmp_path))
         .out.splitlines()[-1]
         .startswith("next: hybrid-sweep run -m experiment=x seed=2,3 ")
     )
+    whole.more_seeds = False  # the answer asks for more questions, or is settled
+    assert program("report", str(tmp_path)).out == "the answer\n"
 
 
 def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):

@@ -52,6 +52,13 @@ class Report:
     results: pd.DataFrame
     exit_code: int
 
+    @property
+    def more_seeds(self) -> bool:
+        """Whether more seeds could settle what the answer leaves open; not of a comparison."""
+        rows = pick(self.results, *MONO)
+        few = rows["delta_interval"].eq("conditional")
+        return bool((few | (rows["verdict"].eq("inconclusive") & rows["seeds_to_settle"].lt(float("inf")))).any())
+
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:

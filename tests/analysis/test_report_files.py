@@ -1,5 +1,6 @@
 """What a report writes, figures and all: which files, which bytes, how fast, and what it imports."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.report import write_report
@@ -78,3 +80,25 @@ def test_neither_torch_nor_hydra_nor_pyplot_is_imported(sweep_dir: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seeds", "interval", "expected"),
+    [
+        ("inconclusive", 9.0, "crossed", True),
+        ("inconclusive", float("inf"), "crossed", False),
+        ("degraded", float("nan"), "crossed", False),
+        ("", float("nan"), "conditional", True),
+    ],
+)
+def test_more_seeds_are_asked_for_where_they_could_settle_something(
+    sweep_dir: Path, verdict: str, seeds: float, interval: str, expected: bool
+) -> None:
+    report = write_report([sweep_dir])
+    results = report.results.copy()
+    results["verdict"], results["seeds_to_settle"] = "non-inferior", float("nan")
+    assert not dataclasses.replace(report, results=results).more_seeds
+    last = (results["setting"] == "monolingual") & (results["measure"] == "RR@10") & (results["ratio"] == 1)
+    last &= (results["scope"] == "macro") & (results["kind"] == "trained")
+    results.loc[last, ["verdict", "seeds_to_settle", "delta_interval"]] = verdict, seeds, interval
+    assert dataclasses.replace(report, results=results).more_seeds == expected
