@@ -2,8 +2,8 @@
 
 One report is results.csv and .parquet, derived.csv, curve.png, .pdf and .svg, report.md, report.html and table.tex in the
 folder of its sweep. What the points scored on further collections (eval.also) is reported in the same way, in folders
-on-NAME. Everything derives from the per-query tables; nothing written holds a time, a machine or a path, so that the same
-runs give the same results.csv anywhere.
+on-NAME, and what they scored in smaller pools (data.pools) is set beside the whole in pools/. Everything derives from the
+per-query tables; nothing written holds a time, a machine or a path, so that the same runs give the same results.csv anywhere.
 """
 
 import dataclasses
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybrid_sweep.analysis.alike import check
-from hybrid_sweep.analysis.comparison.report import compare_folders
+from hybrid_sweep.analysis.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.analysis.figures.training_curves import training
 from hybrid_sweep.analysis.report_files import Report, write_one
-from hybrid_sweep.analysis.table import Sweep, further, load
+from hybrid_sweep.analysis.table import Sweep, further, load, pools
 from hybrid_sweep.errors import UserError
 
 __all__ = ["Report", "write_report"]
@@ -61,6 +61,12 @@ def _further(folders: Sequence[Path]) -> list[tuple[str, Report | str]]:
             found.append((name, write_one(sweep, check(sweep), folders[0] / f"on-{name}")))
         except UserError as error:
             found.append((name, f"no report: {error}"))
+    for source, sizes in pools(folders).items():
+        name = f"{source}, by pool" if source else "smaller pools"
+        try:
+            found.append((name, compare_pools(folders, source, sizes)))
+        except UserError as error:
+            found.append((name, f"no comparison: {error}"))
     return found
 
 

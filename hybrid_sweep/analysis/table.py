@@ -6,6 +6,7 @@ A point counts as finished only if its metrics.json names it and its per-query t
 points.json is reported as missing, never dropped. Nothing here depends on the order of rows, points or folders.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from hybrid_sweep.store import read_json, read_yaml
 # The kinds of points in the order of every table; the name of those that no ratio trained.
 KINDS = ("trained", "untrained", "bm25")
 BASELINES = {"untrained": "untrained", "bm25": "BM25"}
+POOL = re.compile(r"(?:(.+)_)?pool_([0-9]+)")  # how stages of smaller pools are named
 KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
 STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
 # What is read of a per-query table; the types are forced, since writers differ in theirs.
@@ -76,6 +78,18 @@ def further(sweep_dirs: Sequence[Path]) -> list[str]:
     plans = [read_json(sweep_dir / "points.json") for sweep_dir in sweep_dirs]
     rows = [row for plan in plans if isinstance(plan, dict) for row in plan.get("points", [])]
     return sorted({name for row in rows if isinstance(row, dict) for name in row.get("also", [])})
+
+
+def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
+    """Of each collection, "" or the name of a further one, the smaller pools that points were asked for, smallest first.
+
+    A pool: how many passages of each language it holds, and the name of the further collection that it counts as.
+    """
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in further(sweep_dirs):
+        if match := POOL.fullmatch(name):
+            found.setdefault(match[1] or "", []).append((int(match[2]), name))
+    return {source: sorted(sizes) for source, sizes in sorted(found.items())}
 
 
 def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,3 +236,32 @@ def test_a_folder_that_cannot_be_written(sweep_dir: Path, monkeypatch: pytest.Mo
         write_report([sweep_dir])
     assert (sweep_dir / "results.csv").read_bytes() == before
     assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
+
+
+def test_smaller_pools_are_set_beside_the_whole_all_paired(further: Path) -> None:
+    """Each size has a report; where a loss grows with the pool, the difference of changes says so, of the same runs."""
+    edit(further / "points.json", lambda plan: [row.update(also=["near", "near_pool_30"]) for row in plan["points"]])
+    for run in runs_of(further).iterdir():
+        shutil.copytree(run / "evaluations" / "near", run / "evaluations" / "near_pool_30")
+        small = run / "evaluations" / "near_pool_30" / "per_query.parquet"
+        table = pd.read_parquet(small)
+        table["RR@10"] = 1.0  # in the small pool no ratio loses anything
+        table.to_parquet(small, index=False)
+    report = write_report([further])
+    assert report.exit_code == 0 and "--- on near, by pool ---" in report.console
+    assert "passages per language: 30 / all" in report.console
+    found = pd.read_csv(further / "on-near" / "pools" / "comparison.csv")
+    assert set(found["sweep"]) == {"30 passages", "all passages"} and (further / "on-near_pool_30").is_dir()
+    whole = pd.read_csv(further / "on-near" / "results.csv").query("setting == 'monolingual' and measure == 'RR@10'")
+    twice = found.query("statistic == 'difference of changes' and setting == 'monolingual' and scope == 'macro'")
+    wanted = whole.query("scope == 'macro' and ratio > 0")
+    assert twice["ratio"].tolist() == wanted["ratio"].tolist() and set(twice["against"]) == {"30 passages"}
+    for ours, theirs in (("value", "delta"), ("low", "delta_low"), ("high", "delta_high"), ("p", "p")):
+        assert twice[ours].to_numpy() == pytest.approx(wanted[theirs].to_numpy(), rel=1e-6, nan_ok=True)
+    assert not (further / "pools").exists()
+
+
+def test_more_pools_than_a_figure_holds_are_told(further: Path) -> None:
+    names = [f"pool_{size}" for size in range(1, 7)]
+    edit(further / "points.json", lambda plan: [row.update(also=names) for row in plan["points"]])
+    assert "no comparison: 6 pools: compare at most 5 with all passages" in write_report([further]).console

@@ -1,10 +1,14 @@
-"""The report of sweeps that differ: comparison.csv and the rest in FIRST/vs-SECOND, and nothing in any other folder."""
+"""The report of sweeps that differ: comparison.csv and the rest in FIRST/vs-SECOND, and nothing in any other folder.
 
+The pools of one sweep are compared in the same way, in its own folder pools/.
+"""
+
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybrid_sweep.analysis.alike import check
+from hybrid_sweep.analysis.alike import SETTING, Difference, check
 from hybrid_sweep.analysis.comparison import console as comparison_console
 from hybrid_sweep.analysis.comparison import figure as figure_comparison
 from hybrid_sweep.analysis.comparison import latex as comparison_latex
@@ -92,3 +96,26 @@ def compare_folders(sweep_dirs: Sequence[Path], shared: Sequence[str]) -> tuple[
         except UserError as error:
             found.append((name, f"no comparison: {error}"))
     return report, found
+
+
+def compare_pools(sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple[int, str]]) -> Report:
+    """Compare what the ratio does in smaller pools of a collection and in all of it, the smallest first.
+
+    source: "" or the name of a further collection; sizes: as in `table.pools`. The runs and questions are the same at every
+    size, so that all is paired. Written into pools/ beside the collection's own report. Raises UserError for more pools than
+    a figure can hold, and where a pool cannot be reported alone.
+    """
+    if len(sizes) >= figure_comparison.LIMIT:
+        raise UserError(f"{len(sizes)} pools: compare at most {figure_comparison.LIMIT - 1} with all passages")
+    names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
+    main = load(sweep_dirs)
+    sweeps = [dataclasses.replace(load(sweep_dirs, on), name=name) for name, on in names.items()]
+    values = (*(f"{size:,}" for size, _ in sizes), "all")
+    comparison = compare(
+        sweeps,
+        [check(sweep) if number == 0 else [] for number, sweep in enumerate(sweeps)],
+        source,
+        [main] * len(sweeps),
+        [Difference(SETTING, "passages per language", values)],
+    )
+    return write_comparison(comparison, (sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0]) / "pools")

@@ -248,10 +248,12 @@ def compare(
     warnings: Sequence[Sequence[str]],
     on: str = "",
     trained_on: Sequence[Sweep] | None = None,
+    beside: Sequence[Difference] = (),
 ) -> Comparison:
     """Analyse each sweep alone, and all but the first against the first.
 
     warnings: about the points of each sweep. on: the further collection; trained_on: the same sweeps on their main one.
+    beside: what else differs than the runs record.
     """
     names = names_of(sweeps)
     results = tuple(aggregate(sweep) for sweep in sweeps)
@@ -268,6 +270,6 @@ def compare(
         said=tuple(answer(sweep, found) for sweep, found in zip(sweeps, results, strict=True)),
         warnings=tuple(tuple(each) for each in warnings),
         grounds=grounds,
-        differences=tuple(differences(sweeps, trained_on)),
+        differences=(*beside, *differences(sweeps, trained_on)),
         table=table_of(names, sweeps, results, shapes, grounds),
     )
