@@ -27,9 +27,12 @@ smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under t
 test: install  ## The test suite, two tests at a time, under ten minutes on two cores, no network
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: install  ## The long tests, under forty minutes
-	$(BIN)/python -m pytest -m slow -n 2 tests/analysis
-	$(BIN)/python -m pytest -m slow --ignore=tests/analysis
+# What starts and kills many processes, or measures, has the machine to itself.
+ALONE := $(addprefix tests/test_,slurm.py kills.py end_to_end.py wandb_end_to_end.py benchmarks.py)
+
+test-slow: install  ## The long tests, two at a time where they may be, under forty minutes
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow $(ALONE)
 
 test-gpu: install  ## The tests that need a GPU; skipped elsewhere
 	$(BIN)/python -m pytest tests/test_gpu.py tests/test_gpu_runs.py

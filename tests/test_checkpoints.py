@@ -120,6 +120,7 @@ sys.exit(worker.main(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_stopped_between_the_last_step_and_the_saved_model(run, planned):
     words = ("batch.cross_lingual_ratio=0.5", "keep.checkpoint_seconds=0")
     folder = planned(*words)
@@ -164,6 +165,7 @@ def stopped_and_not(run, planned, *words):
     return found
 
 
+@pytest.mark.slow
 def test_a_stopped_run_in_double_precision_is_not_rounded_when_it_goes_on(run, planned):
     again, undisturbed = stopped_and_not(run, planned, "trainer.precision=64-true", "model.dropout=0.2")
     assert again == undisturbed

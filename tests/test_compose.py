@@ -76,7 +76,9 @@ def test_the_launcher_of_a_sweep():
     assert compose.launcher(["seed=0,1"]) == "local" and compose.launcher(["hydra/launcher=basic"]) == "basic"
 
 
-@pytest.mark.parametrize("group", ["data", "model", "trainer", "logger", "batch", "eval", "experiment"])
+@pytest.mark.parametrize(
+    "group", ["data", "model", "trainer", "logger", "batch", "eval", pytest.param("experiment", marks=pytest.mark.slow)]
+)
 def test_every_file_of_every_group_composes(group):
     for path in sorted((config_dir() / group).glob("*.yaml")):
         needs = {"pretrained": ["model.path=/some/folder"], "msmarco": ["batch.cross_lingual_ratio=0"]}

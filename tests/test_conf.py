@@ -43,6 +43,7 @@ def test_the_experiment_of_transfer_is_that_of_the_shape_scored_on_one_more_coll
     assert {tuple(made.eval.also) for made in transfer} == {("xquad_r",)} and not shape[0].eval.also
 
 
+@pytest.mark.slow
 def test_the_experiments_beside_the_shape_are_its_points_but_for_what_they_ask():
     """Same model, steps and seeds: what else differs would stand in the comparison."""
     [first, *_], added, mixed, pools = (configs(f"experiment={name}") for name in ("shape", "added", "mixed", "pools"))

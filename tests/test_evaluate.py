@@ -8,6 +8,7 @@ from hybrid_sweep.evaluate import config_of, evaluate_words, table
 from hybrid_sweep.store import read_json, write_json
 
 
+@pytest.mark.slow
 def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(run, tmp_path):
     folder = run("batch.cross_lingual_ratio=0.5", "model.query_prompt='q: '")
     outputs = f"paths.outputs={tmp_path / 'out'}"

@@ -16,6 +16,7 @@ from hybrid_sweep.prepare import prepare
 from hybrid_sweep.store import read_json
 
 
+@pytest.mark.slow
 def test_a_point_leaves_all_its_files_and_metrics_name_the_run(run):
     folder = run("batch.cross_lingual_ratio=0.5")
     metrics = read_json(folder / "metrics.json")
@@ -55,6 +56,7 @@ def test_a_point_leaves_all_its_files_and_metrics_name_the_run(run):
     assert {"torch", "transformers", "pytorch-lightning", "python"} <= set(versions)
 
 
+@pytest.mark.slow
 def test_the_same_point_twice_gives_the_same_table(run):
     folder = run("batch.cross_lingual_ratio=1")
     first = (folder / "per_query.parquet").read_bytes()
@@ -63,6 +65,7 @@ def test_the_same_point_twice_gives_the_same_table(run):
     assert (run("batch.cross_lingual_ratio=1.0") / "per_query.parquet").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_repeated(run):
     folder = run("batch.cross_lingual_ratio=0")
     table = (folder / "per_query.parquet").read_bytes()
@@ -98,6 +101,7 @@ def test_the_known_effect_of_the_ratio_shows(run):
     assert high["multilingual/same@10"] < low["multilingual/same@10"] - 0.03
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_in_float64(run):
     words = ("trainer.precision=64-true", "batch.cross_lingual_ratio=0.5")
     one, two = run(*words), run(*words, "trainer.devices=2")
@@ -224,6 +228,7 @@ def test_a_process_that_is_killed_while_encoding_fails_the_run_which_then_goes_o
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_data_that_changed_since_the_plan_is_refused(run, config):
     folder = run("batch.cross_lingual_ratio=0")
     identity = read_json(folder / "identity.json")
@@ -252,6 +257,7 @@ def test_a_mistake_of_the_user_has_an_exit_code_of_its_own(planned, monkeypatch)
     assert read_json(folder / "status.json")["error"] == "error: your fault"
 
 
+@pytest.mark.slow
 def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
     """Such weights come in evaluation mode, and Lightning leaves modes alone: dropout would never happen."""
     from omegaconf import OmegaConf
@@ -286,6 +292,7 @@ def test_adapters_are_trained_and_saved_as_a_plain_model(run):
     assert before["monolingual/RR@10"] != after["monolingual/RR@10"]
 
 
+@pytest.mark.slow
 def test_both_budgets_count_their_examples(run):
     """The axis of fixed_monolingual: all of the monolingual steps, and c times as many cross-lingual ones."""
     folder = run("batch.budget=fixed_monolingual", "batch.added=0.5", "trainer.max_steps=6")
@@ -328,6 +335,7 @@ sys.exit(worker.main(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_groups(planned):
     folder = planned("batch.cross_lingual_ratio=0.25")
     assert subprocess.run([sys.executable, "-c", BROKEN, str(folder)], capture_output=True).returncode == 1
@@ -336,6 +344,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_groups(plann
     assert not (folder / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_weights_and_biases_are_a_mirror(run):
     pytest.importorskip("wandb")
     folder = run("batch.cross_lingual_ratio=0.5", "logger=offline", "sweep.name=mirror")

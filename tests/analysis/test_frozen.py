@@ -62,6 +62,7 @@ def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
     assert any("results.csv: line" in line for line in frozen.differences(published))
 
 
+@pytest.mark.slow
 def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) -> None:
     edit(sweep_dir / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]])
     for run in runs_of(sweep_dir).iterdir():

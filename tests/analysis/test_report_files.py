@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.analysis.derived import derived
-from hybrid_sweep.analysis.report import write_report
+from hybrid_sweep.analysis.report import Report, write_report
+from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
 from tests.analysis.folders import edit, runs_of
 
@@ -41,6 +42,7 @@ def test_files_console_and_answer(sweep_dir: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_order_of_rows_or_points(sweep_dir: Path) -> None:
     first = {path.name: path.read_bytes() for path in write_report([sweep_dir]).paths}
     for number, path in enumerate(sorted(runs_of(sweep_dir).glob("*/per_query.parquet"))):
@@ -72,6 +74,7 @@ def test_bm25_stands_in_every_table_and_figure(make_sweep: Callable[..., Path], 
     assert f"BM25 & 1 & ${macro:.3f}$" in (sweep_dir / "table.tex").read_text()
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_hydra_nor_pyplot_is_imported(sweep_dir: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from hybrid_sweep.analysis.report import write_report\n"
@@ -94,8 +97,9 @@ def test_neither_torch_nor_hydra_nor_pyplot_is_imported(sweep_dir: Path) -> None
 def test_more_seeds_are_asked_for_where_they_could_settle_something(
     sweep_dir: Path, verdict: str, seeds: float, interval: str, expected: bool
 ) -> None:
-    report = write_report([sweep_dir])
-    results = report.results.copy()
+    results = aggregate(load([sweep_dir]))
+    report = Report("", "", sweep_dir, (), (), (), results, 0)
+    results = results.copy()
     results["verdict"], results["seeds_to_settle"] = "non-inferior", float("nan")
     assert not dataclasses.replace(report, results=results).more_seeds
     last = (results["setting"] == "monolingual") & (results["measure"] == "RR@10") & (results["ratio"] == 1)

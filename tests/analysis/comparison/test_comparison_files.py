@@ -79,6 +79,7 @@ def test_a_missing_point_of_the_other_sweep_makes_the_exit_code_1(
     assert cli.main([*words, "--allow-missing"]) == 0
 
 
+@pytest.mark.slow
 def test_further_collections_that_all_have_are_compared_too(two: tuple[Path, Path]) -> None:
     for folder, names in zip(two, (["near", "far", "own"], ["near", "far"]), strict=True):
         edit(folder / "points.json", lambda plan, names=names: [row.update(also=names) for row in plan["points"]])
