@@ -58,6 +58,22 @@ def test_each_query_searches_the_part_and_its_own_passages(seed: int, presence: 
     assert report["passages"]["*"] == kept and sum(report["passages"].values()) == 2 * kept
 
 
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10**6), st.integers(1, 8))
+def test_ties_with_what_is_outside_count_too(seed: int, size: int) -> None:
+    """A block of equal scores ends where its last passage stands, be that one of the part or the query's own."""
+    case = collection(seed, presence=1.0)  # of 14 passages in a language 5 have the vector of another
+    tables, measures = (case["queries"], case["passages"], case["qrels"]), ["AP-lareqa"]
+    ranker = Dense(case["query_vectors"], case["passage_vectors"])
+    table = pools.evaluate(*tables, ranker, size, measures=measures)[0].set_index(KEYS)
+    for number in range(0, len(case["queries"]), 7):
+        one = alone(case, number, size)
+        ranker = Dense(one["query_vectors"], one["passage_vectors"])
+        own = retrieval.evaluate(one["queries"], one["passages"], one["qrels"], ranker, measures=measures)[0]
+        found = table.loc[own.set_index(KEYS).index, "AP-lareqa"].to_numpy()
+        assert found == pytest.approx(own["AP-lareqa"].to_numpy(), abs=1e-12)
+
+
 @given(st.integers(0, 10**6))
 @settings(deadline=None, max_examples=10)
 def test_a_part_with_everything_is_the_whole(seed: int) -> None:
