@@ -169,7 +169,7 @@ def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, prec
 ENCODED = """
 import os, signal, sys
 from pathlib import Path
-from hybrid_sweep import encoding, evaluation, worker
+from hybrid_sweep import encoding, run, worker
 folder, calls = Path(sys.argv[1]), []
 def note(encoder, tokens, rows, pad, real=encoding.encode_batch):
     rank = os.environ.get("LOCAL_RANK", "0")
@@ -180,7 +180,7 @@ def note(encoder, tokens, rows, pad, real=encoding.encode_batch):
     calls.append(rank)
     return real(encoder, tokens, rows, pad)
 encoding.SHARD, encoding.encode_batch = 200, note
-evaluation.shutil = type("", (), {"rmtree": staticmethod(lambda path, **_: None)})
+run.shutil = type("", (), {"rmtree": staticmethod(lambda path, **_: None)})
 if __name__ == "__main__":
     sys.exit(worker.main(folder))
 """

@@ -3,12 +3,16 @@ if ($("front")) {
   const HEIGHT = 380, LEFT = 56, RIGHT = 24, TOP = 14, BOTTOM = 46;
   const percent = value => `${Math.round(100 * value)} %`;
   const digits3 = value => value.toLocaleString("en", {maximumSignificantDigits: 3, useGrouping: false});
+  // No stronger than its interval: the words of in_words in tables.py.
+  const inWords = row => row.value > 0
+    ? (row.low !== null && row.low > 0 ? "a cost" : "a cost by the means; none is not excluded")
+    : (row.high !== null && row.high <= 0 ? "no cost" : "no cost by the means; one is not excluded");
   const price = (row, view) => {
     if (!row) return "";
     if (row.value === null) return `; price: ${row.word}`;
     const [value, low, high] = [row.value, row.low, row.high].map(edge => edge === null ? "" : digits3(view.per * edge));
     const interval = low && high ? `, 95 % interval [${low}, ${high}]` : "";
-    return `; price: ${value} monolingual points lost per ${view.unit}${interval} (${row.word})`;
+    return `; price: ${value} monolingual points lost per ${view.unit}${interval} (${inWords(row)})`;
   };
 
   // The label of a mark goes to the first of four places where it covers neither a mark nor another label.
