@@ -50,7 +50,9 @@ def sweep(folder: Path, words: Sequence[str]) -> tuple[float, float, dict]:
     begun = time.time()
     command = [sys.executable, "-c", DRIVER, str(folder / "told.json"), "run", "-m", *words]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-    return begun, time.time(), json.loads((folder / "told.json").read_text())
+    ended, told = time.time(), json.loads((folder / "told.json").read_text())
+    assert told["code"] == 0, f"the sweep ended with {told['code']}: {folder}"
+    return begun, ended, told
 
 
 def idle(spans: Sequence[tuple[float, float]], slots: int) -> tuple[float, float]:
@@ -74,6 +76,7 @@ def report_sweep(folder: Path, points: int, steps: int) -> None:
     words += [f"trainer.max_steps={steps}", f"sweep.max_parallel={slots}"]
     begun, ended, told = sweep(folder, words)
     spans = told["spans"]
+    assert len(spans) == 5 * seeds, f"{len(spans)} of {5 * seeds} points were run"
     first, last = min(start for start, _ in spans), max(end for _, end in spans)
     busy = sum(end - start for start, end in spans)
     waiting, tail = idle(spans, slots)
@@ -122,8 +125,10 @@ def main() -> None:
         # Leases of its own: other sweeps on this machine are another measurement.
         os.environ["HYBRID_SWEEP_SLOTS"] = str(Path(name) / "slots")
         os.environ.setdefault("HYBRID_SWEEP_CACHE", str(Path(name) / "cache"))
-        report_nothing_to_do(Path(name))
-        report_sweep(Path(name), args.points, args.steps)
+        for part in ("done", "whole"):  # a folder of its own for each, or points of the one count as done in the other
+            (Path(name) / part).mkdir()
+        report_nothing_to_do(Path(name) / "done")
+        report_sweep(Path(name) / "whole", args.points, args.steps)
 
 
 if __name__ == "__main__":

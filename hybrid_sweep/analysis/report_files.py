@@ -21,7 +21,7 @@ from hybrid_sweep.analysis.figures import languages as figure_languages
 from hybrid_sweep.analysis.figures import pairs as figure_pairs
 from hybrid_sweep.analysis.figures import shape as figure_shape
 from hybrid_sweep.analysis.figures import training as figure_training
-from hybrid_sweep.analysis.figures.style import legible, save
+from hybrid_sweep.analysis.figures.style import legible, save_all
 from hybrid_sweep.analysis.figures.training_curves import Training
 from hybrid_sweep.analysis.latex import latex
 from hybrid_sweep.analysis.markdown import HEADER, by_ratio, label, markdown, trained
@@ -149,13 +149,11 @@ def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Trainin
             put_csv(more, folder / "derived.csv"),
         )
         corner = f"{legible(sweep.name)} · {seeds} · {questions} · {fingerprint}"
-        images: list[Path] = []
-        for name, figure in drawn(sweep, results, more, training, corner).items():
-            if figure is not None:
-                images += save(figure, folder, name)
-            else:  # one of an earlier report would belong to other runs
-                for kind in ("png", "pdf", "svg"):
-                    (folder / f"{name}.{kind}").unlink(missing_ok=True)
+        sheets = drawn(sweep, results, more, training, corner)
+        for name in (name for name, figure in sheets.items() if figure is None):
+            for kind in ("png", "pdf", "svg"):  # one of an earlier report would belong to other runs
+                (folder / f"{name}.{kind}").unlink(missing_ok=True)
+        images = save_all({name: figure for name, figure in sheets.items() if figure is not None}, folder)
         paths = (*tables, *images, *put_texts(texts, folder))
     return Report(
         answer=said,

@@ -29,7 +29,7 @@ def reports(sweep: Sweep) -> tuple[list[str], dict[str, dict[float, Array]]]:
     ([], {}) unless every finished trained run has a report on the languages of this collection. NaN where no run has a
     value.
     """
-    here = sorted(set(sweep.frame["query_lang"].astype(str)))
+    here = sorted(str(name) for name in sweep.frame["query_lang"].unique())
     points = [point for point in sweep.finished if point.kind == "trained"]
     found = [sweep.metrics[point.run_id].get("bias") or {} for point in points]
     names = found[0].get("languages", []) if found else []

@@ -77,6 +77,19 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pdf", "one.png"]
 
 
+def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [path for name in ("one", "two", "three") for path in style.save(plain(), tmp_path / "alone", name)]
+    together = style.save_all({name: plain() for name in ("one", "two", "three")}, tmp_path / "together")
+    assert [path.name for path in together] == [path.name for path in alone]
+    assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
+    assert style.save_all({}, tmp_path) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        style.save_all({"one": plain(), "two": plain()}, tmp_path / "file")
+
+
 def luminance(colour: Any) -> float:
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
