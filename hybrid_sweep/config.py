@@ -225,7 +225,7 @@ class SweepConfig:
     name: str = _aside("default")  # folder under outputs/sweeps/
     max_parallel: int = _aside(2)  # points that run at the same time
     margin: float = _aside(0.01)  # non-inferiority margin, absolute MRR@10; state it before the run
-    untrained: bool = _aside(True)  # also evaluate the encoder before training, once per seed
+    untrained: bool = _aside(True)  # also evaluate the encoder before training (a random one for each seed)
     bm25: bool = _aside(True)  # also score BM25, once: the lexical floor of every figure
     on_failure: str = _aside("continue")  # continue | stop
     retries: int = _aside(0)  # times that a failed point is tried again by the same command; a user's mistake is not
@@ -349,7 +349,10 @@ def run_id(config: Config, fingerprints: dict[str, str]) -> str:
 
 
 def untrained(config: Config) -> Config:
-    """The point that only evaluates the encoder before training; the same for all ratios and trainer settings."""
+    """The point that only evaluates the encoder before training; the same for all ratios and trainer settings.
+
+    Where the weights come from a folder it is the same for all seeds too, and has seed 0.
+    """
     batch = dataclasses.replace(BatchConfig(), cross_lingual_ratio=0.0)
     trainer = TrainerConfig(
         max_steps=0,
@@ -363,7 +366,8 @@ def untrained(config: Config) -> Config:
     eval_ = dataclasses.replace(config.eval, dev_every=0, select="last")
     data, *others = (dataclasses.replace(each, share=None) for each in (config.data, *config.more.values()))
     more = dict(zip(config.more, others, strict=True))
-    return dataclasses.replace(config, data=data, more=more, batch=batch, trainer=trainer, eval=eval_)
+    seed = config.seed if isinstance(config.model, TinyModel) else 0
+    return dataclasses.replace(config, seed=seed, data=data, more=more, batch=batch, trainer=trainer, eval=eval_)
 
 
 def bm25(config: Config) -> Config:

@@ -190,7 +190,7 @@ def launch(jobs: Sequence[tuple[tuple[str, ...], Config]]) -> list[str]:
 def task(node: Any) -> None:
     """What Hydra calls: the one point of a plain run, or a job of a launcher other than ours (basic, joblib, submitit).
 
-    The untrained point of its seed comes first. A plain run waits for a point that another driver runs; a job, which on
+    The untrained point comes first. A plain run waits for a point that another driver runs; a job, which on
     a cluster would pay for waiting, leaves it to the other. A job without a result raises PointFailed.
     """
     from hydra.core.hydra_config import HydraConfig

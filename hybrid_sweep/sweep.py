@@ -96,8 +96,10 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
             point = Point(run_id(config, marks), "trained", overrides, config, marks)
             trained.setdefault((point.sweep_dir, point.run_id), point)
         if config.sweep.untrained or config.trainer.max_steps == 0:
-            words = [word for word in overrides if not word.startswith(("batch.", "trainer.max_steps="))]
+            seeded = config.seed
             config = untrained(config)
+            aside = ("batch.", "trainer.max_steps=", *(["seed="] if config.seed != seeded else []))
+            words = [word for word in overrides if not word.startswith(aside)]
             marks = _fingerprints(config, say)
             point = Point(run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks)
             floor.setdefault((point.sweep_dir, point.run_id), point)

@@ -179,6 +179,8 @@ def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():
         "data__noise": 0.5,
     }.items():
         assert floor(**{key: value}) != floor(), key
+    pretrained = ModelConfig(name="pretrained", path="folder")
+    assert floor(model=pretrained, seed=1) == floor(model=pretrained) != floor()
     assert schema.untrained(small()).trainer.max_steps == 0
     # They share the encoding, whose result they cannot change.
     assert schema.untrained(small(trainer__devices=3)).trainer.devices == 3

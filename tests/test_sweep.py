@@ -56,6 +56,18 @@ def test_bm25_comes_first_and_once_then_the_untrained_encoder_once_a_seed(expand
     assert [point.kind for point in expand("trainer.max_steps=0", "seed=0")] == ["untrained"]  # no curve, no floor
 
 
+def test_an_encoder_from_a_folder_is_scored_once_before_training_whatever_the_seeds(expand, tmp_path):
+    words = [*SMALL[:2], "model=pretrained", "model.path=folder", "sweep.bm25=false", f"paths.outputs={tmp_path}"]
+
+    def points(seeds):
+        return sweep.expand(composed([*words, "batch.cross_lingual_ratio=0,1", f"seed={seeds}"], multirun=True), print)
+
+    found = points("1,2")
+    assert [point.place[::2] for point in found] == [("untrained", 0), *[("trained", 1), ("trained", 2)] * 2]
+    assert not any("seed=" in word for word in found[0].overrides)
+    assert points("0")[0].run_id == found[0].run_id
+
+
 def test_bm25_is_one_run_for_all_sweeps_over_a_collection_and_an_evaluation(expand):
     """What is trained, how, from which seed and with which encoder changes nothing; what is searched and asked does."""
 
