@@ -5,12 +5,10 @@ out-of-memory kill in one point from touching the others. The same words work un
 """
 
 import contextlib
-import ctypes
 import errno
 import faulthandler
 import logging
 import os
-import signal
 import sys
 import traceback
 import warnings
@@ -18,9 +16,9 @@ from pathlib import Path
 
 from hybrid_sweep import redaction
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.parent import end_with_parent
 from hybrid_sweep.store import read_json, write_json
 
-PR_SET_PDEATHSIG = 1  # of prctl(2)
 DISK_FULL = 28  # exit code: where nothing more can be written, it alone can tell
 
 
@@ -56,19 +54,16 @@ def _failed(run_dir: Path, message: str, code: int) -> int:
     return code
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end a rank when the process that started it dies: nobody else might be left to.
-
-    Who starts a worker itself has reasons to outlive or to be outlived; only the ranks of a distributed run are meant.
-    """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0 and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _a_rank_ends_with_its_parent() -> None:
+    """Who starts a worker itself has reasons to outlive or to be outlived; only the ranks of a distributed run are meant."""
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        end_with_parent()
 
 
 if __name__ == "__main__":
     faulthandler.enable()
     redaction.guard()
-    _end_with_parent()
+    _a_rank_ends_with_its_parent()
     if len(sys.argv) != 2:
         sys.exit("usage: python -m hybrid_sweep.worker RUN_DIR")
     sys.exit(main(Path(sys.argv[1])))

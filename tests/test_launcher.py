@@ -514,7 +514,8 @@ def test_a_failure_is_not_noted_over_another_driver(point, tmp_path):
 
 RANK = """
 import os, subprocess, sys, time
-child = "from hybrid_sweep import worker; worker._end_with_parent(); print('ready', flush=True); import time; time.sleep(60)"
+child = "from hybrid_sweep import worker as w; w._a_rank_ends_with_its_parent(); print('ready', flush=True); "
+child += "import time; time.sleep(60)"
 made = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, start_new_session=True)
 made.stdout.readline()
 print(made.pid, flush=True)

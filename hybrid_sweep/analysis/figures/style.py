@@ -6,6 +6,7 @@ a two-column page: 7 in wide, or 3.4 in for one column, with no text under 6.5 p
 
 import os
 import re
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import text_to_path
 
+from hybrid_sweep.parent import end_with_parent
 from hybrid_sweep.store import atomic_write
 
 WIDE, NARROW = 7.0, 3.4  # inches: the width of a two-column page, and of one column
@@ -194,11 +196,17 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path, Path]:
     return png, pdf, svg
 
 
+def _follow() -> None:
+    """An interrupt is the parent's to answer, and a parent that is killed leaves nobody waiting for work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+
+
 def save_all(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
     """Write several figures by their names as `save` does, as many at once as there are cores; their paths, in order.
 
     Most of a report's time is this, and drawing does not leave the interpreter's lock: so processes, not threads.
     """
-    with ProcessPoolExecutor(min(len(figures), os.cpu_count() or 1) or 1) as pool:
+    with ProcessPoolExecutor(min(len(figures), os.cpu_count() or 1) or 1, initializer=_follow) as pool:
         written = pool.map(save, figures.values(), repeat(folder), figures)
         return [path for paths in written for path in paths]

@@ -1,7 +1,10 @@
 """What all figures share: the same bytes anywhere, text that stays text, ink that can be read, notes that fit."""
 
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,38 @@ def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"Not a directory|File exists"):
         style.save_all({"one": plain(), "two": plain()}, tmp_path / "file")
+
+
+SLOW = """
+import os, sys, time
+from pathlib import Path
+from hybrid_sweep.analysis.figures import style
+
+def save(figure, folder, name):
+    (folder / name).write_text(str(os.getpid()))
+    time.sleep(60)
+
+style.save = save
+style.save_all({name: None for name in sys.argv[2:]}, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])
+def test_who_writes_figures_ends_with_who_asked(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    asked = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path), "one"])
+    wait_for(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text())
+    writer = int((tmp_path / "one").read_text())
+    asked.send_signal(number)
+    assert asked.wait(30) == code
+    wait_for(lambda: not Path(f"/proc/{writer}").exists() or "State:\tZ" in Path(f"/proc/{writer}/status").read_text())
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def luminance(colour: Any) -> float:
