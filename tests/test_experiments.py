@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from hybrid_sweep.analysis import frozen, report_files
 from hybrid_sweep.compose import points
@@ -12,34 +13,71 @@ from hybrid_sweep.store import read_json
 
 ROOT = Path(__file__).parent.parent
 FROZEN = ROOT / "experiments" / "first-curve"
-FINGERPRINTS = {"collection": "cab9666bbd1c", "model": "b00a1d7bbd48"}
-WORDS = {**FINGERPRINTS, "model": "57bbb9782cb9"}  # BM25's model: how texts become words, by which versions
+COLLECTION, LEXICAL = "cab9666bbd1c", "57bbb9782cb9"  # BM25's model: how texts become words, by which versions
+# The words that make each, the fingerprint of its model, and how many points today's config has (some may wait for seeds).
+PUBLISHED = {
+    "first-curve": (["experiment=reproduce"], "b00a1d7bbd48", 25),
+    "shape": (["experiment=shape", "model.path=me5-small"], "f123e37e6841", 42),
+}
 
 
-def test_the_frozen_curve_has_the_run_ids_of_todays_config():
+def test_every_published_table_is_looked_at():
+    assert {path.parent.name for path in ROOT.glob("experiments/*/runs.json")} == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_run_ids_are_those_of_todays_config(name):
     """Red means that identity or a default changed: make the curve again, or take the change back."""
-    configs = [config for _, config in points(["experiment=reproduce"], multirun=False)]
-    today = {run_id(config, FINGERPRINTS) for config in [*configs, *map(untrained, configs)]}
-    today |= {run_id(bm25(config), WORDS) for config in configs}
-    assert len(configs) == 21 and len(today) == 25
-    assert today == {point["run_id"] for point in read_json(FROZEN / "points.json")["points"]}
-    results = pd.read_csv(FROZEN / "results.csv")
-    assert set(" ".join(results["run_ids"].dropna()).split()) == today
+    words, model, count = PUBLISHED[name]
+    folder = ROOT / "experiments" / name
+    configs = [config for _, config in points(words, multirun=False)]
+    marks = {"collection": COLLECTION, "model": model}
+    today = {run_id(config, marks) for config in [*configs, *map(untrained, configs)]}
+    today |= {run_id(bm25(config), {**marks, "model": LEXICAL}) for config in configs}
+    assert len(today) == count
+    made = {point["run_id"] for point in read_json(folder / "points.json")["points"]}
+    ratios = {config.batch.cross_lingual_ratio for config in configs}
+    assert made <= today and ratios <= {point["ratio"] for point in read_json(folder / "points.json")["points"]}
+    results = pd.read_csv(folder / "results.csv")
+    assert set(" ".join(results["run_ids"].dropna()).split()) == made
 
 
-def test_the_readme_quotes_the_frozen_report():
-    readme, report = (" ".join(path.read_text().split()) for path in (ROOT / "README.md", FROZEN / "report.md"))
-    caption = readme.split("experiments/first-curve/curve.png)")[1].split("make reproduce #")[0]
-    numbers = re.findall(r"[-+]?\.\d+", caption)
-    assert len(numbers) >= 8
+def text(path):
+    return " ".join(path.read_text().split())
+
+
+def part(words, begin, end):
+    return words.split(begin)[1].split(end)[0]
+
+
+SHAPE = "**With a pretrained encoder**"
+
+
+@pytest.mark.parametrize(
+    ("page", "begin", "end", "name", "least"),
+    [
+        ("README.md", "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
+        ("README.md", SHAPE, "make reproduce #", "shape", 6),
+        ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
+    ],
+)
+def test_what_is_said_of_a_curve_is_quoted_from_its_frozen_report(page, begin, end, name, least):
+    said, report = part(text(ROOT / page), begin, end), text(ROOT / "experiments" / name / "report.md")
+    numbers = re.findall(r"[-+]?\.\d+", said)
+    assert len(numbers) >= least
     for number in numbers:
         sign, digits = ("", number) if number[0] == "." else (number[0], number[1:])
         assert f"{sign}0{digits}" in report, number
-    for mark in ("cab9666bbd1c", "0f1df08c", "2,604"):
-        assert mark in caption and mark in report
 
 
-def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch):
+def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
+    said, report = part(text(ROOT / "README.md"), "first-curve/curve.png)", SHAPE), text(FROZEN / "report.md")
+    for mark in (COLLECTION, "0f1df08c", "2,604"):
+        assert mark in said and mark in report
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, name):
     """What `make experiments` says; without the figures, which are not compared."""
     monkeypatch.setattr(report_files, "drawn", lambda *args: {})
-    assert frozen.differences(FROZEN) == []
+    assert frozen.differences(ROOT / "experiments" / name) == []
