@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,10 +200,11 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the figures of a report, which take most of its time."""
     from hybrid_sweep.analysis import report_files
 
-    def save(figure: str, folder: Path, name: str) -> tuple[Path, ...]:
+    def save_all(figures: Mapping[str, str], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.png").write_text(figure)
-        return (folder / f"{name}.png",)
+        for name, figure in figures.items():
+            (folder / f"{name}.png").write_text(figure)
+        return [folder / f"{name}.png" for name in figures]
 
     monkeypatch.setattr(report_files, "drawn", lambda *args: {"curve": args[-1], "training": None})
-    monkeypatch.setattr(report_files, "save", save)
+    monkeypatch.setattr(report_files, "save_all", save_all)
