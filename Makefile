@@ -30,7 +30,7 @@ test: install  ## The test suite, two tests at a time, under ten minutes on two 
 # What starts and kills many processes, or measures, has the machine to itself.
 ALONE := $(addprefix tests/test_,slurm.py kills.py end_to_end.py wandb_end_to_end.py benchmarks.py)
 
-test-slow: install  ## The long tests, two at a time where they may be, under forty minutes
+test-slow: install  ## The long tests, two at a time where they may be, under an hour on two cores
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ALONE:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow $(ALONE)
 
