@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,10 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"the report cannot be written into {folder}: {error.strerror or error}") from error
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"the report in {folder}: a process that wrote its figures was killed (out of memory?)"
+        ) from error
 
 
 def put_csv(frame: pd.DataFrame, path: Path) -> Path:

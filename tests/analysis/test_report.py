@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hybrid_sweep.analysis import report_files
+from hybrid_sweep.analysis.figures import style
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import EXAMPLES, aggregate
 from hybrid_sweep.analysis.table import load
@@ -236,6 +239,17 @@ def test_a_folder_that_cannot_be_written(sweep_dir: Path, monkeypatch: pytest.Mo
         write_report([sweep_dir])
     assert (sweep_dir / "results.csv").read_bytes() == before
     assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
+
+
+def killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_writer_of_figures_that_is_killed_is_one_line(sweep_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_files, "save_all", style.save_all)
+    monkeypatch.setattr(style, "save", killed)
+    with pytest.raises(UserError, match="a process that wrote its figures was killed"):
+        write_report([sweep_dir])
 
 
 def test_smaller_pools_are_set_beside_the_whole_all_paired(further: Path) -> None:
