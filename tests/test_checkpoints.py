@@ -15,6 +15,7 @@ import torch
 
 from hybrid_sweep import checkpoints
 from hybrid_sweep.store import file_digest, read_json
+from tests.waiting import alive
 from tests.wandb_sweep_folder import files, kinds, summary
 
 STATE = {"weights": {"w": torch.arange(3.0)}, "record": [{"step": 0, "loss": 1.5, "groups": "ab"}]}
@@ -229,14 +230,6 @@ def test_no_data_worker_outlives_a_killed_run(planned):
     while (left := [pid for pid in members if alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not left
-
-
-def alive(pid):
-    """Whether the process still runs; a dead one that nobody has waited for does not."""
-    try:
-        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def group(leader):

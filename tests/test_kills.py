@@ -22,6 +22,7 @@ from hybrid_sweep.store import read_json
 from hybrid_sweep.sweep import is_done
 from tests.analysis.conftest import World, write_run
 from tests.test_end_to_end import WORDS, cli
+from tests.waiting import alive
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 WORLD = World(questions=12, languages=("xa", "xb", "xc", "xd"))
@@ -85,13 +86,6 @@ class StandIns:
 
         tables = {point.run_id: (point.run_dir / "per_query.parquet").read_bytes() for point in self.points}
         return tables | {"results.csv": aggregate(load([self.points[0].sweep_dir])).to_csv().encode()}
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def kill(*pids):

@@ -18,6 +18,7 @@ from hybrid_sweep.slots import Machine, take
 from hybrid_sweep.store import exclusive, read_json, try_lease
 from hybrid_sweep.sweep import Point, is_done, state_of
 from hybrid_sweep.worker import DISK_FULL
+from tests.waiting import alive, wait_for
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 MARKS = {"collection": "c", "model": "m"}
@@ -81,13 +82,6 @@ def journal(tmp_path):
 
 def starts(tmp_path):
     return [line[1] for line in journal(tmp_path) if line[0] == "start"]
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def machine(tmp_path, cores=99, gpus=()):
@@ -407,13 +401,6 @@ def driver(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_two_drivers_at_once_run_no_point_twice(point, rules, driver, tmp_path):

@@ -3,8 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from matplotlib.lines import Line2D
 
 from hybrid_sweep.analysis.figures import style
 from tests.analysis.figures.figure_words import legible, words
+from tests.waiting import alive, wait_for
 
 
 def plain() -> Figure:
@@ -80,9 +79,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pdf", "one.png"]
 
 
-def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(tmp_path: Path) -> None:
     alone = [path for name in ("one", "two", "three") for path in style.save(plain(), tmp_path / "alone", name)]
     together = style.save_all({name: plain() for name in ("one", "two", "three")}, tmp_path / "together")
     assert [path.name for path in together] == [path.name for path in alone]
@@ -103,26 +100,19 @@ def save(figure, folder, name):
     time.sleep(60)
 
 style.save = save
-style.save_all({name: None for name in sys.argv[2:]}, Path(sys.argv[1]))
+style.save_all({"one": None}, Path(sys.argv[1]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])
 def test_who_writes_figures_ends_with_who_asked(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    asked = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path), "one"])
+    asked = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path)])
     wait_for(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text())
     writer = int((tmp_path / "one").read_text())
     asked.send_signal(number)
     assert asked.wait(30) == code
-    wait_for(lambda: not Path(f"/proc/{writer}").exists() or "State:\tZ" in Path(f"/proc/{writer}/status").read_text())
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: not alive(writer), 30)
 
 
 def luminance(colour: Any) -> float:
