@@ -18,6 +18,7 @@ COLLECTION, LEXICAL = "cab9666bbd1c", "57bbb9782cb9"  # BM25's model: how texts 
 PUBLISHED = {
     "first-curve": (["experiment=reproduce"], "b00a1d7bbd48", 25),
     "shape": (["experiment=shape", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
+    "transfer": (["experiment=transfer", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
 }
 
 
@@ -48,6 +49,14 @@ def part(words, begin, end):
     return words.split(begin)[1].split(end)[0]
 
 
+def evidence(folder):
+    """The report, and what its table of results has besides: rounded means and changes of groups of languages."""
+    found = pd.read_csv(folder / "results.csv").query("scope in ('trained', 'unseen')")
+    columns = found[["mean", "delta", "delta_low", "delta_high", "p_holm"]].itertuples(index=False)
+    rows = [f"{mean:.3f} {delta:+.3f} [{low:+.3f}, {high:+.3f}] {p:.3f}" for mean, delta, low, high, p in columns]
+    return " ".join([text(folder / "report.md"), *rows])
+
+
 SHAPE = "**With a pretrained encoder**"
 
 
@@ -55,17 +64,36 @@ SHAPE = "**With a pretrained encoder**"
     ("page", "begin", "end", "name", "least"),
     [
         ("README.md", "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
-        ("README.md", SHAPE, "make reproduce #", "shape", 6),
+        ("README.md", SHAPE, "**Zero-shot", "shape", 6),
+        ("README.md", "**Zero-shot", "make reproduce #", "transfer/on-xquad_r", 5),
         ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
+        ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
+        ("experiments/transfer/README.md", "The same as there", "**What lies here**", "transfer/on-xquad_r", 4),
     ],
 )
 def test_what_is_said_of_a_curve_is_quoted_from_its_frozen_report(page, begin, end, name, least):
-    said, report = part(text(ROOT / page), begin, end), text(ROOT / "experiments" / name / "report.md")
-    numbers = re.findall(r"[-+]?\.\d+", said)
-    assert len(numbers) >= least
-    for number in numbers:
-        sign, digits = ("", number) if number[0] == "." else (number[0], number[1:])
-        assert f"{sign}0{digits}" in report, number
+    said, report = part(text(ROOT / page), begin, end), evidence(ROOT / "experiments" / name)
+    found = re.findall(r"\[[-+]?\.\d+, [-+]?\.\d+\]|[-+]?\.\d+", said)  # an interval is looked for as a whole
+    assert len(found) >= least
+    for quoted in found:
+        assert re.sub(r"(?<![\d.])\.", "0.", quoted) in report, quoted
+
+
+def test_the_table_beside_the_papers_has_the_means_over_the_frozen_runs():
+    folder = ROOT / "experiments" / "transfer"
+    runs, points_ = read_json(folder / "runs.json"), pd.DataFrame(read_json(folder / "points.json")["points"])
+    rows = [line.split("|")[1:-1] for line in (folder / "README.md").read_text().splitlines() if line.startswith("| ")]
+    names = {"here, untrained": "untrained", "BM25": "bm25"} | {
+        f"here, r = {ratio:g}".replace("0.", "."): ratio for ratio in points_["ratio"].unique()
+    }
+    said = {names[row[0].strip()]: [cell.strip() for cell in row[1:]] for row in rows if row[0].strip() in names}
+    assert len(said) == len(names) == 10
+    for key, cells in said.items():
+        mine = points_[points_["ratio"].eq(key) & points_["kind"].eq("trained") | points_["kind"].eq(key)]
+        made = pd.json_normalize([runs[run_id]["metrics"]["xquad_r"] for run_id in mine["run_id"]])
+        means = made[[f"{name}/AP" for name in ("monolingual", "cross-lingual", "multilingual")]].mean()
+        distance = made.filter(regex="^bias.rank_distance.*mean$").mean(axis=1).mean()
+        assert cells == [*(f"{mean:.4f}"[1:] for mean in means), f"{distance:.0f}"]
 
 
 def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
@@ -74,7 +102,10 @@ def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
         assert mark in said and mark in report
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+LARGE = ("transfer",)  # of many rows: a minute rather than seconds
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
 def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, name):
     """What `make experiments` says; without the figures, which are not compared."""
     monkeypatch.setattr(report_files, "drawn", lambda *args: {})

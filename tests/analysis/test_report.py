@@ -96,6 +96,7 @@ def test_each_further_collection_has_a_report_of_its_own(further: Path) -> None:
     assert (there["mean"] * 2).to_numpy() == pytest.approx(here["mean"].to_numpy(), rel=1e-6)
     text = (further / "on-near" / "report.md").read_text()
     assert "Sweep toy on near" in text and "Data: bank" in text and "| 0.5 | 6,400 | 6,400 |" in text
+    assert ", further collection beef, " in text  # not only the collection that was trained on
     assert "--- on near ---" in report.console and str(further / "on-near" / "report.html") in report.console
     edit(further / "points.json", lambda plan: [row.pop("also") for row in plan["points"]])
     assert [path.read_bytes() for path in write_report([further]).paths] == alone  # the main report knows nothing of it
