@@ -116,6 +116,7 @@ def freeze(words: list[str]) -> int:
     parser = Parser("freeze")
     parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--against", action="append", default=[], metavar="FOLDER", type=Path)
     args = parser.parse_args(words)
     from hybrid_sweep.analysis import frozen
 
@@ -130,7 +131,7 @@ def freeze(words: list[str]) -> int:
         return code
     if len(args.folders) != 2:
         raise UserError("freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples")
-    _check(args.folders[:1])
-    names = frozen.freeze(*args.folders)
-    print(f"{args.folders[1]}: {', '.join(names)}")
+    sweep_dir, folder = args.folders
+    _check([sweep_dir])
+    print(f"{folder}: {', '.join(frozen.freeze(sweep_dir, folder, args.against))}")
     return 0

@@ -109,17 +109,20 @@ examples:
 """
 
 FREEZE = """\
-usage: hybrid-sweep freeze SWEEP_DIR FOLDER
+usage: hybrid-sweep freeze SWEEP_DIR FOLDER [--against FOLDER]
        hybrid-sweep freeze --check FOLDER [FOLDER ...]
 
 Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
 and fingerprints, without paths and machines), points.json, and the tables, texts and figures of the report, made from
-these three. A README.md that is there stays. --check makes the report of a published folder anew and compares every
-table and text with the published ones: the exit code is 1 where one differs, and the first line that does is printed.
+these three. A README.md that is there stays. --against, which can be given several times, names a sweep that is
+published beside FOLDER: the comparison of the two goes into vs-NAME/, made from the rows of both, and is made again
+whenever FOLDER is. --check makes the report and the comparisons of a published folder anew and compares every table
+and text with the published ones: the exit code is 1 where one differs, and the first line that does is printed.
 
 examples:
   hybrid-sweep freeze outputs/sweeps/reproduce experiments/first-curve
   hybrid-sweep freeze --check experiments/first-curve
+  hybrid-sweep freeze outputs/sweeps/added experiments/added --against experiments/shape
   hybrid-sweep report outputs/sweeps/reproduce                  what of it is a table: results.csv, report.md, table.tex
 """
 

@@ -4,13 +4,14 @@
     runs.json              of each run the settings, versions, code and fingerprints, and what was counted
     points.json            the points, as in the sweep's folder
     results.csv, ...       the report, made from the three files above and nothing else: tables, texts and figures
+    vs-NAME/               the comparison with the published sweep in ../NAME, made from the files of both
 
 No field that cannot change a number is kept, which leaves out every path, account and machine.
 """
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ import pyarrow.parquet as pq
 
 from hybrid_sweep.analysis import table
 from hybrid_sweep.analysis.alike import matters
+from hybrid_sweep.analysis.comparison.report import folder_of
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_json, read_yaml, write_json
 
-LEFT_OUT = ["results.parquet", "report.html"]  # the same tables once more
+# The same tables once more.
+LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.html"]
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
 # Files of a report that are the same bytes everywhere; a font may move a figure.
 TEXTS = (".csv", ".md", ".tex")
@@ -33,11 +36,20 @@ ROWS = pa.schema([*table.SCHEMA, pa.field("seed", pa.int64())])
 ORDER = [(name, "ascending") for name in [*table.KEY, "run_id"]]
 
 
-def freeze(sweep_dir: Path, folder: Path) -> list[str]:
+def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[str]:
     """Publish a sweep into `folder`, files that are there being kept unless the report has them; the names written.
 
-    Raises UserError where points are missing, or the report refuses the sweep.
+    against: published folders beside `folder`, the sweep of each being what this one is compared with; those that it
+    has been compared with stay among them. Raises UserError where points are missing, the report refuses the sweep, or
+    one of these cannot be compared.
     """
+    rivals = _rivals(folder)
+    for other in against:
+        if other.resolve().parent != folder.resolve().parent:
+            raise UserError(
+                f"{folder}: a published sweep can be compared with those beside it, and {other} is elsewhere"
+            )
+        rivals |= {other.resolve().name}
     names = ["", *table.further([sweep_dir])]
     for name in names:
         sweep = table.load([sweep_dir], name)
@@ -63,8 +75,7 @@ def freeze(sweep_dir: Path, folder: Path) -> list[str]:
         write_json(made / "points.json", plan)
         write_json(made / "runs.json", {run_id: _record(run, names[1:]) for run_id, run in runs.items()})
         with tempfile.TemporaryDirectory() as outputs:
-            thawed = thaw(made, Path(outputs))
-            write_report([thawed])
+            thawed = _report(made, rivals, Path(outputs))
             shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns("points.json", *LEFT_OUT))
         return sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
 
@@ -99,8 +110,7 @@ def thaw(folder: Path, outputs: Path) -> Path:
 def differences(folder: Path) -> list[str]:
     """A line for every table and text of a published folder that its per-query rows do not give; [] where all do."""
     with tempfile.TemporaryDirectory() as outputs:
-        thawed = thaw(folder, Path(outputs))
-        write_report([thawed], allow_missing=True)
+        thawed = _report(folder, _rivals(folder), Path(outputs))
         made = {path.relative_to(thawed): path for path in sorted(thawed.rglob("*")) if path.suffix in TEXTS}
         found = []
         for name, path in made.items():
@@ -109,6 +119,24 @@ def differences(folder: Path) -> list[str]:
             elif difference := _first_difference(folder / name, path):
                 found.append(f"{folder / name}: {difference}")
         return found
+
+
+def _rivals(folder: Path) -> set[str]:
+    """The names of the published sweeps beside a folder that its own is compared with."""
+    return {path.name.removeprefix("vs-") for path in folder.glob("vs-*") if path.is_dir()}
+
+
+def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
+    """Make all reports and comparisons of a published folder, below `outputs`; the folder of its sweep."""
+    thawed = thaw(folder, outputs / "itself")
+    write_report([thawed])
+    for name in sorted(rivals):
+        other = thaw(folder.parent / name, outputs / f"vs-{name}")
+        write_report([other, thawed])
+        if not (made := folder_of([other, thawed])).is_dir():
+            raise UserError(f"{folder.parent / name} and this sweep differ in nothing that matters: they are one")
+        made.rename(thawed / f"vs-{name}")
+    return thawed
 
 
 def packed(rows: pa.Table) -> pa.Table:

@@ -84,6 +84,53 @@ def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) 
     assert any("on-near/results.csv: line" in line for line in frozen.differences(folder))
 
 
+@pytest.fixture
+def against(two: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Two published sweeps, the second with its comparison with the first."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    frozen.freeze(two[0], first)
+    frozen.freeze(two[1], second, [first])
+    return first, second
+
+
+def test_a_comparison_with_a_published_sweep_is_published_too(
+    two: tuple[Path, Path], against: tuple[Path, Path]
+) -> None:
+    first, second = against
+    write_report(two)
+    for name in ("comparison.csv", "comparison.md", "comparison.tex"):
+        assert (second / "vs-first" / name).read_bytes() == (two[0] / "vs-b" / name).read_bytes()
+    assert (second / "vs-first" / "comparison.png").is_file() and not list(second.rglob("*.html"))
+    assert not list(first.glob("vs-*")) and frozen.differences(first) == frozen.differences(second) == []
+    (second / "vs-first" / "comparison.csv").write_text("old\n")
+    frozen.freeze(two[1], second)  # what was compared once is compared again
+    assert frozen.differences(second) == []
+
+
+def test_a_comparison_is_made_anew_from_the_rows_of_both(against: tuple[Path, Path]) -> None:
+    first, second = against
+    rows = pq.read_table(first / "per_query.parquet")
+    ranks = rows["rank_min"].to_numpy().copy()
+    ranks[ranks == 1] = 2
+    rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
+    pq.write_table(rows, first / "per_query.parquet")
+    assert any("vs-first/comparison.csv: line" in line for line in frozen.differences(second))
+    shutil.rmtree(first)
+    with pytest.raises(UserError, match="first holds no published sweep"):
+        frozen.differences(second)
+
+
+def test_what_cannot_be_compared_is_not_published(
+    two: tuple[Path, Path], against: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first, _ = against
+    with pytest.raises(UserError, match=r"elsewhere/third: .* beside .*first"):
+        frozen.freeze(two[1], tmp_path / "elsewhere" / "third", [first])
+    with pytest.raises(UserError, match="differ in nothing that matters"):
+        frozen.freeze(two[0], tmp_path / "third", [first])
+    assert not (tmp_path / "third").exists() and not (tmp_path / "elsewhere").exists()
+
+
 def test_a_table_that_is_gone_is_found(published: Path) -> None:
     (published / "table.tex").unlink()
     assert frozen.differences(published) == [f"{published / 'table.tex'}: absent, though the report has it"]
