@@ -18,6 +18,7 @@ COLLECTION, LEXICAL = "cab9666bbd1c", "57bbb9782cb9"  # BM25's model: how texts 
 PUBLISHED = {
     "first-curve": (["experiment=reproduce"], "b00a1d7bbd48", 25),
     "shape": (["experiment=shape", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
+    "added": (["experiment=added", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 17),
     "transfer": (["experiment=transfer", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
 }
 
@@ -54,7 +55,7 @@ def evidence(folder):
     found = pd.read_csv(folder / "results.csv").query("scope in ('trained', 'unseen')")
     columns = found[["mean", "delta", "delta_low", "delta_high", "p_holm"]].itertuples(index=False)
     rows = [f"{mean:.3f} {delta:+.3f} [{low:+.3f}, {high:+.3f}] {p:.3f}" for mean, delta, low, high, p in columns]
-    return " ".join([text(folder / "report.md"), *rows])
+    return " ".join([*map(text, [folder / "report.md", *folder.glob("vs-*/comparison.md")]), *rows])
 
 
 SHAPE = "**With a pretrained encoder**"
@@ -65,8 +66,10 @@ SHAPE = "**With a pretrained encoder**"
     [
         ("README.md", "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
         ("README.md", SHAPE, "**Zero-shot", "shape", 6),
-        ("README.md", "**Zero-shot", "make reproduce #", "transfer/on-xquad_r", 5),
+        ("README.md", "**Zero-shot", "**Cross-lingual steps", "transfer/on-xquad_r", 5),
+        ("README.md", "**Cross-lingual steps", "make reproduce #", "added", 3),
         ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
+        ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 20),
         ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
         ("experiments/transfer/README.md", "The same as there", "**What lies here**", "transfer/on-xquad_r", 4),
     ],
@@ -102,7 +105,7 @@ def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
         assert mark in said and mark in report
 
 
-LARGE = ("transfer",)  # of many rows: a minute rather than seconds
+LARGE = ("added", "transfer")  # many rows, or a comparison: a minute rather than seconds
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
