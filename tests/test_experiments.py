@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from hybrid_sweep.analysis import frozen, report_files
+from hybrid_sweep.analysis import frozen, report_files, table
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import bm25, run_id, untrained
 from hybrid_sweep.store import read_json
@@ -97,6 +98,20 @@ def test_the_table_beside_the_papers_has_the_means_over_the_frozen_runs():
         means = made[[f"{name}/AP" for name in ("monolingual", "cross-lingual", "multilingual")]].mean()
         distance = made.filter(regex="^bias.rank_distance.*mean$").mean(axis=1).mean()
         assert cells == [*(f"{mean:.4f}"[1:] for mean in means), f"{distance:.0f}"]
+
+
+def test_added_and_shape_have_the_same_rows_without_cross_lingual_steps():
+    """What the page of added says of its r = 0: the same batches give the same ranks, under either budget."""
+    found = []
+    for name in ("shape", "added"):
+        folder = ROOT / "experiments" / name
+        plan = pd.DataFrame(read_json(folder / "points.json")["points"])
+        wanted = plan.query("kind == 'trained' and ratio == 0")["run_id"]
+        assert len(wanted) == 3
+        rows = frozen.unpacked(pq.read_table(folder / "per_query.parquet", filters=[("run_id", "in", list(wanted))]))
+        order = [key for key in (*table.KEY, "seed") if key in rows.column_names]
+        found.append(rows.to_pandas().drop(columns="run_id").sort_values(order, ignore_index=True))
+    pd.testing.assert_frame_equal(*found, check_categorical=False)
 
 
 def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():

@@ -49,7 +49,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
             raise UserError(
                 f"{folder}: a published sweep can be compared with those beside it, and {other} is elsewhere"
             )
-        rivals |= {other.resolve().name}
+        rivals.add(other.resolve().name)
     names = ["", *table.further([sweep_dir])]
     for name in names:
         sweep = table.load([sweep_dir], name)

@@ -28,6 +28,15 @@ def published(sweep_dir: Path, tmp_path: Path) -> Path:
     return tmp_path / "published"
 
 
+def spoil_ranks(folder: Path) -> None:
+    """Let no relevant passage of a published folder be found first."""
+    rows = pq.read_table(folder / "per_query.parquet")
+    ranks = rows["rank_min"].to_numpy().copy()
+    ranks[ranks == 1] = 2
+    rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
+    pq.write_table(rows, folder / "per_query.parquet")
+
+
 def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(sweep_dir: Path, published: Path) -> None:
     write_report([sweep_dir])
     for name in ("results.csv", "derived.csv", "table.tex", "report.md"):
@@ -54,11 +63,7 @@ def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
     assert "results.csv: line 2 is" in found
     (published / "results.csv").write_text("\n".join(lines) + "\n")
     assert frozen.differences(published) == []
-    rows = pq.read_table(published / "per_query.parquet")
-    ranks = rows["rank_min"].to_numpy().copy()
-    ranks[ranks == 1] = 2
-    rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
-    pq.write_table(rows, published / "per_query.parquet")
+    spoil_ranks(published)
     assert any("results.csv: line" in line for line in frozen.differences(published))
 
 
@@ -109,11 +114,7 @@ def test_a_comparison_with_a_published_sweep_is_published_too(
 
 def test_a_comparison_is_made_anew_from_the_rows_of_both(against: tuple[Path, Path]) -> None:
     first, second = against
-    rows = pq.read_table(first / "per_query.parquet")
-    ranks = rows["rank_min"].to_numpy().copy()
-    ranks[ranks == 1] = 2
-    rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
-    pq.write_table(rows, first / "per_query.parquet")
+    spoil_ranks(first)
     assert any("vs-first/comparison.csv: line" in line for line in frozen.differences(second))
     shutil.rmtree(first)
     with pytest.raises(UserError, match="first holds no published sweep"):
