@@ -16,7 +16,7 @@ COLUMNS = {
     "scope": "macro, trained, unseen or a language",
     "against": "front and price: what monolingual RR@10 is weighed against; reversal: the lower ratio of the move",
     "ratio": "the ratio it is about; reversal: the higher one of the move; empty for slope",
-    "value": "slope: change of the mean from r = 0 to 1, least squares over the ratios. isotonic: fitted change to r = 0. "
+    "value": "slope: change of the mean per unit of r, least squares over the ratios. isotonic: fitted change to r = 0. "
     "reversal: the largest significant move against the curve's direction, or the move nearest to it. front: share of the "
     "bootstrap replicates with the ratio on the front. price: monolingual RR@10 lost per unit of `against` gained (a gain of "
     "same@10 or RD is a fall); negative: both gain. language: mean paired difference to r = 0",

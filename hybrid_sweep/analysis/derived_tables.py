@@ -54,7 +54,7 @@ def shape(derived: pd.DataFrame) -> list[str]:
                 turns[0]["word"] if turns and turns[0]["interval"] == "crossed" else "not tested",
             ]
         )
-    header = ["curve", "slope, r = 0 to 1", "95 % interval", "Holm", "slope", "monotone fit", "turn"]
+    header = ["curve", "slope per unit of r", "95 % interval", "Holm", "slope", "monotone fit", "turn"]
     return grid(header, rows) if rows else []
 
 

@@ -37,7 +37,7 @@ def chosen(derived: pd.DataFrame, statistic: str, **values: str) -> list[Row]:
 
 def _shape(derived: pd.DataFrame) -> list[str]:
     about = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
-    slopes, turns = (chosen(derived, statistic, **about) for statistic in ("slope", "reversal"))
+    slopes, turns, fit = (chosen(derived, statistic, **about) for statistic in ("slope", "reversal", "isotonic"))
     if not slopes or slopes[0]["interval"] != "crossed":
         few = slopes[0]["n_seeds"] if slopes else 0
         return [
@@ -47,7 +47,8 @@ def _shape(derived: pd.DataFrame) -> list[str]:
     slope, turn = slopes[0], turns[0]
     curves = len(chosen(derived, "slope"))
     tail = (
-        f"{signed(slope['value'])} from r = 0 to 1 by least squares, 95 % interval {between(slope['low'], slope['high'])}, "
+        f"{signed(slope['value'])} per unit of r by least squares over r = {fit[0]['ratio']:g} to "
+        f"{fit[-1]['ratio']:g}, 95 % interval {between(slope['low'], slope['high'])}, "
         f"{p_words(slope['p_holm'])} (Holm over {counted(curves, 'curve')})"
     )
     if slope["word"] == "not shown":

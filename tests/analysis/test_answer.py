@@ -152,13 +152,15 @@ def test_the_slope_and_no_turn_are_said(say: Callable[..., tuple[str, str]]) -> 
     _, more = say(lambda r: -0.1 * r, ratios=(0, 0.25, 0.5, 1))
     assert (
         "**Monolingual MRR@10 falls with r**: -0.0" in more
-        and "from r = 0 to 1 by least squares, 95 % interval [" in more
+        and "per unit of r by least squares over r = 0 to 1, 95 % interval [" in more
     )
     assert (
         "(Holm over 8 curves)" in more
         and "No turn is shown" in more
         and "which is not to say that it is monotone" in more
     )
+    _, more = say(lambda r: -0.1 * r, ratios=(0, 0.25, 0.5), name="short")
+    assert "per unit of r by least squares over r = 0 to 0.5, 95 %" in more
     _, more = say(lambda r: 0.0, name="flat")
     assert "**No slope of monolingual MRR@10 is shown**" in more
 

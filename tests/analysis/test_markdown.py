@@ -62,7 +62,7 @@ def test_shape(sweep_dir: Path) -> None:
     assert len(found) == 8
     slope = of(more, statistic="slope", setting="multilingual", measure="RD")
     row = found["multilingual RD, mean"]
-    assert row["slope, r = 0 to 1"] == signed(slope["value"], 1) and row["Holm"] == p_words(slope["p_holm"])
+    assert row["slope per unit of r"] == signed(slope["value"], 1) and row["Holm"] == p_words(slope["p_holm"])
     assert row["95 % interval"] == between(slope["low"], slope["high"], 1)
     fit = cells(text, "The monotone curve closest to monolingual MRR@10")
     one = of(more, statistic="isotonic", setting="monolingual", scope="macro", ratio=1.0)

@@ -25,7 +25,7 @@ LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = "level", "change", "slope", "differenc
 # The columns of comparison.csv and comparison.parquet.
 COLUMNS = {
     "statistic": "level: mean of a sweep at a ratio. change: its paired difference to its own ratio 0. slope: change of "
-    "its mean per 0 to 1 of the ratio (least squares), as in derived.csv. difference: level of "
+    "its mean per unit of r (least squares), as in derived.csv. difference: level of "
     "this sweep minus that of `against`. difference of changes: change of this sweep minus that of `against`",
     "sweep": "name of the sweep; with a number where names repeat",
     "against": "the first sweep, in the rows of a difference",

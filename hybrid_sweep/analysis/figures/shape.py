@@ -38,11 +38,15 @@ def _curve(derived: pd.DataFrame, statistic: str) -> pd.DataFrame:
     return derived[chosen & (derived["scope"] == MACRO)].sort_values("ratio", kind="stable")
 
 
-def line(drawn: pd.DataFrame, slope: float) -> tuple[float, float]:
-    """The straight line's values at r = 0 and r = 1: it goes through the middle of the points, as least squares does."""
+def line(drawn: pd.DataFrame, slope: float) -> tuple[list[float], list[float]]:
+    """The straight line's ends, the lowest and highest ratio, and its values there.
+
+    It goes through the middle of the points, as least squares does, and no further than they do.
+    """
     known = drawn[drawn["delta"].notna()]
+    ends = [float(known["ratio"].min()), float(known["ratio"].max())]
     start = float(known["delta"].mean() - slope * known["ratio"].mean())
-    return start, start + slope
+    return ends, [start + slope * ratio for ratio in ends]
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str) -> Figure:
@@ -93,7 +97,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
             axes.plot(x, y, color=BLUE, lw=1.4, zorder=3, gid="isotonic")
         if len(slope):
             ends = line(drawn, float(slope["value"].iloc[0]))
-            axes.plot([0, 1], ends, color=ORANGE, lw=1.1, ls=(0, (6, 1.5, 1, 1.5)), zorder=3, gid="line")
+            axes.plot(*ends, color=ORANGE, lw=1.1, ls=(0, (6, 1.5, 1, 1.5)), zorder=3, gid="line")
         for row in records(drawn):
             if not row["finished"]:
                 mark_missing(axes, row["ratio"])
@@ -112,7 +116,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
 
 def _slope(row: dict[str, Any]) -> str:
     """The slope in words, with its interval."""
-    said = f"Slope, r from 0 to 1: {signed(row['value'])}"
+    said = f"Slope per unit of r: {signed(row['value'])}"
     if pd.notna(row["low"]):
         said += f", 95 % {between(row['low'], row['high'])}"
     return said + (f", {p_words(row['p'])}." if pd.notna(row["p"]) else ".")

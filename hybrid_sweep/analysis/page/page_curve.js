@@ -26,7 +26,7 @@
     const parts = [];
     if (slope) {
       const interval = slope.low === null ? "" : `, 95 % interval ${between(slope.low, slope.high, digits)}`;
-      parts.push(`Slope from r = 0 to 1: ${signed(slope.value, digits)}${interval}: ${slope.word}.`);
+      parts.push(`Slope per unit of r: ${signed(slope.value, digits)}${interval}: ${slope.word}.`);
     }
     if (turn) parts.push(`${turn.word[0].toUpperCase()}${turn.word.slice(1)}.`);
     return parts.join(" ");

@@ -74,13 +74,20 @@ def test_the_line_has_the_slope_and_goes_through_the_middle(sweep_dir: Path) -> 
     start, end = line.get_ydata()
     assert end - start == pytest.approx(-0.017)
     assert (start + end) / 2 == pytest.approx(np.mean([0.0, *pick(results, *MONO)["delta"][1:]]))
-    assert "Slope, r from 0 to 1: -0.017, 95 % [-0.030, -0.004], p = 0.012." in said(figure)
+    assert "Slope per unit of r: -0.017, 95 % [-0.030, -0.004], p = 0.012." in said(figure)
 
 
 def test_it_is_the_least_squares_line_of_its_points() -> None:
     drawn = pd.DataFrame({"ratio": [0.0, 0.1, 0.5, 1.0], "delta": [0.0, 0.01, -0.02, -0.01]})
     slope, start = np.polyfit(drawn["ratio"], drawn["delta"], 1)
-    assert fs.line(drawn, float(slope)) == pytest.approx((start, start + slope))
+    ends, values = fs.line(drawn, float(slope))
+    assert ends == [0.0, 1.0] and values == pytest.approx([start, start + slope])
+
+
+def test_it_ends_where_the_points_do() -> None:
+    drawn = pd.DataFrame({"ratio": [0.0, 0.25, 0.75, 1.0], "delta": [0.0, 0.01, 0.03, np.nan]})
+    ends, values = fs.line(drawn, 0.04)
+    assert ends == [0.0, 0.75] and values == pytest.approx([0.0, 0.03])
 
 
 def test_without_derived_rows_the_points_stand_alone(sweep_dir: Path) -> None:
