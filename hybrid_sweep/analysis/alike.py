@@ -105,17 +105,20 @@ def check(sweep: Sweep) -> list[str]:
             f"the points differ in their {key} ({values}): bring the sweep up to date, or report them apart"
         )
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
+    evaluated = [record["evaluated"] for record in made if record.get("evaluated")]
     mixed = {
         "machine settings": config,
         "package versions": _mixed(record.get("versions") or {} for record in made),
         "states of the code": _mixed(record.get("git") or {} for record in made),
+        "package versions of the evaluation": _mixed(record.get("versions") or {} for record in evaluated),
+        "states of the code of the evaluation": _mixed(record.get("git") or {} for record in evaluated),
     }
     warnings = [
         f"the points mix {what}: " + "; ".join(f"{key} {values}" for key, values in list(found.items())[:6])
         for what, found in mixed.items()
         if found
     ]
-    if any((record.get("git") or {}).get("dirty") for record in made):
+    if any((record.get("git") or {}).get("dirty") for record in [*made, *evaluated]):
         warnings.append("some points were made with changes to the code that are not committed")
     return warnings
 

@@ -94,6 +94,8 @@ def thaw(folder: Path, outputs: Path) -> Path:
         write_json(run / "provenance.json", record["provenance"])
         for name, metrics in record["metrics"].items():
             write_json(_place(run, name) / "metrics.json", metrics)
+        for name, evaluated in record.get("evaluated", {}).items():
+            write_json(_place(run, name) / "provenance.json", evaluated)
     for name in ["", *table.further([folder])]:
         try:
             rows = unpacked(pq.read_table(folder / _file(name)))
@@ -185,10 +187,16 @@ def _record(run: Path, names: Sequence[str]) -> dict[str, Any]:
     """What a report reads of a run, beside its rows."""
     provenance = read_json(run / "provenance.json") or {}
     metrics = {name: read_json(_place(run, name) / "metrics.json") for name in ["", *names]}
+    evaluated = {name: read_json(_place(run, name) / "provenance.json") or {} for name in names}
     return {
         "config": _settings(read_yaml(run / "config.yaml") or {}),
         "provenance": {name: provenance[name] for name in KEPT if name in provenance},
         "metrics": {name: found for name, found in metrics.items() if found},
+        "evaluated": {
+            name: {part: found[part] for part in table.EVALUATED if part in found}
+            for name, found in evaluated.items()
+            if found
+        },
     }
 
 

@@ -197,9 +197,10 @@ def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     return lines + grid(["r", "monolingual examples of a run", "cross-lingual examples of a run"], rows)
 
 
-def _made(sweep: Sweep, run_id: str, part: str) -> list[tuple[str, str]]:
-    """A part of what a run was made by and from, by name; with what names the further collection that is reported on."""
-    found = sweep.provenance[run_id].get(part) or {}
+def _made(sweep: Sweep, run_id: str, part: str, evaluated: bool) -> list[tuple[str, str]]:
+    """A part of what a run was made by and from, or evaluated by on the further collection that is reported on, by name."""
+    made = sweep.provenance[run_id]
+    found = ((made.get("evaluated") or {}) if evaluated else made).get(part) or {}
     if part == "fingerprints" and (further := sweep.metrics[run_id].get("fingerprint")):
         found = {**found, "further collection": further}
     return sorted(flatten(found).items())
@@ -208,8 +209,12 @@ def _made(sweep: Sweep, run_id: str, part: str) -> list[tuple[str, str]]:
 def _provenance(sweep: Sweep, warnings: Sequence[str], fingerprint: str) -> list[str]:
     ids = [point.run_id for point in sweep.finished]
     lines = [f"- Fingerprint of this report, from its run ids: `{fingerprint}`"]
-    for part, words in [("fingerprints", "Fingerprints"), ("git", "Code"), ("versions", "Versions")]:
-        found = Counter(", ".join(f"{key} {value}" for key, value in _made(sweep, run_id, part)) for run_id in ids)
+    parts = [("fingerprints", False, "Fingerprints"), ("git", False, "Code"), ("versions", False, "Versions")]
+    if any(sweep.provenance[run_id].get("evaluated") for run_id in ids):
+        parts += [("git", True, "Code of the evaluation"), ("versions", True, "Versions of the evaluation")]
+    for part, evaluated, words in parts:
+        named = (_made(sweep, run_id, part, evaluated) for run_id in ids)
+        found = Counter(", ".join(f"{key} {value}" for key, value in each) for each in named)
         for text, runs in sorted(found.items()):
             share = f" ({runs} of {len(ids)} runs)" if len(found) > 1 else ""
             lines.append(f"- {words}: {text.strip() or 'not recorded'}{share}")

@@ -25,6 +25,7 @@ from hybrid_sweep.store import read_json, read_yaml
 KINDS = ("trained", "untrained", "bm25")
 BASELINES = {"untrained": "untrained", "bm25": "BM25"}
 POOL = re.compile(r"(?:(.+)_)?pool_([0-9]+)")  # how stages of smaller pools are named
+EVALUATED = ["versions", "git"]  # what a report on a further collection reads of the provenance of its evaluation
 KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
 STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
 # What is read of a per-query table; the types are forced, since writers differ in theirs.
@@ -53,7 +54,8 @@ class Sweep:
     columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED, rank (of the best relevant passage; inf: not
     retrieved) and RD. Every finished point has the same rows.
     `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent); on a further
-    collection `config` has it as data, and `metrics` what was measured there. `trained_languages`, sorted, are those that
+    collection `config` has it as data, `metrics` what was measured there, and `provenance` under "evaluated" the versions
+    and the code that measured it. `trained_languages`, sorted, are those that
     any trained point learned from, whatever it was evaluated on; () where no config is recorded.
     """
 
@@ -237,12 +239,15 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     _check(finished, tables)
     config = {point.run_id: _yaml(folders[point] / "config.yaml") for point in finished}
     metrics = {point.run_id: _json(folders[point] / "metrics.json") for point in finished}
+    provenance = {point.run_id: _json(folders[point] / "provenance.json") for point in finished}
     learned = set[str]().union(*(_learned(config[point.run_id]) for point in finished if point.kind == "trained"))
     for point in finished if on else []:
         here = _json(places[point] / "metrics.json")
         data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
         config[point.run_id] = {**config[point.run_id], "data": data}
         metrics[point.run_id] = {**metrics[point.run_id], **here}
+        measured = _json(places[point] / "provenance.json")
+        provenance[point.run_id]["evaluated"] = {part: measured[part] for part in EVALUATED if part in measured}
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
@@ -251,7 +256,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         missing=missing,
         frame=_long(finished, tables),
         config=config,
-        provenance={point.run_id: _json(folders[point] / "provenance.json") for point in finished},
+        provenance=provenance,
         metrics=metrics,
         trained_languages=tuple(sorted(learned)),
     )

@@ -79,12 +79,14 @@ def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) 
         )
         metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
         (place / "metrics.json").write_text(json.dumps(metrics))
+        (place / "provenance.json").write_text(json.dumps({"git": {"commit": "later"}, "hardware": {"cpu": "mine"}}))
     write_report([sweep_dir])
     folder = tmp_path / "published"
     frozen.freeze(sweep_dir, folder)
     for name in ("results.csv", "on-near/results.csv", "on-near/report.md"):
         assert (folder / name).read_bytes() == (sweep_dir / name).read_bytes()
-    assert frozen.differences(folder) == []
+    assert "Code of the evaluation: commit later" in (folder / "on-near/report.md").read_text()
+    assert frozen.differences(folder) == [] and "mine" not in (folder / "runs.json").read_text()
     shutil.copy(folder / "per_query.parquet", folder / "on-near.parquet")
     assert any("on-near/results.csv: line" in line for line in frozen.differences(folder))
 

@@ -83,6 +83,8 @@ def further(make_sweep: Callable[..., Path], world: Any, monkeypatch: pytest.Mon
         table.to_parquet(folder / "per_query.parquet", index=False)
         metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
         (folder / "metrics.json").write_text(json.dumps(metrics))
+        made = {"git": {"commit": "later", "dirty": False}, "versions": {"torch": "2.14.0"}, "times": {"evaluate": 1.5}}
+        (folder / "provenance.json").write_text(json.dumps(made))
     return sweep_dir
 
 
@@ -97,9 +99,26 @@ def test_each_further_collection_has_a_report_of_its_own(further: Path) -> None:
     text = (further / "on-near" / "report.md").read_text()
     assert "Sweep toy on near" in text and "Data: bank" in text and "| 0.5 | 6,400 | 6,400 |" in text
     assert ", further collection beef, " in text  # not only the collection that was trained on
+    assert "- Code: commit 0123456789abcdef, dirty False\n" in text  # that trained, and that which evaluated
+    assert "- Code of the evaluation: commit later, dirty False\n- Versions of the evaluation: torch 2.14.0\n" in text
+    assert "of the evaluation" not in (further / "report.md").read_text()
     assert "--- on near ---" in report.console and str(further / "on-near" / "report.html") in report.console
     edit(further / "points.json", lambda plan: [row.pop("also") for row in plan["points"]])
     assert [path.read_bytes() for path in write_report([further]).paths] == alone  # the main report knows nothing of it
+
+
+def test_evaluations_by_different_code_are_warned_about(further: Path) -> None:
+    place = runs_of(further) / "t050s1/evaluations/near/provenance.json"
+    edit(place, lambda found: found["git"].update(commit="latest", dirty=True))
+    edit(place, lambda found: found["versions"].update(torch="2.15.0"))
+    report = write_report([further])
+    assert report.warnings == ()  # of the main report
+    text = (further / "on-near" / "report.md").read_text()
+    assert "**Warning**: the points mix package versions of the evaluation: torch 2.14.0 / 2.15.0." in text
+    assert "states of the code of the evaluation: commit later / latest" in text.replace(
+        "latest / later", "later / latest"
+    )
+    assert "**Warning**: some points were made with changes to the code that are not committed." in text
 
 
 def test_a_further_collection_without_a_result_does_not_take_the_others_along(further: Path) -> None:
