@@ -21,6 +21,7 @@ PUBLISHED = {
     "shape": (["experiment=shape", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
     "added": (["experiment=added", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 17),
     "transfer": (["experiment=transfer", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
+    "pools": (["experiment=pools", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 11),
 }
 
 
@@ -52,11 +53,11 @@ def part(words, begin, end):
 
 
 def evidence(folder):
-    """The report, and what its table of results has besides: rounded means and changes of groups of languages."""
+    """All reports and comparisons of a folder, and what its table of results has besides: of groups of languages, rounded."""
     found = pd.read_csv(folder / "results.csv").query("scope in ('trained', 'unseen')")
     columns = found[["mean", "delta", "delta_low", "delta_high", "p_holm"]].itertuples(index=False)
     rows = [f"{mean:.3f} {delta:+.3f} [{low:+.3f}, {high:+.3f}] {p:.3f}" for mean, delta, low, high, p in columns]
-    return " ".join([*map(text, [folder / "report.md", *folder.glob("vs-*/comparison.md")]), *rows])
+    return " ".join([*map(text, [*folder.rglob("report.md"), *folder.rglob("comparison.md")]), *rows])
 
 
 SHAPE = "**With a pretrained encoder**"
@@ -68,10 +69,12 @@ SHAPE = "**With a pretrained encoder**"
         ("README.md", "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
         ("README.md", SHAPE, "**Zero-shot", "shape", 6),
         ("README.md", "**Zero-shot", "**Cross-lingual steps", "transfer/on-xquad_r", 5),
-        ("README.md", "**Cross-lingual steps", "make reproduce #", "added", 3),
+        ("README.md", "**Cross-lingual steps", "**The loss grows", "added", 3),
+        ("README.md", "**The loss grows", "make reproduce #", "pools", 5),
         ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
         ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 20),
         ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
+        ("experiments/pools/README.md", "**What was found**", "**What was not found**", "pools", 25),
         ("experiments/transfer/README.md", "The same as there", "**What lies here**", "transfer/on-xquad_r", 4),
     ],
 )
@@ -120,7 +123,7 @@ def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
         assert mark in said and mark in report
 
 
-LARGE = ("added", "transfer")  # many rows, or a comparison: a minute rather than seconds
+LARGE = ("added", "pools", "transfer")  # many rows, or a comparison: a minute rather than seconds
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
