@@ -21,6 +21,7 @@ PUBLISHED = {
     "shape": (["experiment=shape", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
     "added": (["experiment=added", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 17),
     "transfer": (["experiment=transfer", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 26),
+    "mixed": (["experiment=mixed", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 17),
     "pools": (["experiment=pools", "model.path=me5-small", "seed=0,1,2"], "f123e37e6841", 11),
 }
 
@@ -69,11 +70,13 @@ SHAPE = "**With a pretrained encoder**"
         ("README.md", "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
         ("README.md", SHAPE, "**Zero-shot", "shape", 6),
         ("README.md", "**Zero-shot", "**Cross-lingual steps", "transfer/on-xquad_r", 5),
-        ("README.md", "**Cross-lingual steps", "**The loss grows", "added", 3),
+        ("README.md", "**Cross-lingual steps", "**Negatives in all", "added", 3),
+        ("README.md", "**Negatives in all", "**The loss grows", "mixed", 3),
         ("README.md", "**The loss grows", "make reproduce #", "pools", 5),
         ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
         ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 20),
         ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
+        ("experiments/mixed/README.md", "**What was found**", "**What was not found**", "mixed", 20),
         ("experiments/pools/README.md", "**What was found**", "**What was not found**", "pools", 25),
         ("experiments/transfer/README.md", "The same as there", "**What lies here**", "transfer/on-xquad_r", 4),
     ],
@@ -123,7 +126,7 @@ def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
         assert mark in said and mark in report
 
 
-LARGE = ("added", "pools", "transfer")  # many rows, or a comparison: a minute rather than seconds
+LARGE = ("added", "mixed", "pools", "transfer")  # many rows, or a comparison: a minute rather than seconds
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
