@@ -22,10 +22,17 @@ from tests.analysis.folders import edit, runs_of
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what takes seconds to publish lies, for each test to copy: the sweeps are the same every time."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def published(sweep_dir: Path, tmp_path: Path) -> Path:
-    frozen.freeze(sweep_dir, tmp_path / "published")
-    return tmp_path / "published"
+def published(sweep_dir: Path, kept: Path, tmp_path: Path) -> Path:
+    if not (kept / "published").exists():
+        frozen.freeze(sweep_dir, kept / "published")
+    return Path(shutil.copytree(kept / "published", tmp_path / "published"))
 
 
 def spoil_ranks(folder: Path) -> None:
@@ -92,11 +99,12 @@ def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) 
 
 
 @pytest.fixture
-def against(two: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+def against(two: tuple[Path, Path], kept: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two published sweeps, the second with its comparison with the first."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    frozen.freeze(two[0], first)
-    frozen.freeze(two[1], second, [first])
+    if not (kept / "second").exists():
+        frozen.freeze(two[0], kept / "first")
+        frozen.freeze(two[1], kept / "second", [kept / "first"])
+    first, second = (Path(shutil.copytree(kept / name, tmp_path / name)) for name in ("first", "second"))
     return first, second
 
 
