@@ -76,7 +76,7 @@ SHAPE = "**With a pretrained encoder**"
         ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
         ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 20),
         ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
-        ("experiments/mixed/README.md", "**What was found**", "**What was not found**", "mixed", 20),
+        ("experiments/mixed/README.md", "**What was found**", "**What was not found**", "mixed", 45),
         ("experiments/pools/README.md", "**What was found**", "**What was not found**", "pools", 25),
         ("experiments/transfer/README.md", "The same as there", "**What lies here**", "transfer/on-xquad_r", 4),
     ],
