@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import slots
+from hybrid_sweep import slots, stages
 from hybrid_sweep.config import Config, steps_of, to_dict
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import canonical, read_json, read_yaml
@@ -19,7 +19,7 @@ NEWEST = 200  # finished runs that are looked at, which takes about a second
 
 # What a step and an evaluation take depends on these alone: not on ratio, seed or learning rate.
 MODEL = ("name", "layers", "query_length", "passage_length", "lora_rank", "hidden_size", "depth", "vocabulary")
-DATA = ("name", "languages", "groups", "qrels", "format", "pools")
+DATA = ("name", "languages", "groups", "qrels", "format")
 DEVICES = ("accelerator", "devices")
 TRAINER = (
     *DEVICES,
@@ -39,20 +39,22 @@ TRAINING = ("dev_every",)
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run: what it did, and the seconds that each part of it took. step is None where no step was timed."""
+    """A finished run: what it did, and the seconds that each part of it took.
+
+    step: None where no step was timed. evaluate: of each evaluation, by what it is like.
+    """
 
     training: str
-    evaluation: str
     start: float
     step: float | None
-    evaluate: float
+    evaluate: Mapping[str, float]
 
 
 def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float | None]:
     """By run id, the seconds that each point without a result will take; None where no finished point is like it.
 
     Like it is a run with the same model, data, batch and devices, of the same sweep or done on such a machine as this.
-    A point that goes on from a checkpoint has only its remaining steps before it.
+    A point that goes on from a checkpoint has only its remaining steps before it, one that is trained only its evaluations.
     """
     waiting = [(point, state) for point, state in zip(points, states, strict=True) if state.name != "done"]
     known: dict[Path, list[Finished]] = {}
@@ -60,7 +62,7 @@ def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float
     for point, state in waiting:
         if point.sweep_dir not in known:
             known[point.sweep_dir] = _finished(point.run_dir.parent, point.sweep_dir)
-        found[point.run_id] = _of_point(point.config, state.step or 0, known[point.sweep_dir])
+        found[point.run_id] = _of_point(point, state.step or 0, known[point.sweep_dir])
     return found
 
 
@@ -96,32 +98,38 @@ def _at_once(config: Config) -> int:
         return config.sweep.max_parallel
 
 
-def _of_point(config: Config, done: int, known: Sequence[Finished]) -> float | None:
-    training, evaluation = _kinds(to_dict(config))
-    steps = steps_of(config) - done
-    alike = [run for run in known if run.evaluation == evaluation]
+def _of_point(point: Point, done: int, known: Sequence[Finished]) -> float | None:
+    config = point.config
+    steps = 0 if stages.is_trained(point.run_dir) else steps_of(config) - done
+    training, evaluations = _kinds(to_dict(config))
+    missing = {
+        evaluations[stage.name] for stage in stages.of(config, point.run_dir) if not stages.is_done(stage, point.run_id)
+    }
+    rest = [run.start + sum(run.evaluate[kind] for kind in missing) for run in known if missing <= run.evaluate.keys()]
     paces = [run.step for run in known if run.training == training and run.step is not None]
-    if not alike or (steps and not paces):
+    if not rest or (steps and not paces):
         return None
-    before_and_after = statistics.median(run.start + run.evaluate for run in alike)
-    return before_and_after + (steps * statistics.median(paces) if steps else 0.0)
+    return statistics.median(rest) + (steps * statistics.median(paces) if steps else 0.0)
 
 
-def _kinds(config: Mapping[str, Any]) -> tuple[str, str]:
-    """What the steps and the evaluation of a config are like, as texts that are equal where they take as long."""
+def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """What the steps of a config are like and, by name, each evaluation, as texts that are equal where they take as long."""
 
     def chosen(group: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
         return {name: group[name] for name in names if group.get(name) not in (None, [])}
 
     model, data = chosen(config["model"], MODEL), chosen(config["data"], DATA)
     trainer, asked = config["trainer"], config["eval"]
-    more, also = (
-        [chosen(each, DATA) for _, each in sorted((group or {}).items())]
-        for group in (config.get("more"), asked.get("also"))
-    )
+    more = [chosen(each, DATA) for _, each in sorted((config.get("more") or {}).items())]
     training = [model, data, more, chosen(trainer, TRAINER), chosen(config["batch"], BATCH), chosen(asked, TRAINING)]
-    evaluation = [model, data, also, chosen(trainer, DEVICES), chosen(asked, EVAL)]
-    return canonical(training), canonical(evaluation)
+    evaluations = {
+        stages.pool_name(source, pool): canonical(
+            [model, chosen(each, DATA), pool, chosen(trainer, DEVICES), chosen(asked, EVAL)]
+        )
+        for source, each in {"": config["data"], **(asked.get("also") or {})}.items()
+        for pool in (None, *(each.get("pools") or []))
+    }
+    return canonical(training), evaluations
 
 
 def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
@@ -140,18 +148,20 @@ def _read(folder: Path, written: float) -> tuple[Finished | None, bool]:
     written: when it was finished.
     """
     record = read_json(folder / "provenance.json") or {}
-    times = [(read_json(note) or {}).get("times", {}) for note in folder.glob("evaluations/*/provenance.json")]
-    evaluated = sum(float(each.get("evaluate_seconds", 0)) for each in times)
     told = record.get("times", {})
     try:
-        training, evaluation = _kinds(read_yaml(folder / "config.yaml"))
-        evaluated += float(told["evaluate_seconds"])
+        training, evaluations = _kinds(read_yaml(folder / "config.yaml"))
         trained, steps = float(told["train_seconds"]), int(told["steps"])
+        evaluated = {evaluations[""]: float(told["evaluate_seconds"])}
+        for name in evaluations.keys() - {""}:
+            note = read_json(stages.folder_of(folder, name) / "provenance.json") or {}
+            if "evaluate_seconds" in note.get("times", {}):
+                evaluated[evaluations[name]] = float(note["times"]["evaluate_seconds"])
     except (KeyError, TypeError, AttributeError):
         return None, False  # of an older version, or not whole
     # Without steps of its own a run has loaded a model: that belongs to the start.
     start = float(told.get("start_seconds", 0)) + (0.0 if steps else trained)
-    return Finished(training, evaluation, start, trained / steps if steps else None, evaluated), _here(record)
+    return Finished(training, start, trained / steps if steps else None, evaluated), _here(record)
 
 
 def _here(record: Mapping[str, Any]) -> bool:

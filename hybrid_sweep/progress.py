@@ -146,11 +146,11 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
     """The words on a running point, each after its name: label, state, step, loss, speed, time left; "" if unknown."""
     status = row.status
     step, steps, loss, speed = (status.get(key) for key in ("step", "max_steps", "loss", "steps_per_second"))
-    encoded, texts = status.get("encoded"), status.get("texts")
+    encoded, texts, state = status.get("encoded"), status.get("texts"), status.get("state", "starting")
     found = [
         row.point.label,
-        f"encoding {encoded}/{texts} texts" if texts else str(status.get("state", "starting")),
-        f"{step}/{steps}" if steps and not texts else "",
+        f"encoding {encoded}/{texts} texts" if texts else str(state),
+        f"{step}/{steps}" if steps and not texts and state != "starting" else "",  # which step is not known yet
         f"{loss:.3f}" if loss is not None else "",
         f"{speed:.1f} steps/s" if speed else "",
         duration(row.left) if row.left is not None else "",

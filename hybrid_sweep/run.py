@@ -110,7 +110,7 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
     folder, model, steps = run_dir / "checkpoints", run_dir / "model", steps_of(config)
     if steps == 0:
         return build_encoder(config.model, prepared.model, config.seed)
-    if (run_dir / "steps.parquet").is_file() and (model / "modules.json").is_file():
+    if stages.is_trained(run_dir):
         return load_encoder(config.model, model)
     plan = plan_of(config, prepared.sources)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)

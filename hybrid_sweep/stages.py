@@ -48,17 +48,18 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
     configs |= {name: dataclasses.replace(alone, data=data, more={}) for name, data in sorted(config.eval.also.items())}
     trained, found = trained_languages(config), []
     for source, each in configs.items():
-        folder = _folder(run_dir, source)
+        folder = folder_of(run_dir, source)
         part = dataclasses.replace(
             each, eval=dataclasses.replace(each.eval, run_depth=0)
         )  # run files are of all passages
         for pool in (None, *sorted(set(each.data.pools))):
             name, its = pool_name(source, pool), each if pool is None else part
-            found.append(Stage(name, source, pool, its, _folder(run_dir, name), folder / "encoding", trained))
+            found.append(Stage(name, source, pool, its, folder_of(run_dir, name), folder / "encoding", trained))
     return found
 
 
-def _folder(run_dir: Path, name: str) -> Path:
+def folder_of(run_dir: Path, name: str) -> Path:
+    """Where the stage of this name has its files."""
     return run_dir / "evaluations" / name if name else run_dir
 
 
@@ -75,6 +76,11 @@ def collections(config: Config) -> list[Config]:
 def further(config: Config) -> list[str]:
     """The names of all stages but that of the run's own collection, sorted."""
     return sorted(stage.name for stage in of(config, Path()) if stage.name)
+
+
+def is_trained(run_dir: Path) -> bool:
+    """Whether training has left all its files, so that what is missing is only evaluated."""
+    return (run_dir / "steps.parquet").is_file() and (run_dir / "model" / "modules.json").is_file()
 
 
 def is_done(stage: Stage, run_id: str) -> bool:

@@ -175,7 +175,8 @@ def state_of(point: Point) -> State:
     if stage == "failed":
         return State("failed", str(status.get("error") or "unknown error"), reached)
     if stage == "done" and (missing := [part.name or "its own collection" for part in _missing(point)]):
-        return State("to do", f"trained; to be evaluated on {', '.join(missing)}")
+        before = "trained; " if stages.is_trained(point.run_dir) else "its model was not kept and is trained again; "
+        return State("to do", before * (point.kind == "trained") + f"to be evaluated on {', '.join(missing)}")
     return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new", reached)
 
 

@@ -61,6 +61,25 @@ def test_a_resumed_run_counts_by_the_steps_that_its_time_is_of(point):
     assert list(told(point(1.0)).values()) == [pytest.approx(200)]
 
 
+def test_what_is_trained_takes_only_the_evaluations_that_are_missing(point):
+    done, asked = point(0.0), point(1.0)
+    for each in (done, asked):
+        each.config.eval.also = {"other": SyntheticData(name="synthetic", languages=["xa"], pools=[5])}
+    finish(done, train_seconds=50, steps=100, start_seconds=8, evaluate_seconds=2)
+    assert list(told(asked).values()) == [None]  # nothing is known of the further collection yet
+    assert list(told(point(0.5)).values()) == [pytest.approx(60)]  # which is asked for by some alone
+    for name, seconds in (("other", 30), ("other_pool_5", 4)):
+        write_json(done.run_dir / "evaluations" / name / "provenance.json", {"times": {"evaluate_seconds": seconds}})
+    pace._read.cache_clear()
+    assert list(told(asked).values()) == [pytest.approx(8 + 50 + 2 + 30 + 4)]
+    for name in ("steps.parquet", "model/modules.json"):
+        (asked.run_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (asked.run_dir / name).touch()
+    assert list(told(asked).values()) == [pytest.approx(8 + 2 + 30 + 4)]
+    write_json(asked.run_dir / "metrics.json", {"run_id": asked.run_id, "measures": asked.config.eval.measures})
+    assert list(told(asked).values()) == [pytest.approx(8 + 30 + 4)]
+
+
 def test_other_work_or_another_machine_tells_nothing(point):
     finish(point(0.0, devices=2), train_seconds=50, steps=100, start_seconds=8, evaluate_seconds=2)
     finish(point(0.0), cpus=1000, train_seconds=50, steps=100, start_seconds=8, evaluate_seconds=2)

@@ -76,6 +76,8 @@ def test_encoding_is_counted_in_texts():
 
 def test_a_status_that_is_not_there_yet_is_no_trouble():
     assert progress.cells(Row(point(), 0.1, {})) == ["ratio 0.5, seed 0", "starting", "", "", "", ""]
+    begun = {"state": "starting", "step": 0, "max_steps": 9}  # it may go on from a checkpoint, or be trained already
+    assert progress.cells(Row(point(), 1, begun))[1:] == ["starting", "", "", "", ""]
     assert progress.cells(Row(point(), 9, {"state": "training", "step": 0, "max_steps": 9}))[2:] == ["0/9", "", "", ""]
 
 

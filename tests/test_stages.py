@@ -121,7 +121,14 @@ def test_a_point_is_done_when_all_its_stages_are(ask, config):
     marks = read_json(folder / "identity.json")["fingerprints"]
     point = sweep.Point(folder.name, "untrained", (), made, marks)
     assert point.run_dir == folder and not sweep.is_done(point)
-    assert sweep.state_of(point) == sweep.State("to do", "trained; to be evaluated on third")
+    assert sweep.state_of(point) == sweep.State("to do", "to be evaluated on third")
+    asked = dataclasses.replace(point, kind="trained")  # what is said of one that had to be trained
+    again = "its model was not kept and is trained again; to be evaluated on third"
+    assert sweep.state_of(asked).reason == again
+    for name in ("steps.parquet", "model/modules.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    assert sweep.state_of(asked).reason == "trained; to be evaluated on third"
     fewer = dataclasses.replace(made, eval=dataclasses.replace(made.eval, also={"other": made.eval.also["other"]}))
     assert sweep.is_done(dataclasses.replace(point, config=fewer))
     for content in ({"run_id": "another"}, {"run_id": folder.name}, "{half"):
