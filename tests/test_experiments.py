@@ -54,8 +54,10 @@ def part(words, begin, end):
 
 
 def evidence(folder):
-    """All reports and comparisons of a folder, and what its table of results has besides: of groups of languages, rounded."""
-    found = pd.read_csv(folder / "results.csv").query("scope in ('trained', 'unseen')")
+    """All reports and comparisons of a folder, and what its table of results has besides, rounded: groups of languages, and
+    the first answer in a pool of all languages."""
+    besides = "scope in ('trained', 'unseen') or scope == 'macro' and setting == 'multilingual' and measure == 'RR@10'"
+    found = pd.read_csv(folder / "results.csv").query(besides)
     columns = found[["mean", "delta", "delta_low", "delta_high", "p_holm"]].itertuples(index=False)
     rows = [f"{mean:.3f} {delta:+.3f} [{low:+.3f}, {high:+.3f}] {p:.3f}" for mean, delta, low, high, p in columns]
     return " ".join([*map(text, [*folder.rglob("report.md"), *folder.rglob("comparison.md")]), *rows])
