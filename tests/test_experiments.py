@@ -76,7 +76,7 @@ SHAPE = "**With a pretrained encoder**"
         ("README.md", "**Negatives in all", "**The loss grows", "mixed", 3),
         ("README.md", "**The loss grows", "make reproduce #", "pools", 5),
         ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 20),
-        ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 20),
+        ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 40),
         ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
         ("experiments/mixed/README.md", "**What was found**", "**What was not found**", "mixed", 45),
         ("experiments/pools/README.md", "**What was found**", "**What was not found**", "pools", 25),
