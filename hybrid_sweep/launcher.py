@@ -72,7 +72,12 @@ def run_points(
     with on_failure="stop" no further one starts once one has failed for good. SIGINT or SIGTERM ends the workers, all
     their processes too, and raises KeyboardInterrupt.
     """
-    sweep = Sweep(machine, view or progress.Plain(len(points)), worker or WORKER, parallel, wait, list(points))
+    sweep = Sweep(machine, view or progress.Plain(len(points)), worker or WORKER, parallel, wait, [])
+    for point in points:  # those done at once, before the time that the others take is told
+        if is_done(point):
+            sweep.view.skipped(point)
+        else:
+            sweep.waiting.append(point)
     filled = shown = -1.0
     with signals() as caught:
         try:

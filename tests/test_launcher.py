@@ -28,13 +28,14 @@ class Told:
     """A view that remembers what it was told."""
 
     def __init__(self):
-        self.events, self.rows = [], []
+        self.events, self.rows, self.waiting = [], [], []
 
     def __getattr__(self, name):
         return lambda point, *more: self.events.append((name, point.label, *more))
 
     def show(self, rows, waiting):
         self.rows.append([(row.point.label, row.status.get("state")) for row in rows])
+        self.waiting.append([point.label for point in waiting])
 
     def labels(self, name):
         return [event[1] for event in self.events if event[0] == name]
@@ -107,6 +108,14 @@ def test_runs_what_is_not_done_and_nothing_twice(point, rules, tmp_path, run):
     assert sorted(first.labels("done")) == ["ratio 0, seed 0", "ratio 0.5, seed 0", "ratio 1, seed 0"]
     again = run(points, rules())
     assert len(starts(tmp_path)) == 3 and len(again.labels("skipped")) == 3 and not again.labels("started")
+
+
+def test_what_is_done_already_is_not_counted_as_waiting(point, rules, run):
+    points = [point(0), point(0.5), point(0.75), point(1)]
+    run(points[2:], rules())
+    view = run(points, rules(), slots=1)
+    assert {label for labels in view.waiting for label in labels} == {"ratio 0.5, seed 0"}
+    assert [event[0] for event in view.events[:3]] == ["skipped", "skipped", "started"]
 
 
 def test_a_point_that_was_finished_before_the_lease_was_had_is_not_started(point, rules, tmp_path, run):
