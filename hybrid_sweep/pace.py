@@ -13,7 +13,7 @@ from hybrid_sweep import slots, stages
 from hybrid_sweep.config import Config, steps_of, to_dict
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import canonical, read_json, read_yaml
-from hybrid_sweep.sweep import Point, State
+from hybrid_sweep.sweep import Point, State, missing
 
 NEWEST = 200  # finished runs that are looked at, which takes about a second
 
@@ -102,10 +102,8 @@ def _of_point(point: Point, done: int, known: Sequence[Finished]) -> float | Non
     config = point.config
     steps = 0 if stages.is_trained(point.run_dir) else steps_of(config) - done
     training, evaluations = _kinds(to_dict(config))
-    missing = {
-        evaluations[stage.name] for stage in stages.of(config, point.run_dir) if not stages.is_done(stage, point.run_id)
-    }
-    rest = [run.start + sum(run.evaluate[kind] for kind in missing) for run in known if missing <= run.evaluate.keys()]
+    kinds = {evaluations[stage.name] for stage in missing(point)}
+    rest = [run.start + sum(run.evaluate[kind] for kind in kinds) for run in known if kinds <= run.evaluate.keys()]
     paces = [run.step for run in known if run.training == training and run.step is not None]
     if not rest or (steps and not paces):
         return None

@@ -156,7 +156,7 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
 
 def is_done(point: Point) -> bool:
     """Whether the results of all its stages are there, each with a metrics.json that names this run and what is asked."""
-    return not _missing(point)
+    return not missing(point)
 
 
 def state_of(point: Point) -> State:
@@ -174,9 +174,9 @@ def state_of(point: Point) -> State:
     reached = _checkpointed(point)
     if stage == "failed":
         return State("failed", str(status.get("error") or "unknown error"), reached)
-    if stage == "done" and (missing := [part.name or "its own collection" for part in _missing(point)]):
+    if stage == "done" and (left := [part.name or "its own collection" for part in missing(point)]):
         before = "trained; " if stages.is_trained(point.run_dir) else "its model was not kept and is trained again; "
-        return State("to do", before * (point.kind == "trained") + f"to be evaluated on {', '.join(missing)}")
+        return State("to do", before * (point.kind == "trained") + f"to be evaluated on {', '.join(left)}")
     return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new", reached)
 
 
@@ -189,7 +189,7 @@ def _checkpointed(point: Point) -> int | None:
     return None
 
 
-def _missing(point: Point) -> list[stages.Stage]:
+def missing(point: Point) -> list[stages.Stage]:
     """The stages without a result."""
     return [stage for stage in stages.of(point.config, point.run_dir) if not stages.is_done(stage, point.run_id)]
 
