@@ -1,0 +1,141 @@
+"""Digests of stored files: written beside them, and compared when a file is opened for a result.
+
+Every store of the program (tokens, pairs, collections, tokenizers, models, weights, vectors, per-query tables) has the same
+record: {name: digest}, the first 16 hex digits of the SHA-256 of each file. A digest that was once computed is remembered
+by the file's path, size, time of change, time of its inode's change and inode number, so that a large store is hashed
+once. A file that changed within the last seconds is not remembered: two writes in one tick of the clock have one time.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import digest, file_digest, read_json, write_json
+
+LENGTH = 16  # hex digits: 64 bits
+SETTLED_NS = 2_000_000_000  # a file that changed later than this before now may change again with the same time
+
+
+class Damaged(UserError):
+    """A stored file is not what was written: the message names the file."""
+
+
+def seal(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Compute the record of some files of a folder.
+
+    Args:
+        folder: where they lie.
+        names: paths relative to it.
+
+    Returns:
+        The digest of each file by its name, for the store's own info file.
+    """
+    return {name: file_digest(folder / name, LENGTH) for name in sorted(names)}
+
+
+def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
+    """Compare files with the record that `seal` made of them.
+
+    Args:
+        folder: where they lie.
+        record: what was stored; anything else than a record counts as damage.
+        memory: digests that are remembered; None computes all of them.
+
+    Raises:
+        Damaged: where a file is absent, is no regular file, or has other bytes.
+    """
+    for name, wanted in named(record, folder).items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise Damaged(f"{path}: the file is missing")
+        found = memory.digest_of(path) if memory else file_digest(path, LENGTH)
+        if found != wanted:
+            raise Damaged(f"{path}: its content is not what was written (digest {found}, not {wanted})")
+    if memory:
+        memory.flush()
+
+
+def holds(folder: Path, record: object, memory: "Memory | None" = None) -> bool:
+    """Return whether all files of a record are there with the bytes that were written; see `check`."""
+    try:
+        check(folder, record, memory)
+    except (Damaged, OSError):
+        return False
+    return True
+
+
+def named(record: object, folder: Path) -> Mapping[str, str]:
+    """Return a stored record, its types and names checked.
+
+    Raises:
+        Damaged: where it is empty, no mapping of texts to texts, or has names that lead out of the folder.
+    """
+    if not isinstance(record, dict) or not record:
+        raise Damaged(f"{folder}: the record of its digests is missing or broken")
+    for name, value in record.items():
+        plain = isinstance(name, str) and isinstance(value, str) and not os.path.isabs(name)
+        if not plain or ".." in Path(name).parts or "\0" in name:
+            raise Damaged(f"{folder}: the record of its digests is broken")
+    return record
+
+
+class Memory:
+    """Digests of files that did not change since they were computed, kept in a JSON file.
+
+    Args:
+        path: the file; None remembers for this process alone. It is only a memory: where it is absent, broken or cannot
+            be written, digests are computed.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.known: dict[str, list[Any]] = {}
+        self.lock = threading.Lock()
+        self.changed = False
+        stored = read_json(path) if path is not None else None
+        if isinstance(stored, dict):
+            self.known = {name: value for name, value in stored.items() if isinstance(value, list) and len(value) == 5}
+
+    def digest_of(self, path: Path) -> str:
+        """Return the digest of a file, remembered where size, times and inode are what they were."""
+        resolved = str(path.resolve())
+        before = _state(path)
+        with self.lock:
+            known = self.known.get(resolved)
+        if known is not None and known[:4] == before and isinstance(known[4], str):
+            return known[4]
+        found = file_digest(path, LENGTH)
+        if _state(path) == before and time.time_ns() - max(before[1], before[2]) > SETTLED_NS:
+            with self.lock:
+                self.known[resolved] = [*before, found]
+                self.changed = True
+        return found
+
+    def flush(self) -> None:
+        """Write what was learned into the file; a cache that may only be read learns nothing."""
+        if self.path is None or not self.changed:
+            return
+        self.changed = False
+        with contextlib.suppress(OSError):
+            write_json(self.path, self.known)
+
+
+def _state(path: Path) -> list[int]:
+    """Return size, times of change (of content and of the inode, ns) and inode number of a file."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+def memory_of(cache: Path, folder: Path) -> Memory:
+    """Return the memory of one folder's digests, a small file of the cache.
+
+    Args:
+        cache: the program's cache folder.
+        folder: the store whose files are opened.
+    """
+    return Memory(cache / "digests" / f"{digest(str(folder.resolve()), 16)}.json")

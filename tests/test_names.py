@@ -1,0 +1,49 @@
+"""Names from files and users: what can be a folder, a key or a code, and what is refused."""
+
+import pytest
+
+from hybrid_sweep import names
+from hybrid_sweep.errors import UserError
+
+HOSTILE = ["", " ", "..", ".", "../x", "/etc", "a/b", "a\\b", "a\0b", "a\nb", "\x1b[31m", "a\u202eb", "-rf", ".git"]
+OTHER_TYPES = [None, 3, 1.5, True, [], {}, ["a"]]
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "a b", "é"])
+def test_what_is_no_run_id(value: object) -> None:
+    with pytest.raises(UserError):
+        names.run_id(value, "points.json")
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "é" * 150])
+def test_what_is_no_folder_name(value: object) -> None:
+    with pytest.raises(UserError):
+        names.folder_name(value, "points.json")
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "a b"])
+def test_what_is_no_name_of_a_collection(value: object) -> None:
+    with pytest.raises(UserError):
+        names.collection(value, "points.json")
+
+
+@pytest.mark.parametrize(
+    "value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "macro", "trained", "unseen", "*", "de>en", "a b", "a,b"]
+)
+def test_what_is_no_language(value: object) -> None:
+    with pytest.raises(UserError):
+        names.language(value, "data.languages")
+
+
+def test_ordinary_names_pass() -> None:
+    assert names.run_id("0a1b2c3d4e5f", "x") == "0a1b2c3d4e5f"
+    assert names.folder_name("shape, 5 seeds é", "x") == "shape, 5 seeds é"
+    assert names.collection("xquad_r_pool_1000", "x") == "xquad_r_pool_1000"
+    for code in ("en", "pt_BR", "zh-Hans", "ca@valencia", "constructor"):
+        assert names.language(code, "x") == code
+
+
+def test_a_shown_value_is_one_short_line_of_ascii() -> None:
+    for value in (*HOSTILE, *OTHER_TYPES, "x" * 10_000, "\ud800"):
+        text = names.shown(value)
+        assert text.isascii() and text.isprintable() and len(text) <= 60
