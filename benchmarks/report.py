@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybrid_sweep import finished
 from hybrid_sweep.analysis import frozen, table
 from hybrid_sweep.store import read_json, write_json
 
@@ -35,12 +36,12 @@ def more_seeds(sweep_dir: Path, seeds: int) -> None:
             like = known[kind, ratio, seed % first]
             made = {**like, "seed": seed, "run_id": f"{like['run_id'][:8]}{seed:04d}"}
             rows = pq.read_table(runs / like["run_id"] / "per_query.parquet").sort_by(
-                [(name, "ascending") for name in table.KEY]
+                [(name, "ascending") for name in finished.KEY]
             )
             cell = rows.select(["setting", "query_lang", "passage_lang"]).to_pandas().agg("-".join, axis=1).to_numpy()
             starts = np.append(np.flatnonzero(np.append(True, cell[1:] != cell[:-1])), len(cell))
             order = np.concatenate([np.roll(np.arange(a, b), seed) for a, b in itertools.pairwise(starts)])
-            moved = [name for name in ("rank_min", "rank_max", *table.STORED) if name in rows.column_names]
+            moved = [name for name in ("rank_min", "rank_max", *finished.STORED) if name in rows.column_names]
             for name in moved:
                 rows = rows.set_column(rows.column_names.index(name), name, rows[name].take(pa.array(order)))
             names = {"run_id": pa.array([made["run_id"]] * len(rows)), "seed": pa.array([seed] * len(rows))}

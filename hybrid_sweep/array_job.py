@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import progress
+from hybrid_sweep import progress, records
 from hybrid_sweep.config import Config
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
@@ -73,7 +74,7 @@ def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], give: Submit, params:
     points = [expand([job], _silent) for job in jobs]
     distinct = {point.run_dir: point for group in points for point in group}
     note = outputs_of(jobs[0][1]) / "sweeps" / jobs[0][1].sweep.name / "slurm.json"
-    arrays = {array: ids for array, ids in (read_json(note) or {}).items() if queued(array)}
+    arrays = {array: ids for array, ids in _noted(note).items() if queued(array)}
     mine = chosen(points, {run_id for ids in arrays.values() for run_id in ids})
     for array in arrays:
         print(f"array job {array} of this sweep is in the queue and is waited for", flush=True)
@@ -88,6 +89,14 @@ def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], give: Submit, params:
         )
     wait(list(distinct.values()), list(arrays), jobs[0][1].sweep.on_failure)
     return [state_of(group[-1]).name for group in points]
+
+
+def _noted(note: Path) -> dict[str, list[str]]:
+    """Return the run ids of each array job that slurm.json names; what is no number of a job is left out."""
+    found = read_json(note)
+    if not isinstance(found, dict):
+        return {}
+    return {array: ids for array, ids in found.items() if re.fullmatch("[0-9]+", array) and isinstance(ids, list)}
 
 
 def chosen(points: Sequence[Sequence[Point]], coming: Set[str]) -> list[int]:
@@ -121,7 +130,7 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
                 row = progress.Row(
                     point,
                     time.time() - _changed(point.run_dir / "identity.json", begun),  # written when it is started
-                    read_json(status) or {},
+                    records.status(point.run_dir),
                 )
                 if is_done(point):
                     view.done(point, row.seconds)

@@ -1,12 +1,14 @@
 """From raw values to a checked, typed config: what no collection makes valid is refused in one clear line."""
 
+import dataclasses
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import redaction
+from hybrid_sweep import records, redaction
 from hybrid_sweep.config import (
     SCHEMAS,
     Bm25Model,
@@ -15,17 +17,66 @@ from hybrid_sweep.config import (
     FileData,
     FilesData,
     MarcoData,
+    ModelConfig,
     SyntheticData,
     TinyModel,
 )
 from hybrid_sweep.errors import UserError
 
+# What no stored config decides, and the field of the model that it is: to run a folder's code, and to use the network.
+PERMISSIONS = {"model.remote_code": "remote_code", "model.local_files_only": "local_files_only"}
 
-def load(path: Path) -> Config:
-    """The typed config that `save` wrote."""
+
+def stored(run_dir: Path) -> Config:
+    """Return the typed config of a run, as data: nothing in it is interpolated, and it gives no permission.
+
+    A permission (`PERMISSIONS`) comes from the words of the user's own command alone: see `permitted`.
+
+    Raises:
+        UserError: where config.yaml is absent, broken, holds an interpolation, or has a value that is refused.
+    """
     from omegaconf import OmegaConf
 
-    return typed(OmegaConf.load(path))
+    found = records.config(run_dir)
+    if not found:
+        raise UserError(f"{run_dir}: no run there (no config.yaml)")
+    try:
+        config = typed(OmegaConf.create(found))
+    except UserError as error:
+        raise UserError(f"{run_dir / 'config.yaml'}: {error}") from error
+    model = dataclasses.replace(config.model, remote_code=False, local_files_only=True)
+    return dataclasses.replace(config, model=model)
+
+
+def check_stored(config: Config) -> None:
+    """Raise UserError where a config could not be stored and read again as it is, or holds a secret."""
+    records.data(dataclasses.asdict(config), "config", complete=False)
+    validate(config)
+    redaction.check(config)
+
+
+def permitted(config: Config, words: Sequence[str]) -> Config:
+    """Return a stored config with the permissions that the words of a command give: PERMISSION=true or =false each.
+
+    Raises:
+        UserError: for another word.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key not in PERMISSIONS or value not in ("true", "false"):
+            raise UserError(f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or =false")
+        given[PERMISSIONS[key]] = value == "true"
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **given))
+
+
+def permissions(config: Config) -> list[str]:
+    """Return the words by which a driver passes on what its own command permits; see `permitted`."""
+    found = []
+    for key, field in PERMISSIONS.items():
+        if getattr(config.model, field) != getattr(ModelConfig(), field):
+            found.append(f"{key}={str(getattr(config.model, field)).lower()}")
+    return found
 
 
 def typed(node: Any) -> Config:
@@ -36,6 +87,8 @@ def typed(node: Any) -> Config:
     try:
         container = OmegaConf.to_container(node, resolve=True)
         assert isinstance(container, dict)
+        # What is left of an escaped interpolation would be resolved by the next merge, and by every reader.
+        records.data(container, "config", complete=False)
         parts: dict[str, Any] = {}
         for key, value in container.items():
             parts[str(key)] = _in_its_type(str(key), value) if key in SCHEMAS else value
@@ -52,8 +105,9 @@ def typed(node: Any) -> Config:
                 (config.more if kind == "more" else config.eval.also)[str(name)] = data
     except OmegaConfBaseException as error:
         raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
-    validate(config)
-    redaction.check(config)
+    except (AttributeError, TypeError, ValueError) as error:  # a group that is no mapping, a name that is no text
+        raise UserError(f"config: a value of another type ({str(error).splitlines()[0]})") from error
+    check_stored(config)
     return config
 
 

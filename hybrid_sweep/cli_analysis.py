@@ -44,10 +44,10 @@ def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seed
     if len(sweep_dirs) == 1:
         hints = [_next_command(sweep_dirs[0], bool(missing), more_seeds)]
     else:
-        from hybrid_sweep.store import read_json
+        from hybrid_sweep import records
 
         gone = {point.run_id for point in missing}
-        plans = {folder: read_json(folder / "points.json").get("points", []) for folder in sweep_dirs}
+        plans = {folder: records.points(folder)["points"] for folder in sweep_dirs}
         hints = [
             _next_command(folder, True, False)
             for folder, points in plans.items()
@@ -58,10 +58,10 @@ def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seed
 
 def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     """What to try after a report: the missing points, or two more seeds; empty where neither helps or no command is known."""
-    from hybrid_sweep.store import read_json
+    from hybrid_sweep import records
 
-    known = read_json(sweep_dir / "points.json")
-    words, seeds = shlex.split(known.get("command", "")), [point["seed"] for point in known.get("points", [])]
+    known = records.points(sweep_dir)
+    words, seeds = _safe_words(known.get("command", "")), [point["seed"] for point in known["points"]]
     if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
         return ""
     if missing:
@@ -70,6 +70,17 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
         return ""
     more = [*(word for word in words if not word.startswith("seed=")), f"seed={max(seeds) + 1},{max(seeds) + 2}"]
     return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
+
+
+def _safe_words(command: str) -> list[str]:
+    """Return the words of a stored command that may be advised; [] where it would permit what only a user may."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    keys = [word.partition("=")[0].lstrip("+~") for word in words]
+    permits = ("model.remote_code", "model.local_files_only", "hydra.", "hydra/", "--config", "-c")
+    return [] if any(key.startswith(permits) for key in keys) else words
 
 
 def probe(words: list[str]) -> int:

@@ -132,7 +132,8 @@ def _save(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> str:
     entity = target.entity or wandb.Api().default_entity
     made = workspace(plan, names, dataclasses.replace(target, entity=entity))
     note = target.folder / "wandb" / "dashboard.json"
-    known = read_json(note) or {}
+    known = read_json(note)
+    known = known if isinstance(known, dict) else {}
     if known.get("project") == f"{entity}/{target.project}":
         try:
             saved = ws.Workspace.from_url(known["url"])

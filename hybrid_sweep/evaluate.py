@@ -2,17 +2,17 @@
 
 import dataclasses
 import os
-import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, launcher, progress, prompts, slots, stages, sweep
+from hybrid_sweep import checks, confined, launcher, prepare, progress, prompts, records, slots, stages, sweep
 from hybrid_sweep import config as schema
 from hybrid_sweep.compose import points
-from hybrid_sweep.config import Config, ModelConfig
+from hybrid_sweep.config import Config, DataConfig, ModelConfig
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import read_json
+from hybrid_sweep.model_folder import may_be_on_the_hub
 
 MEASURES = ("RR@10", "AP", "nDCG@10", "R@100")
 
@@ -35,47 +35,100 @@ def evaluate_words(words: Sequence[str]) -> str:
         raise UserError(f"evaluation failed: {sweep.state_of(point).reason}; see {point.run_dir / 'log.txt'}")
     tables = []
     for stage in stages.of(point.config, point.run_dir):
-        found = table(read_json(stage.folder / "metrics.json"), stage.folder)
+        found = table(records.metrics(stage.folder) or {}, stage.folder)
         tables.append(f"on {stage.name}:\n{found}" if stage.name else found)
     return "\n\n".join(tables)
 
 
+# Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
+ALONE = "batch.cross_lingual_ratio=0"
+
+
 def config_of(words: list[str]) -> Config:
-    """The config of a run of zero steps that scores the model the words name."""
-    # Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
-    alone = ["batch.cross_lingual_ratio=0"]
-    folder = Path(words[0]) if words and "=" not in words[0] else None
-    if folder is None:
-        if not any(word.startswith("model=") for word in words) and any(
-            word.startswith("model.path=") for word in words
-        ):
-            path = next(word for word in words if word.startswith("model.path=")).partition("=")[2]
-            # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
-            offline = not any(re.fullmatch(r"model\.local_files_only=(false|no|off|0)", word.lower()) for word in words)
-            words = [
-                "model=pretrained",
-                "model.query_length=128",
-                *prompts.overrides(path, local_files_only=offline),
-                *words,
-            ]
-        ((_, config),) = points([*words, *alone], multirun=False)
-        return schema.untrained(config)
+    """Return the config of a run of zero steps that scores the model the words name."""
+    if words and "=" not in words[0]:
+        return schema.untrained(_of_run(Path(words[0]), words[1:]))
+    return schema.untrained(_of_words(words))
+
+
+def _of_words(words: list[str]) -> Config:
+    """Return the config of words that name a model; a folder brings its own pooling and prompts."""
+    chosen = any(word.startswith("model=") for word in words)
+    if chosen or not any(word.lstrip("+").startswith("model.path=") for word in words):
+        ((_, config),) = points([*words, ALONE], multirun=False)
+        return config
+    # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
+    ((_, config),) = points(["model=pretrained", "model.query_length=128", *words, ALONE], multirun=False)
+    model = config.model
+    assert model.path is not None, "a word names it"
+    stated = prompts.fields(model.path, local_files_only=model.local_files_only)
+    typed = {word.partition("=")[0].lstrip("+") for word in words}
+    fresh: dict[str, Any] = {key: value for key, value in stated.items() if f"model.{key}" not in typed}
+    config = dataclasses.replace(config, model=dataclasses.replace(model, **fresh))
+    checks.check_stored(config)
+    return config
+
+
+def _of_run(folder: Path, words: list[str]) -> Config:
+    """Return the config that scores the model of a run.
+
+    The run's config decides what the model is and which collection it was made for. It permits nothing, and no path in it
+    is followed: what needs one is asked for in the words of the command.
+    """
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
-    run = checks.load(folder / "config.yaml")
+    confined.check_links(folder)
+    run = checks.stored(folder)
     if run.trainer.max_steps > 0 and not (folder / "model" / "config.json").is_file():
         raise UserError(f"{folder}: its model was not kept (keep.model=false) or its training is not finished")
-    ((_, config),) = points([*words[1:], *alone], multirun=False)
-    if not any(word.startswith("data") for word in words[1:]):
-        config = dataclasses.replace(config, data=run.data)
+    ((_, config),) = points([*words, ALONE], multirun=False)
+    if not any(word.startswith("data") for word in words):
+        config = dataclasses.replace(config, data=_data(folder, run, schema.cache_dir(config)))
+    permitted = {name: getattr(config.model, name) for name in checks.PERMISSIONS.values()}
     if run.trainer.max_steps > 0:
         kept = {field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)}
-        kept |= {"name": "saved", "path": str((folder / "model").absolute()), "layers": None, "local_files_only": True}
+        kept |= {"name": "saved", "path": str((folder / "model").absolute()), "layers": None}
         kept |= {"lora_rank": 0, "lora_targets": []}  # the adapters are in the saved weights
+        kept |= {**permitted, "local_files_only": True}
         config = dataclasses.replace(config, model=ModelConfig(**kept))
     else:
-        config = dataclasses.replace(config, model=run.model, seed=run.seed)
-    return schema.untrained(config)
+        model = dataclasses.replace(run.model, path=_model_path(folder, run, words), **permitted)
+        config = dataclasses.replace(config, model=model, seed=run.seed)
+    checks.check_stored(config)
+    return config
+
+
+def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
+    """Return the collection that a run was made for, no stored path of it followed.
+
+    One that was built from files of the user's is opened in the cache, where its fingerprint names it.
+    """
+    data = dataclasses.replace(run.data, path=None, negatives=None, mirror=None)
+    if run.data.path is None:
+        return data
+    fingerprint = str(records.identity(folder)["fingerprints"].get("collection"))
+    built = prepare.built(cache, fingerprint)
+    if built is None:
+        word = shlex.quote(f"data.path={run.data.path}")
+        raise UserError(
+            f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a path in a stored config "
+            f"is not followed: add data={run.data.name} {word} to the command, if you trust it"
+        )
+    return dataclasses.replace(data, path=str(built))
+
+
+def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:
+    """Return the path of the pretrained model of an untrained run: the one that the words give, or its name on the hub."""
+    given = [word.partition("=")[2] for word in words if word.startswith("model.path=")]
+    if given:
+        return given[-1]
+    path = run.model.path
+    if path is None or (may_be_on_the_hub(path) and not Path(path).exists()):
+        return path
+    raise UserError(
+        f"{folder}: its model lies at a path, and a path in a stored config is not followed: add "
+        f"{shlex.quote(f'model.path={path}')} to the command, if you trust it"
+    )
 
 
 def table(metrics: dict[str, Any], folder: Path) -> str:

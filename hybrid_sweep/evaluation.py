@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import bm25, encoding, retention, retrieval, runs, validation
+from hybrid_sweep import bm25, encoding, records, retention, retrieval, runs, validation
 from hybrid_sweep.config import Bm25Model, Config
 from hybrid_sweep.encoder import Encoder
 from hybrid_sweep.encoding import Job
@@ -14,7 +14,7 @@ from hybrid_sweep.prepare import Prepared
 from hybrid_sweep.ranking import Dense, Ranker
 from hybrid_sweep.stages import Stage
 from hybrid_sweep.status import Status
-from hybrid_sweep.store import atomic_write, read_json
+from hybrid_sweep.store import atomic_write
 from hybrid_sweep.tokens import pad_id
 from hybrid_sweep.training import make_trainer
 
@@ -58,8 +58,8 @@ def evaluated(
         retention.save_vectors(folder / "vectors", split, ranker, collection)
     for place, (name, value) in enumerate({**label, "collection": collection.name}.items()):
         table.insert(place, name, value)
-    if stage.name and (read_json(folder / "metrics.json") or {}).get("fingerprint") != collection.fingerprint:
-        (folder / "metrics.json").unlink(missing_ok=True)  # it would speak of another table
+    if "per_query" not in _earlier(folder):  # without a digest it would speak of the other table
+        (folder / "metrics.json").unlink(missing_ok=True)
     with atomic_write(folder / "per_query.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     metrics = {"collection": collection.name, **retrieval.summary(table, stage.trained), **counts}
@@ -68,6 +68,14 @@ def evaluated(
         languages = sorted(set(config.data.languages))
         return {"stage": stage.name, "fingerprint": collection.fingerprint, "languages": languages, **metrics, **asked}
     return metrics | {name: value for name, value in asked.items() if value}
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """Return the metrics of an earlier result; {} where there are none, or they are broken."""
+    try:
+        return records.metrics(folder) or {}
+    except records.Broken:
+        return {}
 
 
 def encode_over_ranks(

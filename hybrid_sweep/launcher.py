@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import cluster, progress
+from hybrid_sweep import cluster, progress, records
 from hybrid_sweep import slots as machines
 from hybrid_sweep.checks import typed
 from hybrid_sweep.config import Config
 from hybrid_sweep.processes import MISTAKE, WORKER, note_failure, signal_group, signals, start, stop, tail
-from hybrid_sweep.store import read_json
 from hybrid_sweep.sweep import Point, expand, is_done, state_of
 
 
@@ -154,8 +153,7 @@ def _told_first(item: Running) -> bool:
 
 
 def _row(item: Running) -> progress.Row:
-    status = read_json(item.point.run_dir / "status.json") or {}
-    return progress.Row(item.point, time.monotonic() - item.begun, status)
+    return progress.Row(item.point, time.monotonic() - item.begun, records.status(item.point.run_dir))
 
 
 def _reap(sweep: Sweep) -> int:

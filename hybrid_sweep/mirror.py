@@ -96,9 +96,11 @@ def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
     bias/own_first: share of the queries of a language whose first passage is in it. stage: the further collection.
     """
     found = {name: value for name, value in _flat(metrics, "") if name not in ("run_id", "ratio", "seed")}
+    found = {name: value for name, value in found.items() if not name.startswith(("per_query/", "run_files/"))}
     bias = metrics.get("bias") or {}
+    shares = bias.get("first_retrieved") or []
     for place, language in enumerate(bias.get("languages", [])):
-        share = bias["first_retrieved"][place][place]
+        share = shares[place][place] if place < len(shares) else None
         if share is not None:
             found[f"bias/own_first/{language}"] = share
     named: dict[str, Any] = clean({f"{stage}/{name}" if stage else name: value for name, value in found.items()})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from hybrid_sweep import model_requests
 from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.sorting import CHUNK
@@ -66,6 +67,8 @@ def _transformer(model: ModelConfig, folder: Path) -> Path:
     """Where the transformer of a folder lies; what cannot be pooled is refused here, before any text is tokenised."""
     layout = read_layout(folder)
     resolve_pooling(model.pooling, layout)
+    if (layout.transformer / "config.json").is_file():
+        model_requests.check(layout.transformer)
     return layout.transformer
 
 

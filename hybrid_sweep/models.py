@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from hybrid_sweep import model_requests
 from hybrid_sweep.adapters import add_adapters, merged_weights
 from hybrid_sweep.batches import WEIGHTS
 from hybrid_sweep.config import ModelConfig, TinyModel, TrainerConfig
@@ -149,6 +150,7 @@ def _config(folder: Path, remote_code: bool) -> Any:
     """What config.json of a folder says; code that the folder brings runs only where `remote_code` allows it."""
     from transformers import AutoConfig
 
+    model_requests.check(folder)
     needed = f"{folder} needs Python code of its own; model.remote_code=true runs it, if you trust the folder"
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)

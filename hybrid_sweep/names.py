@@ -9,7 +9,7 @@ import unicodedata
 from hybrid_sweep.errors import UserError
 
 LONGEST = 200  # bytes: file systems end at 255, and the names of files add to a name
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 LANGUAGE = re.compile(r"\w[\w@.+-]{0,31}")
 # Scopes of the results: a language of such a name would be taken for a mean over languages.
@@ -27,10 +27,10 @@ def run_id(value: object, where: str) -> str:
         where: file and field, for the error.
 
     Raises:
-        UserError: where it is no text, or holds anything but letters, digits, "_" and "-".
+        UserError: where it is no text, or holds anything but letters, digits, ".", "_" and "-".
     """
     if not isinstance(value, str) or not RUN_ID.fullmatch(value):
-        raise UserError(f"{where}: {shown(value)} is no run id (letters, digits, - and _)")
+        raise UserError(f"{where}: {shown(value)} is no run id (letters, digits, and . - _ behind the first)")
     return value
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import slots, stages
+from hybrid_sweep import records, slots, stages
 from hybrid_sweep.config import Config, steps_of, to_dict
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import canonical, read_json, read_yaml
+from hybrid_sweep.store import canonical
 from hybrid_sweep.sweep import Point, State, missing
 
 NEWEST = 200  # finished runs that are looked at, which takes about a second
@@ -132,8 +132,11 @@ def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
     """The finished runs that can tell, of this sweep or of such a machine, the newest ones first."""
-    entries = (read_json(sweep_dir / "points.json") or {}).get("points", [])
-    ours = {entry.get("run_id") for entry in entries}
+    try:
+        entries = (records.plan(sweep_dir) or {}).get("points", [])
+    except records.Broken:  # told where the sweep is recorded; here it only means that less is known
+        entries = []
+    ours = {entry["run_id"] for entry in entries}
     there = sorted(((path.stat().st_mtime, path) for path in runs.glob("*/metrics.json")), reverse=True)[:NEWEST]
     read = [(path.parent.name, *_read(path.parent, written)) for written, path in there]
     return [run for run_id, run, here in read if run is not None and (here or run_id in ours)]
@@ -145,17 +148,17 @@ def _read(folder: Path, written: float) -> tuple[Finished | None, bool]:
 
     written: when it was finished.
     """
-    record = read_json(folder / "provenance.json") or {}
-    told = record.get("times", {})
     try:
-        training, evaluations = _kinds(read_yaml(folder / "config.yaml"))
+        record = records.provenance(folder)
+        told = record.get("times", {})
+        training, evaluations = _kinds(records.config(folder))
         trained, steps = float(told["train_seconds"]), int(told["steps"])
         evaluated = {evaluations[""]: float(told["evaluate_seconds"])}
         for name in evaluations.keys() - {""}:
-            note = read_json(stages.folder_of(folder, name) / "provenance.json") or {}
+            note = records.provenance(stages.folder_of(folder, name))
             if "evaluate_seconds" in note.get("times", {}):
                 evaluated[evaluations[name]] = float(note["times"]["evaluate_seconds"])
-    except (KeyError, TypeError, AttributeError):
+    except (records.Broken, KeyError, TypeError, ValueError, AttributeError):
         return None, False  # of an older version, or not whole
     # Without steps of its own a run has loaded a model: that belongs to the start.
     start = float(told.get("start_seconds", 0)) + (0.0 if steps else trained)

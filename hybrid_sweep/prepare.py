@@ -82,6 +82,15 @@ def is_prepared(config: Config) -> bool:
     return read_json(collection_folder(config) / "info.json") is not None
 
 
+def built(cache: Path, fingerprint: str) -> Path | None:
+    """Return the folder of the cache that holds the collection of this fingerprint; None where there is none."""
+    for folder in sorted((cache / "collections").glob("*")):
+        info = read_json(folder / "info.json")
+        if isinstance(info, dict) and info.get("fingerprint") == fingerprint and not folder.is_symlink():
+            return folder
+    return None
+
+
 def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False, download: bool = False) -> Collection:
     """The collection in all its languages, built and cached where it is missing, damaged, or `refresh` is asked for.
 

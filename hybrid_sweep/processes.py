@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hybrid_sweep import cluster
-from hybrid_sweep.config import TrainerConfig, steps_of, to_dict
+from hybrid_sweep import checks, cluster, confined, records
+from hybrid_sweep.config import Config, TrainerConfig, steps_of, to_dict
 from hybrid_sweep.slots import Machine, Slot, take
-from hybrid_sweep.store import atomic_write, full, read_json, try_lease, write_json
+from hybrid_sweep.store import atomic_write, full, try_lease, write_json
 from hybrid_sweep.sweep import Point, is_done
 from hybrid_sweep.worker import DISK_FULL
 
@@ -56,7 +56,8 @@ def environment(trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapp
     """The environment of a worker: the driver's, but of no surrounding world, with fixed threads and its own GPUs."""
     found = {key: value for key, value in around.items() if key not in WORLD and not key.startswith(WORLD_PREFIXES)}
     found |= dict.fromkeys(THREADS, str(trainer.threads))
-    found |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # A wandb.py in the folder that the user stands in is not the library.
+    found |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONSAFEPATH": "1"}
     return found if gpus is None else found | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
 
 
@@ -65,6 +66,7 @@ def start(point: Point, machine: Machine, worker: Sequence[str]) -> "subprocess.
 
     "held" where another driver has the point or has just finished it, "busy" where GPUs or cores are not free.
     """
+    confined.check_links(point.run_dir)
     if (lease := try_lease(point.run_dir / "lock")) is None:
         return "held"
     try:
@@ -82,12 +84,9 @@ def start(point: Point, machine: Machine, worker: Sequence[str]) -> "subprocess.
 
 def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str]) -> "subprocess.Popen[bytes]":
     """Write what the worker reads, and start it in a process group of its own with its output in log.txt."""
-    from omegaconf import OmegaConf
-
     folder, config = point.run_dir, point.config
     _tidy(folder)
-    with atomic_write(folder / "config.yaml") as temporary:
-        OmegaConf.save(OmegaConf.create(to_dict(config)), temporary)
+    write_config(folder, config)
     write_json(folder / "identity.json", {"run_id": point.run_id, "fingerprints": point.fingerprints})
     write_json(
         folder / "status.json",
@@ -104,7 +103,7 @@ def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str]) -> "subp
         log.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {point.label}\n".encode())
         log.flush()
         return subprocess.Popen(
-            [*cluster.prefix(config.trainer), *worker, str(folder)],
+            [*cluster.prefix(config.trainer), *worker, str(folder), *checks.permissions(config)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -112,6 +111,18 @@ def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str]) -> "subp
             start_new_session=True,
             env=environment(config.trainer, slot.gpus, os.environ),
         )
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write config.yaml of a run: plain values, so that whatever a text holds is read as that text."""
+    import yaml
+
+    values = to_dict(config)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    if yaml.safe_load(text) != values:  # a few characters, such as U+0085, only come back where they are escaped
+        text = yaml.safe_dump(values, sort_keys=False)
+    with atomic_write(folder / "config.yaml") as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _tidy(folder: Path) -> None:
@@ -127,7 +138,7 @@ def _tidy(folder: Path) -> None:
 def note_failure(point: Point, code: int) -> str:
     """Why a worker failed; status.json says so afterwards, unless another driver has the point already."""
     path = point.run_dir / "status.json"
-    status = read_json(path) or {}
+    status = records.status(point.run_dir)
     if status.get("state") != "failed":
         status |= {"state": "failed", "error": reason_of(code) + _last_words(point, code)}
         if (lease := try_lease(point.run_dir / "lock")) is not None:

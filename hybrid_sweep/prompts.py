@@ -1,22 +1,25 @@
 """The prompts that a pretrained model is to be used with, as it states them itself: in its folder, or on the hub."""
 
-import json
 import re
 from pathlib import Path
 
+from hybrid_sweep import names
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import PROMPTS, may_be_on_the_hub
 from hybrid_sweep.store import read_json
 
 
-def overrides(path: str, *, local_files_only: bool) -> list[str]:
-    """The prompts that a folder of sentence-transformers, or a hub name, states, or those of the E5 models, as overrides.
+def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
+    """Return the prompts that a folder of sentence-transformers, or a hub name, states, or those of the E5 models.
+
+    By the fields of the model's config, and byte for byte: as override text a line break or a quote would be another prompt.
 
     E5 states its prompts on its model card alone and is far worse without them, so that they go by the name of the folder
     or of the model; said aloud, since a name can deceive. The pooling and other modules are read where the model is built:
     model=pretrained has pooling=auto.
     """
-    found, folder = [], Path(path).expanduser()
+    found: dict[str, str] = {}
+    folder = Path(path).expanduser()
     known = stated(path, local_files_only=local_files_only)
     name = f"{(read_json(folder / 'config.json') or {}).get('_name_or_path', '')}/{folder.name}".lower()
     if not known and re.search(r"(^|[^a-z0-9])m?e5($|[^a-z0-9])", name):
@@ -24,10 +27,10 @@ def overrides(path: str, *, local_files_only: bool) -> list[str]:
             f"prompts of the E5 models, by the name of {folder}: 'query: ' and 'passage: '; model.query_prompt changes them"
         )
         known = {"query": "query: ", "passage": "passage: "}
-    for key, names in (("query_prompt", ("query",)), ("passage_prompt", ("document", "passage"))):
-        prompt = next((known[name] for name in names if known.get(name)), None)
+    for key, known_as in (("query_prompt", ("query",)), ("passage_prompt", ("document", "passage"))):
+        prompt = next((known[name] for name in known_as if known.get(name)), None)
         if prompt:
-            found.append(f"model.{key}={json.dumps(prompt)}")
+            found[key] = prompt
     return found
 
 
@@ -60,4 +63,14 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, str]:
-    return (read_json(path) or {}).get("prompts") or {}
+    """Return the prompts in a file by their names; raises UserError where they are no texts."""
+    found = read_json(path)
+    if found is None and path.exists():
+        raise UserError(f"{path} does not parse")
+    prompts = (found.get("prompts") or {}) if isinstance(found, dict) else {}
+    if not isinstance(prompts, dict):
+        raise UserError(f"{path}: prompts is no mapping of names to texts")
+    for name, prompt in prompts.items():
+        if prompt is not None and not isinstance(prompt, str):
+            raise UserError(f"{path}: the prompt {names.shown(name)} is no text")
+    return {name: prompt for name, prompt in prompts.items() if prompt is not None}

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytorch_lightning as pl
 import torch
 import transformers
 
-from hybrid_sweep import checkpoints, dev, retention, stages, tracking, validation
-from hybrid_sweep.checks import load
+from hybrid_sweep import checkpoints, checks, confined, dev, finished, records, retention, stages, tracking, validation
 from hybrid_sweep.config import Bm25Model, Config, steps_of
 from hybrid_sweep.encoder import Encoder, in_precision
+from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluation import encode_over_ranks, evaluated
 from hybrid_sweep.feed import HybridData
 from hybrid_sweep.models import build_encoder, load_encoder, prepare_for_training
@@ -22,17 +23,24 @@ from hybrid_sweep.prepare import Prepared, fingerprints_of, plan_of, prepare
 from hybrid_sweep.provenance import process_age, provenance
 from hybrid_sweep.realised import check_realised
 from hybrid_sweep.status import Status
-from hybrid_sweep.store import atomic_write, read_json, write_json
+from hybrid_sweep.store import atomic_write, write_json
 from hybrid_sweep.training import Retriever, make_trainer, settle
 
 
-def execute(run_dir: Path) -> None:
+def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
     """Do what is missing of the run in `run_dir`, where config.yaml and identity.json lie: training, then its stages.
 
     Called in every process of a distributed run; all but the first leave after encoding. A stage's metrics.json comes last.
+
+    Args:
+        run_dir: the run's folder.
+        words: permissions, which no stored config gives; see `checks.permitted`.
     """
-    config = load(run_dir / "config.yaml")
-    identity = read_json(run_dir / "identity.json")
+    confined.check_links(run_dir)
+    config = checks.permitted(checks.stored(run_dir), words)
+    identity = records.identity(run_dir)
+    if identity["run_id"] != run_dir.name:
+        raise UserError(f"{run_dir / 'identity.json'} is of run {identity['run_id']}, not of {run_dir.name}")
     torch.set_num_threads(config.trainer.threads)
     settle(config.trainer)
     # The bar of saving one file; the run has a progress of its own.
@@ -60,7 +68,7 @@ def execute(run_dir: Path) -> None:
         begun = time.monotonic()
         times = {"train_seconds": round(begun - started, 3), "steps": status.done, "start_seconds": age}
         if not status.done:  # trained earlier: those times count, not that of loading the model
-            earlier = (read_json(run_dir / "provenance.json") or {}).get("times", {})
+            earlier = records.provenance(run_dir).get("times", {})
             times |= {name: earlier[name] for name in times if name in earlier}
         if encoder is not None and config.trainer.devices * config.trainer.nodes > 1:
             encode_over_ranks(config, waiting, encoder, status, main)
@@ -86,7 +94,7 @@ def execute(run_dir: Path) -> None:
             times["evaluate_seconds"], begun = round(now - begun, 3), now
             write_json(stage.folder / "provenance.json", provenance(stage.config, texts, marks, times))
             tracking.summarise(mirror, metrics, stage.name)
-            write_json(stage.folder / "metrics.json", metrics)
+            write_json(stage.folder / "metrics.json", {**metrics, **finished.seal(stage.folder)})
         tracking.finish(mirror)
         mirror = None
         if not config.keep.model:

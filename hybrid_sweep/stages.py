@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, prepare
+from hybrid_sweep import checks, finished, measures, prepare, records
 from hybrid_sweep.config import Config, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.prepare import Prepared
@@ -88,8 +88,13 @@ def is_done(stage: Stage, run_id: str) -> bool:
 
     A further collection that is not at hand counts as unchanged.
     """
-    found, asked = read_json(stage.folder / "metrics.json"), stage.config.eval
-    if not isinstance(found, dict) or found.get("run_id") != run_id:
+    asked = stage.config.eval
+    run_dir = stage.folder.parent.parent if stage.name else stage.folder
+    if run_dir.name != run_id:
+        return False
+    try:
+        found = finished.metrics(run_dir, stage.folder)
+    except finished.Unfinished:
         return False
     if not set(asked.measures) <= set(found.get("measures", [])) or asked.run_depth > found.get("run_depth", 0):
         return False
@@ -105,13 +110,27 @@ def pending(config: Config, run_dir: Path, run_id: str) -> list[Stage]:
     for stage in of(config, run_dir):
         if is_done(stage, run_id):
             continue
-        found, asked = read_json(stage.folder / "metrics.json"), stage.config.eval
-        if isinstance(found, dict) and found.get("run_id") == run_id:
-            measures = list(dict.fromkeys([*asked.measures, *found.get("measures", [])]))
+        asked = stage.config.eval
+        try:
+            found = records.metrics(stage.folder)
+        except records.Broken:
+            found = None
+        if found is not None and found["run_id"] == run_id:
+            named = list(dict.fromkeys([*asked.measures, *_known_measures(found)]))
             depth = max(asked.run_depth, found.get("run_depth", 0))
-            asked = dataclasses.replace(asked, measures=measures, run_depth=depth)
+            asked = dataclasses.replace(asked, measures=named, run_depth=depth)
         waiting.append(dataclasses.replace(stage, config=dataclasses.replace(stage.config, eval=asked)))
     return waiting
+
+
+def _known_measures(found: dict[str, Any]) -> list[str]:
+    """Return the further measures of an earlier result; [] where this version does not know all of them."""
+    named = list(found.get("measures", []))
+    try:
+        measures.check(named)
+    except UserError:
+        return []
+    return named
 
 
 def check(config: Config, say: Say) -> None:
@@ -146,9 +165,9 @@ def trained_languages(config: Config) -> tuple[str, ...]:
 
     A run that only evaluates the model of another one has the languages of that.
     """
-    stored = Path(config.model.path or "").parent / "config.yaml"
-    if config.model.name == "saved" and stored.is_file():
-        config = checks.load(stored)
+    stored = Path(config.model.path or "").parent
+    if config.model.name == "saved" and (stored / "config.yaml").is_file():
+        config = checks.stored(stored)
     return tuple(sorted({language for data in (config.data, *config.more.values()) for language in data.languages}))
 
 

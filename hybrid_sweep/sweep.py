@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import dev, prepare, stages
+from hybrid_sweep import confined, dev, finished, prepare, records, stages
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
@@ -163,8 +163,7 @@ def state_of(point: Point) -> State:
     """How far the point has come, from its files and its lease alone."""
     if is_done(point):
         return State("done", "has its result")
-    status = read_json(point.run_dir / "status.json")
-    status = status if isinstance(status, dict) else {}
+    status = records.status(point.run_dir)
     stage, step, steps = (status.get(key) for key in ("state", "step", "max_steps"))
     where = f"{stage}, step {step} of {steps}" if stage == "training" else str(stage)
     if stage == "encoding":
@@ -174,10 +173,19 @@ def state_of(point: Point) -> State:
     reached = _checkpointed(point)
     if stage == "failed":
         return State("failed", str(status.get("error") or "unknown error"), reached)
-    if stage == "done" and (left := [part.name or "its own collection" for part in missing(point)]):
+    if stage == "done" and (left := missing(point)):
         before = "trained; " if stages.is_trained(point.run_dir) else "its model was not kept and is trained again; "
-        return State("to do", before * (point.kind == "trained") + f"to be evaluated on {', '.join(left)}")
+        return State("to do", before * (point.kind == "trained") + f"to be evaluated on {_why(point, left)}")
     return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new", reached)
+
+
+def _why(point: Point, left: Sequence[stages.Stage]) -> str:
+    """Name the evaluations that are left, each with what is wrong with its result where it has one."""
+    found = []
+    for stage in left:
+        problem = finished.problem(point.run_dir, stage.folder) if (stage.folder / "metrics.json").exists() else ""
+        found.append((stage.name or "its own collection") + (f" ({problem})" if problem else ""))
+    return ", ".join(found)
 
 
 def _checkpointed(point: Point) -> int | None:
@@ -234,10 +242,14 @@ def record(points: Sequence[Point], command: str) -> list[str]:
     """
     notes = []
     for folder in dict.fromkeys(point.sweep_dir for point in points):
+        confined.check_links(folder)
         new = {point.place: _entry(point) for point in points if point.sweep_dir == folder}
         sweep = next(point.config.sweep for point in points if point.sweep_dir == folder)
         with exclusive(folder / "lock"):
-            before = read_json(folder / "points.json") or {}
+            try:
+                before = records.plan(folder) or {}
+            except records.Broken as error:
+                raise UserError(f"{error}; restore the file, or remove it to begin its list of points anew") from error
             old = {_place(entry): entry for entry in before.get("points", [])}
             replaced = sum(place in old and old[place]["run_id"] != new[place]["run_id"] for place in new)
             others = len(old.keys() - new.keys())

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep import mirror, wandb_sweep
+from hybrid_sweep import mirror, records, wandb_sweep
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import digest, read_json
+from hybrid_sweep.store import digest
 from hybrid_sweep.wandb_target import (
     Target,
     begin,
@@ -83,10 +84,11 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
 def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:
     """The mirror of a point of a sweep, from its folder; None where it is neither done nor failed."""
     folder = run_dir(sweep_dir, str(entry["run_id"]))
-    status, config, results = read_json(folder / "status.json") or {}, config_of(folder), summaries(sweep_dir, entry)
+    status, results = records.status(folder), summaries(sweep_dir, entry)
     failed = status.get("state") == "failed"
-    if not config or not (failed or "" in results):
+    if not config_of(folder) or not (failed or "" in results):
         return None
+    config = records.described(folder)
     summary = {name: value for values in results.values() for name, value in values.items()}
     if failed:
         summary["error"] = str(status.get("error"))
@@ -95,15 +97,21 @@ def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> 
 
 
 def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
-    steps, dev = (
-        pq.read_table(path).to_pylist() if (path := folder / name).is_file() else []
-        for name in ("steps.parquet", "dev.parquet")
-    )
-    evaluated = {int(row["step"]): row for row in dev}
-    for done, row in enumerate(steps, start=1):
-        yield done, mirror.of_step(row)
-        if done in evaluated:
-            yield done, mirror.of_dev(evaluated[done])
+    try:
+        steps = _listed(folder / "steps.parquet")
+        evaluated = {int(row["step"]): row for row in _listed(folder / "dev.parquet")}
+        for done, row in enumerate(steps, start=1):
+            yield done, mirror.of_step(row)
+            if done in evaluated:
+                yield done, mirror.of_dev(evaluated[done])
+    except (OSError, KeyError, TypeError, ValueError, ArithmeticError, pa.ArrowException) as error:
+        raise UserError(f"{folder}: its record of training steps cannot be read ({type(error).__name__})") from error
+
+
+def _listed(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file; [] where there is none."""
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
+    return rows
 
 
 def write(target: Target, run: Run) -> None:

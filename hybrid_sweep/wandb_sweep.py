@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybrid_sweep import mirror
+from hybrid_sweep import mirror, records
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import redacted
-from hybrid_sweep.store import digest, file_digest, read_json
+from hybrid_sweep.store import digest, file_digest
 from hybrid_sweep.wandb_target import (
     Target,
     begin,
@@ -84,9 +84,13 @@ def _fill(run: Any, report: "Report") -> None:
 
 def after_report(sweep_dir: Path, report: "Report") -> None:
     """Mirror a new report, where the sweep's points are mirrored; what stands in the way is told in one line."""
-    plan = read_json(sweep_dir / "points.json") or {}
+    plan = records.points(sweep_dir)
     logger = logger_of(sweep_dir, plan)
     if not logger or (mode := mirror.mode_of(logger)) == "disabled":
+        return
+    if mode == "online" and mirror.mode_of({"mode": "offline"}) != "online":
+        # A stored config does not decide that something is sent: WANDB_MODE=online, or the verb, does.
+        print(f"not sent to Weights & Biases: {LATER}")
         return
     target, mark = target_of(sweep_dir, plan, mode), mark_of(sweep_dir, plan)
     if is_kept(target, id_of(plan), mark):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import mirror
+from hybrid_sweep import confined, finished, mirror, records
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import line_of
-from hybrid_sweep.store import digest, read_json, read_yaml, write_json
+from hybrid_sweep.store import digest, read_json, write_json
 
 PUSHED = "wandb/pushed.json"  # in the sweep's folder: what was written where, so that the same again takes no time
 LOGIN = "not logged in to Weights & Biases: run `wandb login`, or set WANDB_API_KEY"
@@ -28,9 +28,10 @@ class Target:
 
 def plan_of(sweep_dir: Path) -> dict[str, Any]:
     """The points.json of a sweep; raises UserError where there is none."""
-    plan = read_json(sweep_dir / "points.json")
-    if not isinstance(plan, dict) or not plan.get("points"):
-        raise UserError(f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one")
+    plan = records.points(sweep_dir)
+    if not plan["points"]:
+        raise UserError(f"{sweep_dir}: its points.json lists no point; hybrid-sweep run -m makes one")
+    confined.check_links(sweep_dir)
     return plan
 
 
@@ -40,26 +41,28 @@ def run_dir(sweep_dir: Path, run_id: str) -> Path:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """The stored config of a run as plain dicts, {} where it has not begun."""
-    loaded = read_yaml(folder / "config.yaml")
-    return loaded if isinstance(loaded, dict) else {}
+    """The stored config of a run as plain dicts, {} where it has not begun; raises UserError where it is broken."""
+    return records.config(folder)
 
 
 def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the summary of a point is to hold of each stage that has a result, by its name: "" for the first."""
     folder, found = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
     for stage in ("", *entry.get("also", [])):
-        metrics = read_json((folder / "evaluations" / stage if stage else folder) / "metrics.json")
-        if isinstance(metrics, dict) and metrics.get("run_id") == folder.name:
-            found[stage] = mirror.of_result(metrics, stage)
+        try:
+            metrics = finished.metrics(folder, folder / "evaluations" / stage if stage else folder)
+        except finished.Unfinished:
+            continue
+        found[stage] = mirror.of_result(metrics, stage)
     return found
 
 
 def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     """The logger settings (mode, project, entity) of the sweep's first point that has begun; {} where none has."""
     for entry in plan.get("points", []):
-        if found := config_of(run_dir(sweep_dir, str(entry.get("run_id")))).get("logger"):
-            return dict(found)
+        found = config_of(run_dir(sweep_dir, str(entry["run_id"]))).get("logger")
+        if isinstance(found, dict) and isinstance(found.get("mode"), str):
+            return {name: value for name, value in found.items() if isinstance(value, str)}
     return {}
 
 
@@ -84,21 +87,27 @@ def check_login(hint: str) -> None:
 def begin(target: Target, words: Mapping[str, Any]) -> Any:
     """Open a run at the target: on a server the one of this id goes on, in the folder it takes the place of an earlier one."""
     for old in _folders(target, str(words["id"])):
-        shutil.rmtree(old)
+        if not old.is_symlink():
+            shutil.rmtree(old)
     told = {**words, "project": target.project, "entity": target.entity}
     return mirror.begin(told, target.folder, target.mode, resume=target.mode == "online")
 
 
 def is_kept(target: Target, run_id: str, mark: str) -> bool:
     """Whether a run was the last time written to this target with this mark of its content, and, offline, is still there."""
-    noted = (read_json(target.folder / PUSHED) or {}).get(run_id) == _mark(target, mark)
+    noted = _pushed(target).get(run_id) == _mark(target, mark)
     return noted and (target.mode == "online" or bool(_folders(target, run_id)))
 
 
 def keep(target: Target, run_id: str, mark: str) -> None:
     """Note that a run has been written to this target with this mark of its content."""
-    known = read_json(target.folder / PUSHED) or {}
-    write_json(target.folder / PUSHED, {**known, run_id: _mark(target, mark)})
+    write_json(target.folder / PUSHED, {**_pushed(target), run_id: _mark(target, mark)})
+
+
+def _pushed(target: Target) -> dict[str, Any]:
+    """Return what was noted of earlier pushes; {} where nothing was, or the note is broken."""
+    known = read_json(target.folder / PUSHED)
+    return known if isinstance(known, dict) else {}
 
 
 def _mark(target: Target, mark: str) -> str:

@@ -1,4 +1,4 @@
-"""The process that does one run: `python -m hybrid_sweep.worker RUN_DIR`. It never initialises Hydra.
+"""The process that does one run: `python -m hybrid_sweep.worker RUN_DIR [PERMISSION=true ...]`. It never initialises Hydra.
 
 That keeps Lightning from starting the whole sweep again in every process of a distributed run, and a crash, a leak or an
 out-of-memory kill in one point from touching the others. The same words work under torchrun and srun.
@@ -12,18 +12,24 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from hybrid_sweep import redaction
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.parent import end_with_parent
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.store import write_json
 
 DISK_FULL = 28  # exit code: where nothing more can be written, it alone can tell
 
 
-def main(run_dir: Path) -> int:
-    """Execute the run; 0 done, 2 the user's mistake, DISK_FULL, 1 anything else. The reason is left in status.json."""
+def main(run_dir: Path, words: Sequence[str] = ()) -> int:
+    """Execute the run; 0 done, 2 the user's mistake, DISK_FULL, 1 anything else. The reason is left in status.json.
+
+    Args:
+        run_dir: the run's folder; its config.yaml is data and permits nothing.
+        words: what is permitted, such as model.remote_code=true; see `checks.permitted`.
+    """
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     # Lightning's advice (more loader workers, tensor cores) is not for these runs; real warnings stay in the log.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -34,7 +40,7 @@ def main(run_dir: Path) -> int:
         from hybrid_sweep.run import execute
 
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its import sets INFO
-        execute(run_dir)
+        execute(run_dir, words)
         return 0
     except UserError as error:
         return _failed(run_dir, f"error: {error}", 2)
@@ -48,8 +54,11 @@ def main(run_dir: Path) -> int:
 def _failed(run_dir: Path, message: str, code: int) -> int:
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr, flush=True)
-    status, message = read_json(run_dir / "status.json") or {}, redaction.redacted(message)
-    with contextlib.suppress(OSError):
+    from hybrid_sweep import confined, records
+
+    status, message = records.status(run_dir), redaction.redacted(message)
+    with contextlib.suppress(OSError, UserError):
+        confined.check_links(run_dir)
         write_json(run_dir / "status.json", {**status, "state": "failed", "error": message.splitlines()[0]})
     return code
 
@@ -64,6 +73,6 @@ if __name__ == "__main__":
     faulthandler.enable()
     redaction.guard()
     _a_rank_ends_with_its_parent()
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m hybrid_sweep.worker RUN_DIR")
-    sys.exit(main(Path(sys.argv[1])))
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m hybrid_sweep.worker RUN_DIR [model.remote_code=true]")
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -16,6 +16,7 @@ from hybrid_sweep.config import TrainerConfig, run_id
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
 from hybrid_sweep.sweep import Point
+from tests import finished_runs
 
 MARKS = {"collection": "c", "model": "m"}
 PARAMS = {"cpus_per_task": None, "gpus_per_node": None, "submitit_folder": "jobs/%j", "max_num_timeout": 3}
@@ -65,7 +66,7 @@ def end(point, **status):
     if status:
         write_json(point.run_dir / "status.json", status)
     else:
-        write_json(point.run_dir / "metrics.json", {"run_id": point.run_id})
+        finished_runs.finish(point.run_dir, point.run_id)
 
 
 def test_only_missing_points_are_submitted_and_what_several_share_once(group):

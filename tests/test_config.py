@@ -13,6 +13,7 @@ from hybrid_sweep import checks
 from hybrid_sweep import config as schema
 from hybrid_sweep.config import BatchConfig, Config, DataConfig, ModelConfig, SyntheticData, TinyModel
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.processes import write_config
 
 MARKS = {"collection": "c", "model": "m"}
 
@@ -142,8 +143,8 @@ def test_a_stored_config_comes_back_in_its_own_types(tmp_path, config):
         schema.untrained(config("seed=3")),
         small(batch__cross_lingual_ratio=0.25, trainer__lr=1e-5),
     ):
-        OmegaConf.save(OmegaConf.create(schema.to_dict(made)), tmp_path / "config.yaml")
-        again = checks.load(tmp_path / "config.yaml")
+        write_config(tmp_path, made)
+        again = checks.stored(tmp_path)
         assert again == made and type(again.data) is type(made.data) and type(again.model) is type(made.model)
         assert schema.run_id(again, MARKS) == schema.run_id(made, MARKS)
 
@@ -153,7 +154,7 @@ def test_a_stored_config_with_an_unknown_key_is_refused(tmp_path):
     found["batch"]["colour"] = "red"
     OmegaConf.save(OmegaConf.create(found), tmp_path / "config.yaml")
     with pytest.raises(UserError, match="colour"):
-        checks.load(tmp_path / "config.yaml")
+        checks.stored(tmp_path)
 
 
 def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():

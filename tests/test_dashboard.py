@@ -7,6 +7,7 @@ import pytest
 
 from hybrid_sweep import cli, dashboard
 from hybrid_sweep.store import read_json, write_json
+from tests import finished_runs
 from tests.wandb_sweep_folder import write
 
 pytest.importorskip("wandb_workspaces")
@@ -18,8 +19,8 @@ def sweep(tmp_path, config, monkeypatch):
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     folder = write(tmp_path / "outputs", config)
-    further = folder.parents[1] / "runs" / "t050s0" / "evaluations" / "xquad" / "metrics.json"
-    write_json(further, {"run_id": "t050s0", "monolingual/RR@10": 0.5})
+    further = folder.parents[1] / "runs" / "t050s0" / "evaluations" / "xquad"
+    finished_runs.finish(further, "t050s0", **{"monolingual/RR@10": 0.5})
     plan = read_json(folder / "points.json")
     for entry in plan["points"]:
         entry["also"] = ["xquad"]

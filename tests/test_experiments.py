@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from hybrid_sweep.analysis import frozen, report_files, table
+from hybrid_sweep import finished
+from hybrid_sweep.analysis import frozen, report_files
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import bm25, run_id, untrained
 from hybrid_sweep.store import read_json
@@ -117,7 +118,7 @@ def test_added_and_shape_have_the_same_rows_without_cross_lingual_steps():
         wanted = plan.query("kind == 'trained' and ratio == 0 and seed < 3")["run_id"]
         assert len(wanted) == 3
         rows = frozen.unpacked(pq.read_table(folder / "per_query.parquet", filters=[("run_id", "in", list(wanted))]))
-        order = [key for key in (*table.KEY, "seed") if key in rows.column_names]
+        order = [key for key in (*finished.KEY, "seed") if key in rows.column_names]
         found.append(rows.to_pandas().drop(columns="run_id").sort_values(order, ignore_index=True))
     pd.testing.assert_frame_equal(*found, check_categorical=False)
 

@@ -13,11 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from hybrid_sweep import sweep
+from hybrid_sweep import processes, sweep
 from hybrid_sweep.compose import points as composed
-from hybrid_sweep.config import to_dict
 from hybrid_sweep.store import read_json
 from hybrid_sweep.sweep import is_done
 from tests.analysis.conftest import World, write_run
@@ -31,11 +29,11 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from hybrid_sweep import launcher
-from hybrid_sweep.checks import load
+from hybrid_sweep.checks import stored
 from hybrid_sweep.slots import Machine
 from hybrid_sweep.sweep import Point
 known = json.loads(Path(sys.argv[1]).read_text())
-points = [Point(run_id, kind, (), load(Path(path)), marks) for run_id, kind, path, marks in known["points"]]
+points = [Point(run_id, kind, (), stored(Path(path)), marks) for run_id, kind, path, marks in known["points"]]
 print("ready", flush=True)
 input()
 machine = Machine({}, tuple(range(9)), Path(known["slots"]))  # so that leases of cores hide no lack of those of points
@@ -59,8 +57,8 @@ class StandIns:
         (folder / "rules.json").write_text(json.dumps(rules))
         listed = []
         for point in self.points:
-            OmegaConf.save(OmegaConf.create(to_dict(point.config)), folder / f"{point.run_id}.yaml")
-            listed.append((point.run_id, point.kind, str(folder / f"{point.run_id}.yaml"), point.fingerprints))
+            processes.write_config(folder / "configs" / point.run_id, point.config)
+            listed.append((point.run_id, point.kind, str(folder / "configs" / point.run_id), point.fingerprints))
         worker = [sys.executable, "-S", str(STANDIN), str(folder / "rules.json")]
         known = {"points": listed, "slots": str(folder / "slots"), "worker": worker}
         (folder / "known.json").write_text(json.dumps(known))

@@ -18,6 +18,7 @@ from hybrid_sweep.slots import Machine, take
 from hybrid_sweep.store import exclusive, read_json, try_lease
 from hybrid_sweep.sweep import Point, is_done, state_of
 from hybrid_sweep.worker import DISK_FULL
+from tests import finished_runs
 from tests.waiting import alive, wait_for
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
@@ -143,7 +144,7 @@ def test_done_means_a_result_that_parses_and_names_the_run(point, wrong):
     if wrong is not None:
         (here.run_dir / "metrics.json").write_text(wrong)
     assert not is_done(here) and state_of(here).name == "to do"
-    (here.run_dir / "metrics.json").write_text(json.dumps({"run_id": here.run_id}))
+    finished_runs.finish(here.run_dir, here.run_id)
     assert is_done(here) and state_of(here).name == "done"
 
 
@@ -364,11 +365,11 @@ def test_a_second_signal_ends_at_once_what_ignores_the_first(point, rules, monke
 DRIVER = """
 import json, sys
 from hybrid_sweep import launcher
-from hybrid_sweep.checks import load
+from hybrid_sweep.checks import stored
 from hybrid_sweep.slots import Machine
 from hybrid_sweep.sweep import Point
 from pathlib import Path
-points = [Point(run_id, "trained", (), load(Path(path)), {"collection": "c", "model": "m"})
+points = [Point(run_id, "trained", (), stored(Path(path)), {"collection": "c", "model": "m"})
           for run_id, path in json.loads(sys.argv[2])]
 print("ready", flush=True)
 try:
@@ -382,17 +383,13 @@ except KeyboardInterrupt:
 @pytest.fixture
 def driver(tmp_path):
     """Starts a driver process of its own on these points."""
-    from omegaconf import OmegaConf
-
-    from hybrid_sweep.config import to_dict
-
     started = []
 
     def start(points, worker, cores=99):
         listed = []
         for each in points:
-            path = tmp_path / f"{each.run_id}.yaml"
-            OmegaConf.save(OmegaConf.create(to_dict(each.config)), path)
+            path = tmp_path / "configs" / each.run_id
+            processes.write_config(path, each.config)
             listed.append((each.run_id, str(path)))
         words = [
             sys.executable,

@@ -11,7 +11,10 @@ from hybrid_sweep import pace
 from hybrid_sweep.config import Config, SyntheticData, TinyModel, TrainerConfig, to_dict, untrained
 from hybrid_sweep.store import write_json
 from hybrid_sweep.sweep import Point, State
+from tests import finished_runs
 
+PLAN = {"name": "default", "margin": 0.01, "command": ""}
+ENTRY = {"ratio": 0.0, "seed": 0, "kind": "trained"}
 TO_DO, DONE = State("to do", "new"), State("done", "has its result")
 
 
@@ -29,7 +32,7 @@ def point(tmp_path):
 
 
 def finish(point, cpus=None, **times):
-    write_json(point.run_dir / "metrics.json", {"run_id": point.run_id})
+    finished_runs.finish(point.run_dir, point.run_id)
     OmegaConf.save(OmegaConf.create(to_dict(point.config)), point.run_dir / "config.yaml")
     here = {"machine": platform.machine(), "system": platform.system(), "cpus": cpus or os.cpu_count()}
     write_json(point.run_dir / "provenance.json", {"hardware": here, "times": times})
@@ -76,7 +79,7 @@ def test_what_is_trained_takes_only_the_evaluations_that_are_missing(point):
         (asked.run_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (asked.run_dir / name).touch()
     assert list(told(asked).values()) == [pytest.approx(8 + 2 + 30 + 4)]
-    write_json(asked.run_dir / "metrics.json", {"run_id": asked.run_id, "measures": asked.config.eval.measures})
+    finished_runs.finish(asked.run_dir, asked.run_id, measures=asked.config.eval.measures)
     assert list(told(asked).values()) == [pytest.approx(8 + 30 + 4)]
 
 
@@ -84,7 +87,10 @@ def test_other_work_or_another_machine_tells_nothing(point):
     finish(point(0.0, devices=2), train_seconds=50, steps=100, start_seconds=8, evaluate_seconds=2)
     finish(point(0.0), cpus=1000, train_seconds=50, steps=100, start_seconds=8, evaluate_seconds=2)
     assert list(told(point()).values()) == [None]
-    write_json(point().sweep_dir / "points.json", {"points": [{"run_id": point(0.0).run_id}]})
+    write_json(
+        point().sweep_dir / "points.json",
+        PLAN | {"points": [ENTRY | {"run_id": point(0.0).run_id}]},
+    )
     assert list(told(point()).values()) == [pytest.approx(60)]  # of this sweep, wherever it was done
 
 

@@ -236,7 +236,7 @@ def test_a_mistake_of_the_user_has_an_exit_code_of_its_own(planned, monkeypatch)
     from hybrid_sweep import processes, run, worker
     from hybrid_sweep.errors import UserError
 
-    def mistaken(folder):
+    def mistaken(folder, words):
         raise UserError("your fault")
 
     monkeypatch.setattr(run, "execute", mistaken)
@@ -250,7 +250,7 @@ def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
     """Such weights come in evaluation mode, and Lightning leaves modes alone: dropout would never happen."""
     from omegaconf import OmegaConf
 
-    from hybrid_sweep.checks import load
+    from hybrid_sweep.checks import stored
     from hybrid_sweep.config import ModelConfig, to_dict
     from hybrid_sweep.prepare import fingerprints
     from hybrid_sweep.store import write_json
@@ -259,7 +259,7 @@ def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
     losses = []
     for dropout in (0.0, 0.4):
         folder = planned(f"seed={int(10 * dropout)}")
-        made = load(folder / "config.yaml")
+        made = stored(folder)
         made.seed = 0
         made.model = ModelConfig(name="saved", path=str(source / "model"), passage_length=64, dropout=dropout)
         OmegaConf.save(OmegaConf.create(to_dict(made)), folder / "config.yaml")

@@ -64,7 +64,7 @@ def test_bm25_is_scored_on_every_collection_and_encodes_nothing(config, tmp_path
     monkeypatch.setattr(encoding, "encode_batch", None)
     made = bm25(config(*SMALL, *ALSO))
     OmegaConf.save(OmegaConf.create(to_dict(made)), tmp_path / "config.yaml")
-    write_json(tmp_path / "identity.json", {"run_id": "bm25", "fingerprints": prepare.fingerprints(made)})
+    write_json(tmp_path / "identity.json", {"run_id": tmp_path.name, "fingerprints": prepare.fingerprints(made)})
     run.execute(tmp_path)
     for name in (".", "evaluations/other"):
         assert 0.2 < read_json(tmp_path / name / "metrics.json")["monolingual/RR@10"] <= 1

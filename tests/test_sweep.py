@@ -1,6 +1,5 @@
 """Which points a command means, what their state is, and how points.json keeps them."""
 
-import json
 import os
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from hybrid_sweep import prepare, sweep
 from hybrid_sweep.compose import points as composed
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, try_lease, write_json
+from tests import finished_runs
 
 SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
 
@@ -34,7 +34,7 @@ def expand(cache, tmp_path, monkeypatch):
 
 
 def finish(point):
-    write_json(point.run_dir / "metrics.json", {"run_id": point.run_id})
+    finished_runs.finish(point.run_dir, point.run_id)
 
 
 def test_spellings_of_a_ratio_and_repeated_values_are_one_point(expand):
@@ -291,12 +291,15 @@ def test_outputs_are_tried_before_any_work_and_nothing_is_left_behind(config, tm
             sweep.check_outputs(config(f"paths.outputs={outputs}"))
 
 
-def test_an_unreadable_points_json_does_not_stop_a_sweep(expand):
+@pytest.mark.parametrize("content", ["{half", "", "[]", '{"points": 3}', '{"name": "../x", "margin": 0, "points": []}'])
+def test_a_broken_points_json_is_refused_and_kept(expand, content):
+    """Written anew it would lose the points that it still names, without a word."""
     points = expand("batch.cross_lingual_ratio=0")
     points[0].sweep_dir.mkdir(parents=True)
-    (points[0].sweep_dir / "points.json").write_text("{half")
-    sweep.record(points, "one")
-    assert len(json.loads((points[0].sweep_dir / "points.json").read_text())["points"]) == 3
+    (points[0].sweep_dir / "points.json").write_text(content)
+    with pytest.raises(UserError, match=r"points\.json"):
+        sweep.record(points, "one")
+    assert (points[0].sweep_dir / "points.json").read_text() == content
 
 
 def test_a_metric_of_validation_that_does_not_exist_is_refused_before_anything_runs(config):

@@ -166,11 +166,11 @@ def test_training_goes_on_when_the_client_s_process_is_killed(planned):
 
 STOPPED = """
 import sys, time
-from hybrid_sweep.checks import load
+from hybrid_sweep.checks import stored
 from hybrid_sweep import tracking
 from pathlib import Path
 folder = Path(sys.argv[1])
-run = tracking.start(load(folder / "config.yaml"), folder, "abc")
+run = tracking.start(stored(folder), folder, "abc")
 for step in range(int(sys.argv[2]), int(sys.argv[3])):
     tracking.log_metrics(run, {"train/loss": 1.0 / step}, step)
 time.sleep(float(sys.argv[4]))

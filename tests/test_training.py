@@ -336,14 +336,15 @@ def test_a_run_of_several_machines_says_how_it_is_started(config, monkeypatch):
 
 PEAK = """
 import resource, sys, torch
-from hybrid_sweep.checks import load
+from pathlib import Path
+from hybrid_sweep.checks import stored
 from hybrid_sweep.feed import HybridBatches
 from hybrid_sweep.models import build_encoder
 from hybrid_sweep.prepare import plan_of, prepare
 from hybrid_sweep.training import Retriever
 
 torch.set_num_threads(1)
-made = load(sys.argv[1])
+made = stored(Path(sys.argv[1]))
 prepared = prepare(made)
 module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared)
 module._note = lambda *_: None
@@ -366,7 +367,7 @@ def test_a_batch_of_4096_trains_in_the_memory_of_32_and_its_scores(config, tmp_p
     def peak(*words):
         made = config("data.groups=7400", "model.hidden_size=64", "trainer.max_steps=1", *words)
         OmegaConf.save(OmegaConf.create(to_dict(made)), tmp_path / "config.yaml")
-        command = [sys.executable, "-c", PEAK, str(tmp_path / "config.yaml")]
+        command = [sys.executable, "-c", PEAK, str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
         return int(done.stdout.split()[-1])

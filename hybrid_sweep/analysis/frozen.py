@@ -19,21 +19,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hybrid_sweep import confined, finished, names, records
 from hybrid_sweep.analysis import table
 from hybrid_sweep.analysis.alike import matters
 from hybrid_sweep.analysis.comparison.report import folder_of
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, read_json, read_yaml, write_json
+from hybrid_sweep.store import atomic_dir, write_json
 
 # The same tables once more.
 LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.html"]
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
 # Files of a report that are the same bytes everywhere; a font may move a figure.
 TEXTS = (".csv", ".md", ".tex")
-ROWS = pa.schema([*table.SCHEMA, pa.field("seed", pa.int64())])
+ROWS = pa.schema([*finished.SCHEMA, pa.field("seed", pa.int64())])
 # Rows of one text stand together, so that what the runs share is stored once.
-ORDER = [(name, "ascending") for name in [*table.KEY, "run_id"]]
+ORDER = [(name, "ascending") for name in [*finished.KEY, "run_id"]]
 
 
 def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[str]:
@@ -43,6 +44,8 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
     has been compared with stay among them. Raises UserError where points are missing, the report refuses the sweep, or
     one of these cannot be compared.
     """
+    confined.check_links(sweep_dir)
+    confined.check_links(folder)
     rivals = _rivals(folder)
     for other in against:
         if other.resolve().parent != folder.resolve().parent:
@@ -50,30 +53,28 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
                 f"{folder}: a published sweep can be compared with those beside it, and {other} is elsewhere"
             )
         rivals.add(other.resolve().name)
-    names = ["", *table.further([sweep_dir])]
-    for name in names:
+    collections = ["", *table.further([sweep_dir])]
+    for name in collections:
         sweep = table.load([sweep_dir], name)
         if sweep.missing:
             raise UserError(
                 f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run them first"
             )
-    plan = read_json(sweep_dir / "points.json")
+    plan = records.points(sweep_dir)
     for point in plan["points"]:
         point.pop("overrides", None)  # words as they were typed, with paths
-    runs = {
-        str(point["run_id"]): sweep_dir.resolve().parent.parent / "runs" / str(point["run_id"])
-        for point in plan["points"]
-    }
+    below = sweep_dir.resolve().parent.parent / "runs"
+    runs = {point["run_id"]: below / point["run_id"] for point in plan["points"]}
     with atomic_dir(folder) as made:
         if folder.is_dir():
             shutil.copytree(folder, made, dirs_exist_ok=True)
-        for name in names:
+        for name in collections:
             places = {run_id: place for run_id, run in runs.items() if (place := _place(run, name)).is_dir()}
-            tables = [pq.read_table(place / "per_query.parquet") for place in places.values()]
-            rows = pa.concat_tables(each.select(ROWS.names).cast(ROWS) for each in tables).sort_by(ORDER)
+            tables = [_rows(runs[run_id], place) for run_id, place in places.items()]
+            rows = pa.concat_tables(tables).sort_by(ORDER)
             pq.write_table(packed(rows), made / _file(name), compression="zstd", compression_level=19)
         write_json(made / "points.json", plan)
-        write_json(made / "runs.json", {run_id: _record(run, names[1:]) for run_id, run in runs.items()})
+        write_json(made / "runs.json", {run_id: _record(run, collections[1:]) for run_id, run in runs.items()})
         with tempfile.TemporaryDirectory() as outputs:
             thawed = _report(made, rivals, Path(outputs))
             shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns("points.json", *LEFT_OUT))
@@ -85,11 +86,12 @@ def thaw(folder: Path, outputs: Path) -> Path:
 
     Raises UserError where `folder` holds no published sweep.
     """
-    plan, records = read_json(folder / "points.json"), read_json(folder / "runs.json")
-    if not isinstance(plan, dict) or not isinstance(records, dict):
-        raise UserError(f"{folder} holds no published sweep: its points.json or runs.json is absent or broken")
-    for run_id, record in records.items():
-        run = outputs / "runs" / run_id
+    confined.check_links(folder)
+    plan, runs = records.plan(folder), records.published(folder)
+    if plan is None or runs is None:
+        raise UserError(f"{folder} holds no published sweep: points.json or runs.json is missing")
+    for run_id, record in runs.items():
+        run = confined.inside(outputs, "runs", run_id)
         write_json(run / "config.yaml", record["config"])  # JSON is YAML too
         write_json(run / "provenance.json", record["provenance"])
         for name, metrics in record["metrics"].items():
@@ -97,20 +99,44 @@ def thaw(folder: Path, outputs: Path) -> Path:
         for name, evaluated in record.get("evaluated", {}).items():
             write_json(_place(run, name) / "provenance.json", evaluated)
     for name in ["", *table.further([folder])]:
-        try:
-            rows = unpacked(pq.read_table(folder / _file(name)))
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{folder / _file(name)} cannot be read ({type(error).__name__})") from error
+        rows = _published_rows(folder / _file(name))
         for run_id in pc.unique(rows["run_id"]).to_pylist():
-            mine = rows.filter(pc.equal(rows["run_id"], run_id))
-            pq.write_table(mine, _place(outputs / "runs" / run_id, name) / "per_query.parquet")
-    sweep_dir = outputs / "sweeps" / str(plan["name"])
+            place = _place(confined.inside(outputs, "runs", run_id), name)
+            if not (place / "metrics.json").is_file():
+                raise UserError(f"{folder / _file(name)} has rows of a run that runs.json does not have: {run_id}")
+            pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
+    sweep_dir = confined.inside(outputs, "sweeps", plan["name"])
     write_json(sweep_dir / "points.json", plan)
     return sweep_dir
 
 
+def _rows(run: Path, place: Path) -> pa.Table:
+    """Return the rows of a finished evaluation with its seed, in ROWS; raises UserError where they cannot be used."""
+    try:
+        finished.metrics(run, place)
+        return pq.read_table(place / finished.TABLE).select(ROWS.names).cast(ROWS)
+    except finished.Unfinished as error:
+        raise UserError(f"{place}: {error}") from error
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"{place / finished.TABLE} cannot be read ({type(error).__name__})") from error
+
+
+def _published_rows(path: Path) -> pa.Table:
+    """Return the rows of a published file; raises UserError where it cannot be used."""
+    try:
+        rows = pq.read_table(path)
+        rows = unpacked(rows.select(ROWS.names).cast(ROWS))
+        rows.validate(full=True)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"{path} cannot be read ({type(error).__name__})") from error
+    for run_id in pc.unique(rows["run_id"]).to_pylist():
+        names.run_id(run_id, str(path))
+    return rows
+
+
 def differences(folder: Path) -> list[str]:
     """A line for every table and text of a published folder that its per-query rows do not give; [] where all do."""
+    confined.check_links(folder)
     with tempfile.TemporaryDirectory() as outputs:
         thawed = _report(folder, _rivals(folder), Path(outputs))
         made = {path.relative_to(thawed): path for path in sorted(thawed.rglob("*")) if path.suffix in TEXTS}
@@ -125,7 +151,8 @@ def differences(folder: Path) -> list[str]:
 
 def _rivals(folder: Path) -> set[str]:
     """The names of the published sweeps beside a folder that its own is compared with."""
-    return {path.name.removeprefix("vs-") for path in folder.glob("vs-*") if path.is_dir()}
+    rivals = {path.name.removeprefix("vs-") for path in folder.glob("vs-*") if path.is_dir()}
+    return {names.folder_name(name, f"{folder}: vs-NAME") for name in rivals}
 
 
 def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
@@ -183,21 +210,26 @@ def _place(run: Path, name: str) -> Path:
     return run / "evaluations" / name if name else run
 
 
-def _record(run: Path, names: Sequence[str]) -> dict[str, Any]:
+def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
     """What a report reads of a run, beside its rows."""
-    provenance = read_json(run / "provenance.json") or {}
-    metrics = {name: read_json(_place(run, name) / "metrics.json") for name in ["", *names]}
-    evaluated = {name: read_json(_place(run, name) / "provenance.json") or {} for name in names}
+    provenance = records.provenance(run)
+    metrics = {name: records.metrics(_place(run, name)) for name in ["", *further]}
+    evaluated = {name: records.provenance(_place(run, name)) for name in further}
     return {
-        "config": _settings(read_yaml(run / "config.yaml") or {}),
+        "config": _settings(records.config(run)),
         "provenance": {name: provenance[name] for name in KEPT if name in provenance},
-        "metrics": {name: found for name, found in metrics.items() if found},
+        "metrics": {name: _counted(found) for name, found in metrics.items() if found},
         "evaluated": {
             name: {part: found[part] for part in table.EVALUATED if part in found}
             for name, found in evaluated.items()
             if found
         },
     }
+
+
+def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics without the digests of files that are not published as they are."""
+    return {name: value for name, value in metrics.items() if name not in ("per_query", "run_files")}
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -215,7 +247,11 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _first_difference(there: Path, made: Path) -> str:
     """The first line in which two texts differ, "" where they are equal."""
-    old, new = (path.read_text(encoding="utf-8").splitlines() for path in (there, made))
+    try:
+        old = there.read_text(encoding="utf-8").splitlines()
+    except ValueError:
+        return "is no text"
+    new = made.read_text(encoding="utf-8").splitlines()
     for number, (one, other) in enumerate(zip(old, new, strict=False), 1):
         if one != other:
             return f"line {number} is {one[:100]!r}, and its per-query rows give {other[:100]!r}"

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from hybrid_sweep import confined
 from hybrid_sweep.analysis.alike import check
 from hybrid_sweep.analysis.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.analysis.figures.training_curves import training
@@ -29,6 +30,7 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
     the others have reports.
     """
     folders = list({path.resolve(): path for path in map(Path, sweep_dirs)}.values())
+    confined.check_links(folders[0].resolve())  # where it is written; the user may name it by a link
     pooled = _pooled(folders)
     if pooled is None:
         report, told = _compared(folders)

@@ -2,8 +2,8 @@
 
 A sweep is read on the collection it was trained on, or on one of the further ones that its points were evaluated on.
 
-A point counts as finished only if its metrics.json names it and its per-query table can be read; every other point of
-points.json is reported as missing, never dropped. Nothing here depends on the order of rows, points or folders.
+A point counts as finished by the definition in `hybrid_sweep.finished`; every other point of points.json is reported as
+missing, never dropped. Nothing here depends on the order of rows, points or folders.
 """
 
 import re
@@ -16,24 +16,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from hybrid_sweep import finished, records
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import read_json, read_yaml
+from hybrid_sweep.finished import KEY, STORED
 
 # The kinds of points in the order of every table; the name of those that no ratio trained.
 KINDS = ("trained", "untrained", "bm25")
 BASELINES = {"untrained": "untrained", "bm25": "BM25"}
 POOL = re.compile(r"(?:(.+)_)?pool_([0-9]+)")  # how stages of smaller pools are named
 EVALUATED = ["versions", "git"]  # what a report on a further collection reads of the provenance of its evaluation
-KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
-STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
-# What is read of a per-query table; the types are forced, since writers differ in theirs.
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ["run_id", "collection", "group_id", *KEY]]
-    + [(name, pa.int64()) for name in ["n_relevant", "rank_min", "rank_max"]]
-    + [(name, pa.float64()) for name in ["ratio", *STORED]]
-)
 
 
 @dataclass(frozen=True)
@@ -76,10 +68,9 @@ class Sweep:
 
 
 def further(sweep_dirs: Sequence[Path]) -> list[str]:
-    """The names of the further collections that any point of the sweeps was asked for, sorted; [] for broken folders."""
-    plans = [read_json(sweep_dir / "points.json") for sweep_dir in sweep_dirs]
-    rows = [row for plan in plans if isinstance(plan, dict) for row in plan.get("points", [])]
-    return sorted({name for row in rows if isinstance(row, dict) for name in row.get("also", [])})
+    """The names of the further collections that any point of the sweeps was asked for, sorted."""
+    rows = [row for sweep_dir in sweep_dirs for row in records.points(sweep_dir)["points"]]
+    return sorted({name for row in rows for name in row.get("also", [])})
 
 
 def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
@@ -101,20 +92,16 @@ def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str,
     """
     names, margins, commands, folders = [], [], [], {}
     for sweep_dir in sweep_dirs:
-        plan = read_json(sweep_dir / "points.json")
-        try:
-            names.append(str(plan["name"]))
-            margins.append(float(plan["margin"]))
-            commands.append(str(plan.get("command", "")))
-            for row in plan["points"]:
-                if on and on not in row.get("also", []):
-                    continue
-                if row["kind"] not in KINDS:
-                    raise ValueError(row["kind"])
-                point = Point(str(row["kind"]), round(float(row["ratio"]), 6), int(row["seed"]), str(row["run_id"]))
-                folders[point] = sweep_dir.resolve().parent.parent / "runs" / point.run_id
-        except (TypeError, KeyError, ValueError) as error:
-            raise UserError(f"{sweep_dir} is no sweep folder: its points.json is absent or broken") from error
+        plan = records.points(sweep_dir)
+        names.append(plan["name"])
+        margins.append(float(plan["margin"]))
+        commands.append(plan.get("command", ""))
+        runs = sweep_dir.resolve().parent.parent / "runs"
+        for row in plan["points"]:
+            if on and on not in row.get("also", []):
+                continue
+            point = Point(row["kind"], round(float(row["ratio"]), 6), row["seed"], row["run_id"])
+            folders[point] = runs / point.run_id
     if len(set(margins)) > 1:
         raise UserError(f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one by one")
     if not folders:
@@ -124,33 +111,18 @@ def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str,
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
     """The per-query table in a folder of a finished run, sorted by KEY, or None and why it is missing."""
-    metrics = read_json(folder / "metrics.json")
-    if not isinstance(metrics, dict) or metrics.get("run_id") != run_dir.name:
-        status = read_json(run_dir / "status.json")
-        status = status if isinstance(status, dict) else {}
-        state, error = status.get("state"), str(status.get("error") or "").strip()
+    try:
+        table = finished.table(run_dir, folder)
+    except finished.Unfinished as problem:
+        reason = str(problem)
+        if reason != finished.NOT:
+            return None, reason
+        status = records.status(run_dir)
+        state, error = status.get("state"), (status.get("error") or "").strip()
         if state == "failed" and error:
             return None, f"failed: {error.splitlines()[0][:120]}"
         return None, f"not finished (last state: {state})" if state else "not finished"
-    try:
-        table = pq.read_table(folder / "per_query.parquet", columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        return None, f"per_query.parquet cannot be read ({type(error).__name__})"
-    if table.num_rows == 0:
-        return None, "per_query.parquet has no rows"
-    if table["run_id"].unique().to_pylist() != [run_dir.name]:
-        return None, "per_query.parquet belongs to another run"
     return table.sort_by([(name, "ascending") for name in KEY]), ""
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    loaded = read_yaml(path)
-    return loaded if isinstance(loaded, dict) else {}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    loaded = read_json(path)
-    return loaded if isinstance(loaded, dict) else {}
 
 
 def _learned(config: dict[str, Any]) -> set[str]:
@@ -232,21 +204,21 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
             missing[point.run_id] = reason
         else:
             tables[point.run_id] = table
-    finished = [point for point in points if point.run_id in tables]
-    if not finished:
+    there = [point for point in points if point.run_id in tables]
+    if not there:
         where = f" on {on}" if on else ""
         raise UserError(f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep first")
-    _check(finished, tables)
-    config = {point.run_id: _yaml(folders[point] / "config.yaml") for point in finished}
-    metrics = {point.run_id: _json(folders[point] / "metrics.json") for point in finished}
-    provenance = {point.run_id: _json(folders[point] / "provenance.json") for point in finished}
-    learned = set[str]().union(*(_learned(config[point.run_id]) for point in finished if point.kind == "trained"))
-    for point in finished if on else []:
-        here = _json(places[point] / "metrics.json")
+    _check(there, tables)
+    config = {point.run_id: records.config(folders[point]) for point in there}
+    metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
+    provenance = {point.run_id: records.provenance(folders[point]) for point in there}
+    learned = set[str]().union(*(_learned(config[point.run_id]) for point in there if point.kind == "trained"))
+    for point in there if on else []:
+        here = records.metrics(places[point]) or {}
         data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
         config[point.run_id] = {**config[point.run_id], "data": data}
         metrics[point.run_id] = {**metrics[point.run_id], **here}
-        measured = _json(places[point] / "provenance.json")
+        measured = records.provenance(places[point])
         provenance[point.run_id]["evaluated"] = {part: measured[part] for part in EVALUATED if part in measured}
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
@@ -254,7 +226,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         command=command,
         points=points,
         missing=missing,
-        frame=_long(finished, tables),
+        frame=_long(there, tables),
         config=config,
         provenance=provenance,
         metrics=metrics,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from hybrid_sweep import finished
 from hybrid_sweep.analysis import frozen, table
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
@@ -58,7 +59,7 @@ def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path:
             pq.read_table(folder.parent.parent / "runs" / point.run_id / "per_query.parquet")
             for folder in (sweep_dir, thawed)
         )
-        order = [(name, "ascending") for name in table.KEY]
+        order = [(name, "ascending") for name in finished.KEY]
         kept = [each.select(frozen.ROWS.names).cast(frozen.ROWS).sort_by(order).to_pandas() for each in (one, other)]
         assert kept[0].equals(kept[1])
 

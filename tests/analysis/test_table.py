@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybrid_sweep.analysis.table import KEY, load
+from hybrid_sweep.analysis.table import load
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.finished import KEY
 
 
 def rewrite(sweep_dir: Path, run_id: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:

@@ -40,7 +40,8 @@ import pandas as pd
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.alike import settings
 from hybrid_sweep.analysis.markdown import trained
-from hybrid_sweep.analysis.table import KEY, STORED, Sweep
+from hybrid_sweep.analysis.table import Sweep
+from hybrid_sweep.finished import KEY, STORED
 
 INDEPENDENT = "independent"  # the interval of seeds apart, beside "crossed" and "conditional"
 # What a run's batches do not depend on, beside r and the seed: how many texts are held at once, and the budget, whose

@@ -15,6 +15,8 @@ from hybrid_sweep.analysis.table import Point, planned
 WINDOWS = 20  # parts that the longest training is cut into
 KINDS = ("all", "monolingual", "cross-lingual")  # batches: of any kind, of no and of nothing but cross-lingual examples
 DEV = ("monolingual/RR@10", "cross-lingual/RR@10")
+COUNTS = ("step", "n_examples", "n_cross")
+MOST = 2**40  # of a count: no run has as many steps
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,26 @@ def smoothed(steps: pd.DataFrame, window: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
-    """Those of the columns that a Parquet file has, or None where it cannot be read."""
+def _table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame | None:
+    """Return some columns of a Parquet file as numbers, or None where it cannot be read or holds what is no step.
+
+    Args:
+        path: of a record of steps, or of the evaluations on dev.
+        columns: that must be there. Counts are integers, all else floats.
+        optional: that are read where they are there.
+    """
     try:
-        names = pq.read_schema(path).names
-        frame: pd.DataFrame = pq.read_table(path, columns=[name for name in columns if name in names]).to_pandas()
-    except (OSError, pa.ArrowException):
+        if path.is_symlink() or not path.is_file():
+            return None
+        there = pq.read_schema(path).names
+        chosen = [*columns, *(name for name in optional if name in there)]
+        schema = pa.schema([(name, pa.int64() if name in COUNTS else pa.float64()) for name in chosen])
+        frame: pd.DataFrame = pq.read_table(path, columns=chosen).select(chosen).cast(schema).to_pandas()
+    except (OSError, KeyError, ValueError, pa.ArrowException):
         return None
-    return frame
+    counts = frame[[name for name in chosen if name in COUNTS]]
+    possible = not counts.isna().any(axis=None) and (counts >= 0).all(axis=None) and (counts < MOST).all(axis=None)
+    return frame if possible else None
 
 
 def training(sweep_dirs: Sequence[Path]) -> Training:
@@ -71,17 +85,17 @@ def training(sweep_dirs: Sequence[Path]) -> Training:
     steps: dict[Point, pd.DataFrame] = {}
     absent: dict[Point, str] = {}
     dev: list[pd.DataFrame] = []
-    columns = ["step", "loss", "n_examples", "n_cross"]
+    columns = ["step", "loss", "n_examples", "n_cross"]  # of each batch
     for point in sorted((point for point in folders if point.kind == "trained"), key=lambda p: (p.ratio, p.seed)):
         path = folders[point] / "steps.parquet"
         frame = _table(path, columns) if path.is_file() else None
-        if frame is None or list(frame.columns) != columns or frame.empty:
+        if frame is None or frame.empty:
             absent[point] = "no steps.parquet" if not path.is_file() else "steps.parquet cannot be read"
             continue
         steps[point] = frame
         path = folders[point] / "dev.parquet"
-        scores = _table(path, ["step", *DEV]) if path.is_file() else None
-        if scores is not None and "step" in scores:
+        scores = _table(path, ["step"], DEV)
+        if scores is not None:
             long = scores.melt("step", var_name="name", value_name="value")
             dev.append(long.assign(ratio=point.ratio, seed=point.seed))
     longest = max((int(frame["step"].max()) + 1 for frame in steps.values()), default=1)

@@ -1,5 +1,6 @@
 """The texts behind the probe: the collection that the runs read, opened where it lies, and never another build of it."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hybrid_sweep.data.collection import Collection
 
 Record = dict[str, Any]
+GENERATED = 100_000  # groups of a synthetic collection that is generated to show its texts
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,14 @@ def opened(
     """
     # Only here, since most of what the analysis does needs neither the configs' types nor the collections.
     from hybrid_sweep import checks, prepare, stages
-    from hybrid_sweep.config import SyntheticData
+    from hybrid_sweep.config import PathsConfig, SyntheticData, cache_dir
     from hybrid_sweep.data import collection as collections
 
     if not fingerprint:
         return "the runs do not say which build of their collection they read"
     try:
-        config = checks.load(run_dir / "config.yaml")
+        # The cache of whoever reads, not that of whoever ran: a path in a stored config is not followed.
+        config = dataclasses.replace(checks.stored(run_dir), paths=PathsConfig())
         stage = next((stage for stage in stages.of(config, run_dir) if stage.name == on), None)
     except (OSError, UserError, KeyError):
         return f"{run_dir / 'config.yaml'} cannot be read"
@@ -110,14 +113,11 @@ def opened(
     folder = None
     if given is not None:
         folder, found = given, collections.load(given)
-    elif isinstance(data, SyntheticData):
+    elif isinstance(data, SyntheticData) and data.groups <= GENERATED:
         found = prepare.whole_collection(stage.config)  # generated text takes no time
     else:
-        try:
-            folder = prepare.collection_folder(stage.config)
-        except UserError as error:
-            return f"{error}; --collection DIR names the folder of a built copy of {data.name}, {fingerprint}"
-        if not prepare.is_prepared(stage.config):
+        folder = prepare.built(cache_dir(stage.config), fingerprint)
+        if folder is None:
             return (
                 f"collection {data.name} is not on this machine ({how(data)} makes it); or copy its folder from where "
                 f"the runs were made, with fingerprint {fingerprint}, and name it by --collection DIR"

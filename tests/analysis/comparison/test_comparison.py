@@ -93,7 +93,7 @@ def test_a_sweep_that_cannot_be_reported_alone_is_named(two: tuple[Path, Path], 
         metrics.unlink()
     with pytest.raises(UserError, match=rf"^{two[0]}: none of its 10 points is finished"):
         read(two)
-    with pytest.raises(UserError, match="no sweep folder"):
+    with pytest.raises(UserError, match=r"no sweep there \(no points\.json\)"):
         read([two[1].parent])
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
-from hybrid_sweep.analysis.table import KEY
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.finished import KEY
 from tests.analysis.probe.probe_reading import BARE, read, runs_of, tables, written
 
 
