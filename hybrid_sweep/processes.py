@@ -15,8 +15,9 @@ from pathlib import Path
 
 from hybrid_sweep import cluster
 from hybrid_sweep.config import TrainerConfig, steps_of, to_dict
+from hybrid_sweep.locks import try_lease
 from hybrid_sweep.slots import Machine, Slot, take
-from hybrid_sweep.store import atomic_write, full, read_json, try_lease, write_json
+from hybrid_sweep.store import atomic_write, full, read_json, write_json
 from hybrid_sweep.sweep import Point, is_done
 from hybrid_sweep.worker import DISK_FULL
 

@@ -1,9 +1,7 @@
 """A sweep is a list of points, each known by its run id: which they are, how far each has come, and points.json."""
 
 import dataclasses
-import fcntl
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ from hybrid_sweep import dev, prepare, stages
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import exclusive, read_json, write_json
+from hybrid_sweep.locks import OUTPUTS, exclusive, is_held
+from hybrid_sweep.store import read_json, write_json
 
 Say = Callable[[str], None]
 
@@ -169,7 +168,7 @@ def state_of(point: Point) -> State:
     where = f"{stage}, step {step} of {steps}" if stage == "training" else str(stage)
     if stage == "encoding":
         where = f"encoding, text {status.get('encoded')} of {status.get('texts')}"
-    if _leased(point.run_dir / "lock"):
+    if is_held(point.run_dir / "lock"):
         return State("running elsewhere", where if stage else "just started")
     reached = _checkpointed(point)
     if stage == "failed":
@@ -192,20 +191,6 @@ def _checkpointed(point: Point) -> int | None:
 def missing(point: Point) -> list[stages.Stage]:
     """The stages without a result."""
     return [stage for stage in stages.of(point.config, point.run_dir) if not stages.is_done(stage, point.run_id)]
-
-
-def _leased(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def check_outputs(config: Config) -> None:
@@ -236,7 +221,7 @@ def record(points: Sequence[Point], command: str) -> list[str]:
     for folder in dict.fromkeys(point.sweep_dir for point in points):
         new = {point.place: _entry(point) for point in points if point.sweep_dir == folder}
         sweep = next(point.config.sweep for point in points if point.sweep_dir == folder)
-        with exclusive(folder / "lock"):
+        with exclusive(folder / "lock", OUTPUTS):
             before = read_json(folder / "points.json") or {}
             old = {_place(entry): entry for entry in before.get("points", [])}
             replaced = sum(place in old and old[place]["run_id"] != new[place]["run_id"] for place in new)
