@@ -46,7 +46,7 @@ class Then(Told):
 
     def __init__(self, name, act):
         super().__init__()
-        setattr(self, name, lambda point: (self.events.append((name, point.label)), act()))
+        setattr(self, name, lambda point, *more: (self.events.append((name, point.label, *more)), act()))
 
 
 @pytest.fixture
