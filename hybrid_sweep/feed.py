@@ -138,7 +138,9 @@ def language_numbers(column: pa.ChunkedArray, languages: list[str]) -> np.ndarra
     All texts of a collection have one in memory, so that the type is the smallest signed one with room for all languages.
     """
     smallest = np.min_scalar_type(-max(1, len(languages)))
-    return pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1).to_numpy().astype(smallest)
+    found = pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1)
+    numbers: np.ndarray = found.to_numpy().astype(smallest)
+    return numbers
 
 
 class HybridData(pl.LightningDataModule):

@@ -91,9 +91,11 @@ def open_regular(path: Path, flags: int, way_out: str) -> int:
     except OSError:
         _check_kind(path, way_out)
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        _refuse_odd(os.fstat(descriptor).st_mode, path, way_out)
+    except UserError:
         os.close(descriptor)
-        raise UserError(f"{path}: is no lock file; remove it, or {way_out}")
+        raise
     return descriptor
 
 
@@ -206,11 +208,15 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _check_kind(path: Path, way_out: str) -> None:
-    """Raise UserError where something else than a regular file is there."""
+    """Raise UserError where something other than a regular file is there."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:
         return  # what is not there can be made; whatever else is wrong, to open it will say
+    _refuse_odd(mode, path, way_out)
+
+
+def _refuse_odd(mode: int, path: Path, way_out: str) -> None:
     if not stat.S_ISREG(mode):
         kind = KINDS.get(stat.S_IFMT(mode), "a special file")
         raise UserError(f"{path}: is {kind}, and no lock file; remove it, or {way_out}")

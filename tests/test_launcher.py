@@ -224,6 +224,7 @@ def test_a_core_that_others_have_is_waited_for(point, rules, run, tmp_path):
     slot = take(point(0).config, machine(tmp_path, cores=1))
     view = Then("busy", slot.close)
     run([point(0)], rules(), machine=machine(tmp_path, cores=1), view=view)
+    assert view.events[0] == ("busy", "ratio 0, seed 0", tmp_path / "slots")
     assert view.labels("busy") == ["ratio 0, seed 0"] and is_done(point(0)) and not view.labels("elsewhere")
 
 
