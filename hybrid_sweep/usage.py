@@ -26,7 +26,7 @@ hybrid-sweep VERB --help says more about each. Exit codes: 0 done, 1 some points
 130 interrupted.
 
 environment:
-  HYBRID_SWEEP_CACHE   folder of collections, tokenizers, tokens where paths.cache is null (default ~/.cache/hybrid-sweep)
+  HYBRID_SWEEP_CACHE   folder of collections, tokenizers, tokens (default ~/.cache/hybrid-sweep), as paths.cache
   HYBRID_SWEEP_SLOTS   folder of the locks on GPUs and cores of a machine (default /tmp/hybrid-sweep-slots)
   HYBRID_SWEEP_DEBUG   1 shows the traceback of an error
 """

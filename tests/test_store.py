@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -52,18 +53,26 @@ def test_a_folder_keeps_the_group_that_it_inherits(tmp_path):
     assert (tmp_path / "folder").stat().st_mode & stat.S_ISGID
 
 
-def test_the_umask_survives_threads_that_ask_for_it():
-    before = os.umask(0o022)
+def test_the_umask_survives_threads_that_ask_for_it(monkeypatch):
+    """It can only be read by setting it: a thread that reads meanwhile must not take what is set for what was."""
+    inner, before = os.umask, os.umask(0o022)
+
+    def slow(mask):
+        found = inner(mask)
+        time.sleep(0.001)
+        return found
+
+    monkeypatch.setattr(os, "umask", slow)
     try:
         found: list[int] = []
-        threads = [threading.Thread(target=lambda: found.extend(store.umask() for _ in range(500))) for _ in range(4)]
+        threads = [threading.Thread(target=lambda: found.extend(store.umask() for _ in range(20))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert set(found) == {0o022} and len(found) == 2000
+        assert set(found) == {0o022} and len(found) == 80
     finally:
-        assert os.umask(before) == 0o022
+        assert inner(before) == 0o022
 
 
 def test_a_reader_sees_a_whole_file_at_every_moment(tmp_path):
