@@ -31,11 +31,10 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def made(tmp_path, whole):
+def made(shared_path, whole):
     """The config of a run on a copy of the prepared cache, times included."""
-    tmp_path.chmod(0o755)
-    shutil.copytree(whole[0], tmp_path / "cache")
-    return composed(tmp_path / "cache")
+    shutil.copytree(whole[0], shared_path / "cache")
+    return composed(shared_path / "cache")
 
 
 def content(folder: Path) -> dict[str, tuple[int, int]]:
@@ -56,8 +55,8 @@ def described(config) -> list:
 
 
 @pytest.mark.parametrize("locks", ["there", "removed", "closed"])
-def test_what_another_user_has_prepared_is_used_and_left_as_it_is(tmp_path, made, whole, locks):
-    cache = tmp_path / "cache"
+def test_what_another_user_has_prepared_is_used_and_left_as_it_is(shared_path, made, whole, locks):
+    cache = shared_path / "cache"
     close(cache)
     for lock in cache.rglob("*.lock"):
         if locks == "removed":
@@ -65,18 +64,18 @@ def test_what_another_user_has_prepared_is_used_and_left_as_it_is(tmp_path, made
         elif locks == "closed":
             lock.chmod(0o600)
     before = content(cache)
-    assert as_another_user(lambda: described(made), tmp_path) == whole[1]
+    assert as_another_user(lambda: described(made)) == whole[1]
     assert content(cache) == before
 
 
-def test_a_cache_that_was_copied_is_compared_though_nothing_is_remembered(tmp_path, made, whole):
+def test_a_cache_that_was_copied_is_compared_though_nothing_is_remembered(shared_path, made, whole):
     """The times of its files are no longer those that were written down."""
-    cache = tmp_path / "cache"
+    cache = shared_path / "cache"
     for path in cache.rglob("*.arrow"):
         os.utime(path)
     close(cache)
     before = content(cache)
-    assert as_another_user(lambda: described(made), tmp_path) == whole[1]
+    assert as_another_user(lambda: described(made)) == whole[1]
     assert content(cache) == before
 
 
@@ -88,8 +87,8 @@ def refused(config) -> str:
 
 @pytest.mark.parametrize("part", ["collections", "selections", "models", "tokens", "pairs"])
 @pytest.mark.parametrize("fault", ["missing", "damaged", "gone with its folder"])
-def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(tmp_path, made, part, fault):
-    cache = tmp_path / "cache"
+def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(shared_path, made, part, fault):
+    cache = shared_path / "cache"
     if fault == "gone with its folder":
         shutil.rmtree(cache / part)
     for entry in [path for path in (cache / part).glob("*") if path.is_dir()]:
@@ -99,13 +98,13 @@ def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(tmp_path,
             for file in entry.iterdir():
                 file.write_bytes(file.read_bytes()[:-9])
     close(cache)
-    said = as_another_user(lambda: refused(made), tmp_path)
+    said = as_another_user(lambda: refused(made))
     assert str(cache / part) in said and "paths.cache" in said and "HYBRID_SWEEP_CACHE" in said and "\n" not in said
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(tmp_path, made, whole, monkeypatch, number):
-    cache = tmp_path / "cache"
+def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(shared_path, made, whole, monkeypatch, number):
+    cache = shared_path / "cache"
     for lock in list(cache.rglob("*.lock"))[::2]:
         lock.unlink()
     before, inner = content(cache), os.open
@@ -124,9 +123,8 @@ def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(tmp_path, ma
 
 
 @pytest.mark.parametrize("home", ["closed", "absent", "a file"])
-def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(tmp_path, config, monkeypatch, home):
-    tmp_path.chmod(0o755)
-    folder = tmp_path / "home"
+def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(shared_path, config, monkeypatch, home):
+    folder = shared_path / "home"
     if home == "closed":
         folder.mkdir(0o755)
     elif home == "a file":
@@ -134,7 +132,7 @@ def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(tmp_path, c
     prepare.prepare(config())  # all is imported
     monkeypatch.delenv("HYBRID_SWEEP_CACHE")
     monkeypatch.setenv("HOME", str(folder))
-    outputs = tmp_path / "outputs"
+    outputs = shared_path / "outputs"
     outputs.mkdir()
     outputs.chmod(0o777)
 
@@ -143,7 +141,7 @@ def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(tmp_path, c
             code = cli.main(["plan", *SMALL, "logger=disabled", f"paths.outputs={outputs}"])
         return [code, said.getvalue()]
 
-    code, said = as_another_user(run, tmp_path)
+    code, said = as_another_user(run)
     assert code == 2 and said.count("\n") == 1 and str(folder) in said
     assert "paths.cache" in said and "HYBRID_SWEEP_CACHE" in said
 
@@ -160,10 +158,10 @@ def test_no_home_at_all_is_bad_input_with_the_way_out(config, monkeypatch):
         prepare.cache_dir(made)
 
 
-def test_the_digest_of_a_large_file_is_computed_where_it_cannot_be_remembered(tmp_path, made):
-    file, cache = tmp_path / "model.safetensors", tmp_path / "cache"
+def test_the_digest_of_a_large_file_is_computed_where_it_cannot_be_remembered(shared_path, made):
+    file, cache = shared_path / "model.safetensors", shared_path / "cache"
     file.write_bytes(b"x" * 1_100_000)
     close(cache)
     before = content(cache)
-    found = as_another_user(lambda: content_digests([file], cache), tmp_path)
+    found = as_another_user(lambda: content_digests([file], cache))
     assert content(cache) == before and found == content_digests([file], cache)

@@ -197,9 +197,8 @@ def test_what_one_user_makes_all_others_can_use_whatever_the_umask(tmp_path, uma
     assert found.keys() == {"core-0", "core-1", "gpu-GPU-0"} and all(mode & 0o444 == 0o444 for mode in found.values())
 
 
-def test_another_user_leases_what_is_free_and_nothing_that_is_held(tmp_path):
-    machine = Machine({}, (0, 1), tmp_path / "slots")
-    tmp_path.chmod(0o755)
+def test_another_user_leases_what_is_free_and_nothing_that_is_held(shared_path):
+    machine = Machine({}, (0, 1), shared_path / "slots")
     before = os.umask(0o077)
     try:
         slots.take(made(devices=2), machine).close()
@@ -211,9 +210,9 @@ def test_another_user_leases_what_is_free_and_nothing_that_is_held(tmp_path):
         return [slot is not None for slot in (first, second)]
 
     held = slots.take(made(), machine)
-    assert as_another_user(lease, tmp_path) == [True, False]
+    assert as_another_user(lease) == [True, False]
     held.close()
-    assert as_another_user(lease, tmp_path) == [True, True]
+    assert as_another_user(lease) == [True, True]
 
 
 def test_a_lock_that_an_earlier_start_left_closed_is_opened_by_its_owner(tmp_path, monkeypatch):
@@ -355,9 +354,8 @@ def test_a_file_system_without_locks_is_named_with_the_way_out(tmp_path, monkeyp
         slots.take(made(), Machine({}, (0,), tmp_path))
 
 
-def test_a_folder_that_another_user_keeps_to_himself_is_named_with_the_way_out(tmp_path):
-    machine = Machine({}, (0,), tmp_path / "slots")
-    tmp_path.chmod(0o755)
+def test_a_folder_that_another_user_keeps_to_himself_is_named_with_the_way_out(shared_path):
+    machine = Machine({}, (0,), shared_path / "slots")
     machine.folder.mkdir(0o755)
 
     def words():
@@ -365,7 +363,7 @@ def test_a_folder_that_another_user_keeps_to_himself_is_named_with_the_way_out(t
             slots.take(made(), machine)
         return str(raised.value)
 
-    said = as_another_user(words, tmp_path)
+    said = as_another_user(words)
     assert str(machine.folder) in said and "belongs to user 0" in said and "HYBRID_SWEEP_SLOTS" in said
 
 
