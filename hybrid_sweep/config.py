@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import digest
 
 # Raised by hand when a change of the code alters results: old runs are then done again.
@@ -306,7 +307,10 @@ def cache_dir(config: Config) -> Path:
     import os
 
     default = os.environ.get("HYBRID_SWEEP_CACHE") or "~/.cache/hybrid-sweep"
-    return Path(config.paths.cache or default).expanduser()
+    try:
+        return Path(config.paths.cache or default).expanduser()
+    except RuntimeError as error:
+        raise UserError("no cache: HOME is not set; set paths.cache or HYBRID_SWEEP_CACHE to a folder") from error
 
 
 def steps_of(config: Config) -> int:

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from hybrid_sweep.encoder import Encoder, batches, encode_batch
-from hybrid_sweep.store import atomic_write, digest, exclusive, read_json, write_json
+from hybrid_sweep.locks import OUTPUTS, exclusive
+from hybrid_sweep.store import atomic_write, digest, read_json, write_json
 from hybrid_sweep.tokens import Tokens
 
 SHARD = 2**20  # padded tokens of a shard: seconds on a GPU, a few minutes on a CPU
@@ -149,7 +150,7 @@ def _texts_done(job: Job) -> int:
 def _array(job: Job, encoder: Encoder, pad: int) -> Path:
     """The file of a job's vectors, made at its full size by the first who asks, so that no disk is full half-way."""
     info = {"mark": job.mark, "rows": len(job.rows)}
-    with exclusive(job.folder.parent / f"{job.folder.name}.lock"):
+    with exclusive(job.folder.parent / f"{job.folder.name}.lock", OUTPUTS):
         if read_json(job.folder / "info.json") != info:
             shutil.rmtree(job.folder, ignore_errors=True)
             job.folder.mkdir(parents=True)

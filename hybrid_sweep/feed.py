@@ -127,9 +127,20 @@ class _Source:
         self.own[source.code] = np.arange(len(source.code))
         # The language of each text itself, not the plan's word for it: the record shows what was really trained on.
         self.query_language, self.passage_language = (
-            pc.index_in(table["lang"], value_set=pa.array(languages)).to_numpy().astype(np.int8)
+            language_numbers(table["lang"], languages)
             for table in (source.collection.queries, source.collection.passages)
         )
+
+
+def language_numbers(column: pa.ChunkedArray, languages: list[str]) -> np.ndarray:
+    """Return the index of each text's language, (N,), -1 for other languages.
+
+    All texts of a collection have one in memory, so that the type is the smallest signed one with room for all languages.
+    """
+    smallest = np.min_scalar_type(-max(1, len(languages)))
+    found = pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1)
+    numbers: np.ndarray = found.to_numpy().astype(smallest)
+    return numbers
 
 
 class HybridData(pl.LightningDataModule):

@@ -124,7 +124,7 @@ def _fill(sweep: Sweep) -> None:
             continue
         if process == "busy":
             if not sweep.running and not sweep.told_busy:
-                sweep.view.busy(point)
+                sweep.view.busy(point, sweep.machine.folder)
                 sweep.told_busy = True
             break
         if isinstance(process, str):

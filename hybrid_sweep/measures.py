@@ -72,7 +72,7 @@ def measured(topics: Judged, names: Sequence[str] = ()) -> dict[str, Ints | Floa
     """
     check(names)
     found: dict[str, Ints | Floats | NDArray[np.int32]] = {
-        "n_relevant": topics.count.astype(np.int32),
+        "n_relevant": topics.count.astype(np.int32),  # of the passages of a pool, which lookup.ROWS bounds
         "rank_min": topics.rank[topics.start],
         "rank_max": topics.rank[topics.start + topics.count - 1],
     }

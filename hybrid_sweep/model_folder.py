@@ -1,5 +1,6 @@
 """The local folder of a run's model, and what names its content: a Hugging Face folder, or the tiny one built here."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -143,5 +144,6 @@ def content_digests(files: Sequence[Path], cache: Path) -> list[str]:
         if stat.st_size > 1_000_000 and known not in remembered:
             fresh[known] = found[-1]
     if fresh:
-        write_json(memory_path, {**remembered, **fresh})
+        with contextlib.suppress(OSError):  # a cache that may only be read remembers nothing
+            write_json(memory_path, {**remembered, **fresh})
     return found

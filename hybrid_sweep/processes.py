@@ -15,8 +15,9 @@ from pathlib import Path
 
 from hybrid_sweep import checks, cluster, confined, records
 from hybrid_sweep.config import Config, TrainerConfig, steps_of, to_dict
+from hybrid_sweep.locks import try_lease
 from hybrid_sweep.slots import Machine, Slot, take
-from hybrid_sweep.store import atomic_write, full, try_lease, write_json
+from hybrid_sweep.store import atomic_write, full, write_json
 from hybrid_sweep.sweep import Point, is_done
 from hybrid_sweep.worker import DISK_FULL
 

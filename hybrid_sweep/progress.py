@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from hybrid_sweep import disk, pace
@@ -40,7 +41,7 @@ class View(Protocol):
     def skipped(self, point: Point) -> None: ...
     def again(self, point: Point, reason: str, left: int) -> None: ...
     def elsewhere(self, point: Point) -> None: ...
-    def busy(self, point: Point) -> None: ...
+    def busy(self, point: Point, folder: Path) -> None: ...
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None: ...
 
 
@@ -81,9 +82,11 @@ class Plain:
     def elsewhere(self, point: Point) -> None:
         self._tell(point, "running elsewhere")
 
-    def busy(self, point: Point) -> None:
+    def busy(self, point: Point, folder: Path) -> None:
+        """Tell that a point waits for GPUs or cores; folder: where their locks are."""
         needed = "GPU" if point.config.trainer.accelerator == "gpu" else "core"
-        self._tell(point, f"waiting for a free {needed}; others have all that there are on this machine")
+        way_out = f"locks in {folder}; HYBRID_SWEEP_SLOTS names another folder"
+        self._tell(point, f"waiting for a free {needed} (all in use by other sweeps; {way_out})")
 
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
         if rows and time.monotonic() - self.said >= EVERY:

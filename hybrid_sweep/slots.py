@@ -2,22 +2,36 @@
 
 A lease is a lock on a file in a folder that all users of the machine share. It passes to the worker and goes when the worker
 dies, however it dies. Who runs where /tmp is not shared, as in containers, can name another folder: HYBRID_SWEEP_SLOTS.
+
+The files are opened for nothing but their locks, so that who owns the folder, or may remove files there, can at most make
+others wait. On Linux a lease outlasts the removal of its file (see `_guarded`). What remains: where the folder itself is
+removed and made anew, and on other systems where the file of a running worker is removed, a core can be leased twice.
 """
 
+import errno
 import functools
+import itertools
 import os
+import re
 import shutil
+import socket
+import stat
 import subprocess
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid_sweep.config import Config
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import locked
+from hybrid_sweep.locks import lease, open_regular
+from hybrid_sweep.store import digest
 
 # Not the TMPDIR of a job: all that run on the machine must meet there.
 SHARED = "/tmp/hybrid-sweep-slots"
+WAY_OUT = "set HYBRID_SWEEP_SLOTS to a folder that all runs on this machine can write to"
+SETTLE = 1.0  # seconds: another user who has made the folder, or a lock, opens it to all in the next moment
 
 
 @dataclass(frozen=True)
@@ -116,45 +130,127 @@ def take(config: Config, machine: Machine) -> Slot | None:
     units = [(f"gpu-{key}", name) for name, key in machine.gpus.items()]
     if not on_gpus:
         units = [(f"core-{number}", str(number)) for number in machine.cores]
-    taken: dict[str, int] = {}
+    taken: dict[str, tuple[int, ...]] = {}
     try:
         _make(machine.folder)
-        for place, (file, name) in enumerate(units):
+        for place, (unit, name) in enumerate(units):
             if not 0 < wanted - len(taken) <= len(units) - place:
                 break  # enough, or no hope: to hold some meanwhile could keep another driver from having enough
-            if (descriptor := _try(machine.folder / file)) is not None:
-                taken[name] = descriptor
-    except OSError as error:
-        Slot(None, tuple(taken.values())).close()
+            if (held := _try(machine.folder / _file(unit))) is not None:
+                taken[name] = held
+    except (OSError, UserError) as error:
+        for held in taken.values():
+            Slot(None, held).close()
+        if isinstance(error, UserError):
+            raise
         raise UserError(
-            f"{error.filename or machine.folder}: cannot keep the leases of GPUs and cores there ({error.strerror}); "
-            "set HYBRID_SWEEP_SLOTS to a folder that all runs on this machine can write to"
+            f"{error.filename or machine.folder}: cannot keep the leases of GPUs and cores there ({error.strerror}"
+            f"{_owner(machine.folder)}); {WAY_OUT}"
         ) from error
-    slot = Slot(tuple(taken) if on_gpus else None, tuple(taken.values()))
+    leases = tuple(itertools.chain.from_iterable(taken.values()))
+    slot = Slot(tuple(taken) if on_gpus else None, leases)
     if len(taken) == wanted:
         return slot
     slot.close()
     return None
 
 
+def _file(unit: str) -> str:
+    """Return the name of the lock of a unit: names of GPUs come from the environment, and some have slashes."""
+    return re.sub(r"[^A-Za-z0-9-]", "_", unit)
+
+
+def _owner(folder: Path) -> str:
+    """Return whose folder it is, for a message; nothing where it is the user's own, or not there."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return ""
+    if found.st_uid == os.geteuid():
+        return ""
+    return f"; the folder belongs to user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):o}"
+
+
 def _make(folder: Path) -> None:
-    """Make the folder as /tmp itself is: everyone adds files, nobody removes those of others."""
+    """Make the folder as /tmp itself is: everyone adds files, nobody removes those of others.
+
+    One that is there is taken as it is, whoever owns it; only the default one is opened to all by its owner, where an
+    earlier start was ended before it could do so.
+
+    Raises:
+        UserError: where it is a link, or no folder.
+    """
     try:
         folder.mkdir(parents=True)
         folder.chmod(0o1777)
     except FileExistsError:
         pass
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        kind = "a link" if stat.S_ISLNK(found.st_mode) else "no folder"
+        raise UserError(f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}")
+    mine = found.st_uid == os.geteuid()
+    if mine and str(folder) == SHARED and stat.S_IMODE(found.st_mode) != 0o1777:
+        folder.chmod(0o1777)
 
 
-def _try(path: Path) -> int | None:
-    """A descriptor that holds the lock on a file, or None while another process holds it."""
-    # Read-only, since the file may be another user's; and only what is not there is created: in a shared folder the
-    # kernel refuses O_CREAT on the files of others.
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+def _try(path: Path) -> tuple[int, ...] | None:
+    """Return the descriptors that hold a lease, or None while another process holds it."""
+    descriptor = lease(path, lambda: _open(path), WAY_OUT)
+    return None if descriptor is None else _guarded(path, descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open a lock, which may be another user's, or create it."""
+    deadline = time.monotonic() + SETTLE
+    while True:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+            return _open_or_create(path)
         except FileExistsError:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    return locked(descriptor)
+            continue  # another process has created it in this moment
+        except PermissionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _open_or_create(path: Path) -> int:
+    """Open a lock, or create it readable by all whatever the umask, since a lock needs no more."""
+    # Only what is not there is created: in a shared folder the kernel refuses O_CREAT on the files of others.
+    try:
+        descriptor = _open_old(path)
+    except FileNotFoundError:
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, WAY_OUT)
+    found = os.fstat(descriptor)
+    if found.st_uid == os.geteuid() and found.st_mode & 0o444 != 0o444:
+        os.fchmod(descriptor, 0o644)
+    return descriptor
+
+
+def _open_old(path: Path) -> int:
+    """Open a lock that is there: for writing, which NFS asks for, or for reading where it is another user's."""
+    try:
+        return open_regular(path, os.O_RDWR, WAY_OUT)
+    except PermissionError:
+        return open_regular(path, os.O_RDONLY, WAY_OUT)
+
+
+def _guarded(path: Path, descriptor: int) -> tuple[int, ...] | None:
+    """Return the descriptors that hold a lease whose file is locked; None where another holds it, by a removed file.
+
+    The lock is the file's: once that is removed, as cleaners of /tmp do, the next process makes and locks a new one. On
+    Linux a name that belongs to no file, of an abstract socket, is held beside the lock.
+    """
+    if not sys.platform.startswith("linux"):
+        return (descriptor,)
+    guard = socket.socket(socket.AF_UNIX)
+    try:
+        folder = path.parent.stat()
+        guard.bind(f"\0hybrid-sweep-{digest([folder.st_dev, folder.st_ino, path.name], 32)}")
+    except OSError as error:
+        guard.close()
+        if error.errno != errno.EADDRINUSE:
+            return (descriptor,)  # a sandbox without sockets: the lock alone has to do
+        os.close(descriptor)
+        return None
+    return descriptor, guard.detach()

@@ -1,16 +1,22 @@
-"""Files that are never half-written, identities of content, and leases that die with their process."""
+"""Files that are never half-written, and identities of content."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from hybrid_sweep.locks import exclusive as exclusive
+from hybrid_sweep.locks import try_lease as try_lease
+
+_umask_lock = threading.Lock()
 
 
 def _sync(path: Path) -> None:
@@ -36,9 +42,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+        temporary.chmod(0o666 & ~umask())  # mkstemp makes files that only their owner reads
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
@@ -57,7 +61,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(0o755)
+        _open_up(temporary)
         for file in sorted(temporary.rglob("*")):
             _sync(file)
         _sync(temporary)
@@ -74,6 +78,25 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    with _umask_lock:
+        found = os.umask(0o077)  # what another thread creates meanwhile is rather closed than open
+        os.umask(found)
+    return found
+
+
+def _open_up(folder: Path) -> None:
+    """Give a folder and all in it the permissions that the umask leaves; writers make some for their owner alone."""
+    masked = ~umask()
+    for path in (folder, *folder.rglob("*")):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            path.chmod(stat.S_IMODE(mode) & 0o7000 | 0o777 & masked)  # a folder's group may be inherited: keep that bit
+        elif stat.S_ISREG(mode):
+            path.chmod(0o666 & masked)
 
 
 def full(folder: Path) -> bool:
@@ -134,35 +157,3 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(Path(path).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, ValueError, yaml.YAMLError):
         return None
-
-
-def try_lease(path: Path) -> int | None:
-    """A file descriptor that holds an exclusive lock on `path`, or None while another process holds it.
-
-    The lock belongs to the open file: it passes to a child that inherits the descriptor and goes when the last holder
-    dies, however it dies. The file itself stays, since removing it would let two holders lock two files of one name.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return locked(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
-
-
-def locked(descriptor: int) -> int | None:
-    """The descriptor, now with an exclusive lock on its file; closed, and None, while another process holds the lock."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-@contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock on `path`, waiting for it; for short sections such as building a shared cache entry once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,9 +1,7 @@
 """A sweep is a list of points, each known by its run id: which they are, how far each has come, and points.json."""
 
 import dataclasses
-import fcntl
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ from hybrid_sweep import confined, dev, finished, prepare, records, stages
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import exclusive, read_json, write_json
+from hybrid_sweep.locks import OUTPUTS, exclusive, is_held
+from hybrid_sweep.store import read_json, write_json
 
 Say = Callable[[str], None]
 
@@ -168,7 +167,7 @@ def state_of(point: Point) -> State:
     where = f"{stage}, step {step} of {steps}" if stage == "training" else str(stage)
     if stage == "encoding":
         where = f"encoding, text {status.get('encoded')} of {status.get('texts')}"
-    if _leased(point.run_dir / "lock"):
+    if is_held(point.run_dir / "lock"):
         return State("running elsewhere", where if stage else "just started")
     reached = _checkpointed(point)
     if stage == "failed":
@@ -202,20 +201,6 @@ def missing(point: Point) -> list[stages.Stage]:
     return [stage for stage in stages.of(point.config, point.run_dir) if not stages.is_done(stage, point.run_id)]
 
 
-def _leased(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def check_outputs(config: Config) -> None:
     """Raise UserError where the runs or the sweep's folder cannot be written: seen before any work, not after it.
 
@@ -245,7 +230,7 @@ def record(points: Sequence[Point], command: str) -> list[str]:
         confined.check_links(folder)
         new = {point.place: _entry(point) for point in points if point.sweep_dir == folder}
         sweep = next(point.config.sweep for point in points if point.sweep_dir == folder)
-        with exclusive(folder / "lock"):
+        with exclusive(folder / "lock", OUTPUTS):
             try:
                 before = records.plan(folder) or {}
             except records.Broken as error:

@@ -78,6 +78,11 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
+def id_count(tokenizer: Tokenizer) -> int:
+    """Return one more than the largest token id: in vocabularies with gaps it is larger than the number of tokens."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 def pad_id(folder: Path) -> int:
     """The id of the padding token by the model's config; 0 where it names none."""
     return int((read_json(folder / "config.json") or {}).get("pad_token_id") or 0)
@@ -145,9 +150,10 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
     specials = tokenizer.num_special_tokens_to_add(is_pair=False)
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.int32
+    size = id_count(tokenizer)
+    dtype = np.uint16 if size <= 2**16 else np.int32
     lengths = np.zeros(len(table), np.int64)
-    used = np.zeros(tokenizer.get_vocab_size(), bool)
+    used = np.zeros(size, bool)
     with atomic_dir(folder) as temporary:
         with open(temporary / "ids.raw", "wb") as raw:
             for start, texts in _blocks(table["text"]):

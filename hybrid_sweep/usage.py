@@ -23,7 +23,12 @@ examples:
   hybrid-sweep report outputs/sweeps/first
 
 hybrid-sweep VERB --help says more about each. Exit codes: 0 done, 1 some points have no result, 2 bad input,
-130 interrupted. HYBRID_SWEEP_DEBUG=1 shows the traceback of an error.
+130 interrupted.
+
+environment:
+  HYBRID_SWEEP_CACHE   folder of collections, tokenizers, tokens (default ~/.cache/hybrid-sweep), as paths.cache
+  HYBRID_SWEEP_SLOTS   folder of the locks on GPUs and cores of a machine (default /tmp/hybrid-sweep-slots)
+  HYBRID_SWEEP_DEBUG   1 shows the traceback of an error
 """
 
 RUN = """\

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = "1"
@@ -30,6 +31,15 @@ def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     os.environ["HYBRID_SWEEP_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def shared_path():
+    """A temporary folder that other users of the machine may read."""
+    with tempfile.TemporaryDirectory(prefix="hybrid-sweep-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture

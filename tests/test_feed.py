@@ -1,11 +1,17 @@
 """What a process reads of a step: the plan's texts, its own slice of them, each once."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
-from hybrid_sweep.feed import HybridBatches
-from hybrid_sweep.prepare import plan_of, prepare
+from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data.pairs import pairs
+from hybrid_sweep.feed import HybridBatches, language_numbers
+from hybrid_sweep.prepare import Prepared, TrainingSource, plan_of, prepare
+from hybrid_sweep.realised import check_realised, groups_digest, names
+from hybrid_sweep.tokens import Tokens
 
 
 def texts_of(batch):
@@ -165,3 +171,54 @@ def test_each_step_reads_its_own_collection(config):
     for step, source in enumerate(found):
         known = set(map(tuple, table_of(prepared.sources[source], "passages").values()))
         assert all(tuple(text) in known for text in texts_of(batches[step])[16:])
+
+
+@pytest.mark.parametrize("count, width", [(0, 1), (1, 1), (127, 1), (128, 1), (129, 2), (32_768, 2), (32_769, 4)])
+def test_languages_have_numbers_of_their_own_however_many_there_are(count, width):
+    names = [f"l{number}" for number in range(count)]
+    found = language_numbers(pa.chunked_array([pa.array([*names, "other"])]), names)
+    assert found.tolist() == [*range(count), -1] and found.dtype == np.dtype(f"i{width}")
+
+
+MANY = [f"x{number:03d}" for number in range(140)]
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A run's data in 140 languages: 20 questions, of which each language has the first 18 or all."""
+    rows = [
+        (f"g{group:02d}@{language}", f"g{group:02d}", language, "train", f"{language} {group}")
+        for place, language in enumerate(MANY)
+        for group in range(18 + place % 3)
+    ]
+    table = pa.table(dict(zip(collections.TEXTS.names, map(list, zip(*rows, strict=True)), strict=True)))
+    names = sorted(set(table["group"].to_pylist()))
+    qrels = pa.table({"query_group": names, "passage_group": names, "grade": [1] * len(names)})
+    collection = collections.make("many", table, table, qrels, {})
+    row = np.arange(len(table) + 1)
+    tokens = Tokens(row[:-1] + 1000, row)  # each text is one token, its row
+    source = TrainingSource("many", collection, pairs(collection, "train"), tokens, tokens, np.arange(len(MANY)))
+    return Prepared(collection, tmp_path, tokens, tokens, [source], MANY)
+
+
+@pytest.mark.parametrize("composition", ["per_batch", "per_example"])
+def test_more_languages_than_a_byte_counts_train_on_what_the_plan_says(config, many, composition):
+    made = config("batch.cross_lingual_ratio=0.5", f"batch.composition={composition}", "trainer.max_steps=150")
+    plan = plan_of(made, many.sources)
+    batches, record, seen = HybridBatches(many, plan, made), [], set()
+    table = many.collection.queries
+    languages, groups = table["lang"].to_pylist(), table["group"].to_pylist()
+    for step in range(len(plan)):
+        batch = batches[step]
+        texts = [text[0] - 1000 for text in texts_of(batch)]
+        numbers = torch.cat([batch.query_language, batch.passage_language]).tolist()
+        assert [languages[text] for text in texts] == [MANY[number] for number in numbers]
+        assert [groups[text] for text in texts] == [f"g{group:02d}" for group in batch.groups.tolist() * 2]
+        seen |= set(numbers)
+        query, passage = batch.query_language, batch.passage_language
+        entry = {"step": step, "source": "many", "n_examples": len(batch.groups)}
+        entry |= {"query_lang": names(MANY, query.numpy()), "passage_lang": names(MANY, passage.numpy())}
+        entry |= {"n_cross": int((query != passage).sum()), "groups": groups_digest(batch.groups.numpy())}
+        record.append(entry)
+    assert max(seen) > 135 and len(seen) > 80
+    check_realised(pd.DataFrame(record), plan)

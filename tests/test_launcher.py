@@ -47,7 +47,7 @@ class Then(Told):
 
     def __init__(self, name, act):
         super().__init__()
-        setattr(self, name, lambda point: (self.events.append((name, point.label)), act()))
+        setattr(self, name, lambda point, *more: (self.events.append((name, point.label, *more)), act()))
 
 
 @pytest.fixture
@@ -225,6 +225,7 @@ def test_a_core_that_others_have_is_waited_for(point, rules, run, tmp_path):
     slot = take(point(0).config, machine(tmp_path, cores=1))
     view = Then("busy", slot.close)
     run([point(0)], rules(), machine=machine(tmp_path, cores=1), view=view)
+    assert view.events[0] == ("busy", "ratio 0, seed 0", tmp_path / "slots")
     assert view.labels("busy") == ["ratio 0, seed 0"] and is_done(point(0)) and not view.labels("elsewhere")
 
 

@@ -17,6 +17,7 @@ from hybrid_sweep.encoder import Encoder, encode
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import model_fingerprint, model_folder
 from hybrid_sweep.models import build_encoder, load_encoder, prepare_for_training, save_encoder
+from hybrid_sweep.store import umask
 from hybrid_sweep.tokens import load_tokenizer, pad_id, train_bpe
 
 TEXTS = ["one two three four five six", "two", "drei vier fünf", "one two three " * 9, "sechs"]
@@ -116,6 +117,8 @@ def test_saved_models_give_the_same_vectors_here_in_transformers_and_in_sentence
     model = dataclasses.replace(config.model, pooling=pooling)
     encoder.pooling = pooling
     save_encoder(encoder, model, prepared.model, tmp_path / "m")
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "m").rglob("*") if path.is_file()}
+    assert modes == {0o666 & ~umask()}  # safetensors writes for the owner alone
     rows, pad = np.arange(30), pad_id(prepared.model)
     texts = prepared.collection.passages["text"].take(rows).to_pylist()
     ours = encode(encoder, prepared.passages, rows, pad=pad, batch_tokens=512)

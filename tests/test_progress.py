@@ -1,6 +1,7 @@
 """What a user reads: the plan, the lines of a log, the time left, the failures."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,15 @@ def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys
         "[1/3] ratio 1, seed 0 (id1.00trained): done in 2 min",
         "2/3 done, 1 failed, about 3 min left: ratio 0.5, seed 0 training step 50/100 loss 1.235 5.0 steps/s left 10 s",
     ]
+
+
+@pytest.mark.parametrize("accelerator, needed", [("cpu", "core"), ("gpu", "GPU")])
+def test_who_waits_is_told_for_what_where_the_locks_are_and_what_to_do(capsys, accelerator, needed):
+    waiting = point()
+    waiting.config.trainer.accelerator = accelerator
+    progress.Plain(3).busy(waiting, Path("/tmp/some-slots"))
+    said = capsys.readouterr().out
+    assert f"free {needed} " in said and "/tmp/some-slots" in said and "HYBRID_SWEEP_SLOTS" in said
 
 
 def test_encoding_is_counted_in_texts():

@@ -1,4 +1,4 @@
-"""Files that are never half-written, leases that die with their process."""
+"""Files that are never half-written, with the permissions that the umask leaves."""
 
 import json
 import os
@@ -26,13 +26,53 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert json.loads(path.read_text()) == {"old": 1} and list(path.parent.iterdir()) == [path]
 
 
-def test_written_files_have_the_usual_mode(tmp_path):
-    before = os.umask(0o022)
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o027, 0o077])
+def test_what_is_written_has_the_permissions_that_the_umask_leaves(tmp_path, umask):
+    """Also where a writer makes files for their owner alone, as that of safetensors does."""
+    before = os.umask(umask)
     try:
         store.write_json(tmp_path / "file", 1)
+        with store.atomic_dir(tmp_path / "folder") as temporary:
+            (temporary / "inner").mkdir(0o700)
+            for name, mode in (("private", 0o600), ("inner/open", 0o666), ("inner/program", 0o755)):
+                (temporary / name).write_text("")
+                (temporary / name).chmod(mode)
+            (temporary / "link").symlink_to(tmp_path / "file")
+        assert os.umask(umask) == umask
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+    found = {path: stat.S_IMODE(path.lstat().st_mode) for path in tmp_path.rglob("*") if not path.is_symlink()}
+    folders = {tmp_path / "folder", tmp_path / "folder" / "inner"}
+    assert found == {path: (0o777 if path in folders else 0o666) & ~umask for path in found} and len(found) == 6
+
+
+def test_a_folder_keeps_the_group_that_it_inherits(tmp_path):
+    tmp_path.chmod(0o2775)
+    with store.atomic_dir(tmp_path / "folder") as temporary:
+        assert temporary.stat().st_mode & stat.S_ISGID
+    assert (tmp_path / "folder").stat().st_mode & stat.S_ISGID
+
+
+def test_the_umask_survives_threads_that_ask_for_it(monkeypatch):
+    """It can only be read by setting it: a thread that reads meanwhile must not take what is set for what was."""
+    inner, before = os.umask, os.umask(0o022)
+
+    def slow(mask):
+        found = inner(mask)
+        time.sleep(0.001)
+        return found
+
+    monkeypatch.setattr(os, "umask", slow)
+    try:
+        found: list[int] = []
+        threads = [threading.Thread(target=lambda: found.extend(store.umask() for _ in range(20))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(found) == {0o022} and len(found) == 80
+    finally:
+        assert inner(before) == 0o022
 
 
 def test_a_reader_sees_a_whole_file_at_every_moment(tmp_path):
@@ -114,58 +154,6 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
 
     (tmp_path / "file").write_bytes(b"abc" * 100_000)
     assert store.file_digest(tmp_path / "file", 64) == hashlib.sha256(b"abc" * 100_000).hexdigest()
-
-
-def test_a_lease_has_one_holder(tmp_path):
-    path = tmp_path / "deep" / "lock"
-    first = store.try_lease(path)
-    assert first is not None and store.try_lease(path) is None
-    os.close(first)
-    again = store.try_lease(path)
-    assert again is not None
-    os.close(again)
-
-
-def test_a_lease_passes_to_a_child_and_dies_with_it_however_it_dies(tmp_path):
-    path = tmp_path / "lock"
-    lease = store.try_lease(path)
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], pass_fds=(lease,))
-    os.close(lease)
-    assert store.try_lease(path) is None
-    child.kill()
-    child.wait()
-    again = store.try_lease(path)
-    assert again is not None
-    os.close(again)
-
-
-def test_a_child_that_is_not_given_the_lease_does_not_keep_it(tmp_path):
-    path = tmp_path / "lock"
-    lease = store.try_lease(path)
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
-    os.close(lease)
-    again = store.try_lease(path)
-    child.kill()
-    child.wait()
-    assert again is not None
-    os.close(again)
-
-
-def test_an_exclusive_section_waits_for_the_other(tmp_path):
-    order = []
-
-    def enter(name, seconds):
-        with store.exclusive(tmp_path / "lock"):
-            order.append(f"{name} in")
-            time.sleep(seconds)
-            order.append(f"{name} out")
-
-    threads = [threading.Thread(target=enter, args=(name, 0.1)) for name in "abc"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [entry.split()[0] for entry in order[::2]] == [entry.split()[0] for entry in order[1::2]]
 
 
 @pytest.mark.parametrize("kind", ["atomic_write", "atomic_dir"])

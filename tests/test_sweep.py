@@ -218,6 +218,19 @@ def test_negatives_that_are_not_drawn_name_no_run(config, tmp_path, monkeypatch)
     assert again[0].run_id == drawn[0].run_id and again[1].run_id != drawn[1].run_id
 
 
+@pytest.mark.timeout(60)
+def test_what_is_no_lock_in_the_folder_of_a_point_or_sweep_is_refused_at_once(expand):
+    [point] = [each for each in expand("batch.cross_lingual_ratio=0") if each.kind == "trained"]
+    for folder, look in (
+        (point.run_dir, lambda: sweep.state_of(point)),
+        (point.sweep_dir, lambda: sweep.record([point], "")),
+    ):
+        folder.mkdir(parents=True)
+        os.mkfifo(folder / "lock")
+        with pytest.raises(UserError, match=r"lock: is a FIFO.*paths\.outputs"):
+            look()
+
+
 def test_states_and_their_reasons(expand):
     [point] = [each for each in expand("batch.cross_lingual_ratio=0") if each.kind == "trained"]
 

@@ -1,9 +1,11 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.tokens import Tokens, load_tokenizer, token_store, train_bpe
+from hybrid_sweep.tokens import Tokens, id_count, load_tokenizer, token_store, train_bpe
 
 TEXTS = ["the cat sat on the mat", "der Hund bellt laut", "ねこ は すわった", "a", "the the the cat " * 30]
 
@@ -34,6 +36,35 @@ def test_the_ids_that_occur_are_kept(folder, tmp_path, monkeypatch):
     store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, prompt="", length=16, role="queries")
     assert store.used.dtype == np.int64 and store.used.tolist() == sorted(set(store.ids.tolist()))
     assert 5 < len(store.used) < load_tokenizer(folder).get_vocab_size()
+
+
+def with_ids(folder, moved):
+    """The tokenizer of a folder, some of its tokens under other ids."""
+    made = json.loads((folder / "tokenizer.json").read_text())
+    made["model"]["vocab"] |= moved
+    for added in made["added_tokens"]:
+        added["id"] = made["model"]["vocab"][added["content"]]
+    specials = made["post_processor"]["special_tokens"]
+    for special in specials.values():
+        special["ids"] = [made["model"]["vocab"][special["id"]]]
+    target = folder / "-".join(map(str, moved.values()))
+    target.mkdir()
+    (target / "tokenizer.json").write_text(json.dumps(made))
+    return target
+
+
+@pytest.mark.parametrize("largest, kind", [(2**16 - 1, np.uint16), (2**16, np.int32), (250_000, np.int32)])
+def test_every_id_is_kept_in_the_narrowest_type_that_holds_it_also_where_ids_have_gaps(folder, tmp_path, largest, kind):
+    moved = with_ids(folder, {"[SEP]": largest})
+    tokenizer = load_tokenizer(moved)
+    assert tokenizer.get_vocab_size() < 500 and id_count(tokenizer) == largest + 1
+    store = token_store(tmp_path / "cache", table(TEXTS), "c", moved, prompt="", length=16, role="queries")
+    tokenizer.enable_truncation(16)
+    for row, text in enumerate(TEXTS):
+        assert store.ids[store.starts[row] : store.starts[row + 1]].tolist() == tokenizer.encode(text).ids
+    assert (
+        store.ids.dtype == kind and store.used.tolist() == sorted(set(store.ids.tolist())) and store.used[-1] == largest
+    )
 
 
 def test_no_text_of_any_script_has_an_unknown_token(folder):

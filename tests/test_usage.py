@@ -50,6 +50,13 @@ def test_the_words_of_the_examples_are_valid():
         points(words, multirun=False)
 
 
+def test_the_help_names_every_variable_of_the_environment():
+    package = Path(cli.__file__).parent
+    read = {name for path in package.rglob("*.py") for name in re.findall(r"HYBRID_SWEEP_[A-Z]+", path.read_text())}
+    readme = (package.parent / "README.md").read_text()
+    assert len(read) >= 3 and all(name in usage.PROGRAM and name in readme for name in read)
+
+
 def test_imports_go_one_way():
     """The driver never imports torch: what trains is only named on a command line."""
     package = Path(cli.__file__).parent

@@ -88,6 +88,7 @@ def draw(n_seeds: int, found: list[Curve]) -> Draws:
     seeds = np.ones((REPLICATES, n_seeds))
     if n_seeds >= st.MIN_SEEDS:
         seeds = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=REPLICATES).astype(np.float64)
+    # How often a question is drawn has a mean of 1 (Poisson): above 65,535 with a probability below 1 / 65,536!.
     weights = np.empty((REPLICATES, len(questions)), dtype=np.uint16)
     for row in weights:
         row[:] = np.bincount(rng.integers(0, len(questions), len(questions)), minlength=len(questions))

@@ -1,5 +1,6 @@
 """The one type of all sources: queries, passages and judgements, with the language and the group of each text."""
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -184,7 +185,8 @@ def load(folder: Path, memory: Path | None = None) -> Collection:
                 if _digest(tables.values()) != stored["content"]:
                     raise Damaged(f"the texts in {folder} are not those that its info.json names; {AGAIN}")
                 if memory is not None:
-                    write_json(memory, seen)
+                    with contextlib.suppress(OSError):  # a cache that may only be read remembers nothing
+                        write_json(memory, seen)
     except (pa.ArrowException, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise Damaged(f"the collection in {folder} is damaged ({reason}); {AGAIN}") from error

@@ -72,7 +72,9 @@ def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
     rare = np.bincount(columns)[columns] <= COMMON
     columns = np.unique(columns[rare], return_inverse=True)[1]
     matrix = sparse.csr_array(
-        (np.ones(len(columns), np.int32), (rows[rare], columns)), shape=(len(sizes), int(columns.max(initial=-1)) + 1)
+        # int32: what is counted with them are shingles that two texts share, fewer than words of a text.
+        (np.ones(len(columns), np.int32), (rows[rare], columns)),
+        shape=(len(sizes), int(columns.max(initial=-1)) + 1),
     )
     return matrix, counts
 

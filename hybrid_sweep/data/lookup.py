@@ -6,7 +6,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.errors import UserError
+
 SLICE = 4_194_304  # rows looked up at a time: bounds the memory, and is long enough to pay for the hash table
+
+
+ROWS = 2**31  # numbers of rows and of ids are int32, since there is one for each text and language
+
+
+def check_rows(count: int) -> None:
+    """Raise UserError for more rows than int32 can number."""
+    if count > ROWS:
+        raise UserError(f"{count:,} texts or ids are too many for one collection: it can have {ROWS:,}")
 
 
 def sorted_unique(column: pa.ChunkedArray) -> pa.Array:
@@ -22,6 +33,7 @@ def index_in(column: pa.ChunkedArray, known: pa.Array) -> np.ndarray:
 
 
 def _slices(column: pa.ChunkedArray, known: pa.Array) -> Iterator[tuple[int, np.ndarray]]:
+    check_rows(len(known))
     for start in range(0, len(column), SLICE):
         part = pc.index_in(column.slice(start, SLICE), value_set=known)
         yield start, pc.fill_null(part, -1).to_numpy().astype(np.int32, copy=False)
@@ -32,6 +44,7 @@ def text_rows(table: pa.Table, known: pa.Array, languages: Sequence[str], split:
 
     known: (K,) distinct groups. Where a group has two texts of a language the later row counts.
     """
+    check_rows(len(table))
     rows = np.full((len(languages), len(known)), -1, np.int32)
     codes, splits = pa.array(languages, pa.string()), pa.array([split, "*"])
     for start, group in _slices(table["group"], known):

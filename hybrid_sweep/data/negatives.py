@@ -129,7 +129,7 @@ def build_negatives(
     wanted = np.flatnonzero(used)
     rows = text_rows(collection.passages, known.passages.take(pa.array(wanted)), collection.languages, split)
     present = (rows >= 0).any(axis=0)
-    member_of = np.full(len(used), -1, np.int32)
+    member_of = np.full(len(used), -1, np.int32)  # lookup.ROWS bounds them
     member_of[wanted[present]] = np.arange(present.sum(), dtype=np.int32)
     number = index_in(pa.chunked_array([known.passages.take(pa.array(wanted[present]))]), answers).astype(np.int64)
     others = number < 0

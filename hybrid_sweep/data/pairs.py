@@ -80,6 +80,7 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
     ).to_numpy()
     question, answer, ids = question[order], answer[order], names.take(pa.array(order))
     (questions, first), (answers, second) = (np.unique(column, return_inverse=True) for column in (question, answer))
+    # The keys below fit int64: lookup.ROWS bounds the questions, and twice ROWS the width (answers and negatives).
     width = max(1, len(answers))
     made = Pairs(
         languages,
