@@ -76,6 +76,14 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def cleared(path: Path) -> None:
+    """Remove a folder with all that is in it, or a file; of a link the link alone, never what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def full(folder: Path) -> bool:
     """Whether the disk of a folder has no room for even a small file."""
     try:
