@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, launcher, progress, prompts, slots, stages, sweep
+from hybrid_sweep import checks, launcher, progress, prompts, seals, slots, stages, sweep, trained
 from hybrid_sweep import config as schema
 from hybrid_sweep.compose import points
-from hybrid_sweep.config import Config, ModelConfig
+from hybrid_sweep.config import Config, ModelConfig, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 
@@ -63,9 +63,11 @@ def config_of(words: list[str]) -> Config:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
     run = checks.load(folder / "config.yaml")
-    if run.trainer.max_steps > 0 and not (folder / "model" / "config.json").is_file():
-        raise UserError(f"{folder}: its model was not kept (keep.model=false) or its training is not finished")
     ((_, config),) = points([*words[1:], *alone], multirun=False)
+    if run.trainer.max_steps > 0:
+        known = read_json(folder / "identity.json")  # a folder that was copied may have another name
+        run_id = known.get("run_id") if isinstance(known, dict) else None
+        trained.check(folder, seals.memory_of(cache_dir(config), folder), run_id)
     if not any(word.startswith("data") for word in words[1:]):
         config = dataclasses.replace(config, data=run.data)
     if run.trainer.max_steps > 0:

@@ -162,9 +162,10 @@ def _transformer(root: Path) -> Path | None:
     """Return the absolute folder that a modules.json names as the transformer's; None where it is none of ours."""
     listed = read_json(root / "modules.json")
     first = listed[0] if isinstance(listed, list) and listed else None
-    if not isinstance(first, dict) or not isinstance(first.get("path"), str) or not _is_inside(root, first["path"]):
+    name = first.get("path") if isinstance(first, dict) else None
+    if not isinstance(name, str) or not _is_inside(root, name):
         return None
-    return (root / first["path"]).absolute()
+    return (root / name).absolute()
 
 
 def _pooling(folder: Path) -> str:
