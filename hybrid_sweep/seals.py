@@ -106,7 +106,7 @@ def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
     Raises:
         Damaged: where the info file or a file of the store is not what was written, or an earlier version wrote no digests.
     """
-    info = read_json(folder / INFO)
+    info = None if (folder / INFO).is_symlink() else read_json(folder / INFO)
     if not isinstance(info, dict):
         raise Damaged(f"{folder / INFO}: the file is missing or broken")
     facts = {name: value for name, value in info.items() if name != "digest"}
