@@ -45,6 +45,7 @@ bench: install  ## Training and ranking beside sentence-transformers, memory, si
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/size.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/digests.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/ranking.py --share 10
 	$(BIN)/python benchmarks/ranking.py --passages 1000000 --queries 7000

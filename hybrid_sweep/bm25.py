@@ -22,6 +22,7 @@ from scipy import sparse
 
 from hybrid_sweep.config import Bm25Model
 from hybrid_sweep.measures import Floats, Ints
+from hybrid_sweep.store import cleared
 from hybrid_sweep.words import stems, words
 
 UNITS = 1e9  # a stored weight is a whole number of 1 / UNITS
@@ -172,8 +173,9 @@ def _weights(texts: list[list[int]], vocabulary: int, model: Bm25Model) -> spars
 
 
 def _mapped(matrix: sparse.csr_matrix, folder: Path) -> sparse.csr_matrix:
-    """The same matrix, its arrays files of a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The same matrix, its arrays files of a folder, which is made anew: no index is read that another process wrote."""
+    cleared(folder)
+    folder.mkdir(parents=True)
     parts = []
     for name in ("data", "indices", "indptr"):
         np.save(folder / f"{name}.npy", getattr(matrix, name))

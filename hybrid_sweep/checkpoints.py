@@ -6,7 +6,6 @@ beside the checkpoints, one file a step: a checkpoint from before the newest bes
 """
 
 import contextlib
-import hashlib
 import logging
 import signal
 import time
@@ -18,11 +17,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from hybrid_sweep import checkpoint_notes
 from hybrid_sweep.cluster import TOLD
 from hybrid_sweep.dev import History
 from hybrid_sweep.disk import KEEP
 from hybrid_sweep.loss import gather
-from hybrid_sweep.store import atomic_write, read_json, write_json
+from hybrid_sweep.store import atomic_write, cleared, file_digest
 
 log = logging.getLogger("hybrid_sweep")
 
@@ -61,55 +61,87 @@ def save(folder: Path, run_id: str, step: int, state: dict[str, Any], best: int 
     path = folder / f"step-{step:08d}.pt"
     with atomic_write(path) as temporary:
         torch.save(state, temporary)
-        checksum = _checksum(temporary)
-    write_json(path.with_suffix(".json"), {"run_id": run_id, "step": step, "sha256": checksum, "best": best})
-    for old in sorted(folder.glob("step-*.json"))[:-KEEP]:
-        old.unlink()
-        old.with_suffix(".pt").unlink(missing_ok=True)
+        checksum = file_digest(temporary, checkpoint_notes.LENGTH)
+    checkpoint_notes.write(folder, run_id, step, checksum, best)
+    _rotate(folder, step)
     _drop_best(folder, best)
 
 
-def newest(folder: Path, run_id: str) -> tuple[int, dict[str, Any]] | None:
-    """The step and state of the newest whole checkpoint of this run; torn ones are passed over with a warning.
+def _rotate(folder: Path, step: int) -> None:
+    """Remove all but the newest KEEP checkpoints up to a step, and those beyond it, which were damaged or are to be redone.
 
+    Files of other names are none of ours, and stay: the folder is removed when the training is finished.
+    """
+    found = [path for path in folder.glob("step-*.json") if checkpoint_notes.STEP.fullmatch(path.name)]
+    at = {path: int(path.stem.removeprefix("step-")) for path in found}
+    kept = sorted((path for path in found if at[path] <= step), key=lambda path: at[path])[-KEEP:]
+    for path in found:
+        if path not in kept:
+            cleared(path)
+            cleared(path.with_suffix(".pt"))
+
+
+def newest(folder: Path, run_id: str) -> tuple[int, dict[str, Any]] | None:
+    """The step and state of the newest whole checkpoint of this run; others are passed over with a warning.
+
+    One whose best weights are lost or damaged is not whole: to go on from it would end with other weights, or none.
     Raises RuntimeError for a checkpoint of another run.
     """
-    for note in sorted(folder.glob("step-*.json"), reverse=True):
-        known, path = read_json(note) or {}, note.with_suffix(".pt")
-        if known.get("run_id", run_id) != run_id:
-            raise RuntimeError(f"{note} is a checkpoint of run {known['run_id']}, not of {run_id}; remove {folder}")
-        if not path.is_file() or known.get("sha256") != _checksum(path):
-            log.warning("checkpoint %s is damaged; going on from the one before it", path.name)
-            continue
-        # weights_only: a checkpoint is data; nothing in it may run code.
-        return int(known["step"]), torch.load(path, map_location="cpu", weights_only=True)
+    for note in checkpoint_notes.newest_first(folder, warn=True):
+        if note.run_id != run_id:
+            raise RuntimeError(f"{note.path} is a checkpoint of run {note.run_id}, not of {run_id}; remove {folder}")
+        state = _state(note)
+        if state is not None:
+            return note.step, state
+        log.warning("checkpoint %s is damaged; going on from the one before it", note.file.name)
     return None
+
+
+def _state(note: checkpoint_notes.Note) -> dict[str, Any] | None:
+    """Return what a checkpoint holds; None where it, or the best weights it goes on with, are not what was written."""
+    if not checkpoint_notes.is_whole(note):
+        return None
+    try:
+        # weights_only: a checkpoint is data; nothing in it may run code.
+        state = torch.load(note.file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is no checkpoint
+        log.warning("%s cannot be loaded (%s)", note.file, type(error).__name__)
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def save_best(folder: Path, step: int, weights: dict[str, Any]) -> None:
     """Write the weights of the best evaluation so far, which was after `step` steps; those no checkpoint names go."""
-    with atomic_write(folder / f"best-{step:08d}.pt") as temporary:
+    with atomic_write(checkpoint_notes.best_path(folder, step)) as temporary:
         torch.save(weights, temporary)
+        checksum = file_digest(temporary, checkpoint_notes.LENGTH)
+    checkpoint_notes.seal_best(folder, step, checksum)
     _drop_best(folder, step)
 
 
 def load_best(folder: Path, step: int) -> dict[str, Any]:
-    """The weights that `save_best` wrote at this step."""
-    weights: dict[str, Any] = torch.load(folder / f"best-{step:08d}.pt", map_location="cpu", weights_only=True)
+    """Return the weights that `save_best` wrote at this step.
+
+    Raises:
+        RuntimeError: where they are not there, or not what was written: the run, started again, goes on from a checkpoint
+            whose best weights are whole, or from the beginning.
+    """
+    path = checkpoint_notes.best_path(folder, step)
+    wanted = checkpoint_notes.best_digest(folder, step)
+    if wanted is None or not checkpoint_notes.holds(path, wanted):
+        raise RuntimeError(f"{path} is lost or damaged; started again, the run goes on from an earlier checkpoint")
+    weights: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
 
 
 def _drop_best(folder: Path, current: int | None) -> None:
     """Remove all best weights but the current ones and those that a checkpoint would go on with."""
-    named = {current} | {(read_json(note) or {}).get("best") for note in folder.glob("step-*.json")}
+    named = {current} | {note.best for note in checkpoint_notes.newest_first(folder)}
     for file in folder.glob("best-*.pt"):
-        if int(file.stem.removeprefix("best-")) not in named:
-            file.unlink()
-
-
-def _checksum(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        step = checkpoint_notes.best_step(file)
+        if step is not None and step not in named:
+            cleared(file)
+            cleared(file.with_suffix(".json"))
 
 
 class Checkpointing(pl.Callback):

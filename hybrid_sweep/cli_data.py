@@ -47,8 +47,8 @@ def _names() -> str:
 
 def _list() -> None:
     """Print a table of all collections: what is prepared, and how the others are."""
-    from hybrid_sweep import prepare, progress
-    from hybrid_sweep.config import SCHEMAS
+    from hybrid_sweep import prepare, progress, seals
+    from hybrid_sweep.config import SCHEMAS, cache_dir
     from hybrid_sweep.data import collection
 
     rows = [("name", "prepared", "languages", "queries", "passages", "fingerprint", "folder")]
@@ -56,7 +56,7 @@ def _list() -> None:
         config = _config(name)
         if prepare.is_prepared(config):
             folder = prepare.collection_folder(config)
-            found = collection.load(folder)
+            found = collection.load(folder, seals.memory_of(cache_dir(config), folder))
             sizes = str(found.queries.num_rows), str(found.passages.num_rows)
             rows.append((name, "yes", " ".join(found.languages), *sizes, found.fingerprint, str(folder)))
         else:

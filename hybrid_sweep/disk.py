@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from hybrid_sweep import stages
 from hybrid_sweep.config import Bm25Model, Config, ModelConfig, TinyModel, cache_dir, steps_of, to_dict
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.modules import read_layout
+from hybrid_sweep.modules import object_of, read_layout, shards
 from hybrid_sweep.prepare import Prepared, prepare
 from hybrid_sweep.store import canonical, read_json
 from hybrid_sweep.tokens import pad_id, trained_rows
@@ -143,9 +143,9 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
 
 def _files(folder: Path) -> list[Path]:
     """The files of a transformer's weights, as its index names them."""
-    index = read_json(folder / "model.safetensors.index.json")
-    if index and not (folder / "model.safetensors").is_file():
-        return sorted({folder / name for name in index["weight_map"].values()})
+    listed = shards(folder)
+    if listed and not (folder / "model.safetensors").is_file():
+        return [folder / name for name in listed]
     return [path for path in [folder / "model.safetensors"] if path.is_file()] or sorted(folder.glob("*.safetensors"))
 
 
@@ -213,7 +213,7 @@ def _width(model: ModelConfig, folder: Path) -> int:
 
 
 def _model_config(folder: Path) -> dict[str, int | str]:
-    return read_json(folder / "config.json") or read_json(read_layout(folder).transformer / "config.json") or {}
+    return object_of(folder / "config.json") or object_of(read_layout(folder).transformer / "config.json")
 
 
 def _texts(table: pa.Table, splits: list[str]) -> int:

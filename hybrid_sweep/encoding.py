@@ -1,12 +1,12 @@
 """The vectors of a split, encoded once: shard by shard into files that ranking reads, resumed where a run was stopped.
 
 A side (queries or passages) is one array of float32 in the order in which its texts are encoded, by length, so that a shard
-is one piece of it. A shard that is done is marked after it is on disk. The batches are cut by the texts alone: whoever
-encodes a shard, in whatever process and after however many stops, writes the same bytes.
+is one piece of it. A shard that is done is marked, with the digest of its bytes, after it is on disk. The batches are cut by
+the texts alone: whoever encodes a shard, in whatever process and after however many stops, writes the same bytes.
 """
 
+import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,10 +20,14 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.encoder import Encoder, batches, encode_batch
 from hybrid_sweep.locks import OUTPUTS, exclusive
-from hybrid_sweep.store import atomic_write, digest, read_json, write_json
+from hybrid_sweep.seals import LENGTH, Memory
+from hybrid_sweep.store import atomic_write, cleared, digest, read_json, write_json
 from hybrid_sweep.tokens import Tokens
 
 SHARD = 2**20  # padded tokens of a shard: seconds on a GPU, a few minutes on a CPU
+
+BLOCK = 2**24  # bytes read at a time to compute a digest
+_memory = Memory(None)  # of the digests of shards: an evaluation of several pools opens the same vectors several times
 
 Progress = Callable[[int], None]  # told how many texts of all jobs are encoded
 
@@ -57,9 +61,15 @@ class Job:
         begin, end = self.bounds[self.shards[shard : shard + 2]].tolist()
         return begin, end
 
+    def is_begun(self) -> bool:
+        """Whether the folder says that it holds the vectors of this job."""
+        info = read_json(self.folder / "info.json")
+        named = isinstance(info, dict) and (info.get("mark"), info.get("rows")) == (self.mark, len(self.rows))
+        return named and not self.folder.is_symlink()
+
     def missing(self) -> list[int]:
-        """The shards that are not done; of another content none is."""
-        if (read_json(self.folder / "info.json") or {}).get("mark") != self.mark:
+        """The shards that are not marked as done; of another content none is."""
+        if not self.is_begun():
             return list(range(len(self.shards) - 1))
         there = set(os.listdir(self.folder))
         return [shard for shard in range(len(self.shards) - 1) if self.done(shard).name not in there]
@@ -81,6 +91,7 @@ def job(folder: Path, tokens: Tokens, rows: NDArray[np.int64], batch_tokens: int
 
 def encode_jobs(jobs: Sequence[Job], encoder: Encoder, pad: int, told: Progress) -> None:
     """Encode what is missing of the jobs, in this process alone."""
+    verify(jobs)
     _encode(jobs, [(job, shard) for job in jobs for shard in job.missing()], encoder, pad, told)
 
 
@@ -94,11 +105,68 @@ def encode_over_ranks(trainer: pl.Trainer, jobs: Sequence[Job], encoder: Encoder
 
 
 def opened(job: Job) -> NDArray[np.float32]:
-    """(n, D) the vectors of a job, mapped from disk; raises RuntimeError where some are missing."""
+    """(n, D) the vectors of a job, mapped from disk; raises RuntimeError where some are missing, or not what was written."""
+    verify([job])
     if missing := job.missing():
         raise RuntimeError(f"{job.folder}: {len(missing)} shards are not encoded")
     vectors: NDArray[np.float32] = np.load(job.path, mmap_mode="r")
     return vectors
+
+
+def verify(jobs: Sequence[Job]) -> None:
+    """Compare the shards that are marked as done with their digests, and take the marks from those that differ.
+
+    Of a job whose array is not there, is truncated or of another shape nothing counts as done. To be called by one process
+    alone, before anyone asks what is missing: hashing takes as long as reading.
+    """
+    for job in jobs:
+        if not job.is_begun():
+            continue
+        layout = _layout(job)
+        if layout is None:
+            cleared(job.folder)
+            continue
+        offset, width = layout
+        done = sorted(set(range(len(job.shards) - 1)) - set(job.missing()))
+        for shard in done:
+            mark = job.done(shard)
+            wanted = mark.read_text(errors="replace") if mark.is_file() else None
+            if wanted != _digest_of(job, shard, offset, width):
+                cleared(mark)
+
+
+def _layout(job: Job) -> tuple[int, int] | None:
+    """Return where the vectors of a job begin in its file, and how wide they are; None where the file is not as it was made."""
+    if job.path.is_symlink() or not job.path.is_file():
+        return None
+    try:
+        with open(job.path, "rb") as file:
+            if np.lib.format.read_magic(file) != (1, 0):
+                return None
+        found = np.load(job.path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    width = (read_json(job.folder / "info.json") or {}).get("width")
+    fits = isinstance(found, np.memmap) and found.dtype == np.float32 and found.shape == (len(job.rows), width)
+    if not fits or not found.flags.c_contiguous:
+        return None
+    offset = int(found.offset)
+    return (offset, found.shape[1]) if job.path.stat().st_size == offset + found.nbytes else None
+
+
+def _digest_of(job: Job, shard: int, offset: int, width: int) -> str:
+    """Return the digest of the bytes of a shard, remembered while the file of the vectors does not change."""
+
+    def compute() -> str:
+        begin, end = (offset + 4 * width * text for text in job.texts(shard))
+        state = hashlib.sha256()
+        with open(job.path, "rb") as file:
+            file.seek(begin)
+            while block := file.read(min(BLOCK, end - file.tell())):
+                state.update(block)
+        return state.hexdigest()[:LENGTH]
+
+    return _memory.value_of(f"{job.path.resolve()}:{job.mark}:{shard}", [job.path], compute)
 
 
 class _Encoding(pl.LightningModule):
@@ -109,9 +177,13 @@ class _Encoding(pl.LightningModule):
         self.encoder, self.jobs, self.pad, self.told = encoder, jobs, pad, told
 
     def predict_step(self, *_: Any) -> None:
-        missing = [(job, shard) for job in self.jobs for shard in job.missing()]
-        self.trainer.strategy.barrier()  # all have looked before the first shard more is done
-        mine = missing[self.global_rank :: self.trainer.world_size]
+        # One rank looks for all: they share the shards by their places in one list.
+        places: list[tuple[int, int]] = []
+        if self.trainer.is_global_zero:
+            verify(self.jobs)
+            places = [(place, shard) for place, job in enumerate(self.jobs) for shard in job.missing()]
+        places = self.trainer.strategy.broadcast(places)
+        mine = [(self.jobs[place], shard) for place, shard in places[self.global_rank :: self.trainer.world_size]]
         _encode(self.jobs, mine, self.encoder, self.pad, self.told)
         self.trainer.strategy.barrier()
 
@@ -121,18 +193,21 @@ def _encode(jobs: Sequence[Job], shards: Sequence[tuple[Job, int]], encoder: Enc
     for job, shard in shards:
         begin, _ = job.texts(shard)
         before = sum(_texts_done(each) for each in jobs)
+        state = hashlib.sha256()
         with open(_array(job, encoder, pad), "r+b") as file:
             # Not through a mapping, which writes whole pages: at its ends a shard shares one with another process.
             np.lib.format.read_magic(file)
             _, width = np.lib.format.read_array_header_1_0(file)[0]
             file.seek(begin * width * 4, os.SEEK_CUR)
             for stop, found in _batches(job, shard, encoder, pad):
-                file.write(found.tobytes())
+                content = found.tobytes()
+                state.update(content)
+                file.write(content)
                 told(before + stop - begin)
             file.flush()
             os.fsync(file.fileno())
-        with atomic_write(job.done(shard)):
-            pass
+        with atomic_write(job.done(shard)) as temporary:
+            temporary.write_text(state.hexdigest()[:LENGTH])
 
 
 def _batches(job: Job, shard: int, encoder: Encoder, pad: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -149,14 +224,13 @@ def _texts_done(job: Job) -> int:
 
 def _array(job: Job, encoder: Encoder, pad: int) -> Path:
     """The file of a job's vectors, made at its full size by the first who asks, so that no disk is full half-way."""
-    info = {"mark": job.mark, "rows": len(job.rows)}
     with exclusive(job.folder.parent / f"{job.folder.name}.lock", OUTPUTS):
-        if read_json(job.folder / "info.json") != info:
-            shutil.rmtree(job.folder, ignore_errors=True)
+        if not job.is_begun():
+            cleared(job.folder)
             job.folder.mkdir(parents=True)
             width = encode_batch(encoder, job.tokens, job.rows[:1], pad).shape[1]
             np.lib.format.open_memmap(job.path, mode="w+", dtype=np.float32, shape=(len(job.rows), width))
             with open(job.path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-            write_json(job.folder / "info.json", info)
+            write_json(job.folder / "info.json", {"mark": job.mark, "rows": len(job.rows), "width": width})
     return job.path

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid_sweep import stages
-from hybrid_sweep.config import Config, DataConfig, MarcoData, ModelConfig, TinyModel, steps_of
+from hybrid_sweep.config import Config, DataConfig, MarcoData, ModelConfig, TinyModel, cache_dir, steps_of
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.prepare import collection_folder, is_prepared
+from hybrid_sweep.seals import Memory, memory_of
 from hybrid_sweep.store import read_json
 
 # Dense matrix products of an A100 (its data sheet), operations a second, and the share of them that fine-tuning and
@@ -70,14 +71,17 @@ class Work:
     vectors: int
 
 
-def size_of(data: DataConfig, split: str, folder: Path | None) -> Size | None:
-    """The size of a collection's evaluation: counted where it is prepared (`folder`), else as published; None: unknown."""
+def size_of(data: DataConfig, split: str, folder: Path | None, memory: Memory | None = None) -> Size | None:
+    """The size of a collection's evaluation: counted where it is prepared (`folder`), else as published; None: unknown.
+
+    memory: of digests; see `collections.load`.
+    """
     languages, name = set(data.languages), data.name.removesuffix("_context")
     tokens = LAREQA_TOKENS if name in LAREQA else MIRACL_TOKENS if name == "miracl" else MARCO_TOKENS
     if name != data.name:
         tokens = tokens[0], tokens[1] + CONTEXT_TOKENS
     if folder is not None:
-        found = collections.load(folder)
+        found = collections.load(folder, memory)
         queries, passages = (
             _count(table, languages, splits)
             for table, splits in ((found.queries, [split]), (found.passages, [split, "*"]))
@@ -149,7 +153,7 @@ def lines(configs: Sequence[Config]) -> list[str]:
     for config in on_gpu:
         sizes = {}
         for name, each in _evaluated(config).items():
-            found = size_of(each.data, each.eval.split, _folder(each))
+            found = _size(each)
             if found is None:
                 unknown.add(each.data.name)
             else:
@@ -174,6 +178,13 @@ def _evaluated(config: Config) -> dict[str, Config]:
     """The config of each collection that a point is evaluated on, as if it were the only one; the main one first."""
     all_of_it = [stage for stage in stages.of(config, Path()) if stage.pool is None]
     return {stage.name or config.data.name: stage.config for stage in all_of_it}
+
+
+def _size(config: Config) -> Size | None:
+    """Return the size of the evaluation of a config's collection, with the digests that the cache remembers."""
+    folder = _folder(config)
+    memory = memory_of(cache_dir(config), folder) if folder else None
+    return size_of(config.data, config.eval.split, folder, memory)
 
 
 def _folder(config: Config) -> Path | None:

@@ -7,10 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, confined, launcher, prepare, progress, prompts, records, slots, stages, sweep
+from hybrid_sweep import (
+    checks,
+    confined,
+    launcher,
+    prepare,
+    progress,
+    prompts,
+    records,
+    seals,
+    slots,
+    stages,
+    sweep,
+    trained,
+)
 from hybrid_sweep import config as schema
 from hybrid_sweep.compose import points
-from hybrid_sweep.config import Config, DataConfig, ModelConfig
+from hybrid_sweep.config import Config, DataConfig, ModelConfig, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import may_be_on_the_hub
 
@@ -79,11 +92,12 @@ def _of_run(folder: Path, words: list[str]) -> Config:
         raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
     confined.check_links(folder)
     run = checks.stored(folder)
-    if run.trainer.max_steps > 0 and not (folder / "model" / "config.json").is_file():
-        raise UserError(f"{folder}: its model was not kept (keep.model=false) or its training is not finished")
     ((_, config),) = points([*words, ALONE], multirun=False)
+    if run.trainer.max_steps > 0:
+        # A folder that was copied may have another name than the run.
+        trained.check(folder, seals.memory_of(cache_dir(config), folder), records.identity(folder)["run_id"])
     if not any(word.startswith("data") for word in words):
-        config = dataclasses.replace(config, data=_data(folder, run, schema.cache_dir(config)))
+        config = dataclasses.replace(config, data=_data(folder, run, cache_dir(config)))
     permitted = {name: getattr(config.model, name) for name in checks.PERMISSIONS.values()}
     if run.trainer.max_steps > 0:
         kept = {field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)}

@@ -1,20 +1,22 @@
 """The local folder of a run's model, and what names its content: a Hugging Face folder, or the tiny one built here."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
+from tokenizers import Tokenizer
 
-from hybrid_sweep import model_requests
+from hybrid_sweep import model_requests, seals
 from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.sorting import CHUNK
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.modules import read_layout, resolve_pooling
-from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
-from hybrid_sweep.tokens import train_bpe
+from hybrid_sweep.modules import object_of, read_layout, resolve_pooling, shards
+from hybrid_sweep.store import atomic_dir, digest, exclusive, write_json
+from hybrid_sweep.tokens import pad_id, train_bpe
 
+TINY = ("config.json", "tokenizer.json", "tokenizer_config.json")  # the files of a tiny model's folder
+LENGTH = 12  # hex digits of the digests that enter run ids
 PROMPTS = "config_sentence_transformers.json"  # says the prompts of a sentence-transformers folder
 
 
@@ -68,8 +70,11 @@ def _transformer(model: ModelConfig, folder: Path) -> Path:
     """Where the transformer of a folder lies; what cannot be pooled is refused here, before any text is tokenised."""
     layout = read_layout(folder)
     resolve_pooling(model.pooling, layout)
+    object_of(layout.transformer / "config.json")
     if (layout.transformer / "config.json").is_file():
         model_requests.check(layout.transformer)
+    shards(layout.transformer)  # refuses an index whose weights would come from outside of the folder
+    pad_id(layout.transformer)
     return layout.transformer
 
 
@@ -80,36 +85,50 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
     key = digest([first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])])
     folder = cache_dir(config) / "models" / f"tiny-{key}"
     with exclusive(folder.parent / f"{folder.name}.lock"):
-        if any(read_json(folder / name) is None for name in ("tokenizer.json", "config.json")):
-            if folder.exists():
-                print(f"the tokenizer in {folder} is damaged: it is made again now")
-            for each in trained_on:
-                if next(_training_texts([each]), None) is None:
-                    raise UserError(
-                        f"model={model.name} learns its tokenizer from training texts, and data={each.name} has none: "
-                        "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR"
-                    )
-            tokenizer = train_bpe(_training_texts([first, *others]), model.vocabulary)
-            with atomic_dir(folder) as temporary:
-                tokenizer.save(str(temporary / "tokenizer.json"))
-                write_json(
-                    temporary / "config.json",
-                    {"model_type": "bert", "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0},
+        if _is_whole(folder, seals.memory_of(cache_dir(config), folder)):
+            return folder
+        if folder.exists():
+            print(f"the tokenizer in {folder} is {seals.fault(folder)}: it is made again now")
+        for each in trained_on:
+            if next(_training_texts([each]), None) is None:
+                raise UserError(
+                    f"model={model.name} learns its tokenizer from training texts, and data={each.name} has none: "
+                    "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR"
                 )
-                write_json(
-                    temporary / "tokenizer_config.json",
-                    {
-                        "tokenizer_class": "PreTrainedTokenizerFast",
-                        "model_input_names": ["input_ids", "attention_mask"],
-                        "clean_up_tokenization_spaces": False,
-                        "pad_token": "[PAD]",
-                        "unk_token": "[UNK]",
-                        "cls_token": "[CLS]",
-                        "sep_token": "[SEP]",
-                        "mask_token": "[MASK]",
-                    },
-                )
+        _write_tiny(folder, train_bpe(_training_texts([first, *others]), model.vocabulary))
     return folder
+
+
+def _is_whole(folder: Path, memory: seals.Memory) -> bool:
+    """Return whether a tiny model's folder has all its files as they were written."""
+    try:
+        return set(seals.read_info(folder, memory)["files"]) == set(TINY)
+    except (seals.Damaged, OSError):
+        return False
+
+
+def _write_tiny(folder: Path, tokenizer: Tokenizer) -> None:
+    """Write the folder of a tiny model: its tokenizer, what Hugging Face says beside one, and the digests of both."""
+    with atomic_dir(folder) as temporary:
+        tokenizer.save(str(temporary / "tokenizer.json"))
+        write_json(
+            temporary / "config.json",
+            {"model_type": "bert", "vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 0},
+        )
+        write_json(
+            temporary / "tokenizer_config.json",
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "model_input_names": ["input_ids", "attention_mask"],
+                "clean_up_tokenization_spaces": False,
+                "pad_token": "[PAD]",
+                "unk_token": "[UNK]",
+                "cls_token": "[CLS]",
+                "sep_token": "[SEP]",
+                "mask_token": "[MASK]",
+            },
+        )
+        seals.write_info(temporary, {}, TINY)
 
 
 def _training_texts(collected: Sequence[Collection]) -> Iterator[str]:
@@ -120,30 +139,23 @@ def _training_texts(collected: Sequence[Collection]) -> Iterator[str]:
 
 
 def model_fingerprint(folder: Path, cache: Path) -> str:
-    """The hash of the files that make a model's vectors, of a sentence-transformers folder its modules' too.
-
-    Those of large files are remembered by size and time.
-    """
+    """Return the hash of the files that make a model's vectors, of a sentence-transformers folder its modules' too."""
     files = {path.name: path for path in folder.glob("*.safetensors")}
     files |= {name: folder / name for name in ("config.json", "tokenizer.json") if (folder / name).is_file()}
     files |= read_layout(folder).files
-    if "auto_map" in (read_json(folder / "config.json") or {}):  # code of its own, which model.remote_code may run
+    if "auto_map" in object_of(folder / "config.json"):  # code of its own, which model.remote_code may run
         files |= {path.name: path for path in sorted(folder.glob("*.py"))}
     return digest(dict(zip(files, content_digests(list(files.values()), cache), strict=True)))
 
 
 def content_digests(files: Sequence[Path], cache: Path) -> list[str]:
-    """The digest of each file's content; those of large files are remembered by size and time."""
-    memory_path = cache / "models" / "fingerprints.json"
-    remembered = read_json(memory_path) or {}
-    found, fresh = [], {}
+    """Return the digest of each file's content, remembered in the cache while the file does not change."""
+    memories: dict[Path, seals.Memory] = {}
+    found = []
     for path in files:
-        stat = path.stat()
-        known = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-        found.append(remembered.get(known) or file_digest(path))
-        if stat.st_size > 1_000_000 and known not in remembered:
-            fresh[known] = found[-1]
-    if fresh:
-        with contextlib.suppress(OSError):  # a cache that may only be read remembers nothing
-            write_json(memory_path, {**remembered, **fresh})
+        memory = memories.setdefault(path.parent, seals.memory_of(cache, path.parent))
+        # These digests are part of run ids, which have the length that they always had.
+        found.append(memory.digest_of(path)[:LENGTH])
+    for memory in memories.values():
+        memory.flush()
     return found

@@ -15,8 +15,8 @@ from hybrid_sweep.batches import WEIGHTS
 from hybrid_sweep.config import ModelConfig, TinyModel, TrainerConfig
 from hybrid_sweep.encoder import Encoder, stream_seed
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.modules import Dense, Layout, read_layout, resolve_pooling, write_layout
-from hybrid_sweep.store import atomic_dir, read_json
+from hybrid_sweep.modules import Dense, Layout, object_of, read_layout, resolve_pooling, write_layout
+from hybrid_sweep.store import atomic_dir
 from hybrid_sweep.tokens import load_tokenizer
 
 # By the names that architectures have for it: BERT's and XLM-R's, DistilBERT's, ModernBERT's.
@@ -34,7 +34,7 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
     if isinstance(model, TinyModel):
         from transformers import BertConfig
 
-        known = read_json(folder / "config.json")
+        known = object_of(folder / "config.json")
         longest = max(model.query_length, model.passage_length)
         layout = Layout(folder, None, (), {})
         config: Any = BertConfig(
@@ -150,12 +150,13 @@ def _config(folder: Path, remote_code: bool) -> Any:
     """What config.json of a folder says; code that the folder brings runs only where `remote_code` allows it."""
     from transformers import AutoConfig
 
+    stated = object_of(folder / "config.json")
     model_requests.check(folder)
     needed = f"{folder} needs Python code of its own; model.remote_code=true runs it, if you trust the folder"
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
     except ValueError as error:
-        if "auto_map" in (read_json(folder / "config.json") or {}) and not remote_code:
+        if "auto_map" in stated and not remote_code:
             raise UserError(f"model.path: {needed}") from error
         raise
     if not remote_code and _class_of(config)[0] is None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.names import is_folder_name, shown
 from hybrid_sweep.store import read_json, write_json
 
 KINDS = ("Transformer", "Pooling", "Dense", "Normalize")  # all that is read here, and the order it must have
@@ -47,10 +49,7 @@ def read_layout(folder: Path) -> Layout:
         root = folder.parent
     if not (root / "modules.json").is_file():
         return Layout(folder, None, (), {})
-    listed = read_json(root / "modules.json")
-    if listed is None:
-        raise UserError(f"{root / 'modules.json'} does not parse")
-    modules = [(str(each["type"]).rsplit(".", 1)[-1], root / each["path"]) for each in listed]
+    modules = _modules(root)
     names = [name for name, _ in modules]
     unknown = [name for name in names if name not in KINDS]
     if unknown:
@@ -59,7 +58,7 @@ def read_layout(folder: Path) -> Layout:
     if places != sorted(places) or names.count("Transformer") != 1 or names.count("Pooling") > 1:
         raise UserError(f"{root / 'modules.json'}: modules {', '.join(names)}; here they come as {', '.join(KINDS)}")
     transformer = modules[0][1]
-    if (read_json(transformer / "sentence_bert_config.json") or {}).get("do_lower_case"):
+    if object_of(transformer / "sentence_bert_config.json").get("do_lower_case"):
         raise UserError(
             f"{transformer / 'sentence_bert_config.json'}: do_lower_case is not known here; set it to false"
         )
@@ -91,34 +90,108 @@ def resolve_pooling(stated: str, layout: Layout) -> str:
     return found
 
 
+def object_of(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a model folder; {} where there is no such file.
+
+    Raises:
+        UserError: for a file that does not parse, or holds anything but an object.
+    """
+    value = read_json(path)
+    if value is None and not path.is_file():
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{path} {'does not parse' if value is None else 'must hold an object'}; copy the model again")
+    return value
+
+
+def shards(folder: Path) -> list[str]:
+    """Return the names of the files of weights that the index of a transformer's folder lists; [] without an index.
+
+    Raises:
+        UserError: where the index is broken, or a name is not that of a .safetensors file in this folder.
+    """
+    file = folder / "model.safetensors.index.json"
+    if not file.is_file():
+        return []
+    listed = object_of(file).get("weight_map")
+    if not isinstance(listed, dict):
+        raise UserError(f"{file}: weight_map must be an object; copy the model again")
+    for name in listed.values():
+        if not isinstance(name, str) or not is_folder_name(name) or not name.endswith(".safetensors"):
+            raise UserError(f"{file}: {shown(name)} is no name of a .safetensors file in this folder")
+    return sorted(set(listed.values()))
+
+
+def _modules(root: Path) -> list[tuple[str, Path]]:
+    """Return the kind and the folder of each module that modules.json lists.
+
+    Raises:
+        UserError: where it is no list of modules, or a module lies outside of the model's folder.
+    """
+    file = root / "modules.json"
+    listed = read_json(file)
+    if listed is None:
+        raise UserError(f"{file} does not parse")
+    if not isinstance(listed, list) or not listed:
+        raise UserError(f"{file} must be a list of modules")
+    found = []
+    for each in listed:
+        if not isinstance(each, dict) or not isinstance(each.get("type"), str) or not isinstance(each.get("path"), str):
+            raise UserError(f"{file}: each module must have a type and a path, both texts")
+        if not _is_inside(root, each["path"]):
+            raise UserError(f"{file}: the path {shown(each['path'])} leads out of the model's folder")
+        found.append((each["type"].rsplit(".", 1)[-1], root / each["path"]))
+    return found
+
+
+def _is_inside(root: Path, name: str) -> bool:
+    """Return whether a path leads to a place in a model's folder, links included.
+
+    The folders of the hub's cache are full of links to files beside them: there the whole model's cache counts.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        return False
+    above = root.absolute().parents
+    cached = len(above) > 1 and above[0].name == "snapshots" and (above[1] / "blobs").is_dir()
+    allowed = above[1] if cached else root
+    return (root / name).resolve().is_relative_to(allowed.resolve())
+
+
 def _transformer(root: Path) -> Path | None:
-    """The absolute folder that a modules.json names as the transformer's."""
+    """Return the absolute folder that a modules.json names as the transformer's; None where it is none of ours."""
     listed = read_json(root / "modules.json")
-    return (root / listed[0]["path"]).absolute() if listed else None
+    first = listed[0] if isinstance(listed, list) and listed else None
+    name = first.get("path") if isinstance(first, dict) else None
+    if not isinstance(name, str) or not _is_inside(root, name):
+        return None
+    return (root / name).absolute()
 
 
 def _pooling(folder: Path) -> str:
     """The pooling by its name, of either form of its config; a prompt left out of it makes it another one."""
-    config = read_json(folder / "config.json") or {}
+    config = object_of(folder / "config.json")
     modes = config.get("pooling_mode")
     if modes is None:
         # The form before version 5.6; "mean" where none is set, as sentence-transformers has it.
         found = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
         modes = [key.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens") for key in found]
         modes = modes or ["mean"]
+    if not isinstance(modes, str | list) or not all(isinstance(mode, str) for mode in modes):
+        raise UserError(f"{folder / 'config.json'}: pooling_mode must be a name, or a list of names")
     name = modes if isinstance(modes, str) else "+".join(modes)
     return name if config.get("include_prompt", True) else f"{name} without the prompt"
 
 
 def _dense(folder: Path) -> Dense:
-    config = read_json(folder / "config.json")
-    if config is None:
+    if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: the module Dense has no config.json")
+    config = object_of(folder / "config.json")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = activation.rsplit(".", 1)[-1]
     if not activation.startswith("torch.nn.") or name not in ACTIVATIONS:
         raise UserError(f"{folder}: activation {activation} is not known here, only {', '.join(ACTIVATIONS)}")
-    taken = {config.get(f"module_{side}_name") or "sentence_embedding" for side in ("input", "output")}
+    taken = {str(config.get(f"module_{side}_name") or "sentence_embedding") for side in ("input", "output")}
     if config.get("use_residual") or taken != {"sentence_embedding"}:
         raise UserError(f"{folder}: a Dense with a residual, or on other than the sentence vector, is not known here")
     if not (folder / "model.safetensors").is_file():
@@ -126,8 +199,15 @@ def _dense(folder: Path) -> Dense:
             f"{folder} has no model.safetensors, and nothing is unpickled here; "
             "convert it: SentenceTransformer(FOLDER).save(FOLDER)"
         )
-    sizes = int(config["in_features"]), int(config["out_features"])
+    sizes = _whole_number(folder, config, "in_features"), _whole_number(folder, config, "out_features")
     return Dense(*sizes, bool(config.get("bias", True)), name, folder / "model.safetensors")
+
+
+def _whole_number(folder: Path, config: dict[str, Any], name: str) -> int:
+    value = config.get(name)
+    if type(value) is not int or not 0 < value < 2**31:
+        raise UserError(f"{folder / 'config.json'}: {name} must be a whole number above 0")
+    return value
 
 
 def write_layout(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep import records, slots, stages
-from hybrid_sweep.config import Config, steps_of, to_dict
+from hybrid_sweep.config import Config, cache_dir, steps_of, to_dict
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import canonical
 from hybrid_sweep.sweep import Point, State, missing
@@ -100,7 +100,7 @@ def _at_once(config: Config) -> int:
 
 def _of_point(point: Point, done: int, known: Sequence[Finished]) -> float | None:
     config = point.config
-    steps = 0 if stages.is_trained(point.run_dir) else steps_of(config) - done
+    steps = 0 if stages.is_trained(point.run_dir, cache_dir(config)) else steps_of(config) - done
     training, evaluations = _kinds(to_dict(config))
     kinds = {evaluations[stage.name] for stage in missing(point)}
     rest = [run.start + sum(run.evaluate[kind] for kind in kinds) for run in known if kinds <= run.evaluate.keys()]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid_sweep import seals
 from hybrid_sweep.batches import Plan, Source, make_plan
 from hybrid_sweep.config import (
     Bm25Model,
@@ -98,7 +99,7 @@ def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False
     """
     folder, data, cache = collection_folder(config), config.data, cache_dir(config)
     if data.path and folder == Path(data.path).expanduser():
-        return collections.load(folder, _checked(cache, folder))
+        return collections.load(folder, seals.memory_of(cache, folder))
 
     def build() -> None:
         source = local(data, cache, say, download=download, refresh=refresh)
@@ -136,16 +137,11 @@ def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, r
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if not refresh and folder.exists():
             try:
-                return collections.load(folder, _checked(cache, folder))
+                return collections.load(folder, seals.memory_of(cache, folder))
             except collections.Damaged as error:
                 say(f"{str(error).removesuffix(f'; {collections.AGAIN}')}: it is built again now")
         build()
-    return collections.load(folder, _checked(cache, folder))
-
-
-def _checked(cache: Path, folder: Path) -> Path:
-    """Where it is remembered that the content of a folder was compared."""
-    return cache / "checked" / f"{digest(str(folder.resolve()), 16)}.json"
+    return collections.load(folder, seals.memory_of(cache, folder))
 
 
 def configs_of(config: Config) -> dict[str, Config]:

@@ -12,8 +12,20 @@ import pytorch_lightning as pl
 import torch
 import transformers
 
-from hybrid_sweep import checkpoints, checks, confined, dev, finished, records, retention, stages, tracking, validation
-from hybrid_sweep.config import Bm25Model, Config, steps_of
+from hybrid_sweep import (
+    checkpoints,
+    checks,
+    confined,
+    dev,
+    finished,
+    records,
+    retention,
+    stages,
+    tracking,
+    trained,
+    validation,
+)
+from hybrid_sweep.config import Bm25Model, Config, cache_dir, steps_of
 from hybrid_sweep.encoder import Encoder, in_precision
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluation import encode_over_ranks, evaluated
@@ -118,8 +130,13 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
     folder, model, steps = run_dir / "checkpoints", run_dir / "model", steps_of(config)
     if steps == 0:
         return build_encoder(config.model, prepared.model, config.seed)
-    if stages.is_trained(run_dir):
+    reason = stages.untrained(run_dir, cache_dir(config))
+    if reason is None:
+        if is_main(config, os.environ):
+            trained.adopt(run_dir)
         return load_encoder(config.model, model)
+    if (run_dir / trained.RECORD).exists():
+        print(f"{reason}: it is trained again")
     plan = plan_of(config, prepared.sources)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     prepare_for_training(module.encoder, config.trainer)
@@ -133,7 +150,7 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
     trainer: pl.Trainer | None = None
     if resume and start == len(plan):  # stopped between the last step and the saved model
         if not is_main(config, os.environ):
-            while not (run_dir / "steps.parquet").is_file():  # the first process writes it after the model
+            while not stages.is_trained(run_dir):  # the first process writes the record after the model
                 time.sleep(0.1)
             return load_encoder(config.model, model)
         module.record[:], history.rows[:] = resume[1]["record"], resume[1]["evaluations"]
@@ -161,8 +178,9 @@ def _trained(config: Config, run_dir: Path, prepared: Prepared, status: Status, 
         retention.save_optimizer(run_dir / "optimizer.pt", optimizer, steps)
     if history.rows:
         history.write(run_dir / "dev.parquet")
-    with atomic_write(run_dir / "steps.parquet") as temporary:  # after the model: its presence ends the stage
+    with atomic_write(run_dir / "steps.parquet") as temporary:
         record.to_parquet(temporary, index=False)
+    trained.write(run_dir)  # after all other files: its presence ends the stage
     shutil.rmtree(folder, ignore_errors=True)
     if trainer is not None:
         trainer.strategy.barrier()

@@ -10,7 +10,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import digest, file_digest, read_json, write_json
 
 LENGTH = 16  # hex digits: 64 bits
+INFO = "info.json"  # of a store: its facts, the record of its files, and the digest of both
 SETTLED_NS = 2_000_000_000  # a file that changed later than this before now may change again with the same time
 
 
@@ -49,10 +50,13 @@ def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
     Raises:
         Damaged: where a file is absent, is no regular file, or has other bytes.
     """
+    root = folder.resolve()
     for name, wanted in named(record, folder).items():
         path = folder / name
-        if path.is_symlink() or not path.is_file():
+        if not path.is_file():
             raise Damaged(f"{path}: the file is missing")
+        if path.resolve() != root / name:
+            raise Damaged(f"{path}: the file is a link, or lies behind one")
         found = memory.digest_of(path) if memory else file_digest(path, LENGTH)
         if found != wanted:
             raise Damaged(f"{path}: its content is not what was written (digest {found}, not {wanted})")
@@ -84,6 +88,45 @@ def named(record: object, folder: Path) -> Mapping[str, str]:
     return record
 
 
+def write_info(folder: Path, facts: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Write the info file of a store: its facts, the record of its files, and the digest of all that.
+
+    Args:
+        folder: where the files lie, all written.
+        facts: plain values; none may be called `files` or `digest`.
+        names: paths of the files relative to the folder.
+    """
+    info = {**facts, "files": seal(folder, names)}
+    write_json(folder / INFO, {**info, "digest": digest(info, LENGTH)})
+
+
+def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
+    """Return what `write_info` wrote, after comparing it and all files of the store with their digests.
+
+    Raises:
+        Damaged: where the info file or a file of the store is not what was written, or an earlier version wrote no digests.
+    """
+    info = None if (folder / INFO).is_symlink() else read_json(folder / INFO)
+    if not isinstance(info, dict):
+        raise Damaged(f"{folder / INFO}: the file is missing or broken")
+    facts = {name: value for name, value in info.items() if name != "digest"}
+    try:
+        whole = info.get("digest") == digest(facts, LENGTH)
+    except ValueError:  # NaN, which is never written
+        whole = False
+    if not whole:
+        raise Damaged(f"{folder / INFO}: its content is not what was written")
+    check(folder, info.get("files"), memory)
+    return info
+
+
+def fault(folder: Path) -> str:
+    """Return why a store cannot be used, for messages: `damaged`, or `of an earlier version, without digests`."""
+    info = read_json(folder / INFO)
+    earlier = isinstance(info, dict) and not {"files", "digest"} & info.keys()
+    return "of an earlier version, without digests" if earlier else "damaged"
+
+
 class Memory:
     """Digests of files that did not change since they were computed, kept in a JSON file.
 
@@ -99,20 +142,30 @@ class Memory:
         self.changed = False
         stored = read_json(path) if path is not None else None
         if isinstance(stored, dict):
-            self.known = {name: value for name, value in stored.items() if isinstance(value, list) and len(value) == 5}
+            self.known = {name: value for name, value in stored.items() if isinstance(value, list) and value}
 
     def digest_of(self, path: Path) -> str:
         """Return the digest of a file, remembered where size, times and inode are what they were."""
-        resolved = str(path.resolve())
-        before = _state(path)
+        return self.value_of(str(path.resolve()), [path], lambda: file_digest(path, LENGTH))
+
+    def value_of(self, name: str, paths: Sequence[Path], compute: Callable[[], str]) -> str:
+        """Return a text that is computed from the content of some files, remembered while none of them changes.
+
+        Args:
+            name: under which it is remembered; no other value has this name.
+            paths: the files.
+            compute: gives the value.
+        """
+        before = _states(paths)
         with self.lock:
-            known = self.known.get(resolved)
-        if known is not None and known[:4] == before and isinstance(known[4], str):
-            return known[4]
-        found = file_digest(path, LENGTH)
-        if _state(path) == before and time.time_ns() - max(before[1], before[2]) > SETTLED_NS:
+            known = self.known.get(name)
+        if known is not None and known[:-1] == before and isinstance(known[-1], str):
+            return known[-1]
+        found = compute()
+        newest = max(before[1::4] + before[2::4])
+        if time.time_ns() - newest > SETTLED_NS and _states(paths) == before:
             with self.lock:
-                self.known[resolved] = [*before, found]
+                self.known[name] = [*before, found]
                 self.changed = True
         return found
 
@@ -125,10 +178,13 @@ class Memory:
             write_json(self.path, self.known)
 
 
-def _state(path: Path) -> list[int]:
-    """Return size, times of change (of content and of the inode, ns) and inode number of a file."""
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+def _states(paths: Sequence[Path]) -> list[int]:
+    """Return size, times of change (of content and of the inode, ns) and inode number of each file, in one list."""
+    found: list[int] = []
+    for path in paths:
+        stat = path.stat()
+        found += [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    return found
 
 
 def memory_of(cache: Path, folder: Path) -> Memory:

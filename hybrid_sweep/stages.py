@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checks, finished, measures, prepare, records
+from hybrid_sweep import checks, finished, measures, prepare, records, trained
 from hybrid_sweep.config import Config, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.prepare import Prepared
+from hybrid_sweep.seals import memory_of
 from hybrid_sweep.store import read_json
 
 Say = Callable[[str], None]
@@ -46,7 +47,7 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
     alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
     configs = {"": alone}
     configs |= {name: dataclasses.replace(alone, data=data, more={}) for name, data in sorted(config.eval.also.items())}
-    trained, found = trained_languages(config), []
+    languages, found = trained_languages(config), []
     for source, each in configs.items():
         folder = folder_of(run_dir, source)
         part = dataclasses.replace(
@@ -54,7 +55,7 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
         )  # run files are of all passages
         for pool in (None, *sorted(set(each.data.pools))):
             name, its = pool_name(source, pool), each if pool is None else part
-            found.append(Stage(name, source, pool, its, folder_of(run_dir, name), folder / "encoding", trained))
+            found.append(Stage(name, source, pool, its, folder_of(run_dir, name), folder / "encoding", languages))
     return found
 
 
@@ -78,9 +79,23 @@ def further(config: Config) -> list[str]:
     return sorted(stage.name for stage in of(config, Path()) if stage.name)
 
 
-def is_trained(run_dir: Path) -> bool:
-    """Whether training has left all its files, so that what is missing is only evaluated."""
-    return (run_dir / "steps.parquet").is_file() and (run_dir / "model" / "modules.json").is_file()
+def untrained(run_dir: Path, cache: Path | None = None) -> str | None:
+    """Return why the training of a run has to be done, or done again; None where only evaluations can be missing.
+
+    Args:
+        run_dir: the folder of the run.
+        cache: the program's cache folder, where digests of the model's files are remembered; None computes them.
+    """
+    try:
+        trained.check(run_dir, memory_of(cache, run_dir) if cache else None)
+    except trained.Untrained as error:
+        return error.reason
+    return None
+
+
+def is_trained(run_dir: Path, cache: Path | None = None) -> bool:
+    """Whether training has left all its files, whole, so that what is missing is only evaluated; see `untrained`."""
+    return untrained(run_dir, cache) is None
 
 
 def is_done(stage: Stage, run_id: str) -> bool:

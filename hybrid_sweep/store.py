@@ -99,6 +99,14 @@ def _open_up(folder: Path) -> None:
             path.chmod(0o666 & masked)
 
 
+def cleared(path: Path) -> None:
+    """Remove a folder with all that is in it, or a file; of a link the link alone, never what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def full(folder: Path) -> bool:
     """Whether the disk of a folder has no room for even a small file."""
     try:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import confined, dev, finished, prepare, records, stages
+from hybrid_sweep import checkpoint_notes, confined, dev, finished, prepare, records, stages, trained
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.locks import OUTPUTS, exclusive, is_held
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.store import write_json
 
 Say = Callable[[str], None]
 
@@ -173,9 +173,19 @@ def state_of(point: Point) -> State:
     if stage == "failed":
         return State("failed", str(status.get("error") or "unknown error"), reached)
     if stage == "done" and (left := missing(point)):
-        before = "trained; " if stages.is_trained(point.run_dir) else "its model was not kept and is trained again; "
-        return State("to do", before * (point.kind == "trained") + f"to be evaluated on {_why(point, left)}")
-    return State("to do", f"interrupted ({where})" if stage and stage != "done" else "new", reached)
+        before = f"{_training_of(point) or 'trained'}; " if point.kind == "trained" else ""
+        return State("to do", before + f"to be evaluated on {_why(point, left)}")
+    if not stage or stage == "done":
+        return State("to do", "new", reached)
+    recorded = point.kind == "trained" and (point.run_dir / trained.RECORD).is_file()
+    again = _training_of(point) if recorded else None
+    return State("to do", f"interrupted ({where})" + (f"; {again}" if again else ""), reached)
+
+
+def _training_of(point: Point) -> str | None:
+    """Return why a point is trained again, in words; None where its training is finished and whole."""
+    reason = stages.untrained(point.run_dir, cache_dir(point.config))
+    return f"{reason} and is trained again" if reason else None
 
 
 def _why(point: Point, left: Sequence[stages.Stage]) -> str:
@@ -189,10 +199,10 @@ def _why(point: Point, left: Sequence[stages.Stage]) -> str:
 
 def _checkpointed(point: Point) -> int | None:
     """The step of the newest checkpoint, by its note alone: whether it is whole is seen when it is read."""
-    for note in sorted((point.run_dir / "checkpoints").glob("step-*.json"), reverse=True):
-        known = read_json(note)
-        if isinstance(known, dict) and known.get("run_id") == point.run_id and note.with_suffix(".pt").is_file():
-            return int(known["step"])
+    for note in checkpoint_notes.newest_first(point.run_dir / "checkpoints"):
+        best = note.best is None or checkpoint_notes.best_path(note.path.parent, note.best).is_file()
+        if note.run_id == point.run_id and note.file.is_file() and best:
+            return note.step
     return None
 
 

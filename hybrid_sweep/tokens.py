@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from hybrid_sweep import seals
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest, read_json, write_json
+from hybrid_sweep.modules import object_of
+from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ARRAYS = ("ids", "starts", "used")
 BLOCK = 4096  # texts per call of the tokenizer: enough to keep it busy, little memory
 
 
@@ -72,10 +75,15 @@ def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a model folder; a UserError where there is none."""
-    if not (folder / "tokenizer.json").is_file():
+    """The fast tokenizer of a model folder; a UserError where there is none, or it cannot be read."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
         raise UserError(f"model folder {folder} has no tokenizer.json; save the model's fast tokenizer there")
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the only kind that the library raises
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is no tokenizer ({reason}); save the model's fast tokenizer there") from error
 
 
 def id_count(tokenizer: Tokenizer) -> int:
@@ -85,7 +93,10 @@ def id_count(tokenizer: Tokenizer) -> int:
 
 def pad_id(folder: Path) -> int:
     """The id of the padding token by the model's config; 0 where it names none."""
-    return int((read_json(folder / "config.json") or {}).get("pad_token_id") or 0)
+    found = object_of(folder / "config.json").get("pad_token_id")
+    if found is not None and type(found) is not int:
+        raise UserError(f"{folder / 'config.json'}: pad_token_id must be a whole number")
+    return found or 0
 
 
 def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
@@ -107,8 +118,9 @@ def token_store(
 ) -> Tokens:
     """The tokens of a table of texts, from the cache or built into it once (other processes wait).
 
-    content: the fingerprint that names the texts. role: "queries" or "passages". What is not whole is built again, and
-    `say` told so. Raises UserError that names a text which leaves no token.
+    content: the fingerprint that names the texts. role: "queries" or "passages". What is not whole, by the digests of its
+    files, is built again, and `say` told so; so is what an earlier version stored without digests, since building takes
+    little more than reading. Raises UserError that names a text which leaves no token.
     """
     key = digest(
         {
@@ -123,25 +135,26 @@ def token_store(
     )
     folder = cache / "tokens" / key
     with exclusive(cache / "tokens" / f"{key}.lock"):
-        if (found := _whole(folder, len(table))) is None:
+        if (found := _whole(folder, len(table), seals.memory_of(cache, folder))) is None:
             if folder.exists():
-                say(f"the tokens in {folder} are damaged: they are made again now")
+                say(f"the tokens in {folder} are {seals.fault(folder)}: they are made again now")
             _build(folder, table, load_tokenizer(tokenizer_folder), prompt, length)
             found = _opened(folder)
     return found
 
 
 def _opened(folder: Path) -> Tokens:
-    return Tokens(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("ids", "starts", "used")))
+    return Tokens(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS))
 
 
-def _whole(folder: Path, texts: int) -> Tokens | None:
-    """The tokens in a folder, or None where a file is not there or not as long as the number of texts says."""
-    if read_json(folder / "info.json") is None:
-        return None
+def _whole(folder: Path, texts: int, memory: seals.Memory) -> Tokens | None:
+    """The tokens in a folder, or None where a file is not what was written or not as long as the number of texts says."""
     try:
+        info = seals.read_info(folder, memory)
+        if set(info["files"]) != {f"{name}.npy" for name in ARRAYS}:
+            return None
         found = _opened(folder)
-    except (OSError, ValueError, EOFError):
+    except (seals.Damaged, OSError, ValueError, EOFError):
         return None
     return found if len(found) == texts and found.starts[-1] == len(found.ids) else None
 
@@ -173,7 +186,8 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
         (temporary / "ids.raw").unlink()
         np.save(temporary / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]))
         np.save(temporary / "used.npy", np.flatnonzero(used))
-        write_json(temporary / "info.json", {"texts": len(table), "tokens": int(lengths.sum())})
+        facts = {"texts": len(table), "tokens": int(lengths.sum())}
+        seals.write_info(temporary, facts, [f"{name}.npy" for name in ARRAYS])
 
 
 def _blocks(column: pa.ChunkedArray) -> Iterator[tuple[int, Sequence[str]]]:

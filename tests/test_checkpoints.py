@@ -1,6 +1,8 @@
 """Stop and go on: bit-equal to an undisturbed run, whatever stopped it and wherever."""
 
+import hashlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from hybrid_sweep import checkpoints
-from hybrid_sweep.store import file_digest, read_json
+from hybrid_sweep.store import file_digest, read_json, write_json
 from tests.waiting import alive
 from tests.wandb_sweep_folder import files, kinds, summary
 
@@ -74,6 +76,125 @@ def test_one_of_another_run_is_refused(tmp_path):
 
 def test_no_checkpoint_is_none(tmp_path):
     assert checkpoints.newest(tmp_path / "none", "run") is None
+
+
+def three_with_best(folder):
+    """Checkpoints after 2 and 4 steps, the best weights of the first from step 2, of the second from step 4."""
+    for step in (2, 4):
+        checkpoints.save_best(folder, step, {"w": torch.tensor([float(step)])})
+        checkpoints.save(folder, "run", step, STATE, step)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "link", "other", "folder"])
+def test_lost_or_damaged_best_weights_make_a_run_go_on_from_an_older_checkpoint(tmp_path, damage):
+    three_with_best(tmp_path / "c")
+    path = tmp_path / "c" / "best-00000004.pt"
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "flip":
+        path.write_bytes(data[:-60] + bytes([data[-60] ^ 1]) + data[-59:])
+    elif damage == "cut":
+        path.write_bytes(data[:-9])
+    elif damage == "link":
+        (tmp_path / "elsewhere").write_bytes(data)
+        path.symlink_to(tmp_path / "elsewhere")
+    elif damage == "other":
+        path.write_bytes((tmp_path / "c" / "best-00000002.pt").read_bytes())
+    elif damage == "folder":
+        path.mkdir()
+    assert checkpoints.newest(tmp_path / "c", "run")[0] == 2
+    with pytest.raises(RuntimeError, match="lost or damaged"):
+        checkpoints.load_best(tmp_path / "c", 4)
+    assert checkpoints.load_best(tmp_path / "c", 2)["w"].item() == 2
+    (tmp_path / "c" / "best-00000002.pt").unlink()
+    assert checkpoints.newest(tmp_path / "c", "run") is None  # it begins again
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": "9"},
+        {"step": 9.0},
+        {"step": None},
+        {"step": 10**30},
+        {"step": -1},
+        {"step": True},
+        {"step": 8},
+        {"best": "4"},
+        {"best": 10**30},
+        {"best": [4]},
+        {"best": 12},
+        {"best": 4, "best_sha256": 3},
+        {"best": 4, "best_sha256": None},
+        {"sha256": 7},
+        {"sha256": None},
+        {"run_id": 3},
+        {"run_id": None},
+        [],
+        {},
+        3,
+        "x",
+        None,
+        "{half",
+    ],
+)
+def test_a_note_of_any_content_is_passed_over(tmp_path, change):
+    three_with_best(tmp_path)
+    checkpoints.save(tmp_path, "run", 9, STATE, 4)
+    note = tmp_path / "step-00000009.json"
+    known = read_json(note)
+    write_json(note, {**known, **change} if change and isinstance(change, dict) else change)
+    assert checkpoints.newest(tmp_path, "run")[0] == 4
+    checkpoints.save_best(tmp_path, 10, {"w": torch.zeros(1)})  # which looks at all notes for what to keep
+    assert checkpoints.load_best(tmp_path, 4)["w"].item() == 4
+    checkpoints.save(tmp_path, "run", 11, STATE, 10)
+    assert checkpoints.newest(tmp_path, "run")[0] == 11
+
+
+@pytest.mark.parametrize("name", ["step-abc.json", "step-99999999.json", "step-9.json", "best-xyz.pt", "best-.pt"])
+def test_files_of_other_names_neither_stop_a_run_nor_take_the_place_of_a_checkpoint(tmp_path, name):
+    three_with_best(tmp_path)
+    (tmp_path / name).write_text('{"step": "abc"}')
+    assert checkpoints.newest(tmp_path, "run")[0] == 4
+    for step in (5, 6, 7):
+        checkpoints.save(tmp_path, "run", step, STATE, 4)
+        assert checkpoints.newest(tmp_path, "run")[0] == step
+    (tmp_path / "step-00000007.pt").unlink()
+    assert checkpoints.newest(tmp_path, "run")[0] == 6, "the one before the newest is kept too"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x04N.", pickle.dumps(print)])
+def test_a_checkpoint_that_is_none_is_passed_over_though_its_digest_holds(tmp_path, content):
+    three_with_best(tmp_path)
+    note = tmp_path / "step-00000004.json"
+    note.with_suffix(".pt").write_bytes(content)
+    write_json(note, {**read_json(note), "sha256": hashlib.sha256(content).hexdigest()})
+    assert checkpoints.newest(tmp_path, "run")[0] == 2
+
+
+def test_notes_of_an_earlier_version_are_gone_on_with_and_sealed_from_then_on(tmp_path):
+    three_with_best(tmp_path)
+    for note in tmp_path.glob("step-*.json"):
+        write_json(note, {name: value for name, value in read_json(note).items() if name != "best_sha256"})
+    for seal in tmp_path.glob("best-*.json"):
+        seal.unlink()
+    assert checkpoints.newest(tmp_path, "run")[0] == 4 and checkpoints.load_best(tmp_path, 4)["w"].item() == 4
+    checkpoints.save(tmp_path, "run", 6, STATE, 4)
+    assert checkpoints.newest(tmp_path, "run")[0] == 6
+    checkpoints.save(tmp_path, "run", 8, STATE, 4)
+    data = (tmp_path / "best-00000004.pt").read_bytes()
+    (tmp_path / "best-00000004.pt").write_bytes(data[:-60] + bytes([data[-60] ^ 1]) + data[-59:])
+    assert checkpoints.newest(tmp_path, "run") is None
+    (tmp_path / "best-00000004.pt").unlink()
+    assert checkpoints.newest(tmp_path, "run") is None
+
+
+def test_what_lies_beyond_the_step_that_a_run_went_back_to_is_dropped(tmp_path):
+    for step in (5, 9):
+        checkpoints.save(tmp_path, "run", step, STATE)
+    (tmp_path / "step-00000009.pt").write_bytes(b"torn")
+    checkpoints.save(tmp_path, "run", 7, STATE)
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["step-00000005.pt", "step-00000007.pt"]
 
 
 LONG = (

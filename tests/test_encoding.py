@@ -1,13 +1,14 @@
 """Encoding into files: the same bytes whatever the shards, the stops and who does them; nothing twice, nothing missing."""
 
 import os
+import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from hybrid_sweep import encoding
+from hybrid_sweep import encoding, seals
 from hybrid_sweep.encoder import batches, encode
 from hybrid_sweep.models import build_encoder
 from hybrid_sweep.prepare import prepare
@@ -151,3 +152,102 @@ def test_texts_in_another_order_are_refused(tiny, tmp_path):
     rows = np.argsort(-prepared.queries.lengths, kind="stable")
     with pytest.raises(ValueError, match="rising length"):
         encoding.job(tmp_path, prepared.queries, rows, 300, ["a"])
+
+
+def flipped(path, place):
+    with open(path, "r+b") as file:
+        file.seek(place, os.SEEK_SET if place >= 0 else os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def encoded_again(jobs, encoder, pad):
+    """How many texts were encoded to complete the jobs, beside the one that tells the width of a new array."""
+    counting = Counting(encoder)
+    encoding.encode_jobs(jobs, counting, pad, nothing)
+    return counting.texts
+
+
+def test_a_flipped_bit_in_any_shard_is_noticed_and_that_shard_alone_encoded_again(tiny, tmp_path):
+    prepared, encoder, pad = tiny
+    (_, job) = jobs_of(prepared, tmp_path)
+    encoding.encode_jobs([job], encoder, pad, nothing)
+    whole = job.path.read_bytes()
+    width = np.load(job.path, mmap_mode="r").shape[1]
+    for shard in range(len(job.shards) - 1):
+        begin, end = job.texts(shard)
+        stat = job.path.stat()
+        flipped(job.path, len(whole) - 4 * width * (len(job.rows) - begin) + 4 * width * (end - begin) // 2)
+        os.utime(job.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert job.missing() == []
+        with pytest.raises(RuntimeError, match="1 shards are not encoded"):
+            encoding.opened(job)
+        assert job.missing() == [shard] and encoded_again([job], encoder, pad) == end - begin
+        assert job.path.read_bytes() == whole and not job.missing()
+
+
+def other_array(job, **change):
+    kept = dict(np.load(job.path, mmap_mode="r").__array_interface__)
+    shape, dtype = change.get("shape", kept["shape"]), change.get("dtype", "<f4")
+    np.save(job.path, np.zeros(shape, dtype, order=change.get("order", "C")))
+
+
+DAMAGE = {
+    "truncated": lambda job: os.truncate(job.path, job.path.stat().st_size - 4),
+    "longer": lambda job: os.truncate(job.path, job.path.stat().st_size + 4),
+    "emptied": lambda job: job.path.write_bytes(b""),
+    "gone": lambda job: job.path.unlink(),
+    "a folder": lambda job: (job.path.unlink(), job.path.mkdir()),
+    "a link": lambda job: (
+        job.path.rename(job.folder.parent / "away"),
+        job.path.symlink_to(job.folder.parent / "away"),
+    ),
+    "another type": lambda job: other_array(job, dtype="<f8"),
+    "another order": lambda job: other_array(job, order="F"),
+    "fewer rows": lambda job: other_array(job, shape=(3, 32)),
+    "another width": lambda job: other_array(job, shape=(len(job.rows), 7)),
+    "one row for all": lambda job: other_array(job, shape=(len(job.rows) * 32,)),
+    "pickled": lambda job: np.save(job.path, np.array([print] * 9, dtype=object), allow_pickle=True),
+    "info of other types": lambda job: (job.folder / "info.json").write_text("[3]"),
+    "info without the width": lambda job: (job.folder / "info.json").write_text(
+        (job.folder / "info.json").read_text().replace('"width"', '"w"')
+    ),
+    "marks of an earlier version": lambda job: [job.done(n).write_text("") for n in range(len(job.shards) - 1)],
+    "marks that are folders": lambda job: [
+        (job.done(n).unlink(), job.done(n).mkdir()) for n in range(len(job.shards) - 1)
+    ],
+    "the folder is a link": lambda job: (
+        job.folder.rename(job.folder.parent / "away"),
+        job.folder.symlink_to(job.folder.parent / "away"),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_vectors_that_are_not_as_they_were_made_are_encoded_again(tiny, tmp_path, damage):
+    prepared, encoder, pad = tiny
+    (job, _) = jobs_of(prepared, tmp_path)
+    encoding.encode_jobs([job], encoder, pad, nothing)
+    whole = job.path.read_bytes()
+    DAMAGE[damage](job)
+    away = job.folder.parent / "away"
+    before = sorted(away.rglob("*")) if away.is_dir() else away.read_bytes() if away.exists() else None
+    assert encoded_again([job], encoder, pad) >= len(job.rows)
+    assert job.path.read_bytes() == whole and encoding.opened(job).shape == (len(job.rows), 32)
+    after = sorted(away.rglob("*")) if away.is_dir() else away.read_bytes() if away.exists() else None
+    assert before == after, "a link was followed"
+
+
+def test_vectors_that_did_not_change_are_hashed_once(tiny, tmp_path, monkeypatch):
+    prepared, encoder, pad = tiny
+    (job, _) = jobs_of(prepared, tmp_path)
+    encoding.encode_jobs([job], encoder, pad, nothing)
+    later = time.time_ns() + 60_000_000_000
+    monkeypatch.setattr(encoding, "_memory", seals.Memory(None))
+    monkeypatch.setattr(seals.time, "time_ns", lambda: later)
+    read, real = [], encoding.hashlib.sha256
+    monkeypatch.setattr(encoding.hashlib, "sha256", lambda: read.append(1) or real())
+    for _ in range(3):
+        encoding.opened(job)
+    assert len(read) == len(job.shards) - 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hybrid_sweep import stages
+from hybrid_sweep import stages, trained
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of, evaluate_words, table
 from hybrid_sweep.store import read_json, write_json
@@ -39,6 +39,9 @@ def test_what_is_printed_are_the_macro_means_to_four_decimals(tmp_path):
 
 def test_a_run_without_a_model_is_refused(planned, tmp_path):
     folder = planned("batch.cross_lingual_ratio=0.5")
+    with pytest.raises(UserError, match="training is not finished"):
+        evaluate_words([str(folder)])
+    write_json(folder / "trained.json", {"run_id": folder.name, "files": {"steps.parquet": "x"}})
     with pytest.raises(UserError, match="not kept"):
         evaluate_words([str(folder)])
     with pytest.raises(UserError, match="no run there"):
@@ -101,6 +104,7 @@ def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypat
 def test_adapters_of_a_run_are_in_its_saved_weights(planned):
     folder = planned("batch.cross_lingual_ratio=0.5", "model.lora_rank=4", "model.lora_targets=[query]")
     write_json(folder / "model" / "config.json", {})
+    trained.write(folder)
     model = config_of([str(folder)]).model
     assert (model.lora_rank, model.lora_targets, model.path) == (0, [], str(folder / "model"))
 
@@ -109,6 +113,7 @@ def test_a_run_on_another_collection_knows_the_languages_it_was_trained_on(plann
     """Else all languages would count as trained, and none as unseen."""
     folder = planned("data.languages=[xa,xb]")
     write_json(folder / "model" / "config.json", {})
+    trained.write(folder)
     made = config_of([str(folder), "data=synthetic", "data.languages=[xb,xc]"])
     assert made.data.languages == ["xb", "xc"]
     assert [stage.trained for stage in stages.of(made, folder)] == [("xa", "xb")]

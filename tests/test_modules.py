@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.modules import Dense, read_layout, resolve_pooling, write_layout
+from hybrid_sweep.modules import Dense, read_layout, resolve_pooling, shards, write_layout
 
 TANH = "torch.nn.modules.activation.Tanh"
 MEAN, CLS = {"pooling_mode": "mean"}, {"pooling_mode": "cls"}
@@ -163,3 +163,74 @@ def test_what_is_written_is_read_again(tmp_path):
     write_layout(tmp_path, width=8, pooling="cls", dense=dense, longest=64, prompts={"query": "q: "})
     layout = read_layout(tmp_path)
     assert layout.pooling == "cls" and layout.dense == tuple(dense) and (tmp_path / "4_Normalize").is_dir()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [{}, {"path": "", "type": "x"}, 3, "x", [], [3], [{}], [{"path": ""}], [{"type": "x"}], [{"path": 3, "type": "x"}]],
+)
+def test_a_list_of_modules_of_another_type_is_one_line(tmp_path, listed):
+    put(tmp_path / "modules.json", listed)
+    with pytest.raises(UserError, match=r"modules\.json"):
+        read_layout(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["..", "../other", "0/../../other", "/etc", "a\0b", "link"])
+def test_a_module_outside_of_the_folder_is_refused(tmp_path, path):
+    root = tmp_path / "model"
+    (tmp_path / "other").mkdir()
+    put(root / "modules.json", [{"path": path, "type": "x.Transformer"}])
+    (root / "link").symlink_to(tmp_path / "other")
+    with pytest.raises(UserError, match="leads out of the model's folder"):
+        read_layout(root)
+    assert read_layout(tmp_path / "other").files == {}, "nor is it the model of a folder that names it"
+
+
+def test_links_within_the_cache_of_the_hub_are_followed_and_no_others(tmp_path):
+    cache = tmp_path / "models--a--b"
+    root = folder_of(cache / "snapshots" / "abc", "Transformer", "Pooling", transformer="0")
+    (cache / "blobs").mkdir()
+    (root / "0").symlink_to(cache / "blobs")
+    assert read_layout(root).pooling == "cls"
+    (root / "0").unlink()
+    (root / "0").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="leads out"):
+        read_layout(root)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '"x"', "{half", "null"])
+@pytest.mark.parametrize("name", ["1_Pooling/config.json", "2_Dense/config.json", "sentence_bert_config.json"])
+def test_a_config_of_another_type_is_one_line(tmp_path, name, content):
+    folder_of(tmp_path, *WHOLE)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=name):
+        read_layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config", [{"in_features": "4"}, {"out_features": None}, {"in_features": -1}, {"out_features": 10**30}]
+)
+def test_sizes_of_a_dense_layer_of_another_type_are_one_line(tmp_path, config):
+    with pytest.raises(UserError, match="must be a whole number above 0"):
+        read_layout(folder_of(tmp_path, *WHOLE, dense=config))
+
+
+@pytest.mark.parametrize("mode", [3, {"a": 1}, [3], None])
+def test_a_pooling_of_another_type_is_one_line_or_none(tmp_path, mode):
+    folder_of(tmp_path, *WHOLE, pooling={"pooling_mode": mode})
+    if mode is None:
+        assert read_layout(tmp_path).pooling == "mean"
+    else:
+        with pytest.raises(UserError, match="pooling_mode must be"):
+            read_layout(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "listed", [[], 3, {"weight_map": 3}, {"weight_map": {"w": "../x.safetensors"}}, {"weight_map": {"w": 3}}, {}]
+)
+def test_an_index_of_weights_names_files_of_its_folder_alone(tmp_path, listed):
+    put(tmp_path / "model.safetensors.index.json", listed)
+    with pytest.raises(UserError, match="index"):
+        shards(tmp_path)
+    put(tmp_path / "model.safetensors.index.json", {"weight_map": {"w": "a.safetensors", "v": "a.safetensors"}})
+    assert shards(tmp_path) == ["a.safetensors"]

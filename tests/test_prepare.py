@@ -1,16 +1,19 @@
 """What a run needs is built once, named by its content, and refused in one line where it is not there."""
 
 import json
+import os
+import time
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from hybrid_sweep import prepare
+from hybrid_sweep import prepare, seals
 from hybrid_sweep.compose import points
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.store import digest, file_digest
 from hybrid_sweep.tokens import load_tokenizer, train_bpe
 
 
@@ -67,7 +70,7 @@ def test_a_damaged_folder_of_the_users_is_refused_and_left_as_it_is(config, tmp_
     path = tmp_path / "mine/qrels.arrow"
     path.write_bytes(path.read_bytes()[:-9])
     ((_, made),) = points(["data=debian", "data.languages=[xa,xb]", f"data.path={tmp_path / 'mine'}"], multirun=False)
-    with pytest.raises(UserError, match=r"qrels\.arrow has .* bytes, not"):
+    with pytest.raises(UserError, match=r"qrels\.arrow: its content is not what was written"):
         prepare.collection_of(made)
 
 
@@ -136,6 +139,22 @@ def test_the_fingerprint_of_a_model_is_that_of_its_weights_and_words(tmp_path):
     assert prepare.model_fingerprint(tmp_path, tmp_path / "cache") == first
     (tmp_path / "model.safetensors").write_text("v")
     assert prepare.model_fingerprint(tmp_path, tmp_path / "cache") != first
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_other_weights_of_equal_size_and_time_are_another_model(tmp_path, monkeypatch, replaced):
+    later = time.time_ns() + 60_000_000_000
+    monkeypatch.setattr(seals.time, "time_ns", lambda: later)  # what is seen is remembered
+    for name, text in (("config.json", "{}"), ("tokenizer.json", "{}"), ("model.safetensors", "w" * 2_000_000)):
+        (tmp_path / name).write_text(text)
+    path, cache = tmp_path / "model.safetensors", tmp_path / "cache"
+    first, stat = prepare.model_fingerprint(tmp_path, cache), path.stat()
+    assert first == digest({path.name: file_digest(path) for path in sorted(tmp_path.glob("*.*"))})
+    new = tmp_path / "new" if replaced else path
+    new.write_text("v" * 2_000_000)
+    os.utime(new, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    new.rename(path)
+    assert prepare.model_fingerprint(tmp_path, cache) != first
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,26 @@ def test_a_finished_training_is_not_repeated(run):
     assert (folder / "per_query.parquet").read_bytes() == table
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["weights", "activation", "record"])
+def test_a_model_that_is_not_what_was_saved_is_trained_again_with_the_same_result(run, damage):
+    folder = run("batch.cross_lingual_ratio=0.5")
+    table, record = (folder / "per_query.parquet").read_bytes(), read_json(folder / "trained.json")
+    (folder / "metrics.json").unlink()
+    path = folder / "model" / ("model.safetensors" if damage == "weights" else "config.json")
+    if damage == "record":
+        (folder / "trained.json").unlink()
+    elif damage == "weights":
+        content = path.read_bytes()
+        path.write_bytes(content[:-3] + bytes([content[-3] ^ 64]) + content[-2:])
+    else:
+        path.write_text(path.read_text().replace('"gelu"', '"relu"'))
+    run("batch.cross_lingual_ratio=0.5")
+    assert (folder / "per_query.parquet").read_bytes() == table
+    again = read_json(folder / "trained.json")["files"]
+    assert {**again, "steps.parquet": ""} == {**record["files"], "steps.parquet": ""}  # which tells seconds
+
+
 def test_the_untrained_encoder_is_a_point(run):
     folder = run("trainer.max_steps=0", "batch.cross_lingual_ratio=0")
     assert not (folder / "model").exists() and not (folder / "steps.parquet").exists()

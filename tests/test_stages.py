@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid_sweep import encoding, prepare, run, stages, sweep
+from hybrid_sweep import encoding, prepare, run, stages, sweep, trained
 from hybrid_sweep.config import bm25, to_dict
 from hybrid_sweep.data import collection
 from hybrid_sweep.errors import UserError
@@ -128,6 +128,7 @@ def test_a_point_is_done_when_all_its_stages_are(ask, config):
     for name in ("steps.parquet", "model/modules.json"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
+    trained.write(folder)
     assert sweep.state_of(asked).reason == "trained; to be evaluated on third"
     fewer = dataclasses.replace(made, eval=dataclasses.replace(made.eval, also={"other": made.eval.also["other"]}))
     assert sweep.is_done(dataclasses.replace(point, config=fewer))

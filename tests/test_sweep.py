@@ -250,7 +250,7 @@ def test_states_and_their_reasons(expand):
     (point.run_dir / "status.json").write_text("{half")
     assert state() == ("to do", "new") and sweep.state_of(point).shown == "to do"
     for step, run_id in ((4, point.run_id), (8, point.run_id), (9, "another"), (10, point.run_id)):
-        write_json(point.run_dir / f"checkpoints/step-{step:08d}.json", {"run_id": run_id, "step": step})
+        write_json(point.run_dir / f"checkpoints/step-{step:08d}.json", {"run_id": run_id, "step": step, "sha256": "x"})
         if step < 10:
             (point.run_dir / f"checkpoints/step-{step:08d}.pt").write_text("")
     assert sweep.state_of(point).shown == "resume at step 8"

@@ -1,6 +1,5 @@
 """The one type of all sources: queries, passages and judgements, with the language and the group of each text."""
 
-import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep import seals
 from hybrid_sweep.data.lookup import SLICE, sorted_unique
 from hybrid_sweep.data.sorting import CHUNK, mapped, sorted_by_id
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, read_json, write_json
+from hybrid_sweep.store import atomic_dir, digest, read_json, write_json
 
 TEXTS = pa.schema(
     [(name, pa.large_string() if name == "text" else pa.string()) for name in ("id", "group", "lang", "split", "text")]
@@ -23,7 +23,9 @@ TEXTS = pa.schema(
 QRELS = pa.schema([("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())])
 SPLITS = ("train", "dev", "test")
 TABLES = ("queries", "passages", "qrels")
+FILES = tuple(f"{name}.arrow" for name in TABLES)
 AGAIN = "prepare it again with --refresh"
+_memory = seals.Memory(None)  # of the digests that this process computed, where the caller has no memory
 
 
 class Damaged(UserError):
@@ -156,41 +158,61 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
                     writer.write_batch(batch)
         # The content is hashed as it lies on disk: of some of the languages the fingerprint, that of all, says nothing.
         content = _digest(_tables(temporary).values())
-        stored = {"fingerprint": collection.fingerprint, "content": content, "files": _marks(temporary)}
-        write_json(temporary / "info.json", {"name": collection.name, **collection.info, "stored": stored})
+        info = {"name": collection.name, **collection.info}
+        stored = {"fingerprint": collection.fingerprint, "content": content, "info": digest(info, seals.LENGTH)}
+        write_json(temporary / "info.json", {**info, "stored": {**stored, "digests": seals.seal(temporary, FILES)}})
 
 
-def load(folder: Path, memory: Path | None = None) -> Collection:
-    """The collection in `folder`, its texts mapped from disk rather than read; Damaged where it is not whole.
+def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
+    """Return the collection in `folder`, its texts mapped from disk rather than read.
 
-    The sizes of the files are always checked. Their content is hashed and compared, unless they are as old as when they
-    were written, or as when they were last compared: which the JSON file `memory` remembers, where one is given.
+    Each file is compared with its digest, which is computed again only where the file changed. A folder of an earlier
+    version has no digests of files: its texts and judgements are compared with the digest of the content.
+
+    Args:
+        folder: of the collection.
+        memory: digests that are remembered; None remembers them for this process alone.
+
+    Raises:
+        Damaged: where a file is not what was written.
     """
+    memory = memory or _memory
     info = read_json(folder / "info.json")
     if not isinstance(info, dict) or not {"fingerprint", "name"} <= info.keys():
         raise Damaged(f"no collection in {folder}: info.json is missing or damaged; {AGAIN}")
     mark = info["fingerprint"]
-    stored = info.pop("stored", None) or {"fingerprint": mark, "content": mark, "files": {}}
+    stored = info.pop("stored", None) or {"fingerprint": mark, "content": mark}
     try:
         if stored["fingerprint"] != mark:
             raise Damaged(f"{folder / 'info.json'} names two fingerprints, {mark} and another; {AGAIN}")
-        marks = _marks(folder)
-        for name, (size, _) in stored["files"].items():
-            if marks[name][0] != size:
-                raise Damaged(f"{folder / name} has {marks[name][0]:,} bytes, not {size:,}; {AGAIN}")
+        if "digests" in stored:
+            _check_files(folder, info, stored, memory)
         tables = _tables(folder)
-        if marks != stored["files"]:
-            seen = {"files": marks, "content": stored["content"]}
-            if memory is None or read_json(memory) != seen:
-                if _digest(tables.values()) != stored["content"]:
-                    raise Damaged(f"the texts in {folder} are not those that its info.json names; {AGAIN}")
-                if memory is not None:
-                    with contextlib.suppress(OSError):  # a cache that may only be read remembers nothing
-                        write_json(memory, seen)
+        if "digests" not in stored:
+            _check_content(folder, tables, stored["content"], memory)
     except (pa.ArrowException, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise Damaged(f"the collection in {folder} is damaged ({reason}); {AGAIN}") from error
     return Collection(str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info)
+
+
+def _check_files(folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: seals.Memory) -> None:
+    """Raise Damaged where a file of a collection, or what its info file says, has another digest than `stored` says."""
+    same = set(stored["digests"]) == set(FILES) and stored["info"] == digest(info, seals.LENGTH)
+    if not same or (folder / "info.json").is_symlink():
+        raise Damaged(f"{folder / 'info.json'}: its content is not what was written; {AGAIN}")
+    try:
+        seals.check(folder, stored["digests"], memory)
+    except seals.Damaged as error:
+        raise Damaged(f"{error}; {AGAIN}") from error
+
+
+def _check_content(folder: Path, tables: dict[str, pa.Table], content: str, memory: seals.Memory) -> None:
+    """Raise Damaged where texts and judgements have another digest; what was found is remembered while no file changes."""
+    paths = [folder / name for name in FILES]
+    if memory.value_of(f"{folder.resolve()}:content", paths, lambda: _digest(tables.values())) != content:
+        raise Damaged(f"the texts in {folder} are not those that its info.json names; {AGAIN}")
+    memory.flush()
 
 
 def _tables(folder: Path) -> dict[str, pa.Table]:
@@ -202,12 +224,6 @@ def _tables(folder: Path) -> dict[str, pa.Table]:
         if any(column.null_count for column in table.columns):  # what the hash of the values would not tell
             raise ValueError(f"{name}.arrow has values that are missing")
     return found
-
-
-def _marks(folder: Path) -> dict[str, list[int]]:
-    """Size in bytes and time in ns of each file of a collection."""
-    found = {f"{name}.arrow": (folder / f"{name}.arrow").stat() for name in TABLES}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found.items()}
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:

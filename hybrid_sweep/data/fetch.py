@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.seals import LENGTH, Memory
 from hybrid_sweep.store import digest, file_digest, read_json, write_json
 
 Say = Callable[[str], None]
@@ -50,13 +51,15 @@ def inside(folder: Path, name: str) -> Path:
 
 def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
     """Those that are not in the folder as they were fetched: no address is asked, and only changed files are read."""
-    known = read_json(folder / "manifest.json") or {}
-    return [remote for remote in remotes if not _is_whole(remote, folder, known.get(remote.name))]
+    known, memory = _manifest(folder), Memory(folder / "digests.json")
+    absent = [remote for remote in remotes if not _is_whole(remote, folder, known.get(remote.name), memory)]
+    memory.flush()
+    return absent
 
 
 def forget(remotes: Sequence[Remote], folder: Path) -> None:
     """Let files count as missing: the next `fetch` brings them again."""
-    known = read_json(folder / "manifest.json") or {}
+    known = _manifest(folder)
     if names := {remote.name for remote in remotes} & known.keys():
         write_json(folder / "manifest.json", {name: entry for name, entry in known.items() if name not in names})
 
@@ -87,8 +90,7 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
             os.fsync(file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, target)
-        manifest = read_json(folder / "manifest.json") or {}
-        write_json(folder / "manifest.json", {**manifest, remote.name: _entry(remote, target)})
+        write_json(folder / "manifest.json", {**_manifest(folder), remote.name: _entry(remote, target)})
 
 
 def amount(size: int) -> str:
@@ -217,14 +219,20 @@ def _entry(remote: Remote, path: Path) -> dict[str, Any]:
     }
 
 
-def _is_whole(remote: Remote, folder: Path, known: Any) -> bool:
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return what is known of the fetched files by name; a broken file says nothing: they are fetched again."""
+    known = read_json(folder / "manifest.json")
+    return known if isinstance(known, dict) else {}
+
+
+def _is_whole(remote: Remote, folder: Path, known: Any, memory: Memory) -> bool:
+    """Return whether a file is there with the bytes that were fetched, by its digest."""
     path = inside(folder / "files", remote.name)
     if not (isinstance(known, dict) and path.is_file() and known.get("checksum") == remote.checksum):
         return False
-    stat = path.stat()
-    if stat.st_size != known.get("size"):
+    if path.stat().st_size != known.get("size"):
         return False
-    return stat.st_mtime_ns == known.get("mtime_ns") or file_digest(path, 64) == known.get("sha256")
+    return memory.digest_of(path) == str(known.get("sha256"))[:LENGTH]
 
 
 def _existing(folder: Path) -> Path:

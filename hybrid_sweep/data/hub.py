@@ -14,7 +14,8 @@ from hybrid_sweep.data.fetch import Remote, Say, fetch, forget, inside, missing,
 from hybrid_sweep.data.marco_judgements import TRACKS, TRIPLES, name_of
 from hybrid_sweep.data.miracl import check_languages
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import exclusive, read_json, write_json
+from hybrid_sweep.seals import LENGTH
+from hybrid_sweep.store import digest, exclusive, read_json, write_json
 
 HUB = "https://huggingface.co"  # or HF_ENDPOINT
 GITHUB = "https://raw.githubusercontent.com/google-research-datasets/lareqa"
@@ -152,7 +153,7 @@ class _Lists:
 
     def __init__(self, path: Path, say: Say | None, *, refresh: bool) -> None:
         self.path, self.say = path, say
-        self.known: dict[str, Any] = {} if refresh and say else read_json(path) or {}
+        self.known: dict[str, Any] = {} if refresh and say else _listed(path)
 
     def files(self, repository: str, revision: str, folder: str) -> list[Remote]:
         """The files in a folder, their names those in the set; raises _NotListed, and UserError as `fetch.read`."""
@@ -167,7 +168,7 @@ class _Lists:
             for name, _, _ in found:
                 inside(self.path.parent / "files", name)
             self.known[key] = found
-            write_json(self.path, self.known)
+            write_json(self.path, {**self.known, "digest": digest(self.known, LENGTH)})
         base = f"{_endpoint()}/datasets/{repository}/resolve/{urllib.parse.quote(revision, safe='')}"
         secret = _secret()
         return [
@@ -182,6 +183,31 @@ class _Lists:
             others = ", ".join(sorted(each.rpartition("/")[2] for each in there)) or "nothing"
             raise UserError(f"{repository} has no {name} at revision {revision}; beside it there is: {others}")
         return there[name]
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    """Return the lists that were stored, by what was asked; {} where they are not what was written: they are asked again.
+
+    An earlier version wrote no digest: of its lists the types alone are checked.
+    """
+    stored = read_json(path)
+    if not isinstance(stored, dict):
+        return {}
+    lists = {name: value for name, value in stored.items() if name != "digest"}
+    if not all(isinstance(value, list) for value in lists.values()):
+        return {}
+    if not all(_is_row(row) for value in lists.values() for row in value):
+        return {}
+    sealed = "digest" in stored
+    return {} if sealed and stored["digest"] != digest(lists, LENGTH) else lists
+
+
+def _is_row(row: object) -> bool:
+    """Return whether a value is the name, checksum and size of a file."""
+    if not isinstance(row, list) or len(row) != 3:
+        return False
+    name, checksum, size = row
+    return isinstance(name, str) and isinstance(checksum, str) and isinstance(size, int)
 
 
 def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, str, int]]:

@@ -18,6 +18,8 @@ from hybrid_sweep.errors import UserError
 LOW = 0xFFFFFFFF  # of a key: the passage
 NEVER = np.uint64(2**64 - 1)  # in the order of the draw: behind all others
 TABLE = 65_536  # entries of the tables that a draw works on: they stay in the cache of the processor
+ARRAYS = ("start", "member", "number", "passage")
+FILES = tuple(f"negatives/{name}.npy" for name in ARRAYS)  # below the folder of the pairs
 DEPTH = 200  # ranks of a run that give negatives: those further down are hardly hard
 
 
@@ -39,8 +41,7 @@ class Negatives:
     @classmethod
     def load(cls, folder: Path, question: np.ndarray) -> "Negatives":
         """The arrays that `build_negatives` wrote, mapped."""
-        names = ("start", "member", "number", "passage")
-        return cls(question, *(np.load(folder / "negatives" / f"{name}.npy", mmap_mode="r") for name in names))
+        return cls(question, *(np.load(folder / name, mmap_mode="r") for name in FILES))
 
     @classmethod
     def none(cls, question: np.ndarray, languages: int) -> "Negatives":

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep import seals
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
-from hybrid_sweep.data.negatives import Negatives, build_negatives
+from hybrid_sweep.data.negatives import FILES, Negatives, build_negatives
 from hybrid_sweep.data.sorting import mapped
-from hybrid_sweep.store import atomic_dir, digest, exclusive, read_json, write_json
+from hybrid_sweep.store import atomic_dir, digest, exclusive
 
 VERSION = 1  # of the arrays in the cache; raised when their meaning changes
 ARRAYS = ("query", "passage", "question", "answer", "judged")
@@ -121,37 +122,42 @@ def pair_store(
 ) -> Pairs:
     """The pairs of a split, mapped read-only from the cache, or built into it once (other processes wait).
 
-    What is not whole is built again, and `say` told so. Raises UserError for a file of negatives that cannot be
-    used, with its line.
+    What is not whole, by the digests of its files, is built again, and `say` told so; so is what an earlier version stored
+    without digests. Raises UserError for a file of negatives that cannot be used, with its line.
     """
     mark = negatives.digest if negatives else None
     languages = collection.languages
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
     folder = cache / "pairs" / key
     with exclusive(cache / "pairs" / f"{key}.lock"):
-        if (found := _stored(folder, languages, negatives is not None)) is None:
+        if (found := _stored(cache, folder, languages, negatives is not None)) is None:
             if folder.exists():
-                say(f"the training pairs in {folder} are damaged: they are made again now")
+                say(f"the training pairs in {folder} are {seals.fault(folder)}: they are made again now")
             _build(folder, collection, split, negatives)
-            found = _stored(folder, languages, negatives is not None)
+            found = _stored(cache, folder, languages, negatives is not None)
     assert found is not None
     return found
 
 
-def _stored(folder: Path, languages: list[str], hard: bool) -> Pairs | None:
-    """The pairs in a folder, or None where a file is not there or not as long as the others say."""
-    info = read_json(folder / "info.json")
-    if info is None:
-        return None
+def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pairs | None:
+    """The pairs in a folder, or None where a file is not what was written or not as long as the others say."""
     try:
+        info = seals.read_info(folder, seals.memory_of(cache, folder))
+        if set(info["files"]) != set(_files(hard)):
+            return None
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
         ids = mapped(folder / "ids.arrow")["id"]
         negatives = Negatives.load(folder, arrays["question"]) if hard else None
-    except (OSError, ValueError, EOFError):
+    except (seals.Damaged, OSError, ValueError, LookupError, EOFError):
         return None
     sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}
     whole = sizes == {info["pairs"]}
     return Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives) if whole else None
+
+
+def _files(hard: bool) -> list[str]:
+    """The names of all files of a store; hard: with hard negatives."""
+    return [*(f"{name}.npy" for name in ARRAYS), "ids.arrow", *(FILES if hard else [])]
 
 
 def _build(folder: Path, collection: Collection, split: str, negatives: HardNegatives | None) -> None:
@@ -168,4 +174,5 @@ def _build(folder: Path, collection: Collection, split: str, negatives: HardNega
         table = pa.table({"id": made.ids})
         with pa.ipc.new_file(str(temporary / "ids.arrow"), table.schema) as writer:
             writer.write_table(table)
-        write_json(temporary / "info.json", {"pairs": len(made), "width": width, "negatives": counts})
+        facts = {"pairs": len(made), "width": width, "negatives": counts}
+        seals.write_info(temporary, facts, _files(negatives is not None))

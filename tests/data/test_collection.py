@@ -1,9 +1,12 @@
 import hashlib
+import os
+import time
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from hybrid_sweep import seals
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data import synthetic
 from hybrid_sweep.data.collection import Damaged, load, make, save, select
@@ -146,11 +149,13 @@ def flip(path, place):
     path.write_bytes(content)
 
 
+@pytest.fixture
 def hashed(monkeypatch):
-    """The times that content is hashed from now on."""
-    times, real = [], collections._digest
-    monkeypatch.setattr(collections, "_digest", lambda tables: times.append(1) or real(tables))
-    return times
+    """The files that are hashed from now on, by a clock that stands a minute behind all files: what is seen is remembered."""
+    files, real, later = [], seals.file_digest, time.time_ns() + 60_000_000_000
+    monkeypatch.setattr(seals, "file_digest", lambda path, length: files.append(path.name) or real(path, length))
+    monkeypatch.setattr(seals.time, "time_ns", lambda: later)
+    return files
 
 
 @pytest.mark.parametrize("name", ["queries", "passages", "qrels"])
@@ -175,23 +180,63 @@ def test_files_that_are_not_what_was_written_are_damaged(tmp_path, name, damage)
         load(tmp_path / "c")
 
 
-def test_content_is_compared_once_after_the_files_were_touched(tmp_path, monkeypatch):
-    built = make("x", QUERIES, PASSAGES, QRELS, {})
-    save(built, tmp_path / "c")
-    times = hashed(monkeypatch)
-    load(tmp_path / "c")
-    assert not times  # as old as when they were written
+def test_a_file_is_hashed_again_only_where_it_changed(tmp_path, hashed):
+    save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
     memory = tmp_path / "memory.json"
+    hashed.clear()
+    load(tmp_path / "c", seals.Memory(memory))
+    assert sorted(hashed) == ["passages.arrow", "qrels.arrow", "queries.arrow"]
+    load(tmp_path / "c", seals.Memory(memory))
+    assert len(hashed) == 3
     (tmp_path / "c" / "qrels.arrow").touch()
-    load(tmp_path / "c", memory)
+    load(tmp_path / "c", seals.Memory(memory))
+    assert hashed[3:] == ["qrels.arrow"]
+
+
+def test_a_flipped_bit_is_noticed_where_size_and_time_are_as_before(tmp_path, hashed):
+    save(synthetic.build(groups=50, concepts=60, shared=0.2, noise=0.2, seed=0), tmp_path / "c")
+    memory = tmp_path / "memory.json"
+    load(tmp_path / "c", seals.Memory(memory))
+    path = tmp_path / "c" / "qrels.arrow"
+    stat = path.stat()
+    flip(path, len(path.read_bytes()) // 2)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(Damaged, match=r"qrels\.arrow: its content"):
+        load(tmp_path / "c", seals.Memory(memory))
+
+
+def unsealed(folder):
+    """Make of a folder what an earlier version wrote, which knew sizes and times only."""
+    info = read_json(folder / "info.json")
+    stats = {path.name: path.stat() for path in folder.glob("*.arrow")}
+    files = {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+    kept = {name: info["stored"][name] for name in ("fingerprint", "content")}
+    write_json(folder / "info.json", info | {"stored": {**kept, "files": files}})
+
+
+def test_a_folder_of_an_earlier_version_is_compared_by_its_content_once(tmp_path, monkeypatch, hashed):
+    save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c", ["en"])
+    unsealed(tmp_path / "c")
+    times, real, memory = [], collections._digest, tmp_path / "memory.json"
+    monkeypatch.setattr(collections, "_digest", lambda tables: times.append(1) or real(tables))
+    for _ in range(2):
+        load(tmp_path / "c", seals.Memory(memory))
     assert len(times) == 1
-    load(tmp_path / "c", memory)
-    assert len(times) == 1  # remembered
-    load(tmp_path / "c")
-    assert len(times) == 2
-    (tmp_path / "c" / "queries.arrow").touch()
-    load(tmp_path / "c", memory)
-    assert len(times) == 3
+    path = tmp_path / "c" / "passages.arrow"
+    stat = path.stat()
+    flip(path, path.read_bytes().index(b"train"))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(Damaged, match="are not those that its info"):
+        load(tmp_path / "c", seals.Memory(memory))
+
+
+@pytest.mark.parametrize("field", ["name", "dropped"])
+def test_what_the_info_file_says_is_sealed_too(tmp_path, field):
+    save(make("x", QUERIES, PASSAGES, QRELS, {"dropped": 3}), tmp_path / "c")
+    info = read_json(tmp_path / "c" / "info.json")
+    write_json(tmp_path / "c" / "info.json", info | {field: "other"})
+    with pytest.raises(Damaged, match=r"info\.json: its content"):
+        load(tmp_path / "c")
 
 
 def test_a_folder_without_marks_is_compared_with_its_fingerprint(tmp_path):

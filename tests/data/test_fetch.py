@@ -167,3 +167,23 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(server, tmp_path
     with pytest.raises(UserError, match=r"1000000000\.0 GB are to be fetched"):
         fetch([a(server, SUM, 10**18)], tmp_path, silent)
     assert server.asked == []
+
+
+def test_a_file_that_was_changed_with_its_size_and_time_kept_is_fetched_again(server, tmp_path):
+    fetch([a(server)], tmp_path, silent)
+    path = tmp_path / "files" / "sub" / "a.bin"
+    stat = path.stat()
+    path.write_bytes(BODY[:-1] + bytes([BODY[-1] ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert len(missing([a(server)], tmp_path)) == 1
+    fetch([a(server)], tmp_path, silent)
+    assert content(tmp_path) == BODY and not missing([a(server)], tmp_path)
+
+
+@pytest.mark.parametrize("known", ["[]", "3", "{half", '{"sub/a.bin": 3}', '{"sub/a.bin": {"size": "x"}}', "null"])
+def test_a_manifest_of_any_content_brings_the_files_again(server, tmp_path, known):
+    fetch([a(server)], tmp_path, silent)
+    (tmp_path / "manifest.json").write_text(known)
+    assert len(missing([a(server)], tmp_path)) == 1
+    fetch([a(server)], tmp_path, silent)
+    assert content(tmp_path) == BODY and not missing([a(server)], tmp_path)

@@ -297,3 +297,38 @@ def git(body):
 def test_every_pinned_revision_is_a_whole_commit():
     assert all(len(one) == 40 and int(one, 16) for one in (*hub.PINNED.values(), hub.PINNED_CORPUS))
     assert {"mmarco", "msmarco", "miracl", "xquad_r", "mlqa_r"} <= set(SCHEMAS["data"])
+
+
+LISTED = [["data/a.tsv", "sha256:00", 3], ["data/b.tsv", "git:00", 4]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda known: [],
+        lambda known: 3,
+        lambda known: {**known, "x@y/z": 3},
+        lambda known: {**known, "x@y/z": [3]},
+        lambda known: {**known, "x@y/z": [["a", 3, 3]]},
+        lambda known: {**known, "x@y/z": [["a", "b"]]},
+        lambda known: {**known, "set@rev/data": [["data/a.tsv", "sha256:01", 3]]},
+        lambda known: {**known, "digest": "0"},
+        lambda known: {**known, "digest": None},
+    ],
+)
+def test_lists_that_are_not_what_was_written_are_asked_for_again(tmp_path, monkeypatch, change):
+    monkeypatch.setattr(hub, "_tree", lambda *_: iter(tuple(row) for row in LISTED))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    path, asked = tmp_path / "lists.json", []
+    for _ in range(2):
+        hub._Lists(path, asked.append, refresh=False).files("set", "rev", "data")
+    assert len(asked) == 1
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    found = hub._Lists(path, asked.append, refresh=False).files("set", "rev", "data")
+    assert [[each.name, each.checksum, each.size] for each in found] == LISTED and len(asked) == 2
+
+
+def test_lists_of_an_earlier_version_have_no_digest(tmp_path):
+    path = tmp_path / "lists.json"
+    path.write_text(json.dumps({"set@rev/data": LISTED}))
+    assert len(hub._Lists(path, None, refresh=False).files("set", "rev", "data")) == 2
