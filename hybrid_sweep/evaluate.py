@@ -9,6 +9,7 @@ from typing import Any
 
 from hybrid_sweep import checks, launcher, progress, prompts, slots, stages, sweep
 from hybrid_sweep import config as schema
+from hybrid_sweep.arguments import say
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import Config, ModelConfig
 from hybrid_sweep.errors import UserError
@@ -27,7 +28,7 @@ def evaluate_words(words: Sequence[str]) -> str:
     config = config_of(list(words))
     machine = slots.this_machine([config], os.environ)
     slots.size(config, machine)  # refuses what the GPUs here do not suffice for
-    ((*_, point),) = [sweep.expand([(tuple(words), config)], print)]
+    ((*_, point),) = [sweep.expand([(tuple(words), config)], say)]
     sweep.check_outputs(config)
     with progress.watch(1) as view:
         launcher.run_points([point], machine=machine, view=view)

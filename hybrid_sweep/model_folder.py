@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from hybrid_sweep.arguments import say
 from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.sorting import CHUNK
@@ -78,7 +79,7 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if any(read_json(folder / name) is None for name in ("tokenizer.json", "config.json")):
             if folder.exists():
-                print(f"the tokenizer in {folder} is damaged: it is made again now")
+                say(f"the tokenizer in {folder} is damaged: it is made again now")
             for each in trained_on:
                 if next(_training_texts([each]), None) is None:
                     raise UserError(

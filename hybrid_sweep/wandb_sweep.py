@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_sweep import mirror
+from hybrid_sweep.arguments import say
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import redacted
 from hybrid_sweep.store import digest, file_digest, read_json
@@ -97,4 +98,4 @@ def after_report(sweep_dir: Path, report: "Report") -> None:
         with reachable(LATER):
             write(target, plan, report, mark)
     except (UserError, OSError) as error:
-        print(f"not in Weights & Biases: {error}")
+        say(f"not in Weights & Biases: {error}")

@@ -6,7 +6,8 @@
     results.csv, ...       the report, made from the three files above and nothing else: tables, texts and figures
     vs-NAME/               the comparison with the published sweep in ../NAME, made from the files of both
 
-No field that cannot change a number is kept, which leaves out every path, account and machine.
+No field that cannot change a number is kept, which leaves out every path, account and machine. So it is with the command
+that made the sweep: see `public_command`.
 """
 
 import shutil
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from hybrid_sweep.analysis import table
 from hybrid_sweep.analysis.alike import matters
 from hybrid_sweep.analysis.comparison.report import folder_of
+from hybrid_sweep.analysis.public_command import public_command
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_json, read_yaml, write_json
@@ -60,6 +62,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
     plan = read_json(sweep_dir / "points.json")
     for point in plan["points"]:
         point.pop("overrides", None)  # words as they were typed, with paths
+    plan["command"] = public_command(str(plan.get("command") or ""))
     runs = {
         str(point["run_id"]): sweep_dir.resolve().parent.parent / "runs" / str(point["run_id"])
         for point in plan["points"]

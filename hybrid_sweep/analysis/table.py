@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hybrid_sweep import names
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, read_yaml
 
@@ -143,6 +144,16 @@ def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
     return table.sort_by([(name, "ascending") for name in KEY]), ""
 
 
+def _check_languages(folder: Path, table: pa.Table) -> None:
+    """Raise UserError for a language of a per-query table that cannot be one; "*" is the pool of all languages."""
+    where = str(folder / "per_query.parquet")
+    for column in ("query_lang", "passage_lang"):
+        pool = pc.equal(table["setting"], "multilingual") if column == "passage_lang" else pa.scalar(False)
+        whole = pc.and_(pc.equal(table[column], "*"), pool)
+        for code in table.filter(pc.invert(pc.fill_null(whole, False)))[column].unique().to_pylist():
+            names.language(code, f"{where}, {column}")
+
+
 def _yaml(path: Path) -> dict[str, Any]:
     loaded = read_yaml(path)
     return loaded if isinstance(loaded, dict) else {}
@@ -231,6 +242,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         if table is None:
             missing[point.run_id] = reason
         else:
+            _check_languages(places[point], table)
             tables[point.run_id] = table
     finished = [point for point in points if point.run_id in tables]
     if not finished:
