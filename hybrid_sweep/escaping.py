@@ -135,7 +135,7 @@ def _is_plain(text: str) -> bool:
 
 
 def _is_word_sign(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "LMN"
+    return unicodedata.category(sign)[0] in "LMN" or sign in HARMLESS_FORMATS
 
 
 def latex(text: str) -> str:

@@ -27,9 +27,8 @@ SECRET_WORDS = frozenset(
 )
 OF_TOKENIZER = frozenset({"bos", "cls", "eos", "mask", "pad", "sep", "unk"})  # cls_token: [CLS] is no secret
 # Signs of an address that may be percent-encoded, once or several times.
-COLON, AT, EQUALS = (rf"(?:{sign}|%(?:25)*{code})" for sign, code in ((":", "3A"), ("@", "40"), ("=", "3D")))
+COLON, AT = (rf"(?:{sign}|%(?:25)*{code})" for sign, code in ((":", "3A"), ("@", "40")))
 SLASH = r"(?:/|%(?:25)*2F)"
-PARAMETER = r"(?:[?&#;]|%(?:25)*(?:3F|26|23|3B))"  # what a parameter of a query or of a fragment follows
 PLAIN = r"""(?:[^\s"'<>]|'(?=\w))"""
 
 # //user:password@host, //token@host; the user's part ends at the last "@" before the path.
@@ -37,18 +36,25 @@ USER = re.compile(rf"({SLASH}{SLASH})(?:(?!{SLASH}|[?#]){PLAIN})*{AT}(?={PLAIN})
 # //user:pass/word@host: not a port, so a password with a slash in it.
 SLASHED = re.compile(rf"(//)[^/\s:@\"'<>]*:(?!\d+(?:/|$)){PLAIN}{{0,200}}@", re.IGNORECASE)
 # user:password@host without a scheme; a password with a slash needs the port after it to be told from a path.
-BEFORE = r"(?<![\w.~%+/@:-])[\w.~+-]+" + COLON
+BEFORE = r"(?<![\w.~%+/@:!$*-])(?:[\w.~+!$*-]|%(?:25)*(?!25|2F|3A|40)[0-9A-F]{2})+" + COLON
 BARE = re.compile(rf"{BEFORE}(?:(?!{SLASH}){PLAIN}){{1,2000}}{AT}(?=\[?\w)", re.IGNORECASE)
 PORT = re.compile(rf"{BEFORE}(?!{SLASH}{SLASH}){PLAIN}{{1,2000}}{AT}(?=[\w.\[\]-]+{COLON}\d)", re.IGNORECASE)
 VALUE = r"""(?:[^&#\s"<>']|'(?=[^\s,'}\]]))*"""
-QUERY = re.compile(rf"({PARAMETER})([\w.%\[\]-]{{1,64}}?)({EQUALS})({VALUE})", re.IGNORECASE)
+QUERY = re.compile(rf"([?&#;])([\w.%\[\]-]{{1,64}}?)(=)({VALUE})")
+# The same, percent-encoded: a value ends at a separator that was encoded as often as the one before its key.
+LEVEL = "(?P<level>(?:25)*)"
+ENCODED_VALUE = r"(?:(?!%(?P=level)(?:26|23))[^&#\s\"<>'])*"
+ENCODED = re.compile(
+    rf"(%{LEVEL}(?:3F|26|23|3B))([\w.%-]{{1,64}}?)(%(?P=level)3D)({ENCODED_VALUE})",
+    re.IGNORECASE,
+)
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 WORD = re.compile(rf"""(?<![\w?&#;%./@-])((?:--?|\+\+?|~)?[A-Za-z_][\w./@-]*)(=)({QUOTED}|(?:[^\s"'<>]|["'](?=\w))*)""")
 OPTION = re.compile(rf"(?<!\S)(--?[A-Za-z][\w-]*)(\s+)({QUOTED}|[^\s-]\S*)")
 BRACES = re.compile(r"\{[^{}]*\}")
 ENTRY = re.compile(rf"""(["']?)([\w.-]+)\1(\s*:\s*)({QUOTED}|[^,{{}}\n]*)""")
 HEADER = re.compile(
-    r"""\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest|token)\s+)?)(?!\*\*\*)[^\s"',}&]+""",
+    r"""\b((?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest|token)\s+)?+)(?!\*\*\*)[^\s"',}&]+""",
     re.IGNORECASE,
 )
 BEARER = re.compile(r"""\b(bearer(?:\s|%20|\+)+)[^\s"',}&]{6,}""", re.IGNORECASE)
@@ -68,7 +74,7 @@ def secrets() -> dict[str, str]:
 
 def is_secret_key(key: str, *, in_address: bool = False) -> bool:
     """Return whether the name of a key, a parameter or a variable says that its value is a secret."""
-    last = re.split(r"[./@\[\]]|%5B|%5D", key.rstrip("]").removesuffix("%5D"))[-1]
+    last = re.split(r"[./@\[]", key.rstrip("]"))[-1]
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", last)
     words = [word.lower().rstrip("0123456789") for word in re.split(r"[^A-Za-z0-9]+", apart)]
     words = [word for word in words if word]
@@ -116,11 +122,19 @@ def _without_credentials(text: str) -> str:
     text = USER.sub(rf"\1{GONE}@", text)
     text = PORT.sub(f"{GONE}@", text)
     text = BARE.sub(f"{GONE}@", text)
+    text = ENCODED.sub(_hide_encoded, text)
     return QUERY.sub(_hide_parameter, text)
 
 
 def _hide_parameter(found: re.Match[str]) -> str:
     separator, key, equals, value = found.groups()
+    if not is_secret_key(key, in_address=True) or REFERENCE.fullmatch(value):
+        return found[0]
+    return f"{separator}{key}{equals}{GONE}"
+
+
+def _hide_encoded(found: re.Match[str]) -> str:
+    separator, _, key, equals, value = found.groups()
     if not is_secret_key(key, in_address=True) or REFERENCE.fullmatch(value):
         return found[0]
     return f"{separator}{key}{equals}{GONE}"
@@ -153,9 +167,8 @@ def word(text: str) -> str:
     key, equals, value = text.partition("=")
     if equals and re.fullmatch(r"[\w.+~/@-]+", key) and is_secret_key(key) and not REFERENCE.fullmatch(value):
         return f"{key}={GONE}"
-    text = redacted(text)
     head, brace, entries = text.partition("{")
-    return _whole(head + brace + ENTRY.sub(_hide_entry, entries)) if brace else _whole(text)
+    return _whole(redacted(head + brace + ENTRY.sub(_hide_entry, entries)))
 
 
 def _whole(text: str) -> str:
