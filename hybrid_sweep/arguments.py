@@ -4,6 +4,8 @@ import argparse
 from typing import NoReturn
 
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.escaping import terminal
+from hybrid_sweep.redaction import redacted
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,5 +19,5 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(text: str) -> None:
-    """Print a line of progress at once, whoever reads."""
-    print(text, flush=True)
+    """Print a text at once, whoever reads: without secrets, and without characters that act on a terminal."""
+    print(terminal(redacted(text)), flush=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep import progress, records
+from hybrid_sweep.arguments import say
 from hybrid_sweep.config import Config
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
@@ -77,15 +78,14 @@ def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], give: Submit, params:
     arrays = {array: ids for array, ids in _noted(note).items() if queued(array)}
     mine = chosen(points, {run_id for ids in arrays.values() for run_id in ids})
     for array in arrays:
-        print(f"array job {array} of this sweep is in the queue and is waited for", flush=True)
+        say(f"array job {array} of this sweep is in the queue and is waited for")
     if mine:
         array = give(mine, resources(jobs[mine[0]][1], params))
         arrays[array] = [points[number][-1].run_id for number in mine]
         write_json(note, arrays)
-        print(
+        say(
             f"submitted array job {array} for {progress.count(len(mine))}. Leaving with Ctrl-C lets them run, the same "
-            f"command waits for them again; scancel {array} ends them",
-            flush=True,
+            f"command waits for them again; scancel {array} ends them"
         )
     wait(list(distinct.values()), list(arrays), jobs[0][1].sweep.on_failure)
     return [state_of(group[-1]).name for group in points]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import records, redaction
+from hybrid_sweep import names, records, redaction
 from hybrid_sweep.config import (
     SCHEMAS,
     Bm25Model,
@@ -149,7 +149,7 @@ def validate(config: Config) -> None:
     further = {f"more.{name}": each for name, each in config.more.items()}
     further |= {f"eval.also.{name}": each for name, each in config.eval.also.items()}
     for where, each in {"data": data, **further}.items():
-        named = each.languages
+        named = [names.language(code, f"{where}.languages") for code in each.languages]
         need(len(named) >= 1, f"{where}.languages", named, "must name at least one language")
         need(len(set(named)) == len(named), f"{where}.languages", named, "names a language twice")
         need(all(pool > 0 for pool in each.pools), f"{where}.pools", each.pools, "must be numbers of 1 or more")
@@ -162,9 +162,9 @@ def validate(config: Config) -> None:
         if isinstance(each, MarcoData):
             choice(f"{where}.qrels", each.qrels, ["dev.small", "dev", "dl19", "dl20"])
             need(0 <= each.dev_share < 1, f"{where}.dev_share", each.dev_share, "must be a share from 0 to below 1")
-            for name in (each.translation, *named):
-                plain = bool(name) and "/" not in name and not name.startswith(".")
-                need(plain, f"{where}.languages, {where}.translation", name, "must be a plain name")
+            need(
+                names.is_folder_name(each.translation), f"{where}.translation", each.translation, "must be a plain name"
+            )
     if len(data.languages) == 1:
         need(
             ratio == 0,
@@ -254,11 +254,12 @@ def validate(config: Config) -> None:
         need(share is None or 0 < share < math.inf, f"{where}.share", share, "must be a positive number")
         rule = "the other training collections have a share; give each one"
         need(share is not None or not any(shares.values()), f"{where}.share", share, rule)
+    for name in config.more:
+        need(names.is_folder_name(name), "more", names.shown(name), "must be a plain name")
     need(data.name not in config.more, "more", data.name, "is the name of the main collection; take another")
     ranks = trainer.devices * trainer.nodes if trainer.max_steps else 1  # without training there is no batch to share
     need(batch.size % ranks == 0, "batch.size", batch.size, f"must be divisible by the {ranks} processes that share it")
-    name = config.sweep.name
-    need(bool(name) and "/" not in name and not name.startswith("."), "sweep.name", name, "must be a plain folder name")
+    need(names.is_folder_name(config.sweep.name), "sweep.name", config.sweep.name, "must be a plain folder name")
     if isinstance(model, TinyModel):
         need(
             model.heads > 0 and model.hidden_size % model.heads == 0,
@@ -274,8 +275,8 @@ def validate(config: Config) -> None:
         for key, share in (("data.shared", data.shared), ("data.noise", data.noise)):
             need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
     for name in config.eval.also:
-        plain = bool(name) and re.fullmatch(r"[A-Za-z0-9_.-]+", name) is not None and not name.startswith(".")
-        need(plain and name != data.name, "eval.also", name, "must be a plain name, other than the main collection's")
+        names.collection(name, "eval.also")
+        need(name != data.name, "eval.also", name, "is the name of the main collection; take another")
         rule = "such names are of pools (data.pools); take another"
         need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
     if isinstance(model, Bm25Model):

@@ -9,6 +9,8 @@ from pathlib import Path
 from hybrid_sweep import cli_analysis, cli_data, cli_sweep, usage
 from hybrid_sweep.arguments import Parser, say
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.escaping import one_line
+from hybrid_sweep.redaction import redacted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(redacted(str(error)))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -29,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
             raise
-        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        print(f"error: {one_line(redacted(told))}", file=sys.stderr)
         return 1
 
 
@@ -71,11 +74,11 @@ def _evaluate(words: list[str]) -> int:
     if any(word.startswith("run=") for word in words):
         from hybrid_sweep.score_run import score_words
 
-        print(score_words(words, say))
+        say(score_words(words, say))
         return 0
     from hybrid_sweep.evaluate import evaluate_words
 
-    print(evaluate_words(words))
+    say(evaluate_words(words))
     return 0
 
 
@@ -94,8 +97,8 @@ def _mine(words: list[str]) -> int:
     given = [*folder, *(word for word in args.words if "=" in word)]
     if not given:
         raise UserError(f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or model.path=DIR")
-    print(mine_words(given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say))
-    print(f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')} batch.hard_negatives=1 ...")
+    say(mine_words(given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say))
+    say(f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')} batch.hard_negatives=1 ...")
     return 0
 
 
@@ -109,7 +112,7 @@ def _wandb(words: list[str]) -> int:
     args = parser.parse_args(words)
     from hybrid_sweep.wandb_push import push
 
-    print(push(args.sweep_dir, offline=args.offline, project=args.project, entity=args.entity, say=say))
+    say(push(args.sweep_dir, offline=args.offline, project=args.project, entity=args.entity, say=say))
     return 0
 
 
@@ -122,5 +125,5 @@ def _dashboard(words: list[str]) -> int:
     args = parser.parse_args(words)
     from hybrid_sweep.dashboard import dashboard
 
-    print(dashboard(args.sweep_dir, dry_run=args.dry_run, project=args.project, entity=args.entity))
+    say(dashboard(args.sweep_dir, dry_run=args.dry_run, project=args.project, entity=args.entity))
     return 0

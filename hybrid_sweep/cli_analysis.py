@@ -28,14 +28,14 @@ def report(words: list[str]) -> int:
     from hybrid_sweep.analysis.report import write_report
 
     found = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
-    print(found.console)
+    say(found.console)
     if len(args.sweep_dirs) == 1:
         from hybrid_sweep import wandb_sweep
 
         wandb_sweep.after_report(args.sweep_dirs[0], found)
     more_seeds = len(args.sweep_dirs) == 1 and found.more_seeds
     for hint in _next_commands(args.sweep_dirs, found.missing, more_seeds):
-        print(hint)
+        say(hint)
     return found.exit_code
 
 
@@ -119,7 +119,7 @@ def probe(words: list[str]) -> int:
         most=args.passages,
     )
     found = write_probe(args.sweep_dirs, asked, preparing, say)
-    print(found.console)
+    say(found.console)
     return found.exit_code
 
 
@@ -135,14 +135,12 @@ def freeze(words: list[str]) -> int:
         code = 0
         for folder in args.folders:
             found = frozen.differences(folder)
-            print(
-                f"{folder}: every table is what its per-query rows give" if not found else "\n".join(found), flush=True
-            )
+            say(f"{folder}: every table is what its per-query rows give" if not found else "\n".join(found))
             code = max(code, bool(found))
         return code
     if len(args.folders) != 2:
         raise UserError("freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples")
     sweep_dir, folder = args.folders
     _check([sweep_dir])
-    print(f"{folder}: {', '.join(frozen.freeze(sweep_dir, folder, args.against))}")
+    say(f"{folder}: {', '.join(frozen.freeze(sweep_dir, folder, args.against))}")
     return 0

@@ -61,7 +61,7 @@ def _list() -> None:
             rows.append((name, "yes", " ".join(found.languages), *sizes, found.fingerprint, str(folder)))
         else:
             rows.append((name, "no", " ".join(config.data.languages), "", "", "", preparing(config.data)))
-    print(*progress.table(rows), sep="\n")
+    say("\n".join(progress.table(rows)))
 
 
 def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
@@ -73,8 +73,8 @@ def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
     config = _config(name, words)
     found = prepare.whole_collection(config, say, refresh=refresh, download=True)
     if negatives := prepare.negatives_file(config, say, download=True):
-        print(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
-    print(
+        say(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
+    say(
         f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries, {found.passages.num_rows} "
         f"passages, fingerprint {found.fingerprint}, in {prepare.collection_folder(config)}"
     )
@@ -92,13 +92,13 @@ def _export(name: str | None, words: list[str], refresh: bool, form: str, chosen
     folder, *overrides = words
     found = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
     made, cut = export(found, Path(folder), form, chosen)
-    print(
+    say(
         f"{found.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in {folder}"
         + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
     reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
     reader += [shlex.quote(f"data.path={folder}"), f"'data.languages=[{','.join(made.languages)}]'"]
-    print("next: hybrid-sweep data prepare", *reader)
+    say(" ".join(["next: hybrid-sweep data prepare", *reader]))
 
 
 def preparing(data: "DataConfig") -> str:

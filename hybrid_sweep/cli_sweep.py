@@ -60,7 +60,7 @@ def run(words: list[str]) -> int:
     if not runs:
         _hand_over(ordered)
         return 0
-    from hybrid_sweep import progress, sweep
+    from hybrid_sweep import progress, redaction, sweep
 
     with _terminable():
         jobs = _jobs(args)
@@ -71,11 +71,11 @@ def run(words: list[str]) -> int:
         states = [sweep.state_of(point) for point in points]
         done = sum(state.name == "done" for state in states)
         plans = sweep.check(points) if done < len(points) else {}
-        for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *words])):
-            print(note)
+        for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])):
+            say(note)
         if done < len(points):
             lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
-            print(*lines, sep="\n", flush=True)
+            say("\n".join(lines))
             try:
                 _hand_over(ordered)
             except KeyboardInterrupt:
@@ -128,11 +128,12 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
     print(", ".join(words))
     if missing:
         logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
-        print(*progress.failure_lines([point for point, _ in missing], [state for _, state in missing], logs), sep="\n")
+        failed = progress.failure_lines([point for point, _ in missing], [state for _, state in missing], logs)
+        say("\n".join(failed))
         print("the same command tries these again, and only these")
     for folder in dict.fromkeys(point.sweep_dir for point in points):
         shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-        print(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}")
+        say(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}")
     return 1 if missing else 0
 
 
@@ -154,16 +155,17 @@ def plan(words: list[str]) -> int:
     ]
     for name, how in dict.fromkeys(absent):
         number = progress.count(absent.count((name, how)))
-        print(
+        say(
             f"{number} on collection {name}, which is not prepared; their batches can be checked, "
             f"and their run ids are known, after\n  {how}"
         )
     if not absent:
         points = sweep.expand(jobs, say)
         states = [sweep.state_of(point) for point in points]
-        print(*progress.plan_lines(points, states, sweep.check(points)), *progress.disk_lines(points), sep="\n")
+        planned = [*progress.plan_lines(points, states, sweep.check(points)), *progress.disk_lines(points)]
+        say("\n".join(planned))
     if lines := estimate.lines([config for _, config in jobs]):
-        print(*lines, sep="\n")
+        say("\n".join(lines))
     return 0
 
 

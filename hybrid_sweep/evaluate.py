@@ -22,6 +22,7 @@ from hybrid_sweep import (
     trained,
 )
 from hybrid_sweep import config as schema
+from hybrid_sweep.arguments import say
 from hybrid_sweep.compose import points
 from hybrid_sweep.config import Config, DataConfig, ModelConfig, cache_dir
 from hybrid_sweep.errors import UserError
@@ -40,7 +41,7 @@ def evaluate_words(words: Sequence[str]) -> str:
     config = config_of(list(words))
     machine = slots.this_machine([config], os.environ)
     slots.size(config, machine)  # refuses what the GPUs here do not suffice for
-    ((*_, point),) = [sweep.expand([(tuple(words), config)], print)]
+    ((*_, point),) = [sweep.expand([(tuple(words), config)], say)]
     sweep.check_outputs(config)
     with progress.watch(1) as view:
         launcher.run_points([point], machine=machine, view=view)

@@ -12,6 +12,7 @@ from typing import Any
 
 from hybrid_sweep import cluster, progress, records
 from hybrid_sweep import slots as machines
+from hybrid_sweep.arguments import say
 from hybrid_sweep.checks import typed
 from hybrid_sweep.config import Config
 from hybrid_sweep.processes import MISTAKE, WORKER, note_failure, signal_group, signals, start, stop, tail
@@ -180,7 +181,7 @@ def _reap(sweep: Sweep) -> int:
 
 def launch(jobs: Sequence[tuple[tuple[str, ...], Config]]) -> list[str]:
     """Run the composed jobs of a sweep in slots, with live progress; the state of each job's own point afterwards."""
-    points = list({point.run_dir: point for point in expand(jobs, print)}.values())
+    points = list({point.run_dir: point for point in expand(jobs, say)}.values())
     sweep = jobs[0][1].sweep
     machine = machines.this_machine([point.config for point in points], os.environ)
     parallel = max(machines.parallel(point.config, machine) for point in points)
@@ -205,7 +206,7 @@ def task(node: Any) -> None:
     os.chdir(hydra.runtime.cwd)  # paths.outputs is relative to where the user stands, whatever hydra.job.chdir says
     alone = hydra.mode != RunMode.MULTIRUN
     config = typed(node)
-    points = expand([(tuple(hydra.overrides.task), config)], print)
+    points = expand([(tuple(hydra.overrides.task), config)], say)
     machine = machines.this_machine([config], os.environ)
     machines.size(config, machine)  # too few GPUs are the user's mistake, not the point's
     try:

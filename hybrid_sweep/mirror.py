@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.escaping import terminal
 from hybrid_sweep.redaction import redacted
 
 STEP = "step"  # of training: the axis of every series, so that a resumed run goes on where it stopped
@@ -116,9 +117,9 @@ def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def clean(node: Any) -> Any:
-    """The same nested value without any secret of the environment in its texts."""
+    """The same nested value without secrets, and without hidden characters, in its texts."""
     if isinstance(node, Mapping):
         return {name: clean(value) for name, value in node.items()}
     if isinstance(node, list | tuple):
         return [clean(value) for value in node]
-    return redacted(node) if isinstance(node, str) else node
+    return terminal(redacted(node)) if isinstance(node, str) else node

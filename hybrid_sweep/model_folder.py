@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from hybrid_sweep import model_requests, seals
+from hybrid_sweep.arguments import say
 from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.sorting import CHUNK
@@ -88,7 +89,7 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
         if _is_whole(folder, seals.memory_of(cache_dir(config), folder)):
             return folder
         if folder.exists():
-            print(f"the tokenizer in {folder} is {seals.fault(folder)}: it is made again now")
+            say(f"the tokenizer in {folder} is {seals.fault(folder)}: it is made again now")
         for each in trained_on:
             if next(_training_texts([each]), None) is None:
                 raise UserError(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from hybrid_sweep import checks, cluster, confined, records
 from hybrid_sweep.config import Config, TrainerConfig, steps_of, to_dict
+from hybrid_sweep.escaping import one_line
 from hybrid_sweep.locks import try_lease
+from hybrid_sweep.redaction import redacted
 from hybrid_sweep.slots import Machine, Slot, take
 from hybrid_sweep.store import atomic_write, full, write_json
 from hybrid_sweep.sweep import Point, is_done
@@ -23,6 +26,7 @@ from hybrid_sweep.worker import DISK_FULL
 
 WORKER = (sys.executable, "-m", "hybrid_sweep.worker")
 MISTAKE = 2  # exit code of a worker that found the user's mistake: to try again changes nothing
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 GRACE = 5.0  # seconds between the polite and the final signal
 
 # What a surrounding job (torchrun, srun, Lightning) says of itself must not make a worker think it is one of its ranks.
@@ -141,7 +145,7 @@ def note_failure(point: Point, code: int) -> str:
     path = point.run_dir / "status.json"
     status = records.status(point.run_dir)
     if status.get("state") != "failed":
-        status |= {"state": "failed", "error": reason_of(code) + _last_words(point, code)}
+        status |= {"state": "failed", "error": redacted(reason_of(code) + _last_words(point, code))}
         if (lease := try_lease(point.run_dir / "lock")) is not None:
             try:
                 write_json(path, status)
@@ -161,14 +165,14 @@ def _last_words(point: Point, code: int) -> str:
 
 
 def tail(log: Path, lines: int = 5) -> list[str]:
-    """The last lines of a log that say something."""
+    """The last lines of a log that say something, without colours and without characters that act on a terminal."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
             words = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
-    return [line.rstrip()[:200] for line in words if line.strip()][-lines:]
+    return [one_line(COLOUR.sub("", line)).rstrip()[:200] for line in words if line.strip()][-lines:]
 
 
 def stop(processes: Sequence["subprocess.Popen[bytes]"], caught: Sequence[int] = ()) -> None:

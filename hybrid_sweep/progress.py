@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hybrid_sweep import disk, pace
+from hybrid_sweep.arguments import say
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import steps_of
+from hybrid_sweep.escaping import one_line, terminal
 from hybrid_sweep.pace import duration
+from hybrid_sweep.redaction import redacted
 from hybrid_sweep.sweep import Point, State
 
 EVERY = 15.0  # seconds between the lines on the running points where there is no terminal
@@ -55,10 +58,10 @@ class Plain:
         self.said = time.monotonic()
 
     def say(self, text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
     def _tell(self, point: Point, words: str) -> None:
-        self.say(f"[{self.finished}/{self.total}] {point.label} ({point.run_id}): {words}")
+        self.say(one_line(f"[{self.finished}/{self.total}] {point.label} ({point.run_id}): {words}"))
 
     def started(self, point: Point) -> None:
         self._tell(point, "started")
@@ -92,7 +95,8 @@ class Plain:
         if rows and time.monotonic() - self.said >= EVERY:
             self.said = time.monotonic()
             told = [
-                " ".join(word for word in cells(row, ("", "", "step ", "loss ", "", "left ")) if word) for row in rows
+                " ".join(one_line(word) for word in cells(row, ("", "", "step ", "loss ", "", "left ")) if word)
+                for row in rows
             ]
             self.say(f"{self.total_line(rows, waiting)}: {'; '.join(told)}")
 
@@ -116,18 +120,19 @@ class Live(Plain):
 
     def say(self, text: str) -> None:
         if ": started" not in text:  # the table shows it
-            self.screen.console.print(text, markup=False, highlight=False)
+            self.screen.console.print(terminal(redacted(text)), markup=False, highlight=False)
 
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("point", "state", "step", "loss", "speed", "left"):
             table.add_column(name, justify="left" if name in ("point", "state") else "right", no_wrap=True)
         for row in sorted(rows, key=lambda row: row.point.place):
-            table.add_row(*(word or "-" for word in cells(row)))
+            table.add_row(*(Text(one_line(word) or "-") for word in cells(row)))  # a text of rich holds no markup
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(self.total, self.finished, width=30), self.total_line(rows, waiting))
         self.screen.update(Group(table, bar))
@@ -184,6 +189,7 @@ def count(points: int) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of words as lines with aligned columns."""
+    rows = [[one_line(word) for word in row] for row in rows]
     widths = [max(len(word) for word in column) for column in zip(*rows, strict=True)]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

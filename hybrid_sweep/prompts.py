@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from hybrid_sweep import names
+from hybrid_sweep.arguments import say
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import PROMPTS, may_be_on_the_hub
 from hybrid_sweep.store import read_json
@@ -23,7 +24,7 @@ def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
     known = stated(path, local_files_only=local_files_only)
     name = f"{(read_json(folder / 'config.json') or {}).get('_name_or_path', '')}/{folder.name}".lower()
     if not known and re.search(r"(^|[^a-z0-9])m?e5($|[^a-z0-9])", name):
-        print(
+        say(
             f"prompts of the E5 models, by the name of {folder}: 'query: ' and 'passage: '; model.query_prompt changes them"
         )
         known = {"query": "query: ", "passage": "passage: "}
@@ -51,7 +52,7 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
             return _read(Path(found))
         if local_files_only:
             if found is None:  # else it is known that there is no such file
-                print(f"{path}: {PROMPTS} is not in the local cache of models; model.query_prompt sets a prompt")
+                say(f"{path}: {PROMPTS} is not in the local cache of models; model.query_prompt sets a prompt")
             return {}
         return _read(Path(hf_hub_download(path, PROMPTS)))
     except (EntryNotFoundError, RepositoryNotFoundError, HFValidationError):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from hybrid_sweep import redaction
 from hybrid_sweep.config import Config
 from hybrid_sweep.prepare import Prepared
 
@@ -44,7 +45,7 @@ def provenance(
         "versions": versions,
         "git": git_state(),
         "fingerprints": fingerprints,
-        "collection": prepared.collection.info,
+        "collection": redaction.clean(prepared.collection.info),
         "hardware": {
             "machine": platform.machine(),
             "system": platform.system(),

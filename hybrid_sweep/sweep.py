@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checkpoint_notes, confined, dev, finished, prepare, records, stages, trained
+from hybrid_sweep import checkpoint_notes, confined, dev, finished, prepare, records, redaction, stages, trained
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
@@ -232,6 +232,8 @@ def check_outputs(config: Config) -> None:
 def record(points: Sequence[Point], command: str) -> list[str]:
     """Write points.json of every sweep among the points, before the first one starts; what to tell the user about it.
 
+    command: the words that were typed, joined for a shell; their secrets must be gone (`redaction.words`).
+
     Points that a sweep of that name already holds stay in it, except those at the same place (kind, ratio, seed) with
     other settings: the new ones take their place.
     """
@@ -264,7 +266,7 @@ def record(points: Sequence[Point], command: str) -> list[str]:
                 {
                     "name": sweep.name,
                     "margin": sweep.margin,
-                    "command": command,
+                    "command": redaction.redacted(command),
                     "points": [merged[place] for place in sorted(merged)],
                 },
             )
@@ -273,7 +275,13 @@ def record(points: Sequence[Point], command: str) -> list[str]:
 
 def _entry(point: Point) -> dict[str, Any]:
     kind, ratio, seed = point.place
-    entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind, "overrides": list(point.overrides)}
+    entry = {
+        "run_id": point.run_id,
+        "ratio": ratio,
+        "seed": seed,
+        "kind": kind,
+        "overrides": redaction.words(point.overrides),
+    }
     return entry | ({"also": names} if (names := stages.further(point.config)) else {})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybrid_sweep import mirror, records
+from hybrid_sweep.arguments import say
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import redacted
 from hybrid_sweep.store import digest, file_digest
@@ -90,7 +91,7 @@ def after_report(sweep_dir: Path, report: "Report") -> None:
         return
     if mode == "online" and mirror.mode_of({"mode": "offline"}) != "online":
         # A stored config does not decide that something is sent: WANDB_MODE=online, or the verb, does.
-        print(f"not sent to Weights & Biases: {LATER}")
+        say(f"not sent to Weights & Biases: {LATER}")
         return
     target, mark = target_of(sweep_dir, plan, mode), mark_of(sweep_dir, plan)
     if is_kept(target, id_of(plan), mark):
@@ -101,4 +102,4 @@ def after_report(sweep_dir: Path, report: "Report") -> None:
         with reachable(LATER):
             write(target, plan, report, mark)
     except (UserError, OSError) as error:
-        print(f"not in Weights & Biases: {error}")
+        say(f"not in Weights & Biases: {error}")

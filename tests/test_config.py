@@ -315,3 +315,36 @@ def test_of_two_models_there_is_one_without_evaluations_on_dev():
     checks.validate(small(keep__other_model=True, trainer__max_steps=0))
     with pytest.raises(UserError, match=r"keep\.other_model=True: needs eval\.dev_every"):
         checks.validate(small(keep__other_model=True))
+
+
+@pytest.mark.parametrize("code", ["macro", "trained", "unseen", "*", "a>b", "a b", ""])
+def test_languages_that_would_be_taken_for_means_are_refused_everywhere(code):
+    other = SyntheticData(name="synthetic", languages=["xa", code])
+    for place, made in (
+        ("data", small(data__languages=["xa", code])),
+        ("more.x", dataclasses.replace(small(), more={"x": other})),
+        ("eval.also.x", dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"x": other}))),
+    ):
+        with pytest.raises(UserError, match=rf"^{place}\.languages: "):
+            checks.validate(made)
+
+
+HOSTILE_NAMES = ["a/b", "..", ".a", "-a", "a\nb", "a\x1b[31m", "a\u202eb", "", " ", "a\\b"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_that_are_no_plain_names_are_refused(name):
+    other = SyntheticData(name="synthetic", languages=["xa", "xb"])
+    for key, made in (
+        ("sweep.name", small(sweep__name=name)),
+        ("more", dataclasses.replace(small(), more={name: other})),
+        ("eval.also", dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={name: other}))),
+    ):
+        with pytest.raises(UserError, match=rf"^{key}[=:]"):
+            checks.validate(made)
+
+
+@pytest.mark.parametrize("name", ["données", "my data", "a+b", "x_1.0"])
+def test_plain_names_of_training_collections_work(name):
+    other = SyntheticData(name="synthetic", languages=["xa", "xb"])
+    checks.validate(dataclasses.replace(small(sweep__name=name), more={name: other}))

@@ -8,6 +8,7 @@ from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.derived_words import CROSS, DISTANCE, SAME, UNITS, chosen
 from hybrid_sweep.analysis.results import MACRO, MONO, TRAINED, UNSEEN, languages
 from hybrid_sweep.analysis.wording import Row, between, compared, p_words, signed
+from hybrid_sweep.escaping import markdown
 
 AXES = {CROSS: "cross-lingual MRR@10", SAME: "same-language share", DISTANCE: "rank distance"}
 
@@ -28,7 +29,7 @@ def _note(interval: str) -> str:
 
 def _curve(row: Row) -> str:
     scope = {MACRO: "mean", TRAINED: "languages trained on", UNSEEN: "languages not trained on"}.get(
-        row["scope"], row["scope"]
+        row["scope"], markdown(row["scope"])
     )
     measure = {"RR@10": "MRR@10", "AP": "mAP"}.get(row["measure"], row["measure"])
     return f"{row['setting']} {measure}, {scope}"
@@ -116,7 +117,7 @@ def winners(derived: pd.DataFrame) -> list[str]:
         cells.setdefault(row["ratio"], {})[row["scope"]] = f"{signed(row['value'])} ({word}{adjusted})"
     rows = [[f"{ratio:g}", *(by_name.get(name, "") for name in names)] for ratio, by_name in cells.items()]
     return [
-        *grid(["r", *names], rows),
+        *grid(["r", *map(markdown, names)], rows),
         "",
         "Paired change to r = 0; p adjusted (Holm) for the languages at that ratio.",
     ]
@@ -152,4 +153,4 @@ def questions(results: pd.DataFrame) -> list[str]:
         counts = [found[scope].get(ratio) for scope in scopes]
         rows.append([f"{ratio:g}", *(f"{r['won']:,} / {r['tied']:,} / {r['lost']:,}" if r else "" for r in counts)])
     note = "Monolingual RR@10 of a question at the ratio against r = 0, mean over the common seeds and its languages."
-    return [*grid(["r", "all languages", *scopes[1:]], rows), "", note] if rows else []
+    return [*grid(["r", "all languages", *map(markdown, scopes[1:])], rows), "", note] if rows else []

@@ -9,6 +9,7 @@ from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import MACRO, MONO, TRAINED, UNSEEN, records
 from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, largest, listed, p_words, signed
+from hybrid_sweep.escaping import markdown
 
 # What monolingual MRR@10 is weighed against, by the column `against`: what is gained, and one unit of it, in a sentence.
 CROSS, SAME, DISTANCE = "cross-lingual RR@10", "multilingual same@10", "multilingual RD"
@@ -127,13 +128,13 @@ def _languages(derived: pd.DataFrame) -> list[str]:
     parts = []
     for word, none in (("winner", "none is shown to win"), ("loser", "none is shown to lose")):
         found = sorted((row for row in top if row["word"] == word), key=lambda row: -abs(float(row["value"])))
-        names = [f"{row['scope']} ({signed(row['value'])}, {p_words(row['p_holm'])})" for row in found]
+        names = [f"{markdown(row['scope'])} ({signed(row['value'])}, {p_words(row['p_holm'])})" for row in found]
         verb = {"winner": "wins", "loser": "loses"}[word][: None if len(names) == 1 else -1]
         parts.append(f"{listed(names)} {verb}" if names else none)
-    open_ = [row["scope"] for row in top if row["word"] == "not shown"]
+    open_ = [markdown(row["scope"]) for row in top if row["word"] == "not shown"]
     parts += [f"nothing is shown for {listed(open_)}"] if open_ else []
     first = next((row for row in rows if row["word"] == "loser"), None)
-    earlier = f" The first loss shows at r = {first['ratio']:g} ({first['scope']})." if first else ""
+    earlier = f" The first loss shows at r = {first['ratio']:g} ({markdown(first['scope'])})." if first else ""
     return [
         f"**By language at r = {top[0]['ratio']:g}**: {'; '.join(parts)} (against r = 0, Holm over {len(top)} languages "
         f"at each ratio).{earlier}"
@@ -159,7 +160,7 @@ def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             )
         if parts:
             name = f"{setting.capitalize()} MRR@10"
-            said.append(f"{name}, trained on {listed(sweep.trained_languages)}; {'; '.join(parts)}.")
+            said.append(f"{name}, trained on {listed(map(markdown, sweep.trained_languages))}; {'; '.join(parts)}.")
     return said
 
 

@@ -6,7 +6,8 @@
     results.csv, ...       the report, made from the three files above and nothing else: tables, texts and figures
     vs-NAME/               the comparison with the published sweep in ../NAME, made from the files of both
 
-No field that cannot change a number is kept, which leaves out every path, account and machine.
+No field that cannot change a number is kept, which leaves out every path, account and machine. So it is with the command
+that made the sweep: see `public_command`.
 """
 
 import shutil
@@ -23,6 +24,7 @@ from hybrid_sweep import confined, finished, names, records
 from hybrid_sweep.analysis import table
 from hybrid_sweep.analysis.alike import matters
 from hybrid_sweep.analysis.comparison.report import folder_of
+from hybrid_sweep.analysis.public_command import public_command
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, write_json
@@ -63,6 +65,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
     plan = records.points(sweep_dir)
     for point in plan["points"]:
         point.pop("overrides", None)  # words as they were typed, with paths
+    plan["command"] = public_command(plan.get("command", ""))
     below = sweep_dir.resolve().parent.parent / "runs"
     runs = {point["run_id"]: below / point["run_id"] for point in plan["points"]}
     with atomic_dir(folder) as made:

@@ -5,26 +5,16 @@ as a letter, bold for the largest ratio still non-inferior.
 """
 
 import re
-import unicodedata
 from typing import Any
 
 import pandas as pd
 
+from hybrid_sweep import escaping
 from hybrid_sweep.analysis.figures.curve import ENGLISH
 from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
 from hybrid_sweep.analysis.wording import counted, largest
 
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-} | {sign: "\\" + sign for sign in "&%$#_"}
 VERDICTS = {"superior": "S", "non-inferior": "N", "inconclusive": "I", "degraded": "D", "untested": "U"}
 # What a column shows: head, digits, setting, measure, scope.
 LEVELS = [
@@ -36,12 +26,6 @@ LEVELS = [
     ("Dist.", 1, "multilingual", "RD", MACRO),
 ]
 Row = dict[str, Any]
-
-
-def escaped(text: str) -> str:
-    """Text in which no character has a meaning to LaTeX; control characters and line breaks become blanks."""
-    text = "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text)
-    return "".join(SPECIAL.get(sign, sign) for sign in text)
 
 
 def _level(row: Row | None, digits: int) -> str:
@@ -69,8 +53,8 @@ def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
     questions = counted(int(mono[0]["n_questions"]), "question").replace(",", "{,}") if mono else "no question"
     changes = [row for row in mono if pd.notna(row["delta"])]
     parts = [
-        f"Sweep {escaped(sweep.name)}: share $r$ of cross-lingual batches against retrieval ({questions}). Mono and Cross: "
-        "MRR@10 within a language and across languages, mean of languages or ordered pairs."
+        f"Sweep {escaping.latex(sweep.name)}: share $r$ of cross-lingual batches against retrieval ({questions}). "
+        "Mono and Cross: MRR@10 within a language and across languages, mean of languages or ordered pairs."
     ]
     if changes:
         parts.append(

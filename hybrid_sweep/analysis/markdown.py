@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_sweep import escaping, redaction
 from hybrid_sweep.analysis import derived_tables
 from hybrid_sweep.analysis.answer import findings
 from hybrid_sweep.analysis.derived import COLUMNS as DERIVED
@@ -113,7 +114,7 @@ def _languages(results: pd.DataFrame) -> list[str]:
         counts[row["scope"]] = row["n_questions"]
     if not counts:
         return ["No monolingual rows."]
-    header = ["r", *(f"{scope} ({count:,} questions)" for scope, count in counts.items())]
+    header = ["r", *(f"{escaping.markdown(scope)} ({count:,} questions)" for scope, count in counts.items())]
     return grid(header, [[name, *(found[scope] for scope in counts)] for name, found in cells.items()])
 
 
@@ -121,7 +122,7 @@ def _common(sweep: Sweep, key: str) -> str:
     """The value of a config key in the trained points, or "not recorded"."""
     values = [flatten(sweep.config[point.run_id]).get(key) for point in trained(sweep)]
     found = sorted({value for value in values if value is not None})
-    return " / ".join(found) if found else "not recorded"
+    return escaping.markdown(" / ".join(found)) if found else "not recorded"
 
 
 def _adds(sweep: Sweep) -> bool:
@@ -163,7 +164,8 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             "- BM25 is bm25s, an index of each language with its own statistics, a query put into the words of the "
             "passages' language; the mixed pool goes by raw scores. It learns nothing, and so has one point."
         )
-    return [*lines, f"- Command: `{sweep.command}`"] if sweep.command else lines
+    command = redaction.redacted(sweep.command)
+    return [*lines, f"- Command: {escaping.markdown_code(command)}"] if command else lines
 
 
 def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
@@ -217,21 +219,29 @@ def _provenance(sweep: Sweep, warnings: Sequence[str], fingerprint: str) -> list
         found = Counter(", ".join(f"{key} {value}" for key, value in each) for each in named)
         for text, runs in sorted(found.items()):
             share = f" ({runs} of {len(ids)} runs)" if len(found) > 1 else ""
-            lines.append(f"- {words}: {text.strip() or 'not recorded'}{share}")
-    lines += [f"- **Warning**: {warning}." for warning in warnings]
-    return [*lines, "", *grid(["point", "run"], [[label(point), f"`{point.run_id}`"] for point in sweep.finished])]
+            lines.append(f"- {words}: {escaping.markdown(text.strip()) or 'not recorded'}{share}")
+    lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in warnings]
+    rows = [[label(point), escaping.markdown_code(point.run_id)] for point in sweep.finished]
+    return [*lines, "", *grid(["point", "run"], rows)]
 
 
 def _caption(sweep: Sweep, fingerprint: str) -> str:
     kinds = [name for kind, name in BASELINES.items() if any(point.kind == kind for point in sweep.points)]
     levels = f" Level lines: {listed(kinds)}." if kinds else ""
+    name = escaping.markdown(sweep.name)
     return (
         "*Monolingual MRR@10 against the share r of cross-lingual training batches (top: mean over languages, and English) "
         "and what the share buys (bottom). Band: interval of the paired difference to r = 0, drawn at the level of r = 0; "
         "a ratio is non-inferior where the band's lower edge stays above the dashed line, and degraded where its upper edge "
-        f"falls below. Thin lines: single seeds.{levels} Sweep {sweep.name}, {counted(len(sweep.finished), 'run')}, "
+        f"falls below. Thin lines: single seeds.{levels} Sweep {name}, {counted(len(sweep.finished), 'run')}, "
         f"fingerprint {fingerprint}; run ids under Provenance.*"
     )
+
+
+def _gone(point: Point, reason: str) -> str:
+    """Return the line of a point without a result."""
+    run_id = escaping.markdown_code(point.run_id)
+    return f"- {label(point)}, run {run_id}: {escaping.markdown(reason)}"
 
 
 def _with(lines: list[str], image: str) -> list[str]:
@@ -246,7 +256,10 @@ def markdown(
     gone = [point for point in sweep.points if point.run_id in sweep.missing]
     english = not pick(results, *MONO, figures.ENGLISH).empty
     parts: list[tuple[str, list[str]]] = [
-        (f"# Sweep {sweep.name}: monolingual retrieval against the cross-lingual share", [f"**{said}**"]),
+        (
+            f"# Sweep {escaping.markdown(sweep.name)}: monolingual retrieval against the cross-lingual share",
+            [f"**{said}**"],
+        ),
         ("", [f"- {sentence}" for sentence in findings(sweep, results, derived)]),
         ("", ["![The curve](curve.png)", "", _caption(sweep, fingerprint)]),
         ("## By ratio", grid(HEADER, by_ratio(sweep, results))),
@@ -267,7 +280,7 @@ def markdown(
         ("## What else changes with the ratio", _confounds(sweep, results)),
         (
             "## Missing points",
-            [f"- {label(p)}, run `{p.run_id}`: {sweep.missing[p.run_id]}" for p in gone] or ["None."],
+            [_gone(p, sweep.missing[p.run_id]) for p in gone] or ["None."],
         ),
         ("## Provenance", _provenance(sweep, warnings, fingerprint)),
         ("## Columns of results.csv", [f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()]),

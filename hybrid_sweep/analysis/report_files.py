@@ -31,6 +31,7 @@ from hybrid_sweep.analysis.results import MONO, aggregate, pick
 from hybrid_sweep.analysis.table import Point, Sweep
 from hybrid_sweep.analysis.wording import counted
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.escaping import csv_cell, one_line
 from hybrid_sweep.store import atomic_write, digest
 
 
@@ -75,9 +76,23 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def put_csv(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as CSV, in which no text acts as a formula of a spreadsheet; its path."""
     with atomic_write(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+        inert(frame).to_csv(temporary, index=False, lineterminator="\n")
     return path
+
+
+def inert(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts are those of `csv_cell`; columns in which nothing changes are the same objects."""
+    changed: dict[str, pd.Series] = {}
+    for name in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            continue
+        before = frame[name].astype(object).tolist()
+        after = [csv_cell(value) for value in before]
+        if any(one is not other and one != other for one, other in zip(before, after, strict=True)):
+            changed[name] = pd.Series(after, frame.index, dtype=object)
+    return frame.assign(**changed) if changed else frame
 
 
 def put_parquet(frame: pd.DataFrame, path: Path) -> Path:
@@ -108,8 +123,8 @@ def _console(sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str]
         for row in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    lines += [f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}" for p in gaps(sweep)]
-    lines += [f"warning: {warning}" for warning in warnings]
+    lines += [one_line(f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}") for p in gaps(sweep)]
+    lines += [one_line(f"warning: {warning}") for warning in warnings]
     return "\n".join(
         [*lines, "", *textwrap.wrap(said, 110), "", f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
     )

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep import finished, records
+from hybrid_sweep import finished, names, records
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.finished import KEY, STORED
 
@@ -125,6 +125,16 @@ def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
     return table.sort_by([(name, "ascending") for name in KEY]), ""
 
 
+def _check_languages(folder: Path, table: pa.Table) -> None:
+    """Raise UserError for a language of a per-query table that cannot be one; "*" is the pool of all languages."""
+    where = str(folder / "per_query.parquet")
+    for column in ("query_lang", "passage_lang"):
+        pool = pc.equal(table["setting"], "multilingual") if column == "passage_lang" else pa.scalar(False)
+        whole = pc.and_(pc.equal(table[column], "*"), pool)
+        for code in table.filter(pc.invert(pc.fill_null(whole, False)))[column].unique().to_pylist():
+            names.language(code, f"{where}, {column}")
+
+
 def _learned(config: dict[str, Any]) -> set[str]:
     """The languages of the collections that a run was trained on, from its config; empty where they are not recorded."""
     more = config.get("more")
@@ -203,6 +213,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         if table is None:
             missing[point.run_id] = reason
         else:
+            _check_languages(places[point], table)
             tables[point.run_id] = table
     there = [point for point in points if point.run_id in tables]
     if not there:

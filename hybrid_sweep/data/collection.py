@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep import seals
+from hybrid_sweep import names, seals
 from hybrid_sweep.data.lookup import SLICE, sorted_unique
 from hybrid_sweep.data.sorting import CHUNK, mapped, sorted_by_id
 from hybrid_sweep.errors import UserError
@@ -75,6 +75,7 @@ def make(
     text or judgement without a text.
     """
     tables = []
+    _check_codes((queries, passages), f"collection {name}")
     for kind, table in (("query", queries), ("passage", passages)):
         table = sorted_by_id(table.select(TEXTS.names).cast(TEXTS), work)
         ids = table["id"]
@@ -99,6 +100,13 @@ def make(
         if (stray := _stray(qrels[column], table["group"])) is not None:
             raise UserError(f"collection {name}: a judgement names the {column} {stray!r}, which has no text")
     return Collection(name, tables[0], tables[1], qrels, {**info, "fingerprint": _digest((*tables, qrels))})
+
+
+def _check_codes(tables: Iterable[pa.Table], where: str) -> None:
+    """Raise UserError for a text whose language cannot be the code of one."""
+    codes = {code for table in tables for code in pc.unique(table["lang"]).to_pylist()}
+    for code in sorted(codes, key=str):
+        names.language(code, where)
 
 
 def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
@@ -193,6 +201,7 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
     except (pa.ArrowException, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise Damaged(f"the collection in {folder} is damaged ({reason}); {AGAIN}") from error
+    _check_codes((tables["queries"], tables["passages"]), str(folder))
     return Collection(str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info)
 
 

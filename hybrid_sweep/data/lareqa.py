@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from hybrid_sweep import names
 from hybrid_sweep.data.collection import QRELS, TEXTS, Collection, make
 from hybrid_sweep.data.lines import BadLine, Problems, refuse
 from hybrid_sweep.errors import UserError
@@ -46,6 +47,8 @@ def build(folder: Path, name: str, *, context: bool = False, problems: Problems 
     files = sorted(folder.glob("*.json"))
     if not files:
         raise UserError(f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}")
+    for file in files:
+        names.language(file.stem, str(file))
     problems = problems or Problems()
     parts = {file.stem: _language(file, context, problems) for file in files}
     queries, passages = (

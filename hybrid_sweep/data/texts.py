@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from hybrid_sweep import names
 from hybrid_sweep.data.collection import SPLITS, TEXTS
 from hybrid_sweep.data.lines import BadLine, Problems, refuse
 from hybrid_sweep.data.sorting import mapped
+from hybrid_sweep.errors import UserError
 
 BATCH = 8192  # texts that are Python strings at a time
 LANGUAGE = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -38,6 +40,10 @@ def check(kind: str, text: Text) -> None:
             )
     if not LANGUAGE.fullmatch(text.lang):
         refuse(text.path, text.line, f"the language {text.lang[:40]!r} is not a plain code, such as en or pt-BR")
+    try:
+        names.language(text.lang, "language")
+    except UserError as error:
+        refuse(text.path, text.line, str(error))
     if text.split not in SPLITS and (text.split != "*" or kind == "query"):
         known = ", ".join((*SPLITS, "*") if kind == "passage" else SPLITS)
         refuse(text.path, text.line, f"the split {text.split[:40]!r} of a {kind} is not one of {known}")

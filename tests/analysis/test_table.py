@@ -190,3 +190,11 @@ def test_the_languages_trained_on_are_not_those_of_a_further_collection(sweep_di
     found = load([sweep_dir], "away")
     assert found.trained_languages == ("de", "en")
     assert all(config["data"]["languages"] == ["de", "sw"] for config in found.config.values())
+
+
+@pytest.mark.parametrize("code", ["macro", "trained", "unseen", "*", "a>b", "<b>", "", "\x1b[31m"])
+@pytest.mark.parametrize("column", ["query_lang", "passage_lang"])
+def test_a_language_that_can_be_none_is_refused_with_its_file(sweep_dir: Path, column: str, code: str) -> None:
+    rewrite(sweep_dir, "t050s1", lambda frame: frame.assign(**{column: frame[column].replace("de", code)}))
+    with pytest.raises(UserError, match="t050s1.per_query.parquet, " + column):
+        load([sweep_dir])

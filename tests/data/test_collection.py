@@ -282,3 +282,18 @@ def test_a_fingerprint_that_was_changed_is_damage(tmp_path):
     write_json(tmp_path / "c" / "info.json", info | {"fingerprint": "0" * 12})
     with pytest.raises(Damaged, match="two fingerprints"):
         load(tmp_path / "c")
+
+
+@pytest.mark.parametrize("code", ["macro", "trained", "unseen", "*", "a>b", ""])
+@pytest.mark.parametrize("kind", ["query", "passage"])
+def test_a_language_that_can_be_none_is_refused_when_made_and_when_loaded(tmp_path, monkeypatch, kind, code):
+    extra = table(("x1", "g1", code, "train", "X"))
+    queries = pa.concat_tables([QUERIES, extra]) if kind == "query" else QUERIES
+    passages = pa.concat_tables([PASSAGES, extra]) if kind == "passage" else PASSAGES
+    with pytest.raises(UserError, match=r"^collection x: "):
+        make("x", queries, passages, QRELS, {})
+    with monkeypatch.context() as patch:  # as an older version, or another hand, wrote it
+        patch.setattr(collections, "_check_codes", lambda tables, where: None)
+        save(make("x", queries, passages, QRELS, {}), tmp_path / "c")
+    with pytest.raises(UserError, match=rf"^{tmp_path / 'c'}: "):
+        load(tmp_path / "c")

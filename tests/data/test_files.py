@@ -360,3 +360,19 @@ def test_the_command_that_prepares_it_names_all_that_counts():
         "hybrid-sweep data prepare files 'data.path=a b' 'data.languages=[en,sw]' data.format=tsv data.on_error=skip"
     )
     assert cli_data.preparing(data) == words
+
+
+@pytest.mark.parametrize("code", ["macro", "trained", "unseen"])
+def test_a_language_named_as_a_mean_is_refused_with_its_line(tmp_path, code):
+    folder = put(
+        tmp_path / "tsv",
+        **{
+            "collection.tsv": f"p1\tone\ten\np2\ttwo\t{code}\n",
+            "queries.test.tsv": "q1\tone\ten\n",
+            "qrels.test.tsv": "q1\t0\tp1\t1\n",
+        },
+    )
+    with pytest.raises(UserError, match=rf"collection\.tsv, line 2: language: '{code}'"):
+        read(folder)
+    made = read(folder, on_error="skip")
+    assert made.info["skipped"]["count"] == 1 and made.languages == ["en"]

@@ -9,6 +9,7 @@ from hybrid_sweep.analysis.comparison.table import Comparison
 from hybrid_sweep.analysis.comparison.words import contrast
 from hybrid_sweep.analysis.markdown import HEADER, by_ratio, label
 from hybrid_sweep.analysis.results import MONO, pick, records
+from hybrid_sweep.escaping import one_line
 
 EXAMPLES = ["mono examples", "cross examples"]
 WIDTH = 24  # characters of a sweep's name on the console
@@ -27,8 +28,8 @@ def ratio_rows(comparison: Comparison, index: int) -> list[list[str]]:
 
 
 def _short(name: str) -> str:
-    """A name that fits a column: its middle is left out, and control characters are not printed."""
-    name = "".join(sign if sign.isprintable() else " " for sign in name)
+    """A name that fits a column: its middle is left out, and hidden characters are escaped."""
+    name = one_line(name)
     return name if len(name) <= WIDTH else f"{name[: WIDTH // 2]}…{name[-(WIDTH - WIDTH // 2 - 1) :]}"
 
 
@@ -48,18 +49,20 @@ def console(comparison: Comparison) -> str:
     lines.insert(1, "-" * max(map(len, lines)))
     lines += ["", "what differs:"]
     lines += [
-        f"  {found.key}: " + " / ".join(_short(value) or "-" for value in found.values)
+        f"  {one_line(found.key)}: " + " / ".join(_short(value) or "-" for value in found.values)
         for found in comparison.differences
         if found.part != REST
     ] or ["  no recorded setting that can change the numbers, and no fingerprint: the sweeps have other runs"]
     if besides := [found.key for found in comparison.differences if found.part == REST]:
-        lines += textwrap.wrap("besides: " + ", ".join(besides), 110, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(
+            one_line("besides: " + ", ".join(besides)), 110, initial_indent="  ", subsequent_indent="    "
+        )
     for name, sweep, warnings in zip(comparison.names, comparison.sweeps, comparison.warnings, strict=True):
         for point in sweep.points:
             if point.run_id in sweep.missing:
                 reason = sweep.missing[point.run_id]
-                lines.append(f"missing: {_short(name)}, {label(point)}, run {point.run_id}: {reason}")
-        lines += [f"warning: {_short(name)}: {warning}" for warning in warnings]
+                lines.append(one_line(f"missing: {_short(name)}, {label(point)}, run {point.run_id}: {reason}"))
+        lines += [one_line(f"warning: {_short(name)}: {warning}") for warning in warnings]
     for name, said in zip(comparison.names, comparison.said, strict=True):
         lines += ["", *textwrap.wrap(f"{_short(name)}: {said}", 110)]
     for index in range(1, len(comparison.names)):

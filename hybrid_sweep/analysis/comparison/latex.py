@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_sweep import escaping
 from hybrid_sweep.analysis.comparison.table import DIFFERENCE, TWICE, Comparison
-from hybrid_sweep.analysis.latex import VERDICTS, escaped
+from hybrid_sweep.analysis.latex import VERDICTS
 from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.wording import largest
 
@@ -84,7 +85,7 @@ def _lines(comparison: Comparison, index: int) -> list[str]:
 
 def latex(comparison: Comparison) -> str:
     """The text of comparison.tex: a block of lines per sweep, each under its name."""
-    on = f" on {escaped(comparison.on)}" if comparison.on else ""
+    on = f" on {escaping.latex(comparison.on)}" if comparison.on else ""
     margins = sorted({sweep.margin for sweep in comparison.sweeps})
     note = (
         f"Sweeps over the share $r$ of cross-lingual batches{on}. Mono and Cross: MRR@10 within a language and across "
@@ -101,7 +102,7 @@ def latex(comparison: Comparison) -> str:
         note += f" {gone} of {sum(len(sweep.points) for sweep in comparison.sweeps)} points are missing."
     body: list[str] = []
     for index, name in enumerate(comparison.names):
-        body += ["\\midrule", f"\\multicolumn{{{len(HEAD)}}}{{l}}{{{escaped(name)}}} \\\\"]
+        body += ["\\midrule", f"\\multicolumn{{{len(HEAD)}}}{{l}}{{{escaping.latex(name)}}} \\\\"]
         body += _lines(comparison, index)
     slug = re.sub(r"[^a-z0-9]+", "-", " ".join((*comparison.names, comparison.on)).lower()).strip("-") or "sweeps"
     return "\n".join(

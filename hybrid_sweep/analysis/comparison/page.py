@@ -1,10 +1,9 @@
 """comparison.html: the comparison as one file without a reference to any other and without a script."""
 
-import re
 from base64 import b64encode
-from html import escape
 from importlib.resources import files
 
+from hybrid_sweep import escaping
 from hybrid_sweep.analysis.comparison import text as comparison_text
 from hybrid_sweep.analysis.comparison.table import Comparison
 from hybrid_sweep.analysis.comparison.words import caption as caption_of
@@ -14,31 +13,26 @@ CLOSED = "Columns of comparison.csv"
 STYLE = "figure img { width: 100%; height: auto; background: #fff; border-radius: 4px; } .scroll { max-height: none; }"
 
 
-def _shown(lines: list[str]) -> str:
-    """Our Markdown as HTML; a bar within a cell needs a backslash in the one and none in the other."""
-    return re.sub(r"(<th [^>]*>)`([^`<]*)`", r"\1<code>\2</code>", rendered(lines).replace("\\|", "|"))
-
-
 def html(comparison: Comparison, svg: bytes) -> str:
     """The text of comparison.html; svg: the figure, which stands in the page. All text from a run or a sweep is escaped."""
     style = files("hybrid_sweep.analysis.page").joinpath("page.css").read_text("utf-8")
     on = f" on {comparison.on}" if comparison.on else ""
     names = ", ".join(comparison.names)
     picture = f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
-    caption = escape(caption_of(comparison))
+    caption = escaping.html(caption_of(comparison))
     cards = [
-        f'<section class="card"><h2>In short</h2>{"".join(map(_shown, comparison_text.head(comparison)))}</section>'
+        f'<section class="card"><h2>In short</h2>{"".join(map(rendered, comparison_text.head(comparison)))}</section>'
     ]
     cards.append(
         f'<section class="card"><h2>Side by side</h2><figure><img alt="{caption}" src="{picture}">'
         f"<figcaption>{caption}</figcaption></figure></section>"
     )
     for title, lines in comparison_text.sections(comparison).items():
-        body = f"<h2>{escape(title)}</h2>"
+        body = f"<h2>{escaping.html(title)}</h2>"
         if title == CLOSED:
-            cards.append(f'<details class="card"><summary>{body}</summary>\n{_shown(lines)}</details>')
+            cards.append(f'<details class="card"><summary>{body}</summary>\n{rendered(lines)}</details>')
         else:
-            cards.append(f'<section class="card">{body}\n{_shown(lines)}</section>')
+            cards.append(f'<section class="card">{body}\n{rendered(lines)}</section>')
     gone = sum(len(sweep.missing) for sweep in comparison.sweeps)
     gap = f'<p class="gap">{gone} points are missing: see Missing points.</p>' if gone else ""
     content = "\n".join(cards)
@@ -47,12 +41,13 @@ def html(comparison: Comparison, svg: bytes) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Sweeps {escape(names + on)}</title>
+<title>Sweeps {escaping.html(names + on)}</title>
 <style>
 {style}{STYLE}</style></head>
 <body><main>
 <header><h1>What does a higher cross-lingual share do to monolingual retrieval, in one sweep and in another?</h1>
-<p>Sweeps <strong>{escape(names)}</strong>{escape(on)}. <em>r</em> is the share of training batches in which query and passage
+<p>Sweeps <strong>{escaping.html(names)}</strong>{escaping.html(on)}.
+<em>r</em> is the share of training batches in which query and passage
 are in different languages. MRR@10 is the mean of 1 / rank of the first right passage, 0 beyond rank 10: higher is
 better.</p>{gap}
 </header>

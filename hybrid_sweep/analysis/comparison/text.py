@@ -4,14 +4,17 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from hybrid_sweep import escaping
 from hybrid_sweep.analysis import derived_tables
 from hybrid_sweep.analysis.alike import REST
 from hybrid_sweep.analysis.comparison.console import EXAMPLES, ratio_rows
 from hybrid_sweep.analysis.comparison.table import COLUMNS, DIFFERENCE, SLOPE, TWICE, Comparison
-from hybrid_sweep.analysis.comparison.words import caption, code, contrast, interval, pairs, title
+from hybrid_sweep.analysis.comparison.words import caption, contrast, interval, pairs, title
 from hybrid_sweep.analysis.markdown import HEADER, label
 from hybrid_sweep.analysis.results import MEANS, MONO
 from hybrid_sweep.analysis.wording import largest, listed, p_words
+from hybrid_sweep.escaping import markdown_code
+from hybrid_sweep.redaction import redacted
 
 # What is shown of the differences: name, setting, measure, digits.
 SHOWN = [
@@ -30,11 +33,11 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _settings(comparison: Comparison, *, rest: bool) -> list[str]:
     rows = [
-        [code(found.key), *(code(value) for value in found.values)]
+        [markdown_code(found.key), *(markdown_code(value) for value in found.values)]
         for found in comparison.differences
         if (found.part == REST) == rest
     ]
-    return grid(["setting", *map(code, comparison.names)], rows) if rows else []
+    return grid(["setting", *map(markdown_code, comparison.names)], rows) if rows else []
 
 
 def _points(comparison: Comparison) -> list[str]:
@@ -42,7 +45,7 @@ def _points(comparison: Comparison) -> list[str]:
     ratios: dict[str, set[str]] = {}
     seeds: dict[str, set[str]] = {}
     rows = []
-    for name, sweep in zip(map(code, comparison.names), comparison.sweeps, strict=True):
+    for name, sweep in zip(map(markdown_code, comparison.names), comparison.sweeps, strict=True):
         planned = [point for point in sweep.points if point.kind == "trained"]
         ratios[name] = {f"r = {point.ratio:g}" for point in planned}
         seeds[name] = {f"seed {point.seed}" for point in planned}
@@ -69,13 +72,15 @@ def _largest(comparison: Comparison) -> list[str]:
     for name, sweep, results in zip(comparison.names, comparison.sweeps, comparison.results, strict=True):
         best, slope = largest(results), slopes.get(name)
         cells = [f"{sweep.margin:g}", "none" if best is None else f"{best:g}", interval(slope) if slope else ""]
-        rows.append([code(name), *cells])
+        rows.append([markdown_code(name), *cells])
     return grid(["sweep", "margin", "largest ratio still non-inferior", "slope of monolingual MRR@10 [95 %]"], rows)
 
 
 def _by_ratio(comparison: Comparison) -> list[str]:
     rows = [
-        [code(name), *line] for index, name in enumerate(comparison.names) for line in ratio_rows(comparison, index)
+        [markdown_code(name), *line]
+        for index, name in enumerate(comparison.names)
+        for line in ratio_rows(comparison, index)
     ]
     header = ["sweep", *HEADER, *EXAMPLES]
     kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
@@ -95,7 +100,7 @@ def _tested(comparison: Comparison) -> list[str]:
                 for found in (row, twice.get(row["ratio"])):
                     p = "" if found is None or pd.isna(found["p_holm"]) else p_words(found["p_holm"])
                     cells += ["" if found is None else interval(found, digits), p]
-                rows.append([code(name), words, f"{row['ratio']:g}", *cells])
+                rows.append([markdown_code(name), words, f"{row['ratio']:g}", *cells])
     header = ["sweep", "measure", "r", "difference [95 %]", "Holm", "difference of changes [95 %]", "Holm"]
     return grid(header, rows) if rows else []
 
@@ -111,13 +116,21 @@ def _languages(comparison: Comparison) -> list[str]:
             twice = [row for row in pairs(comparison, TWICE, *MONO, scope) if row["sweep"] == name]
             if found:
                 change = interval(twice[-1]) if twice and twice[-1]["ratio"] == found[-1]["ratio"] else ""
-                rows.append([code(name), scope, f"{found[-1]['ratio']:g}", interval(found[-1]), change])
+                rows.append(
+                    [
+                        markdown_code(name),
+                        escaping.markdown(scope),
+                        f"{found[-1]['ratio']:g}",
+                        interval(found[-1]),
+                        change,
+                    ]
+                )
     header = ["sweep", "language", "r", "difference [95 %]", "difference of changes [95 %]"]
     return grid(header, rows) if rows else []
 
 
 def _method(comparison: Comparison) -> list[str]:
-    first = code(comparison.names[0])
+    first = markdown_code(comparison.names[0])
     return [
         f"- {first} is what the others are compared with: a difference is the other sweep minus {first}, at a ratio that "
         "both have. The difference of changes takes each sweep's change from its own r = 0: what raising the ratio does in "
@@ -134,27 +147,32 @@ def _method(comparison: Comparison) -> list[str]:
 
 
 def _gone(comparison: Comparison) -> list[str]:
-    return [
-        f"- {code(name)}: {label(point)}, run `{point.run_id}`: {code(sweep.missing[point.run_id])}"
-        for name, sweep in zip(comparison.names, comparison.sweeps, strict=True)
-        for point in sweep.points
-        if point.run_id in sweep.missing
-    ] or ["None."]
+    lines = []
+    for name, sweep in zip(comparison.names, comparison.sweeps, strict=True):
+        for point in sweep.points:
+            if point.run_id in sweep.missing:
+                run_id, reason = markdown_code(point.run_id), markdown_code(sweep.missing[point.run_id])
+                lines.append(f"- {markdown_code(name)}: {label(point)}, run {run_id}: {reason}")
+    return lines or ["None."]
 
 
 def _runs(comparison: Comparison) -> list[str]:
     rows = []
     for name, sweep, mark in zip(comparison.names, comparison.sweeps, comparison.fingerprints, strict=True):
-        rows.append([code(name), f"`{mark}`", str(len(sweep.finished)), code(sweep.command)])
+        rows.append(
+            [markdown_code(name), f"`{mark}`", str(len(sweep.finished)), markdown_code(redacted(sweep.command))]
+        )
     lines = grid(["sweep", "fingerprint of its run ids", "runs", "command"], rows)
     found = zip(comparison.names, comparison.warnings, strict=True)
-    warnings = [f"- **Warning**, {code(name)}: {text}." for name, each in found for text in each]
+    warnings = [
+        f"- **Warning**, {markdown_code(name)}: {escaping.markdown(text)}." for name, each in found for text in each
+    ]
     return [*lines, *([""] if warnings else []), *warnings]
 
 
 def head(comparison: Comparison) -> list[list[str]]:
     """The paragraphs above everything else: the answer of each sweep, and what can be said of them together."""
-    names = list(map(code, comparison.names))
+    names = list(map(markdown_code, comparison.names))
     return [
         [f"- {name}: **{said}**" for name, said in zip(names, comparison.said, strict=True)],
         [f"- {contrast(comparison, index)}" for index in range(1, len(names))],

@@ -9,13 +9,9 @@ from hybrid_sweep.analysis.alike import SETTING
 from hybrid_sweep.analysis.comparison.table import DIFFERENCE, TWICE, Comparison, Row
 from hybrid_sweep.analysis.results import MACRO, MONO, records
 from hybrid_sweep.analysis.wording import between, counted, listed, p_words, signed
+from hybrid_sweep.escaping import markdown, markdown_code
 
 _TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r = 0 differs"}
-
-
-def code(text: str) -> str:
-    """Text from a user as code, which Markdown takes literally, also in a cell of a table; a dash for nothing."""
-    return "`" + " ".join(text.split()).replace("`", "'").replace("|", r"\|") + "`" if text.strip() else "–"
 
 
 def pairs(comparison: Comparison, statistic: str, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
@@ -52,13 +48,16 @@ def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
 
 def contrast(comparison: Comparison, index: int) -> str:
     """What can be said of a sweep against the first: where they differ beyond noise, or why that is not tested."""
-    name, first = code(comparison.names[index]), code(comparison.names[0])
+    name, first = markdown_code(comparison.names[index]), markdown_code(comparison.names[0])
     ground = comparison.grounds[index - 1]
     if ground.refusal:
-        return f"{name} is not tested against {first} ({ground.refusal}): their numbers only stand side by side."
-    if not ground.whole:
         return (
-            f"{name} and {first} have the same questions in {listed(ground.languages)} alone: monolingual MRR@10 is tested "
+            f"{name} is not tested against {first} ({markdown(ground.refusal)}): their numbers only stand side by side."
+        )
+    if not ground.whole:
+        common = listed(map(markdown, ground.languages))
+        return (
+            f"{name} and {first} have the same questions in {common} alone: monolingual MRR@10 is tested "
             "in each of these languages, and no mean."
         )
     mine = {s: [r for r in pairs(comparison, s, *MONO) if r["sweep"] == comparison.names[index]] for s in _TESTED}
@@ -87,7 +86,9 @@ def contrast(comparison: Comparison, index: int) -> str:
 
 
 def title(comparison: Comparison) -> str:
-    return listed(map(code, comparison.names)) + (f" on {code(comparison.on)}" if comparison.on else "")
+    return listed(map(markdown_code, comparison.names)) + (
+        f" on {markdown_code(comparison.on)}" if comparison.on else ""
+    )
 
 
 def caption(comparison: Comparison) -> str:

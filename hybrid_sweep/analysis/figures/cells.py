@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from hybrid_sweep.analysis.figures.style import GREY, SMALL, ink, width_of
+from hybrid_sweep.analysis.figures.style import GREY, SMALL, ink, legible, width_of
 
 Array = NDArray[np.float64]
 GAP, GAP_HATCH = "#dcdcdc", "xxxx"
@@ -117,6 +117,7 @@ def label(axes: Axes, rows: Sequence[str], columns: Sequence[str], room: float) 
     """Name the rows at the left and the columns; [] for no names. Names wider than `room` points stand upright, and all of
     them where those are the most.
     """
+    rows, columns = ([legible(name) for name in names] for names in (rows, columns))
     wide = [width_of(name) > room - 1 for name in columns]
     most = 2 * sum(wide) > len(columns)
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=SMALL)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybrid_sweep.analysis.figures.curve import LEVELS, covers, curve, limits, marks, panel, seed_means
-from hybrid_sweep.analysis.figures.style import BLUE, GREY, PURPLE, WIDE, sheet, styled
+from hybrid_sweep.analysis.figures.style import BLUE, GREY, PURPLE, WIDE, legible, sheet, styled
 from hybrid_sweep.analysis.results import MACRO, MONO, languages, pick
 from hybrid_sweep.analysis.table import BASELINES, Sweep
 
@@ -79,7 +79,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
             axes = figure.add_subplot(grid[place // wide, place % wide])
             look = {**(UNSEEN if name in unseen else TRAINED), "scale": 0.65, "stretch": 0.0}
             panel(axes, (*MONO, name), drawn[name], found[name], results, sweep.margin, span=span, **look)
-            axes.set_title(f"{name}, not trained on" if name in unseen else name, pad=3)
+            shown = legible(name)
+            axes.set_title(f"{shown}, not trained on" if name in unseen else shown, pad=3)
             if name in unseen:
                 axes.set_facecolor(SHADE)
             axes.locator_params(axis="y", nbins=5)

@@ -1,6 +1,5 @@
 """What the page's scripts draw from: one JSON block with the rows of results.csv and derived.csv, and how to name them."""
 
-import json
 from typing import Any
 
 import pandas as pd
@@ -8,6 +7,7 @@ import pandas as pd
 from hybrid_sweep.analysis.results import MACRO, TRAINED, UNSEEN, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
 from hybrid_sweep.analysis.wording import largest
+from hybrid_sweep.escaping import script_json
 
 # The curves one can switch between: setting, measure, name, digits.
 VIEWS = [
@@ -77,5 +77,4 @@ def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
         **_grid(results),
         "derived": _grid(derived),
     }
-    # "<" would let a name end the block early.
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return script_json(content)

@@ -6,11 +6,11 @@ Whatever comes from a run or a sweep is escaped.
 """
 
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 
 import pandas as pd
 
+from hybrid_sweep import escaping
 from hybrid_sweep.analysis.answer import findings
 from hybrid_sweep.analysis.headline import Headline, headline
 from hybrid_sweep.analysis.markdown import markdown
@@ -38,14 +38,14 @@ def _asset(name: str) -> str:
 
 def _section(title: str, content: str, opened: bool = True) -> str:
     if opened:
-        return f'<section class="card"><h2>{escape(title)}</h2>\n{content}</section>'
-    return f'<details class="card"><summary><h2>{escape(title)}</h2></summary>\n{content}</details>'
+        return f'<section class="card"><h2>{escaping.html(title)}</h2>\n{content}</section>'
+    return f'<details class="card"><summary><h2>{escaping.html(title)}</h2></summary>\n{content}</details>'
 
 
 def _answer(told: Headline) -> str:
     questions = {"What happens?": told.happens, "How sure are we?": told.sure, "Which ratio to use?": told.use}
     cards = "\n".join(
-        f'<div class="card"><h2>{question}</h2><p class="short">{escape(short)}</p><p>{escape(text)}</p></div>'
+        f'<div class="card"><h2>{question}</h2><p class="short">{escaping.html(short)}</p><p>{escaping.html(text)}</p></div>'
         for question, (short, text) in questions.items()
     )
     return f'<section class="answer">{cards}</section>'
@@ -62,7 +62,7 @@ def html(
         _answer(headline(sweep, results)),
         views.curve(results),
         _section("By ratio", tables.by_ratio(sweep, results)),
-        _section("In full", f"<p><strong>{escape(said)}</strong></p><ul>{said_more}</ul>"),
+        _section("In full", f"<p><strong>{escaping.html(said)}</strong></p><ul>{said_more}</ul>"),
         views.tradeoff(results, tables.tradeoff(results, derived)),
         views.multiples(results),
         _section("Winners and losers among the languages", tables.winners(sweep, derived)),
@@ -80,12 +80,13 @@ def html(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>Sweep {escape(sweep.name)}</title>
+<title>Sweep {escaping.html(sweep.name)}</title>
 <style>
 {_asset("page.css")}</style></head>
 <body><main>
 <header><h1>What does a higher cross-lingual share do to monolingual retrieval?</h1>
-<p>Sweep <strong>{escape(sweep.name)}</strong>. <em>r</em> is the share of training batches in which query and passage are in
+<p>Sweep <strong>{escaping.html(sweep.name)}</strong>.
+<em>r</em> is the share of training batches in which query and passage are in
 different languages. MRR@10 is the mean of 1 / rank of the first right passage, 0 beyond rank 10: higher is better. A seed is
 one training with its own random numbers.</p>{gap}
 </header>

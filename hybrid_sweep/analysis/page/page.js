@@ -17,10 +17,13 @@ const signed = (value, digits = 3) => {
 };
 const between = (low, high, digits) => `[${signed(low, digits)}, ${signed(high, digits)}]`;
 const holm = p => p < 0.001 ? "Holm p < 0.001" : `Holm p = ${fixed(p, p < 0.0995 ? 3 : 2)}`;
-const isMean = scope => scope in data.means;
+// Names from files are looked up in maps alone: an object knows "constructor" and "toString" without having been told.
+const means = new Map(Object.entries(data.means)), floorNames = new Map(Object.entries(data.floors));
+const isMean = scope => means.has(scope);
+const isFloor = row => floorNames.has(row.kind);
 const words = (scope, setting) => {
   const pair = setting === "cross-lingual";
-  return data.means[scope]?.[pair ? 1 : 0] ?? (pair ? scope.replace(">", " → ") : scope);
+  return means.get(scope)?.[pair ? 1 : 0] ?? (pair ? scope.replace(">", " → ") : scope);
 };
 const rowsOf = (setting, measure, scope) =>
   rows.filter(row => row.setting === setting && row.measure === measure && row.scope === scope);
@@ -31,10 +34,11 @@ const options = (select, values, names) => {
 };
 
 // --- drawing -------------------------------------------------------------------------------------------------------
-const SHAPES = {
+const SHAPES = new Map(Object.entries({
   baseline: "M-5,-5H5V5H-5Z", superior: "M0,-7L7,5H-7Z", degraded: "M0,7L7,-5H-7Z", inconclusive: "M0,-7L7,0L0,7L-7,0Z",
   circle: "M-6,0A6,6 0 1 1 6,0A6,6 0 1 1 -6,0Z", missing: "M-5,-5L5,5M-5,5L5,-5",
-};
+}));
+const shapeOf = name => SHAPES.get(name) ?? SHAPES.get("circle");
 const add = (parent, tag, attributes, text) => {
   const made = document.createElementNS(parent.namespaceURI, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -66,7 +70,7 @@ const rove = (marks, across) => {
     mark.setAttribute("tabindex", i === 0 ? 0 : -1);
     mark.addEventListener("focus", () => marks.forEach(one => one.setAttribute("tabindex", one === mark ? 0 : -1)));
     mark.addEventListener("keydown", event => {
-      const move = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across}[event.key];
+      const move = new Map([["ArrowRight", 1], ["ArrowLeft", -1], ["ArrowDown", across], ["ArrowUp", -across]]).get(event.key);
       if (!move) return;
       event.preventDefault();
       marks[i + move]?.focus();

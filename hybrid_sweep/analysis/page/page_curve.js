@@ -4,8 +4,8 @@
 
   const BIAS = new Set(["same@10", "RD"]);
 
-  const PLAIN = {superior: "gains (superior)", "non-inferior": "holds (non-inferior)", inconclusive: "open (inconclusive)",
-                 degraded: "loses (degraded)", untested: "not tested"};
+  const PLAIN = new Map([["superior", "gains (superior)"], ["non-inferior", "holds (non-inferior)"],
+                         ["inconclusive", "open (inconclusive)"], ["degraded", "loses (degraded)"], ["untested", "not tested"]]);
 
   const told = (point, view, fit) => {
     const {row, ratio} = point, digits = view.digits;
@@ -44,7 +44,7 @@
     const fits = base ? about.filter(one => one.statistic === "isotonic" && one.value !== null) : [];
     const fit = $("shape").checked ? fits : [];
     $("shape").disabled = fits.length < 2;
-    const floors = found.filter(row => row.kind in data.floors);
+    const floors = found.filter(isFloor);
     const values = points.filter(p => p.row).flatMap(p => [p.y, p.low ?? p.y, p.high ?? p.y]);
     for (const one of fit) values.push(...[one.value, one.low, one.high].filter(v => v !== null).map(v => base.y + v));
     if (tested && base) values.push(base.y - data.margin);
@@ -79,7 +79,7 @@
     for (const {kind, mean} of near) {
       add(svg, "line", {class: kind, x1: x(0), x2: x(1), y1: y(mean), y2: y(mean)});
       const [end, anchor] = kind === "bm25" ? [0, "start"] : [1, "end"];
-      add(svg, "text", {class: "soft", x: x(end), y: y(mean) - 4, "text-anchor": anchor}, data.floors[kind]);
+      add(svg, "text", {class: "soft", x: x(end), y: y(mean) - 4, "text-anchor": anchor}, floorNames.get(kind));
     }
     for (let i = 0; i + 1 < points.length; i++) {
       const [a, b] = [points[i], points[i + 1]];
@@ -107,11 +107,11 @@
       const mark = add(svg, "g", {...place, "aria-label": text, "data-ratio": ratio, "data-mean": row?.mean ?? "missing"});
       const different = tested ? !["inconclusive", "untested"].includes(row?.verdict) : ratio === 0 || (row?.p_holm ?? 1) < 0.05;
       const shape = !row ? "missing" : tested ? row.verdict : ratio === 0 ? "baseline" : "circle";
-      add(mark, "path", {class: different && row ? "mark" : "mark hollow", d: SHAPES[shape] ?? SHAPES.circle});
+      add(mark, "path", {class: different && row ? "mark" : "mark hollow", d: shapeOf(shape)});
       if (!row) add(mark, "text", {y: -10, "text-anchor": "middle"}, "missing");
       const before = points[points.indexOf(point) - 1]?.row?.verdict;
       if (row && tested && row.verdict !== before)
-        add(mark, "text", {class: "halo", y: 24, "text-anchor": ratio > 0.9 ? "end" : ratio < 0.2 ? "start" : "middle"}, PLAIN[row.verdict] ?? "");
+        add(mark, "text", {class: "halo", y: 24, "text-anchor": ratio > 0.9 ? "end" : ratio < 0.2 ? "start" : "middle"}, PLAIN.get(row.verdict) ?? "");
       add(mark, "circle", {class: "hit", r: 13});
       tell(mark, $("readout"), text);
     }
@@ -124,7 +124,7 @@
       : weak || !base ? "" : " Filled marker: differs from r = 0 (5 %, Holm).";
     const dashed = fit.length > 1 ? ` Dash-dotted: isotonic fit (${fit[0].word}) with its 95 % band.` : "";
     $("key").textContent = `Band: ${band}.${marks}${dashed} ${shaped(about, view.digits)}`
-      + floors.map(row => ` ${data.floors[row.kind]}: ${fixed(row.mean, view.digits)}.`).join("");
+      + floors.map(row => ` ${floorNames.get(row.kind)}: ${fixed(row.mean, view.digits)}.`).join("");
     $("readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
   };
   for (const name of ["view", "scope", "shape"]) $(name).addEventListener("change", draw);

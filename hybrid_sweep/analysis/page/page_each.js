@@ -42,7 +42,7 @@ if ($("each-all")) {
       const mark = add(svg, "g", {class: "point", role: "img", "aria-label": text, "data-scope": scope, "data-ratio": ratio,
                                   "data-change": row.delta ?? 0, transform: `translate(${x(ratio)},${y(change)})`});
       const open = ["inconclusive", "untested"].includes(row.verdict);
-      add(mark, "path", {class: open ? "mark hollow" : "mark", d: SHAPES[row.verdict] ?? SHAPES.circle, transform: "scale(.6)"});
+      add(mark, "path", {class: open ? "mark hollow" : "mark", d: shapeOf(row.verdict), transform: "scale(.6)"});
       add(mark, "circle", {class: "hit", r: 9});
       tell(mark, $("each-readout"), text);
       marks.push(mark);

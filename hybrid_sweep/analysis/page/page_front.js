@@ -34,7 +34,7 @@ if ($("front")) {
     const about = derived.filter(one => one.against === name);
     const points = pointsOf(mono).map((point, i) => ({...point, x: bought[i].y, there: bought[i].row}))
       .filter(point => point.row && point.there);
-    const floors = mono.filter(row => row.kind in data.floors)
+    const floors = mono.filter(isFloor)
       .map(row => ({row, y: row.mean, there: other.find(one => one.kind === row.kind)})).filter(one => one.there)
       .map(one => ({...one, x: one.there.mean}));
     const span = key => {
@@ -72,18 +72,18 @@ if ($("front")) {
     const shown = [...points, ...floors.filter(one => one.x > left && one.x < right && one.y > low && one.y < high)];
     const taken = shown.map(point => [x(point.x) - 8, y(point.y) - 8, 16, 16]);
     for (const point of shown) {
-      const {row, there} = point, is = frontOf(point.ratio), label = data.floors[row.kind] ?? `r = ${point.ratio}`;
+      const {row, there} = point, is = frontOf(point.ratio), label = floorNames.get(row.kind) ?? `r = ${point.ratio}`;
       const parts = [`${label}: monolingual MRR@10 ${fixed(row.mean)}, ${view.name} ${fixed(there.mean, view.digits)}`];
       if (is) parts.push(`; ${is.word}${is.value === null ? "" : `, in ${percent(is.value)} of the resamples`}`);
       parts.push(price(about.find(one => one.statistic === "price" && one.ratio === point.ratio), view));
       const text = `${parts.join("")}.`, at = {transform: `translate(${x(point.x)},${y(point.y)})`};
       const mark = add(svg, "g", {class: "point", role: "img", "aria-label": text, "data-ratio": point.ratio ?? row.kind,
                                   "data-x": there.mean, "data-y": row.mean, tabindex: 0, ...at});
-      const on = is?.word === "on the front" && !(row.kind in data.floors);
-      const shape = row.kind in data.floors ? "missing" : point.ratio === 0 ? "baseline" : "circle";
-      add(mark, "path", {class: on ? "mark" : "mark hollow", d: SHAPES[shape]});
+      const on = is?.word === "on the front" && !isFloor(row);
+      const shape = isFloor(row) ? "missing" : point.ratio === 0 ? "baseline" : "circle";
+      add(mark, "path", {class: on ? "mark" : "mark hollow", d: shapeOf(shape)});
       const often = is && is.value !== null ? ` (${percent(is.value)})` : "";
-      const short = `${data.floors[row.kind] ?? point.ratio}${often}`;
+      const short = `${floorNames.get(row.kind) ?? point.ratio}${often}`;
       add(mark, "text", {class: "halo", ...place(taken, x(point.x), y(point.y), short)}, short);
       add(mark, "circle", {class: "hit", r: 13});
       tell(mark, $("front-readout"), text);
@@ -91,7 +91,7 @@ if ($("front")) {
     $("front-title").textContent = `Monolingual MRR@10 against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
     $("front-key").textContent = "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
       + "the front; hollow: another share is better in both." + floors.map(({row, there}) =>
-        ` ${data.floors[row.kind]}: ${fixed(row.mean)} and ${fixed(there.mean, view.digits)}.`).join("");
+        ` ${floorNames.get(row.kind)}: ${fixed(row.mean)} and ${fixed(there.mean, view.digits)}.`).join("");
     $("front-readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
   };
   on("against", draw);

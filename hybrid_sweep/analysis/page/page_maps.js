@@ -15,7 +15,7 @@
         if (same && head[i + 1] === title) cell.className = "same";
         cell.textContent = value === null ? "–" : column === "delta" ? signed(value, digits) : fixed(value, digits);
         const what = row ? `${name(row)}: ${fixed(row.mean, digits)}` : `${title}, ${head[i + 1]}: no value`;
-        const level = row && data.floors[row.kind] ? data.floors[row.kind] : `r = ${row?.ratio}`;
+        const level = row && isFloor(row) ? floorNames.get(row.kind) : `r = ${row?.ratio}`;
         const change = row && row.delta !== null ? `; ${changed(row, digits)}` : "";
         tell(cell, output, row ? `${level}, ${what}${change}.` : `${what}.`);
         if (value === null) return cell;
@@ -31,8 +31,8 @@
     output.textContent = "Point at a cell, or reach it with Tab and the arrow keys, to read its values.";
   };
   const level = row => String(row.ratio ?? row.kind);
-  const lines = [...data.ratios.map(String), ...Object.keys(data.floors).filter(kind => rows.some(row => row.kind === kind))];
-  const named = line => data.floors[line] ?? line;
+  const lines = [...data.ratios.map(String), ...[...floorNames.keys()].filter(kind => rows.some(row => row.kind === kind))];
+  const named = line => floorNames.get(line) ?? line;
   const largest = found => Math.max(1e-9, ...found.map(Math.abs));
 
   const pairs = () => {

@@ -1,10 +1,11 @@
 """Small parts of a page as HTML: escaped text, the Markdown of report.md, and tables that can be sorted."""
 
 import re
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
+
+from hybrid_sweep.escaping import html
 
 Cell = tuple[str, float | None]  # what is shown, and the number that it rounds
 EMPTY: Cell = ("", None)
@@ -12,8 +13,14 @@ EMPTY: Cell = ("", None)
 
 def inline(text: str) -> str:
     """Escaped text with the two marks that our Markdown uses: **bold** and `code`."""
-    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
-    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
+    shown = []
+    for place, part in enumerate(re.split(r"`([^`]+)`", text)):
+        if place % 2:  # between two backticks
+            literal = html(part.replace("\\|", "|")).replace("*", "&#42;")
+            shown.append(f"<code>{literal}</code>")
+        else:
+            shown.append(html(part))
+    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", "".join(shown))
 
 
 def rendered(lines: Iterable[str]) -> str:
@@ -26,7 +33,7 @@ def rendered(lines: Iterable[str]) -> str:
             parts.append("<ul>" + "".join(f"<li>{inline(item)}</li>" for item in items) + "</ul>")
             items = []
         if grid and not text.startswith("|"):
-            parts.append(table("", grid[0], [[(cell, None) for cell in row] for row in grid[2:]]))
+            parts.append(table("", grid[0], [[(cell, None) for cell in row] for row in grid[2:]], inline))
             grid = []
         if text.startswith("- "):
             items.append(text[2:])
@@ -37,27 +44,32 @@ def rendered(lines: Iterable[str]) -> str:
     return "\n".join(parts)
 
 
-def table(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table; with a name it can be sorted."""
-    heads = "".join(
-        f'<th scope="col"><button type="button">{escape(text)}</button></th>'
-        if name
-        else f'<th scope="col">{escape(text)}</th>'
-        for text in header
-    )
+def table(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]], shown: Callable[[str], str] = html) -> str:
+    """Return a table as HTML; with a name it can be sorted.
+
+    Args:
+        name: of the table, "" for none.
+        header: the titles of the columns.
+        rows: the cells.
+        shown: makes HTML of a title, or of a cell without a number.
+    """
+    heads = []
+    for text in header:
+        title = f'<button type="button">{shown(text)}</button>' if name else shown(text)
+        heads.append(f'<th scope="col">{title}</th>')
     body = []
     for row in rows:
         cells = [
-            f"<td>{inline(text)}</td>"
+            f"<td>{shown(text)}</td>"
             if value is None or pd.isna(value)
-            else f'<td data-value="{value}">{escape(text)}</td>'
+            else f'<td data-value="{value}">{html(text)}</td>'
             for text, value in row
         ]
         body.append("<tr>" + "".join(cells) + "</tr>")
-    label = f' role="region" tabindex="0" aria-label="{escape(name)}"' if name else ""
+    label = f' role="region" tabindex="0" aria-label="{html(name)}"' if name else ""
     kind = ' class="sortable"' if name else ""
     return (
-        f'<div class="scroll"{label}><table{kind}><thead><tr>{heads}</tr></thead>\n<tbody>'
+        f'<div class="scroll"{label}><table{kind}><thead><tr>{"".join(heads)}</tr></thead>\n<tbody>'
         + "\n".join(body)
         + "</tbody></table></div>"
     )

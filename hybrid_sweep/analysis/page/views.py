@@ -1,23 +1,23 @@
 """The parts of the page that its scripts draw: their frames, controls and the words around them."""
 
 from collections.abc import Iterable
-from html import escape
 
 import pandas as pd
 
 from hybrid_sweep.analysis.page.data import AGAINST, BIAS, VIEWS, found
 from hybrid_sweep.analysis.results import languages
+from hybrid_sweep.escaping import html
 
 
 def _choices(name: str, labels: Iterable[str]) -> str:
     return "".join(
-        f'<label><input type="radio" name="{name}" value="{i}"{" checked" if i == 0 else ""}> {escape(text)}</label>'
+        f'<label><input type="radio" name="{name}" value="{i}"{" checked" if i == 0 else ""}> {html(text)}</label>'
         for i, text in enumerate(labels)
     )
 
 
 def _options(labels: Iterable[str]) -> str:
-    return "".join(f'<option value="{i}">{escape(text)}</option>' for i, text in enumerate(labels))
+    return "".join(f'<option value="{i}">{html(text)}</option>' for i, text in enumerate(labels))
 
 
 def curve(results: pd.DataFrame) -> str:

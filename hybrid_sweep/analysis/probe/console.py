@@ -12,6 +12,7 @@ from hybrid_sweep.analysis.probe.texts import Record
 from hybrid_sweep.analysis.probe.words import by_ratio
 from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.analysis.wording import listed, signed
+from hybrid_sweep.escaping import one_line
 
 
 def console(
@@ -32,8 +33,8 @@ def console(
     ]
     lines = [lines[0], "-" * max(map(len, lines)), *lines[1:]] if rows else []
     gone = [point for point in sweep.points if point.run_id in sweep.missing]
-    lines += [f"missing: {label(point)}, run {point.run_id}: {sweep.missing[point.run_id]}" for point in gone]
-    lines += [f"warning: {warning}" for warning in warnings]
+    lines += [one_line(f"missing: {label(point)}, run {point.run_id}: {sweep.missing[point.run_id]}") for point in gone]
+    lines += [one_line(f"warning: {warning}") for warning in warnings]
     for sentence in said:
         lines += ["", *textwrap.wrap(sentence.replace("**", ""), 110)]
     if examples := _largest(records["lost"]):
@@ -59,7 +60,7 @@ def _largest(lost: Sequence[Record]) -> list[str]:
         query = next((row["text"] for row in record["queries"] if row["id"] == entry["query"]), None)
         what = f'"{quoted(query)[:60]}"' if query else entry["query"]
         ranks = [" ".join("-" if rank is None else str(rank) for rank in entry[name]) for name in ("rank_at_0", "rank")]
-        line = f"  {cell}  {what}: rank {ranks[0]} -> {ranks[1]} ({signed(-entry['drop'], 2)} in 1/rank)"
+        line = f"  {one_line(cell)}  {one_line(what)}: rank {ranks[0]} -> {ranks[1]} ({signed(-entry['drop'], 2)} in 1/rank)"
         lines.setdefault(record["question"], line)
         if len(lines) == 3:
             break

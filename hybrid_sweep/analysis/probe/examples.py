@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hybrid_sweep.analysis.probe.texts import Record
 from hybrid_sweep.analysis.wording import listed
+from hybrid_sweep.escaping import markdown, markdown_code
 
 EXAMPLES = {"monolingual": 5, "cross-lingual": 3, "multilingual": 3}
 QUOTED = 240  # characters of a passage in an example
@@ -35,10 +36,11 @@ def _example(entry: Record, record: Record) -> list[str]:
     ranks = [
         listed("beyond" if rank is None else f"{rank:,}" for rank in entry[name]) for name in ("rank_at_0", "rank")
     ]
-    lines = [f"- {head}, `{entry['query']}`: rank {ranks[0]} at r = 0, {ranks[1]} at r = {record['ratio']:g}"]
+    asked = f"{markdown(head)}, {markdown_code(entry['query'])}"
+    lines = [f"- {asked}: rank {ranks[0]} at r = 0, {ranks[1]} at r = {record['ratio']:g}"]
     if query["text"]:
-        lines.append(f"  - query: {quoted(query['text'])}")
-    lines += [f"  - relevant, {row['language']}: {quoted(row['text'])}" for row in mine[:1]]
+        lines.append(f"  - query: {markdown(quoted(query['text']))}")
+    lines += [f"  - relevant, {markdown(row['language'])}: {markdown(quoted(row['text']))}" for row in mine[:1]]
     return lines
 
 
@@ -53,11 +55,13 @@ def widest(weak: Sequence[Record]) -> list[str]:
         }
         best = max(entry["answered_in"], key=lambda language: (means[language], language))
         worst = min(entry["missed_in"], key=lambda language: (means[language], language))
-        lines.append(f"- `{record['question']}`, answered in {best}, missed in {worst}")
+        lines.append(
+            f"- {markdown_code(record['question'])}, answered in {markdown(best)}, missed in {markdown(worst)}"
+        )
         for language in (best, worst):
             text = next((row["text"] for row in record["queries"] if row["language"] == language), None)
             ranks = listed("beyond" if rank is None else f"{rank:,}" for rank in entry["rank"][language])
-            lines.append(f"  - {language}, rank {ranks}" + (f": {quoted(text)}" if text else ""))
+            lines.append(f"  - {markdown(language)}, rank {ranks}" + (f": {markdown(quoted(text))}" if text else ""))
     return lines
 
 

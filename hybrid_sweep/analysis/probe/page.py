@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from hybrid_sweep import escaping
 from hybrid_sweep.analysis.derived_tables import grid
 from hybrid_sweep.analysis.markdown import label
 from hybrid_sweep.analysis.probe import shared as probe_shared
@@ -34,7 +35,7 @@ def markdown(
     cross = [row for row in table["relation"][table["setting"] == "cross-lingual"].unique() if row]
     parts: list[tuple[str, list[str]]] = [
         (
-            f"# Sweep {sweep.name}: what r = {ratio:g} misses",
+            f"# Sweep {escaping.markdown(sweep.name)}: what r = {ratio:g} misses",
             [said[0], "", *(f"- {sentence}" for sentence in said[1:])],
         ),
         ("## Lost and gained against r = 0", grid(*by_ratio(table))),
@@ -65,10 +66,10 @@ def _scopes(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[str]]]:
     found = []
     for setting in SETTINGS:
         rows = [row for row in select(table, part="change", ratio=ratio, setting=setting) if row["scope"] != MACRO]
-        cells = [
-            [row["scope"], str(row["n_seeds"]), share_of(row["first"]), share_of(row["second"]), *changed(row)]
-            for row in rows
-        ]
+        cells = []
+        for row in rows:
+            shares = [share_of(row["first"]), share_of(row["second"])]
+            cells.append([escaping.markdown(row["scope"]), str(row["n_seeds"]), *shares, *changed(row)])
         shown, more = _longest(cells, [row["difference"] for row in rows])
         if shown:
             what = "query>passage" if setting == "cross-lingual" else "query"
@@ -88,7 +89,8 @@ def _languages(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[str]]]
         cells = []
         for row in rows:
             count, lost, gained, change, p, word = changed(row)
-            head = [row["scope"], row["against"], *[row["passages"]] * (setting == "cross-lingual")]
+            names = ["scope", "against", *["passages"] * (setting == "cross-lingual")]
+            head = [escaping.markdown(row[name]) for name in names]
             both = [f"{row['both_missed']:,.0f}", f"{row['both_expected']:,.0f}"]
             cells.append([*head, count, lost, gained, *both, change, p, word])
             if "passages of a / of b" in header:
@@ -157,6 +159,6 @@ def _definitions(sweep: Sweep, rule: Rule, warnings: Sequence[str], cross: bool)
         "languages. The p of 2+ is about these checkpoints.",
         *(f"- Kind `{name}`: {meaning[0]}." for name, meaning in KINDS.items() if cross or name != "languages"),
     ]
-    lines += [f"- **Warning**: {warning}." for warning in warnings]
+    lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in warnings]
     gone = [label(point) for point in sweep.points if point.run_id in sweep.missing]
     return [*lines, f"- Missing points: {listed(gone)}."] if gone else lines

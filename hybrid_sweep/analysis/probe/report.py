@@ -21,6 +21,7 @@ from hybrid_sweep.analysis.probe.page import markdown
 from hybrid_sweep.analysis.probe.shared import shared
 from hybrid_sweep.analysis.probe.texts import Record, Texts, opened
 from hybrid_sweep.analysis.probe.words import answer
+from hybrid_sweep.analysis.report_files import inert
 from hybrid_sweep.analysis.table import Sweep, further, load, planned
 from hybrid_sweep.analysis.wording import counted, listed
 from hybrid_sweep.errors import UserError
@@ -145,7 +146,7 @@ def _write(
     try:
         for name, frame in tables.items():
             with atomic_write(folder / name) as path:
-                frame.to_csv(path, index=False, lineterminator="\n")
+                inert(frame).to_csv(path, index=False, lineterminator="\n")
         for name, found in records.items():
             write_lines(folder / f"{name}.jsonl", found)
         with atomic_write(folder / "probe.md") as path:

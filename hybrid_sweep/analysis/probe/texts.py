@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.escaping import markdown
 
 if TYPE_CHECKING:
     from hybrid_sweep.config import DataConfig
@@ -36,10 +37,12 @@ class Texts:
     languages: tuple[str, ...]
 
     def source(self) -> str:
-        """Which texts these are, and under which licence, as far as the collection says."""
+        """Which texts these are, and under which licence, as far as the collection says; Markdown."""
         info = self.collection.info
-        told = [f"{key}: {info[key]}" for key in ("source", "licence") if isinstance(info.get(key), str)]
-        return "; ".join([f"collection {self.collection.name}, build {self.collection.fingerprint}", *told])
+        told = [f"{key}: {markdown(info[key])}" for key in ("source", "licence") if isinstance(info.get(key), str)]
+        return "; ".join(
+            [f"collection {markdown(self.collection.name)}, build {markdown(self.collection.fingerprint)}", *told]
+        )
 
     def queries(self, questions: Sequence[str]) -> dict[str, list[Record]]:
         """The language, id and text of each query of these questions (groups), by language and id."""

@@ -12,6 +12,7 @@ from hybrid_sweep.analysis.probe.cells import SETTINGS, Rule
 from hybrid_sweep.analysis.probe.rows import MACRO, Row
 from hybrid_sweep.analysis.results import records
 from hybrid_sweep.analysis.wording import between, listed, p_words, signed
+from hybrid_sweep.escaping import markdown, markdown_code
 
 ASKED = {
     "monolingual": "asked of passages in their own language",
@@ -85,13 +86,13 @@ def change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
     words = []
     for word, text in (("lower", "fewer answered"), ("higher", "more answered")):
         if found := sorted(shown[word], key=lambda row: -abs(row["difference"])):
-            some = [f"{row['scope']} ({signed(100 * row['difference'], 1)})" for row in found[:6]]
+            some = [f"{markdown(row['scope'])} ({signed(100 * row['difference'], 1)})" for row in found[:6]]
             more = f" and {len(found) - 6} more" if len(found) > 6 else ""
             words.append(f"{text} in {', '.join(some)}{more}")
-    if rest := [row["scope"] for row in shown["not shown"]]:
+    if rest := [markdown(row["scope"]) for row in shown["not shown"]]:
         many = "any" if len(rest) == len(parts) else f"{len(rest)} others"
         words.append(f"nothing shown for {listed(rest) if len(rest) <= 6 else many}")
-    if few := [row["scope"] for row in parts if row["word"] == "untested"]:
+    if few := [markdown(row["scope"]) for row in parts if row["word"] == "untested"]:
         words.append(f"too few questions to test {listed(few) if len(few) <= 6 else f'{len(few)} others'}")
     return f"{said} Of {len(parts)} {what}: {'; '.join(words)}."
 
@@ -129,9 +130,9 @@ def _languages(rows: Sequence[Row], setting: str) -> list[str]:
         return [f"{said}: no language is shown to be weaker than another.{caution}"]
     best = sorted(found, key=lambda row: -abs(row["difference"]))[:3]
     some = [
-        f"`{row['scope' if row['word'] == 'lower' else 'against']}` ahead of "
-        f"`{row['against' if row['word'] == 'lower' else 'scope']}` by {abs(100 * row['difference']):.1f} points"
-        + (f" (passages in `{row['passages']}`)" if setting == "cross-lingual" else "")
+        f"{markdown_code(row['scope' if row['word'] == 'lower' else 'against'])} ahead of "
+        f"{markdown_code(row['against' if row['word'] == 'lower' else 'scope'])} by {abs(100 * row['difference']):.1f} points"
+        + (f" (passages in {markdown_code(row['passages'])})" if setting == "cross-lingual" else "")
         for row in best
     ]
     return [f"{said}, most of all {', '.join(some)}.{caution}"]

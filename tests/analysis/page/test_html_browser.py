@@ -334,7 +334,11 @@ def test_a_phone_shows_it_all_without_sideways_scrolling(bm25_sweep: Path) -> No
     assert seen["wide"] <= 500 and seen["cut"] == []
 
 
-def test_a_language_named_like_html_is_text_everywhere(make_sweep: Make, world: Any) -> None:
+def test_a_language_named_like_html_is_text_everywhere(
+    make_sweep: Make, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a name is refused when a table is read; the page does not rely on that."""
+    monkeypatch.setattr("hybrid_sweep.analysis.table._check_languages", lambda folder, table: None)
     name = "</script><i onclick='x'>&amp;\""
     sweep_dir = make_sweep(world(languages=(name, "en", "fr")))
     page(sweep_dir)
@@ -352,6 +356,39 @@ def test_a_language_named_like_html_is_text_everywhere(make_sweep: Make, world: 
     assert all(name in seen[part] for part in ("heat", "bias", "each", "languages"))
 
 
+OF_OBJECTS = ("__proto__", "constructor", "hasOwnProperty", "toString")
+
+
+def test_a_language_named_like_a_property_of_every_object_works(make_sweep: Make, world: Any) -> None:
+    """A plain object knows these names without having been told, and takes them for something else."""
+    sweep_dir = make_sweep(world(languages=OF_OBJECTS))
+    page(sweep_dir)
+    results, _ = frames(sweep_dir)
+    seen = use(
+        sweep_dir / "report.html",
+        """
+        seen.scopes = all("#scope option").map(one => [one.value, one.text]);
+        seen.drawn = {}; seen.titles = {};
+        for (const [scope] of seen.scopes) {
+          choose("#scope", scope);
+          seen.drawn[scope + "!"] = all("#curve .point").map(mark => Number(mark.dataset.mean));
+          seen.titles[scope + "!"] = $("#curve-title").textContent;
+        }
+        seen.heat = texts("#heat tbody th"); seen.cells = texts("#heat td");
+        seen.bias = texts("#bias-map tbody th"); seen.each = texts("#each-all .title");
+        """,
+    )
+    # A page writes an underscore as it is; "!" keeps this test's own object from the same trap.
+    assert {scope: text for scope, text in seen["scopes"]} == {name: name for name in OF_OBJECTS} | {
+        "macro": "mean of languages"
+    }
+    for name in OF_OBJECTS:
+        assert seen["drawn"][f"{name}!"] == means(results, "monolingual", "RR@10", name)
+        assert seen["titles"][f"{name}!"] == f"Monolingual MRR@10, {name}."
+    assert seen["heat"] == sorted(OF_OBJECTS) and "–" not in seen["cells"] and len(seen["cells"]) == 16
+    assert seen["each"] == sorted(OF_OBJECTS) and set(OF_OBJECTS) < set(seen["bias"])
+
+
 @pytest.mark.parametrize(
     ("changes", "points"),
     [
@@ -360,7 +397,7 @@ def test_a_language_named_like_html_is_text_everywhere(make_sweep: Make, world: 
         ({"ratios": (0.5, 1.0)}, 2),
         ({"ratios": (0.0,)}, 1),
         ({"languages": ("en",)}, 3),
-        ({"languages": ("de", "en", "fr", "trained")}, 3),
+        ({"languages": ("de", "en", "fr", "toString")}, 3),
         ({"untrained": ()}, 3),
     ],
 )
