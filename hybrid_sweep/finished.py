@@ -6,6 +6,9 @@ the run.
 """
 
 import functools
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,11 @@ SCHEMA = pa.schema(
     [(name, pa.string()) for name in ["run_id", "collection", "group_id", *KEY]]
     + [(name, pa.int64()) for name in ["n_relevant", "rank_min", "rank_max"]]
     + [(name, pa.float64()) for name in ["ratio", *STORED]]
+    + [("seed", pa.int64())]
 )
 NOT = "not finished"
+DIGEST = "digest"  # the field of metrics.json with the digest of all others
+MOST = 2**31  # of a rank: no collection has as many passages
 SETTINGS = ("cross-lingual", "monolingual", "multilingual")
 
 _digests = seals.Memory(None)  # of this process: a driver asks several times for the same points
@@ -34,6 +40,19 @@ _digests = seals.Memory(None)  # of this process: a driver asks several times fo
 
 class Unfinished(UserError):
     """An evaluation has no result that can be used; the message says why in a few words."""
+
+
+def sealed(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of metrics.json: the metrics, what it records of the files beside it, and its own digest."""
+    whole = {**metrics, **seal(folder)}
+    return {**whole, DIGEST: own_digest(whole)}
+
+
+def own_digest(metrics: Mapping[str, Any]) -> str:
+    """Return the digest of all that metrics.json holds but the digest itself."""
+    rest = {name: value for name, value in metrics.items() if name != DIGEST}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=True)  # a number that is none has a text, too
+    return hashlib.sha256(text.encode()).hexdigest()[: seals.LENGTH]
 
 
 def seal(folder: Path) -> dict[str, dict[str, str]]:
@@ -87,6 +106,8 @@ def _records(run_dir: Path, folder: Path) -> dict[str, Any]:
         found = records.metrics(folder)
         if found is None or found["run_id"] != run_dir.name:
             raise Unfinished(NOT)
+        if found.get(DIGEST, "") not in ("", own_digest(found)):
+            raise Unfinished("metrics.json: its content is not what was written")
         records.provenance(run_dir)
         records.provenance(folder)
         records.config(run_dir)
@@ -148,23 +169,15 @@ def _impossible(found: pa.Table) -> str:
             return name
     if not set(found["setting"].unique().to_pylist()) <= set(SETTINGS):
         return "setting"
-    if _least(found["n_relevant"]) < 1:
-        return "n_relevant"
-    if _least(found["rank_min"]) < 1:
-        return "rank_min"
+    for name in ("n_relevant", "rank_min", "rank_max"):
+        if _any(pc.or_(pc.less(found[name], 1), pc.greater_equal(found[name], MOST))):
+            return name
     if _any(pc.less(found["rank_max"], found["rank_min"])):
         return "rank_max"
     for name in STORED:
         if _any(pc.or_(pc.less(found[name], 0.0), pc.greater(found[name], 1.0 + 1e-9))):
             return name
     return ""
-
-
-def _least(column: pa.ChunkedArray) -> int:
-    """Return the smallest value; 1 where there is none, as for ranks of passages that were not retrieved."""
-    if column.null_count == len(column):
-        return 1
-    return int(pc.min(column).as_py())
 
 
 def _any(condition: pa.ChunkedArray) -> bool:

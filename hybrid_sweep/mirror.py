@@ -96,7 +96,7 @@ def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
 
     bias/own_first: share of the queries of a language whose first passage is in it. stage: the further collection.
     """
-    found = {name: value for name, value in _flat(metrics, "") if name not in ("run_id", "ratio", "seed")}
+    found = {name: value for name, value in _flat(metrics, "") if name not in ("run_id", "ratio", "seed", "digest")}
     found = {name: value for name, value in found.items() if not name.startswith(("per_query/", "run_files/"))}
     bias = metrics.get("bias") or {}
     shares = bias.get("first_retrieved") or []

@@ -30,6 +30,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Texts = dict[str, str]
+Short = Annotated[str, Field(max_length=1000)]
 Matrix = list[list[Finite | None]]
 
 
@@ -103,6 +104,7 @@ class Metrics(Record):
     examples_cross_lingual: Count | None = None
     per_query: Texts | None = None
     run_files: Texts | None = None
+    digest: str = ""
 
     @checked(mode="after")
     def _numbers(self) -> "Metrics":
@@ -122,8 +124,8 @@ def _is_mean(value: object) -> bool:
 class Provenance(Record):
     """provenance.json of a run, or of an evaluation."""
 
-    versions: Texts = {}
-    git: dict[str, str | bool] = {}
+    versions: dict[Short, Short] = {}
+    git: dict[Short, Short | bool] = {}
     fingerprints: dict[str, JsonValue] = {}
     hardware: dict[str, str | int | float | bool | None] = {}
     times: dict[str, str | Finite | None] = {}

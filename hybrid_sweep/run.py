@@ -106,7 +106,7 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
             times["evaluate_seconds"], begun = round(now - begun, 3), now
             write_json(stage.folder / "provenance.json", provenance(stage.config, texts, marks, times))
             tracking.summarise(mirror, metrics, stage.name)
-            write_json(stage.folder / "metrics.json", {**metrics, **finished.seal(stage.folder)})
+            write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
         tracking.finish(mirror)
         mirror = None
         if not config.keep.model:

@@ -145,8 +145,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where the file is absent, does not parse, or holds half a surrogate pair."""
+    """The value in a JSON file, or None where the file is absent, does not parse, or holds half a surrogate pair.
+
+    Where the two must not be confused, `records` reads.
+    """
     try:
+        if not Path(path).is_file():  # a FIFO or a device would never end
+            return None
         text = Path(path).read_text(encoding="utf-8")
         value = json.loads(text)
         if "\\ud" in text.lower():

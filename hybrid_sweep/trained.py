@@ -74,6 +74,21 @@ def check(run_dir: Path, memory: seals.Memory | None, run_id: str | None = None)
         raise Untrained(run_dir, reason, f"{error}: run it again") from error
 
 
+def tables_hold(run_dir: Path) -> bool:
+    """Return whether steps.parquet and dev.parquet are those that the training wrote; True where no record names them."""
+    if not (run_dir / RECORD).exists():
+        return True
+    stored: Any = read_json(run_dir / RECORD)
+    try:
+        recorded = seals.named(stored.get("files") if isinstance(stored, dict) else None, run_dir)
+    except seals.Damaged:
+        return False
+    there = [name for name in TABLES if (run_dir / name).exists()]
+    if not set(there) <= recorded.keys():
+        return False
+    return seals.holds(run_dir, {name: value for name, value in recorded.items() if name in TABLES})
+
+
 def _name(run_dir: Path) -> str:
     return run_dir.absolute().name
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep import mirror, records, wandb_sweep
+from hybrid_sweep import mirror, records, trained, wandb_sweep
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import digest
 from hybrid_sweep.wandb_target import (
@@ -97,6 +97,8 @@ def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> 
 
 
 def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    if not trained.tables_hold(folder):
+        raise UserError(f"{folder}: its record of training steps is not what was written: run it again")
     try:
         steps = _listed(folder / "steps.parquet")
         evaluated = {int(row["step"]): row for row in _listed(folder / "dev.parquet")}
@@ -117,7 +119,7 @@ def _listed(path: Path) -> list[dict[str, Any]]:
 def write(target: Target, run: Run) -> None:
     """Bring the W&B run of a point up to date; raises UserError where W&B cannot be had."""
     name = str(run.words["id"])
-    mark = digest([run.words, run.series, run.summary, run.failed])
+    mark = digest(repr([run.words, run.series, run.summary, run.failed]))  # JSON has no word for a loss that diverged
     if target.mode == "offline" and is_kept(target, name, mark):
         return
     with reachable(OFFLINE):

@@ -11,4 +11,4 @@ def finish(folder: Path, run_id: str, **metrics: Any) -> None:
     """Write the result of an evaluation, whose rows nobody reads."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / finished.TABLE).write_bytes(b"rows")
-    write_json(folder / "metrics.json", {"run_id": run_id, **metrics, **finished.seal(folder)})
+    write_json(folder / "metrics.json", finished.sealed(folder, {"run_id": run_id, **metrics}))

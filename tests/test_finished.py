@@ -24,7 +24,7 @@ def sweep_dir(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     made = write_sweep(tmp_path, World(questions=12), ratios=(0.0, 0.5), seeds=(0, 1))
     if request.param == "with digest":
         for path in (tmp_path / "runs").glob("*/metrics.json"):
-            write_json(path, read_json(path) | finished.seal(path.parent))
+            write_json(path, finished.sealed(path.parent, read_json(path)))
     return made
 
 
@@ -102,7 +102,7 @@ def test_a_bit_anywhere_in_a_table_with_a_digest_is_noticed(tmp_path: Path) -> N
     """Without one it may change a number in silence: most bits of a table are values."""
     sweep_dir = write_sweep(tmp_path, World(questions=6), ratios=(0.0, 0.5), seeds=(0, 1))
     run = _run(sweep_dir)
-    write_json(run / "metrics.json", read_json(run / "metrics.json") | finished.seal(run))
+    write_json(run / "metrics.json", finished.sealed(run, read_json(run / "metrics.json")))
     whole = (run / finished.TABLE).read_bytes()
     for place in range(0, len(whole), max(1, len(whole) // 150)):
         spoiled = bytearray(whole)
@@ -113,12 +113,34 @@ def test_a_bit_anywhere_in_a_table_with_a_digest_is_noticed(tmp_path: Path) -> N
     assert finished.problem(run, run) == ""
 
 
+def test_a_changed_value_of_metrics_is_noticed(tmp_path: Path) -> None:
+    sweep_dir = write_sweep(tmp_path, World(questions=6), ratios=(0.0,), seeds=(0,))
+    run = sweep_dir.parent.parent / "runs" / "t000s0"
+    whole = finished.sealed(run, read_json(run / "metrics.json") | {"monolingual/RR@10": 0.5, "dev": {"best": 0.25}})
+    write_json(run / "metrics.json", whole)
+    assert finished.metrics(run, run) == whole
+    for changed in ({"monolingual/RR@10": 0.51}, {"dev": {"best": 0.26}}, {"examples_monolingual": 1}, {"new": 1}):
+        write_json(run / "metrics.json", whole | changed)
+        assert finished.problem(run, run)
+
+
+@pytest.mark.parametrize(("field", "value"), [("ratio", 0.25), ("seed", 7), ("kind", "untrained"), ("kind", "bm25")])
+def test_what_points_json_says_of_a_run_is_compared_with_the_run(sweep_dir: Path, field: str, value: object) -> None:
+    plan = read_json(sweep_dir / "points.json")
+    for point in plan["points"]:
+        if point["run_id"] == RUN:
+            point[field] = value
+    write_json(sweep_dir / "points.json", plan)
+    with pytest.raises(UserError, match=RUN):
+        load([sweep_dir])
+
+
 def test_run_files_are_part_of_what_is_finished(tmp_path: Path) -> None:
     sweep_dir = write_sweep(tmp_path, World(questions=6), ratios=(0.0,), seeds=(0,))
     run = sweep_dir.parent.parent / "runs" / "t000s0"
     (run / "runs").mkdir()
     (run / "runs" / "de.run").write_text("q Q0 p 1 0.5 x\n")
-    write_json(run / "metrics.json", read_json(run / "metrics.json") | finished.seal(run))
+    write_json(run / "metrics.json", finished.sealed(run, read_json(run / "metrics.json")))
     assert finished.problem(run, run) == ""
     (run / "runs" / "de.run").unlink()
     assert finished.problem(run, run)

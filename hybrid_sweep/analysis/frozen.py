@@ -34,7 +34,7 @@ LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
 # Files of a report that are the same bytes everywhere; a font may move a figure.
 TEXTS = (".csv", ".md", ".tex")
-ROWS = pa.schema([*finished.SCHEMA, pa.field("seed", pa.int64())])
+ROWS = finished.SCHEMA
 # Rows of one text stand together, so that what the runs share is stored once.
 ORDER = [(name, "ascending") for name in [*finished.KEY, "run_id"]]
 
@@ -232,7 +232,7 @@ def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
 
 def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics without the digests of files that are not published as they are."""
-    return {name: value for name, value in metrics.items() if name not in ("per_query", "run_files")}
+    return {name: value for name, value in metrics.items() if name not in ("per_query", "run_files", finished.DIGEST)}
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

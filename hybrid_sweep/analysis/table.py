@@ -143,7 +143,19 @@ def _learned(config: dict[str, Any]) -> set[str]:
     return {str(language) for languages in named if isinstance(languages, list) for language in languages}
 
 
-def _check(points: Sequence[Point], tables: dict[str, pa.Table]) -> None:
+def _is_of(point: Point, table: pa.Table, config: dict[str, Any]) -> bool:
+    """Return whether a run is of the seed and kind that its point has, as far as its table and its config tell."""
+    if table["seed"].null_count < len(table) and table["seed"].unique().to_pylist() != [point.seed]:
+        return False
+    trainer, model = config.get("trainer"), config.get("model")
+    steps = trainer.get("max_steps") if isinstance(trainer, dict) else None
+    name = model.get("name") if isinstance(model, dict) else None
+    if isinstance(steps, int) and (steps > 0) != (point.kind == "trained"):
+        return False
+    return name != "bm25" or point.kind == "bm25"
+
+
+def _check(points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[str, dict[str, Any]]) -> None:
     """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes in the values."""
     seen: dict[tuple[str, float, int], str] = {}
     for point in points:
@@ -161,6 +173,8 @@ def _check(points: Sequence[Point], tables: dict[str, pa.Table]) -> None:
         raise UserError(f"run {first} has two rows for one query in one setting: its per_query.parquet is broken")
     for point in points:
         table = tables[point.run_id]
+        if not _is_of(point, table, configs[point.run_id]):
+            raise UserError(f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}")
         if point.kind == "trained" and not np.allclose(table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6):
             raise UserError(f"run {point.run_id} was trained at another ratio than points.json says: {point.ratio:g}")
         if table.num_rows != tables[first].num_rows or any(not table[n].equals(tables[first][n]) for n in names):
@@ -219,8 +233,8 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     if not there:
         where = f" on {on}" if on else ""
         raise UserError(f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep first")
-    _check(there, tables)
     config = {point.run_id: records.config(folders[point]) for point in there}
+    _check(there, tables, config)
     metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
     provenance = {point.run_id: records.provenance(folders[point]) for point in there}
     learned = set[str]().union(*(_learned(config[point.run_id]) for point in there if point.kind == "trained"))

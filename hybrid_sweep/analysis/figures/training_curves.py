@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybrid_sweep import trained
 from hybrid_sweep.analysis.table import Point, planned
 
 WINDOWS = 20  # parts that the longest training is cut into
@@ -88,7 +89,7 @@ def training(sweep_dirs: Sequence[Path]) -> Training:
     columns = ["step", "loss", "n_examples", "n_cross"]  # of each batch
     for point in sorted((point for point in folders if point.kind == "trained"), key=lambda p: (p.ratio, p.seed)):
         path = folders[point] / "steps.parquet"
-        frame = _table(path, columns) if path.is_file() else None
+        frame = _table(path, columns) if path.is_file() and trained.tables_hold(folders[point]) else None
         if frame is None or frame.empty:
             absent[point] = "no steps.parquet" if not path.is_file() else "steps.parquet cannot be read"
             continue
