@@ -123,22 +123,23 @@ def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(shared_path,
 
 
 @pytest.mark.parametrize("home", ["closed", "absent", "a file"])
-def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(shared_path, config, monkeypatch, home):
+def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(shared_path, cache, monkeypatch, home):
     folder = shared_path / "home"
     if home == "closed":
         folder.mkdir(0o755)
     elif home == "a file":
         folder.write_text("")
-    prepare.prepare(config())  # all is imported
-    monkeypatch.delenv("HYBRID_SWEEP_CACHE")
-    monkeypatch.setenv("HOME", str(folder))
     outputs = shared_path / "outputs"
     outputs.mkdir()
     outputs.chmod(0o777)
+    words = ["plan", *SMALL, "logger=disabled", f"paths.outputs={outputs}"]
+    assert cli.main(words) == 0  # and all is imported, which another user may not do
+    monkeypatch.delenv("HYBRID_SWEEP_CACHE")
+    monkeypatch.setenv("HOME", str(folder))
 
     def run():
         with contextlib.redirect_stderr(io.StringIO()) as said:
-            code = cli.main(["plan", *SMALL, "logger=disabled", f"paths.outputs={outputs}"])
+            code = cli.main(words)
         return [code, said.getvalue()]
 
     code, said = as_another_user(run)
