@@ -161,6 +161,7 @@ usage: hybrid-sweep evaluate RUN_DIR [KEY=VALUE ...]
 
 Evaluate the model of a run, or a Hugging Face or sentence-transformers folder, or score a run file of any system
 (TREC's six columns or MS MARCO's three; plain or gzip), and print its table. docs/evaluation.md says what is measured.
+The config of a run permits nothing: model.remote_code=true, data.path=DIR and model.path=DIR are words of this command.
 
 examples:
   hybrid-sweep evaluate outputs/runs/3f2a90c41b7d
