@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,22 @@ def standing_in(world: Path) -> Iterator[None]:
         (world / name).mkdir(parents=True, exist_ok=True)
     os.chdir(world / "cwd")
     try:
-        with mock.patch.dict(os.environ, around):
+        # Python remembers the temporary folder, whatever the environment says later.
+        with mock.patch.dict(os.environ, around), mock.patch.object(tempfile, "tempdir", str(world / "tmp")):
             yield
     finally:
         os.chdir(before)
 
 
 def _fill(world: Path) -> None:
-    with standing_in(world), in_this_process():
+    from hybrid_sweep import cli_sweep
+    from tests.hostile import commands
+
+    hand_over = cli_sweep._hand_over
+    with standing_in(world), commands.quick(pages=True):
         for words in (TOY, OTHER):
-            _must(["run", *words])
+            with mock.patch.object(cli_sweep, "_hand_over", hand_over):
+                _must(["run", *words])
         for name, kept in (("toy", False), ("wide", True)):
             _write_plan(Path("outputs/sweeps"), name, kept)
         _must(["freeze", "outputs/sweeps/toy", "published/toy"])

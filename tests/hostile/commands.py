@@ -1,6 +1,7 @@
 """The commands that read stored files, run in this process, and what of their results must not change silently."""
 
 import contextlib
+import copy
 import csv
 import functools
 import gzip
@@ -18,6 +19,7 @@ from unittest import mock
 
 import pandas as pd
 
+from hybrid_sweep.errors import UserError
 from tests.hostile import base
 
 Numbers = dict[str, Any]
@@ -197,11 +199,15 @@ def forget() -> None:
 
 
 @contextlib.contextmanager
-def quick(*, pages: bool) -> Iterator[None]:
-    """Leave out what costs time and reads nothing more: figures, the network, processes; without `pages` the pages too."""
-    from hybrid_sweep import cli_sweep, mirror, wandb_sweep
-    from hybrid_sweep.analysis import frozen, report_files
+def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
+    """Leave out what costs time and reads nothing more: figures, the network, processes; without `pages` the pages too.
+
+    pushing: without pages the mirror is made of the points alone, since the report has cases of its own.
+    """
+    from hybrid_sweep import cli_sweep, compose, evaluate, mirror, wandb_sweep
+    from hybrid_sweep.analysis import frozen, report, report_files
     from hybrid_sweep.analysis.comparison import report as comparison
+    from hybrid_sweep.analysis.probe import report as probe
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(base.in_this_process())
@@ -220,9 +226,33 @@ def quick(*, pages: bool) -> Iterator[None]:
             for name in ("markdown", "html", "latex"):
                 put(report_files, name, lambda *_: "")
             put(frozen, "TEXTS", (".csv",))
+            put(probe, "markdown", lambda *_: "")
+            put(comparison.comparison_text, "markdown", lambda *_: "")
+            put(comparison.comparison_page, "html", lambda *_: "")
+            put(comparison.comparison_latex, "latex", lambda *_: "")
+            put(comparison.comparison_console, "console", lambda *_: "")
+            put(report, "write_report", _left_out) if pushing else None
+            for place in (compose, evaluate):
+                put(place, "points", composed(compose.points))
         for name in ("aggregate", "derived", "answer"):
             put(report_files, name, remembered(getattr(report_files, name)))
         yield
+
+
+def _left_out(*_: Any, **__: Any) -> None:
+    raise UserError("the report is left out here")
+
+
+def composed(points: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember what Hydra composes of words: it reads no file of the world."""
+
+    def call(words: Sequence[str], *, multirun: bool, **more: Any) -> Any:
+        key = repr(("points", list(words), multirun, more))
+        if key not in KNOWN:
+            KNOWN[key] = points(words, multirun=multirun, **more)
+        return copy.deepcopy(KNOWN[key])
+
+    return call
 
 
 def _unsaved(_: Any, folder: Path, name: str) -> list[Path]:

@@ -7,7 +7,6 @@ import resource
 import select
 import shutil
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,10 +87,28 @@ def _work(world: Path, place: Path, cases: Sequence[Case], begin: int, pipe: int
     known = commands.commands(base.trained_run(work / "cwd" / "outputs" / "sweeps" / "toy"))
     with base.standing_in(work):
         pristine = tree(work)
+        for name in dict.fromkeys(case.command for case in cases):
+            _sound(world, work, pristine, name, known[name])
         for number in range(begin, len(cases)):
             case = cases[number]
             found = _one(world, work, pristine, case, known[case.command], watch)
             os.write(pipe, json.dumps([number, found]).encode() + b"\n")
+
+
+def _sound(world: Path, work: Path, pristine: Tree, name: str, command: Command) -> None:
+    """Check that a command does its work on the unspoiled copy, or every case of it would be content with nothing."""
+    with commands.quick(pages=False, pushing=name == "push"):
+        outcome = commands.execute(command)
+    assert outcome.code == 0 and command.numbers(outcome) == EXPECTED[name], f"{name}: {outcome}"
+    _bring_back(world, work, pristine, tree(work))
+
+
+def _bring_back(world: Path, work: Path, pristine: Tree, after: Tree) -> None:
+    """Undo what differs from the unspoiled copy; a file that is copied anew has another inode."""
+    restore(world, work, changed(pristine, after))
+    now = tree(work)
+    for name in changed(pristine, now):
+        pristine[name] = now[name]
 
 
 EXPECTED: dict[str, Numbers] = {}
@@ -109,7 +126,7 @@ def expect(world: Path, place: Path, names: Sequence[str]) -> None:
     with base.standing_in(work):
         pristine = tree(work)
         for name in missing:
-            with commands.quick(pages=False):
+            with commands.quick(pages=False, pushing=name == "push"):
                 outcome = commands.execute(known[name])
             assert outcome.code == 0 and not outcome.crash, f"{name}: {outcome}"
             EXPECTED[name] = known[name].numbers(outcome)
@@ -122,7 +139,7 @@ def _one(world: Path, work: Path, pristine: Tree, case: Case, command: Command, 
     case.change(work / "cwd" / case.file)
     before = tree(work)
     watch.heard.clear()
-    with commands.quick(pages=case.pages):
+    with commands.quick(pages=case.pages, pushing=case.command == "push"):
         watch.on = True
         try:
             outcome = commands.execute(command)
@@ -134,13 +151,7 @@ def _one(world: Path, work: Path, pristine: Tree, case: Case, command: Command, 
     found += _leaked(work, touched, outcome)
     if outcome.code == 0:
         found += _silent(case, outcome, command)
-    try:
-        restore(world, work, changed(pristine, after))
-        stamps = tree(work)
-        for name in changed(pristine, stamps):
-            pristine[name] = stamps[name]
-    except KeyError as error:
-        found.append(f"the world could not be restored: {error}")
+    _bring_back(world, work, pristine, after)
     return [each.replace(str(work), "WORLD") for each in found]
 
 
@@ -183,7 +194,9 @@ def _leaked(work: Path, touched: Sequence[str], outcome: Outcome) -> list[str]:
         path = work / name
         if path.is_file() and not path.is_symlink():
             texts[name] = path.read_bytes().decode("latin-1")
-    return [f"environment: a value of it is in {name}" for name, text in texts.items() if any(s in text for s in secrets)]
+    return [
+        f"environment: a value of it is in {name}" for name, text in texts.items() if any(s in text for s in secrets)
+    ]
 
 
 def _silent(case: Case, outcome: Outcome, command: Command) -> list[str]:
@@ -198,7 +211,11 @@ def _silent(case: Case, outcome: Outcome, command: Command) -> list[str]:
     other = sorted(key for key in numbers if key in expected and numbers[key] != expected[key])
     new = sorted(numbers.keys() - expected.keys())
     gone = sorted(expected.keys() - numbers.keys())
-    found = [f"silent: {len(other)} numbers changed, as {_differing(numbers[other[0]], expected[other[0]])}"] if other else []
+    found = (
+        [f"silent: {len(other)} numbers changed, as {_differing(numbers[other[0]], expected[other[0]])}"]
+        if other
+        else []
+    )
     if new:
         found.append(f"silent: {len(new)} new rows, as {new[0][:150]}")
     if gone and not new:

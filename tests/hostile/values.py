@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.hostile.watch import remove
+
 Change = Callable[[Path], None]
 Changes = Iterator[tuple[str, Change]]
 
@@ -28,7 +30,9 @@ VALUES = {
     "x": '"x"',
     "empty": '""',
     "parent": '"../../../outside/run"',
-    "absolute": '"/absolute/x"',
+    "grandparent": '"../../../../outside/run"',
+    "far parent": '"../../../../../../outside/run"',
+    "absolute": '"@outside@/x"',
     "winding": '"a/../../b"',
     "constructor": '"constructor"',
     "proto": '"__proto__"',
@@ -46,6 +50,11 @@ VALUES = {
     "nested": '[{"a": [1, null]}]',
     "deep": DEEP,
 }
+
+
+def outside() -> Path:
+    """The folder that no command may touch; it stands beside the working folder."""
+    return Path.cwd().parent / "outside"
 
 
 def paths(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -107,9 +116,18 @@ def twice(text: str, place: tuple[Any, ...]) -> str:
     return json.dumps(node, indent=1).replace(json.dumps(MARK), f"{json.dumps(value)}, {key}: 7", 1)
 
 
+def renamed(text: str, key: str) -> str:
+    """The JSON text of a map whose last key has another name."""
+    node = json.loads(text)
+    last = list(node)[-1]
+    node[key] = node.pop(last)
+    return json.dumps(node, indent=1)
+
+
 def _writing(made: Callable[[str], str]) -> Change:
     def change(path: Path) -> None:
-        path.write_text(made(path.read_text(encoding="utf-8")), encoding="utf-8")
+        text = made(path.read_text(encoding="utf-8")).replace("@outside@", str(outside()))
+        path.write_text(text, encoding="utf-8")
 
     return change
 
@@ -121,9 +139,12 @@ def json_changes(text: str, chance: random.Random, few: int) -> Changes:
         chosen = chance.sample(sorted(VALUES), min(few, len(VALUES)))
         for label in chosen:
             yield f"{name}={label}", _writing(lambda old, place=place, label=label: replaced(old, place, VALUES[label]))
-        yield f"{name} removed", _writing(lambda old, place=place: without(old, place))
+        if few > 2 or chance.random() < 0.3:
+            yield f"{name} removed", _writing(lambda old, place=place: without(old, place))
         if chance.random() < 0.3:
             yield f"{name} twice", _writing(lambda old, place=place: twice(old, place))
+    for key in ("../../../../outside/key", "@outside@/key", "constructor"):
+        yield f"last key named {key[:20]!r}", _writing(lambda old, key=key: renamed(old, key))
     for key in ("__proto__", "", "x" * 300, "../x", "\x1b[31m"):
         yield f"added {key[:20]!r}", _writing(lambda old, key=key: json.dumps({**json.loads(old), key: {"a": [1]}}))
 
@@ -148,7 +169,7 @@ YAMLS = {
     "sexagesimal": "1:30:00",
     "no": "no",
     "path": "../../../outside/run",
-    "absolute": "/absolute/x",
+    "absolute": "@outside@/x",
     "list": "[1, [2, {a: b}]]",
     "map": "{a: {b: c}}",
     "null": "null",
@@ -204,14 +225,17 @@ def _without_children(lines: list[str], number: int) -> list[str]:
 
 
 def _text(text: str) -> Change:
-    return lambda path: path.write_text(text, encoding="utf-8", errors="surrogatepass") and None
+    return _writing(lambda _: text)
 
 
 def _bytes(data: bytes) -> Change:
-    return lambda path: path.write_bytes(data) and None
+    def change(path: Path) -> None:
+        path.write_bytes(data)
+
+    return change
 
 
-def whole_changes(data: bytes, outside: Path, twin: Path | None = None) -> Changes:
+def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
     """A file as a whole: empty, cut, other content, not a file at all, a link that leads out of the folder."""
     for length in (0, 1, 2, 7, len(data) // 4, len(data) // 2, len(data) - 1):
         yield f"cut at {length}", _bytes(data[:length])
@@ -232,31 +256,35 @@ def whole_changes(data: bytes, outside: Path, twin: Path | None = None) -> Chang
     }
     for label, content in other.items():
         yield label, _bytes(content)
-    yield "missing", lambda path: path.unlink()
-    yield "a folder", lambda path: (path.unlink(), path.mkdir()) and None
-    yield "a FIFO", lambda path: (path.unlink(), os.mkfifo(path)) and None
-    yield "unreadable link", lambda path: (path.unlink(), path.symlink_to(path.name)) and None
-    for label, target in (("file", "file.json"), ("folder", "empty")):
-        yield f"link to a {label} outside", _link(outside / target)
-    yield "link to its own content outside", _link_to_copy(outside)
-    yield "link to a device", _link(Path("/dev/zero"))
+    yield "missing", Path.unlink
+    yield "a folder", _in_its_place(Path.mkdir)
+    yield "a FIFO", _in_its_place(os.mkfifo)
+    yield "a link to itself", _in_its_place(lambda path: path.symlink_to(path.name))
+    yield "a link to a file outside", _in_its_place(lambda path: path.symlink_to(outside() / "file.json"))
+    yield "a link to a folder outside", _in_its_place(lambda path: path.symlink_to(outside() / "empty"))
+    yield "a link to its own content outside", _moved_out
     if twin is not None:
-        content = twin.read_bytes()
-        yield "that of another run", _bytes(content)
+        yield "that of another run", _bytes(twin.read_bytes())
 
 
-def _link(target: Path) -> Change:
-    return lambda path: (path.unlink(), path.symlink_to(target)) and None
+def folder_changes() -> Changes:
+    """A folder that leads out: a link to an empty folder, or to the folder itself, which has been moved there."""
+    yield "a link to an empty folder outside", _in_its_place(lambda path: path.symlink_to(outside() / "empty"))
+    yield "a link to where it was moved", _moved_out
 
 
-def _link_to_copy(outside: Path) -> Change:
+def _in_its_place(make: Callable[[Path], Any]) -> Change:
     def change(path: Path) -> None:
-        copy = outside / "copied"
-        copy.write_bytes(path.read_bytes())
-        path.unlink()
-        path.symlink_to(copy)
+        remove(path)
+        make(path)
 
     return change
+
+
+def _moved_out(path: Path) -> None:
+    target = outside() / "moved"
+    path.rename(target)
+    path.symlink_to(target)
 
 
 def byte_changes(data: bytes, chance: random.Random, count: int) -> Changes:
