@@ -10,7 +10,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,8 @@ GRID = ["batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
 TOY = ["-m", *WORDS, *GRID, "data.pools=[3]", "sweep.name=wide"]
 OTHER = ["-m", *WORDS, *GRID, "batch.size=6", "sweep.name=other", "sweep.untrained=false", "sweep.bm25=false"]
 FILES = ["data=files", "data.path=texts", "data.languages=[xa,xb]"]
+NEGATIVES = [*WORDS, "data.negatives=negatives.tsv.gz", "batch.hard_negatives=1", "seed=0", "sweep.name=hard"]
+PLAIN = "outputs/sweeps/other/points.json.kept"  # the list of points of the sweep toy, as no case changes it
 SECRET = "s3cr3t-0123456789-of-the-environment"
 
 
@@ -79,6 +80,7 @@ def _fill(world: Path) -> None:
         _must(["data", "prepare", "files", *FILES[1:]])
         run = trained_run(Path("outputs/sweeps/toy"))
         _must(["mine", f"outputs/runs/{run}", "negatives.tsv.gz"])
+        _keep_a_run_file(run)
         shutil.rmtree("outputs/hydra", ignore_errors=True)
     _outside(world)
 
@@ -92,6 +94,17 @@ def _write_plan(sweeps: Path, name: str, pools: bool) -> None:
             point.pop("also", None)
     (sweeps / name).mkdir(exist_ok=True)
     (sweeps / name / "points.json").write_text(json.dumps(plan, indent=2) + "\n")
+    Path(PLAIN).write_text(json.dumps(plan, indent=2) + "\n")
+
+
+def _keep_a_run_file(run: str) -> None:
+    """Keep one run file of an evaluation, whose own folder holds an absolute path and so cannot be copied."""
+    runs = Path("outputs/runs")
+    before = set(runs.iterdir())
+    _must(["evaluate", str(runs / run), "eval.run_depth=5", "sweep.name=again", "logger=disabled"])
+    (made,) = set(runs.iterdir()) - before
+    shutil.copy(made / "runs" / "monolingual.xa.xa.trec", "run.trec")
+    shutil.rmtree(made)
 
 
 def trained_run(sweep_dir: Path) -> str:
@@ -143,6 +156,6 @@ def _do_points(points: Sequence[Any], **_: Any) -> None:
         OmegaConf.save(OmegaConf.create(to_dict(point.config)), point.run_dir / "config.yaml")
         identity = {"run_id": point.run_id, "fingerprints": point.fingerprints}
         write_json(point.run_dir / "identity.json", identity)
-        code = worker.main(point.run_dir)
-        if code:
-            print(f"worker left with {code}", file=sys.stderr)
+        with open(point.run_dir / "log.txt", "a") as log:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                worker.main(point.run_dir)

@@ -129,11 +129,12 @@ def named_runs(outcome: Outcome) -> Numbers:
 
 def commands(run: str) -> dict[str, Command]:
     """All commands by name; `run`: the id of a trained run."""
-    sweep, frozen = "outputs/sweeps/toy", "published/toy"
-    scored = ("cache", "outputs/runs", "outputs/sweeps/again")
+    sweep, wide, frozen = "outputs/sweeps/toy", "outputs/sweeps/wide", "published/toy"
+    stored = f"outputs/runs/{run}"
+    scored = ("cache", "outputs/runs", "outputs/sweeps")
     return {
         "report": Command(("report", sweep), (sweep,), report_numbers(sweep)),
-        "report-wide": Command(("report", "outputs/sweeps/wide"), ("outputs/sweeps/wide",), report_numbers("outputs/sweeps/wide")),
+        "report-wide": Command(("report", wide), (wide,), report_numbers(wide)),
         "report-two": Command(("report", sweep, "outputs/sweeps/other"), (sweep,)),
         "probe": Command(("probe", "--no-texts", sweep), (f"{sweep}/probe",), probe_numbers),
         "probe-texts": Command(("probe", sweep), (f"{sweep}/probe",), probe_numbers),
@@ -144,16 +145,25 @@ def commands(run: str) -> dict[str, Command]:
         "dashboard": Command(("dashboard", sweep, "--dry-run"), (sweep,)),
         "plan": Command(("plan", *base.TOY), ("cache",), named_runs),
         "run": Command(("run", *base.TOY), ("cache", "outputs/sweeps/wide")),
-        "evaluate": Command(("evaluate", f"outputs/runs/{run}", "logger=disabled", "sweep.name=again"), scored, printed_numbers),
+        "evaluate": Command(("evaluate", stored, "logger=disabled", "sweep.name=again"), scored, printed_numbers),
         "evaluate-model": Command(
-            ("evaluate", f"model.path=outputs/runs/{run}/model", *base.DATA, "logger=disabled", "sweep.name=again", *SHORT),
+            (
+                "evaluate",
+                f"model.path=outputs/runs/{run}/model",
+                *base.DATA,
+                "logger=disabled",
+                "sweep.name=again",
+                *SHORT,
+            ),
             scored,
             printed_numbers,
         ),
-        "mine": Command(("mine", f"outputs/runs/{run}", "mined.tsv.gz"), ("mined.tsv.gz", ".mined.tsv.gz", "cache"), mined_numbers),
+        "mine": Command(("mine", stored, "mined.tsv.gz"), ("mined.tsv.gz", ".mined.tsv.gz", "cache"), mined_numbers),
+        "negatives": Command(("plan", *base.NEGATIVES), ("cache",), named_runs),
+        "score": Command(("evaluate", "run=run.trec", *base.DATA, "logger=disabled"), scored, printed_numbers),
         "list": Command(("data", "list"), ("cache",)),
         "prepare": Command(("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_runs),
-    }  # fmt: skip
+    }
 
 
 def execute(command: Command) -> Outcome:

@@ -18,6 +18,7 @@ from tests.hostile.watch import Tree, Watch, changed, restore, tree
 
 PATIENCE = 20.0  # seconds for a case: all end within two
 MEMORY = 6 * 2**30  # bytes beyond what the process has
+TRACEBACK = "Traceback (most recent call last)"
 LONGEST = 2000  # characters of a line of error
 # Controls, and marks that turn the direction of text around: a terminal would obey them.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -149,6 +150,7 @@ def _one(world: Path, work: Path, pristine: Tree, case: Case, command: Command, 
     touched = changed(before, after)
     found = [*dict.fromkeys(watch.heard), *_escaped(touched, command), *_ended(outcome)]
     found += _leaked(work, touched, outcome)
+    found += _logged(work, touched)
     if outcome.code == 0:
         found += _silent(case, outcome, command)
     _bring_back(world, work, pristine, after)
@@ -172,9 +174,8 @@ def _ended(outcome: Outcome) -> list[str]:
     errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
     if outcome.code == 2 and len(errors) != 1:
         found.append(f"error lines: {len(errors)}: {outcome.err[:200]!r}")
-    if "Traceback (most recent call last)" in outcome.out + outcome.err:
-        last = [line for line in outcome.err.splitlines() if line.strip()][-1]
-        found.append(f"traceback: printed: {last[:150]}")
+    if TRACEBACK in outcome.out + outcome.err:
+        found.append(f"traceback: printed: {outcome.err.strip().splitlines()[-1][:150]}")
     lines = outcome.err.splitlines()
     if outcome.code == 2 and len(lines) > 1 and not found:
         found.append(f"lines: {len(lines)} lines of error: {outcome.err[:300]!r}")
@@ -183,6 +184,17 @@ def _ended(outcome: Outcome) -> list[str]:
         found.append(f"long: a line of {longest} characters")
     if match := CONTROLS.search(outcome.out + outcome.err):
         found.append(f"control: {match.group()!r} is printed")
+    return found
+
+
+def _logged(work: Path, touched: Sequence[str]) -> list[str]:
+    """The tracebacks in the logs of the points that were done."""
+    found = []
+    for name in touched:
+        if name.endswith("/log.txt") and TRACEBACK in (work / name).read_text(errors="replace"):
+            lines = (work / name).read_text(errors="replace").strip().splitlines()
+            frames = [line.strip() for line in lines if "/hybrid_sweep/" in line]
+            found.append(f"log: {lines[-1][:120]} at {frames[-1][-60:] if frames else ''}")
     return found
 
 
@@ -206,21 +218,59 @@ def _silent(case: Case, outcome: Outcome, command: Command) -> list[str]:
     except Exception as error:
         return [f"silent: its results cannot be read: {type(error).__name__}"]
     expected = EXPECTED[case.command]
-    if case.command.startswith("check"):
-        return []
-    other = sorted(key for key in numbers if key in expected and numbers[key] != expected[key])
-    new = sorted(numbers.keys() - expected.keys())
+    shared = sorted(numbers.keys() & expected.keys())
+    pairs = [(_told(case, numbers[key]), _told(case, expected[key])) for key in shared]
+    other = [(one, two) for one, two in pairs if one != two]
+    new = sorted(key for key in numbers.keys() - expected.keys() if not _of_fewer(case, numbers[key]))
     gone = sorted(expected.keys() - numbers.keys())
-    found = (
-        [f"silent: {len(other)} numbers changed, as {_differing(numbers[other[0]], expected[other[0]])}"]
-        if other
-        else []
-    )
+    found = [f"silent: {len(other)} numbers changed, as {_differing(*other[0])}"] if other else []
     if new:
         found.append(f"silent: {len(new)} new rows, as {new[0][:150]}")
-    if gone and not new:
+    if gone and not new and not _fewer(case):
         found.append(f"silent: {len(gone)} rows gone, as {gone[0][:150]}")
     return found
+
+
+# What follows from the margin, which points.json states and nothing else knows.
+OF_MARGIN = ("verdict", "seeds_to_settle", "p", "p_holm")
+# What a row says of its own runs; all else compares it with other rows.
+OF_ITSELF = ("kind", "ratio", "setting", "measure", "scope", "seeds", "mean", "low", "high", "run_ids")
+
+
+def _told(case: Case, row: Any) -> Any:
+    """The part of a row that must stay what it is under the change of a case."""
+    if not isinstance(row, dict) or "run_ids" not in row:
+        return row
+    if _fewer(case):
+        return {name: row[name] for name in OF_ITSELF}
+    if case.file.endswith("points.json") and case.label.startswith("margin"):
+        return {name: value for name, value in row.items() if name not in OF_MARGIN}
+    return row
+
+
+def _fewer(case: Case) -> bool:
+    """Whether the list of points now has fewer of them: a report is of the points that are listed."""
+    return case.file.endswith("points.json") and len(_listed(Path(case.file))) < len(_listed(Path(base.PLAIN)))
+
+
+def _listed(path: Path) -> dict[str, tuple[Any, ...]]:
+    """The points of a list, by run id: kind, ratio and seed; {} where it cannot be read."""
+    try:
+        points = json.loads(path.read_text())["points"]
+        return {point["run_id"]: (point["kind"], float(point["ratio"]), point["seed"]) for point in points}
+    except (ValueError, TypeError, KeyError, OSError):
+        return {}
+
+
+def _of_fewer(case: Case, row: Any) -> bool:
+    """Whether a row is that of some of the same points, each where it was trained."""
+    if not isinstance(row, dict) or not _fewer(case):
+        return False
+    known = _listed(Path(base.PLAIN))
+    ids = row["run_ids"].split()
+    places = {known[name][:2] for name in ids if name in known}
+    seeds = " ".join(str(known[name][2]) for name in ids if name in known)
+    return places == {(row["kind"], float(row["ratio"] or 0))} and row["seeds"] == seeds
 
 
 def _differing(one: Any, other: Any) -> str:

@@ -1,5 +1,6 @@
 """Ways to spoil a file: JSON and YAML value by value, whole files, bytes, and the columns of a Parquet table."""
 
+import gzip
 import json
 import os
 import random
@@ -135,7 +136,7 @@ def _writing(made: Callable[[str], str]) -> Change:
 def json_changes(text: str, chance: random.Random, few: int) -> Changes:
     """Each kind of place with `few` of the values, taken without, and twice."""
     for place in patterns(json.loads(text)):
-        name = ".".join(str(key)[:20] for key in place)
+        name = ".".join(str(key)[:60] for key in place)
         chosen = chance.sample(sorted(VALUES), min(few, len(VALUES)))
         for label in chosen:
             yield f"{name}={label}", _writing(lambda old, place=place, label=label: replaced(old, place, VALUES[label]))
@@ -196,10 +197,10 @@ def yaml_changes(text: str, chance: random.Random, few: int) -> Changes:
             continue
         for label in chance.sample(sorted(YAMLS), few):
             spoiled = [*lines[:number], f"{key}: {YAMLS[label]}", *lines[number + 1 :]]
-            yield f"{key.strip()}: {label}", _text("\n".join(_without_children(spoiled, number)) + "\n")
+            yield f"{key.strip()}, line {number}: {label}", _text("\n".join(_without_children(spoiled, number)) + "\n")
         if chance.random() < 0.4:
             rest = _without_children([*lines[:number], f"{key}: null", *lines[number + 1 :]], number)
-            yield f"{key.strip()} removed", _text("\n".join(rest[:number] + rest[number + 1 :]) + "\n")
+            yield f"{key.strip()}, line {number} removed", _text("\n".join(rest[:number] + rest[number + 1 :]) + "\n")
     laughs = ["a: &a [x,x,x,x,x,x,x,x,x]"]
     for one, other in zip("bcdefghij", "abcdefghi", strict=True):
         laughs.append(f"{one}: &{one} [{','.join([f'*{other}'] * 9)}]")
@@ -237,7 +238,7 @@ def _bytes(data: bytes) -> Change:
 
 def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
     """A file as a whole: empty, cut, other content, not a file at all, a link that leads out of the folder."""
-    for length in (0, 1, 2, 7, len(data) // 4, len(data) // 2, len(data) - 1):
+    for length in sorted({0, 1, 2, 7, len(data) // 4, len(data) // 2, len(data) - 1}):
         yield f"cut at {length}", _bytes(data[:length])
     other: dict[str, bytes] = {
         "null": b"null",
@@ -337,3 +338,35 @@ def table_changes(path: Path) -> Changes:
             moved[0] += 1
             column = pa.array(moved).cast(table[name].type)
             yield f"{name} one more in the first row", write(table.set_column(place, name, column))
+
+
+def bomb(path: Path) -> None:
+    """Write a gzip file of 2 MB that unpacks to one line of 512 MiB."""
+    path.write_bytes(gzip.compress(bytes(2**24), 1) * 32)
+
+
+EVIL = """
+from pathlib import Path
+from transformers import BertConfig, BertModel
+Path("ran").touch()
+class EvilConfig(BertConfig):
+    pass
+class EvilModel(BertModel):
+    config_class = EvilConfig
+"""
+
+
+def code(permitted: bool) -> Change:
+    """Let the model of a run bring Python code, and where `permitted` let the stored settings of the run allow it."""
+
+    def change(run: Path) -> None:
+        config = json.loads((run / "model" / "config.json").read_text())
+        config["auto_map"] = {"AutoConfig": "evil.EvilConfig", "AutoModel": "evil.EvilModel"}
+        config["model_type"] = "evil"
+        (run / "model" / "config.json").write_text(json.dumps(config))
+        (run / "model" / "evil.py").write_text(EVIL)
+        if permitted:
+            stored = (run / "config.yaml").read_text()
+            (run / "config.yaml").write_text(stored.replace("remote_code: false", "remote_code: true"))
+
+    return change
