@@ -1,0 +1,39 @@
+"""Two thousand damaged and hostile folders: nothing outside changes, no code runs, no traceback, no number in silence.
+
+A failure names the command, the file and what was done to it; `cases.all_cases` makes the same list every time.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import base, cases, run_cases
+
+PIECES = 30
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unspoiled world, made once, also for tests that several processes share."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    return base.build(shared)
+
+
+def test_there_are_at_least_two_thousand_cases(world: Path) -> None:
+    found = cases.all_cases(world)
+    assert len(found) >= 2000
+    assert len({case.name for case in found}) == len(found)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("piece", range(PIECES))
+def test_a_spoiled_folder_is_refused_or_read_as_it_was(world: Path, tmp_path: Path, piece: int) -> None:
+    mine = cases.all_cases(world)[piece::PIECES]
+    run_cases.expect(world, tmp_path, [case.command for case in mine])
+    found = run_cases.problems(world, tmp_path, mine)
+    lines = [f"{mine[number].name}: {said}" for number, said in found]
+    assert not lines, f"{len(lines)} of {len(mine)} cases:\n" + "\n".join(lines)
