@@ -10,6 +10,7 @@ from hybrid_sweep.errors import UserError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
+LONGEST = 2**26  # bytes of a line: a hundred times the longest passage that anybody has
 LISTED = 100  # lines left out that are listed by name; the others are only counted
 
 
@@ -78,13 +79,16 @@ def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str
     """The number, from 1, and the text of each line of a file, plain or gzip; one line at a time is in memory.
 
     Only line feeds end lines. Bad lines are those with a byte order mark, CR LF, or bytes that are not UTF-8. Raises
-    UserError for a missing or unreadable file and for damaged gzip, whatever the policy.
+    UserError for a missing or unreadable file, for damaged gzip and for a line of more than LONGEST bytes, whatever the
+    policy: a packed file of a few kilobytes can hold a line that fills the memory.
     """
     with opened(path) as file:
         number = 0
         try:
-            for raw in file:
+            while raw := file.readline(LONGEST + 1):
                 number += 1
+                if len(raw) > LONGEST:
+                    refuse(path, number, f"is longer than {LONGEST:,} bytes")
                 if number == 1 and raw.startswith(BYTE_ORDER_MARK):
                     problems.add(path, number, "starts with a byte order mark; save the file as UTF-8 without one")
                 elif raw.endswith((b"\r\n", b"\r")):

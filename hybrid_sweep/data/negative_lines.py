@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep.data.lines import opened, refuse
+from hybrid_sweep.data.lines import LONGEST, opened, refuse
 from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.data.sorting import mapped
 from hybrid_sweep.errors import UserError
@@ -110,6 +110,8 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
                 head, feed, tail = block.rpartition(b"\n")
                 if not feed:
                     rest += block
+                    if len(rest) > LONGEST:
+                        refuse(path, line + 1, f"is longer than {LONGEST:,} bytes")
                     continue
                 head, rest = rest + head, tail
                 if not width:

@@ -2,12 +2,14 @@
 
 import gzip
 import re
+import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.data import lareqa
+from hybrid_sweep.data import lareqa, lines, negative_lines
 from hybrid_sweep.data.lines import LISTED, BadLine, Problems, numbered
 from hybrid_sweep.errors import UserError
 from tests.data import test_lareqa, test_msmarco
@@ -124,3 +126,33 @@ def test_lareqa_leaves_out_a_sentence_a_question_and_a_paragraph(tmp_path):
     assert (
         built.queries["group"].to_pylist() == ["q1", "q2", "q3", "q7"] and "en_2_0" in built.passages["id"].to_pylist()
     )
+
+
+def _bomb(path: Path, size: int) -> Path:
+    """A packed file of a few kilobytes whose only line has `size` bytes."""
+    with gzip.open(path, "wb") as file:
+        for _ in range(size // 2**20):
+            file.write(bytes(2**20))
+    return path
+
+
+@pytest.mark.parametrize("policy", ["strict", "skip"])
+def test_a_packed_line_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST", 2**20)
+    path = _bomb(tmp_path / "bomb.gz", 2**23)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="line 1: is longer"):
+            list(lines.numbered(path, Problems(policy)))
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_packed_line_of_negatives_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(negative_lines, "LONGEST", 2**20)
+    monkeypatch.setattr(negative_lines, "BLOCK", 2**18)
+    with pytest.raises(UserError, match="is longer"):
+        list(negative_lines._blocks(_bomb(tmp_path / "bomb.gz", 2**23)))
