@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
-from hybrid_sweep import model_requests, seals
+from hybrid_sweep import confined, model_requests, seals
 from hybrid_sweep.arguments import say
 from hybrid_sweep.config import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import Collection
@@ -84,7 +84,7 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
     first, *others = sorted(trained_on, key=lambda each: (each.fingerprint, each.languages))
     rest = [[each.fingerprint, each.languages] for each in others]
     key = digest([first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])])
-    folder = cache_dir(config) / "models" / f"tiny-{key}"
+    folder = confined.inside(cache_dir(config), "models", f"tiny-{key}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if _is_whole(folder, seals.memory_of(cache_dir(config), folder)):
             return folder

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_sweep import seals
+from hybrid_sweep import confined, seals
 from hybrid_sweep.batches import Plan, Source, make_plan
 from hybrid_sweep.config import (
     Bm25Model,
@@ -134,6 +134,8 @@ def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, r
 
     One process builds, others wait for it.
     """
+    for name in (folder.name, f"{folder.name}.work"):
+        confined.inside(cache, folder.parent.name, name)
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if not refresh and folder.exists():
             try:

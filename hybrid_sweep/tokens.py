@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from hybrid_sweep import seals
+from hybrid_sweep import confined, seals
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import object_of
 from hybrid_sweep.store import atomic_dir, digest, exclusive, file_digest
@@ -133,7 +133,7 @@ def token_store(
             "tokenizer": file_digest(tokenizer_folder / "tokenizer.json"),
         }
     )
-    folder = cache / "tokens" / key
+    folder = confined.inside(cache, "tokens", key)
     with exclusive(cache / "tokens" / f"{key}.lock"):
         if (found := _whole(folder, len(table), seals.memory_of(cache, folder))) is None:
             if folder.exists():

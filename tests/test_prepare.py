@@ -316,3 +316,14 @@ def test_a_collection_of_the_hub_composes_as_a_further_one():
     assert list(prepare.configs_of(made)) == ["synthetic", "marco"]
     with pytest.raises(UserError, match="no such folder"):
         prepare.plan_of(made)
+
+
+@pytest.mark.parametrize("name", ["tokens", "pairs", "models", "collections"])
+def test_a_link_in_the_cache_leads_nowhere(config, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match="is a link"):
+        prepare.prepare(config())
+    assert list((tmp_path / "outside").iterdir()) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep import seals
+from hybrid_sweep import confined, seals
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negatives import FILES, Negatives, build_negatives
@@ -128,7 +128,7 @@ def pair_store(
     mark = negatives.digest if negatives else None
     languages = collection.languages
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
-    folder = cache / "pairs" / key
+    folder = confined.inside(cache, "pairs", key)
     with exclusive(cache / "pairs" / f"{key}.lock"):
         if (found := _stored(cache, folder, languages, negatives is not None)) is None:
             if folder.exists():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hybrid_sweep import confined
 from hybrid_sweep.analysis.alike import check
 from hybrid_sweep.analysis.probe.cells import Cells, Rule, best_ranks, cells
 from hybrid_sweep.analysis.probe.console import console
@@ -73,6 +74,7 @@ def write_probe(
     """
     asked = asked or Asked()
     folders = [Path(path) for path in sweep_dirs]
+    confined.check_links(folders[0].resolve())  # where it is written
     if asked.on and asked.on not in (names := further(folders)):
         known = f"there are: {listed(names)}" if names else "there are none (eval.also)"
         raise UserError(f"--on {asked.on}: no point was evaluated on that; {known}")
