@@ -24,10 +24,11 @@ from hybrid_sweep import (
 from hybrid_sweep import config as schema
 from hybrid_sweep.arguments import say
 from hybrid_sweep.compose import points
-from hybrid_sweep.config import Config, DataConfig, ModelConfig, cache_dir
+from hybrid_sweep.config import Config, DataConfig, ModelConfig, SyntheticData, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import may_be_on_the_hub
 
+GENERATED = 100_000  # groups of a synthetic collection that a stored config may have generated
 MEASURES = ("RR@10", "AP", "nDCG@10", "R@100")
 
 
@@ -99,6 +100,7 @@ def _of_run(folder: Path, words: list[str]) -> Config:
         trained.check(folder, seals.memory_of(cache_dir(config), folder), records.identity(folder)["run_id"])
     if not any(word.startswith("data") for word in words):
         config = dataclasses.replace(config, data=_data(folder, run, cache_dir(config)))
+        _check_prepared(folder, config)
     permitted = {name: getattr(config.model, name) for name in checks.PERMISSIONS.values()}
     if run.trainer.max_steps > 0:
         kept = {field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)}
@@ -130,6 +132,21 @@ def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
             f"is not followed: add data={run.data.name} {word} to the command, if you trust it"
         )
     return dataclasses.replace(data, path=str(built))
+
+
+def _check_prepared(folder: Path, config: Config) -> None:
+    """Raise UserError where the collection of a run would have to be fetched, or generated at any size."""
+    data = config.data
+    if isinstance(data, SyntheticData):
+        if data.groups > GENERATED:
+            raise UserError(
+                f"{folder}: its config asks for {data.groups:,} generated groups; add data=synthetic to the command"
+            )
+    elif not prepare.is_prepared(config):
+        raise UserError(
+            f"{folder}: its collection {data.name} is not prepared on this machine, and a stored config fetches nothing: "
+            f"hybrid-sweep data prepare {data.name}"
+        )
 
 
 def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:

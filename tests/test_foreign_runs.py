@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hybrid_sweep import checks, mine, prepare, processes, worker
+from hybrid_sweep import checks, mine, prepare, processes, trained, worker
 from hybrid_sweep.cli import main
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of
@@ -66,6 +66,7 @@ def foreign(planned, tmp_path, monkeypatch):
     (folder / "model" / "own.py").write_text(CODE)
     (folder / "model" / "model.safetensors").write_bytes(b"")
     (folder / "steps.parquet").write_bytes(b"")
+    trained.write(folder)
     monkeypatch.setenv("CODE_RAN", str(tmp_path / "ran"))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     return _edited(folder, model={"remote_code": True, "local_files_only": False})
@@ -173,6 +174,24 @@ def test_a_collection_that_the_cache_holds_is_found_by_its_fingerprint(planned, 
     _edited(folder, data={"path": "/nowhere/at/all", "mirror": "http://example.invalid", "negatives": "/nowhere"})
     data = config_of([str(folder)]).data
     assert (data.path, data.mirror, data.negatives) == (str(built), None, None)
+
+
+@pytest.mark.parametrize("name", ["debian", "xquad_r", "msmarco", "miracl"])
+def test_nothing_is_fetched_for_a_stored_config(planned, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
+    folder = planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["data"] = {"name": name, "languages": ["en", "de"]}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setattr("socket.socket", None)
+    with pytest.raises(UserError, match="data prepare"):
+        config_of([str(folder)])
+
+
+def test_text_is_not_generated_without_end_for_a_stored_config(planned):
+    folder = _edited(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), data={"groups": 10**9})
+    with pytest.raises(UserError, match="data=synthetic"):
+        config_of([str(folder)])
 
 
 def test_a_stored_path_of_a_model_is_not_followed(planned, tmp_path):
