@@ -7,7 +7,7 @@ import platform
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid_sweep import pace
+from hybrid_sweep import pace, trained
 from hybrid_sweep.config import Config, SyntheticData, TinyModel, TrainerConfig, to_dict, untrained
 from hybrid_sweep.store import write_json
 from hybrid_sweep.sweep import Point, State
@@ -78,6 +78,7 @@ def test_what_is_trained_takes_only_the_evaluations_that_are_missing(point):
     for name in ("steps.parquet", "model/modules.json"):
         (asked.run_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (asked.run_dir / name).touch()
+    trained.write(asked.run_dir)
     assert list(told(asked).values()) == [pytest.approx(8 + 2 + 30 + 4)]
     finished_runs.finish(asked.run_dir, asked.run_id, measures=asked.config.eval.measures)
     assert list(told(asked).values()) == [pytest.approx(8 + 30 + 4)]
