@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep import mirror, records, trained, wandb_sweep
+from hybrid_sweep import finished, mirror, records, trained, wandb_sweep
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import digest
 from hybrid_sweep.wandb_target import (
@@ -61,7 +61,10 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
         check_login(OFFLINE)
     pushed, entries = 0, plan["points"]
     for entry in entries:
-        if (run := read(sweep_dir, plan, entry)) is not None:
+        run = read(sweep_dir, plan, entry)
+        if run is None:
+            _say_why(run_dir(sweep_dir, entry["run_id"]), say)
+        else:
             write(target, run)
             pushed += 1
             say(f"[{pushed}/{len(entries)}] {run.words['name']} ({entry['run_id']}){': failed' if run.failed else ''}")
@@ -79,6 +82,13 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
     if mode == "offline":
         lines.append(f"next: wandb sync {shlex.quote(str(target.folder / 'wandb'))}/offline-run-*")
     return "\n".join(lines)
+
+
+def _say_why(folder: Path, say: Say) -> None:
+    """Say what is wrong with a run that has a result and is left out."""
+    problem = finished.problem(folder, folder)
+    if problem and problem != finished.NOT:
+        say(f"{folder.name} is left out: {problem}")
 
 
 def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:

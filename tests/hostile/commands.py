@@ -123,8 +123,8 @@ def mined_numbers(_: Outcome) -> Numbers:
 
 
 def named_runs(outcome: Outcome) -> Numbers:
-    """Give the run ids of a plan: another id stands for other content."""
-    return {name: True for name in re.findall(r"\b[0-9a-f]{12}\b", outcome.out)}
+    """Give the run ids of a plan: another id stands for other content; a folder that is made again is no run."""
+    return {name: True for name in re.findall(r"(?<![\w/-])[0-9a-f]{12}\b", outcome.out)}
 
 
 def commands(run: str) -> dict[str, Command]:
