@@ -25,7 +25,7 @@ TOY = ["-m", *WORDS, *GRID, "data.pools=[3]", "sweep.name=wide"]
 OTHER = ["-m", *WORDS, *GRID, "batch.size=6", "sweep.name=other", "sweep.untrained=false", "sweep.bm25=false"]
 FILES = ["data=files", "data.path=texts", "data.languages=[xa,xb]"]
 NEGATIVES = [*WORDS, "data.negatives=negatives.tsv.gz", "batch.hard_negatives=1", "seed=0", "sweep.name=hard"]
-PLAIN = "outputs/sweeps/other/points.json.kept"  # the list of points of the sweep toy, as no case changes it
+KEPT = Path("kept")  # copies, beside the working folder, of what a case may have changed
 SECRET = "s3cr3t-0123456789-of-the-environment"
 
 
@@ -83,6 +83,7 @@ def _fill(world: Path) -> None:
         _keep_a_run_file(run)
         shutil.rmtree("outputs/hydra", ignore_errors=True)
     _outside(world)
+    _keep(world)
 
 
 def _write_plan(sweeps: Path, name: str, pools: bool) -> None:
@@ -94,7 +95,6 @@ def _write_plan(sweeps: Path, name: str, pools: bool) -> None:
             point.pop("also", None)
     (sweeps / name).mkdir(exist_ok=True)
     (sweeps / name / "points.json").write_text(json.dumps(plan, indent=2) + "\n")
-    Path(PLAIN).write_text(json.dumps(plan, indent=2) + "\n")
 
 
 def _keep_a_run_file(run: str) -> None:
@@ -105,6 +105,24 @@ def _keep_a_run_file(run: str) -> None:
     (made,) = set(runs.iterdir()) - before
     shutil.copy(made / "runs" / "monolingual.xa.xa.trec", "run.trec")
     shutil.rmtree(made)
+
+
+def kept_plan(file: str) -> Path:
+    """The list of points as it was before a case changed it."""
+    return Path("..") / KEPT / Path(file).parent.name / "points.json"
+
+
+def published(name: str) -> Path:
+    """A file of the published sweep as it was before a case changed it."""
+    return Path("..") / KEPT / "published" / name
+
+
+def _keep(world: Path) -> None:
+    for name in ("toy", "wide", "other"):
+        target = world / KEPT / name / "points.json"
+        target.parent.mkdir(parents=True)
+        shutil.copy(world / "cwd" / "outputs" / "sweeps" / name / "points.json", target)
+    shutil.copytree(world / "cwd" / "published" / "toy", world / KEPT / "published")
 
 
 def trained_run(sweep_dir: Path) -> str:

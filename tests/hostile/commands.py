@@ -122,9 +122,15 @@ def mined_numbers(_: Outcome) -> Numbers:
     return {"triples": hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()} if path.is_file() else {}
 
 
-def named_runs(outcome: Outcome) -> Numbers:
-    """Give the run ids of a plan: another id stands for other content; a folder that is made again is no run."""
-    return {name: True for name in re.findall(r"(?<![\w/-])[0-9a-f]{12}\b", outcome.out)}
+def planned_runs(outcome: Outcome) -> Numbers:
+    """Give the run ids in the table of a plan: another id stands for other content."""
+    lines = [line for line in outcome.out.splitlines() if line.startswith(("done", "to do", "failed", "resume"))]
+    return {name: True for line in lines for name in re.findall(r"\b[0-9a-f]{12}\b", line)[:1]}
+
+
+def named_collection(outcome: Outcome) -> Numbers:
+    """Give the fingerprint of the collection that was prepared."""
+    return {name: True for name in re.findall(r"fingerprint ([0-9a-f]{12})", outcome.out)}
 
 
 def commands(run: str) -> dict[str, Command]:
@@ -143,7 +149,7 @@ def commands(run: str) -> dict[str, Command]:
         "check-both": Command(("freeze", "--check", "published/other")),
         "push": Command(("wandb", "push", sweep, "--offline"), (sweep,), pushed_numbers),
         "dashboard": Command(("dashboard", sweep, "--dry-run"), (sweep,)),
-        "plan": Command(("plan", *base.TOY), ("cache",), named_runs),
+        "plan": Command(("plan", *base.TOY), ("cache",), planned_runs),
         "run": Command(("run", *base.TOY), ("cache", "outputs/sweeps/wide")),
         "evaluate": Command(("evaluate", stored, "logger=disabled", "sweep.name=again"), scored, printed_numbers),
         "evaluate-model": Command(
@@ -159,10 +165,10 @@ def commands(run: str) -> dict[str, Command]:
             printed_numbers,
         ),
         "mine": Command(("mine", stored, "mined.tsv.gz"), ("mined.tsv.gz", ".mined.tsv.gz", "cache"), mined_numbers),
-        "negatives": Command(("plan", *base.NEGATIVES), ("cache",), named_runs),
+        "negatives": Command(("plan", *base.NEGATIVES), ("cache",), planned_runs),
         "score": Command(("evaluate", "run=run.trec", *base.DATA, "logger=disabled"), scored, printed_numbers),
         "list": Command(("data", "list"), ("cache",)),
-        "prepare": Command(("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_runs),
+        "prepare": Command(("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_collection),
     }
 
 
