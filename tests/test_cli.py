@@ -314,8 +314,19 @@ def reported(monkeypatch):
     return asked
 
 
+PLAN = {"name": "toy", "margin": 0.01, "command": "", "points": []}
+
+
+@pytest.mark.parametrize("word", ["model.remote_code=true", "hydra.job.env_set.X=1", "--config-dir=/x", "'"])
+def test_a_stored_command_that_would_permit_something_is_not_advised(program, reported, tmp_path, word):
+    entries = [{"run_id": "r0", "ratio": 0.5, "seed": 0, "kind": "trained"}]
+    plan = PLAN | {"command": f"hybrid-sweep run -m experiment=x {word}", "points": entries}
+    (tmp_path / "points.json").write_text(json.dumps(plan))
+    assert program("report", str(tmp_path)).out == "the answer\n"
+
+
 def test_report_prints_and_counts_missing_points(program, reported, tmp_path):
-    (tmp_path / "points.json").write_text("{}")
+    (tmp_path / "points.json").write_text(json.dumps(PLAN))
     told = program("report", str(tmp_path))
     assert told.code == 1 and told.out == "the answer\n"
     assert program("report", "--allow-missing", str(tmp_path)).code == 0
@@ -323,7 +334,8 @@ def test_report_prints_and_counts_missing_points(program, reported, tmp_path):
 
 
 def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypatch):
-    points = {"command": "hybrid-sweep run -m experiment=x seed=0,1", "points": [{"seed": 0}, {"seed": 1}]}
+    entries = [{"run_id": f"r{seed}", "ratio": 0.5, "seed": seed, "kind": "trained"} for seed in (0, 1)]
+    points = PLAN | {"command": "hybrid-sweep run -m experiment=x seed=0,1", "points": entries}
     (tmp_path / "points.json").write_text(json.dumps(points))
     assert (
         program("report", str(tmp_path))

@@ -14,6 +14,9 @@ from tests.analysis.folders import edit, runs_of
 __all__ = ["undrawn"]  # a fixture
 HOSTILE = "=x|y`<img src=x onerror=alert(1)> [z](https://evil.org) \x1b]0;t\x07\r\x00\u202e\n## forged\n| zz | b |"
 
+# What a name can still hold: no control, no separator.
+NAME = "=x|y`<img src=x onerror=alert(1)> [z](evil.org) $a_b$ \\input{z} ## forged | zz | b |"
+
 
 def hidden(text: str) -> set[str]:
     """The characters of an output that act on a terminal."""
@@ -30,7 +33,7 @@ def fail(sweep_dir: Path, run_id: str) -> None:
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
     sweep_dir = write_sweep(tmp_path)
-    edit(sweep_dir / "points.json", lambda plan: plan.update(name=HOSTILE, command=f"hybrid-sweep run -m '{HOSTILE}'"))
+    edit(sweep_dir / "points.json", lambda plan: plan.update(name=NAME, command=f"hybrid-sweep run -m '{HOSTILE}'"))
     for run in runs_of(sweep_dir).iterdir():
         edit(run / "provenance.json", lambda made: made["versions"].update({"numpy": HOSTILE}))
     fail(sweep_dir, "t050s1")

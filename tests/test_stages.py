@@ -123,7 +123,7 @@ def test_a_point_is_done_when_all_its_stages_are(ask, config):
     assert point.run_dir == folder and not sweep.is_done(point)
     assert sweep.state_of(point) == sweep.State("to do", "to be evaluated on third")
     asked = dataclasses.replace(point, kind="trained")  # what is said of one that had to be trained
-    again = "its model was not kept and is trained again; to be evaluated on third"
+    again = "its training is not finished and is trained again; to be evaluated on third"
     assert sweep.state_of(asked).reason == again
     for name in ("steps.parquet", "model/modules.json"):
         (folder / name).parent.mkdir(exist_ok=True)

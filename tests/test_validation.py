@@ -53,7 +53,8 @@ def test_the_last_row_is_the_evaluation_of_the_weights_that_come_out(fitted):
 
 def test_the_weights_of_the_best_step_are_kept_and_no_others(fitted):
     config, module, history, folder = fitted
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == [f"best-{history.best:08d}.pt"]
+    names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert names == [f"best-{history.best:08d}.json", f"best-{history.best:08d}.pt"]
     module.encoder.load_state_dict(checkpoints.load_best(folder / "checkpoints", history.best))
     table, _ = validation.evaluate(config, prepare(config), module.whole_encoder(), "dev")
     best = next(row for row in history.rows if row["step"] == history.best)

@@ -231,6 +231,8 @@ def test_seeds_that_cancel_are_a_tie(make_sweep: Callable[..., Path], world: Any
     runs = sweep_dir.parent.parent / "runs"
     for seed, change in enumerate((0.1, 0.2, -0.3)):
         base = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet")
+        base["RR@10"] = 0.3 + 0.4 * base["RR@10"]  # room for the change
+        base.to_parquet(runs / f"t000s{seed}" / "per_query.parquet", index=False)
         other = base.assign(run_id=f"t050s{seed}", ratio=0.5, **{"RR@10": base["RR@10"] + change})
         other.to_parquet(runs / f"t050s{seed}" / "per_query.parquet", index=False)
     row = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10").iloc[1]

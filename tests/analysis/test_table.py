@@ -47,9 +47,9 @@ def test_rank_distance_needs_two_relevant_passages_in_the_mixed_pool(sweep_dir: 
     ("spoil", "reason"),
     [
         (lambda run: (run / "metrics.json").unlink(), "not finished"),
-        (lambda run: (run / "metrics.json").write_text('{"run_id": "t0'), "not finished"),
+        (lambda run: (run / "metrics.json").write_text('{"run_id": "t0'), "is no JSON"),
         (lambda run: (run / "metrics.json").write_text('{"run_id": "other"}'), "not finished"),
-        (lambda run: (run / "per_query.parquet").unlink(), "cannot be read"),
+        (lambda run: (run / "per_query.parquet").unlink(), "is missing"),
         (lambda run: (run / "per_query.parquet").write_bytes(b"PAR1 cut short"), "cannot be read"),
     ],
 )
@@ -144,7 +144,7 @@ def test_two_runs_in_one_place_are_refused(sweep_dir: Path) -> None:
 def test_a_folder_that_is_no_sweep(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "points.json").write_text(text)
-    with pytest.raises(UserError, match="no sweep folder"):
+    with pytest.raises(UserError, match=r"points\.json"):
         load([tmp_path])
 
 

@@ -258,7 +258,7 @@ def test_the_page_refers_to_nothing_outside(sweep_dir: Path) -> None:
 def test_names_are_escaped(make_sweep: Make) -> None:
     sweep_dir = make_sweep()
     plan = json.loads((sweep_dir / "points.json").read_text())
-    plan["name"], plan["command"] = "<b>&\"'</script><script>bad()</script>", "run 'a<b>' && `x` </title>"
+    plan["name"], plan["command"] = "<b>&\"'<script>bad()<img src=x>", "run 'a<b>' && `x` </title>"
     (sweep_dir / "points.json").write_text(json.dumps(plan))
     failed = sweep_dir.parent.parent / "runs" / "t050s0"
     (failed / "metrics.json").unlink()

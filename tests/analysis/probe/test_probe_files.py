@@ -51,7 +51,7 @@ def test_numbers_are_rounded_to_nine_digits_and_no_record_holds_nan(sweep_dir: P
 def test_ranks_that_contradict_the_table_are_refused(sweep_dir: Path) -> None:
     path = runs_of(sweep_dir) / "t050s1" / "per_query.parquet"
     frame = pd.read_parquet(path)
-    frame["rank_min"] += 1
+    frame[["rank_min", "rank_max"]] += 1
     frame.to_parquet(path, index=False)
     with pytest.raises(UserError, match=r"t050s1.*its ranks and its RR@10 disagree"):
         write_probe([sweep_dir], BARE)
