@@ -176,7 +176,7 @@ def _cache(cwd: Path) -> Iterator[Case]:
         if not path.is_file():
             continue
         file, data = str(path.relative_to(cwd)), path.read_bytes()
-        commands = ["plan", "evaluate", "mine"]
+        commands = ["train", "evaluate", "mine"] if path.suffix == ".npy" else ["plan", "evaluate", "mine"]
         if "collections/files" in file:
             commands = ["prepare"]
         if path.suffix == ".lock":

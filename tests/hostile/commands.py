@@ -111,9 +111,23 @@ def pushed_numbers(outcome: Outcome) -> Numbers:
 
 
 def printed_numbers(outcome: Outcome) -> Numbers:
-    """Give the table that evaluate prints."""
+    """Give the table that evaluate prints, and a hash of the per-query table that it names."""
     lines = re.findall(r"^(monolingual|cross-lingual|multilingual)( .*)$", outcome.out, re.MULTILINE)
-    return {f"{number}:{name}": values.split() for number, (name, values) in enumerate(lines)}
+    found: Numbers = {f"{number}:{name}": values.split() for number, (name, values) in enumerate(lines)}
+    if named := re.search(r"per query: (.*\.parquet)$", outcome.out, re.MULTILINE):
+        rows = pd.read_parquet(named[1]).drop(columns="run_id").sort_values(["setting", "query_id", "passage_lang"])
+        found["rows"] = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
+    return found
+
+
+def trained_numbers(_: Outcome) -> Numbers:
+    """Give the losses of the run that was trained on hard negatives, and a hash of what it ranks."""
+    found: Numbers = {}
+    for path in Path("outputs/runs").glob("*/steps.parquet"):
+        losses = pd.read_parquet(path)["loss"].tolist()
+        rows = pd.read_parquet(path.with_name("per_query.parquet")).to_csv(index=False)
+        found[path.parent.name] = [losses, hashlib.sha256(rows.encode()).hexdigest()]
+    return found
 
 
 def mined_numbers(_: Outcome) -> Numbers:
@@ -151,6 +165,7 @@ def commands(run: str) -> dict[str, Command]:
         "dashboard": Command(("dashboard", sweep, "--dry-run"), (sweep,)),
         "plan": Command(("plan", *base.TOY), ("cache",), planned_runs),
         "run": Command(("run", *base.TOY), ("cache", "outputs/sweeps/wide")),
+        "train": Command(("run", *base.HARD), ("cache", "outputs"), trained_numbers),
         "evaluate": Command(("evaluate", stored, "logger=disabled", "sweep.name=again"), scored, printed_numbers),
         "evaluate-model": Command(
             (
@@ -165,7 +180,7 @@ def commands(run: str) -> dict[str, Command]:
             printed_numbers,
         ),
         "mine": Command(("mine", stored, "mined.tsv.gz"), ("mined.tsv.gz", ".mined.tsv.gz", "cache"), mined_numbers),
-        "negatives": Command(("plan", *base.NEGATIVES), ("cache",), planned_runs),
+        "negatives": Command(("plan", *base.HARD), ("cache",), planned_runs),
         "score": Command(("evaluate", "run=run.trec", *base.DATA, "logger=disabled"), scored, printed_numbers),
         "list": Command(("data", "list"), ("cache",)),
         "prepare": Command(("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_collection),
@@ -237,7 +252,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
         put(comparison, "save", _unsaved)
         put(mirror, "begin", lambda words, *_, **__: FakeRun(words))
         put(wandb_sweep, "_fill", lambda *_: None)
-        put(cli_sweep, "_hand_over", lambda words: None)
+        put(cli_sweep, "_hand_over", done_here)
         if not pages:
             for name in ("markdown", "html", "latex"):
                 put(report_files, name, lambda *_: "")
@@ -253,6 +268,15 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
         for name in ("aggregate", "derived", "answer"):
             put(report_files, name, remembered(getattr(report_files, name)))
         yield
+
+
+def done_here(words: Sequence[str]) -> None:
+    """Do the points of a command here; Hydra, which hands them to a launcher, is left out."""
+    from hybrid_sweep import compose, sweep
+
+    plain = [word for word in words if word != "-m"]
+    jobs = compose.points(plain, multirun="-m" in words)
+    base.do_points(sweep.expand(jobs, print))
 
 
 def _left_out(*_: Any, **__: Any) -> None:

@@ -7,15 +7,19 @@ import resource
 import select
 import shutil
 import signal
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.hostile import base, commands
 from tests.hostile.cases import Case
 from tests.hostile.commands import Command, Numbers, Outcome
 from tests.hostile.watch import Tree, Watch, changed, restore, tree
 
+ENDED = -1  # in the place of a number: the child failed by itself
 PATIENCE = 60.0  # seconds for a case: alone all end within a few
 MEMORY = 3 * 2**30  # bytes beyond what the process has
 TRACEBACK = "Traceback (most recent call last)"
@@ -49,6 +53,8 @@ def _batch(
         try:
             _work(world, place, cases, begin, write)
             code = 0
+        except BaseException:
+            os.write(write, json.dumps([ENDED, [traceback.format_exc()[-1500:]]]).encode() + b"\n")
         finally:
             os._exit(code)
     os.close(write)
@@ -65,6 +71,8 @@ def _batch(
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             number, said = json.loads(line)
+            if number == ENDED:
+                pytest.fail(f"the test itself failed at {cases[done].name}: {said[0]}")
             done = number + 1
             found += [(number, each) for each in said]
     os.close(read)

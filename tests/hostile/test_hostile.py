@@ -3,24 +3,15 @@
 A failure names the command, the file and what was done to it; `cases.all_cases` makes the same list every time.
 """
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.hostile import base, cases, run_cases
+from tests.hostile import cases, run_cases
 
 PIECES = 30
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unspoiled world, made once, also for tests that several processes share."""
-    root = tmp_path_factory.getbasetemp()
-    shared = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
-    return base.build(shared)
 
 
 def test_there_are_at_least_two_thousand_cases(world: Path) -> None:

@@ -229,7 +229,9 @@ def _text(text: str) -> Change:
     return _writing(lambda _: text)
 
 
-def _bytes(data: bytes) -> Change:
+def written(data: bytes) -> Change:
+    """The change that writes these bytes."""
+
     def change(path: Path) -> None:
         path.write_bytes(data)
 
@@ -239,7 +241,7 @@ def _bytes(data: bytes) -> Change:
 def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
     """A file as a whole: empty, cut, other content, not a file at all, a link that leads out of the folder."""
     for length in sorted({0, 1, 2, 7, len(data) // 4, len(data) // 2, len(data) - 1}):
-        yield f"cut at {length}", _bytes(data[:length])
+        yield f"cut at {length}", written(data[:length])
     other: dict[str, bytes] = {
         "null": b"null",
         "list": b"[]",
@@ -256,7 +258,7 @@ def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
         "one more byte": data + b"\0",
     }
     for label, content in other.items():
-        yield label, _bytes(content)
+        yield label, written(content)
     yield "missing", Path.unlink
     yield "a folder", _in_its_place(Path.mkdir)
     yield "a FIFO", _in_its_place(os.mkfifo)
@@ -265,7 +267,7 @@ def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
     yield "a link to a folder outside", _in_its_place(lambda path: path.symlink_to(outside() / "empty"))
     yield "a link to its own content outside", _moved_out
     if twin is not None:
-        yield "that of another run", _bytes(twin.read_bytes())
+        yield "that of another run", written(twin.readwritten())
 
 
 def folder_changes() -> Changes:
@@ -292,11 +294,11 @@ def byte_changes(data: bytes, chance: random.Random, count: int) -> Changes:
     """Single bits flipped all over a file, blocks of zeros, pieces that are gone."""
     for place in chance.sample(range(len(data)), min(count, len(data))):
         bit = 1 << chance.randrange(8)
-        yield f"bit {bit} of byte {place}", _bytes(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+        yield f"bit {bit} of byte {place}", written(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
     for place in chance.sample(range(len(data)), min(3, len(data))):
         block = min(64, len(data) - place)
-        yield f"zeros at {place}", _bytes(data[:place] + bytes(block) + data[place + block :])
-        yield f"64 bytes gone at {place}", _bytes(data[:place] + data[place + 64 :])
+        yield f"zeros at {place}", written(data[:place] + bytes(block) + data[place + block :])
+        yield f"64 bytes gone at {place}", written(data[:place] + data[place + 64 :])
 
 
 def table_changes(path: Path) -> Changes:
