@@ -267,7 +267,7 @@ def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
     yield "a link to a folder outside", _in_its_place(lambda path: path.symlink_to(outside() / "empty"))
     yield "a link to its own content outside", _moved_out
     if twin is not None:
-        yield "that of another run", written(twin.readwritten())
+        yield "that of another run", written(twin.read_bytes())
 
 
 def folder_changes() -> Changes:
