@@ -6,8 +6,6 @@ the run.
 """
 
 import functools
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +49,7 @@ def sealed(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
 def own_digest(metrics: Mapping[str, Any]) -> str:
     """Return the digest of all that metrics.json holds but the digest itself."""
     rest = {name: value for name, value in metrics.items() if name != DIGEST}
-    text = json.dumps(rest, sort_keys=True, ensure_ascii=True)  # a number that is none has a text, too
-    return hashlib.sha256(text.encode()).hexdigest()[: seals.LENGTH]
+    return seals.value_digest(rest)
 
 
 def seal(folder: Path) -> dict[str, dict[str, str]]:

@@ -7,6 +7,8 @@ once. A file that changed within the last seconds is not remembered: two writes 
 """
 
 import contextlib
+import hashlib
+import json
 import os
 import threading
 import time
@@ -37,6 +39,12 @@ def seal(folder: Path, names: Iterable[str]) -> dict[str, str]:
         The digest of each file by its name, for the store's own info file.
     """
     return {name: file_digest(folder / name, LENGTH) for name in sorted(names)}
+
+
+def value_digest(value: Any) -> str:
+    """Return the digest of a value as JSON, which may hold infinities and NaN: a foreign file can state them."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
 def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
@@ -97,7 +105,7 @@ def write_info(folder: Path, facts: Mapping[str, Any], names: Iterable[str]) -> 
         names: paths of the files relative to the folder.
     """
     info = {**facts, "files": seal(folder, names)}
-    write_json(folder / INFO, {**info, "digest": digest(info, LENGTH)})
+    write_json(folder / INFO, {**info, "digest": value_digest(info)})
 
 
 def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
         raise Damaged(f"{folder / INFO}: the file is missing or broken")
     facts = {name: value for name, value in info.items() if name != "digest"}
     try:
-        whole = info.get("digest") == digest(facts, LENGTH)
+        whole = info.get("digest") == value_digest(facts)
     except ValueError:  # NaN, which is never written
         whole = False
     if not whole:

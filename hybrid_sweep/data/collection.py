@@ -15,7 +15,7 @@ from hybrid_sweep import names, seals
 from hybrid_sweep.data.lookup import SLICE, sorted_unique
 from hybrid_sweep.data.sorting import CHUNK, mapped, sorted_by_id
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, digest, read_json, write_json
+from hybrid_sweep.store import atomic_dir, read_json, write_json
 
 TEXTS = pa.schema(
     [(name, pa.large_string() if name == "text" else pa.string()) for name in ("id", "group", "lang", "split", "text")]
@@ -167,7 +167,7 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
         # The content is hashed as it lies on disk: of some of the languages the fingerprint, that of all, says nothing.
         content = _digest(_tables(temporary).values())
         info = {"name": collection.name, **collection.info}
-        stored = {"fingerprint": collection.fingerprint, "content": content, "info": digest(info, seals.LENGTH)}
+        stored = {"fingerprint": collection.fingerprint, "content": content, "info": seals.value_digest(info)}
         write_json(temporary / "info.json", {**info, "stored": {**stored, "digests": seals.seal(temporary, FILES)}})
 
 
@@ -207,7 +207,7 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
 
 def _check_files(folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: seals.Memory) -> None:
     """Raise Damaged where a file of a collection, or what its info file says, has another digest than `stored` says."""
-    same = set(stored["digests"]) == set(FILES) and stored["info"] == digest(info, seals.LENGTH)
+    same = set(stored["digests"]) == set(FILES) and stored["info"] == seals.value_digest(info)
     if not same or (folder / "info.json").is_symlink():
         raise Damaged(f"{folder / 'info.json'}: its content is not what was written; {AGAIN}")
     try:
