@@ -56,11 +56,10 @@ def all_cases(world: Path) -> list[Case]:
     found: list[Case] = []
     for make in (_sweeps, _runs, _published, _configs, _tables, _models, _cache, _texts, _loose):
         found += make(world / "cwd")
-    chosen = [
-        *random.Random(5).sample(found, min(MOST, len(found))),
-        *_folders(world / "cwd"),
-        *_special(world / "cwd"),
-    ]
+    chosen = [*_folders(world / "cwd"), *_special(world / "cwd")]
+    for command, quota in QUOTA.items():
+        mine = [case for case in found if case.command == command]
+        chosen += _chance(command).sample(mine, min(quota, len(mine)))
     return sorted(chosen, key=lambda case: case.command)  # each piece of the list needs few commands
 
 
