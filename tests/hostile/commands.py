@@ -265,7 +265,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
             put(report, "write_report", _left_out) if pushing else None
             for place in (compose, evaluate):
                 put(place, "points", composed(compose.points))
-        for name in ("aggregate", "derived", "answer"):
+        for name in ("aggregate", "derived", "answer", "by_ratio"):
             put(report_files, name, remembered(getattr(report_files, name)))
         yield
 

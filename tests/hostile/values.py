@@ -144,6 +144,8 @@ def json_changes(text: str, chance: random.Random, few: int) -> Changes:
             yield f"{name} removed", _writing(lambda old, place=place: without(old, place))
         if chance.random() < 0.3:
             yield f"{name} twice", _writing(lambda old, place=place: twice(old, place))
+    if not isinstance(json.loads(text), dict):
+        return
     for key in ("../../../../outside/key", "@outside@/key", "constructor"):
         yield f"last key named {key[:20]!r}", _writing(lambda old, key=key: renamed(old, key))
     for key in ("__proto__", "", "x" * 300, "../x", "\x1b[31m"):
