@@ -105,7 +105,12 @@ def typed(node: Any) -> Config:
                 (config.more if kind == "more" else config.eval.also)[str(name)] = data
     except OmegaConfBaseException as error:
         raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
-    except (AttributeError, TypeError, ValueError) as error:  # a group that is no mapping, a name that is no text
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:  # a group that is no mapping, a name that is no text
         raise UserError(f"config: a value of another type ({str(error).splitlines()[0]})") from error
     check_stored(config)
     return config

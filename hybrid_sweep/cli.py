@@ -12,6 +12,8 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.escaping import one_line
 from hybrid_sweep.redaction import redacted
 
+LONGEST = 1500  # characters of an error
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program on these words (default: those of the process) and return its exit code."""
@@ -21,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
             raise
-        print(f"error: {one_line(redacted(str(error)))}", file=sys.stderr)
+        print(f"error: {_cut(one_line(redacted(str(error))))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -32,8 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
             raise
         told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-        print(f"error: {one_line(redacted(told))}", file=sys.stderr)
+        print(f"error: {_cut(one_line(redacted(told)))}", file=sys.stderr)
         return 1
+
+
+def _cut(text: str) -> str:
+    """Leave out the middle of a line that nobody would read to its end: a value from a file may have any length."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST * 3 // 4]} … {text[-LONGEST // 4 :]}"
 
 
 def _dispatch(words: list[str]) -> int:

@@ -1,11 +1,14 @@
 """Encoders from and to disk: Hugging Face and sentence-transformers folders, random weights for the tiny model."""
 
+import contextlib
 import inspect
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -154,8 +157,9 @@ def _config(folder: Path, remote_code: bool) -> Any:
     model_requests.check(folder)
     needed = f"{folder} needs Python code of its own; model.remote_code=true runs it, if you trust the folder"
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
-    except ValueError as error:
+        with _reading(folder):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
+    except UserError as error:
         if "auto_map" in stated and not remote_code:
             raise UserError(f"model.path: {needed}") from error
         raise
@@ -171,15 +175,26 @@ def _load(folder: Path, config: Any, remote_code: bool) -> Any:
     if not list(folder.glob("*.safetensors")):
         raise UserError(f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled here")
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten times slower.
-    return AutoModel.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=remote_code,
-        **_class_of(config)[1],
-    )
+    with _reading(folder):
+        return AutoModel.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=remote_code,
+            **_class_of(config)[1],
+        )
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Turn what the libraries raise for a folder that cannot be read into one line."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise UserError(f"model folder {folder} cannot be read ({type(error).__name__}: {lines[0][:200]})") from error
 
 
 def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
@@ -202,7 +217,9 @@ def _head(layout: Layout, width: int) -> nn.Sequential | None:
     parts: list[nn.Module] = []
     for dense in layout.dense:
         linear = nn.Linear(dense.inputs, dense.outputs, dense.bias)
-        weights = {key.removeprefix("linear."): value for key, value in load_file(dense.weights).items()}
+        with _reading(dense.weights.parent):
+            loaded = load_file(dense.weights)
+        weights = {key.removeprefix("linear."): value for key, value in loaded.items()}
         try:
             linear.load_state_dict(weights)
         except RuntimeError as error:
