@@ -50,11 +50,11 @@ def restore(pristine: Path, work: Path, names: list[str]) -> None:
         source, target = pristine / name, work / name
         if not os.path.lexists(source) or os.path.lexists(target):
             continue
-        if source.is_dir():
+        if source.is_dir() and not source.is_symlink():
             shutil.copytree(source, target, symlinks=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+            shutil.copy2(source, target, follow_symlinks=False)
 
 
 def remove(path: Path) -> None:
