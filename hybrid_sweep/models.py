@@ -176,15 +176,31 @@ def _load(folder: Path, config: Any, remote_code: bool) -> Any:
         raise UserError(f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled here")
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten times slower.
     with _reading(folder):
-        return AutoModel.from_pretrained(
+        transformer, told = AutoModel.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=remote_code,
+            output_loading_info=True,
             **_class_of(config)[1],
         )
+    _check_loaded(folder, told)
+    return transformer
+
+
+def _check_loaded(folder: Path, told: Any) -> None:
+    """Refuse weights that leave a part of the model at random numbers, of which transformers only warns.
+
+    A pooler does not count: the pooling here takes none of its output.
+    """
+    missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        named = ", ".join(missing[:3])
+        raise UserError(f"model folder {folder}: its weights lack {len(missing)} of the model's parts, as {named}")
+    if told["mismatched_keys"]:
+        raise UserError(f"model folder {folder}: its weights have other shapes than its config.json says")
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep import trained
+from hybrid_sweep import confined, trained
 from hybrid_sweep.analysis.table import Point, planned
+from hybrid_sweep.errors import UserError
 
 WINDOWS = 20  # parts that the longest training is cut into
 KINDS = ("all", "monolingual", "cross-lingual")  # batches: of any kind, of no and of nothing but cross-lingual examples
@@ -77,6 +78,15 @@ def _table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> 
     return frame if possible else None
 
 
+def _is_whole(run_dir: Path) -> bool:
+    """Return whether no link leads out of a run's folder, and its series are what the training wrote."""
+    try:
+        confined.check_links(run_dir)
+    except UserError:
+        return False
+    return trained.tables_hold(run_dir)
+
+
 def training(sweep_dirs: Sequence[Path]) -> Training:
     """Read steps.parquet and dev.parquet of every trained run of one or more sweeps; a run that two sweeps share counts once.
 
@@ -88,8 +98,11 @@ def training(sweep_dirs: Sequence[Path]) -> Training:
     dev: list[pd.DataFrame] = []
     columns = ["step", "loss", "n_examples", "n_cross"]  # of each batch
     for point in sorted((point for point in folders if point.kind == "trained"), key=lambda p: (p.ratio, p.seed)):
+        if not _is_whole(folders[point]):
+            absent[point] = "its folder leads elsewhere, or its record is not what was written"
+            continue
         path = folders[point] / "steps.parquet"
-        frame = _table(path, columns) if path.is_file() and trained.tables_hold(folders[point]) else None
+        frame = _table(path, columns) if path.is_file() else None
         if frame is None or frame.empty:
             absent[point] = "no steps.parquet" if not path.is_file() else "steps.parquet cannot be read"
             continue
