@@ -6,6 +6,7 @@ the second. What is read is data: no interpolation of a stored config is resolve
 
 import json
 import math
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -376,15 +377,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _text(path: Path, largest: int) -> str | None:
     """Return the text of a regular file; None where there is none."""
     try:
-        stat = path.lstat()
+        found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise Broken(f"{path} cannot be read ({_first_line(error)})") from error
-    if not path.is_file():
+    if not stat.S_ISREG(found.st_mode):  # a link could lead anywhere
         raise Broken(f"{path} is no regular file")
-    if stat.st_size > largest:
-        raise Broken(f"{path} has {stat.st_size:,} bytes; at most {largest:,} are read")
+    if found.st_size > largest:
+        raise Broken(f"{path} has {found.st_size:,} bytes; at most {largest:,} are read")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -115,7 +115,9 @@ def test_absent_and_broken_are_not_the_same(tmp_path: Path, content: str) -> Non
 def test_what_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
     (tmp_path / "points.json").mkdir()
     os.mkfifo(tmp_path / "metrics.json")
-    for reader in (records.plan, records.metrics):
+    (tmp_path / "elsewhere").write_text(json.dumps({"run_id": "a", "fingerprints": {}}))
+    (tmp_path / "identity.json").symlink_to("elsewhere")
+    for reader in (records.plan, records.metrics, records.identity):
         with pytest.raises(records.Broken):
             reader(tmp_path)
 
