@@ -9,6 +9,7 @@ from typing import Any
 
 from hybrid_sweep import mirror, wandb_sweep
 from hybrid_sweep.errors import UserError
+from hybrid_sweep.redaction import line_of
 from hybrid_sweep.store import read_json, write_json
 from hybrid_sweep.wandb_target import Target, check_login, plan_of, reachable, summaries, target_of
 
@@ -32,7 +33,11 @@ def dashboard(sweep_dir: Path, *, dry_run: bool, project: str | None, entity: st
         raise UserError(f"{sweep_dir}: none of its points is finished: run the sweep first")
     target = target_of(sweep_dir, plan, "online", project, entity)
     if dry_run:
-        write_json(sweep_dir / "dashboard.json", specification(workspace(plan, names, target)))
+        try:
+            made = specification(workspace(plan, names, target))
+        except ValueError as error:
+            raise UserError(f"{sweep_dir}: wandb-workspaces refuses its names ({line_of(error)})") from error
+        write_json(sweep_dir / "dashboard.json", made)
         return f"the specification of the workspace: {sweep_dir / 'dashboard.json'}"
     if mirror.mode_of({"mode": "online"}) != "online":
         raise UserError(f"WANDB_MODE or WANDB_DISABLED keeps Weights & Biases from being asked; {DRY}")

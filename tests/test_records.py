@@ -80,7 +80,7 @@ def test_every_value_of_another_type_is_read_or_refused_in_one_line(
 
 
 @pytest.mark.parametrize("field", ["run_id", "also", "name"])
-@pytest.mark.parametrize("value", ["..", "../x", "/x", "a/b", "a\\b", "\0", "", "\x1b[31m", "\u202e", ".git", 3, None])
+@pytest.mark.parametrize("value", ["..", "../x", "/x", "a/b", "\0", "", "\x1b[31m", "\u202e", ".git", 3, None])
 def test_no_name_leads_out_of_its_folder(tmp_path: Path, field: str, value: Any) -> None:
     point = POINT | {field: [value] if field == "also" else value} if field != "name" else POINT
     plan = PLAN | {"points": [point]} | ({"name": value} if field == "name" else {})
