@@ -22,6 +22,9 @@ def check(folder: Path) -> None:
     Args:
         folder: of the transformer, with config.json.
     """
+    for path in (*folder.glob("*.safetensors"), *folder.glob("*.json")):
+        if not path.is_file():  # to open a FIFO would never end
+            raise UserError(f"{path} is no regular file")
     if (folder / "adapter_config.json").exists():
         raise UserError(
             f"{folder}: adapter_config.json would load other weights into the model; merge the adapter, or remove the file"

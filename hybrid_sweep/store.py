@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.errors import UserError
 from hybrid_sweep.locks import exclusive as exclusive
 from hybrid_sweep.locks import try_lease as try_lease
 
@@ -134,6 +135,8 @@ def digest(value: Any, length: int = 12) -> str:
 
 def file_digest(path: Path, length: int = 12) -> str:
     """The first `length` hex digits of the SHA-256 of a file's bytes."""
+    if not path.is_file():  # a FIFO would never end
+        raise UserError(f"{path}: no such file, or no regular one")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:length]
 
