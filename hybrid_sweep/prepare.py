@@ -30,7 +30,7 @@ from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
 from hybrid_sweep.data.sources import BUILDERS, Say
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import content_digests, model_fingerprint, model_folder
-from hybrid_sweep.store import digest, exclusive, read_json
+from hybrid_sweep.store import digest, exclusive, read_own_json
 from hybrid_sweep.tokens import Tokens, token_store
 from hybrid_sweep.words import fingerprint as words_fingerprint
 
@@ -80,13 +80,13 @@ def _chosen(data: DataConfig) -> list[object]:
 
 def is_prepared(config: Config) -> bool:
     """Whether the collection is built."""
-    return read_json(collection_folder(config) / "info.json") is not None
+    return read_own_json(collection_folder(config) / "info.json") is not None
 
 
 def built(cache: Path, fingerprint: str) -> Path | None:
     """Return the folder of the cache that holds the collection of this fingerprint; None where there is none."""
     for folder in sorted((cache / "collections").glob("*")):
-        info = read_json(folder / "info.json")
+        info = read_own_json(folder / "info.json")
         if isinstance(info, dict) and info.get("fingerprint") == fingerprint and not folder.is_symlink():
             return folder
     return None

@@ -17,7 +17,7 @@ from hybrid_sweep.config import Config, cache_dir
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.prepare import Prepared
 from hybrid_sweep.seals import memory_of
-from hybrid_sweep.store import read_json
+from hybrid_sweep.store import read_own_json
 
 Say = Callable[[str], None]
 
@@ -194,7 +194,7 @@ def _fingerprint(config: Config) -> str | None:
     key = json.dumps([dataclasses.asdict(config.data), str(cache_dir(config).absolute())])
     if key not in _known:
         try:
-            info: Any = read_json(prepare.collection_folder(config) / "info.json")
+            info: Any = read_own_json(prepare.collection_folder(config) / "info.json")
         except UserError:
             return None
         if not isinstance(info, dict) or "fingerprint" not in info:

@@ -164,6 +164,11 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def read_own_json(path: Path) -> Any:
+    """The value in a JSON file of ours, as `read_json`; None for a link, which could lead anywhere."""
+    return None if Path(path).is_symlink() else read_json(path)
+
+
 def read_yaml(path: Path) -> Any:
     """The value in a YAML file, or None where the file is absent or does not parse."""
     import yaml

@@ -404,7 +404,7 @@ def test_a_sweep_with_a_failed_point_ends_with_a_table_of_failures(cache, tmp_pa
     run_id = next(word for word in bad if len(word) == 12 and set(word) <= set("0123456789abcdef"))
     note = tmp_path / "outputs/runs" / run_id / "checkpoints/step-00000003.json"
     note.parent.mkdir(parents=True)
-    note.write_text(json.dumps({"run_id": "another", "step": 3}))
+    note.write_text(json.dumps({"run_id": "another", "step": 3, "sha256": "0" * 64}))
     shown = cli("run", *words, "sweep.retries=1", cwd=tmp_path, code=1)
     told = shown[shown.index("3/4 done, 1 failed") :]
     assert "state" in told and "checkpoint of run another" in told and "the end of " in told

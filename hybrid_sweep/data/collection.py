@@ -15,7 +15,7 @@ from hybrid_sweep import names, seals
 from hybrid_sweep.data.lookup import SLICE, sorted_unique
 from hybrid_sweep.data.sorting import CHUNK, mapped, sorted_by_id
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, read_json, write_json
+from hybrid_sweep.store import atomic_dir, read_own_json, write_json
 
 TEXTS = pa.schema(
     [(name, pa.large_string() if name == "text" else pa.string()) for name in ("id", "group", "lang", "split", "text")]
@@ -185,7 +185,7 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
         Damaged: where a file is not what was written.
     """
     memory = memory or _memory
-    info = read_json(folder / "info.json")
+    info = read_own_json(folder / "info.json")
     if not isinstance(info, dict) or not {"fingerprint", "name"} <= info.keys():
         raise Damaged(f"no collection in {folder}: info.json is missing or damaged; {AGAIN}")
     mark = info["fingerprint"]
