@@ -42,7 +42,7 @@ def run_dir(sweep_dir: Path, run_id: str) -> Path:
 
 def config_of(folder: Path) -> dict[str, Any]:
     """The stored config of a run as plain dicts, {} where it has not begun; raises UserError where it is broken."""
-    return records.config(folder)
+    return {} if folder.is_symlink() else records.config(folder)
 
 
 def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
