@@ -181,7 +181,9 @@ def commands(run: str) -> dict[str, Command]:
         ),
         "mine": Command(("mine", stored, "mined.tsv.gz"), ("mined.tsv.gz", ".mined.tsv.gz", "cache"), mined_numbers),
         "negatives": Command(("plan", *base.HARD), ("cache",), planned_runs),
-        "score": Command(("evaluate", "run=run.trec", *base.DATA, "logger=disabled"), scored, printed_numbers),
+        "score": Command(
+            ("evaluate", "run=run.trec", *base.DATA, "logger=disabled"), ("cache", "outputs/scored"), printed_numbers
+        ),
         "list": Command(("data", "list"), ("cache",)),
         "prepare": Command(("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_collection),
     }
