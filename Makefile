@@ -24,13 +24,13 @@ reproduce: install  ## Draw the first curve: corpus, 7 ratios x 3 seeds on the C
 smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under two minutes
 	@$(SWEEP) run -m experiment=smoke && $(SWEEP) report outputs/sweeps/smoke
 
-test: install  ## The test suite, two tests at a time, under ten minutes on two cores, no network
+test: install  ## The test suite, two tests at a time, no network
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What starts and kills many processes, or measures, has the machine to itself.
 ALONE := $(addprefix tests/test_,slurm.py kills.py end_to_end.py wandb_end_to_end.py benchmarks.py)
 
-test-slow: install  ## The long tests, two at a time where they may be, under an hour on two cores
+test-slow: install  ## The long tests, two at a time where they may be, about an hour
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ALONE:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow $(ALONE)
 

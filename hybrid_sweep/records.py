@@ -201,15 +201,6 @@ class Described(Record):
     logger: Logger
 
 
-class CheckpointNote(Record):
-    """step-*.json beside a checkpoint."""
-
-    run_id: RunId
-    step: Annotated[int, Field(ge=0, lt=2**31)]
-    sha256: str
-    best: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-
-
 PUBLISHED: TypeAdapter[dict[str, Published]] = TypeAdapter(dict[RunId, Published])
 
 
@@ -254,11 +245,6 @@ def status(run_dir: Path) -> dict[str, Any]:
         return _record(run_dir / "status.json", Status) or {}
     except Broken:
         return {}
-
-
-def checkpoint_note(path: Path) -> dict[str, Any] | None:
-    """Return the note beside a checkpoint; None where it is absent. Raises Broken."""
-    return _record(path, CheckpointNote)
 
 
 def published(folder: Path) -> dict[str, dict[str, Any]] | None:

@@ -167,14 +167,3 @@ def read_json(path: Path) -> Any:
 def read_own_json(path: Path) -> Any:
     """The value in a JSON file of ours, as `read_json`; None for a link, which could lead anywhere."""
     return None if Path(path).is_symlink() else read_json(path)
-
-
-def read_yaml(path: Path) -> Any:
-    """The value in a YAML file, or None where the file is absent or does not parse."""
-    import yaml
-
-    try:
-        # Where it is built, the loader in C takes a tenth of the time, which counts where the configs of many runs are read.
-        return yaml.load(Path(path).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError):
-        return None
