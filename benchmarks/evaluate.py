@@ -33,7 +33,7 @@ def main() -> None:
     from omegaconf import OmegaConf
 
     from hybrid_sweep import config as schema
-    from hybrid_sweep import prepare, run, validation
+    from hybrid_sweep import prepare, run, splits
     from hybrid_sweep.encoder import encode
     from hybrid_sweep.evaluate import config_of
     from hybrid_sweep.models import build_encoder
@@ -57,7 +57,7 @@ def main() -> None:
         config = config_of(words)
         marks = prepare.fingerprints(config)
         prepared = prepare.prepare(config)
-        split = validation.split_of(prepared, "test")
+        split = splits.split_of(prepared, "test")
         sides = [(prepared.queries, split.query_rows), (prepared.passages, split.passage_rows)]
         tokens = sum(int(store.lengths[rows].sum()) for store, rows in sides)
         print(f"{len(split.queries)} queries, {len(split.passages)} passages, {tokens} tokens, {args.threads} threads")

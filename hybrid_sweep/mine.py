@@ -17,16 +17,16 @@ from hybrid_sweep import bm25, encoding
 from hybrid_sweep.config import Bm25Model, Config, run_id
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of
-from hybrid_sweep.evaluation import jobs_of
 from hybrid_sweep.measures import Floats, Ints
 from hybrid_sweep.models import build_encoder
 from hybrid_sweep.prepare import Prepared, fingerprints_of, prepare
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.retrieval import Texts, judged_pairs, texts_of
 from hybrid_sweep.scores import Vectors, scores
+from hybrid_sweep.splits import Split, split_of
+from hybrid_sweep.stage_vectors import jobs_of
 from hybrid_sweep.store import atomic_write
 from hybrid_sweep.tokens import pad_id
-from hybrid_sweep.validation import Split, split_of
 
 Say = Callable[[str], None]
 QUERIES = 65_536  # whose lists are in memory at a time

@@ -38,8 +38,8 @@ def folder_name(value: object, where: str) -> str:
     """Return `value` where it can be the name of one folder, such as that of a sweep.
 
     Raises:
-        UserError: for no text, "", a name that begins with "." or "-", holds "/", a backslash or an invisible character,
-            or is longer than LONGEST bytes.
+        UserError: for no text, "", a name that begins with "." or "-", holds "/" or an invisible character, or is longer
+            than LONGEST bytes.
     """
     if not isinstance(value, str) or not is_folder_name(value):
         raise UserError(f"{where}: {shown(value)} must be a plain folder name")
@@ -48,7 +48,7 @@ def folder_name(value: object, where: str) -> str:
 
 def is_folder_name(text: str) -> bool:
     """Return whether a text can be the name of one folder."""
-    if not text.strip() or text[0] in ".-" or "/" in text or "\\" in text:
+    if not text.strip() or text[0] in ".-" or "/" in text:
         return False
     return is_visible(text) and len(text.encode()) <= LONGEST
 

@@ -5,13 +5,12 @@ import os
 import platform
 import resource
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from hybrid_sweep import redaction
 from hybrid_sweep.config import Config
@@ -50,12 +49,20 @@ def provenance(
             "machine": platform.machine(),
             "system": platform.system(),
             "cpus": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "gpu": _gpu(),
         },
         "times": {"finished": datetime.now(UTC).isoformat(timespec="seconds"), **times},
         "max_memory_mb": _peak_memory(),
         "trainer": dataclasses.asdict(config.trainer),
     }
+
+
+def _gpu() -> str | None:
+    """Return the name of the GPU; None where there is none, or nothing that was run uses torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name())
 
 
 def process_age() -> float:

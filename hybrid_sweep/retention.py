@@ -15,8 +15,8 @@ from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.models import save_encoder
 from hybrid_sweep.prepare import Prepared
 from hybrid_sweep.ranking import Dense
+from hybrid_sweep.splits import Split
 from hybrid_sweep.store import atomic_dir, atomic_write
-from hybrid_sweep.validation import Split
 
 BLOCK = 65_536  # vectors turned into float16 at a time
 

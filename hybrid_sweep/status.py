@@ -4,13 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-
 from hybrid_sweep.store import write_json
-from hybrid_sweep.training import Retriever
 
 
-class Status(pl.Callback):
+class Status:
     """Keeps status.json fresh for whoever watches: about once a second, by the main process alone."""
 
     def __init__(self, path: Path, max_steps: int) -> None:
@@ -19,6 +16,7 @@ class Status(pl.Callback):
         self.done = 0  # steps of this process; a resumed run has more behind it
 
     def write(self, state: str, step: int, loss: float | None = None, **more: Any) -> None:
+        """Write the state now, with whatever more it says."""
         now = time.monotonic()
         speed = self.done / (now - self.begun) if state == "training" and self.done else None
         write_json(
@@ -37,14 +35,9 @@ class Status(pl.Callback):
 
     def encoding(self, name: str, texts: int, done: int) -> None:
         """Note how many texts of a collection are encoded, of how many."""
-        if time.monotonic() - self.written > 1:
+        if self.is_due():
             self.write("encoding", self.max_steps, collection=name, encoded=done, texts=texts)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.begun = time.monotonic()
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        self.done += 1
-        if trainer.is_global_zero and time.monotonic() - self.written > 1:
-            assert isinstance(pl_module, Retriever)
-            self.write("training", len(pl_module.record), pl_module.record[-1]["loss"])
+    def is_due(self) -> bool:
+        """Return whether the file is more than a second old."""
+        return time.monotonic() - self.written > 1

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers.logger import Logger
-
 from hybrid_sweep import mirror
 from hybrid_sweep.config import Config, to_dict
 from hybrid_sweep.redaction import line_of
@@ -20,26 +18,11 @@ log = logging.getLogger("hybrid_sweep")
 LATER = "hybrid-sweep wandb push SWEEP_DIR makes it from the run's files"
 
 
-class Mirror(Logger):
-    """The open W&B run of a point, as Lightning carries it to whoever has something to log; `broken` once it has failed."""
+class Mirror:
+    """The open W&B run of a point; `broken` once it has failed."""
 
     def __init__(self, run: Any) -> None:
-        super().__init__()
         self.run, self.broken = run, False
-
-    @property
-    def name(self) -> str:
-        return "wandb"
-
-    @property
-    def version(self) -> str:
-        return str(self.run.id)
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        log_metrics(self, metrics, step or 0)
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        pass  # its config has them
 
 
 def start(config: Config, run_dir: Path, run_id: str) -> Mirror | None:

@@ -20,6 +20,7 @@ from hybrid_sweep.config import Config, TrainerConfig, steps_of
 from hybrid_sweep.encoder import Encoder, stream_seed
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.feed import TrainBatch
+from hybrid_sweep.lightning_logger import MirrorLogger, mirror_of
 from hybrid_sweep.loss import gather, info_nce, is_relevant
 from hybrid_sweep.prepare import Prepared
 from hybrid_sweep.realised import groups_digest, names
@@ -126,7 +127,7 @@ class Retriever(pl.LightningModule):
                 "seconds": time.monotonic() - self.started,
             }
         )
-        tracking.log_metrics(self.trainer.logger, mirror.of_step(self.record[-1]), len(self.record))
+        tracking.log_metrics(mirror_of(self.trainer), mirror.of_step(self.record[-1]), len(self.record))
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
@@ -191,7 +192,9 @@ def settle(trainer: TrainerConfig) -> None:
         torch.set_float32_matmul_precision("highest")
 
 
-def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any, start: int = 0) -> pl.Trainer:
+def make_trainer(
+    config: Config, callbacks: list[pl.Callback], to: tracking.Mirror | None, start: int = 0
+) -> pl.Trainer:
     """Lightning's trainer for a run: one pass over the plan from `start` on, nothing written, no shuffling of its own."""
     from pytorch_lightning.strategies import DDPStrategy
 
@@ -215,7 +218,7 @@ def make_trainer(config: Config, callbacks: list[pl.Callback], logger: Any, star
         strategy=DDPStrategy(process_group_backend=backend, broadcast_buffers=False) if ranks > 1 else "auto",
         use_distributed_sampler=False,
         callbacks=callbacks,
-        logger=logger or False,
+        logger=MirrorLogger(to) if to else False,
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_progress_bar=False,

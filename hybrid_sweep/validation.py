@@ -2,76 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytorch_lightning as pl
-from numpy.typing import NDArray
 from torch import nn
 
-from hybrid_sweep import checkpoints, dev, ivf, mirror, pools, retrieval, tracking
+from hybrid_sweep import checkpoints, dev, mirror, retrieval, tracking
 from hybrid_sweep.config import Config
 from hybrid_sweep.encoder import Encoder, encode, in_precision
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.lightning_logger import mirror_of
 from hybrid_sweep.prepare import Prepared
-from hybrid_sweep.ranking import Dense, Ranker
+from hybrid_sweep.ranking import Dense
+from hybrid_sweep.splits import score, split_of
 from hybrid_sweep.tokens import pad_id
-
-TEXTS = ["id", "group", "lang"]  # all that scoring needs to know of a text
-
-
-@dataclass(frozen=True)
-class Split:
-    """The texts of a split: tables of id, group and lang, and the numbers of their rows in the tables of the collection.
-
-    In the order in which an encoder takes them, by token length; without tokens in that of the collection.
-    """
-
-    queries: pa.Table
-    passages: pa.Table
-    query_rows: NDArray[np.int64]
-    passage_rows: NDArray[np.int64]
-
-
-def split_of(prepared: Prepared, split: str) -> Split:
-    """The texts of a split; passages of split "*" belong to all splits. Raises UserError where it has none of a kind."""
-    tables, numbers = [], []
-    for kind, table, tokens, splits in (
-        ("query", prepared.collection.queries, prepared.queries, [split]),
-        ("passage", prepared.collection.passages, prepared.passages, [split, "*"]),
-    ):
-        rows = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
-        rows = rows.to_numpy(zero_copy_only=False).nonzero()[0]
-        if not len(rows):
-            raise UserError(
-                f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split} and these languages; "
-                "choose others"
-            )
-        if len(tokens) == len(table):
-            rows = rows[np.argsort(tokens.lengths[rows], kind="stable")]
-        tables.append(table.select(TEXTS).take(rows))
-        numbers.append(rows)
-    return Split(*tables, *numbers)
-
-
-def score(
-    config: Config, prepared: Prepared, split: Split, ranker: Ranker, pool: int | None = None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`.
-
-    pool: passages of each language that are searched, None for all of them: see `pools.evaluate`.
-    """
-    texts, measures = (split.queries, split.passages, prepared.collection.qrels), config.eval.measures
-    if pool is not None:
-        return pools.evaluate(*texts, ranker, pool, measures=measures)
-    if config.eval.index == "ivf" and isinstance(ranker, Dense):
-        return ivf.evaluate(*texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures)
-    return retrieval.evaluate(*texts, ranker, measures=measures)
 
 
 def evaluate(
@@ -115,7 +60,7 @@ class Validation(pl.Callback):
         if self.history.add(step, metrics):
             checkpoints.save_best(self.run_dir / "checkpoints", step, module.encoder.state_dict())
         self.history.write(self.run_dir / "dev.parquet")
-        tracking.log_metrics(trainer.logger, mirror.of_dev(metrics), step)
+        tracking.log_metrics(mirror_of(trainer), mirror.of_dev(metrics), step)
 
 
 @contextmanager

@@ -329,7 +329,7 @@ def test_languages_that_would_be_taken_for_means_are_refused_everywhere(code):
             checks.validate(made)
 
 
-HOSTILE_NAMES = ["a/b", "..", ".a", "-a", "a\nb", "a\x1b[31m", "a\u202eb", "", " ", "a\\b"]
+HOSTILE_NAMES = ["a/b", "..", ".a", "-a", "a\nb", "a\x1b[31m", "a\u202eb", "", " "]
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
@@ -342,6 +342,13 @@ def test_names_that_are_no_plain_names_are_refused(name):
     ):
         with pytest.raises(UserError, match=rf"^{key}[=:]"):
             checks.validate(made)
+
+
+def test_a_name_of_an_evaluation_has_no_backslash_that_of_a_folder_may():
+    other = SyntheticData(name="synthetic", languages=["xa", "xb"])
+    with pytest.raises(UserError, match=r"^eval.also[=:]"):
+        checks.validate(dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"a\\b": other})))
+    checks.validate(small(sweep__name="a\\b"))
 
 
 @pytest.mark.parametrize("name", ["données", "my data", "a+b", "x_1.0"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hybrid_sweep import checkpoints, dev, disk, retention, runs, validation
+from hybrid_sweep import checkpoints, dev, disk, retention, runs, splits, validation
 from hybrid_sweep.config import ModelConfig
 from hybrid_sweep.disk import Cost
 from hybrid_sweep.encoder import encode
@@ -134,7 +134,7 @@ def trained(config, folder):
     optimizer = checkpoints.optimizer_state(module, trainer.optimizers[0])
     retention.save_optimizer(folder / "optimizer.pt", optimizer, len(plan))
     retention.save_models(config, prepared, module, history.best, folder)
-    split, pad = validation.split_of(prepared, config.eval.split), pad_id(prepared.model)
+    split, pad = splits.split_of(prepared, config.eval.split), pad_id(prepared.model)
     sides = (prepared.queries, split.query_rows), (prepared.passages, split.passage_rows)
     encoder = module.whole_encoder()
     vectors = [encode(encoder, *side, pad=pad, batch_tokens=config.eval.batch_tokens) for side in sides]
@@ -184,7 +184,7 @@ def test_further_collections_run_files_and_the_vectors_of_an_evaluation_count(co
         ]
     )
     made = config(*words)
-    split = validation.split_of(prepare(made), "test")
+    split = splits.split_of(prepare(made), "test")
     assert one.encoding == (len(split.queries) + len(split.passages)) * 96 * 4
     assert both.kept["tables"] > 1.9 * one.kept["tables"] and one.encoding < both.encoding < ranks.encoding
     vectors = np.random.default_rng(0).normal(size=(len(split.queries) + len(split.passages), 8)).astype(np.float32)

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from hybrid_sweep import mine, validation
+from hybrid_sweep import mine, splits
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.mine import mine_words, of_vectors, write_triples
 from hybrid_sweep.prepare import prepare
@@ -66,7 +66,7 @@ def test_training_reads_what_was_mined(config, planned, tmp_path, words):
     assert f"{len(lines):,} triples" in said
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     prepared = prepare(config(f"data.negatives={target}", "batch.hard_negatives=2"))
-    texts = validation.split_of(prepared, "train")
+    texts = splits.split_of(prepared, "train")
     group = {
         row["id"]: (row["group"], row["lang"]) for table in (texts.queries, texts.passages) for row in table.to_pylist()
     }

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from hybrid_sweep import retention, retrieval, validation
+from hybrid_sweep import retention, retrieval, splits
 from hybrid_sweep.encoder import encode
 from hybrid_sweep.models import build_encoder
 from hybrid_sweep.prepare import prepare
@@ -19,7 +19,7 @@ def encoded(config):
     made = config()
     prepared = prepare(made)
     encoder = build_encoder(made.model, prepared.model, 0)
-    split = validation.split_of(prepared, "test")
+    split = splits.split_of(prepared, "test")
     pad, tokens = pad_id(prepared.model), made.eval.batch_tokens
     vectors = Dense(
         encode(encoder, prepared.queries, split.query_rows, pad=pad, batch_tokens=tokens),

@@ -325,7 +325,7 @@ def test_both_budgets_count_their_examples(run):
     ],
 )
 def test_who_is_the_first_process_of_a_run(config, ranks, environment, first):
-    from hybrid_sweep.run import is_main
+    from hybrid_sweep.ranks import is_main
 
     assert is_main(config(f"trainer.devices={ranks}"), environment) is first
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid_sweep import encoding, prepare, run, stages, sweep, trained
+from hybrid_sweep import encoding, prepare, run, splits, stages, sweep, trained
 from hybrid_sweep.config import bm25, to_dict
 from hybrid_sweep.data import collection
 from hybrid_sweep.errors import UserError
@@ -138,21 +138,21 @@ def test_a_point_is_done_when_all_its_stages_are(ask, config):
 
 
 def test_a_stage_that_was_stopped_is_done_from_where_it_was(ask, planned, monkeypatch):
-    real = run.validation.score
+    real = splits.score
 
     def stopped(config, *more):
         if config.data.seed == 9:
             raise KeyboardInterrupt
         return real(config, *more)
 
-    monkeypatch.setattr(run.validation, "score", stopped)
+    monkeypatch.setattr(splits, "score", stopped)
     with pytest.raises(KeyboardInterrupt):
         ask(*ALSO, "sweep.name=stopped")
     folder = planned(*SMALL, *ALSO)
     assert (folder / "metrics.json").is_file() and not (folder / "evaluations/other/metrics.json").exists()
     vectors = folder / "evaluations/other/encoding/passages/vectors.npy"
     assert vectors.is_file()
-    monkeypatch.setattr(run.validation, "score", real)
+    monkeypatch.setattr(splits, "score", real)
     monkeypatch.setattr(encoding, "encode_batch", None)  # nothing is encoded again
     assert ask(*ALSO)[1] == ["other"] and not vectors.exists()
     assert read_json(folder / "evaluations/other/metrics.json")["run_id"] == folder.name
