@@ -1,5 +1,6 @@
 """The encoder of a run: built, read from disk, or trained, from its newest checkpoint on."""
 
+import logging
 import os
 import shutil
 import time
@@ -44,6 +45,7 @@ class StatusCallback(pl.Callback):
 
 def settle_process(config: Config) -> None:
     """Set the threads of torch and make its sums come out alike, before anything is computed; see `training.settle`."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its import sets INFO
     torch.set_num_threads(config.trainer.threads)
     settle(config.trainer)
     # The bar of saving one file; the run has a progress of its own.

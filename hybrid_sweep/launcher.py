@@ -2,7 +2,7 @@
 
 import os
 import signal
-import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +14,21 @@ from hybrid_sweep import cluster, progress, records
 from hybrid_sweep import slots as machines
 from hybrid_sweep.arguments import say
 from hybrid_sweep.checks import typed
-from hybrid_sweep.config import Config
-from hybrid_sweep.processes import MISTAKE, WORKER, note_failure, signal_group, signals, start, stop, tail
+from hybrid_sweep.config import Bm25Model, Config
+from hybrid_sweep.forks import Servers
+from hybrid_sweep.processes import (
+    MISTAKE,
+    WORKER,
+    Process,
+    environment,
+    is_forkable,
+    note_failure,
+    signal_group,
+    signals,
+    start,
+    stop,
+    tail,
+)
 from hybrid_sweep.sweep import Point, expand, is_done, state_of
 
 
@@ -28,9 +41,15 @@ class Running:
     """A worker that was started here, and what is known of it."""
 
     point: Point
-    process: subprocess.Popen[bytes]
+    process: Process
     begun: float = field(default_factory=time.monotonic)
     told: float | None = None  # when it was seen to have left because it was told to stop
+
+    @property
+    def code(self) -> int:
+        """The exit code of a worker that has ended."""
+        assert self.process.returncode is not None
+        return self.process.returncode
 
 
 @dataclass
@@ -52,6 +71,8 @@ class Sweep:
     attempts: Counter[Path] = field(default_factory=Counter)
     failures: int = 0
     told_busy: bool = False
+    servers: Servers | None = None
+    importing: bool = False
 
 
 def run_points(
@@ -78,6 +99,8 @@ def run_points(
             sweep.view.skipped(point)
         else:
             sweep.waiting.append(point)
+    if worker is None and sys.platform == "linux" and len(sweep.waiting) > 1:
+        sweep.servers = Servers()
     filled = shown = -1.0
     with signals() as caught:
         try:
@@ -89,7 +112,7 @@ def run_points(
                 if sweep.failures and on_failure == "stop":
                     sweep.waiting.clear()
                 # A free slot is filled at once; points and slots of other drivers are looked at again once a second.
-                if ended or now - filled > 1:
+                if ended or sweep.importing or now - filled > 1:
                     _fill(sweep)
                     filled = now
                 if now - shown > 0.5:
@@ -103,10 +126,13 @@ def run_points(
         finally:
             if sweep.running:  # interrupted, or the driver itself failed: no worker outlives it unseen
                 stop([item.process for item in sweep.running], caught)
+            if sweep.servers is not None:
+                sweep.servers.close()
 
 
 def _fill(sweep: Sweep) -> None:
     """Start points where slots are free, strike those that are done or not to be waited for, or cannot start."""
+    sweep.importing = False
     for point in list(sweep.waiting):
         folder = point.run_dir
         if is_done(point):
@@ -116,8 +142,11 @@ def _fill(sweep: Sweep) -> None:
             continue
         if len(sweep.running) >= sweep.parallel:
             break
+        if not _can_start(sweep, point):
+            sweep.importing = True
+            break
         try:
-            process = start(point, sweep.machine, sweep.worker)
+            process = start(point, sweep.machine, sweep.worker, sweep.servers)
         except OSError as error:
             sweep.waiting.remove(point)
             sweep.failures += 1
@@ -142,12 +171,21 @@ def _fill(sweep: Sweep) -> None:
         sweep.view.started(point)
 
 
+def _can_start(sweep: Sweep, point: Point) -> bool:
+    """Return whether the worker of a point can be started now; what it is to be forked from may still be importing."""
+    config = point.config
+    if sweep.servers is None or not is_forkable(config):
+        return True
+    around = environment(config.trainer, None, os.environ)
+    return sweep.servers.is_ready(around, needs_torch=not isinstance(config.model, Bm25Model))
+
+
 def _told_first(item: Running) -> bool:
     """Whether SLURM has told the worker to stop and is about to tell this driver, which then leaves the job to SLURM.
 
     To the driver it would look like a failure, and a job that ends by itself is not requeued.
     """
-    if not cluster.was_told(item.process.returncode) or is_done(item.point):
+    if not cluster.was_told(item.code) or is_done(item.point):
         return False
     item.told = item.told or time.monotonic()
     return time.monotonic() - item.told < cluster.NEWS
@@ -167,10 +205,10 @@ def _reap(sweep: Sweep) -> int:
             sweep.view.done(point, time.monotonic() - item.begun)
             continue
         signal_group(item.process, signal.SIGKILL)  # ranks that a dead worker left behind
-        reason = note_failure(point, item.process.returncode)
+        reason = note_failure(point, item.code)
         sweep.attempts[point.run_dir] += 1
         left = point.config.sweep.retries + 1 - sweep.attempts[point.run_dir]
-        if left > 0 and item.process.returncode != MISTAKE:
+        if left > 0 and item.code != MISTAKE:
             sweep.view.again(point, reason, left)
             sweep.waiting.append(point)
         else:

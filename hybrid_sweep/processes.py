@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Protocol
 
 from hybrid_sweep import checks, cluster, confined, records
 from hybrid_sweep.config import Config, TrainerConfig, steps_of, to_dict
 from hybrid_sweep.escaping import one_line
+from hybrid_sweep.forks import Servers, Unforked
 from hybrid_sweep.locks import try_lease
 from hybrid_sweep.redaction import redacted
 from hybrid_sweep.slots import Machine, Slot, take
@@ -66,10 +68,27 @@ def environment(trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapp
     return found if gpus is None else found | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
 
 
-def start(point: Point, machine: Machine, worker: Sequence[str]) -> "subprocess.Popen[bytes] | str":
+class Process(Protocol):
+    """A worker that runs: `subprocess.Popen`, or `forks.Forked`, which is the same for those that are forked."""
+
+    pid: int
+    args: Any
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def start(point: Point, machine: Machine, worker: Sequence[str], servers: Servers | None = None) -> Process | str:
     """Lease the point and a slot for it, and start its worker.
 
     "held" where another driver has the point or has just finished it, "busy" where GPUs or cores are not free.
+
+    Args:
+        point: what is run.
+        machine: where.
+        worker: the words of a worker that is started by itself.
+        servers: what to fork it from instead, where that can be done.
     """
     confined.check_links(point.run_dir)
     if (lease := try_lease(point.run_dir / "lock")) is None:
@@ -80,14 +99,14 @@ def start(point: Point, machine: Machine, worker: Sequence[str]) -> "subprocess.
         if (slot := take(point.config, machine)) is None:
             return "busy"
         try:
-            return _spawn(point, lease, slot, worker)
+            return _spawn(point, lease, slot, worker, servers)
         finally:
             slot.close()
     finally:
         os.close(lease)  # the worker's copies hold the leases from here on, even when this driver is killed
 
 
-def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str]) -> "subprocess.Popen[bytes]":
+def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str], servers: Servers | None) -> Process:
     """Write what the worker reads, and start it in a process group of its own with its output in log.txt."""
     folder, config = point.run_dir, point.config
     _tidy(folder)
@@ -107,15 +126,27 @@ def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str]) -> "subp
     with open(folder / "log.txt", "ab") as log:
         log.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {point.label}\n".encode())
         log.flush()
+        words, around = [str(folder), *checks.permissions(config)], environment(config.trainer, slot.gpus, os.environ)
+        if servers is not None and is_forkable(config):
+            try:
+                return servers.fork(words, around, [log.fileno(), lease, *slot.leases])
+            except Unforked as error:
+                log.write(f"not forked: {error}\n".encode())
+                log.flush()
         return subprocess.Popen(
-            [*cluster.prefix(config.trainer), *worker, str(folder), *checks.permissions(config)],
+            [*cluster.prefix(config.trainer), *worker, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=(lease, *slot.leases),
             start_new_session=True,
-            env=environment(config.trainer, slot.gpus, os.environ),
+            env=around,
         )
+
+
+def is_forkable(config: Config) -> bool:
+    """Return whether the worker of a point may be forked: not where srun starts it."""
+    return not cluster.prefix(config.trainer)
 
 
 def write_config(folder: Path, config: Config) -> None:
@@ -175,7 +206,7 @@ def tail(log: Path, lines: int = 5) -> list[str]:
     return [one_line(COLOUR.sub("", line)).rstrip()[:200] for line in words if line.strip()][-lines:]
 
 
-def stop(processes: Sequence["subprocess.Popen[bytes]"], caught: Sequence[int] = ()) -> None:
+def stop(processes: Sequence[Process], caught: Sequence[int] = ()) -> None:
     """End the process groups of workers: politely, and after GRACE seconds, or at the next signal caught, for good.
 
     In a job of a cluster, which repeats its signals, they have cluster.PATIENCE for their checkpoint instead.
@@ -193,7 +224,7 @@ def stop(processes: Sequence["subprocess.Popen[bytes]"], caught: Sequence[int] =
         process.wait()
 
 
-def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+def signal_group(process: Process, number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)  # each worker leads a group of its own, named by its process id
     except (ProcessLookupError, PermissionError):

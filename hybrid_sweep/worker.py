@@ -39,7 +39,6 @@ def main(run_dir: Path, words: Sequence[str] = ()) -> int:
     try:
         from hybrid_sweep.run import execute
 
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its import sets INFO
         execute(run_dir, words)
         return 0
     except UserError as error:
@@ -71,8 +70,13 @@ def _a_rank_ends_with_its_parent() -> None:
 
 if __name__ == "__main__":
     faulthandler.enable()
+    words = sys.argv[1:]
+    if len(words) == 2 and words[0] == "--serve":
+        from hybrid_sweep import fork_server
+
+        words = fork_server.serve(int(words[1]))  # goes on in each child
     redaction.guard()
     _a_rank_ends_with_its_parent()
-    if len(sys.argv) < 2:
+    if not words:
         sys.exit("usage: python -m hybrid_sweep.worker RUN_DIR [model.remote_code=true]")
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(Path(words[0]), words[1:]))

@@ -10,7 +10,7 @@ from hybrid_sweep import mine, splits
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.mine import mine_words, of_vectors, write_triples
 from hybrid_sweep.prepare import prepare
-from hybrid_sweep.validation import Split
+from hybrid_sweep.splits import Split
 from tests.test_retrieval import collection
 
 
