@@ -18,7 +18,8 @@ from typing import Any
 
 from hybrid_sweep.fork_server import LARGEST, MOST, QUIET
 
-SERVER = (sys.executable, "-m", "hybrid_sweep.worker", "--serve")
+WORKER = (sys.executable, "-m", "hybrid_sweep.worker")
+SERVER = (*WORKER, "--serve")
 PR_SET_CHILD_SUBREAPER = 36  # of prctl(2)
 PATIENCE = 60.0  # seconds that a fork may take on a machine that is short of memory
 DEATHS = 3  # servers of one environment that may die in a row before workers are started without one
@@ -128,7 +129,7 @@ class Server:
         if not _is_child(answer["pid"]):
             _kill(answer["pid"])
             raise Unforked("this system gives a forked worker to another parent")
-        return Forked(answer["pid"], [sys.executable, "-m", "hybrid_sweep.worker", *words])
+        return Forked(answer["pid"], [*WORKER, *words])
 
     def close(self) -> None:
         """End the process; its children go on."""

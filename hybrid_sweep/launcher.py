@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import cluster, progress, records
+from hybrid_sweep import cluster, forks, progress, records
 from hybrid_sweep import slots as machines
 from hybrid_sweep.arguments import say
 from hybrid_sweep.checks import typed
 from hybrid_sweep.config import Bm25Model, Config
-from hybrid_sweep.forks import Servers
+from hybrid_sweep.forks import WORKER, Servers
 from hybrid_sweep.processes import (
     MISTAKE,
-    WORKER,
     Process,
     environment,
     is_forkable,
@@ -99,7 +98,7 @@ def run_points(
             sweep.view.skipped(point)
         else:
             sweep.waiting.append(point)
-    if worker is None and sys.platform == "linux" and len(sweep.waiting) > 1:
+    if tuple(sweep.worker) == forks.WORKER and sys.platform == "linux" and len(sweep.waiting) > 1:
         sweep.servers = Servers()
     filled = shown = -1.0
     with signals() as caught:

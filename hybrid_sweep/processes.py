@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,6 @@ from hybrid_sweep.store import atomic_write, full, write_json
 from hybrid_sweep.sweep import Point, is_done
 from hybrid_sweep.worker import DISK_FULL
 
-WORKER = (sys.executable, "-m", "hybrid_sweep.worker")
 MISTAKE = 2  # exit code of a worker that found the user's mistake: to try again changes nothing
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 GRACE = 5.0  # seconds between the polite and the final signal
