@@ -197,17 +197,29 @@ def real(tmp_path_factory, cache):
     return results(folder)
 
 
+def commands():
+    """The words of all processes, by process id; a forked worker has them as one text, its parts apart by spaces."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found[int(path.name)] = (path / "cmdline").read_bytes().decode().replace("\0", " ")
+    return found
+
+
 def real_workers(folder):
     """The processes of all workers of this folder, and of their ranks."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "hybrid_sweep.worker" in words and any(word.startswith(str(folder)) for word in words):
-            found.append(int(path.name))
-    return [pid for pid in found if alive(pid)]
+    named = [pid for pid, words in commands().items() if f"hybrid_sweep.worker {folder}" in words]
+    return [pid for pid in named if alive(pid)]
+
+
+def server_of(driver):
+    """The process from which a driver forks its workers."""
+    for pid, words in commands().items():
+        with contextlib.suppress(OSError):
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if "hybrid_sweep.worker --serve" in words and parent == driver.pid:
+                return [pid]
+    return []
 
 
 def states(folder):
@@ -236,11 +248,11 @@ def finished_stages(folder):
 
 @pytest.mark.slow
 def test_kills_of_real_training(real, cache, tmp_path):
-    """A worker while it trains, the driver and all workers while they train, a worker that evaluates, the driver alone."""
+    """A worker and what it was forked from, the driver and all workers, a worker that evaluates, the driver alone."""
     chance = random.Random(5)
     before = {}
     for state, target in [
-        ("training", "worker"),
+        ("training", "server"),
         ("training", "all"),
         ("evaluating", "worker"),
         ("training", "driver"),
@@ -251,10 +263,12 @@ def test_kills_of_real_training(real, cache, tmp_path):
             if reach(tmp_path, driver, state):
                 time.sleep(chance.uniform(0, 0.5))
                 workers = real_workers(tmp_path)
+                if target == "server":
+                    kill(*server_of(driver))
                 if target != "driver":
                     kill(*(workers if target == "all" else [chance.choice(workers)] if workers else []))
-                if target == "worker":
-                    driver.wait(240)  # it goes on with the other points
+                if target in ("worker", "server"):
+                    driver.wait(240)  # it goes on with the other points, forked from another server
         finally:
             kill(driver.pid)
             driver.communicate()
