@@ -1,7 +1,9 @@
 """From raw values to a checked, typed config: what no collection makes valid is refused in one clear line."""
 
+import copy
 import dataclasses
 import difflib
+import functools
 import math
 import re
 from collections.abc import Sequence
@@ -89,15 +91,12 @@ def typed(node: Any) -> Config:
         assert isinstance(container, dict)
         # What is left of an escaped interpolation would be resolved by the next merge, and by every reader.
         records.data(container, "config", complete=False)
-        parts: dict[str, Any] = {}
-        for key, value in container.items():
-            parts[str(key)] = _in_its_type(str(key), value) if key in SCHEMAS else value
+        parts = {str(key): value for key, value in container.items()}
         further: dict[str, dict[Any, Any]] = {"more": parts.pop("more", None) or {}}
         if isinstance(parts.get("eval"), dict):
             parts["eval"] = dict(parts["eval"])
             further["also"] = parts["eval"].pop("also", None) or {}
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), parts))
-        assert isinstance(config, Config)
+        config = _converted(parts)
         for kind, collections in further.items():
             for name, value in collections.items():
                 data = OmegaConf.to_object(_in_its_type("data", value))
@@ -116,14 +115,50 @@ def typed(node: Any) -> Config:
     return config
 
 
+_known: dict[tuple[str, str], Any] = {}  # what the values of a group became, by its name and their repr
+MOST_KNOWN = 1000
+
+
+def _converted(parts: dict[str, Any]) -> Config:
+    """Return the config of the values of each group.
+
+    The points of a sweep differ in few groups; each value of a group is converted once.
+    """
+    from omegaconf import OmegaConf
+
+    keys = {field.name: (field.name, "absent") for field in dataclasses.fields(Config)}
+    keys |= {name: (name, repr(value)) for name, value in parts.items()}
+    fresh = [name for name, key in keys.items() if key not in _known]
+    if len(_known) > MOST_KNOWN and fresh:
+        _known.clear()
+        fresh = list(keys)
+    if fresh:
+        given = {name: parts[name] for name in fresh if name in parts}
+        merged: Any = OmegaConf.merge(
+            _schema(Config),
+            {name: _in_its_type(name, value) if name in SCHEMAS else value for name, value in given.items()},
+        )
+        for name in fresh:
+            value = merged[name]
+            _known[keys[name]] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+    return Config(**{name: copy.deepcopy(_known[key]) for name, key in keys.items()})
+
+
+@functools.cache
+def _schema(kind: type) -> Any:
+    """Return the OmegaConf node of a dataclass; a merge into it makes a new one."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.structured(kind)
+
+
 def _in_its_type(group: str, value: dict[str, Any]) -> Any:
     """A group's values under its schema, known by the group's name: a stored config comes back in its own type."""
     from omegaconf import OmegaConf
 
     schema = SCHEMAS[group]
-    return OmegaConf.merge(
-        OmegaConf.structured(schema.get(value.get("name", ""), schema.get("pretrained", DataConfig))), value
-    )
+    kind = schema.get(value.get("name", ""), schema.get("pretrained", DataConfig))
+    return OmegaConf.merge(_schema(kind), value)
 
 
 def nearest(name: str, known: list[str]) -> str:
