@@ -11,7 +11,6 @@ import pandas as pd
 
 from hybrid_sweep import escaping, redaction
 from hybrid_sweep.analysis import derived_tables
-from hybrid_sweep.analysis.answer import findings
 from hybrid_sweep.analysis.derived import COLUMNS as DERIVED
 from hybrid_sweep.analysis.derived_tables import grid
 from hybrid_sweep.analysis.figures import curve as figures
@@ -250,9 +249,15 @@ def _with(lines: list[str], image: str) -> list[str]:
 
 
 def markdown(
-    sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, warnings: Sequence[str], fingerprint: str
+    sweep: Sweep,
+    results: pd.DataFrame,
+    derived: pd.DataFrame,
+    said: str,
+    told: Sequence[str],
+    warnings: Sequence[str],
+    fingerprint: str,
 ) -> str:
-    """The text of report.md; `said` is the answer, `fingerprint` stands for the set of runs."""
+    """The text of report.md; `said` is the answer, `told` the findings under it, `fingerprint` stands for the runs."""
     gone = [point for point in sweep.points if point.run_id in sweep.missing]
     english = not pick(results, *MONO, figures.ENGLISH).empty
     parts: list[tuple[str, list[str]]] = [
@@ -260,7 +265,7 @@ def markdown(
             f"# Sweep {escaping.markdown(sweep.name)}: monolingual retrieval against the cross-lingual share",
             [f"**{said}**"],
         ),
-        ("", [f"- {sentence}" for sentence in findings(sweep, results, derived)]),
+        ("", [f"- {sentence}" for sentence in told]),
         ("", ["![The curve](curve.png)", "", _caption(sweep, fingerprint)]),
         ("## By ratio", grid(HEADER, by_ratio(sweep, results))),
         ("## Verdicts, mean of languages", _verdicts(results, MACRO)),

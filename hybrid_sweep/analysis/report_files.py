@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from hybrid_sweep.analysis.answer import answer
+from hybrid_sweep.analysis.answer import answer, findings
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.figures import bias as figure_bias
 from hybrid_sweep.analysis.figures import bias_maps as figure_bias_maps
@@ -97,7 +97,10 @@ def inert(frame: pd.DataFrame) -> pd.DataFrame:
 
 def put_parquet(frame: pd.DataFrame, path: Path) -> Path:
     with atomic_write(path) as temporary:
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(), temporary)
+        texts = {name: "str" for name in frame.columns if frame[name].dtype == object}
+        pq.write_table(
+            pa.Table.from_pandas(frame.astype(texts), preserve_index=False).replace_schema_metadata(), temporary
+        )
     return path
 
 
@@ -157,9 +160,11 @@ def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Trainin
     fingerprint = digest(sorted(point.run_id for point in sweep.finished), 8)
     seeds = counted(len({point.seed for point in trained(sweep)}), "seed")
     questions = counted(int(pick(results, *MONO)["n_questions"].max()) if trained(sweep) else 0, "question")
+    told = findings(sweep, results, more)
+    text = markdown(sweep, results, more, said, told, warnings, fingerprint)
     texts = {
-        "report.md": markdown(sweep, results, more, said, warnings, fingerprint),
-        "report.html": html(sweep, results, more, said, warnings, fingerprint),
+        "report.md": text,
+        "report.html": html(sweep, results, more, said, told, text),
         "table.tex": latex(sweep, results),
     }
     with writing(folder):

@@ -256,19 +256,19 @@ def typed(frame: pd.DataFrame, text: Collection[str], counts: Collection[str]) -
     """A table with one type a column: text ("" where there is none), whole counts, and numbers of nine significant digits."""
     for name in frame.columns:
         if name in text:
-            frame[name] = frame[name].astype(object).fillna("").astype(str)
+            # Objects, since pandas' own text columns take ten times as long to select rows of a small table.
+            frame[name] = frame[name].astype(object).fillna("").map(str).astype(object)
         elif name in counts:
             frame[name] = frame[name].astype(np.int64)
         else:
             frame[name] = [clean(float(value)) for value in frame[name]]
-    return frame
+    return frame.copy()  # columns of one type lie together
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts of plain values: what `to_dict` gives, in less than half the time."""
+    """The rows as dicts of plain values: what `to_dict` gives, in a fraction of the time."""
     names = [str(name) for name in frame.columns]
-    columns = (frame[name].tolist() for name in frame.columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in frame.to_numpy(dtype=object).tolist()]
 
 
 def pick(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, kind: str = "trained") -> pd.DataFrame:

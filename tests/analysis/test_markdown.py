@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hybrid_sweep.analysis.answer import findings
 from hybrid_sweep.analysis.derived import COLUMNS, derived
 from hybrid_sweep.analysis.markdown import markdown
 from hybrid_sweep.analysis.results import aggregate, pick
@@ -21,7 +22,7 @@ def told(sweep_dir: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     sweep = load([sweep_dir])
     results = aggregate(sweep)
     more = derived(sweep, results)
-    return markdown(sweep, results, more, "The answer.", [], "c0ffee"), results, more
+    return markdown(sweep, results, more, "The answer.", findings(sweep, results, more), [], "c0ffee"), results, more
 
 
 def cells(text: str, title: str) -> dict[str, dict[str, str]]:

@@ -11,9 +11,7 @@ from importlib.resources import files
 import pandas as pd
 
 from hybrid_sweep import escaping
-from hybrid_sweep.analysis.answer import findings
 from hybrid_sweep.analysis.headline import Headline, headline
-from hybrid_sweep.analysis.markdown import markdown
 from hybrid_sweep.analysis.page import tables, views
 from hybrid_sweep.analysis.page.data import block
 from hybrid_sweep.analysis.page.parts import inline, rendered
@@ -51,13 +49,11 @@ def _answer(told: Headline) -> str:
     return f'<section class="answer">{cards}</section>'
 
 
-def html(
-    sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, warnings: Sequence[str], fingerprint: str
-) -> str:
-    """The text of report.html; `said` is the answer, `fingerprint` stands for the set of runs, as in report.md."""
-    text = markdown(sweep, results, derived, said, warnings, fingerprint).split("\n## ")
-    taken = {part.split("\n", 1)[0]: part.split("\n", 1)[1].splitlines() for part in text[1:]}
-    said_more = "".join(f"<li>{inline(sentence)}</li>" for sentence in findings(sweep, results, derived))
+def html(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, told: Sequence[str], text: str) -> str:
+    """The text of report.html; `said` is the answer, `told` the findings under it, `text` that of report.md."""
+    sections = text.split("\n## ")[1:]
+    taken = {part.split("\n", 1)[0]: part.split("\n", 1)[1].splitlines() for part in sections}
+    said_more = "".join(f"<li>{inline(sentence)}</li>" for sentence in told)
     parts = [
         _answer(headline(sweep, results)),
         views.curve(results),

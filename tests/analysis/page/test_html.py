@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid_sweep.analysis.answer import answer
+from hybrid_sweep.analysis.answer import answer, findings
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.headline import headline
+from hybrid_sweep.analysis.markdown import markdown
 from hybrid_sweep.analysis.page.data import AGAINST, BIAS, VIEWS
 from hybrid_sweep.analysis.page.html import SCRIPTS, html
 from hybrid_sweep.analysis.page.tables import in_words, significant
@@ -62,7 +63,8 @@ def page(sweep_dir: Path) -> str:
     sweep = load([sweep_dir])
     results = aggregate(sweep)
     more = derived(sweep, results)
-    text = html(sweep, results, more, answer(sweep, results), ["some warning"], "c0de")
+    said, told = answer(sweep, results), findings(sweep, results, more)
+    text = html(sweep, results, more, said, told, markdown(sweep, results, more, said, told, ["some warning"], "c0de"))
     (sweep_dir / "report.html").write_text(text, encoding="utf-8")
     return text
 
