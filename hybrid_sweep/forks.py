@@ -77,12 +77,12 @@ class Server:
     state: starting, light (only runs without torch), importing, ready or dead.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], words: Sequence[str] = SERVER) -> None:
         self.environment = dict(environment)
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there, _adopting():
             self.process = subprocess.Popen(
-                [*SERVER, str(there.fileno())],
+                [*words, str(there.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # what an import says, a worker that is started by itself says in its log

@@ -79,13 +79,11 @@ def planned(config, tmp_path):
 @pytest.fixture
 def run(planned):
     """Runs one point in a worker of its own; gives its folder."""
-    import subprocess
-    import sys
+    from tests import ready
 
     def work(*words):
         folder = planned(*words)
-        command = [sys.executable, "-m", "hybrid_sweep.worker", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = ready.run(["-m", "hybrid_sweep.worker", folder])
         assert done.returncode == 0, done.stderr[-2000:]
         return folder
 

@@ -4,8 +4,6 @@ import hashlib
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import time
 import types
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 
 from hybrid_sweep import checkpoints
 from hybrid_sweep.store import file_digest, read_json, write_json
+from tests import ready
 from tests.waiting import alive
 from tests.wandb_sweep_folder import files, kinds, summary
 
@@ -211,13 +210,7 @@ def disturbed(folder, number, at, alone=False, before=None):
 
     The signal goes to its whole process group, or to the main process alone; `before` is given the group's members first.
     """
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "hybrid_sweep.worker", str(folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    worker = ready.start(["-m", "hybrid_sweep.worker", folder])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and worker.poll() is None:
         steps = [int(path.stem.split("-")[1]) for path in (folder / "checkpoints").glob("step-*.json")]
@@ -247,7 +240,7 @@ def test_stopped_between_the_last_step_and_the_saved_model(run, planned):
     words = ("batch.cross_lingual_ratio=0.5", "keep.checkpoint_seconds=0")
     folder = planned(*words)
     # In a process of its own, as every worker: training leaves traces in the environment.
-    assert subprocess.run([sys.executable, "-c", CRASH, str(folder)], capture_output=True).returncode == 1
+    assert ready.run(["-c", CRASH, folder]).returncode == 1
     assert (folder / "checkpoints" / "step-00000012.pt").is_file() and not (folder / "model").exists()
     run(*words)
     late = (folder / "per_query.parquet").read_bytes()
@@ -275,7 +268,7 @@ sys.exit(worker.main(Path(sys.argv[1])))
 def stopped_and_not(run, planned, *words):
     """The weights and the record of a run that was told to stop in its sixth step and went on, and of an undisturbed one."""
     folder, found = planned(*words), []
-    done = subprocess.run([sys.executable, "-c", STOPPED, str(folder)], capture_output=True, text=True)
+    done = ready.run(["-c", STOPPED, folder])
     assert done.returncode == 128 + signal.SIGTERM, done.stderr[-2000:]
     assert [read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json")] == [6]
     for _ in range(2):
@@ -434,19 +427,17 @@ def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, tmp_p
     monkeypatch.setenv("WANDB_MODE", "offline")
     folder = planned(*LONG, "logger=offline", f"trainer.devices={ranks}")
     (tmp_path / "leaving.py").write_text(LEAVING)  # a file, which Lightning can start again
-    words = [sys.executable, tmp_path / "leaving.py", folder]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as worker:
-        until(worker, lambda: list(folder.glob("checkpoints/step-*.json")))
-        os.killpg(worker.pid, number)
-        until(worker, lambda: (folder / "leaving").exists())
-        for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            os.kill(worker.pid, again)
-        if ranks > 1:
-            until(worker, lambda: not [pid for pid in group(worker.pid) if "leaving.py" in words_of(pid)][1:])
-            time.sleep(6)  # Lightning looks at its processes every five
-        (folder / "again").touch()
-        said = worker.stderr.read()
-    assert worker.returncode == 128 + signal.SIGTERM, said[-2000:]
+    worker = ready.start([tmp_path / "leaving.py", folder])
+    until(worker, lambda: list(folder.glob("checkpoints/step-*.json")))
+    os.killpg(worker.pid, number)
+    until(worker, lambda: (folder / "leaving").exists())
+    for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(worker.pid, again)
+    if ranks > 1:
+        until(worker, lambda: not [pid for pid in group(worker.pid) if "leaving.py" in words_of(pid)][1:])
+        time.sleep(6)  # Lightning looks at its processes every five
+    (folder / "again").touch()
+    assert worker.wait(240) == 128 + signal.SIGTERM, worker.err.read_text()[-2000:]
     [recorded] = files(folder).values()
     assert "preempting" in kinds(recorded) and summary(recorded)["state"] == "failed"
 

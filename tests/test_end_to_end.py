@@ -8,20 +8,14 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.store import read_json
+from tests import ready
 from tests.small import SMALL
 
 WORDS = [*SMALL, "trainer.max_steps=20", "logger=disabled"]
 
 
 def cli(*words, cwd, code=0, **env):
-    done = subprocess.run(
-        [sys.executable, "-m", "hybrid_sweep", *words],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    done = ready.run(["-m", "hybrid_sweep", *words], cwd=cwd, env={**os.environ, **env})
     assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 

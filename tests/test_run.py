@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +12,7 @@ import safetensors
 
 from hybrid_sweep.prepare import prepare
 from hybrid_sweep.store import read_json
+from tests import ready
 
 
 @pytest.mark.slow
@@ -157,7 +156,7 @@ def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, prec
     folders = []
     for ranks in (1, 2, 4):
         folder = planned(*words, f"trainer.devices={ranks}")
-        done = subprocess.run([sys.executable, tmp_path / "ranks.py", folder], capture_output=True, text=True)
+        done = ready.run([tmp_path / "ranks.py", folder])
         assert done.returncode == 0, done.stderr[-2000:]
         digests = [(folder / f"rank-{rank}").read_text() for rank in range(ranks)]
         assert len(set(digests)) == 1, "the ranks' weights differ"
@@ -203,7 +202,7 @@ def test_two_processes_encode_every_text_once_and_leave_the_bytes_of_one(planned
     kept, encoded = [], []
     for ranks in (1, 2):
         folder = planned(*words, f"trainer.devices={ranks}")
-        done = subprocess.run([sys.executable, tmp_path / "ranks.py", folder], capture_output=True, text=True)
+        done = ready.run([tmp_path / "ranks.py", folder])
         assert done.returncode == 0, done.stderr[-2000:]
         encoded.append([(folder / f"rank-{rank}").read_text().splitlines() for rank in range(ranks)])
         names = ["per_query.parquet", "encoding/queries/vectors.npy", "encoding/passages/vectors.npy"]
@@ -221,14 +220,14 @@ def test_a_process_that_is_killed_while_encoding_fails_the_run_which_then_goes_o
     words = ["data.groups=60", "trainer.max_steps=0", "eval.batch_tokens=200"]
     (tmp_path / "ranks.py").write_text(ENCODED)
     whole = planned(*words)
-    command = [sys.executable, tmp_path / "ranks.py", whole]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [tmp_path / "ranks.py", whole]
+    assert ready.run(command).returncode == 0
     shutil.move(whole, tmp_path / "whole")
     folder = planned(*words, "trainer.devices=2")
-    killed = subprocess.run(command, capture_output=True, env=os.environ | {"KILLED": "1"}, timeout=120)
+    killed = ready.run(command, env=os.environ | {"KILLED": "1"}, timeout=120)
     assert killed.returncode != 0 and not (folder / "metrics.json").exists()
     first = sum(len((folder / f"rank-{rank}").read_text().splitlines()) for rank in (0, 1))
-    subprocess.run(command, check=True, capture_output=True)
+    assert ready.run(command).returncode == 0
     both = sum(len((folder / f"rank-{rank}").read_text().splitlines()) for rank in (0, 1))
     alone = len((tmp_path / "whole" / "rank-0").read_text().splitlines())
     assert both - first < alone, "what was done is done again"
@@ -284,7 +283,7 @@ def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
         made.model = ModelConfig(name="saved", path=str(source / "model"), passage_length=64, dropout=dropout)
         OmegaConf.save(OmegaConf.create(to_dict(made)), folder / "config.yaml")
         write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints(made)})
-        subprocess.run([sys.executable, "-m", "hybrid_sweep.worker", str(folder)], check=True)
+        assert ready.run(["-m", "hybrid_sweep.worker", folder]).returncode == 0
         losses.append(pd.read_parquet(folder / "steps.parquet")["loss"])
     assert (losses[0] != losses[1]).all()
 
@@ -334,6 +333,8 @@ BROKEN = """
 import sys
 from pathlib import Path
 from hybrid_sweep import training, worker
+from tests import ready
+from tests import ready
 real, calls = training.info_nce, []
 def broken(*given):
     calls.append(given)
@@ -346,7 +347,7 @@ sys.exit(worker.main(Path(sys.argv[1])))
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_groups(planned):
     folder = planned("batch.cross_lingual_ratio=0.25")
-    assert subprocess.run([sys.executable, "-c", BROKEN, str(folder)], capture_output=True).returncode == 1
+    assert ready.run(["-c", BROKEN, folder]).returncode == 1
     status = read_json(folder / "status.json")
     assert status["state"] == "failed" and "the loss is nan at step 3 (groups [" in status["error"]
     assert not (folder / "metrics.json").exists()

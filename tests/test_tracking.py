@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from hybrid_sweep import mirror, tracking
+from tests import ready
 from tests.wandb_server import serving
 from tests.wandb_sweep_folder import files, history, kinds, summary
 
@@ -157,9 +158,7 @@ sys.exit(worker.main(Path(sys.argv[1])))
 @pytest.mark.slow
 def test_training_goes_on_when_the_client_s_process_is_killed(planned):
     folder = planned("logger=offline")
-    done = subprocess.run(
-        [sys.executable, "-c", ORPHAN, str(folder)], capture_output=True, text=True, timeout=240, env=os.environ
-    )
+    done = ready.run(["-c", ORPHAN, folder], timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (folder / "metrics.json").is_file() and done.stderr.count("takes no more of this run") == 1
 

@@ -1,12 +1,11 @@
 """A real sweep under W&B: what was mirrored while it ran is what push makes of its files, and no secret is in any file."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import ready
 from tests.small import SMALL
 from tests.wandb_sweep_folder import SECRET, files, history, program, summary
 
@@ -69,10 +68,8 @@ def test_an_error_that_quotes_a_secret_reaches_no_file(planned, tmp_path):
         "def trained(*given): raise RuntimeError('401 for ' + os.environ['HF_TOKEN'])\n"
         "fit.encoder_of = trained\nredaction.guard()\nsys.exit(worker.main(Path(sys.argv[1])))"
     )
-    with open(folder / "log.txt", "wb") as log:
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(folder)], stderr=log, stdout=log, env=os.environ | SECRETS
-        )
+    done = ready.run(["-c", code, folder], env=os.environ | SECRETS)
+    (folder / "log.txt").write_text(done.stdout + done.stderr)
     assert done.returncode == 1
     assert "401 for $HF_TOKEN" in (folder / "log.txt").read_text() + (folder / "status.json").read_text()
     assert leaks(tmp_path) == [] and summary(files(folder)[folder.name])["state"] == "failed"

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -26,6 +24,7 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.retrieval import evaluate
 from hybrid_sweep.store import write_json
+from tests import ready
 from tests.data import conftest as archive
 
 SMALL = dict(groups=300, concepts=100, shared=0.2, noise=0.2, seed=0)
@@ -186,9 +185,7 @@ def test_the_run_is_the_same(tmp_path, cache):
         folder.mkdir(parents=True)
         OmegaConf.save(OmegaConf.create(to_dict(config)), folder / "config.yaml")
         write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints})
-        done = subprocess.run(
-            [sys.executable, "-m", "hybrid_sweep.worker", str(folder)], capture_output=True, text=True
-        )
+        done = ready.run(["-m", "hybrid_sweep.worker", folder])
         assert done.returncode == 0, done.stderr[-2000:]
         steps = pd.read_parquet(folder / "steps.parquet").drop(columns=["seconds", "source"])
         found.append((steps, pd.read_parquet(folder / "per_query.parquet")))
