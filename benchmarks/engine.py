@@ -1,11 +1,14 @@
 """What the engine adds to a sweep: python benchmarks/engine.py [--points 15] [--steps 400]
 
-A sweep of real trainings on generated text is timed from outside: what its driver computes, and how long slots are idle while
-points wait, before the first starts and after the last has ended; aim: together under 3 % of the slots' time. What the
-workers' imports take is told apart. Then the same command on a sweep of 33 points that is done; aim: under 5 s.
+A sweep of real trainings on generated text is timed from outside, once with workers that are started by themselves and once
+with workers forked from a ready process: what its driver computes, and how long slots are idle while points wait, before the
+first starts and after the last has ended (aim: together under 3 % of the slots time), and what it takes to start a worker
+(aim: at most 1 CPU-second for each point after the first). Then the same command on a sweep of 33 points that is done; aim:
+under 2 s.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,15 +17,21 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 WORDS = ["experiment=reproduce", "data=synthetic", "sweep.bm25=false", "sweep.untrained=false", "logger=disabled"]
 
-# Runs the words as the program does, and notes when each worker was started and ended: ended as the kernel sees it.
+# Runs the words as the program does, and notes when each worker was started and ended, as the kernel sees it, and the CPU
+# time of all workers. With "alone" every worker is started by itself.
 DRIVER = """
 import json, os, resource, select, sys, threading, time
 begun = time.time()
 from hybrid_sweep import cli, launcher
-spans, real = [], launcher.start
+spans, real, workers = [], launcher.start, []
+
+def cpu(who):
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 def watch(span, process):
     select.select([process], [], [])
@@ -33,26 +42,56 @@ def start(*words):
     if not isinstance(found, str):
         spans.append([time.time()])
         threading.Thread(target=watch, args=(spans[-1], os.pidfd_open(found.pid)), daemon=True).start()
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        launcher.cpu = launcher.__dict__.get("cpu", used.ru_utime + used.ru_stime)
+        launcher.cpu = launcher.__dict__.get("cpu", cpu(resource.RUSAGE_SELF))
     return found
 
+class Servers(launcher.Servers):
+    def close(self):
+        workers.append(cpu(resource.RUSAGE_CHILDREN))
+        super().close()
+
 launcher.start = start
-code = cli.main(sys.argv[2:])
-used = resource.getrusage(resource.RUSAGE_SELF)
-told = {"code": code, "spans": spans, "cpu": used.ru_utime + used.ru_stime, "before": getattr(launcher, "cpu", 0)}
+launcher.Servers = Servers if sys.argv[2] == "forked" else lambda: None
+code = cli.main(sys.argv[3:])
+children = cpu(resource.RUSAGE_CHILDREN)
+told = {"code": code, "spans": spans, "cpu": cpu(resource.RUSAGE_SELF), "before": getattr(launcher, "cpu", 0)}
+told |= {"workers": workers[0] if workers else children, "server": children - workers[0] if workers else 0.0}
 open(sys.argv[1], "w").write(json.dumps(told))
 """
 
+# What a worker imports for an encoder.
+IMPORTS = """
+import resource
+from hybrid_sweep import fork_server
+for name in fork_server.LIGHT:
+    __import__(name)
+fork_server.import_heavy()
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime)
+"""
 
-def sweep(folder: Path, words: Sequence[str]) -> tuple[float, float, dict]:
-    """Run the program on these words in a folder; when it was started and had ended, and what DRIVER noted."""
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A command: when it was started and had ended, and what DRIVER noted."""
+
+    begun: float
+    ended: float
+    told: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.begun
+
+
+def sweep(folder: Path, words: Sequence[str], kind: str = "forked") -> Run:
+    """Run the program on these words in a folder, its workers of the kind `forked` or `alone`."""
     begun = time.time()
-    command = [sys.executable, "-c", DRIVER, str(folder / "told.json"), "run", "-m", *words]
+    command = [sys.executable, "-c", DRIVER, str(folder / "told.json"), kind, "run", "-m", *words]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-    ended, told = time.time(), json.loads((folder / "told.json").read_text())
-    assert told["code"] == 0, f"the sweep ended with {told['code']}: {folder}"
-    return begun, ended, told
+    run = Run(begun, time.time(), json.loads((folder / "told.json").read_text()))
+    assert run.told["code"] == 0, f"the sweep ended with {run.told['code']}: {folder}"
+    return run
 
 
 def idle(spans: Sequence[tuple[float, float]], slots: int) -> tuple[float, float]:
@@ -68,37 +107,57 @@ def idle(spans: Sequence[tuple[float, float]], slots: int) -> tuple[float, float
     return waiting, tail
 
 
-def report_sweep(folder: Path, points: int, steps: int) -> None:
+def report_sweep(folder: Path, kind: str, points: int, steps: int) -> Run:
     """Print what the driver adds to a sweep of so many points."""
     slots = min(2, len(os.sched_getaffinity(0)))
     seeds = points // 5
     words = [*WORDS, "batch.cross_lingual_ratio=0,0.25,0.5,0.75,1", f"seed={','.join(map(str, range(seeds)))}"]
     words += [f"trainer.max_steps={steps}", f"sweep.max_parallel={slots}"]
-    begun, ended, told = sweep(folder, words)
-    spans = told["spans"]
+    run = sweep(folder, words, kind)
+    spans = run.told["spans"]
     assert len(spans) == 5 * seeds, f"{len(spans)} of {5 * seeds} points were run"
     first, last = min(start for start, _ in spans), max(end for _, end in spans)
     busy = sum(end - start for start, end in spans)
     waiting, tail = idle(spans, slots)
-    outside = slots * ((first - begun) + (ended - last))
-    computed = told["cpu"] - told["before"]
-    records = [json.loads(path.read_text())["times"] for path in folder.glob("outputs/runs/*/provenance.json")]
-    imports = sum(record["start_seconds"] for record in records)
-    share = (outside + waiting + computed) / (slots * (ended - begun) - tail)
+    outside = slots * ((first - run.begun) + (run.ended - last))
+    computed = run.told["cpu"] - run.told["before"]
+    share = (outside + waiting + computed) / (slots * run.seconds - tail)
+    what = "forked from a ready process" if kind == "forked" else "started by themselves"
+    print(f"{len(spans)} points of {steps} steps, {slots} at a time, workers {what}: {run.seconds:.1f} s")
+    print(f"  a point {busy / len(spans):.1f} s, {run.told['workers'] / len(spans):.1f} s of CPU time")
     print(
-        f"{len(spans)} points of {steps} steps, {slots} at a time: {ended - begun:.1f} s; a point {busy / len(spans):.1f} s"
+        f"  before the first point starts {first - run.begun:.2f} s, after the last has ended {run.ended - last:.2f} s"
     )
-    print(f"  before the first point starts {first - begun:.2f} s, after the last has ended {ended - last:.2f} s")
     print(f"  idle slots while points wait {waiting:.2f} s, what the driver computes meanwhile {computed:.2f} s")
-    print(f"  added by the driver, of the slots' time: {share:.2%}")
+    print(f"  added by the driver, of the slots' time: {share:.2%}; idle at the end {tail:.1f} s")
+    return run
+
+
+def report_start(alone: Run, forked: Run) -> None:
+    """Print what it takes to start a worker, both ways, and compare the results of both sweeps."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    imports, points = float(done.stdout), len(alone.told["spans"])
+    saved = (alone.told["workers"] - forked.told["workers"]) / points
     print(
-        f"  apart from it: workers' imports {imports:.1f} s ({imports / busy:.1%} of theirs), idle at the end {tail:.1f} s"
+        f"imports of a worker: {imports:.2f} s of CPU time, {imports * points / alone.told['workers']:.1%} of all workers'"
     )
+    print(f"  forked, a point takes {saved:.2f} s less; so its start takes {imports - saved:.2f} s of CPU time")
+    print(f"  once for the sweep, the process to fork from: {forked.told['server']:.2f} s of CPU time")
+    print(f"  the whole sweep: {forked.seconds / alone.seconds:.3f} of the time")
+
+
+def same_results(one: Path, other: Path) -> bool:
+    """Return whether two folders hold the same per-query tables, byte by byte."""
+    tables = [
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("outputs/runs/*/per_query.parquet")}
+        for folder in (one, other)
+    ]
+    return tables[0] == tables[1] and len(tables[0]) > 0
 
 
 def report_nothing_to_do(folder: Path) -> None:
     """Print what the command takes on a sweep that is done."""
-    from hybrid_sweep import compose
+    from hybrid_sweep import compose, finished
     from hybrid_sweep import sweep as sweeps
     from hybrid_sweep.store import write_json
 
@@ -106,12 +165,14 @@ def report_nothing_to_do(folder: Path) -> None:
     words = [*WORDS, f"batch.cross_lingual_ratio={ratios}", "seed=0,1,2", "sweep.name=done"]
     found = sweeps.expand(compose.points([*words, f"paths.outputs={folder / 'outputs'}"], multirun=True), print)
     for point in found:
-        write_json(point.run_dir / "metrics.json", {"run_id": point.run_id})
+        point.run_dir.mkdir(parents=True)
+        (point.run_dir / finished.TABLE).write_bytes(b"rows")
+        write_json(point.run_dir / "metrics.json", finished.sealed(point.run_dir, {"run_id": point.run_id}))
     times = []
     for _ in range(3):
-        begun, ended, told = sweep(folder, words)
-        assert not told["spans"]
-        times.append((ended - begun, told["cpu"]))
+        run = sweep(folder, words)
+        assert not run.told["spans"]
+        times.append((run.seconds, run.told["cpu"]))
     took, cpu = min(times)
     print(f"{len(found)} points that are done: the same command takes {took:.2f} s ({cpu:.2f} s of one core)")
 
@@ -125,10 +186,13 @@ def main() -> None:
         # Leases of its own: other sweeps on this machine are another measurement.
         os.environ["HYBRID_SWEEP_SLOTS"] = str(Path(name) / "slots")
         os.environ.setdefault("HYBRID_SWEEP_CACHE", str(Path(name) / "cache"))
-        for part in ("done", "whole"):  # a folder of its own for each, or points of the one count as done in the other
-            (Path(name) / part).mkdir()
-        report_nothing_to_do(Path(name) / "done")
-        report_sweep(Path(name) / "whole", args.points, args.steps)
+        done, alone, forked = (Path(name) / part for part in ("done", "alone", "forked"))
+        for folder in (done, alone, forked):  # one for each, or points of the one count as done in the other
+            folder.mkdir()
+        report_nothing_to_do(done)
+        runs = [report_sweep(folder, folder.name, args.points, args.steps) for folder in (alone, forked)]
+        report_start(*runs)
+        print(f"per-query tables are the same bytes: {same_results(alone, forked)}")
 
 
 if __name__ == "__main__":

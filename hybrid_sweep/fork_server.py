@@ -69,7 +69,7 @@ def serve(descriptor: int) -> list[str]:
             os._exit(0)
         request = json.loads(message)
         if request["do"] == "import":
-            _import_heavy()
+            import_heavy()
             _settle()
             _answer(link, {"state": "ready"})
             continue
@@ -97,7 +97,8 @@ def unfit() -> str | None:
     return None
 
 
-def _import_heavy() -> None:
+def import_heavy() -> None:
+    """Import what a worker of an encoder needs."""
     for name in HEAVY:
         importlib.import_module(name)
     for name in OPTIONAL:

@@ -141,11 +141,13 @@ def _fill(sweep: Sweep) -> None:
             continue
         if len(sweep.running) >= sweep.parallel:
             break
-        if not _can_start(sweep, point):
+        servers = sweep.servers if _can_fork(sweep, point) else None
+        # The first of several at once is started by itself meanwhile.
+        if sweep.servers is not None and servers is None and (sweep.running or sweep.parallel == 1):
             sweep.importing = True
             break
         try:
-            process = start(point, sweep.machine, sweep.worker, sweep.servers)
+            process = start(point, sweep.machine, sweep.worker, servers)
         except OSError as error:
             sweep.waiting.remove(point)
             sweep.failures += 1
@@ -170,8 +172,11 @@ def _fill(sweep: Sweep) -> None:
         sweep.view.started(point)
 
 
-def _can_start(sweep: Sweep, point: Point) -> bool:
-    """Return whether the worker of a point can be started now; what it is to be forked from may still be importing."""
+def _can_fork(sweep: Sweep, point: Point) -> bool:
+    """Return whether the worker of a point can be forked now, or will not be forked at all.
+
+    What it is to be forked from may still be importing.
+    """
     config = point.config
     if sweep.servers is None or not is_forkable(config):
         return True

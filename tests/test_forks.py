@@ -110,7 +110,7 @@ from hybrid_sweep import fork_server, worker
 for name in fork_server.LIGHT:
     __import__(name)
 if sys.argv[2] == "encoder":
-    fork_server._import_heavy()
+    fork_server.import_heavy()
 reason, before = fork_server.unfit(), set(sys.modules)
 cuda = "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized()
 mirror = "wandb" in sys.modules and sys.modules["wandb"].run is not None
