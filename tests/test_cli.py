@@ -411,7 +411,7 @@ def test_data_prepare_hands_on_the_words_and_refresh(program, monkeypatch):
 
     def whole(config, say, *, refresh, download):
         seen.append((config.data.name, config.data.mirror, refresh, download))
-        raise UserError("no source is reached")
+        raise UserError("no source is reached", key="test.no_source")
 
     monkeypatch.setattr(prepare, "whole_collection", whole)
     told = program("data", "prepare", "debian", "data.mirror=/somewhere", "--refresh")

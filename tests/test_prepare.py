@@ -35,7 +35,7 @@ def test_a_refresh_that_fails_leaves_the_old_collection(config, monkeypatch):
     first = prepare.whole_collection(made)
 
     def broken(*_):
-        raise UserError("no network")
+        raise UserError("no network", key="test.no_network")
 
     monkeypatch.setitem(prepare.BUILDERS, "synthetic", broken)
     with pytest.raises(UserError, match="no network"):

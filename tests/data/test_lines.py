@@ -41,7 +41,7 @@ def test_nothing_is_said_where_all_lines_are_used(tmp_path):
 def test_the_list_is_bounded_and_the_count_is_not(tmp_path):
     problems = Problems("skip")
     for line in range(1, 1001):
-        problems.add(tmp_path, line, "bad")
+        problems.add(tmp_path, line, "bad", key="line.test")
     found = problems.info()["skipped"]
     assert found["count"] == 1000 and [each["line"] for each in found["first"]] == list(range(1, LISTED + 1))
 
