@@ -106,8 +106,11 @@ def typed(node: Any) -> Config:
                 assert isinstance(data, DataConfig)
                 (config.more if kind == "more" else config.eval.also)[str(name)] = data
     except OmegaConfBaseException as error:
-        key = "config.unknown_key" if isinstance(error, ConfigAttributeError | ConfigKeyError) else "config.type"
-        raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})", key=key) from error
+        unknown = isinstance(error, ConfigAttributeError | ConfigKeyError)
+        raise UserError(
+            f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})",
+            key="config.unknown_key" if unknown else "config.type",
+        ) from error
     except (
         AttributeError,
         TypeError,

@@ -21,19 +21,24 @@ ROOT = Path(__file__).parents[1]
 STORED = ROOT / "tests" / "error_keys.txt"
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z<][a-z0-9_>]*)+")
 ERRORS = {"UserError", "Broken", "Unfinished", "Damaged", "BadLine", "Untrained"}
-PASSED_ON = {"key", "error.key", "key_of(error)", "compose.key_of(error)"}  # a key that was stated elsewhere
+PASSED_ON = {"key", "error.key", "key_of(error)", "compose.key_of(error)"}  # a key that is stated elsewhere
+TAKES_A_KEY = {"refuse", "add", "__init__"}  # functions that get the key from their caller
 
 
-def _calls() -> Iterator[tuple[str, ast.Call]]:
-    """Yield each call that makes an error, and where it stands."""
+def _calls() -> Iterator[tuple[str, str, ast.Call]]:
+    """Yield each call that makes an error: its file and line, the function that it stands in, and the call."""
     for path in sorted((ROOT / "hybrid_sweep").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call):
-                continue
-            called = ast.unparse(node.func)
-            is_error = called.rpartition(".")[2] in ERRORS
-            if is_error or called == "refuse" or called.endswith("problems.add"):
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+        waiting: list[tuple[str, ast.AST]] = [("", ast.parse(path.read_text()))]
+        while waiting:
+            function, node = waiting.pop()
+            function = node.name if isinstance(node, ast.FunctionDef) else function
+            waiting += [(function, inner) for inner in ast.iter_child_nodes(node)]
+            if isinstance(node, ast.Call) and _makes_an_error(ast.unparse(node.func)):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", function, node
+
+
+def _makes_an_error(called: str) -> bool:
+    return called.rpartition(".")[2] in ERRORS or called == "refuse" or called.endswith("problems.add")
 
 
 def _stated(value: ast.expr) -> list[str]:
@@ -53,24 +58,18 @@ def _stated(value: ast.expr) -> list[str]:
     return [] if text in PASSED_ON else [text]
 
 
-def _elsewhere() -> list[str]:
-    """Return the keys that compose.key_of gives, and those that checks.typed chooses from."""
-    found: list[str] = []
-    for path, name in (("compose.py", "key_of"), ("checks.py", "typed")):
-        tree = ast.parse((ROOT / "hybrid_sweep" / path).read_text())
-        [function] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
-        for node in ast.walk(function):
-            if isinstance(node, ast.Return) and name == "key_of" and node.value is not None:
-                found += _stated(node.value)
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "key":
-                found += [key for key in _stated(node.value) if KEY.fullmatch(key)]
-    return found
+def _of_compose() -> list[str]:
+    """Return the keys that compose.key_of gives to what Hydra and OmegaConf refuse."""
+    tree = ast.parse((ROOT / "hybrid_sweep" / "compose.py").read_text())
+    [function] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "key_of"]
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    return [key for value in returned for key in _stated(value)]
 
 
 def _inventory() -> list[str]:
     """Return all keys, sorted."""
-    keys = set(_elsewhere())
-    for _, call in _calls():
+    keys = set(_of_compose())
+    for _, _, call in _calls():
         keys.update(key for word in call.keywords if word.arg == "key" for key in _stated(word.value))
     return sorted(keys)
 
@@ -78,9 +77,10 @@ def _inventory() -> list[str]:
 def test_every_error_has_a_well_formed_key():
     calls = list(_calls())
     assert len(calls) > 300
-    for where, call in calls:
+    for where, function, call in calls:
         given = [word.value for word in call.keywords if word.arg == "key"]
         assert len(given) == 1, f"{where}: no key"
+        assert ast.unparse(given[0]) != "key" or function in TAKES_A_KEY, f"{where}: not stated in the call"
         for key in _stated(given[0]):
             assert KEY.fullmatch(key), f"{where}: {key}"
             assert "<" not in key or key.startswith("config."), f"{where}: {key}"

@@ -121,7 +121,9 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
         if not found:
             shown = ", ".join(f"{name} ({form.mark.rstrip('*')})" for name, form in wanted.items())
             reason = f"no files of the formats {shown}, neither there nor in a folder for each language"
-        raise UserError(f"data.path={data.path}: {reason}", key="data.files_missing")
+        raise UserError(
+            f"data.path={data.path}: {reason}", key="data.format_ambiguous" if found else "data.files_missing"
+        )
     (name,) = found
     sources = []
     for path, lang in places:

@@ -169,7 +169,12 @@ def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
         refuse(file, place, "must be a start and an end, two whole numbers", key="line.span")
     start, end = span
     if not 0 <= start <= end <= length:
-        refuse(file, place, f"{start} to {end} is not within the {length} characters of the paragraph", key="line.span")
+        refuse(
+            file,
+            place,
+            f"{start} to {end} is not within the {length} characters of the paragraph",
+            key="line.span_outside",
+        )
     return start, end
 
 
