@@ -19,18 +19,24 @@ def add_adapters(transformer: Any, *, rank: int, alpha: float, targets: list[str
         from peft import LoraConfig, inject_adapter_in_model
         from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as CHOICE
     except ImportError as error:
-        raise UserError(f"model.lora_rank={rank} needs peft: pip install hybrid-sweep[lora] ({error})") from error
+        raise UserError(
+            f"model.lora_rank={rank} needs peft: pip install hybrid-sweep[lora] ({error})", key="install.peft"
+        ) from error
     kind = transformer.config.model_type
     names = sorted({name.rsplit(".", 1)[-1] for name, module in transformer.named_modules() if _linear(module)})
     if not targets and kind not in CHOICE:
         raise UserError(
-            f"model.lora_targets=[]: peft has no choice for {kind}; name linear layers, there are {', '.join(names)}"
+            f"model.lora_targets=[]: peft has no choice for {kind}; name linear layers, there are {', '.join(names)}",
+            key="config.model.lora_targets",
         )
     chosen = targets or list(CHOICE[kind])
     for target in chosen:
         found = [m for name, m in transformer.named_modules() if name == target or name.endswith(f".{target}")]
         if not found or not all(map(_linear, found)):
-            raise UserError(f"model.lora_targets={target}: no linear layer of {kind}; there are {', '.join(names)}")
+            raise UserError(
+                f"model.lora_targets={target}: no linear layer of {kind}; there are {', '.join(names)}",
+                key="config.model.lora_targets",
+            )
     torch.manual_seed(seed)
     scale = cast(int, alpha)  # peft only divides it by the rank, though it says int
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=scale, lora_dropout=0.0, target_modules=chosen), transformer)

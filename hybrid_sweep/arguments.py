@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=f"hybrid-sweep {verb}", add_help=False)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.prog} --help has examples")
+        raise UserError(f"{message}; {self.prog} --help has examples", key="command.arguments")
 
 
 def say(text: str) -> None:

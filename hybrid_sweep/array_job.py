@@ -52,7 +52,8 @@ def submit(function: Any, rows: Sequence[Sequence[Any]], params: Mapping[str, An
 
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError(
-            "hydra/launcher=slurm: no sbatch here; use a login node of the cluster, or hydra/launcher=local"
+            "hydra/launcher=slurm: no sbatch here; use a login node of the cluster, or hydra/launcher=local",
+            key="slurm.no_sbatch",
         )
     words = {name if name in SHARED else f"slurm_{name}": value for name, value in params.items()}
     folder, timeouts = words.pop("slurm_submitit_folder"), words.pop("slurm_max_num_timeout")
@@ -62,7 +63,9 @@ def submit(function: Any, rows: Sequence[Sequence[Any]], params: Mapping[str, An
         jobs = executor.map_array(function, *zip(*rows, strict=True))
     except (FailedJobError, FailedSubmissionError) as error:
         told = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise UserError(f"hydra/launcher=slurm: sbatch refused: {told[-1] if told else error}") from error
+        raise UserError(
+            f"hydra/launcher=slurm: sbatch refused: {told[-1] if told else error}", key="slurm.sbatch_refused"
+        ) from error
     return str(jobs[0].job_id.split("_")[0])
 
 

@@ -23,7 +23,7 @@ from hybrid_sweep.config import (
     SyntheticData,
     TinyModel,
 )
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.errors import UserError, config_key
 
 # What no stored config decides, and the field of the model that it is: to run a folder's code, and to use the network.
 PERMISSIONS = {"model.remote_code": "remote_code", "model.local_files_only": "local_files_only"}
@@ -41,11 +41,11 @@ def stored(run_dir: Path) -> Config:
 
     found = records.config(run_dir)
     if not found:
-        raise UserError(f"{run_dir}: no run there (no config.yaml)")
+        raise UserError(f"{run_dir}: no run there (no config.yaml)", key="run.missing")
     try:
         config = typed(OmegaConf.create(found))
     except UserError as error:
-        raise UserError(f"{run_dir / 'config.yaml'}: {error}") from error
+        raise UserError(f"{run_dir / 'config.yaml'}: {error}", key=error.key) from error
     model = dataclasses.replace(config.model, remote_code=False, local_files_only=True)
     return dataclasses.replace(config, model=model)
 
@@ -67,7 +67,10 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
     for word in words:
         key, _, value = word.partition("=")
         if key not in PERMISSIONS or value not in ("true", "false"):
-            raise UserError(f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or =false")
+            raise UserError(
+                f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or =false",
+                key="option.permission",
+            )
         given[PERMISSIONS[key]] = value == "true"
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **given))
 
@@ -84,7 +87,7 @@ def permissions(config: Config) -> list[str]:
 def typed(node: Any) -> Config:
     """A checked `Config` from a composed or stored OmegaConf node; raises UserError for what `validate` refuses."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
     try:
         container = OmegaConf.to_container(node, resolve=True)
@@ -103,14 +106,18 @@ def typed(node: Any) -> Config:
                 assert isinstance(data, DataConfig)
                 (config.more if kind == "more" else config.eval.also)[str(name)] = data
     except OmegaConfBaseException as error:
-        raise UserError(f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})") from error
+        unknown = isinstance(error, ConfigAttributeError | ConfigKeyError)
+        raise UserError(
+            f"config: {str(error).splitlines()[0]} ({error.full_key or 'unknown key'})",
+            key="config.unknown_key" if unknown else "config.type",
+        ) from error
     except (
         AttributeError,
         TypeError,
         ValueError,
         OverflowError,
     ) as error:  # a group that is no mapping, a name that is no text
-        raise UserError(f"config: a value of another type ({str(error).splitlines()[0]})") from error
+        raise UserError(f"config: a value of another type ({str(error).splitlines()[0]})", key="config.type") from error
     check_stored(config)
     return config
 
@@ -172,7 +179,7 @@ def validate(config: Config) -> None:
 
     def need(holds: bool, key: str, value: Any, rule: str) -> None:
         if not holds:
-            raise UserError(f"{key}={value}: {rule}")
+            raise UserError(f"{key}={value}: {rule}", key=config_key(key))
 
     def choice(key: str, value: str, known: list[str]) -> None:
         need(value in known, key, value, f"must be one of {', '.join(known)}")

@@ -69,7 +69,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] not in verbs:
         from hybrid_sweep.checks import nearest
 
-        raise UserError(f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}")
+        raise UserError(f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}", key="command.verb_unknown")
     text, verb = verbs[words[0]]
     if {"-h", "--help"} & set(words[1:]) or words[1:] == ["help"]:
         print(text, end="")
@@ -79,7 +79,10 @@ def _dispatch(words: list[str]) -> int:
 
 def _evaluate(words: list[str]) -> int:
     if not words:
-        raise UserError("evaluate needs RUN_DIR or model.path=DIR; hybrid-sweep evaluate --help has examples")
+        raise UserError(
+            "evaluate needs RUN_DIR or model.path=DIR; hybrid-sweep evaluate --help has examples",
+            key="command.words_missing",
+        )
     if any(word.startswith("run=") for word in words):
         from hybrid_sweep.score_run import score_words
 
@@ -100,12 +103,18 @@ def _mine(words: list[str]) -> int:
     args = parser.parse_intermixed_args(words)
     *folder, target = [word for word in args.words if "=" not in word] or [""]
     if not target or len(folder) > 1:
-        raise UserError("mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has examples")
+        raise UserError(
+            "mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has examples",
+            key="command.words_missing",
+        )
     from hybrid_sweep.mine import mine_words
 
     given = [*folder, *(word for word in args.words if "=" in word)]
     if not given:
-        raise UserError(f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or model.path=DIR")
+        raise UserError(
+            f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or model.path=DIR",
+            key="command.model_missing",
+        )
     say(mine_words(given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say))
     say(f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')} batch.hard_negatives=1 ...")
     return 0

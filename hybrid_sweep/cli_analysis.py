@@ -16,7 +16,7 @@ def _check(sweep_dirs: Sequence[Path]) -> None:
 
             known = sorted(path.parent.name for path in folder.absolute().parent.glob("*/points.json"))
             hint = f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
-            raise UserError(f"{folder}: no sweep there (no points.json){hint}")
+            raise UserError(f"{folder}: no sweep there (no points.json){hint}", key="sweep.missing")
 
 
 def report(words: list[str]) -> int:
@@ -96,14 +96,19 @@ def probe(words: list[str]) -> int:
     parser.add_argument("--allow-missing", action="store_true")
     args = parser.parse_args(words)
     if args.at < 1:
-        raise UserError(f"--at {args.at}: must be a rank, 1 or more")
+        raise UserError(f"--at {args.at}: must be a rank, 1 or more", key="option.at")
     if args.passages < 0:
-        raise UserError(f"--passages {args.passages}: must be 0 or more")
+        raise UserError(f"--passages {args.passages}: must be 0 or more", key="option.passages")
     # Below a half a question could be answered and missed at once; at 1 it could be neither.
     if not 0.5 <= args.share < 1:
-        raise UserError(f"--share {args.share:g}: must be from 0.5 to below 1 (0.99: all seeds agree)")
+        raise UserError(
+            f"--share {args.share:g}: must be from 0.5 to below 1 (0.99: all seeds agree)", key="option.share"
+        )
     if args.no_texts and args.collection:
-        raise UserError("--collection is where texts are read, and --no-texts goes without: give one of them")
+        raise UserError(
+            "--collection is where texts are read, and --no-texts goes without: give one of them",
+            key="option.collection",
+        )
     _check(args.sweep_dirs)
     from hybrid_sweep.analysis.probe.cells import Rule
     from hybrid_sweep.analysis.probe.report import Asked, write_probe
@@ -139,7 +144,9 @@ def freeze(words: list[str]) -> int:
             code = max(code, bool(found))
         return code
     if len(args.folders) != 2:
-        raise UserError("freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples")
+        raise UserError(
+            "freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples", key="command.words_missing"
+        )
     sweep_dir, folder = args.folders
     _check([sweep_dir])
     say(f"{folder}: {', '.join(frozen.freeze(sweep_dir, folder, args.against))}")

@@ -69,7 +69,7 @@ def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
     from hybrid_sweep import prepare
 
     if name is None or "=" in name:
-        raise UserError(f"data prepare needs a name; there are: {_names()}")
+        raise UserError(f"data prepare needs a name; there are: {_names()}", key="command.words_missing")
     config = _config(name, words)
     found = prepare.whole_collection(config, say, refresh=refresh, download=True)
     if negatives := prepare.negatives_file(config, say, download=True):
@@ -86,9 +86,11 @@ def _export(name: str | None, words: list[str], refresh: bool, form: str, chosen
     from hybrid_sweep.data.export import FORMATS, export
 
     if name is None or not words or "=" in name + words[0]:
-        raise UserError(f"data export needs a name and a folder; the names are: {_names()}")
+        raise UserError(
+            f"data export needs a name and a folder; the names are: {_names()}", key="command.words_missing"
+        )
     if form not in FORMATS:
-        raise UserError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+        raise UserError(f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format")
     folder, *overrides = words
     found = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
     made, cut = export(found, Path(folder), form, chosen)

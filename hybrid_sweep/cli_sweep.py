@@ -29,10 +29,13 @@ def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]
     for name in ("config_path", "config_name", "experimental_rerun"):
         if getattr(args, name) is not None:
             option = "--" + name.replace("_", "-")
-            raise UserError(f"{option}: not for this program; put files of your own in a folder and use --config-dir")
+            raise UserError(
+                f"{option}: not for this program; put files of your own in a folder and use --config-dir",
+                key="option.not_taken",
+            )
     if args.config_dir is not None:
         if not Path(args.config_dir).is_dir():
-            raise UserError(f"--config-dir {args.config_dir}: no such folder")
+            raise UserError(f"--config-dir {args.config_dir}: no such folder", key="option.config_dir")
         args.config_dir = str(Path(args.config_dir).resolve())
     ordered = [*(word for word in words if word not in args.overrides), *args.overrides]
     return args, ordered, not (args.cfg or args.info or args.hydra_help or args.shell_completion)
@@ -103,11 +106,13 @@ def _hand_over(words: list[str]) -> None:
     except launcher.PointFailed:
         pass  # its files tell; the summary reads them
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(compose.one_line(error)) from error
+        raise UserError(compose.one_line(error), key=compose.key_of(error)) from error
     except RuntimeError as error:
         if "Unknown plugin class" not in str(error):
             raise
-        raise UserError("hydra/launcher=joblib: pip install 'hybrid-sweep[joblib]' first") from error
+        raise UserError(
+            "hydra/launcher=joblib: pip install 'hybrid-sweep[joblib]' first", key="install.joblib"
+        ) from error
     finally:
         sys.argv = argv
         os.environ.pop("HYDRA_FULL_ERROR") if full is None else os.environ.update(HYDRA_FULL_ERROR=full)
@@ -140,7 +145,7 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
 def plan(words: list[str]) -> int:
     args, _, runs = _hydra_words(words)
     if not runs:
-        raise UserError("--cfg, --info and the like are for hybrid-sweep run")
+        raise UserError("--cfg, --info and the like are for hybrid-sweep run", key="option.hydra")
     from hybrid_sweep import estimate, prepare, progress, stages, sweep
     from hybrid_sweep.cli_data import preparing
     from hybrid_sweep.config import SyntheticData

@@ -11,7 +11,7 @@ from typing import Any
 
 from hybrid_sweep.checks import nearest, typed
 from hybrid_sweep.config import SCHEMAS, Config, config_dir, register
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.errors import UserError, config_key
 
 Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it
 
@@ -147,9 +147,9 @@ def _guard(action: Any) -> Any:
         missing, options = error.missing_cfg_file or "", list(error.options or [])
         group, _, name = missing.rpartition("/")
         text = f"{group or 'config'}={name}: unknown name; {nearest(name, options)}" if options else one_line(error)
-        raise UserError(text) from error
+        raise UserError(text, key="config.unknown_name" if options else key_of(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_line(error)) from error
+        raise UserError(one_line(error), key=key_of(error)) from error
 
 
 def one_line(error: BaseException) -> str:
@@ -158,19 +158,48 @@ def one_line(error: BaseException) -> str:
 
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not a valid override, which is KEY=VALUE ({error.message.splitlines()[0]})"
-    cause = error.__cause__ if error.__cause__ is not None else error
-    key = getattr(cause, "full_key", None)
-    words = [line.strip() for line in str(cause if key else error).splitlines() if line.strip()]
-    text = words[0] if words else type(error).__name__
+    key, text = _said(error)
     text = re.sub(r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text)
     text = re.sub(
         r".*'hydra/launcher/submitit_slurm'.*", "hydra/launcher=slurm: pip install 'hybrid-sweep[slurm]' first", text
     )
     text = re.sub(r"^Could not override ''.*", "'=': not a valid override, which is KEY=VALUE", text)
     text = re.sub(r"^Could not override '([^']*)'.*", r"\1: no such group", text)
-    if "is not in struct" in text or "not in 'Config'" in text or re.search(r"Key '.*' not in", text):
+    if _is_unknown(text):
         return f"{key}: unknown key{_near_key(str(key))}"
     return f"{key}: {text}" if key and not text.startswith(str(key)) else text
+
+
+def key_of(error: BaseException) -> str:
+    """Return the key of what Hydra or OmegaConf refuse: the field at fault, or the kind of mistake."""
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    key, text = _said(error)
+    if "'hydra/launcher/submitit_slurm'" in text:
+        return "install.slurm"
+    if isinstance(error, OverrideParseException) or text.startswith("Could not override ''"):
+        return "config.override"
+    if text.startswith("Ambiguous value for argument"):
+        return "config.several_values"
+    if isinstance(error, MissingConfigException):
+        return "config.unknown_name"
+    if text.startswith("Could not override"):
+        return "config.unknown_group"
+    if _is_unknown(text):
+        return "config.unknown_key"
+    return config_key(str(key)) if key else "config.refused"
+
+
+def _said(error: BaseException) -> tuple[str | None, str]:
+    """The field at fault, where an exception names one, and the first line of its words."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    key = getattr(cause, "full_key", None)
+    words = [line.strip() for line in str(cause if key else error).splitlines() if line.strip()]
+    return key, words[0] if words else type(error).__name__
+
+
+def _is_unknown(text: str) -> bool:
+    return "is not in struct" in text or "not in 'Config'" in text or re.search(r"Key '.*' not in", text) is not None
 
 
 def _near_key(key: str) -> str:

@@ -310,7 +310,9 @@ def cache_dir(config: Config) -> Path:
     try:
         return Path(config.paths.cache or default).expanduser()
     except RuntimeError as error:
-        raise UserError("no cache: HOME is not set; set paths.cache or HYBRID_SWEEP_CACHE to a folder") from error
+        raise UserError(
+            "no cache: HOME is not set; set paths.cache or HYBRID_SWEEP_CACHE to a folder", key="config.paths.cache"
+        ) from error
 
 
 def steps_of(config: Config) -> int:

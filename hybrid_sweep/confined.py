@@ -23,7 +23,8 @@ def check_links(folder: Path, *, own: Collection[str] = OWN_LINKS) -> None:
     """
     if folder.is_symlink():
         raise UserError(
-            f"{folder} is a link, and links in folders of runs and sweeps are not followed: name its target"
+            f"{folder} is a link, and links in folders of runs and sweeps are not followed: name its target",
+            key="files.not_followed",
         )
     waiting = [folder]
     while waiting:
@@ -38,7 +39,10 @@ def check_links(folder: Path, *, own: Collection[str] = OWN_LINKS) -> None:
                     waiting.append(Path(entry.path))
             elif entry.is_symlink() or not entry.is_file(follow_symlinks=False):
                 what = "a link" if entry.is_symlink() else "no regular file"
-                raise UserError(f"{ascii(entry.path)[1:-1]} is {what}, which is not followed here: remove it")
+                raise UserError(
+                    f"{ascii(entry.path)[1:-1]} is {what}, which is not followed here: remove it",
+                    key="files.not_followed",
+                )
 
 
 def inside(root: Path, *parts: str) -> Path:
@@ -54,8 +58,8 @@ def inside(root: Path, *parts: str) -> Path:
     path = root
     for part in parts:
         if part in ("", ".", "..") or "/" in part or "\0" in part:
-            raise UserError(f"{part!a} is no name of a folder below {root}")
+            raise UserError(f"{part!a} is no name of a folder below {root}", key="names.folder")
         path = path / part
         if path.is_symlink():
-            raise UserError(f"{path} is a link, which is not followed here: remove it")
+            raise UserError(f"{path} is a link, which is not followed here: remove it", key="files.not_followed")
     return path

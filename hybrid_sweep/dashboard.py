@@ -30,17 +30,21 @@ def dashboard(sweep_dir: Path, *, dry_run: bool, project: str | None, entity: st
     plan = plan_of(sweep_dir)
     names = measured(sweep_dir, plan)
     if not names:
-        raise UserError(f"{sweep_dir}: none of its points is finished: run the sweep first")
+        raise UserError(f"{sweep_dir}: none of its points is finished: run the sweep first", key="sweep.none_finished")
     target = target_of(sweep_dir, plan, "online", project, entity)
     if dry_run:
         try:
             made = specification(workspace(plan, names, target))
         except ValueError as error:
-            raise UserError(f"{sweep_dir}: wandb-workspaces refuses its names ({line_of(error)})") from error
+            raise UserError(
+                f"{sweep_dir}: wandb-workspaces refuses its names ({line_of(error)})", key="dashboard.names_refused"
+            ) from error
         write_json(sweep_dir / "dashboard.json", made)
         return f"the specification of the workspace: {sweep_dir / 'dashboard.json'}"
     if mirror.mode_of({"mode": "online"}) != "online":
-        raise UserError(f"WANDB_MODE or WANDB_DISABLED keeps Weights & Biases from being asked; {DRY}")
+        raise UserError(
+            f"WANDB_MODE or WANDB_DISABLED keeps Weights & Biases from being asked; {DRY}", key="wandb.disabled"
+        )
     check_login(DRY)
     with reachable(DRY):
         return f"workspace: {_save(plan, names, target)}"
@@ -51,7 +55,9 @@ def _library(part: str) -> Any:
     try:
         return import_module(f"wandb_workspaces.{part}")
     except ModuleNotFoundError as error:
-        raise UserError("wandb-workspaces is not installed: pip install 'hybrid-sweep[dashboard]'") from error
+        raise UserError(
+            "wandb-workspaces is not installed: pip install 'hybrid-sweep[dashboard]'", key="install.wandb_workspaces"
+        ) from error
 
 
 def measured(sweep_dir: Path, plan: Mapping[str, Any]) -> list[str]:

@@ -40,7 +40,8 @@ def check(config: Config, collection: Collection) -> None:
     if not (languages := sorted(found[0] & found[1])):
         hint = ", or data.dev_share above 0" if isinstance(config.data, MarcoData) else ""
         raise UserError(
-            f"eval.dev_every={config.eval.dev_every}: data={collection.name} has no split dev; take eval.dev_every=0{hint}"
+            f"eval.dev_every={config.eval.dev_every}: data={collection.name} has no split dev; take eval.dev_every=0{hint}",
+            key="data.split_missing",
         )
     check_metric(config.eval.dev_metric, metric_names(languages))
 
@@ -48,7 +49,9 @@ def check(config: Config, collection: Collection) -> None:
 def check_metric(name: str, known: Sequence[str]) -> None:
     """Raise UserError for a metric that is none of the known ones."""
     if name not in known:
-        raise UserError(f"eval.dev_metric={name}: no such metric; {nearest(name, list(known))}")
+        raise UserError(
+            f"eval.dev_metric={name}: no such metric; {nearest(name, list(known))}", key="config.eval.dev_metric"
+        )
 
 
 @dataclass

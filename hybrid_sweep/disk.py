@@ -138,7 +138,9 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="numpy") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is no whole safetensors file ({type(error).__name__}); copy it again") from error
+        raise UserError(
+            f"{path} is no whole safetensors file ({type(error).__name__}); copy it again", key="model.weights_damaged"
+        ) from error
 
 
 def _files(folder: Path) -> list[Path]:

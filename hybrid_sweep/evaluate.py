@@ -47,7 +47,10 @@ def evaluate_words(words: Sequence[str]) -> str:
     with progress.watch(1) as view:
         launcher.run_points([point], machine=machine, view=view)
     if not sweep.is_done(point):
-        raise UserError(f"evaluation failed: {sweep.state_of(point).reason}; see {point.run_dir / 'log.txt'}")
+        raise UserError(
+            f"evaluation failed: {sweep.state_of(point).reason}; see {point.run_dir / 'log.txt'}",
+            key="evaluation.failed",
+        )
     tables = []
     for stage in stages.of(point.config, point.run_dir):
         found = table(records.metrics(stage.folder) or {}, stage.folder)
@@ -91,7 +94,10 @@ def _of_run(folder: Path, words: list[str]) -> Config:
     is followed: what needs one is asked for in the words of the command.
     """
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER")
+        raise UserError(
+            f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER",
+            key="run.missing",
+        )
     confined.check_links(folder)
     run = checks.stored(folder)
     ((_, config),) = points([*words, ALONE], multirun=False)
@@ -129,7 +135,8 @@ def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
         word = shlex.quote(f"data.path={run.data.path}")
         raise UserError(
             f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a path in a stored config "
-            f"is not followed: add data={run.data.name} {word} to the command, if you trust it"
+            f"is not followed: add data={run.data.name} {word} to the command, if you trust it",
+            key="stored.data_path",
         )
     return dataclasses.replace(data, path=str(built))
 
@@ -140,12 +147,14 @@ def _check_prepared(folder: Path, config: Config) -> None:
     if isinstance(data, SyntheticData):
         if data.groups > GENERATED:
             raise UserError(
-                f"{folder}: its config asks for {data.groups:,} generated groups; add data=synthetic to the command"
+                f"{folder}: its config asks for {data.groups:,} generated groups; add data=synthetic to the command",
+                key="stored.generated",
             )
     elif not prepare.is_prepared(config):
         raise UserError(
             f"{folder}: its collection {data.name} is not prepared on this machine, and a stored config fetches nothing: "
-            f"hybrid-sweep data prepare {data.name}"
+            f"hybrid-sweep data prepare {data.name}",
+            key="stored.data_not_prepared",
         )
 
 
@@ -159,7 +168,8 @@ def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:
         return path
     raise UserError(
         f"{folder}: its model lies at a path, and a path in a stored config is not followed: add "
-        f"{shlex.quote(f'model.path={path}')} to the command, if you trust it"
+        f"{shlex.quote(f'model.path={path}')} to the command, if you trust it",
+        key="stored.model_path",
     )
 
 

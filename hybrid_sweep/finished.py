@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hybrid_sweep import confined, records, seals
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.errors import UserError, key_of
 from hybrid_sweep.store import canonical
 
 TABLE = "per_query.parquet"
@@ -102,16 +102,16 @@ def _records(run_dir: Path, folder: Path) -> dict[str, Any]:
         confined.check_links(run_dir)
         found = records.metrics(folder)
         if found is None or found["run_id"] != run_dir.name:
-            raise Unfinished(NOT)
+            raise Unfinished(NOT, key="evaluation.unfinished")
         if found.get(DIGEST, "") not in ("", own_digest(found)):
-            raise Unfinished("metrics.json: its content is not what was written")
+            raise Unfinished("metrics.json: its content is not what was written", key="evaluation.altered")
         records.provenance(run_dir)
         records.provenance(folder)
         records.config(run_dir)
     except Unfinished:
         raise
     except UserError as error:
-        raise Unfinished(_short(error, run_dir)) from error
+        raise Unfinished(_short(error, run_dir), key=error.key) from error
     return found
 
 
@@ -119,7 +119,7 @@ def _check(folder: Path, record: object) -> None:
     try:
         seals.check(folder, record, _digests)
     except (seals.Damaged, OSError) as error:
-        raise Unfinished(_short(error, folder)) from error
+        raise Unfinished(_short(error, folder), key=key_of(error, "evaluation.unreadable")) from error
 
 
 def _short(error: BaseException, folder: Path) -> str:
@@ -144,18 +144,20 @@ def _checked_once(run_id: str, folder: Path, state: str) -> None:
 def _read(run_id: str, folder: Path) -> pa.Table:
     path = folder / TABLE
     if path.is_symlink() or not path.is_file():
-        raise Unfinished(f"{TABLE} is missing")
+        raise Unfinished(f"{TABLE} is missing", key="evaluation.table_missing")
     try:
         found = pq.read_table(path, columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
         found.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise Unfinished(f"{TABLE} cannot be read ({type(error).__name__})") from error
+        raise Unfinished(
+            f"{TABLE} cannot be read ({type(error).__name__})", key="evaluation.table_unreadable"
+        ) from error
     if found.num_rows == 0:
-        raise Unfinished(f"{TABLE} has no rows")
+        raise Unfinished(f"{TABLE} has no rows", key="evaluation.table_empty")
     if found["run_id"].unique().to_pylist() != [run_id]:
-        raise Unfinished(f"{TABLE} belongs to another run")
+        raise Unfinished(f"{TABLE} belongs to another run", key="evaluation.table_of_other_run")
     if wrong := _impossible(found):
-        raise Unfinished(f"{TABLE} holds impossible values ({wrong})")
+        raise Unfinished(f"{TABLE} holds impossible values ({wrong})", key="evaluation.table_impossible")
     return found
 
 

@@ -86,7 +86,8 @@ def _index(passages: Vectors, rows: Ints, settings: EvalConfig) -> tuple[Any, in
     cells = settings.ivf_lists or max(1, min(round(4 * len(rows) ** 0.5), len(rows) // TRAINED))
     if cells > len(rows):
         raise UserError(
-            f"eval.ivf_lists={cells}: a pool has only {len(rows)} passages; take fewer, or 0 for a number by its size"
+            f"eval.ivf_lists={cells}: a pool has only {len(rows)} passages; take fewer, or 0 for a number by its size",
+            key="config.eval.ivf_lists",
         )
     library = faiss()
     index = library.IndexIVFFlat(

@@ -163,7 +163,9 @@ def choices_of(
         where = "any two of the languages" if count > 1 else f"language {languages[0]}"
         where += f" of {source.name}" if several else ""
         way = f"take batch.size={most} or less, or other data.languages" if most > 1 else "take other languages for it"
-        raise UserError(f"batch.size={batch_size}: {where} share at most {most} training groups; {way}")
+        raise UserError(
+            f"batch.size={batch_size}: {where} share at most {most} training groups; {way}", key="config.batch.size"
+        )
     sizes = np.maximum(np.diag(shared), 1).astype(float)
     weight = np.where(allowed.any(axis=1), sizes**language_exponent, 0.0)
     partners = allowed * (shared if partner == "size" else 1.0)

@@ -133,7 +133,9 @@ def exclusive(path: Path, way_out: str = CACHE) -> Iterator[None]:
     try:
         descriptor = _waited_for(path, way_out)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{path.parent}: is no folder ({error.strerror}: {error.filename}); {way_out}") from error
+        raise UserError(
+            f"{path.parent}: is no folder ({error.strerror}: {error.filename}); {way_out}", key="locks.no_folder"
+        ) from error
     try:
         yield
     except OSError as error:
@@ -194,7 +196,9 @@ def _flock(descriptor: int, kind: int, path: Path, way_out: str) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise UserError(f"{path}: its file system cannot lock it ({error.strerror}); {way_out}") from error
+        raise UserError(
+            f"{path}: its file system cannot lock it ({error.strerror}); {way_out}", key="locks.not_lockable"
+        ) from error
     return True
 
 
@@ -219,7 +223,7 @@ def _check_kind(path: Path, way_out: str) -> None:
 def _refuse_odd(mode: int, path: Path, way_out: str) -> None:
     if not stat.S_ISREG(mode):
         kind = KINDS.get(stat.S_IFMT(mode), "a special file")
-        raise UserError(f"{path}: is {kind}, and no lock file; remove it, or {way_out}")
+        raise UserError(f"{path}: is {kind}, and no lock file; remove it, or {way_out}", key="locks.not_regular")
 
 
 def _explain(error: OSError, folder: Path, way_out: str) -> None:
@@ -229,5 +233,6 @@ def _explain(error: OSError, folder: Path, way_out: str) -> None:
     place, folder = Path(os.fsdecode(error.filename)).absolute(), folder.absolute()
     if place.is_relative_to(folder) or folder.is_relative_to(place):
         raise UserError(
-            f"{folder}: cannot be written ({error.strerror}: {place}), and something in it is missing or damaged; {way_out}"
+            f"{folder}: cannot be written ({error.strerror}: {place}), and something in it is missing or damaged; {way_out}",
+            key="locks.unwritable",
         ) from error

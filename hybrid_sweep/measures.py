@@ -61,7 +61,8 @@ def check(names: Sequence[str]) -> None:
         if name not in (*ALWAYS, "AP-lareqa") and not CUT.fullmatch(name):
             raise UserError(
                 f"eval.measures: {name!r} is no measure; take RR@k, nDCG@k, R@k or success@k with a whole number k "
-                "from 1, AP or AP-lareqa"
+                "from 1, AP or AP-lareqa",
+                key="config.eval.measures",
             )
 
 

@@ -43,10 +43,14 @@ def mine_words(
     UserError for what is not there, and where no passage qualifies.
     """
     if not 1 <= first <= last:
-        raise UserError(f"--from {first} --to {last}: ranks count from 1, and the last is not before the first")
+        raise UserError(
+            f"--from {first} --to {last}: ranks count from 1, and the last is not before the first", key="option.ranks"
+        )
     config = config_of(list(words))
     if margin is not None and isinstance(config.model, Bm25Model):
-        raise UserError("--margin compares the scores of an encoder; BM25 has none of that kind: leave it out")
+        raise UserError(
+            "--margin compares the scores of an encoder; BM25 has none of that kind: leave it out", key="option.margin"
+        )
     prepared = prepare(config, say)
     split = split_of(prepared, SPLIT)
     work = target.parent / f".{target.name}.encoding"  # what is encoded stays until the triples are there
@@ -57,7 +61,10 @@ def mine_words(
     with atomic_write(target) as temporary, _opened(temporary, target) as file:
         counts = write_triples(file, split, prepared.collection.qrels, ask, first, last, margin, say)
         if not counts["triples"]:
-            raise UserError(f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was written")
+            raise UserError(
+                f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was written",
+                key="mine.no_passage",
+            )
     shutil.rmtree(work, ignore_errors=True)
     found = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
     return f"{target}: {found}"

@@ -41,10 +41,12 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
             ("*.safetensors", "convert its weights, nothing is unpickled here"),
         ):
             if not any(transformer.glob(pattern)):
-                raise UserError(f"model.path={model.path}: the folder has no {pattern}; {what}")
+                raise UserError(
+                    f"model.path={model.path}: the folder has no {pattern}; {what}", key="model.files_missing"
+                )
         return transformer
     if not may_be_on_the_hub(model.path):
-        raise UserError(f"model.path={model.path}: no such folder")
+        raise UserError(f"model.path={model.path}: no such folder", key="model.folder_missing")
     from huggingface_hub import snapshot_download
 
     wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", "*.safetensors", "*.safetensors.index.json"]
@@ -57,7 +59,8 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
     except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
         hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
         raise UserError(
-            f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}"
+            f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}",
+            key="model.not_cached",
         ) from error
     return _transformer(model, folder)
 
@@ -94,7 +97,8 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
             if next(_training_texts([each]), None) is None:
                 raise UserError(
                     f"model={model.name} learns its tokenizer from training texts, and data={each.name} has none: "
-                    "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR"
+                    "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR",
+                    key="model.no_training_texts",
                 )
         _write_tiny(folder, train_bpe(_training_texts([first, *others]), model.vocabulary))
     return folder

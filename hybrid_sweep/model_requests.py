@@ -24,20 +24,26 @@ def check(folder: Path) -> None:
     """
     for path in (*folder.glob("*.safetensors"), *folder.glob("*.json")):
         if not path.is_file():  # to open a FIFO would never end
-            raise UserError(f"{path} is no regular file")
+            raise UserError(f"{path} is no regular file", key="model.not_regular")
     if (folder / "adapter_config.json").exists():
         raise UserError(
-            f"{folder}: adapter_config.json would load other weights into the model; merge the adapter, or remove the file"
+            f"{folder}: adapter_config.json would load other weights into the model; merge the adapter, or remove the file",
+            key="model.adapter",
         )
     path = folder / "config.json"
     config = read_json(path)
     if not isinstance(config, dict):
-        raise UserError(f"{path} is no JSON object; it must be the config of a model")
+        raise UserError(f"{path} is no JSON object; it must be the config of a model", key="model.config_layout")
     for key, value in _items(config):
         if key in IMPLEMENTATIONS and value not in OWN:
-            raise UserError(f"{path}: {key} is {names.shown(value)}; here attention is eager or sdpa: remove the key")
+            raise UserError(
+                f"{path}: {key} is {names.shown(value)}; here attention is eager or sdpa: remove the key",
+                key="model.attention",
+            )
         if key == "quantization_config" and value:
-            raise UserError(f"{path}: quantised weights are not read here; save the model in float32")
+            raise UserError(
+                f"{path}: quantised weights are not read here; save the model in float32", key="model.quantised"
+            )
 
 
 def _items(node: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:

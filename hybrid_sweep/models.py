@@ -55,12 +55,17 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
         config = _config(layout.transformer, model.remote_code)
     if model.layers is not None:
         if model.layers > config.num_hidden_layers:
-            raise UserError(f"model.layers={model.layers}: the model has only {config.num_hidden_layers}")
+            raise UserError(
+                f"model.layers={model.layers}: the model has only {config.num_hidden_layers}", key="config.model.layers"
+            )
         config.num_hidden_layers = model.layers
     if model.dropout is not None:
         names = [name for name in DROPOUTS if hasattr(config, name)]
         if not names:
-            raise UserError(f"model.dropout={model.dropout}: {config.model_type} has no dropout; take null")
+            raise UserError(
+                f"model.dropout={model.dropout}: {config.model_type} has no dropout; take null",
+                key="config.model.dropout",
+            )
         for name in names:
             setattr(config, name, model.dropout)
     if isinstance(model, TinyModel):
@@ -138,7 +143,10 @@ def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
             enable({"use_reentrant": False})
         except ValueError as error:
             kind = transformer.config.model_type
-            raise UserError(f"trainer.gradient_checkpointing=true: {kind} does not support it; take false") from error
+            raise UserError(
+                f"trainer.gradient_checkpointing=true: {kind} does not support it; take false",
+                key="config.trainer.gradient_checkpointing",
+            ) from error
         # This form needs no input with a gradient, though adapters freeze the embeddings; and the hook that would give
         # it one keeps an encoder from being copied.
         if hasattr(transformer, "_require_grads_hook"):
@@ -160,10 +168,10 @@ def _config(folder: Path, remote_code: bool) -> Any:
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
     except UserError as error:
         if "auto_map" in stated and not remote_code:
-            raise UserError(f"model.path: {needed}") from error
+            raise UserError(f"model.path: {needed}", key="model.code_needed") from error
         raise
     if not remote_code and _class_of(config)[0] is None:
-        raise UserError(f"model.path: {needed}")
+        raise UserError(f"model.path: {needed}", key="model.code_needed")
     return config
 
 
@@ -172,7 +180,10 @@ def _load(folder: Path, config: Any, remote_code: bool) -> Any:
     from transformers import AutoModel
 
     if not list(folder.glob("*.safetensors")):
-        raise UserError(f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled here")
+        raise UserError(
+            f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled here",
+            key="model.weights_missing",
+        )
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten times slower.
     with _reading(folder):
         transformer, told = AutoModel.from_pretrained(
@@ -197,9 +208,14 @@ def _check_loaded(folder: Path, told: Any) -> None:
     missing = sorted(name for name in told["missing_keys"] if not name.startswith("pooler."))
     if missing:
         named = ", ".join(missing[:3])
-        raise UserError(f"model folder {folder}: its weights lack {len(missing)} of the model's parts, as {named}")
+        raise UserError(
+            f"model folder {folder}: its weights lack {len(missing)} of the model's parts, as {named}",
+            key="model.weights_incomplete",
+        )
     if told["mismatched_keys"]:
-        raise UserError(f"model folder {folder}: its weights have other shapes than its config.json says")
+        raise UserError(
+            f"model folder {folder}: its weights have other shapes than its config.json says", key="model.weights_shape"
+        )
 
 
 @contextlib.contextmanager
@@ -211,7 +227,9 @@ def _reading(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # transformers and safetensors have kinds of their own
         lines = str(error).strip().splitlines() or [""]
-        raise UserError(f"model folder {folder} cannot be read ({type(error).__name__}: {lines[0][:200]})") from error
+        raise UserError(
+            f"model folder {folder} cannot be read ({type(error).__name__}: {lines[0][:200]})", key="model.unreadable"
+        ) from error
 
 
 def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
@@ -240,9 +258,14 @@ def _head(layout: Layout, width: int) -> nn.Sequential | None:
         try:
             linear.load_state_dict(weights)
         except RuntimeError as error:
-            raise UserError(f"{dense.weights} does not fit the config.json beside it") from error
+            raise UserError(
+                f"{dense.weights} does not fit the config.json beside it", key="model.weights_shape"
+            ) from error
         if dense.inputs != width:
-            raise UserError(f"{dense.weights.parent}: in_features={dense.inputs}, but {width} numbers come in")
+            raise UserError(
+                f"{dense.weights.parent}: in_features={dense.inputs}, but {width} numbers come in",
+                key="model.dense_width",
+            )
         width = dense.outputs
         parts += [linear, getattr(nn, dense.activation)()]
     return nn.Sequential(*parts) if parts else None
@@ -255,4 +278,6 @@ def _check_lengths(model: ModelConfig, transformer: Any) -> None:
         room = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
         for name, length in (("query_length", model.query_length), ("passage_length", model.passage_length)):
             if length > room:
-                raise UserError(f"model.{name}={length}: the model has positions for {room} tokens")
+                raise UserError(
+                    f"model.{name}={length}: the model has positions for {room} tokens", key=f"config.model.{name}"
+                )

@@ -53,14 +53,21 @@ def read_layout(folder: Path) -> Layout:
     names = [name for name, _ in modules]
     unknown = [name for name in names if name not in KINDS]
     if unknown:
-        raise UserError(f"{root / 'modules.json'}: the module {unknown[0]} is not known here, only {', '.join(KINDS)}")
+        raise UserError(
+            f"{root / 'modules.json'}: the module {unknown[0]} is not known here, only {', '.join(KINDS)}",
+            key="model.module_unknown",
+        )
     places = [KINDS.index(name) for name in names]
     if places != sorted(places) or names.count("Transformer") != 1 or names.count("Pooling") > 1:
-        raise UserError(f"{root / 'modules.json'}: modules {', '.join(names)}; here they come as {', '.join(KINDS)}")
+        raise UserError(
+            f"{root / 'modules.json'}: modules {', '.join(names)}; here they come as {', '.join(KINDS)}",
+            key="model.modules_order",
+        )
     transformer = modules[0][1]
     if object_of(transformer / "sentence_bert_config.json").get("do_lower_case"):
         raise UserError(
-            f"{transformer / 'sentence_bert_config.json'}: do_lower_case is not known here; set it to false"
+            f"{transformer / 'sentence_bert_config.json'}: do_lower_case is not known here; set it to false",
+            key="model.lower_case",
         )
     poolings = [_pooling(path) for name, path in modules if name == "Pooling"]
     dense = tuple(_dense(path) for name, path in modules if name == "Dense")
@@ -85,7 +92,8 @@ def resolve_pooling(stated: str, layout: Layout) -> str:
     if found not in POOLINGS:
         raise UserError(
             f"model.pooling=auto: {layout.transformer} pools by {found}, which is not known here; "
-            "state model.pooling=mean or cls to train it otherwise"
+            "state model.pooling=mean or cls to train it otherwise",
+            key="model.pooling_unknown",
         )
     return found
 
@@ -100,7 +108,10 @@ def object_of(path: Path) -> dict[str, Any]:
     if value is None and not path.is_file():
         return {}
     if not isinstance(value, dict):
-        raise UserError(f"{path} {'does not parse' if value is None else 'must hold an object'}; copy the model again")
+        raise UserError(
+            f"{path} {'does not parse' if value is None else 'must hold an object'}; copy the model again",
+            key="model.json_damaged",
+        )
     return value
 
 
@@ -115,10 +126,12 @@ def shards(folder: Path) -> list[str]:
         return []
     listed = object_of(file).get("weight_map")
     if not isinstance(listed, dict):
-        raise UserError(f"{file}: weight_map must be an object; copy the model again")
+        raise UserError(f"{file}: weight_map must be an object; copy the model again", key="model.weights_index")
     for name in listed.values():
         if not isinstance(name, str) or not is_folder_name(name) or not name.endswith(".safetensors"):
-            raise UserError(f"{file}: {shown(name)} is no name of a .safetensors file in this folder")
+            raise UserError(
+                f"{file}: {shown(name)} is no name of a .safetensors file in this folder", key="model.weights_index"
+            )
     return sorted(set(listed.values()))
 
 
@@ -131,15 +144,17 @@ def _modules(root: Path) -> list[tuple[str, Path]]:
     file = root / "modules.json"
     listed = read_json(file)
     if listed is None:
-        raise UserError(f"{file} does not parse")
+        raise UserError(f"{file} does not parse", key="model.json_damaged")
     if not isinstance(listed, list) or not listed:
-        raise UserError(f"{file} must be a list of modules")
+        raise UserError(f"{file} must be a list of modules", key="model.modules_layout")
     found = []
     for each in listed:
         if not isinstance(each, dict) or not isinstance(each.get("type"), str) or not isinstance(each.get("path"), str):
-            raise UserError(f"{file}: each module must have a type and a path, both texts")
+            raise UserError(f"{file}: each module must have a type and a path, both texts", key="model.modules_layout")
         if not _is_inside(root, each["path"]):
-            raise UserError(f"{file}: the path {shown(each['path'])} leads out of the model's folder")
+            raise UserError(
+                f"{file}: the path {shown(each['path'])} leads out of the model's folder", key="model.leads_out"
+            )
         found.append((each["type"].rsplit(".", 1)[-1], root / each["path"]))
     return found
 
@@ -178,26 +193,35 @@ def _pooling(folder: Path) -> str:
         modes = [key.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens") for key in found]
         modes = modes or ["mean"]
     if not isinstance(modes, str | list) or not all(isinstance(mode, str) for mode in modes):
-        raise UserError(f"{folder / 'config.json'}: pooling_mode must be a name, or a list of names")
+        raise UserError(
+            f"{folder / 'config.json'}: pooling_mode must be a name, or a list of names", key="model.pooling_mode"
+        )
     name = modes if isinstance(modes, str) else "+".join(modes)
     return name if config.get("include_prompt", True) else f"{name} without the prompt"
 
 
 def _dense(folder: Path) -> Dense:
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: the module Dense has no config.json")
+        raise UserError(f"{folder}: the module Dense has no config.json", key="model.files_missing")
     config = object_of(folder / "config.json")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = activation.rsplit(".", 1)[-1]
     if not activation.startswith("torch.nn.") or name not in ACTIVATIONS:
-        raise UserError(f"{folder}: activation {activation} is not known here, only {', '.join(ACTIVATIONS)}")
+        raise UserError(
+            f"{folder}: activation {activation} is not known here, only {', '.join(ACTIVATIONS)}",
+            key="model.activation_unknown",
+        )
     taken = {str(config.get(f"module_{side}_name") or "sentence_embedding") for side in ("input", "output")}
     if config.get("use_residual") or taken != {"sentence_embedding"}:
-        raise UserError(f"{folder}: a Dense with a residual, or on other than the sentence vector, is not known here")
+        raise UserError(
+            f"{folder}: a Dense with a residual, or on other than the sentence vector, is not known here",
+            key="model.dense_kind",
+        )
     if not (folder / "model.safetensors").is_file():
         raise UserError(
             f"{folder} has no model.safetensors, and nothing is unpickled here; "
-            "convert it: SentenceTransformer(FOLDER).save(FOLDER)"
+            "convert it: SentenceTransformer(FOLDER).save(FOLDER)",
+            key="model.weights_missing",
         )
     sizes = _whole_number(folder, config, "in_features"), _whole_number(folder, config, "out_features")
     return Dense(*sizes, bool(config.get("bias", True)), name, folder / "model.safetensors")
@@ -206,7 +230,7 @@ def _dense(folder: Path) -> Dense:
 def _whole_number(folder: Path, config: dict[str, Any], name: str) -> int:
     value = config.get(name)
     if type(value) is not int or not 0 < value < 2**31:
-        raise UserError(f"{folder / 'config.json'}: {name} must be a whole number above 0")
+        raise UserError(f"{folder / 'config.json'}: {name} must be a whole number above 0", key="model.whole_number")
     return value
 
 

@@ -30,7 +30,9 @@ def run_id(value: object, where: str) -> str:
         UserError: where it is no text, or holds anything but letters, digits, ".", "_" and "-".
     """
     if not isinstance(value, str) or not RUN_ID.fullmatch(value):
-        raise UserError(f"{where}: {shown(value)} is no run id (letters, digits, and . - _ behind the first)")
+        raise UserError(
+            f"{where}: {shown(value)} is no run id (letters, digits, and . - _ behind the first)", key="names.run_id"
+        )
     return value
 
 
@@ -42,7 +44,7 @@ def folder_name(value: object, where: str) -> str:
             than LONGEST bytes.
     """
     if not isinstance(value, str) or not is_folder_name(value):
-        raise UserError(f"{where}: {shown(value)} must be a plain folder name")
+        raise UserError(f"{where}: {shown(value)} must be a plain folder name", key="names.folder")
     return value
 
 
@@ -65,7 +67,9 @@ def collection(value: object, where: str) -> str:
         UserError: for no text, or anything but letters, digits, "_", "." and "-", or a name that begins with "." or "-".
     """
     if not isinstance(value, str) or not COLLECTION.fullmatch(value):
-        raise UserError(f"{where}: {shown(value)} is no name of a collection (letters, digits, _ . -)")
+        raise UserError(
+            f"{where}: {shown(value)} is no name of a collection (letters, digits, _ . -)", key="names.collection"
+        )
     return value
 
 
@@ -76,9 +80,14 @@ def language(value: object, where: str) -> str:
         UserError: for no text, signs that codes do not have ("/", ">", "*", spaces), and the names of means over languages.
     """
     if not isinstance(value, str) or not LANGUAGE.fullmatch(value):
-        raise UserError(f"{where}: {shown(value)} is no language code, such as en, pt_BR or zh-Hans")
+        raise UserError(
+            f"{where}: {shown(value)} is no language code, such as en, pt_BR or zh-Hans", key="names.language"
+        )
     if value in RESERVED_LANGUAGES:
-        raise UserError(f"{where}: {value!r} is the name of a mean over languages; give the language another code")
+        raise UserError(
+            f"{where}: {value!r} is the name of a mean over languages; give the language another code",
+            key="names.language_reserved",
+        )
     return value
 
 

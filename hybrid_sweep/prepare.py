@@ -56,7 +56,7 @@ def collection_folder(config: Config) -> Path:
     if (folder / "info.json").is_file():
         return folder
     if not folder.exists():
-        raise UserError(f"data.path={data.path}: no such folder")
+        raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
     files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
     key = digest([*([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files), *_chosen(data)])
     return built / f"{data.name}-{key}"
@@ -279,7 +279,7 @@ def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False)
         return path
     if isinstance(data, MarcoData) and data.negatives == TRIPLES:
         return triples(data, cache_dir(config), say, download=download)
-    raise UserError(f"data.negatives={data.negatives}: no such file")
+    raise UserError(f"data.negatives={data.negatives}: no such file", key="negatives.file_missing")
 
 
 def _negatives_path(config: Config) -> Path | None:
@@ -326,7 +326,10 @@ def plan_of(config: Config, sources: Sequence[TrainingSource] | None = None) -> 
     planned = []
     for (name, pairs), share in zip(found.items(), shares, strict=True):
         if not len(pairs):
-            raise UserError(f"data={name} has nothing to train on: use hybrid-sweep evaluate, or trainer.max_steps=0")
+            raise UserError(
+                f"data={name} has nothing to train on: use hybrid-sweep evaluate, or trainer.max_steps=0",
+                key="data.nothing_to_train",
+            )
         present = np.zeros((len(union), len(pairs)), bool)
         present[_code(pairs.languages, union)] = pairs.present
         planned.append(Source(name, present, share))

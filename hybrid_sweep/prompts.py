@@ -59,7 +59,8 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
         return {}  # whether there is such a model at all is said where it is read
     except Exception as error:  # the hub client raises many kinds
         raise UserError(
-            f"model.path={path}: whether it states prompts cannot be asked ({type(error).__name__}); give model.path=FOLDER"
+            f"model.path={path}: whether it states prompts cannot be asked ({type(error).__name__}); give model.path=FOLDER",
+            key="model.prompts_unknown",
         ) from error
 
 
@@ -67,11 +68,11 @@ def _read(path: Path) -> dict[str, str]:
     """Return the prompts in a file by their names; raises UserError where they are no texts."""
     found = read_json(path)
     if found is None and path.exists():
-        raise UserError(f"{path} does not parse")
+        raise UserError(f"{path} does not parse", key="model.json_damaged")
     prompts = (found.get("prompts") or {}) if isinstance(found, dict) else {}
     if not isinstance(prompts, dict):
-        raise UserError(f"{path}: prompts is no mapping of names to texts")
+        raise UserError(f"{path}: prompts is no mapping of names to texts", key="model.prompts_layout")
     for name, prompt in prompts.items():
         if prompt is not None and not isinstance(prompt, str):
-            raise UserError(f"{path}: the prompt {names.shown(name)} is no text")
+            raise UserError(f"{path}: the prompt {names.shown(name)} is no text", key="model.prompts_layout")
     return {name: prompt for name, prompt in prompts.items() if prompt is not None}

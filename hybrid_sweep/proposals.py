@@ -91,6 +91,7 @@ def faiss() -> ModuleType:
     except ImportError as error:
         raise UserError(
             "Faiss is not installed: pip install 'hybrid-sweep[cpu]', or 'hybrid-sweep[gpu]' on a CUDA "
-            "machine (one of the two, never both)"
+            "machine (one of the two, never both)",
+            key="install.faiss",
         ) from error
     return faiss

@@ -217,7 +217,9 @@ def points(sweep_dir: Path) -> dict[str, Any]:
     """Return points.json of a sweep; raises UserError where there is none, see `plan`."""
     found = plan(sweep_dir)
     if found is None:
-        raise UserError(f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one")
+        raise UserError(
+            f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one", key="sweep.missing"
+        )
     return found
 
 
@@ -235,7 +237,10 @@ def identity(run_dir: Path) -> dict[str, Any]:
     """Return identity.json of a run; raises Broken where it is absent, or cannot be used."""
     found = _record(run_dir / "identity.json", Identity)
     if found is None:
-        raise Broken(f"{run_dir / 'identity.json'} is missing: the run was not started by hybrid-sweep run")
+        raise Broken(
+            f"{run_dir / 'identity.json'} is missing: the run was not started by hybrid-sweep run",
+            key="records.identity_missing",
+        )
     return found
 
 
@@ -275,9 +280,9 @@ def config(run_dir: Path) -> dict[str, Any]:
         # Where it is built, the loader in C takes a tenth of the time.
         value = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Broken(f"{path} is no YAML ({_first_line(error)})") from error
+        raise Broken(f"{path} is no YAML ({_first_line(error)})", key="records.yaml") from error
     if not isinstance(value, dict):
-        raise Broken(f"{path} holds no config")
+        raise Broken(f"{path} holds no config", key="records.no_config")
     data(value, str(path))
     return value
 
@@ -307,30 +312,33 @@ def data(value: object, where: str, *, complete: bool = True) -> None:
         key, node, depth = waiting.pop()
         left -= 1
         if left < 0 or depth > DEPTH:
-            raise Broken(f"{where} holds too many values to be a config")
+            raise Broken(f"{where} holds too many values to be a config", key="records.too_many_values")
         if isinstance(node, dict):
             for name, inner in node.items():
                 if not isinstance(name, str):
-                    raise Broken(f"{where}: {names.shown(name)} is no key")
+                    raise Broken(f"{where}: {names.shown(name)} is no key", key="records.field_name")
                 _plain_text(name, where, key)
                 waiting.append((f"{key}.{name}" if key else name, inner, depth + 1))
         elif isinstance(node, list):
             waiting += [(key, inner, depth + 1) for inner in node]
         elif not isinstance(node, SCALARS):
-            raise Broken(f"{where}: {names.shown(key)} is no plain value")
+            raise Broken(f"{where}: {names.shown(key)} is no plain value", key="records.value_kind")
         elif isinstance(node, str):
             if complete and node == "???":
-                raise Broken(f"{where}: {names.shown(key)} has no value")
+                raise Broken(f"{where}: {names.shown(key)} has no value", key="records.value_missing")
             _plain_text(node, where, key)
 
 
 def _plain_text(text: str, where: str, key: str) -> None:
     if "${" in text:
-        raise Broken(f"{where}: {names.shown(key)} holds {names.shown(text)}; stored configs are not interpolated")
+        raise Broken(
+            f"{where}: {names.shown(key)} holds {names.shown(text)}; stored configs are not interpolated",
+            key="records.interpolation",
+        )
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise Broken(f"{where}: {names.shown(key)} is no text") from error
+        raise Broken(f"{where}: {names.shown(key)} is no text", key="records.encoding") from error
 
 
 def read(path: Path) -> Any:
@@ -347,9 +355,9 @@ def read(path: Path) -> Any:
         if "\\ud" in text.lower():  # half a surrogate pair cannot be written again
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise Broken(f"{path} is no JSON ({_first_line(error)})") from error
+        raise Broken(f"{path} is no JSON ({_first_line(error)})", key="records.json") from error
     if value is None:
-        raise Broken(f"{path} holds nothing")
+        raise Broken(f"{path} holds nothing", key="records.empty")
     return value
 
 
@@ -367,15 +375,15 @@ def _text(path: Path, largest: int) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise Broken(f"{path} cannot be read ({_first_line(error)})") from error
+        raise Broken(f"{path} cannot be read ({_first_line(error)})", key="records.unreadable") from error
     if not stat.S_ISREG(found.st_mode):  # a link could lead anywhere
-        raise Broken(f"{path} is no regular file")
+        raise Broken(f"{path} is no regular file", key="records.not_regular")
     if found.st_size > largest:
-        raise Broken(f"{path} has {found.st_size:,} bytes; at most {largest:,} are read")
+        raise Broken(f"{path} has {found.st_size:,} bytes; at most {largest:,} are read", key="records.too_large")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise Broken(f"{path} cannot be read ({_first_line(error)})") from error
+        raise Broken(f"{path} cannot be read ({_first_line(error)})", key="records.unreadable") from error
 
 
 def _record(path: Path, kind: type[Record]) -> dict[str, Any] | None:
@@ -394,9 +402,9 @@ def _checked(path: Path, value: object, check: Any) -> None:
         first: Mapping[str, Any] = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         reason = str(first["msg"]).removeprefix("Value error, ")
-        raise Broken(f"{path}: {names.shown(place)}: {reason}") from error
+        raise Broken(f"{path}: {names.shown(place)}: {reason}", key="records.field") from error
     except UserError as error:
-        raise Broken(f"{path}: {error}") from error
+        raise Broken(f"{path}: {error}", key=error.key) from error
 
 
 def _first_line(error: BaseException) -> str:

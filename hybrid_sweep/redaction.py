@@ -207,12 +207,14 @@ def check(config: Any) -> None:
         for name, value in found.items():
             if _written(value).search(text):
                 raise UserError(
-                    f"{key}: holds the value of ${name}, and would write that secret into every run's files"
+                    f"{key}: holds the value of ${name}, and would write that secret into every run's files",
+                    key="config.secret",
                 )
         if _whole(text) != text:
             raise UserError(
                 f"{key}: an address with a password, a token or a key in it would write that into every run's files; "
-                "leave it out"
+                "leave it out",
+                key="config.secret_address",
             )
 
 

@@ -54,7 +54,10 @@ def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
     """The codes of tables with id and lang; raises UserError for an empty side."""
     for table, kind in ((queries, "query"), (passages, "passage")):
         if not len(table):
-            raise UserError(f"nothing to evaluate: no {kind} in this split and these languages; choose others")
+            raise UserError(
+                f"nothing to evaluate: no {kind} in this split and these languages; choose others",
+                key="evaluation.no_texts",
+            )
     languages = sorted({*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()})
     query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
     return Texts(languages, query_lang, passage_lang, places(queries["id"]), places(passages["id"]))
@@ -236,7 +239,8 @@ def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: 
         first = pairs[twice].iloc[0]
         raise UserError(
             f"qrels: passage group {first.passage_group!r} is judged twice for query group "
-            f"{first.query_group!r}; keep one of the judgements"
+            f"{first.query_group!r}; keep one of the judgements",
+            key="data.judged_twice",
         )
     pairs = pairs[pairs["grade"] >= least]
     for kind, table in (("query", queries), ("passage", passages)):

@@ -37,7 +37,10 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
     config = checks.permitted(checks.stored(run_dir), words)
     identity = records.identity(run_dir)
     if identity["run_id"] != run_dir.name:
-        raise UserError(f"{run_dir / 'identity.json'} is of run {identity['run_id']}, not of {run_dir.name}")
+        raise UserError(
+            f"{run_dir / 'identity.json'} is of run {identity['run_id']}, not of {run_dir.name}",
+            key="run.other_identity",
+        )
     is_encoder = not isinstance(config.model, Bm25Model)
     if is_encoder:
         from hybrid_sweep import fit

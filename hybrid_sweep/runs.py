@@ -62,7 +62,7 @@ def read_run(path: Path) -> Run:
         line.append(number)
         score.append(_score(path, number, words[4]) if width == 6 else 0.0)
     if not width:
-        raise UserError(f"{path}: the file is empty; it should hold {FORMS}")
+        raise UserError(f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty")
     columns = [np.array(each, np.int64) for each in (query, passage, rank, line)]
     _unique(path, columns[0], columns[1], columns[3], lambda at: f"the passage {list(ids[1])[columns[1][at]]!r}")
     if width == 3:
@@ -88,15 +88,15 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
         if not width:
             width = len(words)
             if width not in (3, 6):
-                refuse(path, number, f"has {width} columns; the file should hold {FORMS}")
+                refuse(path, number, f"has {width} columns; the file should hold {FORMS}", key="line.columns")
         if len(words) != width:
-            refuse(path, number, f"has {len(words)} columns, the first line {width}")
+            refuse(path, number, f"has {len(words)} columns, the first line {width}", key="line.columns")
         yield number, words
 
 
 def _rank(path: Path, line: int, word: str, least: int) -> int:
     if not (word.isascii() and word.isdigit() and len(word) <= 9) or int(word) < least:
-        refuse(path, line, f"the rank {word[:40]!r} is not a whole number of {least} or more")
+        refuse(path, line, f"the rank {word[:40]!r} is not a whole number of {least} or more", key="line.rank")
     return int(word)
 
 
@@ -106,7 +106,7 @@ def _score(path: Path, line: int, word: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        refuse(path, line, f"the score {word[:40]!r} is not a finite number")
+        refuse(path, line, f"the score {word[:40]!r} is not a finite number", key="line.score")
     return value
 
 
@@ -117,7 +117,12 @@ def _unique(path: Path, query: Ints, value: Ints, line: Ints, named: Callable[[i
     if again.any():
         at = order[1:][again]
         first = int(at[np.argmin(line[at])])
-        refuse(path, int(line[first]), f"{named(first)} stands in an earlier line of the query already")
+        refuse(
+            path,
+            int(line[first]),
+            f"{named(first)} stands in an earlier line of the query already",
+            key="line.repeated_in_list",
+        )
 
 
 def _agree(path: Path, query: Ints, rank: Ints, score: Floats, line: Ints) -> None:
@@ -130,6 +135,7 @@ def _agree(path: Path, query: Ints, rank: Ints, score: Floats, line: Ints) -> No
             path,
             int(line[at]),
             f"the rank {rank[at]} contradicts the score {score[at]:g}: a better rank has a lower one",
+            key="line.rank_contradicts_score",
         )
 
 
@@ -165,7 +171,10 @@ def write_trec(
 
 def _plain(name: str) -> None:
     if name.split() != [name]:
-        raise UserError(f"the id {name!r} holds white space, which a TREC run cannot hold; set eval.run_depth=0")
+        raise UserError(
+            f"the id {name!r} holds white space, which a TREC run cannot hold; set eval.run_depth=0",
+            key="run_file.white_space",
+        )
 
 
 def write_runs(

@@ -35,11 +35,13 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
     """
     files = [word.partition("=")[2] for word in words if word.startswith("run=")]
     if len(files) != 1 or not files[0]:
-        raise UserError("evaluate run=FILE scores one run file; give the word once")
+        raise UserError("evaluate run=FILE scores one run file; give the word once", key="run_file.words")
     # Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
     others = [word for word in words if not word.startswith("run=")]
     if not any(word.startswith("data=") for word in others):
-        raise UserError("evaluate run=FILE needs the collection that the run is about: data=NAME")
+        raise UserError(
+            "evaluate run=FILE needs the collection that the run is about: data=NAME", key="run_file.no_collection"
+        )
     ((_, config),) = points([*others, "batch.cross_lingual_ratio=0"], multirun=False)
     path = Path(files[0]).expanduser()
     collection = collection_of(config, say)
@@ -96,14 +98,19 @@ def placed(
         if lost.any() and not skip:
             at = int(np.flatnonzero(lost)[np.argmin(run.line[lost])])
             reason = f"the {kind} {names[codes[at]]!r} is not in the collection, in its split and languages evaluated"
-            refuse(run.path, int(run.line[at]), f"{reason}; data.on_error=skip leaves such lines out")
+            refuse(
+                run.path,
+                int(run.line[at]),
+                f"{reason}; data.on_error=skip leaves such lines out",
+                key="line.not_in_collection",
+            )
         if lost.any():
             notes[f"unknown_{kind}_lines"] = int(lost.sum())
         keep &= ~lost
         numbers.append(row)
     query, passage = numbers[0][run.query[keep]], numbers[1][run.passage[keep]]
     if not len(query):
-        raise UserError(f"{run.path}: no line names a query and a passage of the collection")
+        raise UserError(f"{run.path}: no line names a query and a passage of the collection", key="run_file.no_line")
     _once(run, keep, query, passage)
     pools = _pools(texts, query, passage)
     asked = np.zeros((len(texts.query_lang), count + 1), dtype=bool)
@@ -133,7 +140,12 @@ def _rows(run: Run, kind: str, table: pa.Table, names: list[str], codes: Ints) -
         at = int(lines[np.argmin(run.line[lines])])
         name = names[codes[at]]
         reason = f"the {kind} {name!r} stands for {versions[codes[at]]} texts, as in several languages"
-        refuse(run.path, int(run.line[at]), f"{reason}; take the ids of single texts, or data.languages=[ONE]")
+        refuse(
+            run.path,
+            int(run.line[at]),
+            f"{reason}; take the ids of single texts, or data.languages=[ONE]",
+            key="line.several_texts",
+        )
     return np.where(by_id >= 0, by_id, by_group)
 
 
@@ -143,7 +155,12 @@ def _once(run: Run, keep: NDArray[np.bool_], query: Ints, passage: Ints) -> None
     again = (np.diff(query[order]) == 0) & (np.diff(passage[order]) == 0)
     if again.any():
         line = int(run.line[keep][order[1:][again]].min())
-        refuse(run.path, line, "names a passage that another line of the query names by another id")
+        refuse(
+            run.path,
+            line,
+            "names a passage that another line of the query names by another id",
+            key="line.passage_repeated",
+        )
 
 
 def _pools(texts: Texts, query: Ints, passage: Ints) -> Ints:

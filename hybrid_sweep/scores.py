@@ -79,6 +79,7 @@ def norms(vectors: Vectors, kind: str) -> Floats:
     if bad := int(np.count_nonzero(~np.isfinite(squares))):
         raise UserError(
             f"{bad} of {len(vectors)} {kind} vectors hold NaN or infinity: the encoder has diverged; "
-            "lower the learning rate or use a wider precision"
+            "lower the learning rate or use a wider precision",
+            key="model.diverged",
         )
     return np.sqrt(squares)

@@ -62,12 +62,14 @@ def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
     for name, wanted in named(record, folder).items():
         path = folder / name
         if not path.is_file():
-            raise Damaged(f"{path}: the file is missing")
+            raise Damaged(f"{path}: the file is missing", key="seals.file_missing")
         if path.resolve() != root / name:
-            raise Damaged(f"{path}: the file is a link, or lies behind one")
+            raise Damaged(f"{path}: the file is a link, or lies behind one", key="seals.link")
         found = memory.digest_of(path) if memory else file_digest(path, LENGTH)
         if found != wanted:
-            raise Damaged(f"{path}: its content is not what was written (digest {found}, not {wanted})")
+            raise Damaged(
+                f"{path}: its content is not what was written (digest {found}, not {wanted})", key="seals.altered"
+            )
     if memory:
         memory.flush()
 
@@ -88,11 +90,11 @@ def named(record: object, folder: Path) -> Mapping[str, str]:
         Damaged: where it is empty, no mapping of texts to texts, or has names that lead out of the folder.
     """
     if not isinstance(record, dict) or not record:
-        raise Damaged(f"{folder}: the record of its digests is missing or broken")
+        raise Damaged(f"{folder}: the record of its digests is missing or broken", key="seals.record")
     for name, value in record.items():
         plain = isinstance(name, str) and isinstance(value, str) and not os.path.isabs(name)
         if not plain or ".." in Path(name).parts or "\0" in name:
-            raise Damaged(f"{folder}: the record of its digests is broken")
+            raise Damaged(f"{folder}: the record of its digests is broken", key="seals.record")
     return record
 
 
@@ -116,14 +118,14 @@ def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
     """
     info = None if (folder / INFO).is_symlink() else read_json(folder / INFO)
     if not isinstance(info, dict):
-        raise Damaged(f"{folder / INFO}: the file is missing or broken")
+        raise Damaged(f"{folder / INFO}: the file is missing or broken", key="seals.info_missing")
     facts = {name: value for name, value in info.items() if name != "digest"}
     try:
         whole = info.get("digest") == value_digest(facts)
     except ValueError:  # NaN, which is never written
         whole = False
     if not whole:
-        raise Damaged(f"{folder / INFO}: its content is not what was written")
+        raise Damaged(f"{folder / INFO}: its content is not what was written", key="seals.altered")
     check(folder, info.get("files"), memory)
     return info
 

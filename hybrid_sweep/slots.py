@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid_sweep.config import Config
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.errors import UserError, config_key
 from hybrid_sweep.locks import lease, open_regular
 from hybrid_sweep.store import digest
 
@@ -112,7 +112,8 @@ def size(config: Config, machine: Machine) -> tuple[int, int]:
         key = "trainer.devices" if config.sweep.gpus_per_run is None else "sweep.gpus_per_run"
         raise UserError(
             f"{key}={wanted}: {len(machine.gpus) or 'no'} GPUs are visible here; "
-            "take fewer, set CUDA_VISIBLE_DEVICES, or use trainer=cpu"
+            "take fewer, set CUDA_VISIBLE_DEVICES, or use trainer=cpu",
+            key=config_key(key),
         )
     return wanted, len(machine.gpus)
 
@@ -145,7 +146,8 @@ def take(config: Config, machine: Machine) -> Slot | None:
             raise
         raise UserError(
             f"{error.filename or machine.folder}: cannot keep the leases of GPUs and cores there ({error.strerror}"
-            f"{_owner(machine.folder)}); {WAY_OUT}"
+            f"{_owner(machine.folder)}); {WAY_OUT}",
+            key="slots.unwritable",
         ) from error
     leases = tuple(itertools.chain.from_iterable(taken.values()))
     slot = Slot(tuple(taken) if on_gpus else None, leases)
@@ -188,7 +190,9 @@ def _make(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         kind = "a link" if stat.S_ISLNK(found.st_mode) else "no folder"
-        raise UserError(f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}")
+        raise UserError(
+            f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}", key="slots.no_folder"
+        )
     mine = found.st_uid == os.geteuid()
     if mine and str(folder) == SHARED and stat.S_IMODE(found.st_mode) != 0o1777:
         folder.chmod(0o1777)

@@ -43,7 +43,8 @@ def split_of(prepared: Prepared, split: str) -> Split:
         if not len(rows):
             raise UserError(
                 f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split} and these languages; "
-                "choose others"
+                "choose others",
+                key="evaluation.no_texts",
             )
         if len(tokens) == len(table):
             rows = rows[np.argsort(tokens.lengths[rows], kind="stable")]

@@ -169,9 +169,11 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
         split = stage.config.eval.split
         for table, splits in ((found.collection.queries, {split}), (found.collection.passages, {split, "*"})):
             if not splits & set(table["split"].unique().to_pylist()):
-                raise UserError(f"collection {found.collection.name} has no split {split} to evaluate")
+                raise UserError(
+                    f"collection {found.collection.name} has no split {split} to evaluate", key="data.split_missing"
+                )
     except UserError as error:
-        raise UserError(f"eval.also.{stage.source}: {error}") from error
+        raise UserError(f"eval.also.{stage.source}: {error}", key=error.key) from error
     return found
 
 

@@ -136,7 +136,7 @@ def digest(value: Any, length: int = 12) -> str:
 def file_digest(path: Path, length: int = 12) -> str:
     """The first `length` hex digits of the SHA-256 of a file's bytes."""
     if not path.is_file():  # a FIFO would never end
-        raise UserError(f"{path}: no such file, or no regular one")
+        raise UserError(f"{path}: no such file, or no regular one", key="files.missing")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:length]
 

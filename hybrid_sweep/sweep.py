@@ -138,7 +138,8 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
             hint = f", as in 'sweep.name={name}-${{{field}}}'" if "." in field else " sweep.name"
             raise UserError(
                 f"sweep {name}: two points at {point.label} differ in {key}, but a sweep is one curve over "
-                f"ratio and seed; give each its own{hint}"
+                f"ratio and seed; give each its own{hint}",
+                key="sweep.points_differ",
             )
     shared: dict[str, Plan] = {}
     found: dict[str, Plan] = {}
@@ -225,7 +226,8 @@ def check_outputs(config: Config) -> None:
         except OSError as error:
             raise UserError(
                 f"paths.outputs={config.paths.outputs}: cannot write to {existing} ({error.strerror}); "
-                "set paths.outputs to a folder that can be written"
+                "set paths.outputs to a folder that can be written",
+                key="config.paths.outputs",
             ) from error
 
 
@@ -246,7 +248,9 @@ def record(points: Sequence[Point], command: str) -> list[str]:
             try:
                 before = records.plan(folder) or {}
             except records.Broken as error:
-                raise UserError(f"{error}; restore the file, or remove it to begin its list of points anew") from error
+                raise UserError(
+                    f"{error}; restore the file, or remove it to begin its list of points anew", key=error.key
+                ) from error
             old = {_place(entry): entry for entry in before.get("points", [])}
             replaced = sum(place in old and old[place]["run_id"] != new[place]["run_id"] for place in new)
             others = len(old.keys() - new.keys())

@@ -78,12 +78,17 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The fast tokenizer of a model folder; a UserError where there is none, or it cannot be read."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise UserError(f"model folder {folder} has no tokenizer.json; save the model's fast tokenizer there")
+        raise UserError(
+            f"model folder {folder} has no tokenizer.json; save the model's fast tokenizer there",
+            key="model.tokenizer_missing",
+        )
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the only kind that the library raises
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{path} is no tokenizer ({reason}); save the model's fast tokenizer there") from error
+        raise UserError(
+            f"{path} is no tokenizer ({reason}); save the model's fast tokenizer there", key="model.tokenizer_damaged"
+        ) from error
 
 
 def id_count(tokenizer: Tokenizer) -> int:
@@ -95,7 +100,7 @@ def pad_id(folder: Path) -> int:
     """The id of the padding token by the model's config; 0 where it names none."""
     found = object_of(folder / "config.json").get("pad_token_id")
     if found is not None and type(found) is not int:
-        raise UserError(f"{folder / 'config.json'}: pad_token_id must be a whole number")
+        raise UserError(f"{folder / 'config.json'}: pad_token_id must be a whole number", key="model.whole_number")
     return found or 0
 
 
@@ -175,7 +180,8 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
                     if len(one.ids) <= specials:
                         identifier = table["id"][start + place].as_py()
                         raise UserError(
-                            f"text {identifier!r} has no token left after tokenising; remove it from the collection"
+                            f"text {identifier!r} has no token left after tokenising; remove it from the collection",
+                            key="data.no_token",
                         )
                     lengths[start + place] = len(one.ids)
                 block = np.concatenate([np.asarray(one.ids, dtype) for one in encoded])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep import seals
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.errors import UserError, key_of
 from hybrid_sweep.store import read_json, write_json
 
 RECORD = "trained.json"
@@ -19,8 +19,8 @@ TABLES = ("steps.parquet", "dev.parquet")  # the second one only where the split
 class Untrained(UserError):
     """A run has no model to go on from; `reason` says why in a few words, the message also where."""
 
-    def __init__(self, run_dir: Path, reason: str, detail: str) -> None:
-        super().__init__(f"{run_dir}: {reason} ({detail})")
+    def __init__(self, run_dir: Path, reason: str, detail: str, *, key: str) -> None:
+        super().__init__(f"{run_dir}: {reason} ({detail})", key=key)
         self.reason = reason
 
 
@@ -55,23 +55,27 @@ def check(run_dir: Path, memory: seals.Memory | None, run_id: str | None = None)
     there = (run_dir / "model").is_dir()
     if not (run_dir / RECORD).is_file():
         if not _is_earlier(run_dir, run_id):
-            raise Untrained(run_dir, "its training is not finished", f"no {RECORD}: run it again")
+            raise Untrained(
+                run_dir, "its training is not finished", f"no {RECORD}: run it again", key="trained.unfinished"
+            )
         if not (run_dir / "steps.parquet").is_file() or not (run_dir / "model" / "modules.json").is_file():
-            raise Untrained(run_dir, "its model was not kept", "keep.model=false")
+            raise Untrained(run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept")
         return
     if not there:
-        raise Untrained(run_dir, "its model was not kept", "keep.model=false")
+        raise Untrained(run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept")
     reason = "its model is not the one that was saved"
     stored: Any = read_json(run_dir / RECORD)
     if not isinstance(stored, dict) or stored.get("run_id") != run_id:
-        raise Untrained(run_dir, reason, f"{RECORD} does not name this run: run it again")
+        raise Untrained(run_dir, reason, f"{RECORD} does not name this run: run it again", key="trained.other_run")
     try:
         recorded = seals.named(stored.get("files"), run_dir)
         if extra := sorted(set(_files(run_dir)) - recorded.keys()):
-            raise Untrained(run_dir, reason, f"{extra[0]} was added: remove it, or run it again")
+            raise Untrained(
+                run_dir, reason, f"{extra[0]} was added: remove it, or run it again", key="trained.file_added"
+            )
         seals.check(run_dir, recorded, memory)
     except (seals.Damaged, OSError) as error:
-        raise Untrained(run_dir, reason, f"{error}: run it again") from error
+        raise Untrained(run_dir, reason, f"{error}: run it again", key=key_of(error, "trained.unreadable")) from error
 
 
 def tables_hold(run_dir: Path) -> bool:

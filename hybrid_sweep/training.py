@@ -186,7 +186,9 @@ def settle(trainer: TrainerConfig) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if trainer.accelerator == "gpu":
         if not torch.cuda.is_available():
-            raise UserError("trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu")
+            raise UserError(
+                "trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu", key="config.trainer.accelerator"
+            )
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
         torch.set_float32_matmul_precision("highest")
@@ -204,7 +206,8 @@ def make_trainer(
         raise UserError(
             f"trainer.nodes={trainer.nodes}: this process would wait for the other machines for ever; start the worker on "
             f"each: torchrun --nnodes={trainer.nodes} --nproc-per-node={trainer.devices} --rdzv-backend=c10d "
-            "--rdzv-endpoint=HOST:29500 -m hybrid_sweep.worker outputs/runs/RUN_ID (or by srun, see conf/trainer/ddp.yaml)"
+            "--rdzv-endpoint=HOST:29500 -m hybrid_sweep.worker outputs/runs/RUN_ID (or by srun, see conf/trainer/ddp.yaml)",
+            key="config.trainer.nodes",
         )
     ranks = trainer.devices * trainer.nodes
     backend = "nccl" if trainer.accelerator == "gpu" else "gloo"

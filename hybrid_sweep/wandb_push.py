@@ -55,7 +55,10 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
     plan = plan_of(sweep_dir)
     mode = mirror.mode_of({"mode": "offline" if offline else "online"})
     if mode == "disabled":
-        raise UserError("Weights & Biases is disabled by WANDB_MODE or WANDB_DISABLED: there is nowhere to push to")
+        raise UserError(
+            "Weights & Biases is disabled by WANDB_MODE or WANDB_DISABLED: there is nowhere to push to",
+            key="wandb.disabled",
+        )
     target = target_of(sweep_dir, plan, mode, project, entity)
     if mode == "online":
         check_login(OFFLINE)
@@ -110,7 +113,10 @@ def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> 
 
 def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
     if not trained.tables_hold(folder):
-        raise UserError(f"{folder}: its record of training steps is not what was written: run it again")
+        raise UserError(
+            f"{folder}: its record of training steps is not what was written: run it again",
+            key="training.steps_altered",
+        )
     try:
         steps = _listed(folder / "steps.parquet")
         evaluated = {int(row["step"]): row for row in _listed(folder / "dev.parquet")}
@@ -119,7 +125,10 @@ def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
             if done in evaluated:
                 yield done, mirror.of_dev(evaluated[done])
     except (OSError, KeyError, TypeError, ValueError, ArithmeticError, pa.ArrowException) as error:
-        raise UserError(f"{folder}: its record of training steps cannot be read ({type(error).__name__})") from error
+        raise UserError(
+            f"{folder}: its record of training steps cannot be read ({type(error).__name__})",
+            key="training.steps_unreadable",
+        ) from error
 
 
 def _listed(path: Path) -> list[dict[str, Any]]:

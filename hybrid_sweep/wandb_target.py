@@ -30,7 +30,9 @@ def plan_of(sweep_dir: Path) -> dict[str, Any]:
     """The points.json of a sweep; raises UserError where there is none."""
     plan = records.points(sweep_dir)
     if not plan["points"]:
-        raise UserError(f"{sweep_dir}: its points.json lists no point; hybrid-sweep run -m makes one")
+        raise UserError(
+            f"{sweep_dir}: its points.json lists no point; hybrid-sweep run -m makes one", key="sweep.no_points"
+        )
     confined.check_links(sweep_dir)
     return plan
 
@@ -79,9 +81,9 @@ def check_login(hint: str) -> None:
     try:
         import wandb
     except ImportError as error:
-        raise UserError("wandb is not installed: pip install wandb") from error
+        raise UserError("wandb is not installed: pip install wandb", key="install.wandb") from error
     if not wandb.login(prompt=False, verify=False):
-        raise UserError(f"{LOGIN}, or {hint}")
+        raise UserError(f"{LOGIN}, or {hint}", key="wandb.no_login")
 
 
 def begin(target: Target, words: Mapping[str, Any]) -> Any:
@@ -126,4 +128,4 @@ def reachable(hint: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"Weights & Biases: {line_of(error)}; {hint}") from error
+        raise UserError(f"Weights & Biases: {line_of(error)}; {hint}", key="wandb.unreachable") from error

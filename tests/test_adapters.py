@@ -7,7 +7,7 @@ import torch
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from hybrid_sweep.adapters import add_adapters, merged_weights
-from hybrid_sweep.errors import UserError
+from tests.refused import refused
 
 IDS = torch.arange(5, 26).reshape(3, 7)
 
@@ -103,9 +103,7 @@ def test_without_adapters_the_weights_are_its_own():
 
 @pytest.mark.parametrize("targets", [["querry"], ["query", "attention"], ["word_embeddings"], ["uery"]])
 def test_a_target_that_is_no_linear_layer_is_refused_by_name(targets):
-    with pytest.raises(
-        UserError, match=f"model.lora_targets={targets[-1]}: no linear layer of bert; there are dense, key"
-    ):
+    with refused("config.model.lora_targets", f"model.lora_targets={targets[-1]}", "bert", "dense, key"):
         adapted(targets)
 
 
@@ -113,7 +111,7 @@ def test_an_architecture_that_peft_does_not_know_wants_targets(monkeypatch):
     from peft.utils import constants
 
     monkeypatch.setattr(constants, "TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING", {})
-    with pytest.raises(UserError, match=r"model.lora_targets=\[\]: peft has no choice for bert; name linear layers"):
+    with refused("config.model.lora_targets", "model.lora_targets=[]", "bert"):
         adapted()
     assert adapted(["query"])
 
@@ -127,5 +125,5 @@ def test_other_architectures_take_named_targets():
 
 def test_without_peft_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(UserError, match=r"pip install hybrid-sweep\[lora\]"):
+    with refused("install.peft", "pip install hybrid-sweep[lora]"):
         adapted()

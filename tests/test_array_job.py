@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 
 from hybrid_sweep import array_job, cluster, compose, launcher, processes
 from hybrid_sweep.config import TrainerConfig, run_id
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, write_json
 from hybrid_sweep.sweep import Point
 from tests import finished_runs
+from tests.refused import refused
 
 MARKS = {"collection": "c", "model": "m"}
 PARAMS = {"cpus_per_task": None, "gpus_per_node": None, "submitit_folder": "jobs/%j", "max_num_timeout": 3}
@@ -136,14 +136,14 @@ def test_no_cluster_and_a_refusal_are_one_line(tools, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = compose_launcher()
     monkeypatch.setattr(array_job.shutil, "which", lambda name: None)
-    with pytest.raises(UserError, match="no sbatch here; use a login node"):
+    with refused("slurm.no_sbatch"):
         array_job.submit(print, [("a",)], params)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     tools("srun", "")
     tools("sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    with pytest.raises(UserError, match=r"sbatch refused: .*invalid partition specified: gpu$"):
+    with refused("slurm.sbatch_refused", "invalid partition specified: gpu"):
         array_job.submit(print, [("a",)], params)
 
 

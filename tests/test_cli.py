@@ -16,6 +16,7 @@ from hybrid_sweep import cli, cli_sweep, launcher, prepare
 from hybrid_sweep.config import SCHEMAS
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, try_lease
+from tests.refused import refused
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
@@ -123,7 +124,7 @@ def test_bad_input_through_the_installed_program(cache, tmp_path, case):
 
 def test_the_traceback_is_there_for_who_asks(program, monkeypatch):
     monkeypatch.setenv("HYBRID_SWEEP_DEBUG", "1")
-    with pytest.raises(UserError):
+    with refused("command.verb_unknown", "'rnu'", "run"):
         program("rnu")
 
 
@@ -275,7 +276,7 @@ def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(config, 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     jobs = [((), config("trainer.accelerator=gpu"))]
     cli_sweep._check_gpus(argparse.Namespace(overrides=["hydra/launcher=slurm"], config_dir=None), jobs)
-    with pytest.raises(UserError, match="no GPUs are visible"):
+    with refused("config.trainer.devices", "GPUs"):
         cli_sweep._check_gpus(argparse.Namespace(overrides=[], config_dir=None), jobs)
 
 
@@ -411,7 +412,7 @@ def test_data_prepare_hands_on_the_words_and_refresh(program, monkeypatch):
 
     def whole(config, say, *, refresh, download):
         seen.append((config.data.name, config.data.mirror, refresh, download))
-        raise UserError("no source is reached")
+        raise UserError("no source is reached", key="test.no_source")
 
     monkeypatch.setattr(prepare, "whole_collection", whole)
     told = program("data", "prepare", "debian", "data.mirror=/somewhere", "--refresh")

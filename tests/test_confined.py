@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_sweep import confined
-from hybrid_sweep.errors import UserError
+from tests.refused import refused
 
 
 @pytest.fixture
@@ -22,20 +22,20 @@ def folder(tmp_path: Path) -> Path:
 def test_a_link_is_refused_wherever_it_is(folder: Path, place: str, target: str) -> None:
     confined.check_links(folder)
     (folder / place).symlink_to(target)
-    with pytest.raises(UserError):
+    with refused("files.not_followed", folder / place):
         confined.check_links(folder)
 
 
 def test_a_folder_that_is_a_link_itself_is_refused(folder: Path) -> None:
     other = folder.parent / "other"
     other.symlink_to(folder)
-    with pytest.raises(UserError):
+    with refused("files.not_followed", other):
         confined.check_links(other)
 
 
 def test_what_is_no_file_is_refused(folder: Path) -> None:
     os.mkfifo(folder / "status.json")
-    with pytest.raises(UserError):
+    with refused("files.not_followed", folder / "status.json"):
         confined.check_links(folder)
 
 
@@ -46,7 +46,7 @@ def test_links_of_wandb_are_its_own_but_its_folder_is_none(folder: Path) -> None
     (folder / "wandb" / "latest-run").unlink()
     (folder / "wandb").rmdir()
     (folder / "wandb").symlink_to(folder.parent / "outside")
-    with pytest.raises(UserError):
+    with refused("files.not_followed", folder / "wandb"):
         confined.check_links(folder)
 
 
@@ -56,12 +56,12 @@ def test_a_folder_that_is_not_there_has_no_links(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["", ".", "..", "a/b", "/a", "a\0"])
 def test_a_part_is_one_level(folder: Path, part: str) -> None:
-    with pytest.raises(UserError):
+    with refused("names.folder", ascii(part)):
         confined.inside(folder, "evaluations", part)
 
 
 def test_a_path_below_has_no_link(folder: Path) -> None:
     assert confined.inside(folder, "evaluations", "new") == folder / "evaluations" / "new"
     (folder / "evaluations" / "link").symlink_to(folder.parent / "outside")
-    with pytest.raises(UserError):
+    with refused("files.not_followed", folder / "evaluations" / "link"):
         confined.inside(folder, "evaluations", "link", "x")

@@ -3,9 +3,9 @@
 import pytest
 
 from hybrid_sweep import stages, trained
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of, evaluate_words, table
 from hybrid_sweep.store import read_json, write_json
+from tests.refused import refused
 
 
 @pytest.mark.slow
@@ -39,12 +39,12 @@ def test_what_is_printed_are_the_macro_means_to_four_decimals(tmp_path):
 
 def test_a_run_without_a_model_is_refused(planned, tmp_path):
     folder = planned("batch.cross_lingual_ratio=0.5")
-    with pytest.raises(UserError, match="training is not finished"):
+    with refused("trained.unfinished", folder):
         evaluate_words([str(folder)])
     write_json(folder / "trained.json", {"run_id": folder.name, "files": {"steps.parquet": "x"}})
-    with pytest.raises(UserError, match="not kept"):
+    with refused("trained.not_kept", folder):
         evaluate_words([str(folder)])
-    with pytest.raises(UserError, match="no run there"):
+    with refused("run.missing", tmp_path):
         evaluate_words([str(tmp_path)])
 
 
@@ -87,7 +87,7 @@ def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypat
         raise OSError("no route")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    with pytest.raises(UserError, match=r"some/encoder: whether it states prompts cannot be asked \(OSError\)"):
+    with refused("model.prompts_unknown", "some/encoder", "OSError"):
         config_of([*words, "model.local_files_only=false"])
     known = tmp_path / "hub" / "models--some--encoder"
     (known / "snapshots" / "abc").mkdir(parents=True)

@@ -11,9 +11,9 @@ import yaml
 
 from hybrid_sweep import checks, mine, prepare, processes, trained, worker
 from hybrid_sweep.cli import main
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of
 from hybrid_sweep.store import read_json, write_json
+from tests.refused import refused
 
 TEXTS = [
     "a\nb: ",
@@ -94,7 +94,7 @@ def test_code_of_a_model_folder_does_not_run_by_the_worker(foreign, tmp_path):
 
 @pytest.mark.parametrize("word", ["model.remote_code=1", "paths.cache=/x", "--x", "model.remote_code=${oc.env:X}", ""])
 def test_a_worker_takes_no_other_word(planned, word):
-    with pytest.raises(UserError):
+    with refused("option.permission", word):
         checks.permitted(checks.stored(planned()), [word])
 
 
@@ -117,7 +117,7 @@ def test_no_variable_of_the_reader_is_read(planned, group, text, tmp_path, capsy
     field = {"data": "mirror", "model": "query_prompt", "logger": "project", "paths": "cache"}[group]
     folder = _edited(planned(), **{group: {field: text}})
     for act in (checks.stored, lambda path: config_of([str(path)])):
-        with pytest.raises(UserError, match="interpolated"):
+        with refused("records.interpolation", folder):
             act(folder)
     assert worker.main(folder) == 2
     home = os.environ["HOME"]
@@ -125,7 +125,7 @@ def test_no_variable_of_the_reader_is_read(planned, group, text, tmp_path, capsy
 
 
 def test_a_text_like_an_interpolation_is_refused_before_it_is_stored(config):
-    with pytest.raises(UserError):
+    with refused("records.interpolation", "model.query_prompt"):
         config(r"model.query_prompt='\${oc.env:HOME}'")
 
 
@@ -151,7 +151,7 @@ def test_the_prompts_of_a_folder_are_taken_byte_for_byte(tmp_path, prompt):
 @pytest.mark.parametrize("prompts", [3, "x", [1], {"query": 3}, {"query": ["x"]}])
 def test_prompts_that_are_no_texts_are_refused(tmp_path, prompts):
     write_json(tmp_path / "config_sentence_transformers.json", {"prompts": prompts})
-    with pytest.raises(UserError):
+    with refused("model.prompts_layout", tmp_path):
         config_of([f"model.path={tmp_path}", "data=xquad_r"])
 
 
@@ -162,7 +162,7 @@ def test_a_stored_path_is_not_followed(planned, tmp_path):
     )
     marks = {"collection": "0" * 12, "model": "m"}  # of a collection that the cache does not hold
     write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": marks})
-    with pytest.raises(UserError, match="not followed"):
+    with refused("stored.data_path", tmp_path / "private"):
         config_of([str(folder)])
     typed = config_of([str(folder), "data=synthetic"])
     assert typed.data.path is None
@@ -184,13 +184,13 @@ def test_nothing_is_fetched_for_a_stored_config(planned, tmp_path, monkeypatch, 
     config["data"] = {"name": name, "languages": ["en", "de"]}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setattr("socket.socket", None)
-    with pytest.raises(UserError, match="data prepare"):
+    with refused("stored.data_not_prepared", f"data prepare {name}"):
         config_of([str(folder)])
 
 
 def test_text_is_not_generated_without_end_for_a_stored_config(planned):
     folder = _edited(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), data={"groups": 10**9})
-    with pytest.raises(UserError, match="data=synthetic"):
+    with refused("stored.generated", "data=synthetic"):
         config_of([str(folder)])
 
 
@@ -201,7 +201,7 @@ def test_a_stored_path_of_a_model_is_not_followed(planned, tmp_path):
     config["model"] = {key: value for key, value in config["model"].items() if key in fields}
     config["model"] |= {"name": "pretrained", "path": str(tmp_path)}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(UserError, match="not followed"):
+    with refused("stored.model_path", f"model.path={tmp_path}"):
         config_of([str(folder)])
     assert config_of([str(folder), f"model.path={tmp_path}"]).model.path == str(tmp_path)
 
@@ -210,7 +210,7 @@ def test_links_in_a_run_are_not_followed(planned, tmp_path):
     folder = planned()
     (tmp_path / "outside").mkdir()
     (folder / "evaluations").symlink_to(tmp_path / "outside")
-    with pytest.raises(UserError):
+    with refused("files.not_followed", folder / "evaluations"):
         config_of([str(folder)])
     assert worker.main(folder) == 2
     assert list((tmp_path / "outside").iterdir()) == []
@@ -224,5 +224,5 @@ def test_a_library_of_that_name_in_the_folder_one_stands_in_is_not_imported(tmp_
 
 
 def test_mining_takes_what_evaluation_takes(foreign, tmp_path):
-    with pytest.raises(UserError):
+    with refused("model.code_needed", foreign, "model.remote_code=true"):
         mine.mine_words([str(foreign)], tmp_path / "n.tsv", first=1, last=2, margin=None, say=print)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.batches import Source, make_plan
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.lanes import ADDED, DROPOUT, EXAMPLES, KEYS, LANGUAGES, NEGATIVES, SOURCES, WALK, WEIGHTS
+from tests.refused import refused
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -96,10 +96,10 @@ def test_sources_of_the_same_size_walk_in_different_orders():
 def test_a_source_without_a_pair_for_a_batch_is_named():
     poor = np.zeros((3, 500), bool)
     poor[0] = poor[1, :9] = True
-    with pytest.raises(UserError, match=r"any two of the languages of poor share at most 9 training groups"):
+    with refused("config.batch.size", "poor", "at most 9"):
         make_plan([*sources(1.0), Source("poor", poor, 1.0)], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5)
     poor[1] = False
-    with pytest.raises(UserError, match=r"of poor share at most 0 training groups; take other languages"):
+    with refused("config.batch.size", "poor", "at most 0"):
         make_plan([*sources(1.0), Source("poor", poor, 1.0)], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5)
 
 

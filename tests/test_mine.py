@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hybrid_sweep import mine, splits
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.mine import mine_words, of_vectors, write_triples
 from hybrid_sweep.prepare import prepare
 from hybrid_sweep.splits import Split
+from tests.refused import refused
 from tests.test_retrieval import collection
 
 
@@ -96,10 +96,10 @@ def test_a_stopped_mining_of_another_model_is_not_gone_on_with(planned, tmp_path
 
 def test_what_cannot_be_mined_leaves_no_file(config, planned, tmp_path):
     folder, target = planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), tmp_path / "new" / "negatives.tsv"
-    with pytest.raises(UserError, match="ranks count from 1"):
+    with refused("option.ranks", "--from 0 --to 5"):
         mine_words([str(folder)], target, first=0, last=5, margin=None)
-    with pytest.raises(UserError, match="BM25 has none"):
+    with refused("option.margin", "--margin"):
         mine_words(["model=bm25", "data=synthetic"], target, first=1, last=5, margin=0.1)
-    with pytest.raises(UserError, match="ranks 100000 to 100001 qualifies"):
+    with refused("mine.no_passage", "100000 to 100001"):
         mine_words([str(folder)], target, first=100_000, last=100_001, margin=None, say=quiet)
     assert not target.exists()

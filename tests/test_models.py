@@ -14,11 +14,11 @@ from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaMode
 from hybrid_sweep import prepare
 from hybrid_sweep.config import ModelConfig, TrainerConfig
 from hybrid_sweep.encoder import Encoder, encode
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import model_fingerprint, model_folder
 from hybrid_sweep.models import build_encoder, load_encoder, prepare_for_training, save_encoder
 from hybrid_sweep.store import umask
 from hybrid_sweep.tokens import load_tokenizer, pad_id, train_bpe
+from tests.refused import refused
 
 TEXTS = ["one two three four five six", "two", "drei vier fünf", "one two three " * 9, "sechs"]
 SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
@@ -151,10 +151,10 @@ def test_a_pretrained_folder_is_loaded_in_float32_without_pooler_and_cut(bert, t
     assert not any("pooler" in name or "layer.2." in name for name in state)
     kept = source.state_dict()["encoder.layer.1.output.dense.weight"].float()
     assert torch.equal(state["encoder.layer.1.output.dense.weight"], kept)
-    with pytest.raises(UserError, match="layers=9: the model has only 3"):
+    with refused("config.model.layers", "layers=9", 3):
         build_encoder(pretrained(layers=9), tmp_path / "half", 0)
     (tmp_path / "half" / "model.safetensors").rename(tmp_path / "half" / "pytorch_model.bin")
-    with pytest.raises(UserError, match=r"no \.safetensors"):
+    with refused("model.weights_missing", ".safetensors"):
         build_encoder(model, tmp_path / "half", 0)
 
 
@@ -243,13 +243,13 @@ def test_xlm_r_counts_its_positions_from_behind_the_padding_token(tmp_path, pool
     assert np.allclose(ours, original.encode(TEXTS), atol=1e-6)
     save_encoder(encoder, pretrained(), tmp_path / "st", tmp_path / "saved")
     assert np.allclose(ours, theirs(tmp_path / "saved", TEXTS), atol=1e-6)
-    with pytest.raises(UserError, match=r"model\.passage_length=65: the model has positions for 64 tokens"):
+    with refused("config.model.passage_length", "model.passage_length=65", "64 tokens"):
         build_encoder(pretrained(passage_length=65), tmp_path / "st", 0)
 
 
 def test_texts_longer_than_the_positions_are_refused(bert):
     build_encoder(pretrained(), bert, 0)
-    with pytest.raises(UserError, match=r"model\.query_length=65: the model has positions for 64 tokens"):
+    with refused("config.model.query_length", "model.query_length=65", "64 tokens"):
         build_encoder(pretrained(query_length=65), bert, 0)
 
 
@@ -269,17 +269,17 @@ def test_a_head_that_does_not_fit_is_one_line(bert, tmp_path):
     sentence_transformer(bert, tmp_path / "st", (8, "Tanh", True))
     path = tmp_path / "st" / "2_Dense" / "config.json"
     written = json.loads(path.read_text())
-    for key, value, words in (
-        ("out_features", 9, "does not fit"),
-        ("bias", False, "does not fit"),
-        ("activation_function", "torch.nn.modules.container.Sequential", "Sequential is not known"),
+    for field, value, key in (
+        ("out_features", 9, "model.weights_shape"),
+        ("bias", False, "model.weights_shape"),
+        ("activation_function", "torch.nn.modules.container.Sequential", "model.activation_unknown"),
     ):
-        path.write_text(json.dumps(written | {key: value}))
-        with pytest.raises(UserError, match=words):
+        path.write_text(json.dumps(written | {field: value}))
+        with refused(key, path.parent):
             build_encoder(pretrained(), tmp_path / "st", 0)
     sentence_transformer(bert, tmp_path / "wide", (8, "Tanh", True), (4, "Tanh", True))
     shutil.copytree(tmp_path / "wide" / "3_Dense", tmp_path / "wide" / "2_Dense", dirs_exist_ok=True)
-    with pytest.raises(UserError, match="in_features=8, but 32 numbers come in"):
+    with refused("model.dense_width", "in_features=8", 32):
         build_encoder(pretrained(), tmp_path / "wide", 0)
 
 
@@ -333,7 +333,7 @@ def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path,
     (folder / "own.py").write_text(OWN)
     monkeypatch.setenv("OWN_CODE_RAN", str(mark))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    with pytest.raises(UserError, match="remote_code=true runs it"):
+    with refused("model.code_needed", "model.remote_code=true"):
         build_encoder(pretrained(), folder, 0)
     assert not mark.exists()
     encoder = build_encoder(pretrained(remote_code=True), folder, 0)
@@ -418,7 +418,7 @@ def test_checkpointing_computes_layers_again_and_gradients_stay(bert, tmp_path, 
 def test_a_model_without_checkpointing_is_one_line(bert):
     encoder = build_encoder(pretrained(), bert, 0)
     encoder.transformer.supports_gradient_checkpointing = False
-    with pytest.raises(UserError, match=r"trainer\.gradient_checkpointing=true: bert does not support it"):
+    with refused("config.trainer.gradient_checkpointing", "trainer.gradient_checkpointing=true", "bert"):
         prepare_for_training(encoder, TrainerConfig(gradient_checkpointing=True))
 
 

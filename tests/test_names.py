@@ -3,7 +3,7 @@
 import pytest
 
 from hybrid_sweep import names
-from hybrid_sweep.errors import UserError
+from tests.refused import refused
 
 HOSTILE = ["", " ", "..", ".", "../x", "/etc", "a/b", "a\\b", "a\0b", "a\nb", "\x1b[31m", "a\u202eb", "-rf", ".git"]
 OTHER_TYPES = [None, 3, 1.5, True, [], {}, ["a"]]
@@ -11,19 +11,19 @@ OTHER_TYPES = [None, 3, 1.5, True, [], {}, ["a"]]
 
 @pytest.mark.parametrize("value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "a b", "é"])
 def test_what_is_no_run_id(value: object) -> None:
-    with pytest.raises(UserError):
+    with refused("names.run_id", "points.json"):
         names.run_id(value, "points.json")
 
 
 @pytest.mark.parametrize("value", [*sorted({*HOSTILE} - {"a\\b"}), *OTHER_TYPES, "x" * 300, "é" * 150])
 def test_what_is_no_folder_name(value: object) -> None:
-    with pytest.raises(UserError):
+    with refused("names.folder", "points.json"):
         names.folder_name(value, "points.json")
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "a b"])
 def test_what_is_no_name_of_a_collection(value: object) -> None:
-    with pytest.raises(UserError):
+    with refused("names.collection", "points.json"):
         names.collection(value, "points.json")
 
 
@@ -31,7 +31,8 @@ def test_what_is_no_name_of_a_collection(value: object) -> None:
     "value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "macro", "trained", "unseen", "*", "de>en", "a b", "a,b"]
 )
 def test_what_is_no_language(value: object) -> None:
-    with pytest.raises(UserError):
+    key = "names.language_reserved" if value in ("macro", "trained", "unseen") else "names.language"
+    with refused(key, "data.languages"):
         names.language(value, "data.languages")
 
 

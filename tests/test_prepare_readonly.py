@@ -11,8 +11,8 @@ import pytest
 
 from hybrid_sweep import cli, prepare
 from hybrid_sweep.compose import points
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.model_folder import content_digests
+from tests.refused import refused
 from tests.small import SMALL
 from tests.users import as_another_user
 
@@ -79,10 +79,10 @@ def test_a_cache_that_was_copied_is_compared_though_nothing_is_remembered(shared
     assert content(cache) == before
 
 
-def refused(config) -> str:
-    with pytest.raises(UserError) as raised:
+def told(config) -> str:
+    with refused("locks.unwritable") as refusal:
         described(config)
-    return str(raised.value)
+    return refusal.message
 
 
 @pytest.mark.parametrize("part", ["collections", "selections", "models", "tokens", "pairs"])
@@ -98,7 +98,7 @@ def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(shared_pa
             for file in entry.iterdir():
                 file.write_bytes(file.read_bytes()[:-9])
     close(cache)
-    said = as_another_user(lambda: refused(made))
+    said = as_another_user(lambda: told(made))
     assert str(cache / part) in said and "paths.cache" in said and "HYBRID_SWEEP_CACHE" in said and "\n" not in said
 
 
@@ -118,7 +118,7 @@ def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(shared_path,
     assert described(made) == whole[1] and content(cache) == before
     shutil.rmtree(cache / "tokens")
     monkeypatch.setattr(os, "mkdir", lambda path, *_: opening(path, os.O_CREAT))
-    said = refused(made)
+    said = told(made)
     assert str(cache / "tokens") in said and os.strerror(number) in said and "HYBRID_SWEEP_CACHE" in said
 
 
@@ -155,7 +155,7 @@ def test_no_home_at_all_is_bad_input_with_the_way_out(config, monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "expanduser", nowhere)
-    with pytest.raises(UserError, match=r"paths\.cache or HYBRID_SWEEP_CACHE"):
+    with refused("config.paths.cache", "paths.cache", "HYBRID_SWEEP_CACHE"):
         prepare.cache_dir(made)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_sweep import records
 from hybrid_sweep.errors import UserError
+from tests.refused import refused
 
 POINT = {"run_id": "0a1b", "ratio": 0.5, "seed": 0, "kind": "trained", "also": ["other"], "overrides": ["seed=0"]}
 PLAN = {"name": "toy", "margin": 0.01, "command": "hybrid-sweep run -m", "points": [POINT]}
@@ -56,7 +57,7 @@ def _changed(node: Any, at: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-def _one_line(error: UserError, name: str) -> bool:
+def _one_line(error: UserError | str, name: str) -> bool:
     return "\n" not in str(error) and name in str(error) and str(error).isprintable()
 
 
@@ -84,7 +85,9 @@ def test_every_value_of_another_type_is_read_or_refused_in_one_line(
 def test_no_name_leads_out_of_its_folder(tmp_path: Path, field: str, value: Any) -> None:
     point = POINT | {field: [value] if field == "also" else value} if field != "name" else POINT
     plan = PLAN | {"points": [point]} | ({"name": value} if field == "name" else {})
-    with pytest.raises(records.Broken):
+    kind = {"run_id": "names.run_id", "also": "names.collection", "name": "names.folder"}[field]
+    key = kind if isinstance(value, str) else "records.field"
+    with refused(key, "points.json", kind=records.Broken):
         records.plan(_written(tmp_path, "points.json", plan))
 
 
@@ -97,19 +100,31 @@ def test_no_name_of_a_published_run_leads_out(tmp_path: Path, name: str) -> None
         "metrics": {"0a1b": record | {"metrics": {"../../x": METRICS}}},
         "evaluated": {"0a1b": record | {"evaluated": {"../x": {}}}},
     }[name]
-    with pytest.raises(records.Broken):
+    key = "names.run_id" if name == "run_id" else "names.collection"
+    with refused(key, "runs.json", kind=records.Broken):
         records.published(_written(tmp_path, "runs.json", hostile))
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "3", "null", '{"a": 1, "a": 2}', "\x00", "[" * 100_000, '{"run_id": NaN}']
+    ("content", "key"),
+    [
+        ("", "records.json"),
+        ("{", "records.json"),
+        ("[]", "records.field"),
+        ("3", "records.field"),
+        ("null", "records.empty"),
+        ('{"a": 1, "a": 2}', "records.json"),
+        ("\x00", "records.json"),
+        ("[" * 100_000, "records.json"),
+        ('{"run_id": NaN}', "records.field"),
+    ],
 )
-def test_absent_and_broken_are_not_the_same(tmp_path: Path, content: str) -> None:
+def test_absent_and_broken_are_not_the_same(tmp_path: Path, content: str, key: str) -> None:
     assert records.plan(tmp_path) is None and records.metrics(tmp_path) is None and records.published(tmp_path) is None
     for name, reader in (("points.json", records.plan), ("metrics.json", records.metrics)):
-        with pytest.raises(records.Broken) as caught:
+        with refused(key, kind=records.Broken) as refusal:
             reader(_written(tmp_path, name, content))
-        assert _one_line(caught.value, name)
+        assert _one_line(refusal.message, name)
 
 
 def test_what_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path) -> None:
@@ -118,7 +133,7 @@ def test_what_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path) -
     (tmp_path / "elsewhere").write_text(json.dumps({"run_id": "a", "fingerprints": {}}))
     (tmp_path / "identity.json").symlink_to("elsewhere")
     for reader in (records.plan, records.metrics, records.identity):
-        with pytest.raises(records.Broken):
+        with refused("records.not_regular", tmp_path, kind=records.Broken):
             reader(tmp_path)
 
 
@@ -129,23 +144,36 @@ def test_a_broken_status_only_tells_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "key"),
     [
-        "a: ${oc.env:HOME}", "a: [1, '${oc.env:HOME}']", "a: {b: '${now:}'}", "'${oc.env:HOME}': 1", "a: 'x ${b} y'", "a: ???",
-        "!!python/object/apply:os.system [touch x]", "a: !!python/name:os.system ''", "a: 2024-01-01", "a: !!binary aGk=",
-        "a: !!set {x}", "- 1", "a: {1: 2}", "a: [", "\x00", "a: " + "[" * 5000,
+        ("a: ${oc.env:HOME}", "records.interpolation"),
+        ("a: [1, '${oc.env:HOME}']", "records.interpolation"),
+        ("a: {b: '${now:}'}", "records.interpolation"),
+        ("'${oc.env:HOME}': 1", "records.interpolation"),
+        ("a: 'x ${b} y'", "records.interpolation"),
+        ("a: ???", "records.value_missing"),
+        ("!!python/object/apply:os.system [touch x]", "records.yaml"),
+        ("a: !!python/name:os.system ''", "records.yaml"),
+        ("a: 2024-01-01", "records.value_kind"),
+        ("a: !!binary aGk=", "records.value_kind"),
+        ("a: !!set {x}", "records.value_kind"),
+        ("- 1", "records.no_config"),
+        ("a: {1: 2}", "records.field_name"),
+        ("a: [", "records.yaml"),
+        ("\x00", "records.yaml"),
+        ("a: " + "[" * 5000, "records.yaml"),
     ],
-)  # fmt: skip
-def test_a_stored_config_is_data(tmp_path: Path, text: str) -> None:
-    with pytest.raises(records.Broken) as caught:
+)
+def test_a_stored_config_is_data(tmp_path: Path, text: str, key: str) -> None:
+    with refused(key, kind=records.Broken) as refusal:
         records.config(_written(tmp_path, "config.yaml", text))
-    assert _one_line(caught.value, "config.yaml")
+    assert _one_line(refusal.message, "config.yaml")
 
 
 def test_aliases_that_stand_for_billions_are_refused(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    with pytest.raises(records.Broken):
+    with refused("records.too_many_values", "config.yaml", kind=records.Broken):
         records.config(_written(tmp_path, "config.yaml", "\n".join(lines)))
 
 

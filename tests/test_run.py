@@ -256,7 +256,7 @@ def test_a_mistake_of_the_user_has_an_exit_code_of_its_own(planned, monkeypatch)
     from hybrid_sweep.errors import UserError
 
     def mistaken(folder, words):
-        raise UserError("your fault")
+        raise UserError("your fault", key="test.fault")
 
     monkeypatch.setattr(run, "execute", mistaken)
     folder = planned()

@@ -8,9 +8,9 @@ import pytest
 import pytrec_eval
 
 from hybrid_sweep import retrieval, runs
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.runs import read_run, write_runs, write_trec
+from tests.refused import refused
 from tests.test_retrieval import collection, texts
 
 
@@ -36,32 +36,31 @@ def test_ranks_of_a_marco_run_count_as_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "reason"),
+    ("text", "line", "key", "fact"),
     [
-        ("", None, "the file is empty"),
-        ("q\tp\n", 1, "has 2 columns"),
-        ("1\t2\t1\n1 3 2\n", 2, "has 1 columns, the first line 3"),
-        ("q Q0 p 1 2 t\n\n", 2, "has 0 columns"),
-        ("q Q0 p 1 2 t\nq Q0 p 2 1 t\n", 2, "the passage 'p' stands in an earlier line"),
-        ("1\t2\t1\n1\t3\t1\n", 2, "the rank 1 stands in an earlier line"),
-        ("1\t2\t1\n2\t2\t1\n1\t2\t2\n", 3, "the passage '2' stands in an earlier line"),
-        ("1\t2\t0\n", 1, "the rank '0' is not a whole number of 1 or more"),
-        ("1\t2\t-1\n", 1, "the rank '-1'"),
-        ("q Q0 p 1.5 2 t\n", 1, "the rank '1.5'"),
-        ("q Q0 p 1 nan t\n", 1, "the score 'nan'"),
-        ("q Q0 p 1 1_0 t\n", 1, "the score '1_0'"),
-        ("q Q0 p 1 high t\n", 1, "the score 'high'"),
-        ("q Q0 p 1 1 t\nr Q0 p 1 1 t\nq Q0 o 2 2 t\n", 3, "the rank 2 contradicts the score 2"),
-        ("q Q0 p 1 1 t\r\n", 1, "CR LF"),
+        ("", None, "data.file_empty", ""),
+        ("q\tp\n", 1, "line.columns", "2 columns"),
+        ("1\t2\t1\n1 3 2\n", 2, "line.columns", "1 columns, the first line 3"),
+        ("q Q0 p 1 2 t\n\n", 2, "line.columns", "0 columns"),
+        ("q Q0 p 1 2 t\nq Q0 p 2 1 t\n", 2, "line.repeated_in_list", "passage 'p'"),
+        ("1\t2\t1\n1\t3\t1\n", 2, "line.repeated_in_list", "rank 1"),
+        ("1\t2\t1\n2\t2\t1\n1\t2\t2\n", 3, "line.repeated_in_list", "passage '2'"),
+        ("1\t2\t0\n", 1, "line.rank", "'0'"),
+        ("1\t2\t-1\n", 1, "line.rank", "'-1'"),
+        ("q Q0 p 1.5 2 t\n", 1, "line.rank", "'1.5'"),
+        ("q Q0 p 1 nan t\n", 1, "line.score", "'nan'"),
+        ("q Q0 p 1 1_0 t\n", 1, "line.score", "'1_0'"),
+        ("q Q0 p 1 high t\n", 1, "line.score", "'high'"),
+        ("q Q0 p 1 1 t\nr Q0 p 1 1 t\nq Q0 o 2 2 t\n", 3, "line.rank_contradicts_score", "rank 2"),
+        ("q Q0 p 1 1 t\r\n", 1, "line.carriage_return", ""),
     ],
 )  # fmt: skip
-def test_bad_lines_are_named(tmp_path, text, line, reason):
+def test_bad_lines_are_named(tmp_path, text, line, key, fact):
     path = tmp_path / "run"
     path.write_bytes(text.encode())
-    with pytest.raises(UserError) as caught:
+    with refused(key, path, fact) as refusal:
         read_run(path)
-    assert str(path) in str(caught.value) and reason in str(caught.value)
-    assert line is None or f"line {line}:" in str(caught.value)
+    assert line is None or f"line {line}:" in refusal.message
 
 
 def test_written_runs_hold_our_order_and_scores_exactly(tmp_path):
@@ -131,6 +130,6 @@ def test_an_id_with_white_space_cannot_be_written(tmp_path):
     case = texts([("a b", "g", "de")])
     vectors = np.eye(1, dtype=np.float32)
     judged = pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]})
-    with pytest.raises(UserError, match="'a b' holds white space"):
+    with refused("run_file.white_space", "'a b'"):
         write_runs(tmp_path / "runs", case, case, judged, Dense(vectors, vectors), 5, "t")
     assert not list(tmp_path.iterdir())

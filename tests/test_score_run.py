@@ -10,12 +10,12 @@ import pytest
 
 from hybrid_sweep import lists, retrieval, runs
 from hybrid_sweep.compose import points
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.prepare import collection_of
 from hybrid_sweep.ranking import Dense
 from hybrid_sweep.retrieval import texts_of
 from hybrid_sweep.score_run import placed, score_words
 from hybrid_sweep.store import read_json
+from tests.refused import refused
 from tests.test_retrieval import collection, qrels, texts
 
 
@@ -116,30 +116,30 @@ def test_a_grade_of_zero_is_not_relevant_here_though_it_is_to_the_official_scrip
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
+    ("lines", "key", "unknown"),
     [
-        ("1\t5\t1\n99\t6\t1\n", "line 2: the query '99' is not in the collection"),
-        ("1\t5\t1\n1\t666\t2\n", "line 2: the passage '666' is not in the collection"),
-        ("1\t5\t1\n1\t5@en\t2\n", "line 2: names a passage that another line"),
+        ("1\t5\t1\n99\t6\t1\n", "line.not_in_collection", "query '99'"),
+        ("1\t5\t1\n1\t666\t2\n", "line.not_in_collection", "passage '666'"),
+        ("1\t5\t1\n1\t5@en\t2\n", "line.passage_repeated", ""),
     ],
 )
-def test_unknown_ids_are_named_or_counted(cache, tmp_path, lines, reason):
+def test_unknown_ids_are_named_or_counted(cache, tmp_path, lines, key, unknown):
     marco(tmp_path / "marco", 0)
     (tmp_path / "run.tsv").write_text(lines)
     words = [f"run={tmp_path / 'run.tsv'}", "data=msmarco", f"data.path={tmp_path / 'marco'}"]
     words.append(f"paths.outputs={tmp_path / 'out'}")
-    with pytest.raises(UserError, match=reason):
+    with refused(key, "line 2: ", unknown):
         score_words(words, print)
     assert not (tmp_path / "out" / "scored").exists()
-    if "not in" in reason:
+    if unknown:
         shown = score_words([*words, "data.on_error=skip"], print)
-        assert f"1 lines name an unknown {'query' if 'query' in reason else 'passage'}" in shown
+        assert f"1 lines name an unknown {unknown.split()[0]}" in shown
 
 
 def test_words_that_name_no_run_or_no_collection():
-    with pytest.raises(UserError, match="one run file"):
+    with refused("run_file.words", "run=FILE"):
         score_words(["run=a", "run=b", "data=msmarco"], print)
-    with pytest.raises(UserError, match="needs the collection"):
+    with refused("run_file.no_collection", "data=NAME"):
         score_words(["run=a"], print)
 
 
@@ -185,7 +185,7 @@ def test_a_group_stands_for_its_text_only_where_it_has_one(tmp_path):
     name = case["passages"]["id"][0].as_py()
     one, several = count[count == 1].index, count[count > 1].index
     (tmp_path / "run").write_text(f"{several[0]} Q0 {name} 1 2 t\n")
-    with pytest.raises(UserError, match=f"line 1: the query '{several[0]}' stands for {count[several[0]]} texts"):
+    with refused("line.several_texts", "line 1: ", f"query '{several[0]}'", count[several[0]]):
         placed(runs.read_run(tmp_path / "run"), case["queries"], case["passages"])
     if len(one):
         (tmp_path / "run").write_text(f"{one[0]} Q0 {name} 1 2 t\n")

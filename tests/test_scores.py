@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.scores import UNIT_32, float32_band, norms, product_error, score_matrix, scores
+from tests.refused import refused
 
 
 def vectors(generator: np.random.Generator, count: int, dimension: int, scale: float = 1.0) -> np.ndarray:
@@ -88,7 +88,7 @@ def test_band_is_never_below_the_floor() -> None:
 def test_vectors_must_be_finite_float32() -> None:
     bad = np.ones((5, 3), np.float32)
     bad[1, 2], bad[4, 0] = np.nan, -np.inf
-    with pytest.raises(UserError, match="2 of 5 query vectors"):
+    with refused("model.diverged", "2 of 5 query vectors"):
         norms(bad, "query")
     with pytest.raises(ValueError, match="float64"):
         norms(np.ones((2, 2)), "query")

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.tokens import Tokens, id_count, load_tokenizer, token_store, train_bpe
+from tests.refused import refused
 
 TEXTS = ["the cat sat on the mat", "der Hund bellt laut", "ねこ は すわった", "a", "the the the cat " * 30]
 
@@ -103,7 +103,7 @@ def test_a_text_that_leaves_no_token_is_named(folder, tmp_path):
 
     tokenizer.normalizer = normalizers.Replace("gone", "")
     tokenizer.save(str(folder / "tokenizer.json"))
-    with pytest.raises(UserError, match="'t1' has no token"):
+    with refused("data.no_token", "'t1'"):
         token_store(tmp_path / "cache", table(["fine", "gone"]), "c", folder, prompt="", length=16, role="queries")
     assert not list((tmp_path / "cache" / "tokens").glob("*/info.json"))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hybrid_sweep import seals, stages, sweep, trained
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.evaluate import config_of
 from hybrid_sweep.store import read_json, write_json
+from tests.refused import refused
 
 FILES = ("model/config.json", "model/model.safetensors", "model/modules.json", "model/1_Pooling/config.json")
 TABLES = ("steps.parquet", "dev.parquet")
@@ -53,14 +53,15 @@ def test_every_file_is_compared(folder, name, damage, tmp_path):
     else:
         path.write_bytes(content[::-1])
     assert reason(folder) == "its model is not the one that was saved" and not stages.is_trained(folder)
-    with pytest.raises(UserError, match="is a link" if damage == "a link" else "run it again"):
+    altered = {"gone": "seals.file_missing", "a link": "files.not_followed"}
+    with refused(altered.get(damage, "seals.altered"), path):
         config_of([str(folder)])
 
 
 @pytest.mark.parametrize("name", ["model/adapter_config.json", "model/pytorch_model.bin", "model/1_Pooling/more.py"])
 def test_a_file_that_was_added_to_the_model_is_noticed(folder, name):
     (folder / name).write_text("{}")
-    with pytest.raises(trained.Untrained, match=f"{name} was added"):
+    with refused("trained.file_added", name, kind=trained.Untrained):
         trained.check(folder, None)
 
 
@@ -97,7 +98,7 @@ def test_the_model_of_another_run_with_its_record_is_refused(folder, planned, tm
         source = folder / name
         shutil.copytree(source, other / name) if source.is_dir() else shutil.copy(source, other / name)
     assert not stages.is_trained(other)
-    with pytest.raises(trained.Untrained, match="does not name this run"):
+    with refused("trained.other_run", other, kind=trained.Untrained):
         config_of([str(other)])
     moved = tmp_path / "moved"
     shutil.copytree(folder, moved)  # a folder that was copied whole is the run that its identity names

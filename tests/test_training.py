@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.feed import HybridBatches, HybridData
 from hybrid_sweep.models import build_encoder, prepare_for_training
 from hybrid_sweep.prepare import plan_of, prepare
 from hybrid_sweep.realised import check_realised, planned
 from hybrid_sweep.training import Retriever, clip, make_trainer, rate
+from tests.refused import refused
 
 
 def fit(config, plan=None):
@@ -330,7 +330,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(config):
 def test_a_run_of_several_machines_says_how_it_is_started(config, monkeypatch):
     for name in ("RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match=r"trainer\.nodes=2: .* torchrun --nnodes=2 --nproc-per-node=4"):
+    with refused("config.trainer.nodes", "trainer.nodes=2", "torchrun --nnodes=2 --nproc-per-node=4"):
         make_trainer(config("trainer.nodes=2", "trainer.devices=4"), [], None)
 
 

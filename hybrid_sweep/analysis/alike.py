@@ -98,11 +98,13 @@ def check(sweep: Sweep) -> list[str]:
     for key, values in config.items():
         if key not in MACHINE:
             raise UserError(
-                f"the points differ in {key} ({values}), not only in ratio and seed: report one setting at a time"
+                f"the points differ in {key} ({values}), not only in ratio and seed: report one setting at a time",
+                key="report.settings_mixed",
             )
     for key, values in _mixed(_fingerprints(sweep)).items():
         raise UserError(
-            f"the points differ in their {key} ({values}): bring the sweep up to date, or report them apart"
+            f"the points differ in their {key} ({values}): bring the sweep up to date, or report them apart",
+            key="report.fingerprints_mixed",
         )
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
     evaluated = [record["evaluated"] for record in made if record.get("evaluated")]

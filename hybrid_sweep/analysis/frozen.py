@@ -52,7 +52,8 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
     for other in against:
         if other.resolve().parent != folder.resolve().parent:
             raise UserError(
-                f"{folder}: a published sweep can be compared with those beside it, and {other} is elsewhere"
+                f"{folder}: a published sweep can be compared with those beside it, and {other} is elsewhere",
+                key="freeze.elsewhere",
             )
         rivals.add(other.resolve().name)
     collections = ["", *table.further([sweep_dir])]
@@ -60,7 +61,8 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
         sweep = table.load([sweep_dir], name)
         if sweep.missing:
             raise UserError(
-                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run them first"
+                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run them first",
+                key="freeze.points_missing",
             )
     plan = records.points(sweep_dir)
     for point in plan["points"]:
@@ -92,7 +94,9 @@ def thaw(folder: Path, outputs: Path) -> Path:
     confined.check_links(folder)
     plan, runs = records.plan(folder), records.published(folder)
     if plan is None or runs is None:
-        raise UserError(f"{folder} holds no published sweep: points.json or runs.json is missing")
+        raise UserError(
+            f"{folder} holds no published sweep: points.json or runs.json is missing", key="freeze.not_published"
+        )
     for run_id, record in runs.items():
         run = confined.inside(outputs, "runs", run_id)
         write_json(run / "config.yaml", record["config"])  # JSON is YAML too
@@ -106,7 +110,10 @@ def thaw(folder: Path, outputs: Path) -> Path:
         for run_id in pc.unique(rows["run_id"]).to_pylist():
             place = _place(confined.inside(outputs, "runs", run_id), name)
             if not (place / "metrics.json").is_file():
-                raise UserError(f"{folder / _file(name)} has rows of a run that runs.json does not have: {run_id}")
+                raise UserError(
+                    f"{folder / _file(name)} has rows of a run that runs.json does not have: {run_id}",
+                    key="freeze.run_unknown",
+                )
             pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
     sweep_dir = confined.inside(outputs, "sweeps", plan["name"])
     write_json(sweep_dir / "points.json", plan)
@@ -119,9 +126,11 @@ def _rows(run: Path, place: Path) -> pa.Table:
         finished.metrics(run, place)
         return pq.read_table(place / finished.TABLE).select(ROWS.names).cast(ROWS)
     except finished.Unfinished as error:
-        raise UserError(f"{place}: {error}") from error
+        raise UserError(f"{place}: {error}", key=error.key) from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{place / finished.TABLE} cannot be read ({type(error).__name__})") from error
+        raise UserError(
+            f"{place / finished.TABLE} cannot be read ({type(error).__name__})", key="evaluation.table_unreadable"
+        ) from error
 
 
 def _published_rows(path: Path) -> pa.Table:
@@ -131,7 +140,7 @@ def _published_rows(path: Path) -> pa.Table:
         rows = unpacked(rows.select(ROWS.names).cast(ROWS))
         rows.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({type(error).__name__})") from error
+        raise UserError(f"{path} cannot be read ({type(error).__name__})", key="freeze.table_unreadable") from error
     for run_id in pc.unique(rows["run_id"]).to_pylist():
         names.run_id(run_id, str(path))
     return rows
@@ -166,7 +175,10 @@ def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
         other = thaw(folder.parent / name, outputs / f"vs-{name}")
         write_report([other, thawed])
         if not (made := folder_of([other, thawed])).is_dir():
-            raise UserError(f"{folder.parent / name} and this sweep differ in nothing that matters: they are one")
+            raise UserError(
+                f"{folder.parent / name} and this sweep differ in nothing that matters: they are one",
+                key="freeze.no_difference",
+            )
         made.rename(thawed / f"vs-{name}")
     return thawed
 

@@ -68,10 +68,13 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"the report cannot be written into {folder}: {error.strerror or error}") from error
+        raise UserError(
+            f"the report cannot be written into {folder}: {error.strerror or error}", key="report.unwritable"
+        ) from error
     except BrokenProcessPool as error:
         raise UserError(
-            f"the report in {folder}: a process that wrote its figures was killed (out of memory?)"
+            f"the report in {folder}: a process that wrote its figures was killed (out of memory?)",
+            key="report.process_killed",
         ) from error
 
 

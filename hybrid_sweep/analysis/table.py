@@ -103,9 +103,12 @@ def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str,
             point = Point(row["kind"], round(float(row["ratio"]), 6), row["seed"], row["run_id"])
             folders[point] = runs / point.run_id
     if len(set(margins)) > 1:
-        raise UserError(f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one by one")
+        raise UserError(
+            f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one by one",
+            key="report.margins_differ",
+        )
     if not folders:
-        raise UserError(f"{sweep_dirs[0]}/points.json lists no point: run the sweep first")
+        raise UserError(f"{sweep_dirs[0]}/points.json lists no point: run the sweep first", key="sweep.no_points")
     return names, margins[0], next((text for text in commands if text), ""), folders
 
 
@@ -163,30 +166,42 @@ def _check(points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[s
         if place in seen:
             raise UserError(
                 f"runs {seen[place]} and {point.run_id} are both {point.kind} at ratio {point.ratio:g}, seed {point.seed}: "
-                "the sweep varies something else as well; report one setting at a time"
+                "the sweep varies something else as well; report one setting at a time",
+                key="report.points_repeated",
             )
         seen[place] = point.run_id
     first = points[0].run_id
     names = ["collection", "group_id", "n_relevant", *KEY]
     repeated = tables[first].select(KEY).group_by(KEY).aggregate([]).num_rows < tables[first].num_rows
     if repeated:
-        raise UserError(f"run {first} has two rows for one query in one setting: its per_query.parquet is broken")
+        raise UserError(
+            f"run {first} has two rows for one query in one setting: its per_query.parquet is broken",
+            key="evaluation.table_repeats",
+        )
     for point in points:
         table = tables[point.run_id]
         if not _is_of(point, table, configs[point.run_id]):
-            raise UserError(f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}")
+            raise UserError(
+                f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}",
+                key="report.run_not_as_planned",
+            )
         if point.kind == "trained" and not np.allclose(table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6):
-            raise UserError(f"run {point.run_id} was trained at another ratio than points.json says: {point.ratio:g}")
+            raise UserError(
+                f"run {point.run_id} was trained at another ratio than points.json says: {point.ratio:g}",
+                key="report.ratio_not_as_planned",
+            )
         if table.num_rows != tables[first].num_rows or any(not table[n].equals(tables[first][n]) for n in names):
             raise UserError(
                 f"runs {first} and {point.run_id} were evaluated on different questions or languages: "
-                "report one collection at a time"
+                "report one collection at a time",
+                key="report.questions_differ",
             )
         for name in STORED:
             wanted = table.filter(pc.equal(table["setting"], "multilingual")) if name == "same@10" else table
             if not np.isfinite(wanted[name].to_numpy()).all():
                 raise UserError(
-                    f"run {point.run_id} has {name} values that are no numbers: its model may have diverged"
+                    f"run {point.run_id} has {name} values that are no numbers: its model may have diverged",
+                    key="evaluation.not_finite",
                 )
 
 
@@ -232,7 +247,10 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     there = [point for point in points if point.run_id in tables]
     if not there:
         where = f" on {on}" if on else ""
-        raise UserError(f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep first")
+        raise UserError(
+            f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep first",
+            key="sweep.none_finished",
+        )
     config = {point.run_id: records.config(folders[point]) for point in there}
     _check(there, tables, config)
     metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}

@@ -51,7 +51,7 @@ def assemble(name: str, sources: Sequence[Source], problems: Problems, work: Pat
         queries = write_texts("query", _queries(sources, found, splits, problems), folder, problems)
         for kind, table in (("query", queries), ("passage", passages)):
             if not len(table):
-                raise UserError(f"data={name}: the files give no {kind} that can be used")
+                raise UserError(f"data={name}: the files give no {kind} that can be used", key="data.nothing_usable")
         pairs = _pairs(sources, judged, queries, passages, splits, problems)
         qrels = pa.table([[pair[0] for pair in pairs], [pair[1] for pair in pairs], list(pairs.values())], QRELS.names)
         marks = {"queries_without_judgement": unjudged, **problems.info()}
@@ -63,9 +63,14 @@ def _in_language(source: Source, texts: Iterable[Found], problems: Problems) -> 
         lang = text.lang or source.lang
         if lang is None:
             reason = "says no language: give its field lang, or data.languages=[CODE] where all texts are in one"
-            problems.add(text.path, text.line, reason)
+            problems.add(text.path, text.line, reason, key="line.language_missing")
         elif source.apart and lang != source.lang:
-            problems.add(text.path, text.line, f"is in {lang[:40]!r}, but its folder is {source.lang}")
+            problems.add(
+                text.path,
+                text.line,
+                f"is in {lang[:40]!r}, but its folder is {source.lang}",
+                key="line.language_of_folder",
+            )
         else:
             yield text._replace(lang=lang)
 
@@ -107,7 +112,7 @@ def _splits(
                 judged_groups.add(group)
                 if line.split and splits.setdefault(group, line.split) != line.split:
                     reason = f"judges the query {line.query[:40]!r}, which is of the split {splits[group]}"
-                    problems.add(line.path, line.line, reason)
+                    problems.add(line.path, line.line, reason, key="line.split_contradicts")
     without = 0
     for source, texts in zip(sources, found, strict=True):
         for text in texts:
@@ -126,7 +131,7 @@ def _queries(
                 continue
             if text.split and text.split != split:
                 reason = f"is of the split {text.split[:40]!r}, but another version of the query is of {split[:40]!r}"
-                problems.add(text.path, text.line, reason)
+                problems.add(text.path, text.line, reason, key="line.split_contradicts")
                 continue
             lang = text.lang or ""
             yield Text(text.path, text.line, _full(source, text.id, lang), lang, text.group, split, text.text)
@@ -155,15 +160,22 @@ def _pairs(
             stray = [place for place in (0, 1) if ids[place] not in known[place]]
             if stray:
                 kind = f"{('query', 'passage')[stray[0]]} {(line.query, line.passage)[stray[0]][:40]!r}"
-                problems.add(line.path, line.line, f"judges the {kind}, which is in no file of texts")
+                problems.add(
+                    line.path, line.line, f"judges the {kind}, which is in no file of texts", key="line.judgement_stray"
+                )
                 continue
             pair = known[0][ids[0]], known[1][ids[1]]
             if ids in once:
-                problems.add(line.path, line.line, "judges a query and a passage that an earlier line judges")
+                problems.add(
+                    line.path,
+                    line.line,
+                    "judges a query and a passage that an earlier line judges",
+                    key="line.judged_twice",
+                )
             elif line.split and line.split != splits[pair[0]]:
                 continue  # noted when the splits were found
             elif grades.setdefault(pair, line.grade) != line.grade:
                 reason = f"gives grade {line.grade}, but other versions of these texts have {grades[pair]}"
-                problems.add(line.path, line.line, reason)
+                problems.add(line.path, line.line, reason, key="line.grade_contradicts")
             once.add(ids)
     return grades

@@ -81,12 +81,15 @@ def make(
         ids = table["id"]
         if pc.any(twice := pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))).as_py():
             repeated = ids[pc.index(twice, True).as_py()].as_py()
-            raise UserError(f"collection {name}: the {kind} id {repeated!r} occurs twice; ids must be unique")
+            raise UserError(
+                f"collection {name}: the {kind} id {repeated!r} occurs twice; ids must be unique",
+                key="data.id_repeated",
+            )
         for batch in table.to_batches(max_chunksize=CHUNK):
             empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch["text"])), 0)
             if pc.any(empty, min_count=0).as_py():
                 text = batch["id"].filter(empty)[0].as_py()
-                raise UserError(f"collection {name}: the {kind} {text!r} has no text; remove it")
+                raise UserError(f"collection {name}: the {kind} {text!r} has no text; remove it", key="data.text_empty")
         tables.append(table)
     qrels = qrels.select(QRELS.names).cast(QRELS)
     qrels = qrels.sort_by([("query_group", "ascending"), ("passage_group", "ascending")]).combine_chunks()
@@ -94,11 +97,15 @@ def make(
     if len(judged) < len(qrels):
         twice = judged.filter(pc.greater(judged["count_all"], 1)).slice(0, 1).to_pylist()[0]
         raise UserError(
-            f"collection {name}: {twice['query_group']!r} and {twice['passage_group']!r} are judged twice; keep one grade"
+            f"collection {name}: {twice['query_group']!r} and {twice['passage_group']!r} are judged twice; keep one grade",
+            key="data.judged_twice",
         )
     for column, table in (("query_group", tables[0]), ("passage_group", tables[1])):
         if (stray := _stray(qrels[column], table["group"])) is not None:
-            raise UserError(f"collection {name}: a judgement names the {column} {stray!r}, which has no text")
+            raise UserError(
+                f"collection {name}: a judgement names the {column} {stray!r}, which has no text",
+                key="data.judgement_stray",
+            )
     return Collection(name, tables[0], tables[1], qrels, {**info, "fingerprint": _digest((*tables, qrels))})
 
 
@@ -187,12 +194,17 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
     memory = memory or _memory
     info = read_own_json(folder / "info.json")
     if not isinstance(info, dict) or not {"fingerprint", "name"} <= info.keys():
-        raise Damaged(f"no collection in {folder}: info.json is missing or damaged; {AGAIN}")
+        raise Damaged(
+            f"no collection in {folder}: info.json is missing or damaged; {AGAIN}", key="collection.info_missing"
+        )
     mark = info["fingerprint"]
     stored = info.pop("stored", None) or {"fingerprint": mark, "content": mark}
     try:
         if stored["fingerprint"] != mark:
-            raise Damaged(f"{folder / 'info.json'} names two fingerprints, {mark} and another; {AGAIN}")
+            raise Damaged(
+                f"{folder / 'info.json'} names two fingerprints, {mark} and another; {AGAIN}",
+                key="collection.fingerprints_differ",
+            )
         if "digests" in stored:
             _check_files(folder, info, stored, memory)
         tables = _tables(folder)
@@ -200,7 +212,9 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
             _check_content(folder, tables, stored["content"], memory)
     except (pa.ArrowException, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise Damaged(f"the collection in {folder} is damaged ({reason}); {AGAIN}") from error
+        raise Damaged(
+            f"the collection in {folder} is damaged ({reason}); {AGAIN}", key="collection.unreadable"
+        ) from error
     _check_codes((tables["queries"], tables["passages"]), str(folder))
     return Collection(str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info)
 
@@ -209,18 +223,22 @@ def _check_files(folder: Path, info: dict[str, Any], stored: dict[str, Any], mem
     """Raise Damaged where a file of a collection, or what its info file says, has another digest than `stored` says."""
     same = set(stored["digests"]) == set(FILES) and stored["info"] == seals.value_digest(info)
     if not same or (folder / "info.json").is_symlink():
-        raise Damaged(f"{folder / 'info.json'}: its content is not what was written; {AGAIN}")
+        raise Damaged(
+            f"{folder / 'info.json'}: its content is not what was written; {AGAIN}", key="collection.info_altered"
+        )
     try:
         seals.check(folder, stored["digests"], memory)
     except seals.Damaged as error:
-        raise Damaged(f"{error}; {AGAIN}") from error
+        raise Damaged(f"{error}; {AGAIN}", key=error.key) from error
 
 
 def _check_content(folder: Path, tables: dict[str, pa.Table], content: str, memory: seals.Memory) -> None:
     """Raise Damaged where texts and judgements have another digest; what was found is remembered while no file changes."""
     paths = [folder / name for name in FILES]
     if memory.value_of(f"{folder.resolve()}:content", paths, lambda: _digest(tables.values())) != content:
-        raise Damaged(f"the texts in {folder} are not those that its info.json names; {AGAIN}")
+        raise Damaged(
+            f"the texts in {folder} are not those that its info.json names; {AGAIN}", key="collection.texts_altered"
+        )
     memory.flush()
 
 
@@ -254,7 +272,8 @@ def check_languages(collection: Collection, languages: Sequence[str]) -> None:
     if missing := [language for language in languages if language not in collection.languages]:
         raise UserError(
             f"data.languages: collection {collection.name} has no {', '.join(missing)}; "
-            f"it has {', '.join(collection.languages)}"
+            f"it has {', '.join(collection.languages)}",
+            key="data.language_missing",
         )
 
 

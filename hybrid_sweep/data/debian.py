@@ -72,10 +72,16 @@ def build(languages: Sequence[str], *, mirror: str | None, work: Path, progress:
     dropped by language ("*" = whole groups). Raises UserError for unknown languages and where no source is reached.
     """
     if unknown := sorted(set(languages) - set(LANGUAGES)):
-        raise UserError(f"data.languages: debian has no {', '.join(unknown)}; it has {', '.join(sorted(LANGUAGES))}")
+        raise UserError(
+            f"data.languages: debian has no {', '.join(unknown)}; it has {', '.join(sorted(LANGUAGES))}",
+            key="data.language_missing",
+        )
     chosen = [language for language in LANGUAGES if language == "en" or language in languages]
     if len(chosen) < 2:
-        raise UserError("data.languages: debian needs a language besides English: a group is a text and translations")
+        raise UserError(
+            "data.languages: debian needs a language besides English: a group is a text and translations",
+            key="data.one_language",
+        )
     lists = debian_mirror.fetch(chosen, mirror, work, progress) if mirror else debian_apt.fetch(chosen, work, progress)
     return from_lists(lists, progress)
 
@@ -102,7 +108,10 @@ def from_lists(lists: Lists, progress: Callable[[str], None]) -> Collection:
     progress(f"removing near-copies among {len(texts)} descriptions")
     groups = _distinct({packages[md5]: versions for md5, versions in texts.items()}, dropped)
     if not groups:
-        raise UserError("data debian: no description is left after cleaning; are these the lists of a whole release?")
+        raise UserError(
+            "data debian: no description is left after cleaning; are these the lists of a whole release?",
+            key="debian.nothing_left",
+        )
     progress(f"writing {len(groups)} groups")
     return _tables(groups, lists, dropped)
 

@@ -57,7 +57,10 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     """
     apt = shutil.which("apt-get")
     if apt is None:
-        raise UserError(f"data debian: there is no apt-get to fetch Debian's package lists with; {OTHER_SOURCES}")
+        raise UserError(
+            f"data debian: there is no apt-get to fetch Debian's package lists with; {OTHER_SOURCES}",
+            key="debian.no_apt",
+        )
     work = work.resolve()
     for folder in ("lists/partial", "cache/archives/partial"):
         (work / folder).mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,8 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     packages = [target for target in targets if target["CREATED_BY"] == "Packages"]
     if not packages:
         raise UserError(
-            f"data debian: apt-get reached no Debian archive ({complaint or 'none in its sources'}); {OTHER_SOURCES}"
+            f"data debian: apt-get reached no Debian archive ({complaint or 'none in its sources'}); {OTHER_SOURCES}",
+            key="debian.no_archive",
         )
     if complaint:
         progress(f"apt-get update: {complaint} (going on without)")

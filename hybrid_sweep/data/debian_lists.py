@@ -62,7 +62,8 @@ def parse_release(text: str) -> Release:
         if len(parts := line.split()) == 3:
             if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 18):
                 raise UserError(
-                    f"data debian: the Release file is damaged, its line {line.strip()[:120]!r} has no size"
+                    f"data debian: the Release file is damaged, its line {line.strip()[:120]!r} has no size",
+                    key="debian.release_damaged",
                 )
             files[parts[2]] = (parts[0], int(parts[1]))
     return Release(found, files, hashlib.sha256(text.encode()).hexdigest())
@@ -83,12 +84,18 @@ def assemble(release: Release, architecture: str, languages: Sequence[str], file
         names = [f"{component}/i18n/Translation-{LANGUAGES[language]}" for component in components]
         for name in names:
             if name not in files and release.lists(name):
-                raise UserError(f"data debian: the list {name} could not be fetched; try again, or {OTHER_SOURCES}")
+                raise UserError(
+                    f"data debian: the list {name} could not be fetched; try again, or {OTHER_SOURCES}",
+                    key="debian.list_missing",
+                )
         if found := tuple(files[name] for name in names if name in files):
             translations[language] = found
     codename = release.fields.get("Codename", "")
     if not components or "en" not in translations:
-        raise UserError(f"data debian: release {codename!r} lacks packages or English descriptions; {OTHER_SOURCES}")
+        raise UserError(
+            f"data debian: release {codename!r} lacks packages or English descriptions; {OTHER_SOURCES}",
+            key="debian.release_incomplete",
+        )
     told = {name.lower(): release.fields.get(name, "") for name in ("Origin", "Suite", "Codename", "Version", "Date")}
     return Lists(
         tuple(files[f"{component}/binary-{architecture}/Packages"] for component in components),
@@ -107,9 +114,13 @@ def read(path: Path, sha256: str | None) -> Iterator[bytes]:
                 state.update(chunk)
                 yield chunk
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-        raise UserError(f"{path} is damaged or incomplete ({error}); remove it and build again") from error
+        raise UserError(
+            f"{path} is damaged or incomplete ({error}); remove it and build again", key="debian.list_damaged"
+        ) from error
     if sha256 and state.hexdigest() != sha256:
-        raise UserError(f"{path} is not what its release lists (SHA256); remove it and build again")
+        raise UserError(
+            f"{path} is not what its release lists (SHA256); remove it and build again", key="debian.list_altered"
+        )
 
 
 def _open(path: Path) -> Any:

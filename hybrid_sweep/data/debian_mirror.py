@@ -61,7 +61,9 @@ def _base(mirror: str) -> str:
         return mirror.rstrip("/")
     folder = Path(mirror).expanduser()
     if not folder.is_dir():
-        raise UserError(f"data.mirror: {mirror!r} is neither an http(s) or file address nor a folder")
+        raise UserError(
+            f"data.mirror: {mirror!r} is neither an http(s) or file address nor a folder", key="mirror.no_folder"
+        )
     return folder.resolve().as_uri()
 
 
@@ -71,7 +73,10 @@ def _release(base: str, mirror: str) -> tuple[str, str]:
         place = f"{base}/dists/{urllib.parse.quote(name)}"
         if (content := _get(f"{place}/Release")) is not None:
             return content.decode("utf-8", "replace"), place
-    raise UserError(f"data.mirror: {mirror!r} has no dists/stable/Release; give the base address of a Debian mirror")
+    raise UserError(
+        f"data.mirror: {mirror!r} has no dists/stable/Release; give the base address of a Debian mirror",
+        key="mirror.no_release",
+    )
 
 
 def _architecture(release: Release) -> str:
@@ -95,13 +100,20 @@ def _download(url: str, path: Path, sha256: str, size: int) -> None:
     with atomic_write(path) as temporary:
         with open(temporary, "wb") as file:
             if not _copy(url, file):
-                raise UserError(f"data.mirror: {url} is missing, though the release lists it; try again or elsewhere")
+                raise UserError(
+                    f"data.mirror: {url} is missing, though the release lists it; try again or elsewhere",
+                    key="mirror.file_missing",
+                )
         if (found := temporary.stat().st_size) < size:
-            raise UserError(f"data.mirror: {url} came incomplete, {found} of {size} bytes; try again or elsewhere")
+            raise UserError(
+                f"data.mirror: {url} came incomplete, {found} of {size} bytes; try again or elsewhere",
+                key="mirror.file_incomplete",
+            )
         if file_digest(temporary, 64) != sha256:
             raise UserError(
                 f"data.mirror: {url} is not what the release lists (SHA256): the mirror is damaged or just "
-                "being renewed; try again, or another mirror"
+                "being renewed; try again, or another mirror",
+                key="mirror.file_altered",
             )
 
 
@@ -120,7 +132,8 @@ def _copy(url: str, target: IO[bytes]) -> bool:
             if attempt == TRIES:
                 raise UserError(
                     f"data.mirror: {url} cannot be fetched ({error}); check the network and the address, "
-                    f"or {OTHER_SOURCES}"
+                    f"or {OTHER_SOURCES}",
+                    key="mirror.unreachable",
                 ) from error
             target.seek(0)
             target.truncate()

@@ -27,7 +27,7 @@ def export(
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there and not empty; export into a new folder")
+        raise UserError(f"{folder}: is there and not empty; export into a new folder", key="export.not_empty")
     if languages:
         collection = _within(collection, languages)
     with atomic_dir(folder) as temporary:

@@ -38,13 +38,21 @@ def write(collection: Collection, folder: Path) -> int:
             for text_id, group, language, where, text in rows(table):
                 key = (kind, group, language)
                 if key in written:
-                    raise UserError(f"collection {collection.name}: two texts are the {kind} {group!r} in {language}")
+                    raise UserError(
+                        f"collection {collection.name}: two texts are the {kind} {group!r} in {language}",
+                        key="export.text_repeated",
+                    )
                 written.add(key)
                 if kind == "query" and split.setdefault(group, where) != where:
-                    raise UserError(f"collection {collection.name}: the query {group!r} is in two splits")
+                    raise UserError(
+                        f"collection {collection.name}: the query {group!r} is in two splits", key="export.two_splits"
+                    )
                 for name in (text_id, group):
                     if re.search(r"[\t\n\r]", name):
-                        raise UserError(f"collection {collection.name}: the name {name!r} has a tab or a line break")
+                        raise UserError(
+                            f"collection {collection.name}: the name {name!r} has a tab or a line break",
+                            key="export.name",
+                        )
                 line = one_line(text)
                 cut += line != text
                 put("groups.tsv", number[group], kind, language, where, text_id, group)
@@ -59,7 +67,7 @@ def write(collection: Collection, folder: Path) -> int:
 def _place(kind: str, language: str, part: str) -> str:
     """Where the texts of a language stand; the layout writes its own languages out, all others by code."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", language):
-        raise UserError(f"the language {language!r} cannot stand in the name of a file")
+        raise UserError(f"the language {language!r} cannot stand in the name of a file", key="export.language")
     name = {code: name for name, code in MARCO_LANGUAGES.items()}.get(language, language)
     if kind == "passage":
         return f"{FOLDER}/collections/{name}_collection.tsv"

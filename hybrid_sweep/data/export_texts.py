@@ -75,13 +75,14 @@ class _Writer:
 
     def text(self, put: Put, kind: str, text_id: str, group: str, lang: str, split: str, text: str) -> None:
         if kind == "query" and self.splits.setdefault(group, split) != split:
-            raise UserError(f"collection {self.name}: the query {group!r} is in two splits")
+            raise UserError(f"collection {self.name}: the query {group!r} is in two splits", key="export.two_splits")
         columns = self.form == "tsv" or (self.form == "trec" and kind == "query")
         for value in (text_id, group):
             if re.search(r"[\t\n\r]", value) or (self.form == "trec" and value == text_id and re.search(r"\s", value)):
                 hint = "; take --format jsonl" if self.form == "trec" else ""
                 raise UserError(
-                    f"collection {self.name}: the name {value!r} cannot stand in files of {self.form}{hint}"
+                    f"collection {self.name}: the name {value!r} cannot stand in files of {self.form}{hint}",
+                    key="export.name",
                 )
         if columns:
             line = one_line(text)

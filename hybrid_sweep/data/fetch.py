@@ -45,7 +45,7 @@ def inside(folder: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
     plain = bool(parts) and not any(part in ("..", "/") or "\\" in part or "\0" in part for part in parts)
     if not plain or not folder.joinpath(*parts).resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"the name {name[:80]!r} leads out of {folder}: nothing was written")
+        raise UserError(f"the name {name[:80]!r} leads out of {folder}: nothing was written", key="fetch.leads_out")
     return folder.joinpath(*parts)
 
 
@@ -72,7 +72,9 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
     wanted = missing(remotes, folder)
     total = sum(remote.size or 0 for remote in wanted)
     if total > (free := shutil.disk_usage(_existing(folder)).free):
-        raise UserError(f"{folder}: {amount(total)} are to be fetched, and the disk has {amount(free)} left")
+        raise UserError(
+            f"{folder}: {amount(total)} are to be fetched, and the disk has {amount(free)} left", key="fetch.disk_full"
+        )
     for number, remote in enumerate(wanted, 1):
         target = inside(folder / "files", remote.name)
         known = f", {amount(remote.size)}" if remote.size is not None else ""
@@ -85,7 +87,10 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
             _transfer(remote, part, say)
         if not _agrees(remote, part):
             part.unlink()
-            raise UserError(f"{remote.url} is not the file that is expected ({remote.checksum}); try again later")
+            raise UserError(
+                f"{remote.url} is not the file that is expected ({remote.checksum}); try again later",
+                key="fetch.altered",
+            )
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +163,7 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, total: int | None, sa
 
 def _request(url: str, secret: Mapping[str, str]) -> urllib.request.Request:
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url}: must be an http or https address")
+        raise UserError(f"{url}: must be an http or https address", key="fetch.address")
     request = urllib.request.Request(url, headers={"User-Agent": "hybrid-sweep", "Accept-Encoding": "identity"})
     for name, value in secret.items():
         request.add_unredirected_header(name, value)
@@ -171,14 +176,18 @@ def _refused(url: str, error: Exception, *, last: bool) -> None:
         if error.code in (401, 403):
             raise UserError(
                 f"{url}: the server refuses it ({error.code}); where a set is open to members alone, accept its terms "
-                "on its page and give your token: hf auth login, or HF_TOKEN"
+                "on its page and give your token: hf auth login, or HF_TOKEN",
+                key="fetch.refused",
             ) from error
         if error.code in (404, 410):
-            raise UserError(f"{url}: there is no such file ({error.code}); check data.revision") from error
+            raise UserError(
+                f"{url}: there is no such file ({error.code}); check data.revision", key="fetch.not_found"
+            ) from error
     if last:
         raise UserError(
             f"{url} cannot be fetched ({_reason(error)}); run the same command again and it goes on from here, "
-            "or give data.path=FOLDER"
+            "or give data.path=FOLDER",
+            key="fetch.unreachable",
         ) from error
 
 

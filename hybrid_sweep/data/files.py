@@ -102,10 +102,13 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
     Raises UserError for files of no format or of several, or for a bad line, as data.on_error says.
     """
     if not data.path:
-        raise UserError("data=files reads local files: give data.path=FOLDER; docs/collections.md shows the formats")
+        raise UserError(
+            "data=files reads local files: give data.path=FOLDER; docs/collections.md shows the formats",
+            key="data.path_unset",
+        )
     root, problems = Path(data.path).expanduser(), Problems(data.on_error, say)
     if not root.is_dir():
-        raise UserError(f"data.path={data.path}: no such folder")
+        raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
     wanted = FORMATS if data.format == "auto" else {data.format: FORMATS[data.format]}
     places: list[tuple[Path, str | None]] = [(root, data.languages[0] if len(data.languages) == 1 else None)]
     apart = not _formats(root, wanted)
@@ -118,7 +121,9 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
         if not found:
             shown = ", ".join(f"{name} ({form.mark.rstrip('*')})" for name, form in wanted.items())
             reason = f"no files of the formats {shown}, neither there nor in a folder for each language"
-        raise UserError(f"data.path={data.path}: {reason}")
+        raise UserError(
+            f"data.path={data.path}: {reason}", key="data.format_ambiguous" if found else "data.files_missing"
+        )
     (name,) = found
     sources = []
     for path, lang in places:

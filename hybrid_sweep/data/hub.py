@@ -82,7 +82,10 @@ def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
         root = Path(data.path).expanduser()
         found = [path for path in (root / TRIPLES, root / "data" / TRIPLES) if path.is_file()]
         if not found:
-            raise UserError(f"data.negatives={TRIPLES}: no such file, neither here nor in data.path={data.path}")
+            raise UserError(
+                f"data.negatives={TRIPLES}: no such file, neither here nor in data.path={data.path}",
+                key="negatives.file_missing",
+            )
         return found[0]
     name, file = str(revision(data)), f"data/{TRIPLES}"
     return _brought(data, name, lambda lists: [lists.file(MMARCO, name, file)], cache, say, download=download) / file
@@ -112,11 +115,14 @@ def _brought(
             absent = None
         if not download and absent != []:
             raise UserError(
-                f"data={data.name} is not here yet: fetch it with {command(data)}, or give data.path=FOLDER"
+                f"data={data.name} is not here yet: fetch it with {command(data)}, or give data.path=FOLDER",
+                key="data.not_fetched",
             )
         if absent:
             if _offline():
-                raise UserError(f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it")
+                raise UserError(
+                    f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it", key="hub.offline"
+                )
             fetch(remotes, folder, say)
     return folder / "files"
 
@@ -162,7 +168,9 @@ class _Lists:
             if self.say is None:
                 raise _NotListed
             if _offline():
-                raise UserError(f"{repository}/{folder} is not here, and HF_HUB_OFFLINE forbids asking for it")
+                raise UserError(
+                    f"{repository}/{folder} is not here, and HF_HUB_OFFLINE forbids asking for it", key="hub.offline"
+                )
             self.say(f"asking the hub for {repository}/{folder}")
             found = list(_tree(repository, revision, folder))
             for name, _, _ in found:
@@ -181,7 +189,10 @@ class _Lists:
         there = {each.name: each for each in self.files(repository, revision, name.rpartition("/")[0])}
         if name not in there:
             others = ", ".join(sorted(each.rpartition("/")[2] for each in there)) or "nothing"
-            raise UserError(f"{repository} has no {name} at revision {revision}; beside it there is: {others}")
+            raise UserError(
+                f"{repository} has no {name} at revision {revision}; beside it there is: {others}",
+                key="hub.file_missing",
+            )
         return there[name]
 
 
@@ -223,7 +234,9 @@ def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, st
                     checksum = f"sha256:{large['oid']}" if large else f"git:{item['oid']}"
                     yield str(item["path"]), checksum, int(item["size"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{url}: is not a list of files ({type(error).__name__}); check HF_ENDPOINT") from error
+            raise UserError(
+                f"{url}: is not a list of files ({type(error).__name__}); check HF_ENDPOINT", key="hub.no_list"
+            ) from error
         following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("Link") or "")
         url = urllib.parse.urljoin(url, following[1]) if following else ""
 
@@ -271,7 +284,10 @@ def _marco(data: MarcoData, name: str, lists: _Lists) -> Iterator[Remote]:
     names = {code: word for word, code in MARCO_LANGUAGES.items()}
     for language in sorted(data.languages):
         if language not in names:
-            raise UserError(f"data.languages: mMARCO has no {language}; it has {', '.join(sorted(names))}")
+            raise UserError(
+                f"data.languages: mMARCO has no {language}; it has {', '.join(sorted(names))}",
+                key="data.language_missing",
+            )
         base, word = f"data/{data.translation}", names[language]
         yield lists.file(MMARCO, name, f"{base}/collections/{word}_collection.tsv")
         yield lists.file(MMARCO, name, f"{base}/queries/train/{word}_queries.train.tsv")

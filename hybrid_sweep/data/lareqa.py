@@ -46,7 +46,9 @@ def build(folder: Path, name: str, *, context: bool = False, problems: Problems 
     """
     files = sorted(folder.glob("*.json"))
     if not files:
-        raise UserError(f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}")
+        raise UserError(
+            f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}", key="data.files_missing"
+        )
     for file in files:
         names.language(file.stem, str(file))
     problems = problems or Problems()
@@ -97,7 +99,9 @@ def _language(file: Path, context: bool, problems: Problems) -> Part:
             except BadLine as error:
                 problems.take(error)
     if not part.queries:
-        raise UserError(f"{file}: no question whose answer starts in a sentence; is it a file of {ORIGIN}?")
+        raise UserError(
+            f"{file}: no question whose answer starts in a sentence; is it a file of {ORIGIN}?", key="data.no_question"
+        )
     return part
 
 
@@ -107,9 +111,14 @@ def _question(
     """Add a question, and the sentence where its answer starts, to `part`; spans: start, end and id of each sentence."""
     identifier, question = (_get(item, key, str, file, place) for key in ("id", "question"))
     if not (identifier.strip() and question.strip()):
-        refuse(file, place, "the id or the question is empty")
+        refuse(file, place, "the id or the question is empty", key="line.text_empty")
     if identifier in asked:
-        refuse(file, place, f"the question id {identifier!r} occurs twice in this file; ids must be unique")
+        refuse(
+            file,
+            place,
+            f"the question id {identifier!r} occurs twice in this file; ids must be unique",
+            key="line.text_repeated",
+        )
     asked.add(identifier)
     answers = _get(item, "answers", list, file, place)
     # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its sentence.
@@ -129,16 +138,20 @@ def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{file}: cannot be read ({error.strerror})", key="data.file_unreadable") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{file}: byte {error.start} is not UTF-8; fetch the file again") from error
+        raise UserError(
+            f"{file}: byte {error.start} is not UTF-8; fetch the file again", key="data.file_encoding"
+        ) from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{file}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from error
+        raise UserError(
+            f"{file}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})", key="data.file_json"
+        ) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        raise UserError(f"{file}: not JSON that can be read ({error})") from error
+        raise UserError(f"{file}: not JSON that can be read ({error})", key="data.file_json") from error
     articles = content.get("data") if isinstance(content, dict) else None
     if not isinstance(articles, list):
-        raise UserError(f"{file}: data is missing or not {KINDS[list]}")
+        raise UserError(f"{file}: data is missing or not {KINDS[list]}", key="data.file_layout")
     for first, article in enumerate(articles):
         place = f"data[{first}]"
         try:
@@ -153,10 +166,15 @@ def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
 def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
     """The start and end of a sentence, in code points of its paragraph of `length`; a UserError for anything else."""
     if not (isinstance(span, list) and len(span) == 2 and all(type(value) is int for value in span)):
-        refuse(file, place, "must be a start and an end, two whole numbers")
+        refuse(file, place, "must be a start and an end, two whole numbers", key="line.span")
     start, end = span
     if not 0 <= start <= end <= length:
-        refuse(file, place, f"{start} to {end} is not within the {length} characters of the paragraph")
+        refuse(
+            file,
+            place,
+            f"{start} to {end} is not within the {length} characters of the paragraph",
+            key="line.span_outside",
+        )
     return start, end
 
 
@@ -164,10 +182,12 @@ def _get(node: Any, key: str, kind: type, file: Path, place: str) -> Any:
     """A field of a JSON object; a UserError where it is missing, of another kind, or a text that is not Unicode."""
     value = node.get(key) if isinstance(node, dict) else None
     if type(value) is not kind:
-        refuse(file, place, f"{key} is missing or not {KINDS[kind]}")
+        refuse(file, place, f"{key} is missing or not {KINDS[kind]}", key="line.field_kind")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise BadLine(file, place, f"character {error.start} of {key} is half a surrogate pair") from error
+            raise BadLine(
+                file, place, f"character {error.start} of {key} is half a surrogate pair", key="line.surrogate"
+            ) from error
     return value

@@ -17,14 +17,19 @@ LISTED = 100  # lines left out that are listed by name; the others are only coun
 class BadLine(UserError):
     """A line that cannot be used; lines count from 1. In a file of one JSON value: the place in it, as data[3].qas[0]."""
 
-    def __init__(self, path: Path, line: int | str, reason: str) -> None:
-        super().__init__(f"{path}{f', line {line}' if isinstance(line, int) else f': {line}'}: {reason}")
+    def __init__(self, path: Path, line: int | str, reason: str, *, key: str) -> None:
+        super().__init__(described(path, line, reason), key=key)
         self.path, self.line, self.reason = path, line, reason
 
 
-def refuse(path: Path, line: int | str, reason: str) -> NoReturn:
+def described(path: Path, line: int | str, reason: str) -> str:
+    """Return what is said of a line that cannot be used."""
+    return f"{path}{f', line {line}' if isinstance(line, int) else f': {line}'}: {reason}"
+
+
+def refuse(path: Path, line: int | str, reason: str, *, key: str) -> NoReturn:
     """Raise the error of a line that cannot be used."""
-    raise BadLine(path, line, reason)
+    raise BadLine(path, line, reason, key=key)
 
 
 class Problems:
@@ -37,9 +42,9 @@ class Problems:
         self.strict, self.say, self.count = on_error != "skip", say, 0
         self.first: list[dict[str, Any]] = []
 
-    def add(self, path: Path, line: int | str, reason: str) -> None:
+    def add(self, path: Path, line: int | str, reason: str, *, key: str) -> None:
         """Note a line that is left out; where the policy is strict, raise it."""
-        self.take(BadLine(path, line, reason))
+        self.take(BadLine(path, line, reason, key=key))
 
     def take(self, bad: BadLine) -> None:
         """Note a line that was refused, or raise it again."""
@@ -56,7 +61,7 @@ class Problems:
         if self.say:
             one = self.first[0]
             left = "1 line" if self.count == 1 else f"{self.count:,} lines"
-            self.say(f"{left} left out, the first: {BadLine(Path(one['file']), one['line'], one['reason'])}")
+            self.say(f"{left} left out, the first: {described(Path(one['file']), one['line'], one['reason'])}")
         return {"skipped": {"count": self.count, "first": self.first}}
 
 
@@ -66,13 +71,13 @@ STRICT = Problems()
 def opened(path: Path) -> BinaryIO:
     """A file for reading, unpacked where its first bytes are those of gzip; a UserError where it cannot be opened."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file", key="data.file_missing")
     try:
         with open(path, "rb") as file:
             packed = file.read(2) == GZIP
         return cast(BinaryIO, gzip.open(path, "rb")) if packed else open(path, "rb")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable") from error
 
 
 def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str]]:
@@ -88,21 +93,29 @@ def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str
             while raw := file.readline(LONGEST + 1):
                 number += 1
                 if len(raw) > LONGEST:
-                    refuse(path, number, f"is longer than {LONGEST:,} bytes")
+                    refuse(path, number, f"is longer than {LONGEST:,} bytes", key="line.too_long")
                 if number == 1 and raw.startswith(BYTE_ORDER_MARK):
-                    problems.add(path, number, "starts with a byte order mark; save the file as UTF-8 without one")
+                    problems.add(
+                        path,
+                        number,
+                        "starts with a byte order mark; save the file as UTF-8 without one",
+                        key="line.byte_order_mark",
+                    )
                 elif raw.endswith((b"\r\n", b"\r")):
-                    problems.add(path, number, "ends in CR LF; convert the file to plain line feeds")
+                    problems.add(
+                        path, number, "ends in CR LF; convert the file to plain line feeds", key="line.carriage_return"
+                    )
                 else:
                     try:
                         text = raw.removesuffix(b"\n").decode()
                     except UnicodeDecodeError as error:
-                        problems.add(path, number, f"byte {error.start + 1} is not UTF-8")
+                        problems.add(path, number, f"byte {error.start + 1} is not UTF-8", key="line.encoding")
                         continue
                     yield number, text
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(
-                f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again"
+                f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again",
+                key="data.gzip_damaged",
             ) from error
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+            raise UserError(f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable") from error

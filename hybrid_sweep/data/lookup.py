@@ -17,7 +17,9 @@ ROWS = 2**31  # numbers of rows and of ids are int32, since there is one for eac
 def check_rows(count: int) -> None:
     """Raise UserError for more rows than int32 can number."""
     if count > ROWS:
-        raise UserError(f"{count:,} texts or ids are too many for one collection: it can have {ROWS:,}")
+        raise UserError(
+            f"{count:,} texts or ids are too many for one collection: it can have {ROWS:,}", key="data.too_many_texts"
+        )
 
 
 def sorted_unique(column: pa.ChunkedArray) -> pa.Array:

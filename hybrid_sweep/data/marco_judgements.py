@@ -69,7 +69,7 @@ def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
                 for name, word in (("query id", query), ("passage id", passage), ("grade", grade))
             ]
             if values[2] >= 2**31:
-                refuse(path, line, f"the grade {grade} is too large")
+                refuse(path, line, f"the grade {grade} is too large", key="line.grade_too_large")
         except BadLine as error:
             problems.take(error)
             continue
@@ -79,7 +79,9 @@ def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
     use = np.ones(len(found.line), bool)
     for again, _ in repeated(np.stack([found.query, found.passage], axis=1)):
         pair = f"the query {found.query[again]} and the passage {found.passage[again]}"
-        problems.add(path, int(found.line[again]), f"{pair} are judged in an earlier line already")
+        problems.add(
+            path, int(found.line[again]), f"{pair} are judged in an earlier line already", key="line.judged_twice"
+        )
         use[again] = False
     return found if use.all() else Judgements(path, *(np.array(column, np.int64)[use] for column in columns))
 

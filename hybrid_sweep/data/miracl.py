@@ -30,7 +30,8 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
     """
     if not data.path:
         raise UserError(
-            f"data={data.name} is read from files: run hybrid-sweep data prepare {data.name}, or give data.path=FOLDER"
+            f"data={data.name} is read from files: run hybrid-sweep data prepare {data.name}, or give data.path=FOLDER",
+            key="data.path_unset",
         )
     root, problems = Path(data.path).expanduser(), Problems(data.on_error, say)
     check_languages(data.languages)
@@ -40,7 +41,7 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
         corpus = _folder(root, "miracl-corpus", f"miracl-corpus-v1.0-{lang}")
         shards = sorted(corpus.glob("docs-*.jsonl*"), key=lambda path: (len(path.name), path.name))
         if not shards:
-            raise UserError(f"{corpus}: there is no docs-0.jsonl.gz")
+            raise UserError(f"{corpus}: there is no docs-0.jsonl.gz", key="data.files_missing")
         sources.append(_source(asked, shards, lang, problems, say))
     info = {"source": ORIGIN, "licence": "Apache-2.0", "languages": sorted(data.languages)}
     return assemble(data.name, sources, problems, work, info)
@@ -50,14 +51,16 @@ def check_languages(languages: Sequence[str]) -> None:
     """Raise UserError for a language that MIRACL lacks."""
     for lang in sorted(languages):
         if lang not in LANGUAGES:
-            raise UserError(f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}")
+            raise UserError(
+                f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}", key="data.language_missing"
+            )
 
 
 def _folder(root: Path, repository: str, name: str) -> Path:
     places = [root / repository / name, root / name]
     found = [path for path in places if path.is_dir()]
     if not found:
-        raise UserError(f"{places[0]}: no such folder (nor {places[1]})")
+        raise UserError(f"{places[0]}: no such folder (nor {places[1]})", key="data.folder_missing")
     return found[0]
 
 

@@ -53,7 +53,8 @@ def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
     """
     if not data.path:
         raise UserError(
-            f"data={data.name} reads local files: give data.path=FOLDER; conf/data/{data.name}.yaml lists them"
+            f"data={data.name} reads local files: give data.path=FOLDER; conf/data/{data.name}.yaml lists them",
+            key="data.path_unset",
         )
     path = Path(data.path).expanduser()
     root = path / "data" if (path / "data" / data.translation).is_dir() else path
@@ -70,11 +71,14 @@ def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
         if (judged := read_judgements(part, [root, path], problems, say)) is not None:
             judgements[part] = judged
         elif part == data.qrels:
-            raise UserError(f"{root / name_of(part)}: no such file")
+            raise UserError(f"{root / name_of(part)}: no such file", key="data.file_missing")
         else:
             say(f"{root / name_of(part)} is not there: the split {parts[part]} will be empty")
     if data.qrels in TRACKS and "en" not in data.languages:
-        raise UserError(f"data.qrels={data.qrels}: its questions are in English only; add en to data.languages")
+        raise UserError(
+            f"data.qrels={data.qrels}: its questions are in English only; add en to data.languages",
+            key="config.data.qrels",
+        )
 
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=work) as folder:
         return _read(data, say, names, files, judgements, parts, root, Path(folder), problems)
@@ -120,7 +124,10 @@ def _read(
         qrels.append(_qrels(judged, present, names, problems))
     texts = [mapped(work / kind) for kind in ("query", "passage")]
     if not all(map(len, texts)):
-        raise UserError(f"{root}: the files give no {'passage' if len(texts[0]) else 'query'} that can be used")
+        raise UserError(
+            f"{root}: the files give no {'passage' if len(texts[0]) else 'query'} that can be used",
+            key="data.nothing_usable",
+        )
     info = {
         "source": "local files in the layout of MS MARCO or mMARCO",
         "licence": "that of the files; MS MARCO itself is for non-commercial research",
@@ -162,7 +169,8 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
     wanted = base / "collections" / f"{[*called, language][0]}_collection.tsv"
     raise UserError(
         f"{wanted}: no such file, so no passages in {language}; in data.path={data.path} there are: "
-        f"{', '.join(there) or 'no passages in any language'}"
+        f"{', '.join(there) or 'no passages in any language'}",
+        key="data.files_missing",
     )
 
 
@@ -207,7 +215,7 @@ class _Reader:
         found = np.array(numbers, np.int64)
         if self.problems.strict:
             for line, reason in self._again(found, np.arange(1, len(found) + 1), earlier):
-                refuse(path, line, reason)
+                refuse(path, line, reason, key="line.text_repeated")
         return found
 
     def _twice(self, path: Path, earlier: dict[Path, np.ndarray]) -> dict[int, str]:
@@ -233,7 +241,7 @@ class _Reader:
             try:
                 number = whole(path, line, f"{self.kind} id", word)
                 if not text.strip():
-                    refuse(path, line, f"the {self.kind} {number} has no text")
+                    refuse(path, line, f"the {self.kind} {number} has no text", key="line.text_empty")
             except BadLine as error:
                 problems.take(error)
                 continue
@@ -249,7 +257,7 @@ class _Reader:
     ) -> Iterator[tuple[str, ...]]:
         for line, number, word, text in self._texts(path, self.problems):
             if line in drop:
-                self.problems.add(path, line, drop[line])
+                self.problems.add(path, line, drop[line], key="line.text_repeated")
                 continue
             if keep is not None and number not in keep:
                 numbers.append(number)
@@ -259,7 +267,9 @@ class _Reader:
                 yield f"{number}@{self.language}", word, self.language, split(number), text
                 continue
             if (named := self.names.text.get((self.kind, number, self.language))) is None:
-                self.problems.add(path, line, f"groups.tsv has no {self.kind} {number} in {self.language}")
+                self.problems.add(
+                    path, line, f"groups.tsv has no {self.kind} {number} in {self.language}", key="line.text_unnamed"
+                )
                 continue
             numbers.append(number)
             yield named[0], self.names.group[self.kind, number], self.language, named[1], text
@@ -279,7 +289,7 @@ def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | No
     for kind, numbers in columns.items():
         for stray in np.flatnonzero(~np.isin(numbers, known[kind])):
             reason = f"judges the {kind} {numbers[stray]}, which is in no file of texts"
-            problems.add(judged.path, int(judged.line[stray]), reason)
+            problems.add(judged.path, int(judged.line[stray]), reason, key="line.judgement_stray")
         use &= np.isin(numbers, present[kind])
     groups = [
         [names.group[kind, number] if names else str(number) for number in numbers[use].tolist()]
@@ -295,14 +305,29 @@ def _names(path: Path, languages: list[str], problems: Problems) -> Names:
         try:
             number = whole(path, line, "number", word)
             if kind not in ("query", "passage"):
-                refuse(path, line, f"the kind {kind[:40]!r} is neither query nor passage")
+                refuse(path, line, f"the kind {kind[:40]!r} is neither query nor passage", key="line.kind")
             if split not in (*SPLITS, *(["*"] if kind == "passage" else [])):
-                refuse(path, line, f"the split {split[:40]!r} of a {kind} is not one of {', '.join(SPLITS)}")
+                refuse(
+                    path,
+                    line,
+                    f"the split {split[:40]!r} of a {kind} is not one of {', '.join(SPLITS)}",
+                    key="line.split",
+                )
             if names.group.setdefault((kind, number), group) != group:
-                refuse(path, line, f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier line")
+                refuse(
+                    path,
+                    line,
+                    f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier line",
+                    key="line.group_contradicts",
+                )
             if language in languages:
                 if (kind, number, language) in names.text:
-                    refuse(path, line, f"the {kind} {number} in {language} stands in an earlier line already")
+                    refuse(
+                        path,
+                        line,
+                        f"the {kind} {number} in {language} stands in an earlier line already",
+                        key="line.text_repeated",
+                    )
                 names.text[kind, number, language] = (text_id, split)
         except BadLine as error:
             problems.take(error)

@@ -89,7 +89,7 @@ def read_lines(path: Path, known: Known, work: Path) -> Lines:
                 writer = pa.ipc.new_file(sink, pa.schema([(name, pa.string()) for name in names]))
             writer.write_batch(pa.record_batch(columns, names=names))
         if writer is None:
-            raise UserError(f"{path}: the file is empty; it should hold {FORMS}")
+            raise UserError(f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty")
         writer.close()
     table = mapped(work / "lines.arrow")
     if len(names) == 6:
@@ -102,7 +102,7 @@ def read_lines(path: Path, known: Known, work: Path) -> Lines:
 def _blocks(path: Path) -> Iterator[list[pa.Array]]:
     """The columns of block after block of whole lines."""
     if not path.is_file():
-        raise UserError(f"data.negatives={path}: no such file")
+        raise UserError(f"data.negatives={path}: no such file", key="negatives.file_missing")
     width, line, rest, tabs = 0, 0, b"", False
     try:
         with opened(path) as file:
@@ -111,7 +111,7 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
                 if not feed:
                     rest += block
                     if len(rest) > LONGEST:
-                        refuse(path, line + 1, f"is longer than {LONGEST:,} bytes")
+                        refuse(path, line + 1, f"is longer than {LONGEST:,} bytes", key="line.too_long")
                     continue
                 head, rest = rest + head, tail
                 if not width:
@@ -122,31 +122,38 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
                 width, tabs = (width, tabs) if width else _form(path, rest)
                 yield _columns(path, line, rest, width, tabs)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"data.negatives={path}: the gzip file is damaged ({error}); fetch it again") from error
+        raise UserError(
+            f"data.negatives={path}: the gzip file is damaged ({error}); fetch it again", key="data.gzip_damaged"
+        ) from error
 
 
 def _form(path: Path, first: bytes) -> tuple[int, bool]:
     tabs = b"\t" in first
     width = len(first.split(b"\t") if tabs else first.split())
     if width not in (3, 6):
-        refuse(path, 1, f"has {width} columns; the file should hold {FORMS}")
+        refuse(path, 1, f"has {width} columns; the file should hold {FORMS}", key="line.columns")
     return width, tabs
 
 
 def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> list[pa.Array]:
     """The words of whole lines, column by column; `before`: how many lines stand before them."""
     if (place := text.find(b"\r")) >= 0:
-        refuse(path, before + text.count(b"\n", 0, place) + 1, "has a carriage return; convert to plain line feeds")
+        refuse(
+            path,
+            before + text.count(b"\n", 0, place) + 1,
+            "has a carriage return; convert to plain line feeds",
+            key="line.carriage_return",
+        )
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
-        refuse(path, before + text.count(b"\n", 0, error.start) + 1, "is not UTF-8")
+        refuse(path, before + text.count(b"\n", 0, error.start) + 1, "is not UTF-8", key="line.encoding")
     lines = pc.split_pattern(pa.array([decoded]), "\n").flatten()
     words = pc.split_pattern(lines, "\t") if tabs else pc.ascii_split_whitespace(pc.ascii_trim_whitespace(lines))
     counts = pc.list_value_length(words).to_numpy()
     if (wrong := np.flatnonzero(counts != width)).size:
         found = 0 if not lines[wrong[0]].as_py().strip() else counts[wrong[0]]
-        refuse(path, before + int(wrong[0]) + 1, f"has {found} columns, the first line {width}")
+        refuse(path, before + int(wrong[0]) + 1, f"has {found} columns, the first line {width}", key="line.columns")
     flat = words.flatten()
     return [flat.take(pa.array(np.arange(column, len(flat), width))) for column in range(width)]
 
@@ -155,7 +162,7 @@ def _ranks(path: Path, words: pa.ChunkedArray) -> pa.ChunkedArray:
     number = pc.match_substring_regex(words, WHOLE)
     if not pc.all(number).as_py():
         line = int(np.flatnonzero(~number.to_numpy())[0])
-        refuse(path, line + 1, f"the rank {words[line].as_py()[:40]!r} is not a whole number")
+        refuse(path, line + 1, f"the rank {words[line].as_py()[:40]!r} is not a whole number", key="line.rank")
     return words.cast(pa.int64())
 
 
@@ -168,7 +175,7 @@ def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
     if (stray := np.flatnonzero(~whole & ~passage)).size:
         line = int(stray[0])
         reason = f"{third[line].as_py()[:40]!r} is neither the id of a passage nor a rank; the file should hold {FORMS}"
-        refuse(path, line + 1, reason)
+        refuse(path, line + 1, reason, key="line.rank_or_passage")
     if not whole.all():
         return False  # a name among the ids: no rank
     repeated, tied = (_repeats(sample["c0"], sample[column]) for column in ("c1", "c2"))
@@ -177,7 +184,8 @@ def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
     could_be_run = not repeated and not tied and first <= 1  # a run lists no passage and no rank twice
     if could_be_run and relevant and passage.all():
         raise UserError(
-            f"data.negatives={path}: its third column could be ranks or passages; give the run in six columns (a TREC run)"
+            f"data.negatives={path}: its third column could be ranks or passages; give the run in six columns (a TREC run)",
+            key="negatives.ambiguous",
         )
     return could_be_run and (not relevant or not passage.all())
 

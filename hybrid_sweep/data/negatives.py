@@ -120,7 +120,9 @@ def build_negatives(
     counts = _write_keys(lines, known, index_in(pa.chunked_array([known.queries]), questions), folder / "keys.raw")
     (folder / "lines.arrow").unlink()
     if not counts["candidates"]:
-        raise UserError(f"data.negatives={path}: no line gives a negative for a training question ({counts})")
+        raise UserError(
+            f"data.negatives={path}: no line gives a negative for a training question ({counts})", key="negatives.none"
+        )
     keys = np.memmap(folder / "keys.raw", np.int64, "r+")
     keys.sort()  # in the file's own pages
 
@@ -201,7 +203,12 @@ def _checked(
     found = find(words)
     if (stray := np.flatnonzero(found < 0)).size:
         word = words[int(stray[0])].as_py()[:40]
-        refuse(path, start + int(stray[0]) + 1, f"the {kind} {word!r} is in no language of the collection")
+        refuse(
+            path,
+            start + int(stray[0]) + 1,
+            f"the {kind} {word!r} is in no language of the collection",
+            key="line.not_in_collection",
+        )
     return found
 
 

@@ -53,10 +53,12 @@ def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[st
     for part, path in found:
         if part not in SPLITS:
             hint = "; for the files of MS MARCO itself take data=msmarco" if part.endswith("small") else ""
-            raise UserError(f"{path}: the part {part!r} of its name must be one of {', '.join(SPLITS)}{hint}")
+            raise UserError(
+                f"{path}: the part {part!r} of its name must be one of {', '.join(SPLITS)}{hint}", key="data.split_name"
+            )
     if not found:
         names = " or ".join(f"{stem}test{ending}" for ending in endings)
-        raise UserError(f"{folder}: there is no {names}, nor such a file for train or dev")
+        raise UserError(f"{folder}: there is no {names}, nor such a file for train or dev", key="data.files_missing")
     return found
 
 
@@ -67,12 +69,12 @@ def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", None) or "a number or a nesting beyond all bounds"
-            problems.add(path, number, f"is not JSON ({reason})")
+            problems.add(path, number, f"is not JSON ({reason})", key="line.json")
             continue
         if not isinstance(value, dict):
-            problems.add(path, number, "is not a JSON object {...}")
+            problems.add(path, number, "is not a JSON object {...}", key="line.json_object")
         elif HALF.search(line) and not _is_unicode(value):
-            problems.add(path, number, "holds half a surrogate pair, which is no character")
+            problems.add(path, number, "holds half a surrogate pair, which is no character", key="line.surrogate")
         else:
             yield number, value
 
@@ -94,9 +96,9 @@ def _word(path: Path, line: int, node: dict[str, Any], *names: str, needed: bool
             return value
         if type(value) is int and abs(value) < 10**18:
             return str(value)
-        refuse(path, line, f"the field {name} is neither a text nor a whole number")
+        refuse(path, line, f"the field {name} is neither a text nor a whole number", key="line.field_kind")
     if needed:
-        refuse(path, line, f"has no field {' or '.join(names)}")
+        refuse(path, line, f"has no field {' or '.join(names)}", key="line.field_missing")
     return None
 
 
@@ -124,7 +126,12 @@ def column_texts(path: Path, problems: Problems, split: str | None = None, most:
         if not 2 <= len(fields) <= most or len(fields) != (width or len(fields)):
             named = ", ".join(("id", "text", "lang", "group", "split")[:most])
             wanted = f"not {width} as the others" if width else f"not 2{f' to {most}' if most > 2 else ''}: {named}"
-            problems.add(path, line, f"has {len(fields)} columns, {wanted}; a single tab separates two columns")
+            problems.add(
+                path,
+                line,
+                f"has {len(fields)} columns, {wanted}; a single tab separates two columns",
+                key="line.columns",
+            )
             continue
         width = len(fields)
         identifier, text, *rest = fields
@@ -139,7 +146,7 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
         word = text.strip()
         if word == "<top>":
             if begun:
-                problems.add(path, begun, "opens a topic that no </top> closes")
+                problems.add(path, begun, "opens a topic that no </top> closes", key="line.topic_unclosed")
             begun, parts, part = line, {"num": "", "title": ""}, ""
         elif word == "</top>" and begun:
             number = parts["num"].strip().removeprefix("Number:").strip()
@@ -147,7 +154,7 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
             if number and title:
                 yield Found(path, begun, number, title, split=split)
             else:
-                problems.add(path, begun, "opens a topic without <num> or without <title>")
+                problems.add(path, begun, "opens a topic without <num> or without <title>", key="line.topic_incomplete")
             begun = 0
         elif begun:
             if opening := re.match(r"<(\w+)>", word):
@@ -155,9 +162,9 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
             if part in parts:
                 parts[part] += " " + re.sub(r"</\w+>", "", word)
         elif word:
-            problems.add(path, line, "stands outside of <top> and </top>")
+            problems.add(path, line, "stands outside of <top> and </top>", key="line.outside_topic")
     if begun:
-        problems.add(path, begun, "opens a topic that no </top> closes")
+        problems.add(path, begun, "opens a topic that no </top> closes", key="line.topic_unclosed")
 
 
 def column_judgements(
@@ -194,5 +201,5 @@ def json_judgements(path: Path, problems: Problems) -> Iterator[Judged]:
 def _grade(path: Path, line: int, word: str) -> int:
     grade = whole(path, line, "grade", word)
     if grade > LARGEST:
-        refuse(path, line, f"the grade {grade} is too large")
+        refuse(path, line, f"the grade {grade} is too large", key="line.grade_too_large")
     return grade

@@ -36,20 +36,33 @@ def check(kind: str, text: Text) -> None:
     for name, value in (("id", text.id), ("group", text.group)):
         if value is not None and (not value.strip() or re.search(r"[\t\n\r]", value)):
             refuse(
-                text.path, text.line, f"the {name} {value[:40]!r} of a {kind} is empty, or has a tab or a line break"
+                text.path,
+                text.line,
+                f"the {name} {value[:40]!r} of a {kind} is empty, or has a tab or a line break",
+                key="line.name",
             )
     if not LANGUAGE.fullmatch(text.lang):
-        refuse(text.path, text.line, f"the language {text.lang[:40]!r} is not a plain code, such as en or pt-BR")
+        refuse(
+            text.path,
+            text.line,
+            f"the language {text.lang[:40]!r} is not a plain code, such as en or pt-BR",
+            key="line.language",
+        )
     try:
         names.language(text.lang, "language")
     except UserError as error:
-        refuse(text.path, text.line, str(error))
+        refuse(text.path, text.line, str(error), key=error.key)
     if text.split not in SPLITS and (text.split != "*" or kind == "query"):
         known = ", ".join((*SPLITS, "*") if kind == "passage" else SPLITS)
-        refuse(text.path, text.line, f"the split {text.split[:40]!r} of a {kind} is not one of {known}")
+        refuse(
+            text.path, text.line, f"the split {text.split[:40]!r} of a {kind} is not one of {known}", key="line.split"
+        )
     if not text.text.strip():
         refuse(
-            text.path, text.line, f"the {kind} {text.id[:40]!r} has no text; data.on_error=skip leaves such texts out"
+            text.path,
+            text.line,
+            f"the {kind} {text.id[:40]!r} has no text; data.on_error=skip leaves such texts out",
+            key="line.text_empty",
         )
 
 
@@ -99,7 +112,7 @@ def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Proble
             other, earlier = place(first)
             there = f"line {earlier}" if other == path else f"{other}, line {earlier},"
             hint = "" if columns == ["id"] else "; texts of one group are versions of one text in several languages"
-            problems.add(path, line, f"{what} stands in {there} already{hint}")
+            problems.add(path, line, f"{what} stands in {there} already{hint}", key="line.text_repeated")
             drop[row] = True
     if drop.any():
         _filter(table, drop, folder / f"{kind}.kept")

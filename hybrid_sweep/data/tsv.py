@@ -21,11 +21,13 @@ def rows(
             yield number, fields
         else:
             between = "a single tab separates" if tabs else "white space separates"
-            problems.add(path, number, f"has {len(fields)} columns, not {columns}; {between} two columns")
+            problems.add(
+                path, number, f"has {len(fields)} columns, not {columns}; {between} two columns", key="line.columns"
+            )
 
 
 def whole(path: Path, line: int, name: str, text: str) -> int:
     """The whole number, 0 or more, that a field holds in its one usual spelling; `name` says what it should be."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and (text[0] != "0" or text == "0")):
-        refuse(path, line, f"the {name} {text[:40]!r} is not a whole number")
+        refuse(path, line, f"the {name} {text[:40]!r} is not a whole number", key="line.whole_number")
     return int(text)

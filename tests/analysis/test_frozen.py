@@ -16,9 +16,9 @@ from hypothesis import strategies as some
 from hybrid_sweep import finished
 from hybrid_sweep.analysis import frozen, table
 from hybrid_sweep.analysis.report import write_report
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 from tests.analysis.folders import edit, runs_of
+from tests.refused import refused
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -128,7 +128,7 @@ def test_a_comparison_is_made_anew_from_the_rows_of_both(against: tuple[Path, Pa
     spoil_ranks(first)
     assert any("vs-first/comparison.csv: line" in line for line in frozen.differences(second))
     shutil.rmtree(first)
-    with pytest.raises(UserError, match="first holds no published sweep"):
+    with refused("freeze.not_published", "first"):
         frozen.differences(second)
 
 
@@ -136,9 +136,9 @@ def test_what_cannot_be_compared_is_not_published(
     two: tuple[Path, Path], against: tuple[Path, Path], tmp_path: Path
 ) -> None:
     first, _ = against
-    with pytest.raises(UserError, match=r"elsewhere/third: .* beside .*first"):
+    with refused("freeze.elsewhere", "elsewhere/third", first):
         frozen.freeze(two[1], tmp_path / "elsewhere" / "third", [first])
-    with pytest.raises(UserError, match="differ in nothing that matters"):
+    with refused("freeze.no_difference"):
         frozen.freeze(two[0], tmp_path / "third", [first])
     assert not (tmp_path / "third").exists() and not (tmp_path / "elsewhere").exists()
 
@@ -169,15 +169,22 @@ def test_publishing_again_replaces_the_report_and_keeps_the_readme(sweep_dir: Pa
 
 def test_an_unfinished_sweep_is_not_published(sweep_dir: Path, tmp_path: Path) -> None:
     (sweep_dir.parents[1] / "runs" / "t050s1" / "metrics.json").unlink()
-    with pytest.raises(UserError, match="1 of 10 points are missing: run them first"):
+    with refused("freeze.points_missing", "1 of 10"):
         frozen.freeze(sweep_dir, tmp_path / "published")
     assert not (tmp_path / "published").exists()
 
 
-@pytest.mark.parametrize("spoil", ["points.json", "runs.json", "per_query.parquet"])
-def test_a_folder_without_a_published_sweep_is_refused(published: Path, tmp_path: Path, spoil: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "key"),
+    [
+        ("points.json", "records.json"),
+        ("runs.json", "records.json"),
+        ("per_query.parquet", "freeze.table_unreadable"),
+    ],
+)
+def test_a_folder_without_a_published_sweep_is_refused(published: Path, tmp_path: Path, spoil: str, key: str) -> None:
     (published / spoil).write_text("{half")
-    with pytest.raises(UserError, match=r"no published sweep|cannot be read|is no JSON"):
+    with refused(key, spoil):
         frozen.thaw(published, tmp_path / "thawed")
 
 

@@ -16,8 +16,8 @@ from hybrid_sweep.analysis.figures import style
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import EXAMPLES, aggregate
 from hybrid_sweep.analysis.table import load
-from hybrid_sweep.errors import UserError
 from tests.analysis.folders import edit, runs_of
+from tests.refused import refused
 
 NAMES = ["results.csv", "results.parquet", "derived.csv", "curve.png", "report.md", "report.html", "table.tex"]
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -66,7 +66,7 @@ def test_bm25_of_another_collection_is_refused(make_sweep: Callable[..., Path], 
     edit(
         runs_of(sweep_dir) / "b000s0" / "provenance.json", lambda found: found["fingerprints"].update(collection="dead")
     )
-    with pytest.raises(UserError, match="differ in their collection"):
+    with refused("report.fingerprints_mixed", "collection"):
         write_report([sweep_dir])
 
 
@@ -202,7 +202,7 @@ def replace(run: Path, old: str, new: str) -> None:
 )
 def test_points_with_other_settings_are_refused(sweep_dir: Path, old: str, new: str, key: str) -> None:
     replace(runs_of(sweep_dir) / "t100s1", old, new)
-    with pytest.raises(UserError, match=f"differ in {key}"):
+    with refused("report.settings_mixed", key):
         write_report([sweep_dir])
     assert [path.name for path in sweep_dir.iterdir()] == ["points.json"]
 
@@ -243,7 +243,7 @@ def test_another_collection_is_refused(sweep_dir: Path) -> None:
     edit(
         runs_of(sweep_dir) / "t100s1" / "provenance.json", lambda found: found["fingerprints"].update(collection="dead")
     )
-    with pytest.raises(UserError, match="differ in their collection"):
+    with refused("report.fingerprints_mixed", "collection"):
         write_report([sweep_dir])
 
 
@@ -255,7 +255,7 @@ def test_a_folder_that_cannot_be_written(sweep_dir: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(UserError, match=r"cannot be written.*No space left"):
+    with refused("report.unwritable", "No space left"):
         write_report([sweep_dir])
     assert (sweep_dir / "results.csv").read_bytes() == before
     assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
@@ -268,7 +268,7 @@ def killed(*_: object) -> None:
 def test_a_writer_of_figures_that_is_killed_is_one_line(sweep_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_files, "save_all", style.save_all)
     monkeypatch.setattr(style, "save", killed)
-    with pytest.raises(UserError, match="a process that wrote its figures was killed"):
+    with refused("report.process_killed"):
         write_report([sweep_dir])
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.analysis.table import load
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.finished import KEY
+from tests.refused import refused
 
 
 def rewrite(sweep_dir: Path, run_id: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -82,7 +82,7 @@ def test_sweeps_share_points(sweep_dir: Path) -> None:
     assert load([other, sweep_dir]).points == load([sweep_dir]).points
     assert load([other, sweep_dir]).name == "other + toy"
     (other / "points.json").write_text(json.dumps(plan | {"margin": 0.02}))
-    with pytest.raises(UserError, match="different margins"):
+    with refused("report.margins_differ"):
         load([other, sweep_dir])
 
 
@@ -106,27 +106,27 @@ def set_one(frame: pd.DataFrame, column: str, value: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "key"),
     [
-        (lambda frame: frame.iloc[1:], "different questions"),
-        (lambda frame: frame.assign(group_id=frame["group_id"] + "x"), "different questions"),
-        (lambda frame: frame.assign(collection="another"), "different questions"),
-        (lambda frame: frame.assign(ratio=0.4), "another ratio"),
-        (lambda frame: set_one(frame, "RR@10", np.nan), "no numbers"),
+        (lambda frame: frame.iloc[1:], "report.questions_differ"),
+        (lambda frame: frame.assign(group_id=frame["group_id"] + "x"), "report.questions_differ"),
+        (lambda frame: frame.assign(collection="another"), "report.questions_differ"),
+        (lambda frame: frame.assign(ratio=0.4), "report.ratio_not_as_planned"),
+        (lambda frame: set_one(frame, "RR@10", np.nan), "evaluation.not_finite"),
     ],
 )
 def test_points_that_cannot_be_compared_are_refused(
-    sweep_dir: Path, change: Callable[[pd.DataFrame], pd.DataFrame], message: str
+    sweep_dir: Path, change: Callable[[pd.DataFrame], pd.DataFrame], key: str
 ) -> None:
     rewrite(sweep_dir, "t050s1", change)
-    with pytest.raises(UserError, match=message):
+    with refused(key, "t050s1"):
         load([sweep_dir])
 
 
 def test_a_repeated_row_is_refused(sweep_dir: Path) -> None:
     for run in (sweep_dir.parent.parent / "runs").iterdir():
         rewrite(sweep_dir, run.name, lambda frame: pd.concat([frame, frame.iloc[:1]]))
-    with pytest.raises(UserError, match="two rows for one query"):
+    with refused("evaluation.table_repeats"):
         load([sweep_dir])
 
 
@@ -136,25 +136,34 @@ def test_two_runs_in_one_place_are_refused(sweep_dir: Path) -> None:
         if point["run_id"] == "t050s1":
             point["seed"] = 0
     (sweep_dir / "points.json").write_text(json.dumps(plan))
-    with pytest.raises(UserError, match=r"t050s0 and t050s1 are both trained at ratio 0\.5, seed 0"):
+    with refused("report.points_repeated", "t050s0", "t050s1", "ratio 0.5", "seed 0"):
         load([sweep_dir])
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", '{"name": "x"}', '{"name": "x", "margin": "wide", "points": []}'])
-def test_a_folder_that_is_no_sweep(tmp_path: Path, text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (None, "sweep.missing"),
+        ("", "records.json"),
+        ("[]", "records.field"),
+        ('{"name": "x"}', "records.field"),
+        ('{"name": "x", "margin": "wide", "points": []}', "records.field"),
+    ],
+)
+def test_a_folder_that_is_no_sweep(tmp_path: Path, text: str | None, key: str) -> None:
     if text is not None:
         (tmp_path / "points.json").write_text(text)
-    with pytest.raises(UserError, match=r"points\.json"):
+    with refused(key, "points.json"):
         load([tmp_path])
 
 
 def test_nothing_to_report(sweep_dir: Path) -> None:
     for metrics in sweep_dir.parent.parent.glob("runs/*/metrics.json"):
         metrics.unlink()
-    with pytest.raises(UserError, match="none of its 10 points is finished"):
+    with refused("sweep.none_finished", 10):
         load([sweep_dir])
     (sweep_dir / "points.json").write_text('{"name": "x", "margin": 0.01, "points": []}')
-    with pytest.raises(UserError, match="lists no point"):
+    with refused("sweep.no_points", "points.json"):
         load([sweep_dir])
 
 
@@ -196,5 +205,6 @@ def test_the_languages_trained_on_are_not_those_of_a_further_collection(sweep_di
 @pytest.mark.parametrize("column", ["query_lang", "passage_lang"])
 def test_a_language_that_can_be_none_is_refused_with_its_file(sweep_dir: Path, column: str, code: str) -> None:
     rewrite(sweep_dir, "t050s1", lambda frame: frame.assign(**{column: frame[column].replace("de", code)}))
-    with pytest.raises(UserError, match="t050s1.per_query.parquet, " + column):
+    key = "names.language_reserved" if code in ("macro", "trained", "unseen") else "names.language"
+    with refused(key, "t050s1/per_query.parquet", column):
         load([sweep_dir])

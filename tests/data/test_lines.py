@@ -1,7 +1,6 @@
 """The one policy for bad lines: strict refuses the first, skip leaves out, counts and lists."""
 
 import gzip
-import re
 import tracemalloc
 from pathlib import Path
 
@@ -11,15 +10,15 @@ from hypothesis import strategies as st
 
 from hybrid_sweep.data import lareqa, lines, negative_lines
 from hybrid_sweep.data.lines import LISTED, BadLine, Problems, numbered
-from hybrid_sweep.errors import UserError
 from tests.data import test_lareqa, test_msmarco
+from tests.refused import refused
 
 CONTENT = b"one\ntwo\r\nthr\xffee\nfour\x00\n"
 
 
 def test_strict_refuses_the_first_bad_line(tmp_path):
     (tmp_path / "x").write_bytes(CONTENT)
-    with pytest.raises(BadLine, match=re.escape(f"{tmp_path / 'x'}, line 2: ends in CR LF")):
+    with refused("line.carriage_return", f"{tmp_path / 'x'}, line 2: ", kind=BadLine):
         list(numbered(tmp_path / "x"))
 
 
@@ -41,7 +40,7 @@ def test_nothing_is_said_where_all_lines_are_used(tmp_path):
 def test_the_list_is_bounded_and_the_count_is_not(tmp_path):
     problems = Problems("skip")
     for line in range(1, 1001):
-        problems.add(tmp_path, line, "bad")
+        problems.add(tmp_path, line, "bad", key="line.test")
     found = problems.info()["skipped"]
     assert found["count"] == 1000 and [each["line"] for each in found["first"]] == list(range(1, LISTED + 1))
 
@@ -69,20 +68,20 @@ def test_only_line_feeds_end_lines_plain_or_packed(tmp_path, lines, end, packed)
 def test_damaged_gzip_is_an_error_whatever_the_policy(tmp_path, damage, policy):
     raw = gzip.compress("".join(f"{n * n}\n" for n in range(1000)).encode())
     (tmp_path / "x.gz").write_bytes(damage(raw))
-    with pytest.raises(UserError, match=r"x\.gz: the gzip file is damaged after line \d+ .*fetch it again"):
+    with refused("data.gzip_damaged", "x.gz", "line "):
         list(numbered(tmp_path / "x.gz", Problems(policy)))
 
 
 @pytest.mark.parametrize("what", ["missing", "folder"])
 def test_what_is_no_file_is_an_error(tmp_path, what):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match="no such file"):
+    with refused("data.file_missing", tmp_path / what):
         list(numbered(tmp_path / what, Problems("skip")))
 
 
 @pytest.mark.parametrize("case", test_msmarco.REFUSED)
 def test_ms_marco_leaves_out_what_it_would_refuse(tmp_path, case):
-    name, more, line, reason = test_msmarco.REFUSED[case]
+    name, more, line, _, *facts = test_msmarco.REFUSED[case]
     root = test_msmarco.hub(tmp_path)
     whole = test_msmarco.read(root, "en", "nl").fingerprint
     with open(root / "data" / name, "ab") as file:
@@ -90,7 +89,8 @@ def test_ms_marco_leaves_out_what_it_would_refuse(tmp_path, case):
     built = test_msmarco.read(root, "en", "nl", on_error="skip")
     found = built.info["skipped"]
     assert built.fingerprint == whole and found["count"] == 1
-    assert found["first"][0]["line"] == line and reason in found["first"][0]["reason"]
+    first = found["first"][0]
+    assert first["line"] == line and all(fact in first["reason"] for fact in facts)
 
 
 def test_lines_left_out_take_their_judgements_along(tmp_path):
@@ -113,7 +113,7 @@ def test_lareqa_leaves_out_a_sentence_a_question_and_a_paragraph(tmp_path):
         {"context": 7},
     ]
     folder = test_lareqa.write(tmp_path / "x", en=whole)
-    with pytest.raises(UserError, match=r"en\.json: data\[2\]\.paragraphs\[0\]\.sentence_breaks\[1\]: 3 to 9 is not"):
+    with refused("line.span_outside", "en.json: data[2].paragraphs[0].sentence_breaks[1]: 3 to 9"):
         lareqa.build(folder, "xquad_r")
     problems = Problems("skip")
     built = lareqa.build(folder, "xquad_r", problems=problems)
@@ -144,7 +144,7 @@ def test_a_packed_line_that_would_fill_the_memory_is_refused(
     path = _bomb(tmp_path / "bomb.gz", 2**23)
     tracemalloc.start()
     try:
-        with pytest.raises(UserError, match="line 1: is longer"):
+        with refused("line.too_long", "line 1: "):
             list(lines.numbered(path, Problems(policy)))
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
@@ -154,5 +154,5 @@ def test_a_packed_line_that_would_fill_the_memory_is_refused(
 def test_a_packed_line_of_negatives_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(negative_lines, "LONGEST", 2**20)
     monkeypatch.setattr(negative_lines, "BLOCK", 2**18)
-    with pytest.raises(UserError, match="is longer"):
+    with refused("line.too_long"):
         list(negative_lines._blocks(_bomb(tmp_path / "bomb.gz", 2**23)))

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_sweep.data import lookup
-from hybrid_sweep.errors import UserError
+from tests.refused import refused
 
 WORDS = st.lists(st.sampled_from("abcdefgh"), max_size=20)
 
@@ -22,13 +21,13 @@ def test_each_value_has_its_place_among_the_known(column, known):
 def test_what_int32_cannot_number_is_refused_before_it_is_numbered():
     assert np.iinfo(np.int32).max == lookup.ROWS - 1
     lookup.check_rows(lookup.ROWS)
-    with pytest.raises(UserError, match="2,147,483,649"):
+    with refused("data.too_many_texts", "2,147,483,649"):
         lookup.check_rows(lookup.ROWS + 1)
     many = pa.nulls(lookup.ROWS + 1)  # a length and no memory
-    with pytest.raises(UserError, match="too many"):
+    with refused("data.too_many_texts"):
         lookup.index_in(pa.chunked_array([pa.array(["a"])]), many)
     table = pa.table({name: many for name in ("group", "lang", "split")})
-    with pytest.raises(UserError, match="too many"):
+    with refused("data.too_many_texts"):
         lookup.text_rows(table, pa.array(["a"]), ["en"], "train")
 
 

@@ -282,7 +282,7 @@ def done_here(words: Sequence[str]) -> None:
 
 
 def _left_out(*_: Any, **__: Any) -> None:
-    raise UserError("the report is left out here")
+    raise UserError("the report is left out here", key="test.left_out")
 
 
 def composed(points: Callable[..., Any]) -> Callable[..., Any]:

@@ -43,7 +43,7 @@ def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[li
             sweep = load([path], on)
             warnings.append(check(sweep))
         except UserError as error:
-            raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+            raise error if str(path) in str(error) else UserError(f"{path}: {error}", key=error.key) from error
         sweeps.append(sweep)
     return sweeps, warnings
 
@@ -84,7 +84,10 @@ def compare_folders(sweep_dirs: Sequence[Path], shared: Sequence[str]) -> tuple[
     cannot, or where there are more sweeps than a figure can hold.
     """
     if len(sweep_dirs) > figure_comparison.LIMIT:
-        raise UserError(f"{len(sweep_dirs)} sweeps differ: compare at most {figure_comparison.LIMIT} at a time")
+        raise UserError(
+            f"{len(sweep_dirs)} sweeps differ: compare at most {figure_comparison.LIMIT} at a time",
+            key="report.too_many_sweeps",
+        )
     folder = folder_of(sweep_dirs)
     sweeps, warnings = read(sweep_dirs)
     report = write_comparison(compare(sweeps, warnings), folder)
@@ -106,7 +109,10 @@ def compare_pools(sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple
     a figure can hold, and where a pool cannot be reported alone.
     """
     if len(sizes) >= figure_comparison.LIMIT:
-        raise UserError(f"{len(sizes)} pools: compare at most {figure_comparison.LIMIT - 1} with all passages")
+        raise UserError(
+            f"{len(sizes)} pools: compare at most {figure_comparison.LIMIT - 1} with all passages",
+            key="report.too_many_pools",
+        )
     names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
     main = load(sweep_dirs)
     sweeps = [dataclasses.replace(load(sweep_dirs, on), name=name) for name, on in names.items()]

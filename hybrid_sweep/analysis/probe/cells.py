@@ -101,7 +101,9 @@ def best_ranks(sweep: Sweep) -> Array:
     agree = np.isclose(np.where(ranks <= 10, 1 / ranks, 0.0), reciprocal, rtol=0, atol=1e-9).all(axis=1)
     for point, good in zip(sweep.finished, agree, strict=True):
         if not good:
-            raise UserError(f"run {point.run_id}: its ranks and its RR@10 disagree; evaluate it again")
+            raise UserError(
+                f"run {point.run_id}: its ranks and its RR@10 disagree; evaluate it again", key="probe.ranks_disagree"
+            )
     return ranks
 
 

@@ -77,7 +77,7 @@ def write_probe(
     confined.check_links(folders[0].resolve())  # where it is written
     if asked.on and asked.on not in (names := further(folders)):
         known = f"there are: {listed(names)}" if names else "there are none (eval.also)"
-        raise UserError(f"--on {asked.on}: no point was evaluated on that; {known}")
+        raise UserError(f"--on {asked.on}: no point was evaluated on that; {known}", key="option.on")
     sweep = load(folders, asked.on)
     warnings = check(sweep)
     say(f"read {counted(len(sweep.finished), 'run')}; reading texts, testing by language, pair and kind of question")
@@ -113,11 +113,13 @@ def write_probe(
 def _ratio(found: Cells, ratio: float | None) -> float:
     """The ratio of the examples."""
     if not found.runs:
-        raise UserError("no trained point is finished: run the sweep first")
+        raise UserError("no trained point is finished: run the sweep first", key="probe.no_trained_point")
     if ratio is None:
         return max(found.runs)
     if round(ratio, 6) not in found.runs:
-        raise UserError(f"--ratio {ratio:g}: no finished point has it; there are: {listed(sorted(found.runs))}")
+        raise UserError(
+            f"--ratio {ratio:g}: no finished point has it; there are: {listed(sorted(found.runs))}", key="option.ratio"
+        )
     return round(ratio, 6)
 
 
@@ -154,5 +156,7 @@ def _write(
         with atomic_write(folder / "probe.md") as path:
             path.write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"the probe cannot be written into {folder}: {error.strerror or error}") from error
+        raise UserError(
+            f"the probe cannot be written into {folder}: {error.strerror or error}", key="probe.unwritable"
+        ) from error
     return tuple(folder / name for name in ("probe.md", *tables, *(f"{name}.jsonl" for name in records)))

@@ -129,6 +129,7 @@ def opened(
     if found.fingerprint != fingerprint:
         raise UserError(
             f"the collection {'in ' + str(folder) if folder else data.name} is another build ({found.fingerprint}) than the "
-            f"one that the runs read ({fingerprint}): give that one by --collection DIR, or --no-texts for none"
+            f"one that the runs read ({fingerprint}): give that one by --collection DIR, or --no-texts for none",
+            key="probe.other_collection",
         )
     return Texts(found, stage.config.eval.split, tuple(sorted(set(data.languages))))

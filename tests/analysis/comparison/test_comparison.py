@@ -27,8 +27,8 @@ from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
 from hybrid_sweep.analysis.wording import signed
-from hybrid_sweep.errors import UserError
 from tests.analysis.comparison.pairs_of_sweeps import Make, compared, configured, edit, marked, picked, rewrite, runs_of
+from tests.refused import refused
 
 # --- pooled or compared
 
@@ -87,13 +87,13 @@ def test_a_sweep_that_cannot_be_reported_alone_is_named(two: tuple[Path, Path], 
     assert decided(*two)[0] == "compared"
     path = runs_of(two[1]) / "bt050s0" / "config.yaml"
     path.write_text(path.read_text().replace("size: 64", "size: 32"))
-    with pytest.raises(UserError, match=rf"{two[1]}: the points differ in batch\.size \(32 / 64\)"):
+    with refused("report.settings_mixed", two[1], "batch.size (32 / 64)"):
         read(two)
     for metrics in runs_of(two[0]).glob("*/metrics.json"):
         metrics.unlink()
-    with pytest.raises(UserError, match=rf"^{two[0]}: none of its 10 points is finished"):
+    with refused("sweep.none_finished", two[0], 10):
         read(two)
-    with pytest.raises(UserError, match=r"no sweep there \(no points\.json\)"):
+    with refused("sweep.missing", two[1].parent, "points.json"):
         read([two[1].parent])
 
 
@@ -104,7 +104,7 @@ def test_more_than_six_sweeps_are_refused(two: tuple[Path, Path], tmp_path: Path
         folders[-1].mkdir()
         (folders[-1] / "points.json").write_text((two[0] / "points.json").read_text())
         edit(folders[-1] / "points.json", lambda plan, index=index: plan.update(margin=0.02 + index / 100))
-    with pytest.raises(UserError, match="7 sweeps differ: compare at most 6"):
+    with refused("report.too_many_sweeps", 7, 6):
         write_report(folders)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from hybrid_sweep import dev
 from hybrid_sweep.analysis.figures.training_curves import DEV, KINDS, over_seeds, smoothed, training
-from hybrid_sweep.errors import UserError
+from tests.refused import refused
 
 
 def record(steps: int, cross: Callable[[int], bool], loss: Callable[[int], float]) -> pd.DataFrame:
@@ -112,5 +112,5 @@ def test_neither_untrained_nor_bm25_has_a_training(make_sweep: Callable[..., Pat
 
 
 def test_a_folder_that_is_no_sweep_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"points\.json"):
+    with refused("sweep.missing", "points.json"):
         training([tmp_path])

@@ -13,8 +13,8 @@ import pytest
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.probe.cells import Rule
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
-from hybrid_sweep.errors import UserError
 from tests.analysis.probe.probe_reading import BARE, by_cell, read, runs_of, set_ranks, state, tables, written
+from tests.refused import refused
 
 
 def estimated(values: dict[int, list[float]]) -> tuple[float, float, float, float]:
@@ -155,7 +155,7 @@ def test_another_ratio_may_be_looked_at_and_the_tests_stay_the_same(planted: tup
     write_probe([sweep_dir], Asked(ratio=0.5, texts=False))
     assert (sweep_dir / "probe" / "probe.csv").read_bytes() == table
     assert written(sweep_dir, "lost.jsonl") == []
-    with pytest.raises(UserError, match=r"--ratio 0\.3: no finished point has it; there are: 0, 0\.5 and 1"):
+    with refused("option.ratio", "--ratio 0.3", "0, 0.5 and 1"):
         write_probe([sweep_dir], Asked(ratio=0.3))
 
 

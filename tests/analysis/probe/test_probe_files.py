@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
-from hybrid_sweep.errors import UserError
 from hybrid_sweep.finished import KEY
 from tests.analysis.probe.probe_reading import BARE, read, runs_of, tables, written
+from tests.refused import refused
 
 
 def outputs(sweep_dir: Path) -> dict[str, bytes]:
@@ -53,7 +53,7 @@ def test_ranks_that_contradict_the_table_are_refused(sweep_dir: Path) -> None:
     frame = pd.read_parquet(path)
     frame[["rank_min", "rank_max"]] += 1
     frame.to_parquet(path, index=False)
-    with pytest.raises(UserError, match=r"t050s1.*its ranks and its RR@10 disagree"):
+    with refused("probe.ranks_disagree", "t050s1", "RR@10"):
         write_probe([sweep_dir], BARE)
 
 
@@ -179,14 +179,14 @@ def test_only_ratio_0_is_probed_for_its_languages(make_sweep: Callable[..., Path
 
 
 def test_no_trained_point_is_one_clear_line(make_sweep: Callable[..., Path]) -> None:
-    with pytest.raises(UserError, match="no trained point is finished"):
+    with refused("probe.no_trained_point"):
         write_probe([make_sweep(ratios=())], BARE)
 
 
 def test_points_that_differ_in_more_than_the_ratio_are_refused(sweep_dir: Path) -> None:
     path = runs_of(sweep_dir) / "t100s1" / "config.yaml"
     path.write_text(path.read_text().replace("max_steps: 200", "max_steps: 300"))
-    with pytest.raises(UserError, match=r"trainer\.max_steps"):
+    with refused("report.settings_mixed", "trainer.max_steps"):
         write_probe([sweep_dir], BARE)
 
 
@@ -208,7 +208,7 @@ def further(sweep_dir: Path, name: str) -> None:
 
 def test_a_further_collection_is_probed_in_its_own_folder(sweep_dir: Path) -> None:
     further(sweep_dir, "other")
-    with pytest.raises(UserError, match=r"--on othre: no point was evaluated on that; there are: other"):
+    with refused("option.on", "--on othre", ": other"):
         write_probe([sweep_dir], Asked(on="othre"))
     probe = write_probe([sweep_dir], Asked(on="other", texts=False))
     folder = sweep_dir / "on-other" / "probe"

@@ -13,7 +13,7 @@ import pytest
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.errors import UserError
+from tests.refused import refused
 from tests.small import SMALL
 
 NAMES = ("lost", "gained", "weak")
@@ -144,10 +144,9 @@ def test_another_build_is_refused_in_one_line(known: tuple[Path, Path, Collectio
     sweep_dir, _, collection = known
     other = built(word="again about")
     collections.save(other, tmp_path / "other")
-    with pytest.raises(UserError) as refused:
+    with refused("probe.other_collection", other.fingerprint, collection.fingerprint) as refusal:
         write_probe([sweep_dir], Asked(collection=tmp_path / "other"))
-    line = str(refused.value)
-    assert f"another build ({other.fingerprint})" in line and collection.fingerprint in line and "\n" not in line
+    assert "\n" not in refusal.message
     assert not (sweep_dir / "probe").exists()
     assert write_probe([sweep_dir], Asked(texts=False)).exit_code == 0
 
@@ -156,7 +155,7 @@ def test_damaged_texts_are_refused(known: tuple[Path, Path, Collection]) -> None
     sweep_dir, folder, _ = known
     path = folder / "queries.arrow"
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(UserError, match="not what was written"):
+    with refused("seals.altered"):
         write_probe([sweep_dir], Asked(collection=folder))
 
 
