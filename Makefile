@@ -21,16 +21,16 @@ reproduce: install  ## Draw the first curve: corpus, 7 ratios x 3 seeds on the C
 	@$(SWEEP) run -m experiment=reproduce $(if $(filter-out debian,$(DATA)),data=$(DATA) sweep.name=reproduce-$(DATA)) \
 	  && $(SWEEP) report outputs/sweeps/reproduce$(if $(filter-out debian,$(DATA)),-$(DATA))
 
-smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under two minutes
+smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under a minute
 	@$(SWEEP) run -m experiment=smoke && $(SWEEP) report outputs/sweeps/smoke
 
-test: install  ## The test suite, two tests at a time, no network
+test: install  ## The test suite, two tests at a time, no network, at most 5 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # What starts and kills many processes, or measures, has the machine to itself.
-ALONE := $(addprefix tests/test_,slurm.py kills.py end_to_end.py wandb_end_to_end.py benchmarks.py)
+ALONE := $(addprefix tests/test_,slurm.py benchmarks.py)
 
-test-slow: install  ## The long tests, two at a time where they may be, about an hour
+test-slow: install  ## The long tests, two at a time where they may be, about 20 minutes
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ALONE:%=--ignore=%)
 	$(BIN)/python -m pytest -m slow $(ALONE)
 

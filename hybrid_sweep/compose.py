@@ -7,6 +7,7 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.checks import nearest, typed
@@ -27,12 +28,35 @@ def _composer(search: str | None = None) -> Iterator[Any]:
         yield compose  # inside `run`, Hydra already knows the folders
         return
     with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
-        extra = [f"hydra.searchpath=[file://{search}]"] if search else []
-        yield functools.partial(_with_extra, compose, extra)
+        yield functools.partial(_remembered, compose, search)
 
 
-def _with_extra(compose: Any, extra: list[str], name: str, overrides: list[str], **more: Any) -> Any:
-    return compose(name, overrides=[*overrides, *extra], **more)
+MOST_COMPOSED = 100
+_composed: dict[tuple[Any, ...], Any] = {}  # what Hydra has composed, by the words and the state of the files
+
+
+def _remembered(compose: Any, search: str | None, name: str, overrides: list[str], **more: Any) -> Any:
+    """Return what Hydra composes of the words: the same node, not to be changed, as long as the files of the config stay."""
+    extra = [f"hydra.searchpath=[file://{search}]"] if search else []
+    words = [*overrides, *extra]
+    if any("searchpath" in word for word in overrides):  # of files that are not looked at here
+        return compose(name, overrides=words, **more)
+    key = (_state(search), name, tuple(words), tuple(sorted(more.items())))
+    if key not in _composed:
+        if len(_composed) >= MOST_COMPOSED:
+            _composed.clear()
+        _composed[key] = compose(name, overrides=words, **more)
+    return _composed[key]
+
+
+def _state(search: str | None) -> tuple[tuple[str, int, int], ...]:
+    """Return path, time and size of each file that a config can be composed of."""
+    found = []
+    for folder in (config_dir(), *([Path(search)] if search else [])):
+        for path in sorted(folder.rglob("*.yaml")):
+            about = path.stat()
+            found.append((str(path), about.st_mtime_ns, about.st_size))
+    return tuple(found)
 
 
 def points(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> list[Job]:
@@ -43,11 +67,7 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
     """
     with _composer(search) as compose:
         if not multirun:
-            multirun = _guard(
-                lambda: str(
-                    compose("config", overrides=_plain(overrides), return_hydra_config=True).hydra.get("mode") or ""
-                ).endswith("MULTIRUN")
-            )
+            multirun = _guard(lambda: str(_settings(compose, overrides).get("mode") or "").endswith("MULTIRUN"))
         jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
         found = [(tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases)) for job in jobs]
@@ -59,8 +79,8 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
 def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
     """The name of Hydra's launcher that a sweep of these words has: local, unless they or an experiment say otherwise."""
     with _composer(search) as compose:
-        node = _guard(lambda: compose("config", overrides=_plain(overrides), return_hydra_config=True))
-    return str(node.hydra.runtime.choices["hydra/launcher"])
+        settings = _guard(lambda: _settings(compose, overrides))
+    return str(settings.runtime.choices["hydra/launcher"])
 
 
 _last: dict[tuple[str, ...], Config] = {}
@@ -75,12 +95,26 @@ def _steers_hydra(word: str) -> bool:
     return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
 
-def _plain(overrides: Sequence[str]) -> list[str]:
-    """The overrides that are not sweeps, which alone compose the sweep's own config."""
+def _settings(compose: Any, overrides: Sequence[str]) -> Any:
+    """Return Hydra's own part of the config of a sweep, which no value of a point changes unless it refers to one."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [text for text, override in zip(overrides, parsed, strict=True) if not override.is_sweep_override()]
+    both = list(zip(overrides, parsed, strict=True))
+    plain = [word for word, each in both if not each.is_sweep_override()]
+    chosen = [word for word, each in both if not each.is_sweep_override() and not _is_value(word, each)]
+    found = compose("config", overrides=chosen, return_hydra_config=True).hydra
+    if "${" in str(OmegaConf.to_container(found.sweeper, resolve=False)):
+        found = compose("config", overrides=plain, return_hydra_config=True).hydra
+    return found
+
+
+def _is_value(word: str, parsed: Any) -> bool:
+    """Return whether a word sets a plain value of a point: no group, no sweep, and nothing that steers Hydra."""
+    if parsed.type is None or parsed.type.name != "CHANGE" or parsed.is_sweep_override() or _steers_hydra(word):
+        return False
+    return parsed.package is None and ("." in parsed.key_or_group or parsed.key_or_group == "seed")
 
 
 def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
@@ -88,8 +122,8 @@ def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    config = compose("config", overrides=_plain(overrides), return_hydra_config=True)
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    settings = _settings(compose, overrides)
+    params = [f"{key}={value}" for key, value in (settings.sweeper.get("params") or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*params, *overrides])
     return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
@@ -113,14 +147,9 @@ def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, 
 
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        change = [
-            each.type is not None and each.type.name == "CHANGE" and not each.is_sweep_override() for each in parsed
-        ]
-        plain = [
-            changes and each.package is None and ("." in each.key_or_group or each.key_or_group == "seed")
-            for changes, each in zip(change, parsed, strict=True)
-        ]
-        for word, value, changes, each in zip(overrides, plain, change, parsed, strict=True):
+        plain = [_is_value(word, each) for word, each in zip(overrides, parsed, strict=True)]
+        for word, value, each in zip(overrides, plain, parsed, strict=True):
+            changes = each.type is not None and each.type.name == "CHANGE" and not each.is_sweep_override()
             group = each.package is not None or (changes and isinstance(each.value(), str))
             if _steers_hydra(word) or not (value or group):
                 return None

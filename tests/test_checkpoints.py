@@ -415,6 +415,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ranks", "number"),
     [(1, signal.SIGTERM), (1, signal.SIGUSR2), pytest.param(2, signal.SIGUSR2, marks=pytest.mark.slow)],

@@ -395,6 +395,7 @@ def test_probe_help_teaches(program):
     assert all(word in told.out for word in ("--ratio", "--at", "--share", "--on", "--collection", "--no-texts"))
 
 
+@pytest.mark.slow
 def test_data_list_and_prepare(program, tmp_path, monkeypatch):
     monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
     before = program("data", "list").out.splitlines()

@@ -76,6 +76,7 @@ def test_the_launcher_of_a_sweep():
     assert compose.launcher(["seed=0,1"]) == "local" and compose.launcher(["hydra/launcher=basic"]) == "basic"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "group", ["data", "model", "trainer", "logger", "batch", "eval", pytest.param("experiment", marks=pytest.mark.slow)]
 )
@@ -161,6 +162,7 @@ def test_the_files_state_every_field_of_the_schema():
         assert hydra_compose("config").seed == Config().seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -200,3 +202,32 @@ def test_what_one_point_sets_is_not_in_the_next():
             for words in (("data=synthetic", "seed=3"), ("data=synthetic",), ("data=synthetic", "seed=4"))
         ]
     assert seeds == [3, 0, 4] and list(bases) == [("data=synthetic",)]
+
+
+def test_a_changed_file_is_read_again_in_one_process(tmp_path):
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    file = folder / "mine.yaml"
+    text = "# @package _global_\nhydra:\n  mode: {mode}\n  sweeper: {{params: {{seed: '{seeds}'}}}}\nbatch: {{size: {size}}}\n"
+    words = ["data=synthetic", "experiment=mine", "model.layers=1"]
+
+    def found(**values):
+        file.write_text(text.format(**values))
+        made = compose.points(words, multirun=False, search=str(tmp_path))
+        return sorted({(config.seed, config.batch.size) for _, config in made})
+
+    assert found(mode="MULTIRUN", seeds="0,1", size=8) == [(0, 8), (1, 8)]
+    assert found(mode="MULTIRUN", seeds="0,1,2", size=16) == [(0, 16), (1, 16), (2, 16)]
+    assert found(mode="RUN", seeds="0,1,2", size=16) == [(0, 16)]
+
+
+def test_a_sweep_that_refers_to_a_value_takes_the_value_that_was_typed(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,${trainer.max_steps}'}}\n"
+    )
+    for steps in (5, 7):
+        words = ["data=synthetic", "experiment=mine", f"trainer.max_steps={steps}"]
+        found = compose.points(words, multirun=False, search=str(tmp_path))
+        assert {config.seed for _, config in found} == {0, steps}

@@ -80,6 +80,7 @@ def test_a_stored_config_gives_no_permission(foreign):
     assert config_of([str(foreign), "model.remote_code=true"]).model.remote_code
 
 
+@pytest.mark.slow
 def test_code_of_a_model_folder_does_not_run_by_evaluate_or_mine(foreign, tmp_path):
     outputs = f"paths.outputs={tmp_path / 'out'}"
     assert main(["evaluate", str(foreign), outputs, "logger=disabled"]) == 2

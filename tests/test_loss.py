@@ -77,6 +77,7 @@ def _rank(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_gathered_gradients_equal_those_of_one_process(tmp_path):
     torch.multiprocessing.spawn(_rank, (str(tmp_path),), nprocs=2)
     queries, passages, groups = batch(groups=[0, 1, 0, 2, 1, 0])

@@ -58,6 +58,7 @@ def test_without_wandb_there_is_one_clear_line(config, tmp_path, monkeypatch, ca
     assert "going on without it" in line and "No module named 'wandb'" in line and "\n" not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY])
 def test_without_key_or_network_the_run_is_recorded_offline(config, tmp_path, monkeypatch, caplog, key):
     if key:
@@ -89,6 +90,7 @@ def test_an_offline_run_is_read_back_with_all_that_was_told(config, tmp_path, en
     assert history(file) == [{"step": 1, "train/loss": 0.5}, {"step": 2, "train/loss": 0.1}]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_told_to_stop_is_marked_as_pre_empted(config, tmp_path):
     for name, error in (("stopped", SystemExit), ("broken", RuntimeError)):
         run = tracking.start(config("logger=offline"), tmp_path, name)

@@ -37,6 +37,7 @@ def test_help_imports_nothing_heavy_and_answers_at_once(words):
     assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 0.5
 
 
+@pytest.mark.slow
 def test_the_words_of_the_examples_are_valid():
     """Every `hybrid-sweep run` and `plan` in the help composes."""
     lines = [

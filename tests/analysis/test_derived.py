@@ -69,6 +69,7 @@ sys.stdout.write(results.to_csv(index=False) + derived(sweep, results).to_csv(in
 """
 
 
+@pytest.mark.slow
 def test_another_processor_and_more_threads_give_the_same_bytes(make_sweep: Make, world: Any) -> None:
     """OpenBLAS with the kernels of other processors sums in other orders, and so does numpy without its vector units."""
     sweep_dir = make_sweep(world(questions=300, has={"de": 0.6, "fr": 0.8}), ratios=(0, 0.25, 0.5, 1.0))

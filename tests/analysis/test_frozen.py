@@ -109,6 +109,7 @@ def against(two: tuple[Path, Path], kept: Path, tmp_path: Path) -> tuple[Path, P
     return first, second
 
 
+@pytest.mark.slow
 def test_a_comparison_with_a_published_sweep_is_published_too(
     two: tuple[Path, Path], against: tuple[Path, Path]
 ) -> None:

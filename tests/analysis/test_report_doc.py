@@ -32,6 +32,7 @@ def test_the_snippet_gives_the_means_of_the_page(
     assert all(f"{mean:.4f}" in printed for mean in means)
 
 
+@pytest.mark.slow
 def test_every_file_of_a_report_is_named(sweep_dir: Path) -> None:
     table = TEXT.split("## What is written")[1].split("\n## ")[0]
     named = set(re.findall(r"`([\w.-]+\.\w+)`", table))

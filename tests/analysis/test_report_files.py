@@ -53,6 +53,7 @@ def test_bytes_do_not_depend_on_the_order_of_rows_or_points(sweep_dir: Path) -> 
     assert {path.name: path.read_bytes() for path in write_report([sweep_dir]).paths} == first
 
 
+@pytest.mark.slow
 def test_bm25_stands_in_every_table_and_figure(make_sweep: Callable[..., Path], world: Any) -> None:
     sweep_dir = make_sweep(world(has={"de": 0.6, "fr": 0.8}), bm25=True)
     report = write_report([sweep_dir])

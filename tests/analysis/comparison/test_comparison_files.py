@@ -41,6 +41,7 @@ def test_everything_is_written_into_the_first_folder_and_nothing_into_the_other(
     assert csv["value"].dropna().to_numpy() == pytest.approx(parquet["value"].dropna().to_numpy(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(two: tuple[Path, Path]) -> None:
     first = {path.name: path.read_bytes() for path in write_report(list(two)).paths}
     for number, path in enumerate(
@@ -58,6 +59,7 @@ def test_the_same_runs_give_the_same_bytes(two: tuple[Path, Path]) -> None:
         assert str(two[0].parent.parent).encode() not in first[name]
 
 
+@pytest.mark.slow
 def test_a_missing_point_of_the_other_sweep_makes_the_exit_code_1(
     two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,6 +121,7 @@ def test_settings_that_were_not_evaluated(name: str, settings: Any, small: Calla
     assert legible(FIGURES[name](*analysed(part))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_sweep_gives_the_same_bytes(name: str, small: Callable[[str], Any], tmp_path: Path) -> None:
     found = [

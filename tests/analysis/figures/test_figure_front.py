@@ -146,6 +146,7 @@ def test_one_side_or_none(sweep_dir: Path) -> None:
         assert ("No trade-off to show" in said(figure)) == (count == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_eleven_ratios_that_lie_together_keep_their_words_apart(
     make_sweep: Callable[..., Path], world: Any, seed: int

@@ -127,6 +127,7 @@ def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(make_sweep: Ca
     assert True in shown
 
 
+@pytest.mark.slow
 def test_words_of_a_baseline_do_not_cover_those_of_the_margin(make_sweep: Callable[..., Path], world: Any) -> None:
     sweep, results, _ = drawn(make_sweep(world()))
     base = pick(results, *MACRO)["mean"][0]

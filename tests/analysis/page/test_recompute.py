@@ -49,6 +49,7 @@ def remove(sweep_dir: Path, *run_ids: str) -> None:
         (sweep_dir.parent.parent / "runs" / run_id / "metrics.json").unlink()
 
 
+@pytest.mark.slow
 def test_every_number_is_recomputed_without_torch(clean: Path, make_sweep: Make, world: Any) -> None:
     """A sweep that has something in every column: an inconclusive ratio, a price, a turn, languages never trained on."""
     kind = world(
