@@ -186,6 +186,7 @@ def test_a_single_run_is_a_sweep_of_one_and_joins_its_sweep(program, tmp_path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launched", ["local", "basic"])
 def test_a_failed_point_is_exit_code_1_with_its_last_words(program, tmp_path, launched):
     words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1", f"hydra/launcher={launched}"]

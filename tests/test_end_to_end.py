@@ -78,6 +78,7 @@ def test_distributed_points_under_multirun_are_as_many_runs_as_points(cache, tmp
     assert sorted(path.name for path in (tmp_path / "outputs" / "sweeps").iterdir()) == ["ddp"]
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
     import shutil
     import zipfile

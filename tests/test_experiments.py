@@ -132,6 +132,7 @@ def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
 LARGE = ("added", "mixed", "pools", "transfer")  # many rows, or a comparison: a minute rather than seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
 def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, name):
     """What `make experiments` says; without the figures, which are not compared."""

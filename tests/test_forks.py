@@ -182,6 +182,7 @@ def test_a_process_that_has_a_gpu_open_is_not_forked(monkeypatch):
     assert fork_server.unfit() == "the process to fork from has /dev/nvidia0 open"
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_is_replaced_and_after_three_workers_are_started_by_themselves(tmp_path, monkeypatch):
     # With its own threads a library makes the process unfit.
     monkeypatch.setattr(forks, "_quiet", lambda around: {"OPENBLAS_NUM_THREADS": "4"})

@@ -237,6 +237,7 @@ def test_a_worker_has_the_gpus_that_were_leased_for_it(point, rules, run, tmp_pa
     assert {read_json(each.run_dir / "env.json")["CUDA_VISIBLE_DEVICES"] for each in points} == {"4", "7"}
 
 
+@pytest.mark.slow
 def test_two_drivers_share_no_core(point, rules, driver, tmp_path):
     worker = rules(seconds=0.4)
     both = [driver([point(ratio, seed) for ratio in (0, 0.5, 1)], worker, cores=2) for seed in (0, 1)]
@@ -432,6 +433,7 @@ def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, 
     assert all(is_done(each) for each in points) and starts(tmp_path).count(points[0].run_id) == 1
 
 
+@pytest.mark.slow
 def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, driver, tmp_path, run):
     points = [point(0), point(0.5), point(1)]
     process = driver(points, rules(seconds=2))

@@ -124,6 +124,7 @@ def test_a_comparison_with_a_published_sweep_is_published_too(
     assert frozen.differences(second) == []
 
 
+@pytest.mark.slow
 def test_a_comparison_is_made_anew_from_the_rows_of_both(against: tuple[Path, Path]) -> None:
     first, second = against
     spoil_ranks(first)

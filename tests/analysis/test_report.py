@@ -272,6 +272,7 @@ def test_a_writer_of_figures_that_is_killed_is_one_line(sweep_dir: Path, monkeyp
         write_report([sweep_dir])
 
 
+@pytest.mark.slow
 def test_smaller_pools_are_set_beside_the_whole_all_paired(further: Path) -> None:
     """Each size has a report; where a loss grows with the pool, the difference of changes says so, of the same runs."""
     edit(further / "points.json", lambda plan: [row.update(also=["near", "near_pool_30"]) for row in plan["points"]])

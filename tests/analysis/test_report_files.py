@@ -22,6 +22,7 @@ NAMES += [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "svg")
 NAMES += ["report.md", "report.html", "table.tex"]
 
 
+@pytest.mark.slow
 def test_files_console_and_answer(sweep_dir: Path) -> None:
     report = write_report([sweep_dir])
     assert [path.name for path in report.paths] == NAMES and all(path.parent == sweep_dir for path in report.paths)

@@ -309,6 +309,7 @@ def test_two_seeds_carry_no_test(make: Make) -> None:
     assert "for these checkpoints only" in said and "over questions alone" in said and "difference shown" not in said
 
 
+@pytest.mark.slow
 def test_three_sweeps_are_tested_against_the_first_with_one_adjustment(make: Make) -> None:
     first = make("a")
     others = [configured(make(name, seed=1 + index), "name: tiny", f"name: {name}") for index, name in enumerate("bc")]

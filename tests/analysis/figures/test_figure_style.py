@@ -79,6 +79,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pdf", "one.png"]
 
 
+@pytest.mark.slow
 def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(tmp_path: Path) -> None:
     alone = [path for name in ("one", "two", "three") for path in style.save(plain(), tmp_path / "alone", name)]
     together = style.save_all({name: plain() for name in ("one", "two", "three")}, tmp_path / "together")

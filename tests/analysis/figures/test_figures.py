@@ -24,6 +24,7 @@ def drawn(sweep_dir: Path) -> tuple[Any, Any, Any]:
     return sweep, results, figures.draw(sweep, results, "toy · 0123abcd")
 
 
+@pytest.mark.slow
 def test_bytes_are_reproducible_and_hold_no_date(sweep_dir: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         style.save(drawn(sweep_dir)[2], tmp_path / name, "curve")
