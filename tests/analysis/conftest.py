@@ -1,9 +1,12 @@
 """Folders of runs and sweeps with known effects, written as the worker writes them."""
 
+import atexit
 import itertools
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +166,34 @@ def make_sweep(tmp_path: Path) -> Callable[..., Path]:
     """`write_sweep` in the test's own folder; each call with another name has its own runs."""
 
     def make(world: World | None = None, **changes: Any) -> Path:
-        return write_sweep(tmp_path / changes.get("name", "toy"), world, **changes)
+        world = world or World()
+        root = tmp_path / changes.get("name", "toy")
+        key = _key(world, changes)
+        if key is None:
+            return write_sweep(root, world, **changes)
+        if key not in _written:
+            folder = Path(tempfile.mkdtemp(prefix="hybrid-sweep-test-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            _written[key] = folder, write_sweep(folder / "sweep", world, **changes).relative_to(folder / "sweep")
+        template, sweep = _written[key]
+        shutil.copytree(template / "sweep", root, dirs_exist_ok=True)
+        return root / sweep
 
     return make
+
+
+_written: dict[str, tuple[Path, Path]] = {}  # sweeps that were made already, which each test gets a copy of
+
+
+def _key(world: World, changes: Mapping[str, Any]) -> str | None:
+    """What a sweep is made of; None where that is a function of the test's own."""
+    values = []
+    for each in fields(World):
+        value = getattr(world, each.name)
+        if callable(value) and value is not each.default:
+            return None
+        values.append("default" if callable(value) else value)
+    return repr((values, sorted(changes.items())))
 
 
 @pytest.fixture
