@@ -168,18 +168,22 @@ def make_sweep(tmp_path: Path) -> Callable[..., Path]:
     def make(world: World | None = None, **changes: Any) -> Path:
         world = world or World()
         root = tmp_path / changes.get("name", "toy")
-        key = _key(world, changes)
-        if key is None:
-            return write_sweep(root, world, **changes)
-        if key not in _written:
-            folder = Path(tempfile.mkdtemp(prefix="hybrid-sweep-test-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            _written[key] = folder, write_sweep(folder / "sweep", world, **changes).relative_to(folder / "sweep")
-        template, sweep = _written[key]
-        shutil.copytree(template / "sweep", root, dirs_exist_ok=True)
-        return root / sweep
+        return _copied(root, _key(world, changes), lambda folder: write_sweep(folder, world, **changes))
 
     return make
+
+
+def _copied(root: Path, key: str | None, write: Callable[[Path], Path]) -> Path:
+    """What `write` makes in a folder, copied to `root` where this process has made it already; its path."""
+    if key is None:
+        return write(root)
+    if key not in _written:
+        folder = Path(tempfile.mkdtemp(prefix="hybrid-sweep-test-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _written[key] = folder / "sweep", write(folder / "sweep").relative_to(folder / "sweep")
+    template, made = _written[key]
+    shutil.copytree(template, root, dirs_exist_ok=True)
+    return root / made
 
 
 _written: dict[str, tuple[Path, Path]] = {}  # sweeps that were made already, which each test gets a copy of
@@ -203,14 +207,20 @@ def sweep_dir(make_sweep: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def make(make_sweep: Callable[..., Path], world: Any) -> Callable[..., Path]:
+def make(tmp_path: Path, world: Any) -> Callable[..., Path]:
     """A sweep of a small world whose runs have ids of their own: its name comes first in them."""
 
     from tests.analysis.comparison.pairs_of_sweeps import renamed
 
     def made(name: str, **changes: Any) -> Path:
         parts = {key: changes.pop(key) for key in list(changes) if key in world.__dataclass_fields__}
-        return renamed(make_sweep(world(**({"questions": 30} | parts)), name=name, **changes), name)
+        its = world(**({"questions": 30} | parts))
+        key = _key(its, changes)
+
+        def write(folder: Path) -> Path:
+            return renamed(write_sweep(folder, its, name=name, **changes), name)
+
+        return _copied(tmp_path / name, None if key is None else f"{name} {key}", write)
 
     return made
 
