@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hybrid_sweep import cli, wandb_push
+from hybrid_sweep import cli, finished, wandb_push
 from hybrid_sweep.store import read_json, write_json
 from tests.wandb_server import serving
 from tests.wandb_sweep_folder import SECRET, files, history, program, summary, write
@@ -66,7 +66,8 @@ def test_offline_every_point_and_the_sweep_have_a_run_that_reads_back_and_a_seco
     assert {path: path.stat().st_mtime_ns for path in files(sweep).values()} == before
     # What has changed is written anew, in its place: the missing point is there now.
     shutil.copytree(failed.with_name("t000s0"), failed, dirs_exist_ok=True)
-    write_json(failed / "metrics.json", {**read_json(failed / "metrics.json"), "run_id": "t050s0"})
+    metrics = {**read_json(failed / "metrics.json"), "run_id": "t050s0"}
+    write_json(failed / "metrics.json", finished.sealed(failed, metrics))
     assert push(sweep, "--offline", "--project", "other").returncode == 0
     after = files(sweep)
     assert (

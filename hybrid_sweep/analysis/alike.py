@@ -23,6 +23,7 @@ MACHINE = [
     "eval.batch_tokens",
 ]
 HARDWARE = ["machine", "system", "gpu"]
+LONGEST = 100  # characters of a value in a sentence
 # The kinds of differences between sweeps, those that can change the numbers first.
 SETTING, CONTENT, REST = "setting", "content", "rest"
 
@@ -72,7 +73,13 @@ def _values(records: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _mixed(records: Iterable[dict[str, Any]]) -> dict[str, str]:
     """The flattened keys that have several values among the records that hold them, with these values."""
-    return {key: " / ".join(found[:4]) for key, found in _values(records).items() if len(found) > 1}
+    mixed = {key: found[:4] for key, found in _values(records).items() if len(found) > 1}
+    return {key: " / ".join(_cut(value) for value in found) for key, found in mixed.items()}
+
+
+def _cut(value: str) -> str:
+    """Return a value as it can stand in a sentence: a stored one may have any length."""
+    return value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}..."
 
 
 def _fingerprints(sweep: Sweep) -> list[dict[str, Any]]:

@@ -285,3 +285,11 @@ def test_more_pools_than_a_figure_holds_are_told(further: Path) -> None:
     names = [f"pool_{size}" for size in range(1, 7)]
     edit(further / "points.json", lambda plan: [row.update(also=names) for row in plan["points"]])
     assert "no comparison: 6 pools: compare at most 5 with all passages" in write_report([further]).console
+
+
+def test_a_value_of_any_length_is_cut_in_a_warning(sweep_dir: Path) -> None:
+    for run, value in (("t050s0", "x" * 5000), ("t050s1", "2")):
+        path = runs_of(sweep_dir) / run / "config.yaml"
+        path.write_text(path.read_text().replace("max_steps: 200", f"max_steps: 200\n  devices: {value}"))
+    (warning,) = write_report([sweep_dir]).warnings
+    assert len(warning) < 300 and "trainer.devices 2 / xxx" in warning

@@ -60,7 +60,8 @@ def all_cases(world: Path) -> list[Case]:
     for command, quota in QUOTA.items():
         mine = [case for case in found if case.command == command]
         chosen += _chance(command).sample(mine, min(quota, len(mine)))
-    return sorted(chosen, key=lambda case: case.command)  # each piece of the list needs few commands
+    distinct = list({case.name: case for case in chosen}.values())  # a place may be drawn twice
+    return sorted(distinct, key=lambda case: case.command)  # each piece of the list needs few commands
 
 
 def _turns(changes: Iterator[tuple[str, Change]], file: str, commands: Sequence[str], every: int = 1) -> Iterator[Case]:
