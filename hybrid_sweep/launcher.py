@@ -72,6 +72,7 @@ class Sweep:
     told_busy: bool = False
     servers: Servers | None = None
     importing: bool = False
+    begun: bool = False
 
 
 def run_points(
@@ -143,7 +144,7 @@ def _fill(sweep: Sweep) -> None:
             break
         servers = sweep.servers if _can_fork(sweep, point) else None
         # The first of several at once is started by itself meanwhile.
-        if sweep.servers is not None and servers is None and (sweep.running or sweep.parallel == 1):
+        if sweep.servers is not None and servers is None and (sweep.begun or sweep.parallel == 1):
             sweep.importing = True
             break
         try:
@@ -167,7 +168,7 @@ def _fill(sweep: Sweep) -> None:
             continue
         sweep.waiting.remove(point)
         sweep.elsewhere.discard(folder)
-        sweep.told_busy = False
+        sweep.told_busy, sweep.begun = False, True
         sweep.running.append(Running(point, process))
         sweep.view.started(point)
 
