@@ -15,7 +15,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-WORDS = ["experiment=reproduce", "data=synthetic", "logger=disabled", "sweep.bm25=false", "sweep.untrained=false"]
+WORDS = [
+    "experiment=reproduce",
+    "hydra.mode=RUN",
+    "data=synthetic",
+    "logger=disabled",
+    "sweep.bm25=false",
+    "sweep.untrained=false",
+]
 # Large blocks come from the heap, which keeps its pages, and not from a mapping of their own that is given back each time.
 TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
 
