@@ -30,6 +30,10 @@ class Unforked(Exception):
     """No worker was forked, for the reason in the message; it can be started as a process of its own."""
 
 
+class Lost(Exception):
+    """Nobody knows whether a worker was forked: if it was, it holds the lease of its point, which tells."""
+
+
 class Forked:
     """A forked worker, which this process waits for as `subprocess.Popen` does.
 
@@ -112,7 +116,8 @@ class Server:
             descriptors: of its log, then of its leases.
 
         Raises:
-            Unforked: where the process is dead or refuses.
+            Unforked: where the process was dead before it was asked, or refuses.
+            Lost: where it died, or was silent, before it answered.
             OSError: where the system has no process or memory to give.
         """
         changed = {name: environment.get(name) for name in (*QUIET, PER_POINT)}
@@ -121,14 +126,14 @@ class Server:
             answer = self._read(PATIENCE)
         if not answer:
             self.close()
-            raise Unforked("the process to fork from has ended, or does not answer")
+            raise Lost("the process to fork from has ended, or does not answer")
         if "unfit" in answer:
             raise Unforked(str(answer["unfit"]))
         if "errno" in answer:
             raise OSError(answer["errno"], os.strerror(answer["errno"]))
         if not _is_child(answer["pid"]):
             _kill(answer["pid"])
-            raise Unforked("this system gives a forked worker to another parent")
+            raise Lost("this system gives a forked worker to another parent")
         return Forked(answer["pid"], [*WORKER, *words])
 
     def close(self) -> None:
@@ -174,7 +179,10 @@ class Servers:
             self._bury(environment)
             return False
         if state == "light" and needs_torch:
-            server.prepare()
+            try:
+                server.prepare()
+            except Unforked:  # it has died since
+                self._bury(environment)
             return False
         return state in ("light", "ready")
 
@@ -191,7 +199,7 @@ class Servers:
             raise Unforked(f"{DEATHS} processes to fork from have ended")
         try:
             found = server.fork(words, environment, descriptors)
-        except Unforked:
+        except (Unforked, Lost):
             self._bury(environment)
             raise
         self.deaths.pop(_key(environment), None)
@@ -206,7 +214,10 @@ class Servers:
     def _server(self, environment: Mapping[str, str]) -> Server | None:
         key = _key(environment)
         if key not in self.known and self.deaths.get(key, 0) < DEATHS:
-            self.known[key] = Server(dict(key))
+            try:
+                self.known[key] = Server(dict(key))
+            except OSError:  # no process, memory or descriptor to be had: starting a worker by itself will say so
+                self.deaths[key] = DEATHS
         return self.known.get(key)
 
     def _bury(self, environment: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from hybrid_sweep import checks, cluster, confined, records
 from hybrid_sweep.config import Config, TrainerConfig, steps_of, to_dict
 from hybrid_sweep.escaping import one_line
-from hybrid_sweep.forks import Servers, Unforked
+from hybrid_sweep.forks import Lost, Servers, Unforked
 from hybrid_sweep.locks import try_lease
 from hybrid_sweep.redaction import redacted
 from hybrid_sweep.slots import Machine, Slot, take
@@ -98,6 +98,8 @@ def start(point: Point, machine: Machine, worker: Sequence[str], servers: Server
             return "busy"
         try:
             return _spawn(point, lease, slot, worker, servers)
+        except Lost:
+            return "busy"  # the next try finds the lease held by the worker, or free
         finally:
             slot.close()
     finally:

@@ -220,9 +220,35 @@ def test_a_worker_that_another_process_would_wait_for_is_ended(servers, tmp_path
     monkeypatch.setattr(forks, "_is_child", lambda pid: False)
     ended = []
     monkeypatch.setattr(forks, "_kill", lambda pid: (ended.append(pid), os.kill(pid, signal.SIGKILL)))
-    with pytest.raises(forks.Unforked, match="parent"):
+    with pytest.raises(forks.Lost, match="parent"):
         fork(servers, tmp_path / "log.txt", [str(tmp_path)])
     assert len(ended) == 1 and os.waitpid(ended[0], 0)[0] == ended[0]
+
+
+def test_a_server_that_dies_between_two_questions_is_one_death_and_no_error(servers, monkeypatch):
+    ready(servers)
+    (server,) = servers.known.values()
+    server.process.kill()
+    server.process.wait()
+    monkeypatch.setattr(server, "poll", lambda: "light")  # what it said before
+    assert not servers.is_ready(environment(), needs_torch=True) and not servers.known
+
+
+def test_a_fork_without_an_answer_is_lost_and_not_refused(servers, tmp_path, monkeypatch):
+    ready(servers)
+    (server,) = servers.known.values()
+    monkeypatch.setattr(server, "_read", lambda seconds: None)
+    with pytest.raises(forks.Lost):
+        fork(servers, tmp_path / "log.txt", [str(tmp_path)])
+    assert not servers.known and not alive(server.process.pid)
+
+
+def test_where_no_server_can_be_started_workers_are_started_by_themselves(servers, monkeypatch):
+    def refused(*_):
+        raise BlockingIOError("no process to be had")
+
+    monkeypatch.setattr(forks, "Server", refused)
+    assert servers.is_ready(environment(), needs_torch=True) and not servers.known
 
 
 def test_more_leases_than_a_message_takes_are_refused(servers, tmp_path):
