@@ -5,11 +5,11 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybrid_sweep.arguments import Parser, say
 from hybrid_sweep.errors import UserError
@@ -47,40 +47,54 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
     return compose.points(args.overrides, multirun=args.multirun, search=args.config_dir)
 
 
+def _is_local(args: argparse.Namespace) -> bool:
+    """Return whether this driver starts the points itself, rather than another launcher of Hydra's."""
+    from hybrid_sweep import compose
+
+    return not args.multirun or compose.launcher(args.overrides, search=args.config_dir) == "local"
+
+
 def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
     """Refuse GPU points on a machine without enough GPUs, unless a cluster will run them."""
-    from hybrid_sweep import compose, slots
+    from hybrid_sweep import slots
 
     on_gpus = [config for _, config in jobs if config.trainer.accelerator == "gpu"]
     wanting = {(config.trainer.devices, config.sweep.gpus_per_run): config for config in on_gpus}
-    if wanting and compose.launcher(args.overrides, search=args.config_dir) == "local":
+    if wanting and _is_local(args):
         for config in wanting.values():
             slots.size(config, slots.this_machine([config], os.environ))
 
 
 def run(words: list[str]) -> int:
     args, ordered, runs = _hydra_words(words)
+    from hybrid_sweep import launcher
+
     if not runs:
-        _hand_over(ordered)
+        _hand_over(ordered, launcher.task)
         return 0
     from hybrid_sweep import progress, redaction, sweep
 
-    with _terminable():
+    with _terminable(), ExitStack() as stack:
         jobs = _jobs(args)
         _check_gpus(args, jobs)
         for _, config in jobs:
             sweep.check_outputs(config)
         points = sweep.expand(jobs, say)
         states = [sweep.state_of(point) for point in points]
-        done = sum(state.name == "done" for state in states)
-        plans = sweep.check(points) if done < len(points) else {}
+        waiting = [point for point, state in zip(points, states, strict=True) if state.name != "done"]
+        done = len(points) - len(waiting)
+        is_local = bool(waiting) and _is_local(args)
+        servers = launcher.begin_servers(waiting) if is_local else None
+        if servers is not None:
+            stack.callback(servers.close)
+        plans = sweep.check(points) if waiting else {}
         for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])):
             say(note)
-        if done < len(points):
+        if waiting:
             lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
             say("\n".join(lines))
             try:
-                _hand_over(ordered)
+                _hand_over(ordered, launcher.Task(servers) if is_local else launcher.task)
             except KeyboardInterrupt:
                 now = sum(sweep.is_done(point) for point in points)
                 print(f"interrupted: {now}/{len(points)} done; the same command goes on from here", file=sys.stderr)
@@ -88,8 +102,8 @@ def run(words: list[str]) -> int:
         return _summary(points, done)
 
 
-def _hand_over(words: list[str]) -> None:
-    """Let Hydra run the words as its own application; what its jobs raise has been recorded by then."""
+def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
+    """Let Hydra run a task on the words as its own application; what its jobs raise has been recorded by then."""
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -102,7 +116,7 @@ def _hand_over(words: list[str]) -> None:
     # Hydra prints a trace and exits by itself otherwise; the errors are to come back here.
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["hybrid-sweep", *words], "1"
     try:
-        application(launcher.task)()
+        application(task)()
     except launcher.PointFailed:
         pass  # its files tell; the summary reads them
     except (HydraException, OmegaConfBaseException) as error:

@@ -18,6 +18,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,22 @@ def import_heavy() -> None:
             importlib.import_module(name)
         except ImportError:
             pass  # a worker that needs it says so
+    if (media := _media_folder()) is not None:
+        media.cleanup()
+
+
+def _media_folder() -> Any | None:
+    """Return the temporary folder that W&B's client makes when it is imported; None where it is not imported.
+
+    Media that a run logs go through it. It is removed by whichever process ends first of those that share it.
+    """
+    return getattr(sys.modules.get("wandb.sdk.data_types._private"), "MEDIA_TMP", None)
+
+
+def renew_media_folder() -> None:
+    """Give this child a folder for media of its own, which goes with it."""
+    if (media := _media_folder()) is not None:
+        tempfile.TemporaryDirectory.__init__(media, "wandb-media")
 
 
 def _settle() -> None:
@@ -169,6 +186,7 @@ def _become(request: Mapping[str, Any], descriptors: list[int]) -> list[str]:
     words: list[str] = request["words"]
     sys.argv[1:] = words
     _name_process(words)
+    renew_media_folder()
     _set_blas_threads(int(os.environ.get("OPENBLAS_NUM_THREADS", "1")))
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # each process has random numbers of its own where nothing seeds them

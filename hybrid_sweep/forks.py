@@ -95,17 +95,22 @@ class Server:
                 env=self.environment | _quiet(environment),
             )
         self.link, self.state = here, "starting"
+        self.asked = False  # to import what encoders need
 
     def poll(self) -> str:
         """Return the state, after what the process has told meanwhile."""
         while self.state != "dead" and (answer := self._read(0.0)) is not None:
             self.state = str(answer.get("state", "dead"))
+            if self.state == "light" and self.asked:
+                self.state = "importing"
         return self.state
 
     def prepare(self) -> None:
-        """Have the process import what encoders need."""
+        """Have the process import what encoders need, once it has started."""
         self._send({"do": "import"}, [])
-        self.state = "importing"
+        self.asked = True
+        if self.state == "light":
+            self.state = "importing"
 
     def fork(self, words: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> Forked:
         """Fork a worker from a process that is light or ready.
@@ -169,6 +174,15 @@ class Servers:
         self.known: dict[tuple[tuple[str, str], ...], Server] = {}
         self.deaths: dict[tuple[tuple[str, str], ...], int] = {}
 
+    def begin(self, environment: Mapping[str, str], *, needs_torch: bool) -> None:
+        """Start the server of an environment, so that it imports while this process does other things."""
+        server = self._server(environment)
+        if server is not None and needs_torch and not server.asked:
+            try:
+                server.prepare()
+            except Unforked:  # it has died since
+                self._bury(environment)
+
     def is_ready(self, environment: Mapping[str, str], *, needs_torch: bool) -> bool:
         """Return whether a worker can be started now: forked, or where there will be no server, by itself."""
         server = self._server(environment)
@@ -179,10 +193,7 @@ class Servers:
             self._bury(environment)
             return False
         if state == "light" and needs_torch:
-            try:
-                server.prepare()
-            except Unforked:  # it has died since
-                self._bury(environment)
+            self.begin(environment, needs_torch=True)
             return False
         return state in ("light", "ready")
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hybrid_sweep import cluster, forks, progress, records
 from hybrid_sweep import slots as machines
@@ -72,7 +72,7 @@ class Sweep:
     told_busy: bool = False
     servers: Servers | None = None
     importing: bool = False
-    begun: bool = False
+    told_importing: bool = False
 
 
 def run_points(
@@ -84,6 +84,7 @@ def run_points(
     wait: bool = True,
     view: progress.View | None = None,
     worker: Sequence[str] | None = None,
+    servers: Servers | None = None,
 ) -> None:
     """Run what is not done, `parallel` points at a time; what came of each is in its folder (`sweep.state_of`).
 
@@ -91,16 +92,17 @@ def run_points(
     another driver runs is waited for, and taken over should it end without a result; with wait=False it is left to the
     other. A failed point leaves the others running, and is tried again after them as often as its sweep.retries says;
     with on_failure="stop" no further one starts once one has failed for good. SIGINT or SIGTERM ends the workers, all
-    their processes too, and raises KeyboardInterrupt.
+    their processes too, and raises KeyboardInterrupt. With `servers`, which the caller closes, the workers are forked
+    from those (see `begin_servers`).
     """
-    sweep = Sweep(machine, view or progress.Plain(len(points)), worker or WORKER, parallel, wait, [])
+    sweep = Sweep(machine, view or progress.Plain(len(points)), worker or WORKER, parallel, wait, [], servers=servers)
     for point in points:  # those done at once, before the time that the others take is told
         if is_done(point):
             sweep.view.skipped(point)
         else:
             sweep.waiting.append(point)
-    if tuple(sweep.worker) == forks.WORKER and sys.platform == "linux" and len(sweep.waiting) > 1:
-        sweep.servers = Servers()
+    if servers is None and tuple(sweep.worker) == forks.WORKER:
+        sweep.servers = begin_servers(sweep.waiting)
     filled = shown = -1.0
     with signals() as caught:
         try:
@@ -126,8 +128,32 @@ def run_points(
         finally:
             if sweep.running:  # interrupted, or the driver itself failed: no worker outlives it unseen
                 stop([item.process for item in sweep.running], caught)
-            if sweep.servers is not None:
+            if sweep.servers is not None and servers is None:
                 sweep.servers.close()
+
+
+def begin_servers(waiting: Sequence[Point]) -> Servers | None:
+    """Start what the workers of these points will be forked from, to import while the driver does other things.
+
+    None where a fork saves nothing, for a single point, or cannot be made.
+    """
+    forked = [point for point in waiting if is_forkable(point.config)]
+    if sys.platform != "linux" or len(forked) < 2:
+        return None
+    servers = Servers()
+    around = _around(forked[0])
+    needs_torch = any(_needs_torch(point) for point in forked if _around(point) == around)
+    servers.begin(around, needs_torch=needs_torch)
+    return servers
+
+
+def _around(point: Point) -> dict[str, str]:
+    """Return the environment of the worker of a point, whatever its GPUs will be."""
+    return environment(point.config.trainer, None, os.environ)
+
+
+def _needs_torch(point: Point) -> bool:
+    return not isinstance(point.config.model, Bm25Model)
 
 
 def _fill(sweep: Sweep) -> None:
@@ -142,10 +168,12 @@ def _fill(sweep: Sweep) -> None:
             continue
         if len(sweep.running) >= sweep.parallel:
             break
-        servers = sweep.servers if _can_fork(sweep, point) else None
-        # The first of several at once is started by itself meanwhile.
-        if sweep.servers is not None and servers is None and (sweep.begun or sweep.parallel == 1):
+        servers = _servers_of(sweep, point)
+        if servers == "importing":
             sweep.importing = True
+            if not sweep.told_importing:
+                sweep.view.importing()
+                sweep.told_importing = True
             break
         try:
             process = start(point, sweep.machine, sweep.worker, servers)
@@ -168,21 +196,20 @@ def _fill(sweep: Sweep) -> None:
             continue
         sweep.waiting.remove(point)
         sweep.elsewhere.discard(folder)
-        sweep.told_busy, sweep.begun = False, True
+        sweep.told_busy = False
         sweep.running.append(Running(point, process))
         sweep.view.started(point)
 
 
-def _can_fork(sweep: Sweep, point: Point) -> bool:
-    """Return whether the worker of a point can be forked now, or will not be forked at all.
-
-    What it is to be forked from may still be importing.
-    """
-    config = point.config
-    if sweep.servers is None or not is_forkable(config):
-        return True
-    around = environment(config.trainer, None, os.environ)
-    return sweep.servers.is_ready(around, needs_torch=not isinstance(config.model, Bm25Model))
+def _servers_of(sweep: Sweep, point: Point) -> Servers | Literal["importing"] | None:
+    """Return what the worker of a point is forked from; None where it is started by itself."""
+    if sweep.servers is None or not is_forkable(point.config):
+        return None
+    needs_torch = _needs_torch(point)
+    if sweep.servers.is_ready(_around(point), needs_torch=needs_torch):
+        return sweep.servers
+    # What needs no torch starts sooner by itself than the import of torch ends.
+    return "importing" if needs_torch else None
 
 
 def _told_first(item: Running) -> bool:
@@ -222,19 +249,29 @@ def _reap(sweep: Sweep) -> int:
     return len(ended)
 
 
-def launch(jobs: Sequence[tuple[tuple[str, ...], Config]]) -> list[str]:
+def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], servers: Servers | None = None) -> list[str]:
     """Run the composed jobs of a sweep in slots, with live progress; the state of each job's own point afterwards."""
     points = list({point.run_dir: point for point in expand(jobs, say)}.values())
     sweep = jobs[0][1].sweep
     machine = machines.this_machine([point.config for point in points], os.environ)
     parallel = max(machines.parallel(point.config, machine) for point in points)
     with progress.watch(len(points), parallel) as view:
-        run_points(points, machine=machine, parallel=parallel, on_failure=sweep.on_failure, view=view)
+        run_points(points, machine=machine, parallel=parallel, on_failure=sweep.on_failure, view=view, servers=servers)
     by_words = {point.overrides: state_of(point).name for point in points}
     return [by_words.get(overrides, "same as another") for overrides, _ in jobs]
 
 
-def task(node: Any) -> None:
+@dataclass(frozen=True)
+class Task:
+    """What Hydra calls in the driver itself, with what the driver has begun for it."""
+
+    servers: Servers | None
+
+    def __call__(self, node: Any) -> None:
+        task(node, self.servers)
+
+
+def task(node: Any, servers: Servers | None = None) -> None:
     """What Hydra calls: the one point of a plain run, or a job of a launcher other than ours (basic, joblib, submitit).
 
     The untrained point comes first. A plain run waits for a point that another driver runs; a job, which on
@@ -254,7 +291,9 @@ def task(node: Any) -> None:
     machines.size(config, machine)  # too few GPUs are the user's mistake, not the point's
     try:
         with progress.watch(len(points), live=alone) as view:
-            run_points(points, machine=machine, on_failure=config.sweep.on_failure, wait=alone, view=view)
+            run_points(
+                points, machine=machine, on_failure=config.sweep.on_failure, wait=alone, view=view, servers=servers
+            )
     except KeyboardInterrupt:
         cluster.stay()
         raise

@@ -45,6 +45,7 @@ class View(Protocol):
     def again(self, point: Point, reason: str, left: int) -> None: ...
     def elsewhere(self, point: Point) -> None: ...
     def busy(self, point: Point, folder: Path) -> None: ...
+    def importing(self) -> None: ...
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None: ...
 
 
@@ -90,6 +91,9 @@ class Plain:
         needed = "GPU" if point.config.trainer.accelerator == "gpu" else "core"
         way_out = f"locks in {folder}; HYBRID_SWEEP_SLOTS names another folder"
         self._tell(point, f"waiting for a free {needed} (all in use by other sweeps; {way_out})")
+
+    def importing(self) -> None:
+        self.say("importing torch and what else the points need, once for all of them")
 
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
         if rows and time.monotonic() - self.said >= EVERY:

@@ -22,11 +22,13 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.loader, self.config = hydra_context.config_loader, config
+        self.servers = getattr(task_function, "servers", None)  # of launcher.Task, where the program has made it
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from hybrid_sweep import launcher
 
-        states = launcher.launch([(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides])
+        jobs = [(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides]
+        states = launcher.launch(jobs, self.servers)
         return ended(job_overrides, states)
 
 

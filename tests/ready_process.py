@@ -9,6 +9,7 @@ import types
 import setproctitle
 
 from hybrid_sweep import fork_server
+from tests import nursery
 
 
 def main() -> None:
@@ -21,7 +22,15 @@ def main() -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    nursery.install(lambda asked: _run(asked["words"], asked["environment"]))
     execute(request["words"])
+
+
+def _run(words: list[str], environment: dict[str, str]) -> None:
+    """Be a process that a process of `tests.ready` starts."""
+    os.environ.clear()
+    os.environ.update(environment)
+    execute(words)
 
 
 def execute(words: list[str]) -> None:

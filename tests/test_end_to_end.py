@@ -101,14 +101,15 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
     assert (site / "hybrid_sweep" / "conf" / "config.yaml").is_file() and not (site / "conf").exists()
     away = tmp_path / "away"
     away.mkdir()
-    shown = cli("plan", *WORDS, cwd=away, PYTHONPATH=str(site), HYBRID_SWEEP_CACHE=str(tmp_path / "cache"))
-    where = subprocess.run(
-        [sys.executable, "-c", "import hybrid_sweep.config as c; print(c.__file__, c.config_dir())"],
-        cwd=away,
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    env = {**os.environ, "PYTHONPATH": str(site), "HYBRID_SWEEP_CACHE": str(tmp_path / "cache")}
+
+    def python(*words):
+        """In a process of its own, which has imported nothing from the repository."""
+        return subprocess.run(
+            [sys.executable, *words], cwd=away, env=env, capture_output=True, text=True, check=True
+        ).stdout
+
+    shown = python("-m", "hybrid_sweep", "plan", *WORDS)
+    where = python("-c", "import hybrid_sweep.config as c; print(c.__file__, c.config_dir())")
     assert where.split() == [str(site / "hybrid_sweep" / "config.py"), str(site / "hybrid_sweep" / "conf")]
     assert "ratio 0.5" in shown or "0.5" in shown

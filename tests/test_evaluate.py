@@ -5,6 +5,7 @@ import pytest
 from hybrid_sweep import stages, trained
 from hybrid_sweep.evaluate import config_of, evaluate_words, table
 from hybrid_sweep.store import read_json, write_json
+from tests import ready
 from tests.refused import refused
 
 
@@ -13,13 +14,19 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
     folder = run("batch.cross_lingual_ratio=0.5", "model.query_prompt='q: '")
     outputs = f"paths.outputs={tmp_path / 'out'}"
     metrics = read_json(folder / "metrics.json")
-    again = evaluate_words([str(folder), outputs, "logger=disabled"])
+
+    def evaluated(*words):
+        done = ready.run(["-m", "hybrid_sweep", "evaluate", *words, outputs, "logger=disabled"], timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("["))
+
+    again = evaluated(folder)
     assert again.splitlines()[:4] == table(metrics, folder).splitlines()[:4]
     data = ["data=synthetic", "data.groups=300", "model.query_length=32", "model.passage_length=64"]
-    by_path = evaluate_words([f"model.path={folder / 'model'}", *data, outputs, "logger=disabled"])
+    by_path = evaluated(f"model.path={folder / 'model'}", *data)
     assert by_path.splitlines()[:4] == again.splitlines()[:4]
     further = ["+data@eval.also.other=synthetic", "eval.also.other.groups=60"]
-    other = evaluate_words([str(folder), outputs, "logger=disabled", "eval.split=dev", *further])
+    other = evaluated(folder, "eval.split=dev", *further)
     assert "\n\non other:\n" in other and "evaluations/other/per_query.parquet" in other
     assert other.splitlines()[1:4] != again.splitlines()[1:4]
 

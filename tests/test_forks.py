@@ -103,6 +103,33 @@ def test_a_child_has_the_environment_the_words_and_the_leases_of_its_run(tmp_pat
     assert (tmp_path / "log.txt").read_text() == "words for the log\n"
 
 
+MEDIA = """
+import os, sys
+from hybrid_sweep import fork_server
+fork_server.import_heavy()
+from wandb.sdk.data_types._private import MEDIA_TMP
+print(MEDIA_TMP.name, os.path.exists(MEDIA_TMP.name), flush=True)
+for _ in range(2):
+    if (pid := os.fork()) == 0:
+        fork_server.renew_media_folder()
+        print(MEDIA_TMP.name, os.path.exists(MEDIA_TMP.name), flush=True)
+        sys.exit()
+    os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.slow
+def test_each_worker_has_a_folder_for_media_of_its_own_and_none_is_left(tmp_path):
+    """The client makes one at its import, and whoever ends first would take it from the others."""
+    pytest.importorskip("wandb")
+    around = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", MEDIA], capture_output=True, text=True, env=around, check=True)
+    server, first, second = [line.split() for line in done.stdout.splitlines()]
+    assert (server[1], first[1], second[1]) == ("False", "True", "True")
+    assert len({server[0], first[0], second[0]}) == 3
+    assert not list(tmp_path.glob("*wandb-media*"))
+
+
 LOOK = """
 import sys
 from pathlib import Path
@@ -197,6 +224,19 @@ def test_a_server_that_refuses_is_replaced_and_after_three_workers_are_started_b
             fork(servers, tmp_path / "log.txt", [str(tmp_path)])
     finally:
         servers.close()
+
+
+@pytest.mark.slow
+def test_a_server_imports_while_nobody_asks_and_tells_of_it_afterwards(servers, tmp_path):
+    """As it does while the driver plans: the request waits in the socket until the process has started."""
+    servers.begin(environment(), needs_torch=True)
+    (server,) = servers.known.values()
+    servers.begin(environment(), needs_torch=True)
+    states = [server.poll()]
+    wait_for(lambda: states.append(server.poll()) or states[-1] == "ready", 120)
+    assert [state for state, before in zip(states[1:], states, strict=False) if state != before][-1] == "ready"
+    assert set(states) <= {"starting", "importing", "ready"}, "it was seen as light, and would be asked again"
+    assert fork(servers, tmp_path / "log.txt", [str(tmp_path / "nothing")]).wait(60) == 2
 
 
 def test_a_server_that_dies_is_replaced_and_its_workers_go_on(servers, tmp_path):

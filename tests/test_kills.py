@@ -15,18 +15,21 @@ from pathlib import Path
 import pytest
 
 from hybrid_sweep import processes, sweep
+from hybrid_sweep.analysis.results import aggregate
+from hybrid_sweep.analysis.table import load
 from hybrid_sweep.compose import points as composed
 from hybrid_sweep.store import read_json
 from hybrid_sweep.sweep import is_done
+from tests import ready
 from tests.analysis.conftest import World, write_run
 from tests.test_end_to_end import WORDS, cli
-from tests.waiting import alive
+from tests.waiting import alive, wait_for
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
 WORLD = World(questions=12, languages=("xa", "xb", "xc", "xd"))
 
 DRIVER = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 from hybrid_sweep import launcher
 from hybrid_sweep.checks import stored
@@ -34,8 +37,8 @@ from hybrid_sweep.slots import Machine
 from hybrid_sweep.sweep import Point
 known = json.loads(Path(sys.argv[1]).read_text())
 points = [Point(run_id, kind, (), stored(Path(path)), marks) for run_id, kind, path, marks in known["points"]]
-print("ready", flush=True)
-input()
+while not Path(sys.argv[2]).exists():
+    time.sleep(0.01)
 machine = Machine({}, tuple(range(9)), Path(known["slots"]))  # so that leases of cores hide no lack of those of points
 launcher.run_points(points, machine=machine, parallel=4, worker=known["worker"])
 """
@@ -45,7 +48,7 @@ class StandIns:
     """A sweep of four points and the two floors, whose workers are stand-ins that take the results of finished runs."""
 
     def __init__(self, folder, cache):
-        self.folder, self.journal = folder, folder / "journal"
+        self.folder, self.journal, self.drivers = folder, folder / "journal", 0
         words = [*WORDS, f"paths.outputs={folder / 'outputs'}", "batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
         self.points = sweep.expand(composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None)
         sweep.record(self.points, "hybrid-sweep run -m")
@@ -64,10 +67,11 @@ class StandIns:
         (folder / "known.json").write_text(json.dumps(known))
 
     def driver(self):
-        """A driver that has done its imports, and begins when `go` says so: the next one is there when one is killed."""
-        words = [sys.executable, "-c", DRIVER, str(self.folder / "known.json")]
-        made = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert made.stdout.readline() == b"ready\n", made.stdout.read()
+        """A driver that begins when `go` says so: the next one is there when one is killed."""
+        self.drivers += 1
+        path = self.folder / f"go-{self.drivers}"
+        made = ready.start(["-c", DRIVER, self.folder / "known.json", path])
+        made.go = path.touch
         return made
 
     def lines(self):
@@ -79,9 +83,6 @@ class StandIns:
 
     def table(self):
         """The bytes of each result, and of the table made of them."""
-        from hybrid_sweep.analysis.results import aggregate
-        from hybrid_sweep.analysis.table import load
-
         tables = {point.run_id: (point.run_dir / "per_query.parquet").read_bytes() for point in self.points}
         return tables | {"results.csv": aggregate(load([self.points[0].sweep_dir])).to_csv().encode()}
 
@@ -94,11 +95,6 @@ def kill(*pids):
             pass
 
 
-def go(driver):
-    driver.stdin.write(b"\n")
-    driver.stdin.flush()
-
-
 def kill_at_random(standins, chance, kills):
     """At most four times: a driver, and at a random moment of the work a SIGKILL for it, for a worker, or for all.
 
@@ -108,7 +104,7 @@ def kill_at_random(standins, chance, kills):
     for driver, target in zip(drivers, chance.sample(["driver", "worker", "worker", "all"], kills), strict=True):
         try:
             before = len(standins.lines())
-            go(driver)
+            driver.go()
             deadline = time.monotonic() + 120
             while len(standins.lines()) == before and driver.poll() is None:
                 assert time.monotonic() < deadline
@@ -123,7 +119,7 @@ def kill_at_random(standins, chance, kills):
                 time.sleep(0.3)  # of a driver that goes on
         finally:
             kill(driver.pid)
-            driver.wait()  # not for the end of its output, which its workers have open too
+            driver.wait()
 
 
 def check_journal(standins):
@@ -149,8 +145,8 @@ def check_journal(standins):
 
 def finish(standins):
     driver = standins.driver()
-    shown, _ = driver.communicate(b"\n", timeout=240)
-    assert driver.returncode == 0, shown.decode()[-2000:]
+    driver.go()
+    assert driver.wait(240) == 0, driver.err.read_text()[-2000:]
     assert all(is_done(point) for point in standins.points)
     left = [path for point in standins.points for path in point.run_dir.rglob("*") if path.name.startswith(".tmp-")]
     assert left == []
@@ -183,11 +179,10 @@ REAL = [*WORDS, "trainer.max_steps=60", "keep.checkpoint_seconds=0", "batch.cros
 
 def results(folder):
     """The bytes of all per-query tables, of the trained weights, and of results.csv."""
-    cli("report", str(folder / "outputs/sweeps/s"), cwd=folder)
     runs = folder / "outputs" / "runs"
-    found = [folder / "outputs/sweeps/s/results.csv", *runs.glob("*/per_query.parquet")]
-    found += runs.glob("*/model/model.safetensors")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+    found = [*runs.glob("*/per_query.parquet"), *runs.glob("*/model/model.safetensors")]
+    table = aggregate(load([folder / "outputs/sweeps/s"])).to_csv().encode()
+    return {"results.csv": table} | {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +253,7 @@ def test_kills_of_real_training(real, cache, tmp_path):
         ("evaluating", "worker"),
         ("training", "driver"),
     ]:
-        words = [sys.executable, "-m", "hybrid_sweep", "run", "-m", *REAL]
-        driver = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        driver = ready.start(["-m", "hybrid_sweep", "run", "-m", *REAL], cwd=tmp_path)
         try:
             if reach(tmp_path, driver, state):
                 time.sleep(chance.uniform(0, 0.5))
@@ -272,7 +266,7 @@ def test_kills_of_real_training(real, cache, tmp_path):
                     driver.wait(240)  # it goes on with the other points, forked from another server
         finally:
             kill(driver.pid)
-            driver.communicate()
+            driver.wait()
         there = finished_stages(tmp_path)
         assert before.items() <= there.items()
         before = there
@@ -287,11 +281,9 @@ def test_kills_of_real_training(real, cache, tmp_path):
 @pytest.mark.slow
 def test_the_plan_says_where_a_killed_training_goes_on(cache, tmp_path):
     words = [*WORDS, "trainer.max_steps=2000", "keep.checkpoint_seconds=0", "sweep.untrained=false", "sweep.bm25=false"]
-    driver = subprocess.Popen([sys.executable, "-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("outputs/runs/*/checkpoints/step-*.json")):
-        assert time.monotonic() < deadline and driver.poll() is None
-        time.sleep(0.05)
+    driver = ready.start(["-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
+    assert reach(tmp_path, driver, "training")
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*/checkpoints/step-*.json")), 120)
     kill(*real_workers(tmp_path), driver.pid)
     driver.wait()
     shown = cli("plan", *words, cwd=tmp_path)
@@ -302,7 +294,7 @@ def test_the_plan_says_where_a_killed_training_goes_on(cache, tmp_path):
 def test_no_rank_outlives_the_worker_that_started_it(cache, tmp_path):
     """The driver and the worker are killed at once, so that nobody is left to end the other process of the run."""
     words = [*WORDS, "trainer.max_steps=5000", "trainer.devices=2", "sweep.untrained=false", "sweep.bm25=false"]
-    driver = subprocess.Popen([sys.executable, "-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
+    driver = ready.start(["-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
     assert reach(tmp_path, driver, "training")
     first, second = sorted(real_workers(tmp_path))
     kill(driver.pid, first)
@@ -329,13 +321,13 @@ class SmallDisk:
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
 
-        done = subprocess.run(
-            [sys.executable, "-m", "hybrid_sweep", *words],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            preexec_fn=None if self.mounted else limit,
-        )
+        command = ["-m", "hybrid_sweep", *words]
+        if self.mounted:
+            done = ready.run(command, cwd=self.folder)
+        else:  # a limit goes from a process to those that it starts itself
+            done = subprocess.run(
+                [sys.executable, *command], cwd=self.folder, capture_output=True, text=True, preexec_fn=limit
+            )
         return done.returncode, done.stdout + done.stderr
 
     def grow(self):
@@ -402,8 +394,8 @@ def test_a_disk_that_is_full_before_the_first_point_is_one_line(cache, small_dis
 
 @pytest.mark.slow
 def test_two_real_drivers_on_one_sweep_at_once(real, cache, tmp_path):
-    words = [sys.executable, "-m", "hybrid_sweep", "run", "-m", *REAL]
-    both = [subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    words = ["-m", "hybrid_sweep", "run", "-m", *REAL]
+    both = [ready.start(words, cwd=tmp_path) for _ in range(2)]
     assert [driver.wait(400) for driver in both] == [0, 0]
     logs = [path.read_text() for path in tmp_path.glob("outputs/runs/*/log.txt")]
     assert [log.count("--- 20") for log in logs] == [1] * len(logs)  # each worker was started once

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import cluster, launcher, processes
-from hybrid_sweep.config import Config, TrainerConfig, run_id
+from hybrid_sweep import cluster, forks, launcher, processes
+from hybrid_sweep.config import Bm25Model, Config, TrainerConfig, run_id
 from hybrid_sweep.slots import Machine, take
 from hybrid_sweep.store import exclusive, read_json, try_lease
 from hybrid_sweep.sweep import Point, is_done, state_of
@@ -33,6 +33,9 @@ class Told:
 
     def __getattr__(self, name):
         return lambda point, *more: self.events.append((name, point.label, *more))
+
+    def importing(self):
+        self.events.append(("importing", ""))
 
     def show(self, rows, waiting):
         self.rows.append([(row.point.label, row.status.get("state")) for row in rows])
@@ -238,6 +241,56 @@ def test_a_worker_has_the_gpus_that_were_leased_for_it(point, rules, run, tmp_pa
 
 
 @pytest.mark.slow
+class Importing:
+    """Servers that are ready once `is_ready` has been asked so often for a point that needs torch, and refuse to fork."""
+
+    def __init__(self, questions=3):
+        self.left, self.begun, self.asked = questions, [], []
+
+    def begin(self, environment, *, needs_torch):
+        self.begun.append((environment["OMP_NUM_THREADS"], needs_torch))
+
+    def is_ready(self, environment, *, needs_torch):
+        self.left -= needs_torch
+        return self.left < 0
+
+    def fork(self, words, environment, descriptors):
+        self.asked.append(Path(words[0]).name)
+        raise forks.Unforked("in a test")
+
+
+def lexical(made):
+    """The same point with BM25 for an encoder."""
+    config = dataclasses.replace(made.config, model=Bm25Model())
+    return Point("b" * 12, "bm25", ("model=bm25",), config, MARKS)
+
+
+def test_points_wait_for_what_they_are_forked_from_but_one_without_torch_does_not(point, rules, tmp_path, run):
+    servers, without = Importing(), lexical(point(0))
+    view = run([without, point(0), point(1)], rules(), servers=servers)
+    assert [name for name, *_ in view.events if name in ("started", "importing")] == [
+        "started",
+        "importing",
+        "started",
+        "started",
+    ]
+    assert view.labels("started")[0] == without.label and starts(tmp_path)[0] == without.run_id
+    assert servers.asked == [point(0).run_id, point(1).run_id]
+
+
+def test_a_server_is_begun_for_several_points_with_what_they_need(point, monkeypatch):
+    made = []
+    monkeypatch.setattr(launcher, "Servers", lambda: made.append(Importing()) or made[-1])
+    assert launcher.begin_servers([point(0)]) is None and not made
+    assert launcher.begin_servers([lexical(point(0)), point(1)]) is made[0]
+    assert launcher.begin_servers([lexical(point(0)), lexical(point(1))]) is made[1]
+    monkeypatch.setattr(launcher, "is_forkable", lambda config: config.trainer.nodes == 1)
+    nodes = dataclasses.replace(point(0).config, trainer=TrainerConfig(nodes=2, threads=3))
+    apart = dataclasses.replace(point(0), config=nodes)
+    assert launcher.begin_servers([apart, point(1)]) is None
+    assert [each.begun for each in made] == [[("1", True)], [("1", False)]]
+
+
 def test_two_drivers_share_no_core(point, rules, driver, tmp_path):
     worker = rules(seconds=0.4)
     both = [driver([point(ratio, seed) for ratio in (0, 0.5, 1)], worker, cores=2) for seed in (0, 1)]

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from hybrid_sweep.config import to_dict
 from hybrid_sweep.store import read_json, write_json
+from tests import ready
 from tests.analysis.conftest import World, write_sweep
 
 BIAS = {
@@ -86,7 +87,4 @@ def program(*words: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[
     home = cwd / "home"
     home.mkdir(exist_ok=True)
     around |= {"HOME": str(home), **env}
-    command = [sys.executable, "-m", "hybrid_sweep", *words]
-    return subprocess.run(
-        command, cwd=cwd, env=around, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
-    )
+    return ready.run(["-m", "hybrid_sweep", *words], cwd=cwd, env=around, timeout=300)

@@ -53,12 +53,16 @@ def test_error_rate_of_the_paired_difference_of_two_levels(n_seeds: int, counts:
         assert np.mean((low <= 0) & (high >= 0)) >= 0.93, sds
         margin = 0.4
         worst = st.estimate(other - base - margin, df)
-        each = [
-            st.Estimate(worst.mean[k], worst.se[k], worst.df[k], n_seeds, worst.n_questions, df, "crossed")
-            for k in range(4000)
-        ]
-        assert np.mean([st.holds(st.verdict(one, margin, 1.0)) for one in each]) <= 0.07, sds
-        assert np.mean([st.verdict(one, margin, 1.0) == "degraded" for one in each]) <= 0.07, sds
+        low, high = st.bounds(worst, 0.90)
+        holds, is_degraded = low > -margin, high < -margin
+        assert np.mean(holds) <= 0.07, sds
+        assert np.mean(is_degraded) <= 0.07, sds
+        # The rates are those of the verdict itself: it is asked where it is nearest to either of its borders.
+        nearest = np.argsort(np.minimum(abs(low + margin), abs(high + margin)))[:40]
+        for k in nearest:
+            one = st.Estimate(worst.mean[k], worst.se[k], worst.df[k], n_seeds, worst.n_questions, df, "crossed")
+            verdict = st.verdict(one, margin, 1.0)
+            assert (st.holds(verdict), verdict == "degraded") == (holds[k], is_degraded[k]), sds
 
 
 @pytest.mark.slow

@@ -55,9 +55,9 @@ def null(random: np.random.Generator, seeds: int, questions: int, seed_sd: float
 def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_100_sweeps(
     seeds: int, seed_sd: float
 ) -> None:
-    """2,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages together."""
+    """1,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages together."""
     random = np.random.default_rng([1, seeds, round(100 * seed_sd)])
-    repetitions, wrong = 2000, dict.fromkeys(("together", "by language", "languages", "kinds"), 0)
+    repetitions, wrong = 1000, dict.fromkeys(("together", "by language", "languages", "kinds"), 0)
     for _ in range(repetitions):
         found = world(null(random, seeds, 120, seed_sd), random.integers(1, 4, 120).tolist())
         together, *by_language = changes(found, "monolingual", 1.0, Rule())

@@ -1,8 +1,6 @@
 """The probe's texts: those of the collection that the runs read, whole, and never those of another build."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
+from tests import ready
 from tests.refused import refused
 from tests.small import SMALL
 
@@ -214,9 +213,7 @@ def test_a_real_sweep_through_the_command_line(cache: Path, tmp_path: Path) -> N
     """Trained in seconds on generated text: lost questions, their ranks and their texts are those of the runs."""
 
     def cli(*words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "hybrid_sweep", *words], cwd=tmp_path, capture_output=True, text=True
-        )
+        done = ready.run(["-m", "hybrid_sweep", *words], cwd=tmp_path)
         assert done.returncode == code, done.stdout[-2000:] + done.stderr[-2000:]
         return done.stdout + done.stderr
 
