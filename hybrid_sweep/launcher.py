@@ -138,7 +138,7 @@ def begin_servers(waiting: Sequence[Point]) -> Servers | None:
     None where a fork saves nothing, for a single point, or cannot be made.
     """
     forked = [point for point in waiting if is_forkable(point.config)]
-    if sys.platform != "linux" or len(forked) < 2:
+    if sys.platform != "linux" or len(forked) < 2 or tuple(WORKER) != forks.WORKER:
         return None
     servers = Servers()
     around = _around(forked[0])

@@ -237,7 +237,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
 
     pushing: without pages the mirror is made of the points alone, since the report has cases of its own.
     """
-    from hybrid_sweep import cli_sweep, compose, evaluate, mirror, wandb_sweep
+    from hybrid_sweep import cli_sweep, compose, evaluate, launcher, mirror, wandb_sweep
     from hybrid_sweep.analysis import frozen, report, report_files
     from hybrid_sweep.analysis.comparison import report as comparison
     from hybrid_sweep.analysis.probe import report as probe
@@ -255,6 +255,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
         put(mirror, "begin", lambda words, *_, **__: FakeRun(words))
         put(wandb_sweep, "_fill", lambda *_: None)
         put(cli_sweep, "_hand_over", done_here)
+        put(launcher, "begin_servers", lambda waiting: None)
         if not pages:
             for name in ("markdown", "html", "latex"):
                 put(report_files, name, lambda *_: "")
@@ -272,7 +273,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
         yield
 
 
-def done_here(words: Sequence[str]) -> None:
+def done_here(words: Sequence[str], task: Any) -> None:
     """Do the points of a command here; Hydra, which hands them to a launcher, is left out."""
     from hybrid_sweep import compose, sweep
 
