@@ -27,12 +27,8 @@ smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under a
 test: install  ## The test suite, two tests at a time, no network, at most 5 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# What starts and kills many processes, or measures, has the machine to itself.
-ALONE := $(addprefix tests/test_,slurm.py benchmarks.py)
-
-test-slow: install  ## The long tests, two at a time where they may be, about 20 minutes
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ALONE:%=--ignore=%)
-	$(BIN)/python -m pytest -m slow $(ALONE)
+test-slow: install  ## The long tests, two at a time, at most 20 minutes
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 test-gpu: install  ## The tests that need a GPU; skipped elsewhere
 	$(BIN)/python -m pytest tests/test_gpu.py tests/test_gpu_runs.py

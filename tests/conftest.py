@@ -25,6 +25,11 @@ import pytest  # noqa: E402
 import torch  # noqa: E402, F401  before faiss: two OpenMP runtimes in one process, torch's must come first
 
 
+def pytest_collection_modifyitems(items):
+    """Put the tests on a cluster first: who begins with them keeps them all, and much of their time is waiting."""
+    items.sort(key=lambda item: item.path.name != "test_slurm.py")
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """A cache of the test session's own, also for the processes it starts."""

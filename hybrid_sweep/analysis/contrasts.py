@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.statistics import Array
@@ -82,7 +81,7 @@ def _accepted(found: Moments, ratio: Array, level: float) -> Any:
         found.df_questions,
     )
     tested = contrast(wide, np.stack([np.ones_like(ratio), -ratio], axis=-1))
-    return np.abs(tested.mean) <= scipy.stats.t.ppf(0.5 + level / 2, tested.df) * tested.se
+    return np.abs(tested.mean) <= st.t_quantile(0.5 + level / 2, tested.df) * tested.se
 
 
 def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
@@ -94,7 +93,7 @@ def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
     """
     centre = found.mean[..., 0] / found.mean[..., 1]
     linear = contrast(found, np.stack([np.ones_like(centre), -centre], axis=-1))
-    reach = scipy.stats.t.ppf(0.5 + level / 2, linear.df) * linear.se / np.abs(found.mean[..., 1])
+    reach = st.t_quantile(0.5 + level / 2, linear.df) * linear.se / np.abs(found.mean[..., 1])
     # Degrees of freedom and floors change along q: the outermost q that is accepted counts, found on a grid first.
     steps = np.concatenate([np.linspace(0, 3, 121)[1:], np.geomspace(3.2, 1000, 80)])
     side = np.array([-1.0, 1.0])

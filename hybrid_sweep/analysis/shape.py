@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
-import scipy.stats
 
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.contrasts import Moments, contrast, moments
@@ -82,7 +81,7 @@ def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Row]:
     fitted, falling = isotonic(change)
     eye = np.eye(len(ratios))
     estimated = contrast(found, eye - eye[0])
-    half = scipy.stats.t.ppf(0.975, estimated.df) * estimated.se
+    half = st.t_quantile(0.975, estimated.df) * estimated.se
     half[0] = 0.0
     low, high = band(change, means - means[:, :1], half, falling)
     word = "flat" if np.ptp(fitted) < TINY else "falling" if falling else "rising"

@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-import scipy.stats
+import scipy.special
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -143,9 +143,14 @@ def estimate(y: Array, df_questions: float | None = None) -> Estimate:
     return Estimate(per_question.mean(axis=-1), se, df, n_seeds, n_questions, df_questions, "conditional")
 
 
+def t_quantile(probability: Any, df: Any) -> Any:
+    """Return the quantile of Student's t; `scipy.stats.t.ppf` gives the same number, thirty times slower for a single one."""
+    return scipy.special.stdtrit(df, probability)
+
+
 def bounds(estimated: Estimate, level: float) -> tuple[Any, Any]:
     """Both ends of the two-sided interval at `level`, e.g. 0.95; NaN where there is none."""
-    half = scipy.stats.t.ppf(0.5 + level / 2, estimated.df) * estimated.se
+    half = t_quantile(0.5 + level / 2, estimated.df) * estimated.se
     return estimated.mean - half, estimated.mean + half
 
 
@@ -153,7 +158,7 @@ def p_value(estimated: Estimate) -> Any:
     """Two-sided p of a true mean of 0; 1 where mean and se are both 0 (two equal runs), NaN without a se."""
     mean, se = np.abs(np.asarray(estimated.mean)), np.asarray(estimated.se)
     t = np.divide(mean, se, out=np.where(mean > 0, np.inf, 0.0), where=~(se == 0))
-    return 2 * scipy.stats.t.sf(t, estimated.df)
+    return 2 * scipy.special.stdtr(estimated.df, -t)
 
 
 def relative(y: Array, base: Array, df_questions: float | None = None) -> Estimate:
@@ -209,7 +214,7 @@ def seeds_to_settle(effect: Estimate, margin: float) -> float:
     se, df = _spread(
         np.full_like(tried, seeds), question_variance * tried, tried, effect.n_questions, effect.df_questions
     )
-    needed = (scipy.stats.t.ppf(0.95, df) + scipy.stats.t.ppf(SETTLE_POWER, df)) * se
+    needed = (t_quantile(0.95, df) + t_quantile(SETTLE_POWER, df)) * se
     enough = np.flatnonzero(needed < abs(float(effect.mean) + margin))
     return float(tried[enough[0]]) if len(enough) else float("inf")
 

@@ -92,9 +92,9 @@ def test_many_ratios_at_once_are_those_of_each() -> None:
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 @pytest.mark.parametrize("correlation", [-0.8, 0.0, 0.8])
 def test_coverage_of_a_price(n_seeds: int, correlation: float) -> None:
-    """4,000 repetitions at a price of 0.2, where the gain is at least six standard errors: at least 93 % of the intervals
+    """2,000 repetitions at a price of 0.2, where the gain is at least six standard errors: at least 93 % of the intervals
     hold it, over seed and question standard deviations 0 to 0.5 (rest 1), with loss and gain correlated in every part."""
-    n_questions, repetitions = 50, 4000
+    n_questions, repetitions = 50, 2000
     for seed_sd, question_sd in [(0, 0), (0.05, 0), (0.5, 0), (0, 0.5), (0.15, 0.3)]:
         rng = np.random.default_rng(
             [n_seeds, round(10 * correlation + 10), round(100 * seed_sd), round(10 * question_sd)]

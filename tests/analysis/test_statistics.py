@@ -243,7 +243,7 @@ def test_error_rate_and_coverage_in_closed_form(n_seeds: int, n_questions: int) 
 
 
 def simulate(
-    n_seeds: int, counts: Sequence[int], sds: Sequence[float], *, skewed: bool, repetitions: int = 4000
+    n_seeds: int, counts: Sequence[int], sds: Sequence[float], *, skewed: bool, repetitions: int = 2000
 ) -> tuple[st.Estimate, np.ndarray]:
     """Paired differences of no true mean, cell by cell through `contributions`; language l has the first counts[l] questions.
 
@@ -277,7 +277,7 @@ GRID = list(itertools.product((0, 0.05, 0.3), (0, 0.1), (0, 0.5, 2), (0, 1)))
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 @pytest.mark.parametrize("counts", [(60, 60, 60), (120, 60, 12), (150, 20)])
 def test_error_rate_with_clustered_and_rare_languages(n_seeds: int, counts: tuple[int, ...]) -> None:
-    """Cell means with seed, seed x language, question and question x language variance; 4,000 repetitions each.
+    """Cell means with seed, seed x language, question and question x language variance; 2,000 repetitions each.
 
     A language of a dozen questions is still safe; one of four is not (10 % at 10 seeds), and no formula cures that.
     """

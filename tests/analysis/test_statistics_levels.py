@@ -14,7 +14,7 @@ LEVELS = list(itertools.product((0, 0.05, 0.3), (0, 0.5, 2), (0, 1)))
 
 
 def levels(
-    n_seeds: int, counts: Sequence[int], sds: Sequence[float], repetitions: int = 4000
+    n_seeds: int, counts: Sequence[int], sds: Sequence[float], repetitions: int = 2000
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Contributions (repetitions, seeds, questions) at ratio 0 and at another of the same truth, from rows of levels.
 
@@ -41,7 +41,7 @@ def levels(
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 @pytest.mark.parametrize("counts", [(40, 40, 40), (60, 40, 12)])
 def test_error_rate_of_the_paired_difference_of_two_levels(n_seeds: int, counts: tuple[int, ...]) -> None:
-    """From levels to the verdict, 4,000 repetitions at each place of `LEVELS`: the difference of two ratios of the same
+    """From levels to the verdict, 2,000 repetitions at each place of `LEVELS`: the difference of two ratios of the same
     truth is significant at 5 % in at most 7 %, from 5 seeds on in at least 3 %, its interval covers in at least 93 %, and it
     is called non-inferior at a true effect of exactly minus the margin, or degraded at no margin at all, in at most 7 %."""
     for sds in LEVELS:
@@ -68,13 +68,13 @@ def test_error_rate_of_the_paired_difference_of_two_levels(n_seeds: int, counts:
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 def test_a_second_seed_set_at_the_same_ratio_is_not_degraded(n_seeds: int) -> None:
-    """A/A with reciprocal ranks: two seed sets of one ratio share the questions and nothing else, 4,000 repetitions.
+    """A/A with reciprocal ranks: two seed sets of one ratio share the questions and nothing else, 2,000 repetitions.
 
     At the margin of .01 "degraded" is never said in more than one of a hundred, and a difference is significant in at most 7.
     """
     rng = np.random.default_rng(n_seeds)
     n_questions, wrong, significant = 400, 0, 0
-    for _ in range(4000):
+    for _ in range(2000):
         easy = rng.normal(0, 2, (1, n_questions))
         sets = []
         for _ in range(2):
@@ -85,4 +85,4 @@ def test_a_second_seed_set_at_the_same_ratio_is_not_degraded(n_seeds: int) -> No
         p = float(st.p_value(found))
         wrong += st.verdict(found, 0.01, p) == "degraded"
         significant += p < 0.05
-    assert wrong / 4000 <= 0.01 and significant / 4000 <= 0.07
+    assert wrong / 2000 <= 0.01 and significant / 2000 <= 0.07
