@@ -94,7 +94,7 @@ def run(words: list[str]) -> int:
             lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
             say("\n".join(lines))
             try:
-                _hand_over(ordered, launcher.Task(servers) if is_local else launcher.task)
+                _hand_over(ordered, launcher.Task(dict(jobs), servers))
             except KeyboardInterrupt:
                 now = sum(sweep.is_done(point) for point in points)
                 print(f"interrupted: {now}/{len(points)} done; the same command goes on from here", file=sys.stderr)

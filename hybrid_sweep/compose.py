@@ -70,10 +70,7 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
             multirun = _guard(lambda: str(_settings(compose, overrides).get("mode") or "").endswith("MULTIRUN"))
         jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
-        found = [(tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases)) for job in jobs]
-    _last.clear()
-    _last.update(found)
-    return found
+        return [(tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases)) for job in jobs]
 
 
 def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
@@ -81,14 +78,6 @@ def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
     with _composer(search) as compose:
         settings = _guard(lambda: _settings(compose, overrides))
     return str(settings.runtime.choices["hydra/launcher"])
-
-
-_last: dict[tuple[str, ...], Config] = {}
-
-
-def remembered(overrides: Sequence[str]) -> Config | None:
-    """The point of these overrides in the last answer of `points`, so that the launcher need not compose it again."""
-    return _last.get(tuple(overrides))
 
 
 def _steers_hydra(word: str) -> bool:

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -263,12 +263,24 @@ def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], servers: Servers | No
 
 @dataclass(frozen=True)
 class Task:
-    """What Hydra calls in the driver itself, with what the driver has begun for it."""
+    """What Hydra calls in the driver itself, with what the driver has done for it already.
 
+    points: the composed points, by their overrides. servers: what their workers are forked from.
+    Another process, which a launcher of Hydra's sends it to, gets `task` in its place.
+    """
+
+    points: Mapping[tuple[str, ...], Config]
     servers: Servers | None
 
     def __call__(self, node: Any) -> None:
         task(node, self.servers)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain_task, ()
+
+
+def _plain_task() -> Callable[[Any], None]:
+    return task
 
 
 def task(node: Any, servers: Servers | None = None) -> None:

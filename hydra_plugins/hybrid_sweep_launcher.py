@@ -21,23 +21,26 @@ class LocalLauncher(Launcher):
     """Points in slots of this machine, each in a process of its own; see hybrid_sweep.launcher.launch."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.loader, self.config = hydra_context.config_loader, config
-        self.servers = getattr(task_function, "servers", None)  # of launcher.Task, where the program has made it
+        self.loader, self.config, self.task = hydra_context.config_loader, config, task_function
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from hybrid_sweep import launcher
 
-        jobs = [(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides]
-        states = launcher.launch(jobs, self.servers)
+        jobs = [(tuple(job), composed(self.task, self.loader, self.config, job)) for job in job_overrides]
+        states = launcher.launch(jobs, getattr(self.task, "servers", None))
         return ended(job_overrides, states)
 
 
-def composed(loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]) -> Any:
-    """The typed point of a job: as planned, or composed now where another sweeper than Hydra's own chose it."""
-    from hybrid_sweep import checks, compose
+def composed(task: TaskFunction, loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]) -> Any:
+    """Return the typed point of a job.
 
-    if (known := compose.remembered(job)) is not None:
-        return known
+    The program's own task (`hybrid_sweep.launcher.Task`) has it, unless another sweeper than Hydra's has chosen the job.
+    """
+    from hybrid_sweep import checks
+
+    planned = getattr(task, "points", {}).get(tuple(job))
+    if planned is not None:
+        return planned
     node = loader.load_sweep_config(sweep, list(job))
     OmegaConf.set_struct(node, False)
     del node["hydra"]

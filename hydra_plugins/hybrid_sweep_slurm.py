@@ -30,7 +30,7 @@ class SlurmLauncher(Launcher):
             SlurmLauncher as Submitit,
         )
 
-        self.loader, self.config = hydra_context.config_loader, config
+        self.loader, self.config, self.task = hydra_context.config_loader, config, task_function
         self.job = Submitit(**self.params)  # what runs in a job: it composes the point there and calls the task
         self.job.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
@@ -45,5 +45,5 @@ class SlurmLauncher(Launcher):
             ]
             return array_job.submit(self.job, rows, params)
 
-        jobs = [(tuple(job), composed(self.loader, self.config, job)) for job in job_overrides]
+        jobs = [(tuple(job), composed(self.task, self.loader, self.config, job)) for job in job_overrides]
         return ended(job_overrides, array_job.launch(jobs, submit, self.params))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import cli, cli_sweep, launcher, prepare
+from hybrid_sweep import cli, cli_sweep, forks, launcher, prepare
 from hybrid_sweep.config import SCHEMAS
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json, try_lease
@@ -225,18 +225,15 @@ def test_the_jobs_of_other_launchers_are_importable():
     import pickle
 
     assert pickle.loads(pickle.dumps(launcher.task)) is launcher.task
+    assert pickle.loads(pickle.dumps(launcher.Task({}, forks.Servers()))) is launcher.task
     assert str(pickle.loads(pickle.dumps(launcher.PointFailed("words")))) == "words"
 
 
 def test_what_is_composed_once_is_not_composed_again_for_the_launch(program, monkeypatch):
     from hydra_plugins import hybrid_sweep_launcher
 
-    def known(loader, sweep, job):
-        from hybrid_sweep import compose
-
-        found = compose.remembered(job)
-        assert found is not None, job
-        return found
+    def known(task, loader, sweep, job):
+        return task.points[tuple(job)]
 
     monkeypatch.setattr(hybrid_sweep_launcher, "composed", known)
     assert program("run", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "hydra.sweep.dir=elsewhere").code == 0
