@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from hybrid_sweep import checks
+from hybrid_sweep import checks, config_rules
 from hybrid_sweep import config as schema
 from hybrid_sweep.config import BatchConfig, Config, DataConfig, ModelConfig, SyntheticData, TinyModel
 from hybrid_sweep.processes import write_config
@@ -186,7 +186,7 @@ def test_the_untrained_point_depends_on_what_the_untrained_encoder_depends_on():
     # They share the encoding, whose result they cannot change.
     assert schema.untrained(small(trainer__devices=3)).trainer.devices == 3
     assert schema.run_id(small(trainer__devices=2), MARKS) != schema.run_id(small(), MARKS)
-    checks.validate(schema.untrained(small(trainer__devices=3, batch__size=3)))
+    config_rules.validate(schema.untrained(small(trainer__devices=3, batch__size=3)))
 
 
 REFUSED = {
@@ -233,29 +233,29 @@ REFUSED = {
 
 @pytest.mark.parametrize("key, value", [(key, value) for key, values in REFUSED.items() for value in values])
 def test_values_that_nothing_makes_valid_are_refused_by_name(key, value):
-    checks.validate(small())
+    config_rules.validate(small())
     # With one language the mixture is what cannot be.
     field = key.replace("__", ".") if value != ["xa"] else "batch.cross_lingual_ratio"
     with refused(f"config.{field}", field) as refusal:
-        checks.validate(small(**{key: value}))
+        config_rules.validate(small(**{key: value}))
     assert "\n" not in refusal.message
 
 
 def test_the_processes_of_a_run_share_the_batch_evenly():
-    checks.validate(small(trainer__devices=2, trainer__nodes=4))
+    config_rules.validate(small(trainer__devices=2, trainer__nodes=4))
     with refused("config.batch.size", "batch.size=64", 3):
-        checks.validate(small(trainer__devices=3))
+        config_rules.validate(small(trainer__devices=3))
 
 
 def test_a_pivot_must_be_one_of_the_languages():
-    checks.validate(small(batch__partner="pivot", batch__pivot="xb"))
+    config_rules.validate(small(batch__partner="pivot", batch__pivot="xb"))
     for pivot in (None, "zz"):
         with refused("config.batch.pivot", "batch.pivot"):
-            checks.validate(small(batch__partner="pivot", batch__pivot=pivot))
+            config_rules.validate(small(batch__partner="pivot", batch__pivot=pivot))
 
 
 def test_one_language_is_fine_without_cross_lingual_steps():
-    checks.validate(small(data__languages=["xa"], batch__cross_lingual_ratio=0.0))
+    config_rules.validate(small(data__languages=["xa"], batch__cross_lingual_ratio=0.0))
 
 
 def test_the_cache_is_where_it_is_said_to_be(monkeypatch, tmp_path):
@@ -285,12 +285,12 @@ def test_the_schemas_are_those_of_the_groups():
 
 def test_a_share_for_one_collection_asks_for_all():
     other = SyntheticData(name="synthetic", languages=["xa", "xb"])
-    checks.validate(small(more={"other": other}))
-    checks.validate(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
+    config_rules.validate(small(more={"other": other}))
+    config_rules.validate(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
     with refused("config.data.share", "data.share=None"):
-        checks.validate(small(more={"other": dataclasses.replace(other, share=3.0)}))
+        config_rules.validate(small(more={"other": dataclasses.replace(other, share=3.0)}))
     with refused("config.more", "more=synthetic"):
-        checks.validate(small(more={"synthetic": other}))
+        config_rules.validate(small(more={"synthetic": other}))
     alone = schema.untrained(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
     assert alone == schema.untrained(small(more={"other": other}))
 
@@ -301,7 +301,7 @@ def test_the_two_names_of_a_point_of_the_other_budget_are_one():
     by_added = BatchConfig(budget="fixed_monolingual", added=3.0, cross_lingual_ratio=0.1)
     assert by_ratio == by_added and by_added.cross_lingual_ratio == 0.75
     third = small(batch=BatchConfig(budget="fixed_monolingual", added=0.33), trainer__max_steps=400)
-    checks.validate(third)
+    config_rules.validate(third)
     assert schema.steps_of(third) == 532 and schema.steps_of(small(trainer__max_steps=400)) == 400
     for batch, fact in (
         (BatchConfig(budget="fixed_monolingual", cross_lingual_ratio=1.0), "batch.budget=fixed_monolingual"),
@@ -309,14 +309,14 @@ def test_the_two_names_of_a_point_of_the_other_budget_are_one():
         (BatchConfig(budget="fixed_monolingual", added=-1.0), "batch.added=-1.0"),
     ):
         with refused("config.batch.added", fact):
-            checks.validate(small(batch=batch))
+            config_rules.validate(small(batch=batch))
 
 
 def test_of_two_models_there_is_one_without_evaluations_on_dev():
-    checks.validate(small(keep__other_model=True, eval__dev_every=5))
-    checks.validate(small(keep__other_model=True, trainer__max_steps=0))
+    config_rules.validate(small(keep__other_model=True, eval__dev_every=5))
+    config_rules.validate(small(keep__other_model=True, trainer__max_steps=0))
     with refused("config.keep.other_model", "keep.other_model=True", "eval.dev_every"):
-        checks.validate(small(keep__other_model=True))
+        config_rules.validate(small(keep__other_model=True))
 
 
 @pytest.mark.parametrize("code", ["macro", "trained", "unseen", "*", "a>b", "a b", ""])
@@ -329,7 +329,7 @@ def test_languages_that_would_be_taken_for_means_are_refused_everywhere(code):
         ("eval.also.x", dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"x": other}))),
     ):
         with refused(key, f"{place}.languages: "):
-            checks.validate(made)
+            config_rules.validate(made)
 
 
 HOSTILE_NAMES = ["a/b", "..", ".a", "-a", "a\nb", "a\x1b[31m", "a\u202eb", "", " "]
@@ -345,17 +345,19 @@ def test_names_that_are_no_plain_names_are_refused(name):
         ("names.collection", "eval.also: ", also),
     ):
         with refused(key, field):
-            checks.validate(made)
+            config_rules.validate(made)
 
 
 def test_a_name_of_an_evaluation_has_no_backslash_that_of_a_folder_may():
     other = SyntheticData(name="synthetic", languages=["xa", "xb"])
     with refused("names.collection", "eval.also: "):
-        checks.validate(dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"a\\b": other})))
-    checks.validate(small(sweep__name="a\\b"))
+        config_rules.validate(
+            dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"a\\b": other}))
+        )
+    config_rules.validate(small(sweep__name="a\\b"))
 
 
 @pytest.mark.parametrize("name", ["données", "my data", "a+b", "x_1.0"])
 def test_plain_names_of_training_collections_work(name):
     other = SyntheticData(name="synthetic", languages=["xa", "xb"])
-    checks.validate(dataclasses.replace(small(sweep__name=name), more={name: other}))
+    config_rules.validate(dataclasses.replace(small(sweep__name=name), more={name: other}))

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_sweep import locks, slots
-from hybrid_sweep.checks import validate
 from hybrid_sweep.config import Config, TrainerConfig
+from hybrid_sweep.config_rules import validate
 from hybrid_sweep.slots import Machine
 from tests.refused import refused
 from tests.users import as_another_user
