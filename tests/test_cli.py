@@ -273,9 +273,9 @@ def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
 def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(config, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     jobs = [((), config("trainer.accelerator=gpu"))]
-    cli_sweep._check_gpus(argparse.Namespace(overrides=["hydra/launcher=slurm"], config_dir=None), jobs)
+    cli_sweep._check_gpus(argparse.Namespace(multirun=True, overrides=["hydra/launcher=slurm"], config_dir=None), jobs)
     with refused("config.trainer.devices", "GPUs"):
-        cli_sweep._check_gpus(argparse.Namespace(overrides=[], config_dir=None), jobs)
+        cli_sweep._check_gpus(argparse.Namespace(multirun=True, overrides=[], config_dir=None), jobs)
 
 
 def test_plan_for_a_collection_that_is_not_prepared(program, tmp_path, monkeypatch):
