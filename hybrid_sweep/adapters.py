@@ -43,7 +43,7 @@ def add_adapters(transformer: Any, *, rank: int, alpha: float, targets: list[str
 
 
 def merged_weights(transformer: nn.Module) -> dict[str, Tensor]:
-    """The state dict of the transformer with its adapters added in, under the names it has without them.
+    """Return the state dict of the transformer with its adapters added in, under the names it has without them.
 
     Nothing in the transformer changes; without adapters these are its own weights.
     """

@@ -33,7 +33,9 @@ Submit = Callable[[Sequence[int], dict[str, Any]], str]
 
 
 def resources(config: Config, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The launcher's params, with processors and GPUs of a job as its point needs them where the user leaves them out."""
+    """Return the launcher's params, with processors and GPUs of a job as its point needs them where the user leaves
+    them out.
+    """
     trainer, found = config.trainer, dict(params)
     if found.get("cpus_per_task") is None:
         found["cpus_per_task"] = trainer.devices * (trainer.threads + trainer.workers)
@@ -103,7 +105,8 @@ def _noted(note: Path) -> dict[str, list[str]]:
 
 
 def chosen(points: Sequence[Sequence[Point]], coming: Set[str]) -> list[int]:
-    """Which jobs to submit, given the points of each (its own one last) and the run ids of those that are in the queue.
+    """Return which jobs to submit, given the points of each (its own one last) and the run ids of those that are in the
+    queue.
 
     Those whose own point is missing; and where a point that several share is missing beside them, one of its jobs.
     """
@@ -161,7 +164,7 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
 
 
 def queued(array: str) -> bool:
-    """Whether a job of the array waits or runs; a scheduler that does not answer does not say no."""
+    """Return whether a job of the array waits or runs; a scheduler that does not answer does not say no."""
     shown = subprocess.run(["squeue", "--noheader", f"--jobs={array}"], capture_output=True, text=True)
     if shown.returncode:
         return "Invalid job id" not in shown.stderr  # what it says of a job that it has forgotten

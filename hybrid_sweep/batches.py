@@ -74,7 +74,7 @@ class Plan:
         return len(self.n_cross)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step; any order, any process, the same answer."""
+        """Return the batch of a step; any order, any process, the same answer."""
         source, groups, query, partner = self.lanes[self.lane[step]].drawn(int(self.place[step]))
         slots = step * self.batch_size + np.arange(self.batch_size)
         cross = self.n_cross[step] > 0 if self.cross is None else self.cross.has(slots)
@@ -100,7 +100,7 @@ def make_plan(
     composition: str = "per_batch",
     added: float | None = None,
 ) -> Plan:
-    """The plan of a run.
+    """Return the plan of a run.
 
     ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with composition="per_example" exactly
     round(r N B) of the N B examples.

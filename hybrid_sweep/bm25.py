@@ -56,7 +56,7 @@ class Bm25:
         return *self.pairs(query, passage, language, tie_order), self.top(k, tie_order)[0]
 
     def pairs(self, query: Ints, passage: Ints, language: Ints, tie_order: Ints) -> tuple[Ints, Ints]:
-        """The counts of `ranking.Ranker.ranked`. Memory beyond the index: the scores above 0 of some queries at a time,
+        """Return the counts of `ranking.Ranker.ranked`. Memory beyond the index: the scores above 0 of some queries at a time,
         and a copy of an index whose passages have several codes."""
         before, after = np.zeros((2, len(query), int(language.max(initial=-1)) + 1), dtype=np.int64)
         indexes = [part for index in self.indexes for part in _by_code(index, language[index.passages])]
@@ -112,7 +112,7 @@ class Bm25:
         return found, score
 
     def _chunks(self, rows: Ints, indexes: Sequence[Index]) -> Iterator[tuple[int, Ints]]:
-        """The place of the first, and the row numbers, of queries with at most CELLS scores above 0 between them."""
+        """Yield the place of the first, and the row numbers, of queries with at most CELLS scores above 0 between them."""
         most = np.zeros(self.n_queries, dtype=np.int64)  # by query: the postings of its words
         for index in indexes:
             most += (index.queries > 0) @ np.diff(index.weights.indptr).astype(np.int64)
@@ -126,7 +126,7 @@ class Bm25:
 def build(
     queries: pa.Table, passages: pa.Table, model: Bm25Model, say: Callable[[str], None], folder: Path | None = None
 ) -> Bm25:
-    """The ranker of some queries and passages: tables with lang and text, whose rows it speaks of.
+    """Return the ranker of some queries and passages: tables with lang and text, whose rows it speaks of.
 
     A query is put into the words of each index's language, whatever its own is: which language a user writes in is not
     known to an index. The indexes, 12 bytes for each distinct word of each passage, are files in `folder`, mapped, where
@@ -151,7 +151,7 @@ def build(
 
 
 def _texts(table: pa.Table, language: str | None = None) -> Iterator[str]:
-    """The texts of a table, or those in one language, a block at a time as Python strings."""
+    """Yield the texts of a table, or those in one language, a block at a time as Python strings."""
     for batch in table.select(["lang", "text"]).to_batches(max_chunksize=BLOCK):
         chosen = batch if language is None else batch.filter(pc.equal(batch["lang"], language))
         yield from chosen["text"].to_pylist()
@@ -173,7 +173,9 @@ def _weights(texts: list[list[int]], vocabulary: int, model: Bm25Model) -> spars
 
 
 def _mapped(matrix: sparse.csr_matrix, folder: Path) -> sparse.csr_matrix:
-    """The same matrix, its arrays files of a folder, which is made anew: no index is read that another process wrote."""
+    """Return the same matrix, its arrays files of a folder, which is made anew: no index is read that another process
+    wrote.
+    """
     cleared(folder)
     folder.mkdir(parents=True)
     parts = []
@@ -193,13 +195,13 @@ def _counts(texts: list[list[int]], vocabulary: int) -> sparse.csr_matrix:
 
 
 def _row(matrix: sparse.csr_matrix, line: int) -> tuple[Ints, Floats]:
-    """The columns and values of a line's entries."""
+    """Return the columns and values of a line's entries."""
     part = slice(matrix.indptr[line], matrix.indptr[line + 1])
     return matrix.indices[part], matrix.data[part]
 
 
 def _by_code(index: Index, codes: Ints) -> list[Index]:
-    """The index in parts whose passages have one code each, every weight as it was. codes: of its passages."""
+    """Return the index in parts whose passages have one code each, every weight as it was. codes: of its passages."""
     if (codes == codes[0]).all():
         return [index]
     places = [np.flatnonzero(codes == code) for code in np.unique(codes)]

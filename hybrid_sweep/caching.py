@@ -37,7 +37,7 @@ class _Cached(torch.autograd.Function):
 
 
 def cached(parts: Sequence[Callable[[], Tensor]], module: nn.Module, device: str) -> Tensor:
-    """The rows of all parts, one after the other, with gradients for the parameters of `module`.
+    """Return the rows of all parts, one after the other, with gradients for the parameters of `module`.
 
     parts: each gives (m, D), and the same again when it is called again (its dropout seeded). Only one part's graph is in
     memory at a time; each part is computed twice.

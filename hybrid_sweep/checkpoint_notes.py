@@ -37,7 +37,7 @@ class Note:
 
     @property
     def file(self) -> Path:
-        """The checkpoint itself."""
+        """Return the checkpoint itself."""
         return self.path.with_suffix(".pt")
 
 

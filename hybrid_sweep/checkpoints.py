@@ -82,7 +82,7 @@ def _rotate(folder: Path, step: int) -> None:
 
 
 def newest(folder: Path, run_id: str) -> tuple[int, dict[str, Any]] | None:
-    """The step and state of the newest whole checkpoint of this run; others are passed over with a warning.
+    """Return the step and state of the newest whole checkpoint of this run; others are passed over with a warning.
 
     One whose best weights are lost or damaged is not whole: to go on from it would end with other weights, or none.
     Raises RuntimeError for a checkpoint of another run.
@@ -202,7 +202,7 @@ class Checkpointing(pl.Callback):
 
 
 def optimizer_state(module: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """What the optimiser remembers, as tensors and plain values.
+    """Return what the optimiser remembers, as tensors and plain values.
 
     state: its state dict. names: of the weights it numbers, in their order. rows: the rows of the table of embeddings that
     were trained, where the vocabulary was compacted, else None.

@@ -73,7 +73,7 @@ def permissions(config: Config) -> list[str]:
 
 
 def typed(node: Any) -> Config:
-    """A checked `Config` from a composed or stored OmegaConf node; raises UserError for what `validate` refuses."""
+    """Return a checked `Config` from a composed or stored OmegaConf node; raises UserError for what `validate` refuses."""
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
@@ -148,7 +148,7 @@ def _schema(kind: type) -> Any:
 
 
 def _in_its_type(group: str, value: dict[str, Any]) -> Any:
-    """A group's values under its schema, known by the group's name: a stored config comes back in its own type."""
+    """Return a group's values under its schema, known by the group's name: a stored config comes back in its own type."""
     from omegaconf import OmegaConf
 
     schema = SCHEMAS[group]
@@ -157,6 +157,6 @@ def _in_its_type(group: str, value: dict[str, Any]) -> Any:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A hint for an unknown name: the nearest known ones, and all of them."""
+    """Return a hint for an unknown name: the nearest known ones, and all of them."""
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     return (f"did you mean {' or '.join(near)}? " if near else "") + f"there are: {', '.join(known)}"

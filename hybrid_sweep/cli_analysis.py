@@ -40,7 +40,7 @@ def report(words: list[str]) -> int:
 
 
 def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seeds: bool) -> list[str]:
-    """What to try after a report; after one of several sweeps, only what runs the missing points of each."""
+    """Return what to try after a report; after one of several sweeps, only what runs the missing points of each."""
     if len(sweep_dirs) == 1:
         hints = [_next_command(sweep_dirs[0], bool(missing), more_seeds)]
     else:
@@ -57,7 +57,9 @@ def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seed
 
 
 def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
-    """What to try after a report: the missing points, or two more seeds; empty where neither helps or no command is known."""
+    """Return what to try after a report: the missing points, or two more seeds; empty where neither helps or no command
+    is known.
+    """
     from hybrid_sweep import records
 
     known = records.points(sweep_dir)

@@ -32,7 +32,7 @@ def data(words: list[str]) -> int:
 
 
 def _config(name: str, words: Sequence[str] = ()) -> "Config":
-    """The config of a collection. No run is meant, so that one of a single language is fine too."""
+    """Return the config of a collection. No run is meant, so that one of a single language is fine too."""
     from hybrid_sweep import compose
 
     [(_, config)] = compose.points([f"data={name}", "batch.cross_lingual_ratio=0", *words], multirun=False)
@@ -104,7 +104,7 @@ def _export(name: str | None, words: list[str], refresh: bool, form: str, chosen
 
 
 def preparing(data: "DataConfig") -> str:
-    """The command that prepares this collection."""
+    """Return the command that prepares this collection."""
     from hybrid_sweep.config import DebianData, FilesData, MarcoData, MiraclData, SyntheticData
     from hybrid_sweep.data import hub
 

@@ -21,17 +21,19 @@ TOLD = (signal.SIGTERM, *WARNINGS)  # what tells a run to stop
 
 
 def in_job() -> bool:
-    """Whether this process is the driver in a job of an array, or was started by it."""
+    """Return whether this process is the driver in a job of an array, or was started by it."""
     return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
 def is_first_task() -> bool:
-    """Whether this is the task that drives: a job of several nodes has one on each."""
+    """Return whether this is the task that drives: a job of several nodes has one on each."""
     return not in_job() or os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
-    """What stands before the words of a worker: nothing, or in a job of several nodes the srun that starts all its ranks."""
+    """Return what stands before the words of a worker: nothing, or in a job of several nodes the srun that starts all
+    its ranks.
+    """
     if trainer.nodes == 1 or not in_job():
         return ()
     # --overlap: the driver's own task holds the processors of its node. --kill-on-bad-exit: no rank waits for a dead one.
@@ -46,12 +48,15 @@ def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
 
 
 def polite(words: Any) -> signal.Signals:
-    """The signal that asks a process, known by its words, to stop: srun kills its ranks at SIGTERM, but passes on SIGUSR2."""
+    """Return the signal that asks a process, known by its words, to stop: srun kills its ranks at SIGTERM, but passes
+    on SIGUSR2.
+    """
     return signal.SIGUSR2 if isinstance(words, list) and words[0] == "srun" else signal.SIGTERM
 
 
 def was_told(code: int) -> bool:
-    """Whether a worker left, in a job, because it was told to stop, by its exit code or by that of the srun around it.
+    """Return whether a worker left, in a job, because it was told to stop, by its exit code or by that of the srun
+    around it.
 
     Its driver, which SLURM tells too, may not have heard of it yet; then nothing has failed.
     """

@@ -60,7 +60,7 @@ def _state(search: str | None) -> tuple[tuple[str, int, int], ...]:
 
 
 def points(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> list[Job]:
-    """Every point that these command-line words mean: one, or the product of a sweep in Hydra's order.
+    """Return every point that these command-line words mean: one, or the product of a sweep in Hydra's order.
 
     Each comes with the overrides that Hydra gives its job: without the words that steer Hydra (hydra.sweep.dir=...).
     Raises UserError for what cannot be composed (unknown group, option or key, wrong type) or is refused by `validate`.
@@ -74,7 +74,9 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
 
 
 def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
-    """The name of Hydra's launcher that a sweep of these words has: local, unless they or an experiment say otherwise."""
+    """Return the name of Hydra's launcher that a sweep of these words has: local, unless they or an experiment say
+    otherwise.
+    """
     with _composer(search) as compose:
         settings = _guard(lambda: _settings(compose, overrides))
     return str(settings.runtime.choices["hydra/launcher"])
@@ -107,7 +109,7 @@ def _is_value(word: str, parsed: Any) -> bool:
 
 
 def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """The product of the sweep, expanded by Hydra's own basic sweeper."""
+    """Return the product of the sweep, expanded by Hydra's own basic sweeper."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -123,7 +125,8 @@ def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], 
 
 
 def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Any:
-    """What Hydra composes of these words, by setting values in what it composed of the groups among them; else None.
+    """Return what Hydra composes of these words, by setting values in what it composed of the groups among them; else
+    None.
 
     The points of a sweep mostly choose the same groups, and a tenth of a second for each adds up. bases: what was
     composed of groups alone. Words that are neither a choice of a group nor a plain value are left to Hydra, and so is
@@ -171,7 +174,7 @@ def _guard(action: Any) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """One line of an exception's words: the key, the reason, no hints about Hydra's internals."""
+    """Return one line of an exception's words: the key, the reason, no hints about Hydra's internals."""
     from hydra.errors import OverrideParseException
 
     if isinstance(error, OverrideParseException):
@@ -209,7 +212,7 @@ def key_of(error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> tuple[str | None, str]:
-    """The field at fault, where an exception names one, and the first line of its words."""
+    """Return the field at fault, where an exception names one, and the first line of its words."""
     cause = error.__cause__ if error.__cause__ is not None else error
     key = getattr(cause, "full_key", None)
     words = [line.strip() for line in str(cause if key else error).splitlines() if line.strip()]
@@ -221,7 +224,7 @@ def _is_unknown(text: str) -> bool:
 
 
 def _near_key(key: str) -> str:
-    """A hint for a key that is not there: whose it is, or the known ones whose whole or last word is near."""
+    """Return a hint for a key that is not there: whose it is, or the known ones whose whole or last word is near."""
     owners: dict[str, list[str]] = {name: [] for name in _keys(Config())}
     for group, schemas in SCHEMAS.items():
         for name, schema in schemas.items():

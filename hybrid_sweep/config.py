@@ -22,12 +22,12 @@ ASIDE = {"identity": False}
 
 
 def _aside(default: Any) -> Any:
-    """A field that cannot change the numbers of a run, and so is left out of its identity."""
+    """Return a field that cannot change the numbers of a run, and so is left out of its identity."""
     return field(default=default, metadata=ASIDE)
 
 
 def _added(default: Any) -> Any:
-    """A field that came after runs were published: part of the identity only where it is not its default.
+    """Return a field that came after runs were published: part of the identity only where it is not its default.
 
     So older runs keep their ids; the default of such a field can never change.
     """
@@ -297,13 +297,13 @@ def register() -> None:
 
 
 def config_dir() -> Path:
-    """The folder conf/: inside the installed package, else beside it in the repository."""
+    """Return the folder conf/: inside the installed package, else beside it in the repository."""
     inside = Path(__file__).parent / "conf"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "conf"
 
 
 def cache_dir(config: Config) -> Path:
-    """Where built collections, tokenizers and tokens are kept, shared by all sweeps of a user."""
+    """Return where built collections, tokenizers and tokens are kept, shared by all sweeps of a user."""
     import os
 
     default = os.environ.get("HYBRID_SWEEP_CACHE") or "~/.cache/hybrid-sweep"
@@ -321,12 +321,12 @@ def steps_of(config: Config) -> int:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The config as plain nested dicts, as stored, logged and hashed."""
+    """Return the config as plain nested dicts, as stored, logged and hashed."""
     return dataclasses.asdict(config)
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """The fields that can change the numbers of a run, nested as in the config."""
+    """Return the fields that can change the numbers of a run, nested as in the config."""
 
     def keep(node: Any) -> dict[str, Any]:
         found = {}
@@ -350,12 +350,12 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def run_id(config: Config, fingerprints: dict[str, str]) -> str:
-    """The name of a run: hash of its identity, the fingerprints of its data and model, and the recipe version."""
+    """Return the name of a run: hash of its identity, the fingerprints of its data and model, and the recipe version."""
     return digest({"config": identity(config), "fingerprints": fingerprints, "recipe_version": RECIPE_VERSION})
 
 
 def untrained(config: Config) -> Config:
-    """The point that only evaluates the encoder before training; the same for all ratios and trainer settings.
+    """Return the point that only evaluates the encoder before training; the same for all ratios and trainer settings.
 
     Where the weights come from a folder it is the same for all seeds too, and has seed 0.
     """
@@ -377,7 +377,8 @@ def untrained(config: Config) -> Config:
 
 
 def bm25(config: Config) -> Config:
-    """The point that scores BM25 on the collections and the split of a config, whatever is trained there and how.
+    """Return the point that scores BM25 on the collections and the split of a config, whatever is trained there and
+    how.
 
     Its k1, b and stem are the config's where that is of BM25 itself, else the defaults: one run for all sweeps.
     """

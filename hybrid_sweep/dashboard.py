@@ -51,7 +51,7 @@ def dashboard(sweep_dir: Path, *, dry_run: bool, project: str | None, entity: st
 
 
 def _library(part: str) -> Any:
-    """A module of wandb-workspaces, which is an extra; raises UserError where it is not installed."""
+    """Return a module of wandb-workspaces, which is an extra; raises UserError where it is not installed."""
     try:
         return import_module(f"wandb_workspaces.{part}")
     except ModuleNotFoundError as error:
@@ -61,13 +61,13 @@ def _library(part: str) -> Any:
 
 
 def measured(sweep_dir: Path, plan: Mapping[str, Any]) -> list[str]:
-    """The names of all numbers in the summaries of the finished points, sorted."""
+    """Return the names of all numbers in the summaries of the finished points, sorted."""
     results = [values for entry in plan["points"] for values in summaries(sweep_dir, entry).values()]
     return sorted({name for values in results for name, value in values.items() if isinstance(value, float)})
 
 
 def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> Any:
-    """The workspace: the curve by seed, each language, language bias, losses, and each further collection."""
+    """Return the workspace: the curve by seed, each language, language bias, losses, and each further collection."""
     ws, expr, wr = _library("workspaces"), _library("expr"), _library("reports.v2")
 
     def over_ratio(name: str, title: str) -> Any:
@@ -119,7 +119,9 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
 
 
 def specification(made: Any) -> dict[str, Any]:
-    """What would be saved of a workspace, as JSON; its random ids are numbered, so that equal workspaces give equal files."""
+    """Return what would be saved of a workspace, as JSON; its random ids are numbered, so that equal workspaces give
+    equal files.
+    """
     numbers: dict[str, str] = {}
 
     def plain(node: Any) -> Any:

@@ -20,7 +20,7 @@ SPLIT = "dev"
 
 
 def metric_names(languages: Sequence[str]) -> list[str]:
-    """The metrics of an evaluation in these languages: SETTING/MEASURE, and monolingual/LANG/RR@10."""
+    """Return the metrics of an evaluation in these languages: SETTING/MEASURE, and monolingual/LANG/RR@10."""
     settings = ["monolingual", *(["cross-lingual"] if len(languages) > 1 else []), "multilingual"]
     return [
         *(f"{setting}/{measure}" for setting in settings for measure in MEASURES),
@@ -72,7 +72,7 @@ class History:
 
     @property
     def best(self) -> int | None:
-        """The step of the best evaluation; None before the first."""
+        """Return the step of the best evaluation; None before the first."""
         # max keeps the first of equal ones.
         return int(max(self.rows, key=lambda row: row[self.metric])["step"]) if self.rows else None
 
@@ -83,14 +83,14 @@ class History:
 
 
 def read(path: Path, metric: str) -> History:
-    """The history that `write` wrote; an empty one where there is no file."""
+    """Return the history that `write` wrote; an empty one where there is no file."""
     if not path.is_file():
         return History(metric)
     return History(metric, pq.read_table(path).to_pylist())
 
 
 def report(history: History, steps: int) -> dict[str, Any]:
-    """What metrics.json says of the dev curve of a run of so many steps; {} where there was no evaluation.
+    """Return what metrics.json says of the dev curve of a run of so many steps; {} where there was no evaluation.
 
     still_rising: the metric of the last evaluation minus that of the latest one at or before 3/4 of the steps, the gain of
     the last quarter: near 0, the point has converged; None where nothing was evaluated that early.

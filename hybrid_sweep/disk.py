@@ -41,7 +41,7 @@ class Cost:
 
 
 def cost(config: Config, prepared: Prepared, further: Sequence[Prepared] = ()) -> Cost:
-    """What a point keeps on disk by its config, and what it needs while it trains and evaluates.
+    """Return what a point keeps on disk by its config, and what it needs while it trains and evaluates.
 
     further: the other collections that it is evaluated on.
     """
@@ -72,7 +72,7 @@ def cost(config: Config, prepared: Prepared, further: Sequence[Prepared] = ()) -
 
 
 def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
-    """What evaluating keeps and needs."""
+    """Return what evaluating keeps and needs."""
     width = 0 if isinstance(config.model, Bm25Model) else _width(config.model, collections[0].model)
     kept, encoding = {"vectors": 0, "run files": 0, "tables": 0}, []
     wanted = [config.data, *(data for _, data in sorted(config.eval.also.items()))]
@@ -89,7 +89,7 @@ def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
 
 
 def costs(configs: Sequence[Config]) -> list[Cost]:
-    """The cost of each point; what points share is opened once."""
+    """Return the cost of each point; what points share is opened once."""
     opened: dict[str, list[Prepared]] = {}
     found = []
     for config in configs:
@@ -117,7 +117,9 @@ def line(found: Sequence[Cost]) -> str:
 
 
 def shapes_of(model: ModelConfig, folder: Path) -> Shapes:
-    """The weights of the encoder that is built from a model folder: by formula (tiny), or by the headers of its files."""
+    """Return the weights of the encoder that is built from a model folder: by formula (tiny), or by the headers of its
+    files.
+    """
     if isinstance(model, TinyModel):
         shapes = _tiny(model, read_json(folder / "config.json")["vocab_size"])
     else:
@@ -133,7 +135,7 @@ def shapes_of(model: ModelConfig, folder: Path) -> Shapes:
 
 
 def header(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in a safetensors file, from its header alone; raises UserError where it is not whole."""
+    """Return the shapes in a safetensors file, from its header alone; raises UserError where it is not whole."""
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
@@ -144,7 +146,7 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a transformer's weights, as its index names them."""
+    """Return the files of a transformer's weights, as its index names them."""
     listed = shards(folder)
     if listed and not (folder / "model.safetensors").is_file():
         return [folder / name for name in listed]
@@ -152,7 +154,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _elsewhere(name: str) -> bool:
-    """Whether a weight belongs to what is not built: the pooler, the heads of pre-training; or is no weight."""
+    """Return whether a weight belongs to what is not built: the pooler, the heads of pre-training; or is no weight."""
     first = name.split(".")[0]
     return first in ("cls", "lm_head", "classifier", "qa_outputs", "predictions", "vocab_projector") or bool(
         re.search(r"(^|\.)pooler\.|position_ids$|^vocab_(transform|layer_norm)\.", name)
@@ -160,7 +162,7 @@ def _elsewhere(name: str) -> bool:
 
 
 def _layer(name: str) -> int:
-    """The number of the layer that a weight belongs to; -1 for those outside the layers."""
+    """Return the number of the layer that a weight belongs to; -1 for those outside the layers."""
     found = re.search(r"(?:^|\.)layers?\.(\d+)\.", name)
     return int(found[1]) if found else -1
 
@@ -185,7 +187,7 @@ def _tiny(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
 
 
 def _adapters(model: ModelConfig, folder: Path, shapes: Shapes) -> int:
-    """How many numbers the low-rank adapters have: rank times (inputs + outputs) of each adapted layer."""
+    """Return how many numbers the low-rank adapters have: rank times (inputs + outputs) of each adapted layer."""
     if not model.lora_rank:
         return 0
     # What peft takes where nothing is said, for the encoders at hand; asking it would import torch.
@@ -197,7 +199,9 @@ def _adapters(model: ModelConfig, folder: Path, shapes: Shapes) -> int:
 
 
 def _unused(config: Config, prepared: Prepared, shapes: Shapes) -> int:
-    """How many numbers of the table of token embeddings are left out of training, because their tokens do not occur."""
+    """Return how many numbers of the table of token embeddings are left out of training, because their tokens do not
+    occur.
+    """
     if not config.trainer.compact_vocabulary or config.model.lora_rank:
         return 0
     rows = int(_model_config(prepared.model).get("vocab_size", -1))

@@ -86,7 +86,7 @@ class Even:
 
 
 def _keys_below(start: int, length: int, bound: int) -> int:
-    """How many of the keys (start + e golden) mod 2^64, e < length, lie below `bound` (0 to 2^64)."""
+    """Return how many of the keys (start + e golden) mod 2^64, e < length, lie below `bound` (0 to 2^64)."""
     # floor(x / m) - floor((x - bound) / m) is 1 where x mod m < bound, else 0; m is added to keep the second one positive.
     whole = 2**64
     return (
@@ -155,7 +155,7 @@ class Members:
 
 
 def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.ndarray:
-    """Where a keyed permutation of range(size) sends the given places; no memory beyond the places.
+    """Return where a keyed permutation of range(size) sends the given places; no memory beyond the places.
 
     A balanced Feistel network of eight rounds on the next even power of two, walked until it falls inside the range
     (Black and Rogaway, 2002, "Ciphers with arbitrary finite domains").
@@ -175,7 +175,7 @@ def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.nd
 
 
 def mix(words: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
+    """Return the finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -184,7 +184,7 @@ def mix(words: np.ndarray) -> np.ndarray:
 
 
 def word(name: str) -> int:
-    """A 64-bit number for a name, the same on every machine."""
+    """Return a 64-bit number for a name, the same on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
 
 

@@ -36,7 +36,8 @@ class Encoder(nn.Module):
 
 
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
-    """The encoder itself, to encode with the matrix products that Lightning's word for a precision has in training.
+    """Return the encoder itself, to encode with the matrix products that Lightning's word for a precision has in
+    training.
 
     A GPU encodes many times faster so; a model that is trained in half precision is used in it as well.
     """
@@ -45,7 +46,7 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
 
 
 def stream_seed(*words: int) -> int:
-    """A 63-bit torch seed of an independent stream, from SeedSequence(words)."""
+    """Return a 63-bit torch seed of an independent stream, from SeedSequence(words)."""
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

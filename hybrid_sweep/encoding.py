@@ -53,22 +53,22 @@ class Job:
         return self.folder / "vectors.npy"
 
     def done(self, shard: int) -> Path:
-        """The file that says that a shard is done."""
+        """Return the file that says that a shard is done."""
         return self.folder / f"done-{shard:06d}"
 
     def texts(self, shard: int) -> tuple[int, int]:
-        """Where the texts of a shard begin and end in rows."""
+        """Return where the texts of a shard begin and end in rows."""
         begin, end = self.bounds[self.shards[shard : shard + 2]].tolist()
         return begin, end
 
     def is_begun(self) -> bool:
-        """Whether the folder says that it holds the vectors of this job."""
+        """Return whether the folder says that it holds the vectors of this job."""
         info = read_json(self.folder / "info.json")
         named = isinstance(info, dict) and (info.get("mark"), info.get("rows")) == (self.mark, len(self.rows))
         return named and not self.folder.is_symlink()
 
     def missing(self) -> list[int]:
-        """The shards that are not marked as done; of another content none is."""
+        """Return the shards that are not marked as done; of another content none is."""
         if not self.is_begun():
             return list(range(len(self.shards) - 1))
         there = set(os.listdir(self.folder))
@@ -76,7 +76,9 @@ class Job:
 
 
 def job(folder: Path, tokens: Tokens, rows: NDArray[np.int64], batch_tokens: int, content: Sequence[Any]) -> Job:
-    """The job of encoding some texts. rows: (n,) by rising length, at least one. content: names the texts, for `mark`."""
+    """Return the job of encoding some texts. rows: (n,) by rising length, at least one. content: names the texts, for
+    `mark`.
+    """
     lengths = tokens.lengths[rows]
     order, bounds = batches(lengths, batch_tokens)
     if (order != np.arange(len(order))).any():
@@ -223,7 +225,9 @@ def _texts_done(job: Job) -> int:
 
 
 def _array(job: Job, encoder: Encoder, pad: int) -> Path:
-    """The file of a job's vectors, made at its full size by the first who asks, so that no disk is full half-way."""
+    """Return the file of a job's vectors, made at its full size by the first who asks, so that no disk is full
+    half-way.
+    """
     with exclusive(job.folder.parent / f"{job.folder.name}.lock", OUTPUTS):
         if not job.is_begun():
             cleared(job.folder)

@@ -72,7 +72,8 @@ class Work:
 
 
 def size_of(data: DataConfig, split: str, folder: Path | None, memory: Memory | None = None) -> Size | None:
-    """The size of a collection's evaluation: counted where it is prepared (`folder`), else as published; None: unknown.
+    """Return the size of a collection's evaluation: counted where it is prepared (`folder`), else as published; None:
+    unknown.
 
     memory: of digests; see `collections.load`.
     """
@@ -102,7 +103,8 @@ def size_of(data: DataConfig, split: str, folder: Path | None, memory: Memory | 
 
 
 def work_of(config: Config, sizes: Mapping[str, Size]) -> Work:
-    """What one point computes; sizes: of the collections that it is evaluated on, the one it is trained on first.
+    """Return what one point computes; sizes: of the collections that it is evaluated on, the one it is trained on
+    first.
 
     A forward pass takes two operations for each weight of a layer and token, and 4 T w for the T tokens that each token
     attends to; a backward pass twice as many (Kaplan et al., 2020, arXiv 2001.08361, section 2.1). Cached gradients and
@@ -129,7 +131,9 @@ def work_of(config: Config, sizes: Mapping[str, Size]) -> Work:
 
 
 def lines(configs: Sequence[Config]) -> list[str]:
-    """What points on GPUs will take, and what collections that are not prepared will need on disk; empty for neither."""
+    """Return what points on GPUs will take, and what collections that are not prepared will need on disk; empty for
+    neither.
+    """
     absent = {
         f"{each.data.name} {' '.join(sorted(each.data.languages))}": size_of(each.data, each.eval.split, None)
         for config in configs
@@ -175,7 +179,9 @@ def lines(configs: Sequence[Config]) -> list[str]:
 
 
 def _evaluated(config: Config) -> dict[str, Config]:
-    """The config of each collection that a point is evaluated on, as if it were the only one; the main one first."""
+    """Return the config of each collection that a point is evaluated on, as if it were the only one; the main one
+    first.
+    """
     all_of_it = [stage for stage in stages.of(config, Path()) if stage.pool is None]
     return {stage.name or config.data.name: stage.config for stage in all_of_it}
 
@@ -188,7 +194,7 @@ def _size(config: Config) -> Size | None:
 
 
 def _folder(config: Config) -> Path | None:
-    """Where the collection of a config lies; None where it is not prepared."""
+    """Return where the collection of a config lies; None where it is not prepared."""
     return collection_folder(config) if is_prepared(config) else None
 
 

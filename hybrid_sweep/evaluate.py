@@ -174,7 +174,7 @@ def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:
 
 
 def table(metrics: dict[str, Any], folder: Path) -> str:
-    """The means of a run by setting, macro over languages or pairs, to four decimals."""
+    """Return the means of a run by setting, macro over languages or pairs, to four decimals."""
     rows = [f"{'':14}" + "".join(f"{measure:>10}" for measure in MEASURES)]
     for setting in ("monolingual", "cross-lingual", "multilingual"):
         values = [metrics.get(f"{setting}/{measure}") for measure in MEASURES]

@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # BM25 needs no torch
 def ranker_of(
     config: Config, prepared: Prepared, split: Split, encoder: "Encoder | None", folder: Path, status: Status
 ) -> Ranker:
-    """What orders the passages of a split for its queries: words (BM25), or an encoder's vectors, which lie in `folder`."""
+    """Return what orders the passages of a split for its queries: words (BM25), or an encoder's vectors, which lie in
+    `folder`.
+    """
     if isinstance(config.model, Bm25Model):
         return _bm25(config.model, prepared, split, folder, status)
     from hybrid_sweep import stage_vectors

@@ -98,7 +98,7 @@ class HybridBatches(Dataset[TrainBatch]):
         )
 
     def _parts(self, sides: list[tuple[Tokens, np.ndarray]]) -> tuple[list[tuple[Tensor, Tensor]], np.ndarray]:
-        """The sub-batches of texts of several stores, and where their texts stand among all."""
+        """Return the sub-batches of texts of several stores, and where their texts stand among all."""
         largest = self.config.batch.micro_batch
         texts = joined(sides)
         lengths = texts.lengths

@@ -36,7 +36,8 @@ def evaluate(
     settings: EvalConfig,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table and the report of `retrieval.evaluate`, from lists of settings.ivf_depth of an index of each pool.
+    """Return the table and the report of `retrieval.evaluate`, from lists of settings.ivf_depth of an index of each
+    pool.
 
     Rows are as those of a run file: a relevant passage that is not found has no rank and adds nothing. The report also has
     ivf (of each pool its cells, and the share of the first 10 and 100 exact passages that are among the first 10 and
@@ -82,7 +83,9 @@ def evaluate(
 
 
 def _index(passages: Vectors, rows: Ints, settings: EvalConfig) -> tuple[Any, int]:
-    """A trained and filled index of some passages, and its number of cells; raises UserError where they are too many."""
+    """Return a trained and filled index of some passages, and its number of cells; raises UserError where they are too
+    many.
+    """
     cells = settings.ivf_lists or max(1, min(round(4 * len(rows) ** 0.5), len(rows) // TRAINED))
     if cells > len(rows):
         raise UserError(

@@ -54,7 +54,7 @@ class Choices:
     prefix: str
 
     def walk(self, name: str, pairs: np.ndarray, key: tuple[int, int], batch_size: int) -> "Walk":
-        """The walk of this name over the groups that stand in one of the pairs ((L, L) bool, symmetric)."""
+        """Return the walk of this name over the groups that stand in one of the pairs ((L, L) bool, symmetric)."""
         return Walk(Members.of(self.source.present, pairs), (*key, word(self.prefix + name)), batch_size)
 
 
@@ -184,7 +184,7 @@ def _shared(present: np.ndarray) -> np.ndarray:
 
 
 def shares_of(choices: Sequence[Choices]) -> list[float]:
-    """The sources' shares as given, or by their numbers of groups."""
+    """Return the sources' shares as given, or by their numbers of groups."""
     given = [each.source.share for each in choices if each.source.share is not None]
     if len(given) == len(choices):
         return given

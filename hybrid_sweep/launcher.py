@@ -46,7 +46,7 @@ class Running:
 
     @property
     def code(self) -> int:
-        """The exit code of a worker that has ended."""
+        """Return the exit code of a worker that has ended."""
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -213,7 +213,8 @@ def _servers_of(sweep: Sweep, point: Point) -> Servers | Literal["importing"] | 
 
 
 def _told_first(item: Running) -> bool:
-    """Whether SLURM has told the worker to stop and is about to tell this driver, which then leaves the job to SLURM.
+    """Return whether SLURM has told the worker to stop and is about to tell this driver, which then leaves the job to
+    SLURM.
 
     To the driver it would look like a failure, and a job that ends by itself is not requeued.
     """

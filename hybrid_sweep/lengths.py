@@ -13,7 +13,7 @@ OVERHEAD = 100
 
 
 def cuts(lengths: np.ndarray, largest: int | None = None, overhead: float = OVERHEAD) -> list[np.ndarray]:
-    """The places of the texts of each sub-batch, cut where all of them together cost least.
+    """Return the places of the texts of each sub-batch, cut where all of them together cost least.
 
     lengths: (n,) tokens of each text. A sub-batch of m texts, the longest of T tokens, costs overhead + m T; with texts in
     the order of their length the least sum is found exactly, by dynamic programming. largest: texts of a sub-batch at
@@ -36,7 +36,9 @@ def cuts(lengths: np.ndarray, largest: int | None = None, overhead: float = OVER
 
 
 def joined(parts: Sequence[tuple[Tokens, np.ndarray]]) -> Tokens:
-    """The chosen rows of several token stores as one store in memory, in their order; a row of -1 is an empty text."""
+    """Return the chosen rows of several token stores as one store in memory, in their order; a row of -1 is an empty
+    text.
+    """
     ids, lengths = [], []
     for tokens, rows in parts:
         starts = tokens.starts[rows]

@@ -40,7 +40,7 @@ def evaluate(
     *,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table and the report of `retrieval.evaluate`, of the pools a query was asked of.
+    """Return the table and the report of `retrieval.evaluate`, of the pools a query was asked of.
 
     asked: (Q, L + 1), by language of the pool and, last, of all. A query without a list in a pool that it was asked of has a
     row of zeros, where the pool holds a relevant passage. same@10 is the share among the passages retrieved, NaN where there
@@ -66,7 +66,7 @@ def evaluate(
 
 
 def _placed(lists: Lists, passages: int, languages: int) -> Callable[[Ints, Ints, Ints], tuple[Ints, Ints]]:
-    """A function from (query, pool, passage), (R,) each, to rank and last, NOWHERE for what is in no list."""
+    """Return a function from (query, pool, passage), (R,) each, to rank and last, NOWHERE for what is in no list."""
 
     def key(query: Ints, pool: Ints, passage: Ints) -> Ints:
         return (query * (languages + 1) + pool) * passages + passage

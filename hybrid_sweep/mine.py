@@ -168,7 +168,7 @@ def _bm25(model: Bm25Model, prepared: Prepared, split: Split, say: Say) -> tuple
 
 
 def _opened(temporary: Path, target: Path) -> IO[str]:
-    """A text file, packed where the target's name asks for it."""
+    """Return a text file, packed where the target's name asks for it."""
     if target.suffix == ".gz":
         return gzip.open(temporary, "wt", encoding="utf-8")
     return open(temporary, "w", encoding="utf-8")

@@ -36,7 +36,7 @@ def job_type(config: Mapping[str, Any]) -> str:
 
 
 def described(config: Mapping[str, Any], run_id: str) -> dict[str, Any]:
-    """The words for `begin` that name a point and say what it is, from its config as plain dicts."""
+    """Return the words for `begin` that name a point and say what it is, from its config as plain dicts."""
     kind, ratio, seed = job_type(config), config["batch"]["cross_lingual_ratio"], config["seed"]
     name = {"train": f"r{ratio:g}-s{seed}", "bm25": "bm25"}.get(kind, f"{kind}-s{seed}")
     return {
@@ -82,17 +82,18 @@ def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) ->
 
 
 def of_step(row: Mapping[str, Any]) -> dict[str, float]:
-    """The series of training, from a row of steps.parquet."""
+    """Return the series of training, from a row of steps.parquet."""
     return {"train/loss": float(row["loss"]), "train/cross_lingual": row["n_cross"] / row["n_examples"]}
 
 
 def of_dev(row: Mapping[str, Any]) -> dict[str, float]:
-    """The series of the dev split, from a row of dev.parquet."""
+    """Return the series of the dev split, from a row of dev.parquet."""
     return {f"dev/{name}": float(value) for name, value in row.items() if name != "step"}
 
 
 def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
-    """The summary, from a metrics.json: every single value under its path, and bias/own_first/LANG from its maps.
+    """Return the summary, from a metrics.json: every single value under its path, and bias/own_first/LANG from its
+    maps.
 
     bias/own_first: share of the queries of a language whose first passage is in it. stage: the further collection.
     """
@@ -117,7 +118,7 @@ def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def clean(node: Any) -> Any:
-    """The same nested value without secrets, and without hidden characters, in its texts."""
+    """Return the same nested value without secrets, and without hidden characters, in its texts."""
     if isinstance(node, Mapping):
         return {name: clean(value) for name, value in node.items()}
     if isinstance(node, list | tuple):

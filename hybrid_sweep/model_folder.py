@@ -22,7 +22,8 @@ PROMPTS = "config_sentence_transformers.json"  # says the prompts of a sentence-
 
 
 def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
-    """The local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny, weights.
+    """Return the local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny,
+    weights.
 
     For the tiny model it holds a tokenizer trained on the training texts of the run's languages, built here once. Of a
     sentence-transformers folder it is where the transformer lies. Raises UserError for a folder that is missing or has
@@ -66,12 +67,14 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
 
 
 def may_be_on_the_hub(path: str) -> bool:
-    """Whether the path of a model, which is no folder, can be a name of the hub."""
+    """Return whether the path of a model, which is no folder, can be a name of the hub."""
     return not path.startswith(("/", ".", "~")) and path.count("/") <= 1
 
 
 def _transformer(model: ModelConfig, folder: Path) -> Path:
-    """Where the transformer of a folder lies; what cannot be pooled is refused here, before any text is tokenised."""
+    """Return where the transformer of a folder lies; what cannot be pooled is refused here, before any text is
+    tokenised.
+    """
     layout = read_layout(folder)
     resolve_pooling(model.pooling, layout)
     object_of(layout.transformer / "config.json")
@@ -137,7 +140,7 @@ def _write_tiny(folder: Path, tokenizer: Tokenizer) -> None:
 
 
 def _training_texts(collected: Sequence[Collection]) -> Iterator[str]:
-    """The texts of the split train, a block at a time."""
+    """Yield the texts of the split train, a block at a time."""
     for table in (table for each in collected for table in (each.queries, each.passages)):
         for batch in table.select(["split", "text"]).to_batches(max_chunksize=CHUNK):
             yield from batch.filter(pc.equal(batch["split"], "train"))["text"].to_pylist()

@@ -27,7 +27,8 @@ DROPOUTS += ["embedding_dropout", "mlp_dropout"]
 
 
 def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
-    """The encoder of a run before training, in float32: weights from the seed (tiny) or from the folder (pretrained).
+    """Return the encoder of a run before training, in float32: weights from the seed (tiny) or from the folder
+    (pretrained).
 
     The head is the folder's (its Dense modules); a pooler that the pooling does not use is not made. With
     model.lora_rank only the adapters train. Raises UserError for a folder whose weights are not safetensors or whose
@@ -123,7 +124,7 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
 
 
 def load_encoder(model: ModelConfig, folder: Path) -> Encoder:
-    """The encoder that `save_encoder` wrote, in float32; adapters are in its weights already."""
+    """Return the encoder that `save_encoder` wrote, in float32; adapters are in its weights already."""
     layout = read_layout(folder)
     config = _config(layout.transformer, model.remote_code)
     pooling = resolve_pooling(model.pooling, layout)
@@ -157,7 +158,7 @@ def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
 
 
 def _config(folder: Path, remote_code: bool) -> Any:
-    """What config.json of a folder says; code that the folder brings runs only where `remote_code` allows it."""
+    """Return what config.json of a folder says; code that the folder brings runs only where `remote_code` allows it."""
     from transformers import AutoConfig
 
     stated = object_of(folder / "config.json")
@@ -176,7 +177,7 @@ def _config(folder: Path, remote_code: bool) -> Any:
 
 
 def _load(folder: Path, config: Any, remote_code: bool) -> Any:
-    """The transformer of a folder."""
+    """Return the transformer of a folder."""
     from transformers import AutoModel
 
     if not list(folder.glob("*.safetensors")):
@@ -233,7 +234,7 @@ def _reading(folder: Path) -> Iterator[None]:
 
 
 def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
-    """The class of a config's transformer, and the words that leave its pooler out, where it knows them.
+    """Return the class of a config's transformer, and the words that leave its pooler out, where it knows them.
 
     None for a class that is not of transformers: only code of the folder could bring it.
     """
@@ -248,7 +249,7 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
 
 
 def _head(layout: Layout, width: int) -> nn.Sequential | None:
-    """The Dense modules of a folder: linear layers and activations in turn; None where there are none."""
+    """Return the Dense modules of a folder: linear layers and activations in turn; None where there are none."""
     parts: list[nn.Module] = []
     for dense in layout.dense:
         linear = nn.Linear(dense.inputs, dense.outputs, dense.bias)

@@ -38,7 +38,7 @@ class Layout:
 
 
 def read_layout(folder: Path) -> Layout:
-    """The layout of a model folder; one without modules.json is a transformer alone.
+    """Return the layout of a model folder; one without modules.json is a transformer alone.
 
     folder: the model's, or the sub-folder that its modules.json names as the transformer. Raises UserError, naming the
     module, for what cannot be done exactly here: other modules or another order, a Dense with a residual, an unknown
@@ -184,7 +184,7 @@ def _transformer(root: Path) -> Path | None:
 
 
 def _pooling(folder: Path) -> str:
-    """The pooling by its name, of either form of its config; a prompt left out of it makes it another one."""
+    """Return the pooling by its name, of either form of its config; a prompt left out of it makes it another one."""
     config = object_of(folder / "config.json")
     modes = config.get("pooling_mode")
     if modes is None:

@@ -111,7 +111,9 @@ def _of_point(point: Point, done: int, known: Sequence[Finished]) -> float | Non
 
 
 def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """What the steps of a config are like and, by name, each evaluation, as texts that are equal where they take as long."""
+    """Return what the steps of a config are like and, by name, each evaluation, as texts that are equal where they take
+    as long.
+    """
 
     def chosen(group: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
         return {name: group[name] for name in names if group.get(name) not in (None, [])}
@@ -131,7 +133,7 @@ def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
-    """The finished runs that can tell, of this sweep or of such a machine, the newest ones first."""
+    """Return the finished runs that can tell, of this sweep or of such a machine, the newest ones first."""
     try:
         entries = (records.plan(sweep_dir) or {}).get("points", [])
     except records.Broken:  # told where the sweep is recorded; here it only means that less is known
@@ -144,7 +146,7 @@ def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
 
 @functools.cache
 def _read(folder: Path, written: float) -> tuple[Finished | None, bool]:
-    """A finished run, None where it cannot tell, and whether such a machine as this did it; each is read once.
+    """Return a finished run, None where it cannot tell, and whether such a machine as this did it; each is read once.
 
     written: when it was finished.
     """
@@ -166,7 +168,7 @@ def _read(folder: Path, written: float) -> tuple[Finished | None, bool]:
 
 
 def _here(record: Mapping[str, Any]) -> bool:
-    """Whether a run was done on such a machine as this."""
+    """Return whether a run was done on such a machine as this."""
     hardware = record.get("hardware", {})
     ours = {"machine": platform.machine(), "system": platform.system(), "cpus": os.cpu_count()}
     return all(hardware.get(name) == value for name, value in ours.items())

@@ -39,7 +39,8 @@ def drawn(passages: pa.Table, size: int) -> NDArray[np.bool_]:
 def evaluate(
     queries: pa.Table, passages: pa.Table, qrels: pa.Table, ranker: Ranker, size: int, *, measures: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table and the report of `retrieval.evaluate`, its rows the same, where queries search a part of this size.
+    """Return the table and the report of `retrieval.evaluate`, its rows the same, where queries search a part of this
+    size.
 
     size: passages of each language, besides a query's own relevant ones. The report counts the passages of the part.
     Raises UserError as `retrieval.evaluate`.

@@ -40,7 +40,7 @@ def _quiet(_: str) -> None:
 
 
 def collection_folder(config: Config) -> Path:
-    """Where the collection of a config lies, or will lie once it is built.
+    """Return where the collection of a config lies, or will lie once it is built.
 
     data.path is such a folder itself, or holds the files of the source; what is built from them is named by their names,
     sizes and times, so that changed files are read again. What is fetched is named by its revision.
@@ -63,7 +63,7 @@ def collection_folder(config: Config) -> Path:
 
 
 def _chosen(data: DataConfig) -> list[object]:
-    """The fields that say what is built from the same files: each choice is a collection of its own.
+    """Return the fields that say what is built from the same files: each choice is a collection of its own.
 
     Of MS MARCO and MIRACL only the languages that are asked for are read.
     """
@@ -79,7 +79,7 @@ def _chosen(data: DataConfig) -> list[object]:
 
 
 def is_prepared(config: Config) -> bool:
-    """Whether the collection is built."""
+    """Return whether the collection is built."""
     return read_own_json(collection_folder(config) / "info.json") is not None
 
 
@@ -93,7 +93,8 @@ def built(cache: Path, fingerprint: str) -> Path | None:
 
 
 def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False, download: bool = False) -> Collection:
-    """The collection in all its languages, built and cached where it is missing, damaged, or `refresh` is asked for.
+    """Return the collection in all its languages, built and cached where it is missing, damaged, or `refresh` is asked
+    for.
 
     download: whether files of a published collection may be fetched; where not, those that are here already are used.
     """
@@ -114,7 +115,7 @@ def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False
 
 
 def collection_of(config: Config, say: Say = _quiet) -> Collection:
-    """The collection of a run: the languages of data.languages, mapped from disk.
+    """Return the collection of a run: the languages of data.languages, mapped from disk.
 
     Where that is not all of them, the selection is written to the cache once, so that no process holds a copy.
     """
@@ -130,7 +131,8 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
 
 
 def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, refresh: bool = False) -> Collection:
-    """The collection in a folder of the cache, built where it is not there, is not whole, or `refresh` is asked for.
+    """Return the collection in a folder of the cache, built where it is not there, is not whole, or `refresh` is asked
+    for.
 
     One process builds, others wait for it.
     """
@@ -147,7 +149,9 @@ def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, r
 
 
 def configs_of(config: Config) -> dict[str, Config]:
-    """The config of each training collection by name, the main one first, the others by name: each as if it were alone."""
+    """Return the config of each training collection by name, the main one first, the others by name: each as if it were
+    alone.
+    """
     others = {name: dataclasses.replace(config, data=data, more={}) for name, data in sorted(config.more.items())}
     return {config.data.name: config, **others}
 
@@ -189,7 +193,7 @@ class Prepared:
 
     @property
     def pairs(self) -> Pairs:
-        """The training pairs of the main collection."""
+        """Return the training pairs of the main collection."""
         return self.sources[0].pairs
 
 
@@ -221,7 +225,7 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
 
 
 def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
-    """What it takes to evaluate the collection of `config` with the model of `main`, as if it were a run's own.
+    """Return what it takes to evaluate the collection of `config` with the model of `main`, as if it were a run's own.
 
     Nothing is trained on, so that it has no sources.
     """
@@ -255,7 +259,7 @@ def _tokens(config: Config, folder: Path, collection: Collection, role: str, say
 
 
 def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
-    """The training pairs of one collection, with its hard negatives where the run draws some."""
+    """Return the training pairs of one collection, with its hard negatives where the run draws some."""
     cache, path = cache_dir(config), _negatives_path(config)
     if path is None:
         found = pair_store(cache, collection, "train", say=say)
@@ -267,7 +271,7 @@ def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
 
 
 def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False) -> Path | None:
-    """The file of hard negatives that a config names; None where it names none.
+    """Return the file of hard negatives that a config names; None where it names none.
 
     MS MARCO's triples, by their own name, are also found in data.path, and may be fetched, where `download` says so.
     """
@@ -283,17 +287,19 @@ def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False)
 
 
 def _negatives_path(config: Config) -> Path | None:
-    """The file of hard negatives of the main collection of a config; None where there is none, or none are drawn."""
+    """Return the file of hard negatives of the main collection of a config; None where there is none, or none are
+    drawn.
+    """
     return negatives_file(config) if config.batch.hard_negatives else None
 
 
 def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
-    """What names the data and the model of a run, after building what is missing."""
+    """Return what names the data and the model of a run, after building what is missing."""
     return fingerprints_of(config, prepare(config, say))
 
 
 def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
-    """What names the data and the model of a prepared run.
+    """Return what names the data and the model of a prepared run.
 
     collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further collection by name.
     """
@@ -312,7 +318,7 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
 
 
 def plan_of(config: Config, sources: Sequence[TrainingSource] | None = None) -> Plan:
-    """The batch plan of a run; raises UserError where the batch is larger than every pair of languages allows.
+    """Return the batch plan of a run; raises UserError where the batch is larger than every pair of languages allows.
 
     sources: those of the prepared run; None reads the pairs alone.
     """

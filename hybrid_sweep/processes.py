@@ -58,7 +58,9 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXP
 
 
 def environment(trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a worker: the driver's, but of no surrounding world, with fixed threads and its own GPUs."""
+    """Return the environment of a worker: the driver's, but of no surrounding world, with fixed threads and its own
+    GPUs.
+    """
     found = {key: value for key, value in around.items() if key not in WORLD and not key.startswith(WORLD_PREFIXES)}
     found |= dict.fromkeys(THREADS, str(trainer.threads))
     # A wandb.py in the folder that the user stands in is not the library.
@@ -172,7 +174,7 @@ def _tidy(folder: Path) -> None:
 
 
 def note_failure(point: Point, code: int) -> str:
-    """Why a worker failed; status.json says so afterwards, unless another driver has the point already."""
+    """Return why a worker failed; status.json says so afterwards, unless another driver has the point already."""
     path = point.run_dir / "status.json"
     status = records.status(point.run_dir)
     if status.get("state") != "failed":
@@ -188,7 +190,7 @@ def note_failure(point: Point, code: int) -> str:
 
 
 def _last_words(point: Point, code: int) -> str:
-    """What its log and its disk add to the reason of a worker that could not leave one itself."""
+    """Return what its log and its disk add to the reason of a worker that could not leave one itself."""
     if code == DISK_FULL or full(point.run_dir):
         return f"; the disk of {point.run_dir} is full"  # and the log most likely cut
     said = tail(point.run_dir / "log.txt", 1) if code > 0 else []
@@ -196,7 +198,7 @@ def _last_words(point: Point, code: int) -> str:
 
 
 def tail(log: Path, lines: int = 5) -> list[str]:
-    """The last lines of a log that say something, without colours and without characters that act on a terminal."""
+    """Return the last lines of a log that say something, without colours and without characters that act on a terminal."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
@@ -254,7 +256,7 @@ def signals() -> Iterator[list[int]]:
 
 
 def reason_of(code: int) -> str:
-    """Why a worker with this return code counts as failed where it left no reason itself."""
+    """Return why a worker with this return code counts as failed where it left no reason itself."""
     if code == DISK_FULL:
         return os.strerror(errno.ENOSPC)
     if code >= 0:

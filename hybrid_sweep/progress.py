@@ -155,7 +155,9 @@ def watch(total: int, slots: int = 1, live: bool = True) -> Iterator[View]:
 
 
 def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
-    """The words on a running point, each after its name: label, state, step, loss, speed, time left; "" if unknown."""
+    """Return the words on a running point, each after its name: label, state, step, loss, speed, time left; "" if
+    unknown.
+    """
     status = row.status
     step, steps, loss, speed = (status.get(key) for key in ("step", "max_steps", "loss", "steps_per_second"))
     encoded, texts, state = status.get("encoded"), status.get("texts"), status.get("state", "starting")
@@ -199,7 +201,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[str, Plan]) -> list[str]:
-    """The plan of a sweep: every point with its state and the reason, its steps of each kind and its overrides.
+    """Return the plan of a sweep: every point with its state and the reason, its steps of each kind and its overrides.
 
     plans: by run id, for the points whose batches are planned; what their plans leave out is listed below the table.
     """
@@ -253,7 +255,9 @@ def _steps(plan: Plan) -> str:
 
 
 def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
-    """What holds of several points: budget, composition, negatives, the sources' steps, and what the plans give up."""
+    """Return what holds of several points: budget, composition, negatives, the sources' steps, and what the plans give
+    up.
+    """
     planned = [(point.config.batch, plan) for point in points if (plan := plans.get(point.run_id)) is not None]
     notes, left_out = [], []
     for batch, plan in planned:
@@ -289,13 +293,13 @@ def _source_steps(plans: Sequence[Plan]) -> list[str]:
 
 
 def disk_lines(points: Sequence[Point]) -> list[str]:
-    """What the points keep on disk, each run once, and what one needs besides while it trains."""
+    """Return what the points keep on disk, each run once, and what one needs besides while it trains."""
     configs = {point.run_id: point.config for point in points}
     return [disk.line(disk.costs(list(configs.values())))] if configs else []
 
 
 def failure_lines(points: Sequence[Point], states: Sequence[State], logs: Sequence[Sequence[str]]) -> list[str]:
-    """A table of the points without a result, and the last lines of the log of each that failed."""
+    """Return a table of the points without a result, and the last lines of the log of each that failed."""
     rows = [(state.shown, point.label, point.run_id, state.reason) for point, state in zip(points, states, strict=True)]
     lines = table([("state", "point", "run id", "why"), *rows])
     for point, state, log in zip(points, states, logs, strict=True):

@@ -36,7 +36,7 @@ def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
 
 
 def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
-    """The prompts by name that a model states, of a folder or of a hub name; empty where it states none.
+    """Return the prompts by name that a model states, of a folder or of a hub name; empty where it states none.
 
     Of a hub name they are those of the local cache, or fetched where that is allowed. Raises UserError where they cannot be
     known: a model without its prompts is another one.

@@ -17,7 +17,8 @@ BLOCK = 131_072  # passages at a time where a pool must be copied
 
 
 def multiplier(passages: Vectors, device: str | None, most: int) -> Callable[[Vectors], Vectors]:
-    """What gives the products (Q, P) of up to `most` queries with these passages, to be read before the next ones.
+    """Return what gives the products (Q, P) of up to `most` queries with these passages, to be read before the next
+    ones.
 
     device: torch's name for one, None for numpy.
     """
@@ -85,7 +86,7 @@ def _full_precision(torch: ModuleType) -> Iterator[None]:
 
 
 def faiss() -> ModuleType:
-    """The module, imported late: in one process torch must come before it, and few verbs need it."""
+    """Return the module, imported late: in one process torch must come before it, and few verbs need it."""
     try:
         import faiss
     except ImportError as error:

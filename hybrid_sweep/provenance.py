@@ -20,7 +20,7 @@ from hybrid_sweep.prepare import Prepared
 def provenance(
     config: Config, prepared: Prepared, fingerprints: dict[str, str], times: dict[str, float]
 ) -> dict[str, Any]:
-    """Where a result comes from: versions, git state, content, machine and times; none of it is identity."""
+    """Return where a result comes from: versions, git state, content, machine and times; none of it is identity."""
     packages = (
         "hybrid-sweep",
         "torch",

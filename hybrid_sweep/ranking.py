@@ -281,7 +281,8 @@ def top_k(
     query_chunk: int = 1024,
     device: str | None = None,
 ) -> tuple[Ints, Floats]:
-    """The first k passages of each query, (Q, k) row numbers and their scores, by (-score, id), of all or of `pool`.
+    """Return the first k passages of each query, (Q, k) row numbers and their scores, by (-score, id), of all or of
+    `pool`.
 
     pool: row numbers, each once; k is cut to the passages. Faiss, or torch, proposes k + max(k, margin) of them, which
     are scored and sorted. A list whose last score is not beyond doubt above whatever was not proposed is made again

@@ -11,17 +11,17 @@ from hybrid_sweep.batches import Plan
 
 
 def groups_digest(groups: np.ndarray) -> str:
-    """Eight hex digits that name the groups of a batch in their order."""
+    """Return eight hex digits that name the groups of a batch in their order."""
     return hashlib.sha256(np.ascontiguousarray(groups, "<i8").tobytes()).hexdigest()[:8]
 
 
 def names(languages: list[str], indices: np.ndarray) -> str:
-    """The languages of a batch's texts, "de" or "de+en"."""
+    """Return the languages of a batch's texts, "de" or "de+en"."""
     return "+".join(languages[index] for index in np.unique(indices))
 
 
 def planned(plan: Plan) -> Iterator[dict[str, Any]]:
-    """What the record of each step must say, by the plan."""
+    """Yield what the record of each step must say, by the plan."""
     languages = list(plan.languages)
     for step in range(len(plan)):
         batch = plan.batch(step)

@@ -68,7 +68,9 @@ REFERENCE = re.compile(r"\$\{[\w.:,/ -]*\}|\$[A-Z_][A-Z0-9_]*|\*\*\*|null|None|"
 
 
 def secrets() -> dict[str, str]:
-    """The variables of the environment that hold secrets, by their names: *_KEY, *_TOKEN, *_SECRET, *PASSWORD and the like."""
+    """Return the variables of the environment that hold secrets, by their names: *_KEY, *_TOKEN, *_SECRET, *PASSWORD
+    and the like.
+    """
     return {name: value for name, value in os.environ.items() if NAME.search(name) and len(value) >= SHORTEST}
 
 
@@ -104,7 +106,9 @@ def _sign(sign: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """The text with the name of the variable in the place of every secret of the environment, and *** for all others."""
+    """Return the text with the name of the variable in the place of every secret of the environment, and *** for all
+    others.
+    """
     for name, value in sorted(secrets().items(), key=lambda item: -len(item[1])):
         text = _written(value).sub(f"${name}".replace("\\", r"\\"), text)
     text = _without_credentials(text)
@@ -196,7 +200,7 @@ def clean(node: Any) -> Any:
 
 
 def line_of(error: Exception) -> str:
-    """One line on an exception, without secrets."""
+    """Return one line on an exception, without secrets."""
     return redacted(f"{type(error).__name__}: {error}".splitlines()[0])
 
 

@@ -51,7 +51,7 @@ class Part:
 
 
 def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
-    """The codes of tables with id and lang; raises UserError for an empty side."""
+    """Return the codes of tables with id and lang; raises UserError for an empty side."""
     for table, kind in ((queries, "query"), (passages, "passage")):
         if not len(table):
             raise UserError(
@@ -71,7 +71,8 @@ def evaluate(
     *,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table, and a report, ready for JSON, of the counts and the language bias that it cannot hold.
+    """Return the per-query table, and a report, ready for JSON, of the counts and the language bias that it cannot
+    hold.
 
     queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers the ranker knows them;
     qrels: query_group, passage_group, grade (0: not relevant); measures: names for further columns. The table has a
@@ -106,7 +107,7 @@ def per_query(
     pool_only: dict[str, Floats],
     measures: Sequence[str],
 ) -> pd.DataFrame:
-    """The table of `evaluate` from the ranks in the pools of single languages and in the mixed one.
+    """Return the table of `evaluate` from the ranks in the pools of single languages and in the mixed one.
 
     single: topics query * L + language of the pool; pooled: topics query. pool_only: (Q,) values by the name of a column
     that only the multilingual setting has. Where a relevant passage was not retrieved, rank_max, or both ranks, are null.
@@ -153,7 +154,7 @@ def report(
     asked: NDArray[np.bool_],
     part: Part | None = None,
 ) -> dict[str, Any]:
-    """The counts and the language bias of a table, ready for JSON: see `evaluate`.
+    """Return the counts and the language bias of a table, ready for JSON: see `evaluate`.
 
     answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each query's list in the mixed
     pool, -1 where it has none. asked: (Q, L + 1) whether a query was asked of each language's pool and, last, of all.
@@ -218,7 +219,7 @@ def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
 
 
 def _measures(table: pd.DataFrame) -> list[str]:
-    """The columns of a per-query table that hold a measure: all behind the ranks."""
+    """Return the columns of a per-query table that hold a measure: all behind the ranks."""
     names = list(table.columns)
     return names[names.index("rank_max") + 1 :]
 

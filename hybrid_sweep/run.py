@@ -133,7 +133,7 @@ def _evaluate(
 
 
 def _examples(config: Config, run_dir: Path) -> dict[str, Any]:
-    """How many pairs of each kind entered the loss: fewer monolingual updates alone can degrade a model."""
+    """Return how many pairs of each kind entered the loss: fewer monolingual updates alone can degrade a model."""
     if not (run_dir / "steps.parquet").is_file():
         return {"examples_monolingual": 0, "examples_cross_lingual": 0}
     steps = pd.read_parquet(run_dir / "steps.parquet", columns=["n_examples", "n_cross"])

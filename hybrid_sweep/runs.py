@@ -80,7 +80,7 @@ def read_run(path: Path) -> Run:
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The number and the words of each line; all lines have as many as the first, three or six."""
+    """Yield the number and the words of each line; all lines have as many as the first, three or six."""
     width, tabs = 0, False
     for number, text in numbered(path):
         tabs = "\t" in text if not width else tabs
@@ -218,7 +218,7 @@ def write_marco(path: Path, query_ids: Sequence[str], passage_ids: pa.ChunkedArr
 
 
 def _are_numbers(table: pa.Table) -> bool:
-    """Whether a whole number, the group, names each text in its language."""
+    """Return whether a whole number, the group, names each text in its language."""
     whole = pc.all(pc.match_substring_regex(table["group"], r"^(0|[1-9][0-9]{0,17})$")).as_py()
     once = len(table.group_by(["group", "lang"]).aggregate([])) == len(table) if whole else False
     return bool(whole and once)

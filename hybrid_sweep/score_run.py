@@ -80,7 +80,7 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
 def placed(
     run: Run, queries: pa.Table, passages: pa.Table, *, skip: bool = False
 ) -> tuple[lists.Lists, NDArray[np.bool_], dict[str, Any]]:
-    """The lists of a run in row numbers, (Q, L + 1) which pools its queries were asked of, and what was noted.
+    """Return the lists of a run in row numbers, (Q, L + 1) which pools its queries were asked of, and what was noted.
 
     Ids are those of the texts, or their groups where only one text of the group is there. An unknown id raises UserError
     with file and line; skip: its lines are left out and counted, and the ranks of the others stay.
@@ -173,7 +173,7 @@ def _pools(texts: Texts, query: Ints, passage: Ints) -> Ints:
 
 
 def shown(metrics: dict[str, Any], folder: Path, config: Config) -> str:
-    """The means by setting, macro over languages or pairs, to four decimals, and how the lists were read."""
+    """Return the means by setting, macro over languages or pairs, to four decimals, and how the lists were read."""
     names = list(dict.fromkeys([*ALWAYS, *config.eval.measures]))
     rows = ["".join([f"{'':14}", *(f"{name:>12}" for name in names)])]
     for setting in ("monolingual", "cross-lingual", "multilingual"):

@@ -61,7 +61,7 @@ class Slot:
 
 
 def this_machine(configs: Iterable[Config], around: Mapping[str, str]) -> Machine:
-    """The machine as this process sees it; GPUs are only looked for where one of the configs uses them.
+    """Return the machine as this process sees it; GPUs are only looked for where one of the configs uses them.
 
     around: the environment.
     """
@@ -100,7 +100,8 @@ def _listed(path: str | None) -> dict[str, str]:
 
 
 def size(config: Config, machine: Machine) -> tuple[int, int]:
-    """How many GPUs, or cores where it uses no GPU, a point takes, and how many there are; of fewer cores it takes all.
+    """Return how many GPUs, or cores where it uses no GPU, a point takes, and how many there are; of fewer cores it
+    takes all.
 
     Raises UserError where the GPUs do not suffice.
     """
@@ -119,7 +120,7 @@ def size(config: Config, machine: Machine) -> tuple[int, int]:
 
 
 def parallel(config: Config, machine: Machine) -> int:
-    """How many points of this kind run at the same time where nobody else uses the machine."""
+    """Return how many points of this kind run at the same time where nobody else uses the machine."""
     wanted, there = size(config, machine)
     return min(config.sweep.max_parallel, there // wanted)
 

@@ -32,7 +32,10 @@ class Split:
 
 
 def split_of(prepared: Prepared, split: str) -> Split:
-    """The texts of a split; passages of split "*" belong to all splits. Raises UserError where it has none of a kind."""
+    """Return the texts of a split; passages of split "*" belong to all splits.
+
+    Raises UserError where it has none of a kind.
+    """
     tables, numbers = [], []
     for kind, table, tokens, splits in (
         ("query", prepared.collection.queries, prepared.queries, [split]),
@@ -56,7 +59,7 @@ def split_of(prepared: Prepared, split: str) -> Split:
 def score(
     config: Config, prepared: Prepared, split: Split, ranker: Ranker, pool: int | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`.
+    """Return the per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`.
 
     pool: passages of each language that are searched, None for all of them: see `pools.evaluate`.
     """

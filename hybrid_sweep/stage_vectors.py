@@ -48,13 +48,13 @@ def encode_over_ranks(
 
 
 def _jobs(config: Config, prepared: Prepared, split: Split, folder: Path) -> list[Job]:
-    """What a stage has to encode."""
+    """Return what a stage has to encode."""
     content = [prepared.collection.fingerprint, prepared.collection.languages, config.eval.split]
     return jobs_of(config, prepared, split, folder, content)
 
 
 def jobs_of(config: Config, prepared: Prepared, split: Split, folder: Path, content: Sequence[Any]) -> list[Job]:
-    """The two sides of a split to encode into a folder; content: see `encoding.job`."""
+    """Return the two sides of a split to encode into a folder; content: see `encoding.job`."""
     return [
         encoding.job(folder / name, tokens, rows, config.eval.batch_tokens, content)
         for name, tokens, rows in (

@@ -43,7 +43,9 @@ class Stage:
 
 
 def of(config: Config, run_dir: Path) -> list[Stage]:
-    """The stages that a config asks for: the run's own collection, then the further ones by name, each with its pools."""
+    """Return the stages that a config asks for: the run's own collection, then the further ones by name, each with its
+    pools.
+    """
     alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
     configs = {"": alone}
     configs |= {name: dataclasses.replace(alone, data=data, more={}) for name, data in sorted(config.eval.also.items())}
@@ -60,22 +62,24 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
 
 
 def folder_of(run_dir: Path, name: str) -> Path:
-    """Where the stage of this name has its files."""
+    """Return where the stage of this name has its files."""
     return run_dir / "evaluations" / name if name else run_dir
 
 
 def pool_name(source: str, pool: int | None) -> str:
-    """The name of the stage that searches a pool of a collection, "" where that is the run's own; None: all of it."""
+    """Return the name of the stage that searches a pool of a collection, "" where that is the run's own; None: all of
+    it.
+    """
     return source if pool is None else "_".join([*filter(None, [source]), f"pool_{pool}"])
 
 
 def collections(config: Config) -> list[Config]:
-    """The config of each further collection, as `Stage.config`."""
+    """Return the config of each further collection, as `Stage.config`."""
     return [stage.config for stage in of(config, Path()) if stage.source and stage.pool is None]
 
 
 def further(config: Config) -> list[str]:
-    """The names of all stages but that of the run's own collection, sorted."""
+    """Return the names of all stages but that of the run's own collection, sorted."""
     return sorted(stage.name for stage in of(config, Path()) if stage.name)
 
 
@@ -94,12 +98,15 @@ def untrained(run_dir: Path, cache: Path | None = None) -> str | None:
 
 
 def is_trained(run_dir: Path, cache: Path | None = None) -> bool:
-    """Whether training has left all its files, whole, so that what is missing is only evaluated; see `untrained`."""
+    """Return whether training has left all its files, whole, so that what is missing is only evaluated; see
+    `untrained`.
+    """
     return untrained(run_dir, cache) is None
 
 
 def is_done(stage: Stage, run_id: str) -> bool:
-    """Whether the result is there, and holds what is asked: the measures, the run files, of a further stage the texts.
+    """Return whether the result is there, and holds what is asked: the measures, the run files, of a further stage the
+    texts.
 
     A further collection that is not at hand counts as unchanged.
     """
@@ -120,7 +127,7 @@ def is_done(stage: Stage, run_id: str) -> bool:
 
 
 def pending(config: Config, run_dir: Path, run_id: str) -> list[Stage]:
-    """The stages that are not done, each with the measures and run files that an earlier result of it has, too."""
+    """Return the stages that are not done, each with the measures and run files that an earlier result of it has, too."""
     waiting = []
     for stage in of(config, run_dir):
         if is_done(stage, run_id):
@@ -158,7 +165,7 @@ def check(config: Config, say: Say) -> None:
 
 
 def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
-    """What the evaluation of a stage reads; `main` is the run's own, whose model folder serves all stages.
+    """Return what the evaluation of a stage reads; `main` is the run's own, whose model folder serves all stages.
 
     Raises UserError, with the name of a further stage, for data that is not there, is bad, or has no text to evaluate.
     """
@@ -178,7 +185,7 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
 
 
 def trained_languages(config: Config) -> tuple[str, ...]:
-    """The languages that a run trains on, sorted: those of its own collection and of config.more.
+    """Return the languages that a run trains on, sorted: those of its own collection and of config.more.
 
     A run that only evaluates the model of another one has the languages of that.
     """
@@ -192,7 +199,9 @@ _known: dict[str, str] = {}
 
 
 def _fingerprint(config: Config) -> str | None:
-    """The fingerprint of a built collection, read once per process: plan and launch see the same content; else None."""
+    """Return the fingerprint of a built collection, read once per process: plan and launch see the same content; else
+    None.
+    """
     key = json.dumps([dataclasses.asdict(config.data), str(cache_dir(config).absolute())])
     if key not in _known:
         try:

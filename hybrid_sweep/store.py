@@ -109,7 +109,7 @@ def cleared(path: Path) -> None:
 
 
 def full(folder: Path) -> bool:
-    """Whether the disk of a folder has no room for even a small file."""
+    """Return whether the disk of a folder has no room for even a small file."""
     try:
         room = os.statvfs(folder)
     except OSError:
@@ -129,12 +129,12 @@ def canonical(value: Any) -> str:
 
 
 def digest(value: Any, length: int = 12) -> str:
-    """The first `length` hex digits of the SHA-256 of the canonical JSON of `value`."""
+    """Return the first `length` hex digits of the SHA-256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
 
 
 def file_digest(path: Path, length: int = 12) -> str:
-    """The first `length` hex digits of the SHA-256 of a file's bytes."""
+    """Return the first `length` hex digits of the SHA-256 of a file's bytes."""
     if not path.is_file():  # a FIFO would never end
         raise UserError(f"{path}: no such file, or no regular one", key="files.missing")
     with open(path, "rb") as file:
@@ -148,7 +148,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where the file is absent, does not parse, or holds half a surrogate pair.
+    """Return the value in a JSON file, or None where the file is absent, does not parse, or holds half a surrogate
+    pair.
 
     Where the two must not be confused, `records` reads.
     """
@@ -165,5 +166,5 @@ def read_json(path: Path) -> Any:
 
 
 def read_own_json(path: Path) -> Any:
-    """The value in a JSON file of ours, as `read_json`; None for a link, which could lead anywhere."""
+    """Return the value in a JSON file of ours, as `read_json`; None for a link, which could lead anywhere."""
     return None if Path(path).is_symlink() else read_json(path)

@@ -38,7 +38,7 @@ class Point:
 
     @property
     def place(self) -> tuple[str, float, int]:
-        """Where the point stands on the curve: its kind, ratio and seed."""
+        """Return where the point stands on the curve: its kind, ratio and seed."""
         return self.kind, self.config.batch.cross_lingual_ratio, self.config.seed
 
     @property
@@ -62,17 +62,18 @@ class State:
 
     @property
     def shown(self) -> str:
-        """The name, and for a point to do that has a checkpoint `resume at step k`."""
+        """Return the name, and for a point to do that has a checkpoint `resume at step k`."""
         return self.name if self.step is None or self.name != "to do" else f"resume at step {self.step}"
 
 
 def outputs_of(config: Config) -> Path:
-    """The absolute folder of runs/ and sweeps/."""
+    """Return the absolute folder of runs/ and sweeps/."""
     return Path(config.paths.outputs).expanduser().absolute()
 
 
 def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Point]:
-    """The points that composed jobs mean: each run id once per sweep, and where asked for BM25 and the untrained encoders.
+    """Return the points that composed jobs mean: each run id once per sweep, and where asked for BM25 and the untrained
+    encoders.
 
     Those come first: they need no training, and show before hours of it that the evaluation works.
     Builds what is missing in the cache; raises UserError for data or a model that is not there.
@@ -109,7 +110,7 @@ _known: dict[str, dict[str, Any]] = {}
 
 
 def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
-    """What names data and model, asked for once per process: the plan and the launch must see the same content."""
+    """Return what names data and model, asked for once per process: the plan and the launch must see the same content."""
     drawn = config.batch.hard_negatives > 0  # else files of negatives are not read
     further = [config.eval.also, config.eval.split if config.eval.also else None]
     key = _key(config.data, config.more, config.model, drawn, cache_dir(config).absolute(), further)
@@ -124,7 +125,8 @@ def _key(*parts: Any) -> str:
 
 
 def check(points: Sequence[Point]) -> dict[str, Plan]:
-    """The batch plan behind each trained point, by run id (points that differ in nothing but the seed share one).
+    """Return the batch plan behind each trained point, by run id (points that differ in nothing but the seed share
+    one).
 
     Raises UserError for a batch larger than the languages allow, and where two points of a sweep stand at one place.
     """
@@ -155,12 +157,14 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
 
 
 def is_done(point: Point) -> bool:
-    """Whether the results of all its stages are there, each with a metrics.json that names this run and what is asked."""
+    """Return whether the results of all its stages are there, each with a metrics.json that names this run and what is
+    asked.
+    """
     return not missing(point)
 
 
 def state_of(point: Point) -> State:
-    """How far the point has come, from its files and its lease alone."""
+    """Return how far the point has come, from its files and its lease alone."""
     if is_done(point):
         return State("done", "has its result")
     status = records.status(point.run_dir)
@@ -199,7 +203,7 @@ def _why(point: Point, left: Sequence[stages.Stage]) -> str:
 
 
 def _checkpointed(point: Point) -> int | None:
-    """The step of the newest checkpoint, by its note alone: whether it is whole is seen when it is read."""
+    """Return the step of the newest checkpoint, by its note alone: whether it is whole is seen when it is read."""
     for note in checkpoint_notes.newest_first(point.run_dir / "checkpoints"):
         best = note.best is None or checkpoint_notes.best_path(note.path.parent, note.best).is_file()
         if note.run_id == point.run_id and note.file.is_file() and best:
@@ -208,7 +212,7 @@ def _checkpointed(point: Point) -> int | None:
 
 
 def missing(point: Point) -> list[stages.Stage]:
-    """The stages without a result."""
+    """Return the stages without a result."""
     return [stage for stage in stages.of(point.config, point.run_dir) if not stages.is_done(stage, point.run_id)]
 
 

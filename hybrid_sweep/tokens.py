@@ -49,7 +49,8 @@ class Tokens:
 
 
 def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
-    """A byte-level BPE tokenizer of at most `vocabulary` entries: any script, nothing unknown, trained in seconds.
+    """Return a byte-level BPE tokenizer of at most `vocabulary` entries: any script, nothing unknown, trained in
+    seconds.
 
     NFKC and lower case, since a small vocabulary cannot afford to learn a word twice.
     """
@@ -75,7 +76,7 @@ def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a model folder; a UserError where there is none, or it cannot be read."""
+    """Return the fast tokenizer of a model folder; a UserError where there is none, or it cannot be read."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise UserError(
@@ -97,7 +98,7 @@ def id_count(tokenizer: Tokenizer) -> int:
 
 
 def pad_id(folder: Path) -> int:
-    """The id of the padding token by the model's config; 0 where it names none."""
+    """Return the id of the padding token by the model's config; 0 where it names none."""
     found = object_of(folder / "config.json").get("pad_token_id")
     if found is not None and type(found) is not int:
         raise UserError(f"{folder / 'config.json'}: pad_token_id must be a whole number", key="model.whole_number")
@@ -105,7 +106,7 @@ def pad_id(folder: Path) -> int:
 
 
 def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
-    """The rows of the table of embeddings that a run trains, sorted: those of the tokens that occur, and all up to the
+    """Return the rows of the table of embeddings that a run trains, sorted: those of the tokens that occur, and all up to the
     padding token, which so keeps its number, by which some models count positions."""
     return np.union1d(used, np.arange(0 if pad is None else pad + 1))
 
@@ -121,7 +122,7 @@ def token_store(
     role: str,
     say: Callable[[str], None] = print,
 ) -> Tokens:
-    """The tokens of a table of texts, from the cache or built into it once (other processes wait).
+    """Return the tokens of a table of texts, from the cache or built into it once (other processes wait).
 
     content: the fingerprint that names the texts. role: "queries" or "passages". What is not whole, by the digests of its
     files, is built again, and `say` told so; so is what an earlier version stored without digests, since building takes
@@ -153,7 +154,9 @@ def _opened(folder: Path) -> Tokens:
 
 
 def _whole(folder: Path, texts: int, memory: seals.Memory) -> Tokens | None:
-    """The tokens in a folder, or None where a file is not what was written or not as long as the number of texts says."""
+    """Return the tokens in a folder, or None where a file is not what was written or not as long as the number of texts
+    says.
+    """
     try:
         info = seals.read_info(folder, memory)
         if set(info["files"]) != {f"{name}.npy" for name in ARRAYS}:

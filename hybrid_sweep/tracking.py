@@ -26,7 +26,7 @@ class Mirror:
 
 
 def start(config: Config, run_dir: Path, run_id: str) -> Mirror | None:
-    """The mirror of a run, the one of an earlier attempt going on; None where W&B is disabled or not there.
+    """Return the mirror of a run, the one of an earlier attempt going on; None where W&B is disabled or not there.
 
     Where the server cannot be had, the run is recorded in its folder instead.
     """

@@ -57,7 +57,7 @@ class Retriever(pl.LightningModule):
         self.started = time.monotonic()
 
     def whole_encoder(self) -> Encoder:
-        """The encoder as it is now, with its full vocabulary; made anew at each call."""
+        """Return the encoder as it is now, with its full vocabulary; made anew at each call."""
         return whole(self.encoder, self.vocabulary)
 
     def training_step(self, batch: TrainBatch) -> Tensor:
@@ -88,7 +88,9 @@ class Retriever(pl.LightningModule):
         return vectors.new_zeros(texts, vectors.shape[1]).index_copy(0, batch.places, vectors)
 
     def _embedded(self, parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """The embeddings of each part's tokens, (m, T, D), from one look-up: the gradient of the table is made once."""
+        """Return the embeddings of each part's tokens, (m, T, D), from one look-up: the gradient of the table is made
+        once.
+        """
         table = self.encoder.transformer.get_input_embeddings()
         rows = table(torch.cat([ids.flatten() for ids, _ in parts]))
         split = torch.split(rows, [ids.numel() for ids, _ in parts])
@@ -156,7 +158,7 @@ class Retriever(pl.LightningModule):
 
 
 def clip(parameters: Iterable[nn.Parameter], largest: float) -> float:
-    """The norm of all gradients, which are scaled down to `largest` where they exceed it (0: never).
+    """Return the norm of all gradients, which are scaled down to `largest` where they exceed it (0: never).
 
     Rows are summed in their own precision, over each other in float64, and the norm is rounded to the gradients' own, so
     that embedding rows without a gradient, there or not, leave it as it is.

@@ -22,7 +22,7 @@ from hybrid_sweep.tokens import pad_id
 def evaluate(
     config: Config, prepared: Prepared, encoder: Encoder, split: str | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The per-query table of an encoder on a split (default: eval.split), all vectors in memory, and counts."""
+    """Return the per-query table of an encoder on a split (default: eval.split), all vectors in memory, and counts."""
     texts = split_of(prepared, split or config.eval.split)
     words = {"pad": pad_id(prepared.model), "batch_tokens": config.eval.batch_tokens}
     vectors = [

@@ -47,7 +47,9 @@ def compact(encoder: Encoder, used: np.ndarray) -> Compact | None:
 
 
 def whole(encoder: Encoder, vocabulary: Compact | None) -> Encoder:
-    """An encoder with the full table, the trained rows in their places; all other weights are those of `encoder`."""
+    """Return an encoder with the full table, the trained rows in their places; all other weights are those of
+    `encoder`.
+    """
     if vocabulary is None:
         return encoder
     small: Any = encoder.transformer.get_input_embeddings()

@@ -95,7 +95,7 @@ def _say_why(folder: Path, say: Say) -> None:
 
 
 def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:
-    """The mirror of a point of a sweep, from its folder; None where it is neither done nor failed."""
+    """Return the mirror of a point of a sweep, from its folder; None where it is neither done nor failed."""
     folder = run_dir(sweep_dir, str(entry["run_id"]))
     if folder.is_symlink():  # said where it is left out
         return None

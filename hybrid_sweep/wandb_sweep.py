@@ -30,12 +30,12 @@ LATER = "hybrid-sweep wandb push SWEEP_DIR does it later"
 
 
 def id_of(plan: Mapping[str, Any]) -> str:
-    """The id of the sweep's own run: one per name of a sweep, however many points it comes to have."""
+    """Return the id of the sweep's own run: one per name of a sweep, however many points it comes to have."""
     return f"sweep-{digest(str(plan['name']))}"
 
 
 def mark_of(sweep_dir: Path, plan: Mapping[str, Any]) -> str:
-    """The mark of what the run is to hold: the points and the results."""
+    """Return the mark of what the run is to hold: the points and the results."""
     return digest([plan["points"], file_digest(sweep_dir / "results.csv")])
 
 

@@ -27,7 +27,7 @@ class Target:
 
 
 def plan_of(sweep_dir: Path) -> dict[str, Any]:
-    """The points.json of a sweep; raises UserError where there is none."""
+    """Return the points.json of a sweep; raises UserError where there is none."""
     plan = records.points(sweep_dir)
     if not plan["points"]:
         raise UserError(
@@ -38,17 +38,17 @@ def plan_of(sweep_dir: Path) -> dict[str, Any]:
 
 
 def run_dir(sweep_dir: Path, run_id: str) -> Path:
-    """The folder of a run of the sweep."""
+    """Return the folder of a run of the sweep."""
     return sweep_dir.absolute().parent.parent / "runs" / run_id
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """The stored config of a run as plain dicts, {} where it has not begun; raises UserError where it is broken."""
+    """Return the stored config of a run as plain dicts, {} where it has not begun; raises UserError where it is broken."""
     return {} if folder.is_symlink() else records.config(folder)
 
 
 def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the summary of a point is to hold of each stage that has a result, by its name: "" for the first."""
+    """Return what the summary of a point is to hold of each stage that has a result, by its name: "" for the first."""
     folder, found = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
     for stage in ("", *entry.get("also", [])):
         try:
@@ -60,7 +60,7 @@ def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, 
 
 
 def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The logger settings (mode, project, entity) of the sweep's first point that has begun; {} where none has."""
+    """Return the logger settings (mode, project, entity) of the sweep's first point that has begun; {} where none has."""
     for entry in plan.get("points", []):
         found = config_of(run_dir(sweep_dir, str(entry["run_id"]))).get("logger")
         if isinstance(found, dict) and isinstance(found.get("mode"), str):
@@ -71,7 +71,7 @@ def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
 def target_of(
     sweep_dir: Path, plan: Mapping[str, Any], mode: str, project: str | None = None, entity: str | None = None
 ) -> Target:
-    """The target in the sweep's folder, its project and entity those of the points where none are given."""
+    """Return the target in the sweep's folder, its project and entity those of the points where none are given."""
     logger = logger_of(sweep_dir, plan)
     return Target(sweep_dir, mode, project or logger.get("project") or "hybrid-sweep", entity or logger.get("entity"))
 
@@ -96,7 +96,9 @@ def begin(target: Target, words: Mapping[str, Any]) -> Any:
 
 
 def is_kept(target: Target, run_id: str, mark: str) -> bool:
-    """Whether a run was the last time written to this target with this mark of its content, and, offline, is still there."""
+    """Return whether a run was the last time written to this target with this mark of its content, and, offline, is
+    still there.
+    """
     noted = _pushed(target).get(run_id) == _mark(target, mark)
     return noted and (target.mode == "online" or bool(_folders(target, run_id)))
 

@@ -32,7 +32,7 @@ ALGORITHMS = {
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in any language, in order, unstemmed.
+    """Return the words of a text in any language, in order, unstemmed.
 
     NFKC, casefold, NFKC again, since folding can undo it; then runs of letters, digits and marks (categories L, N, M).
     Letters and marks of UNSPACED scripts are runs of their own and give their overlapping bigrams of code points; a
@@ -53,7 +53,7 @@ def words(text: str) -> list[str]:
 
 
 def stems(language: str) -> Callable[[list[str]], list[str]]:
-    """What turns words into the stems of a language; the identity where Snowball has no algorithm for it here.
+    """Return what turns words into the stems of a language; the identity where Snowball has no algorithm for it here.
 
     language: a code, of which the part before "-" or "_" counts (pt_BR is pt).
     """
@@ -65,7 +65,7 @@ def stems(language: str) -> Callable[[list[str]], list[str]]:
 
 
 def fingerprint() -> str:
-    """What names BM25 in place of a model's files: all that makes the words of a text and their weights."""
+    """Return what names BM25 in place of a model's files: all that makes the words of a text and their weights."""
     versions = [importlib.metadata.version(name) for name in ("bm25s", "PyStemmer")]
     return digest(["bm25", *versions, unicodedata.unidata_version, VERSION])
 

@@ -43,7 +43,7 @@ class Difference:
 
 @cache
 def _keys(identity: object) -> frozenset[str]:
-    """The keys of the schema whose fields have this `identity` in their metadata (True where they have none)."""
+    """Return the keys of the schema whose fields have this `identity` in their metadata (True where they have none)."""
 
     def walk(node: Any, prefix: str) -> Iterable[str]:
         for item in dataclasses.fields(node):
@@ -58,7 +58,7 @@ def _keys(identity: object) -> frozenset[str]:
 
 
 def matters(key: str) -> bool:
-    """Whether a key of a stored config can change the numbers of a run."""
+    """Return whether a key of a stored config can change the numbers of a run."""
     part = key.split(".", 2)
     if part[0] == "more" and len(part) == 3:
         key = f"data.{part[2]}"
@@ -66,13 +66,13 @@ def matters(key: str) -> bool:
 
 
 def _values(records: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """The flattened keys of some records, each with the values that it has, sorted."""
+    """Return the flattened keys of some records, each with the values that it has, sorted."""
     flat = [flatten(record) for record in records]
     return {key: sorted({record[key] for record in flat if key in record}) for key in sorted(set().union(*flat))}
 
 
 def _mixed(records: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """The flattened keys that have several values among the records that hold them, with these values."""
+    """Return the flattened keys that have several values among the records that hold them, with these values."""
     mixed = {key: found[:4] for key, found in _values(records).items() if len(found) > 1}
     return {key: " / ".join(_cut(value) for value in found) for key, found in mixed.items()}
 
@@ -83,7 +83,7 @@ def _cut(value: str) -> str:
 
 
 def _fingerprints(sweep: Sweep) -> list[dict[str, Any]]:
-    """What names the content that each finished point read."""
+    """Return what names the content that each finished point read."""
     # BM25 is another model by its nature, and reads the main collection alone.
     lexical = {point.run_id for point in sweep.finished if point.kind == "bm25"}
     found = [
@@ -133,7 +133,8 @@ def check(sweep: Sweep) -> list[str]:
 
 
 def settings(sweep: Sweep) -> dict[str, str]:
-    """What the trained points were made with, beside what a sweep varies: the flattened keys that matter, as text.
+    """Return what the trained points were made with, beside what a sweep varies: the flattened keys that matter, as
+    text.
 
     A field that came after older runs stands at its default where their configs lack it.
     """
@@ -163,7 +164,8 @@ def _plain(value: str) -> str:
 
 
 def differences(sweeps: Sequence[Sweep], trained_on: Sequence[Sweep] | None = None) -> list[Difference]:
-    """What differs between sweeps: settings, fingerprints, then machine, versions and code; each sorted by its key.
+    """Return what differs between sweeps: settings, fingerprints, then machine, versions and code; each sorted by its
+    key.
 
     Nothing that cannot change a number is listed, and so no path. On a further collection, where a config has lost the data
     that was trained on, `trained_on` holds the same sweeps on their main one.

@@ -30,7 +30,7 @@ def _verdict_interval(row: Row) -> str:
 
 
 def _last(rows: list[Row], ratios: list[float]) -> str:
-    """The interval at the highest of some ratios, named where there are several."""
+    """Return the interval at the highest of some ratios, named where there are several."""
     row = next(row for row in rows if row["ratio"] == ratios[-1])
     return _verdict_interval(row) + (f", at r = {ratios[-1]:g}" if len(ratios) > 1 else "")
 
@@ -45,7 +45,7 @@ def _seeds(rows: list[Row]) -> str:
 
 
 def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
-    """Why there is nothing to say, or "" if there is."""
+    """Return why there is nothing to say, or "" if there is."""
     mono = pick(results, *MONO)
     rows = compared(results, *MONO)
     if mono.empty:
@@ -68,7 +68,7 @@ def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
 
 
 def answer(sweep: Sweep, results: pd.DataFrame) -> str:
-    """One sentence: what raising the share does to monolingual MRR@10, how sure that is, and what it buys."""
+    """Return one sentence: what raising the share does to monolingual MRR@10, how sure that is, and what it buys."""
     gap = f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)" if sweep.missing else ""
     nothing = no_verdict(sweep, results)
     if nothing:
@@ -117,7 +117,8 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
 
 
 def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
-    """Two one-sided tests against both margins: "flat" is shown, never concluded from the absence of a difference.
+    """Return two one-sided tests against both margins: "flat" is shown, never concluded from the absence of a
+    difference.
 
     planned: ratios; where one between those of `rows` is not among them, these are named one by one.
     """
@@ -142,7 +143,9 @@ def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
 
 
 def _loss(row: Row, margin: float) -> str:
-    """What the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is real whatever its size."""
+    """Return what the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is real whatever its
+    size.
+    """
     where = f"at r = {row['ratio']:g}"
     real = row["delta"] < 0 and row["p_holm"] < 0.05
     more = ""
@@ -165,7 +168,7 @@ def _loss(row: Row, margin: float) -> str:
 
 
 def _change(name: str, rows: list[Row], digits: int) -> str:
-    """What happens to another measure at the highest ratio, and whether seeds and questions alone could do it."""
+    """Return what happens to another measure at the highest ratio, and whether seeds and questions alone could do it."""
     row = rows[-1]
     if row["delta_interval"] != "crossed":
         return f"{name}: {conditional(row, digits)}; these checkpoints only."
@@ -182,7 +185,9 @@ def _change(name: str, rows: list[Row], digits: int) -> str:
 
 
 def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """The sentences under the answer: flat or not, a loss at the top, the gains, and what `derived` adds to them."""
+    """Return the sentences under the answer: flat or not, a loss at the top, the gains, and what `derived` adds to
+    them.
+    """
     mono = compared(results, *MONO)
     if not mono:
         return []

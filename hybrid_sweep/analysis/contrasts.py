@@ -29,7 +29,7 @@ class Moments:
 
 
 def moments(y: Array, df_questions: float) -> Moments:
-    """The moments of y[..., r, s, g]; needs two questions. Those of seeds and rest are 0 with a single seed."""
+    """Return the moments of y[..., r, s, g]; needs two questions. Those of seeds and rest are 0 with a single seed."""
     n_seeds, n_questions = y.shape[-2:]
     mean = y.mean(axis=(-2, -1))
     seeds = y.mean(axis=-1) - mean[..., None]
@@ -55,7 +55,7 @@ def _form(products: Array, c: Array) -> Array:
 
 
 def contrast(found: Moments, c: Array) -> st.Estimate:
-    """The estimate of sum_r c_r mean_r for weights c[..., r]: that of `statistics.estimate` for sum_r c_r y[r]."""
+    """Return the estimate of sum_r c_r mean_r for weights c[..., r]: that of `statistics.estimate` for sum_r c_r y[r]."""
     mean = (found.mean * c).sum(axis=-1)
     mean = np.where(np.abs(mean) > ROUNDING * (np.abs(found.mean) * np.abs(c)).sum(axis=-1), mean, 0.0)
     counts = (found.n_seeds, found.n_questions, found.df_questions)
@@ -70,7 +70,7 @@ def contrast(found: Moments, c: Array) -> st.Estimate:
 
 
 def _accepted(found: Moments, ratio: Array, level: float) -> Any:
-    """Whether mean_0 = ratio * mean_1 is not rejected; ratio is (..., k)."""
+    """Return whether mean_0 = ratio * mean_1 is not rejected; ratio is (..., k)."""
     wide = Moments(
         found.mean[..., None, :],
         found.seeds[..., None, :, :],
@@ -85,7 +85,7 @@ def _accepted(found: Moments, ratio: Array, level: float) -> Any:
 
 
 def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
-    """Both ends of the interval of mean_0 / mean_1 of a pair of curves (R = 2), by Fieller's (1954) inversion.
+    """Return both ends of the interval of mean_0 / mean_1 of a pair of curves (R = 2), by Fieller's (1954) inversion.
 
     It holds every ratio q for which mean_0 - q mean_1 = 0 is not rejected by the crossed test, so that it has that test's
     coverage and takes the dependence of the two into account. It is bounded where mean_1 differs from 0 at 1 - level,

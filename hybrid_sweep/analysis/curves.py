@@ -51,7 +51,7 @@ def _curve(setting: str, measure: str, scope: str, part: Block) -> Curve:
 
 
 def grid(sweep: Sweep) -> dict[float, dict[int, int]]:
-    """The finished trained runs: ratio -> seed -> position in `Sweep.finished`, both in order."""
+    """Return the finished trained runs: ratio -> seed -> position in `Sweep.finished`, both in order."""
     runs: dict[float, dict[int, int]] = {}
     for index, point in enumerate(sweep.finished):
         if point.kind == "trained":
@@ -60,7 +60,7 @@ def grid(sweep: Sweep) -> dict[float, dict[int, int]]:
 
 
 def complete(sweep: Sweep) -> tuple[list[float], list[int], NDArray[np.intp]]:
-    """The finished ratios, the seeds that have all of them, and the positions (ratios, seeds) of their runs."""
+    """Return the finished ratios, the seeds that have all of them, and the positions (ratios, seeds) of their runs."""
     runs = grid(sweep)
     seeds = sorted(set.intersection(*(set(found) for found in runs.values()))) if runs else []
     index = [[found[seed] for seed in seeds] for found in runs.values()]
@@ -96,7 +96,7 @@ def draw(n_seeds: int, found: list[Curve]) -> Draws:
 
 
 def resampled(draws: Draws, curve: Curve, index: NDArray[np.intp]) -> Array:
-    """The means (B, R) of a curve at the runs index (R, S) under each replicate's weights.
+    """Return the means (B, R) of a curve at the runs index (R, S) under each replicate's weights.
 
     A replicate in which none of the curve's questions was drawn, which takes a language of very few, has its plain means.
     """

@@ -38,7 +38,8 @@ COUNTS = ["n_seeds", "n_questions"]
 
 
 def derived(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
-    """The derived statistics of a sweep, one row each, columns as in `COLUMNS`; empty where nothing can be derived.
+    """Return the derived statistics of a sweep, one row each, columns as in `COLUMNS`; empty where nothing can be
+    derived.
 
     `results` is that of `aggregate` for the same sweep. Numbers are rounded to nine significant digits; the bootstraps are
     seeded by the number of seeds and questions, so that the same tables give the same frame in any order.

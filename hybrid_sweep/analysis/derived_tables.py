@@ -14,7 +14,7 @@ AXES = {CROSS: "cross-lingual MRR@10", SAME: "same-language share", DISTANCE: "r
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table."""
+    """Return the lines of a Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
@@ -36,7 +36,7 @@ def _curve(row: Row) -> str:
 
 
 def shape(derived: pd.DataFrame) -> list[str]:
-    """One line per curve: slope, fitted direction, and whether it turns back."""
+    """Return one line per curve: slope, fitted direction, and whether it turns back."""
     rows = []
     for slope in chosen(derived, "slope"):
         about = {name: slope[name] for name in ("setting", "measure", "scope")}
@@ -60,7 +60,7 @@ def shape(derived: pd.DataFrame) -> list[str]:
 
 
 def isotonic(derived: pd.DataFrame) -> list[str]:
-    """The monotone fit of the monolingual mean: change to r = 0 with its band."""
+    """Return the monotone fit of the monolingual mean: change to r = 0 with its band."""
     found = chosen(derived, "isotonic", setting=MONO[0], measure=MONO[1], scope=MACRO)
     rows = [
         [f"{row['ratio']:g}", signed(row["value"]), between(row["low"], row["high"]) + _note(row["interval"])]
@@ -78,7 +78,7 @@ def _cost(row: Row) -> str:
 
 
 def tradeoff(derived: pd.DataFrame) -> list[str]:
-    """One line per ratio: the price and the place on the front for each axis."""
+    """Return one line per ratio: the price and the place on the front for each axis."""
     cells: dict[float, dict[str, str]] = {}
     for row in chosen(derived, "price"):
         cells.setdefault(row["ratio"], {})[f"price {row['against']}"] = _cost(row)
@@ -105,7 +105,7 @@ def tradeoff(derived: pd.DataFrame) -> list[str]:
 
 
 def winners(derived: pd.DataFrame) -> list[str]:
-    """One line per ratio, a column per language; adjusted tests."""
+    """Return one line per ratio, a column per language; adjusted tests."""
     found = chosen(derived, "language")
     names = sorted({row["scope"] for row in found})
     if len(names) < 2:
@@ -124,7 +124,7 @@ def winners(derived: pd.DataFrame) -> list[str]:
 
 
 def unseen(results: pd.DataFrame) -> list[str]:
-    """One line per ratio: the change for languages, and pairs, trained on and not trained on."""
+    """Return one line per ratio: the change for languages, and pairs, trained on and not trained on."""
     columns = [
         (f"{setting}, {words}", {row["ratio"]: row for row in compared(results, setting, "RR@10", scope)})
         for setting in ("monolingual", "cross-lingual")
@@ -145,7 +145,7 @@ def unseen(results: pd.DataFrame) -> list[str]:
 
 
 def questions(results: pd.DataFrame) -> list[str]:
-    """One line per ratio: questions won, tied and lost, for the mean of languages and each language."""
+    """Return one line per ratio: questions won, tied and lost, for the mean of languages and each language."""
     scopes = [MACRO, *languages(results)]
     found = {scope: {row["ratio"]: row for row in compared(results, *MONO, scope)} for scope in scopes}
     rows = []

@@ -29,7 +29,7 @@ UNITS = {CROSS: 1.0, SAME: 1.0, DISTANCE: 1e4}
 
 
 def chosen(derived: pd.DataFrame, statistic: str, **values: str) -> list[Row]:
-    """The rows of one statistic, by ratio, with given text in some columns."""
+    """Return the rows of one statistic, by ratio, with given text in some columns."""
     found = derived[derived["statistic"] == statistic]
     for name, value in values.items():
         found = found[found[name] == value]
@@ -71,7 +71,7 @@ def _shape(derived: pd.DataFrame) -> list[str]:
 
 
 def _price(row: Row) -> str:
-    """What a ratio costs for what it buys, in points: hundredths of a measure."""
+    """Return what a ratio costs for what it buys, in points: hundredths of a measure."""
     name, unit = NAMES[row["against"]]
     where = f"r = {row['ratio']:g}"
     if row["word"] == "no gain shown":

@@ -147,7 +147,9 @@ def _published_rows(path: Path) -> pa.Table:
 
 
 def differences(folder: Path) -> list[str]:
-    """A line for every table and text of a published folder that its per-query rows do not give; [] where all do."""
+    """Return a line for every table and text of a published folder that its per-query rows do not give; [] where all
+    do.
+    """
     confined.check_links(folder)
     with tempfile.TemporaryDirectory() as outputs:
         thawed = _report(folder, _rivals(folder), Path(outputs))
@@ -162,7 +164,7 @@ def differences(folder: Path) -> list[str]:
 
 
 def _rivals(folder: Path) -> set[str]:
-    """The names of the published sweeps beside a folder that its own is compared with."""
+    """Return the names of the published sweeps beside a folder that its own is compared with."""
     rivals = {path.name.removeprefix("vs-") for path in folder.glob("vs-*") if path.is_dir()}
     return {names.folder_name(name, f"{folder}: vs-NAME") for name in rivals}
 
@@ -192,14 +194,14 @@ def packed(rows: pa.Table) -> pa.Table:
 
 
 def unpacked(rows: pa.Table) -> pa.Table:
-    """The rows that were packed; NaN stays NaN, since only null was implied."""
+    """Return the rows that were packed; NaN stays NaN, since only null was implied."""
     for name, implied in _implied(rows).items():
         rows = _set(rows, name, pc.coalesce(rows[name], implied))
     return rows
 
 
 def _implied(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
-    """What each measure is where the first relevant passage is the only one."""
+    """Return what each measure is where the first relevant passage is the only one."""
     rank = rows["rank_min"]
     reciprocal = pc.divide(1.0, pc.cast(rank, pa.float64()))
     gain = pc.divide(1.0, pc.log2(pc.cast(pc.add(rank, 1), pa.float64())))
@@ -226,7 +228,7 @@ def _place(run: Path, name: str) -> Path:
 
 
 def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
-    """What a report reads of a run, beside its rows."""
+    """Return what a report reads of a run, beside its rows."""
     provenance = records.provenance(run)
     metrics = {name: records.metrics(_place(run, name)) for name in ["", *further]}
     evaluated = {name: records.provenance(_place(run, name)) for name in further}
@@ -248,7 +250,7 @@ def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A stored config without what cannot change a number."""
+    """Return a stored config without what cannot change a number."""
     kept: dict[str, Any] = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
@@ -261,7 +263,7 @@ def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _first_difference(there: Path, made: Path) -> str:
-    """The first line in which two texts differ, "" where they are equal."""
+    """Return the first line in which two texts differ, "" where they are equal."""
     try:
         old = there.read_text(encoding="utf-8").splitlines()
     except ValueError:

@@ -31,7 +31,7 @@ def _at(rows: list[Row], ratio: float) -> Row | None:
 
 
 def _bought(row: Row | None) -> str:
-    """What a ratio does to cross-lingual retrieval, in a sentence; "" where that was not measured."""
+    """Return what a ratio does to cross-lingual retrieval, in a sentence; "" where that was not measured."""
     if row is None:
         return ""
     if row["delta_interval"] != "crossed":
@@ -92,7 +92,8 @@ def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[Row]) -> tuple[str, st
 
 
 def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
-    """The languages that lose at the recommended ratio, and in words up to where every language is shown to hold.
+    """Return the languages that lose at the recommended ratio, and in words up to where every language is shown to
+    hold.
 
     That every language holds is claimed only where each does at 5 %, which needs no adjustment for their number
     (intersection-union test).
@@ -140,7 +141,7 @@ def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row])
 
 
 def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:
-    """The three answers of a sweep; where there is no verdict, what is missing for one."""
+    """Return the three answers of a sweep; where there is no verdict, what is missing for one."""
     rows, cross = compared(results, *MONO), compared(results, "cross-lingual", "RR@10")
     nothing = no_verdict(sweep, results)
     if not nothing:

@@ -29,14 +29,14 @@ Row = dict[str, Any]
 
 
 def _level(row: Row | None, digits: int) -> str:
-    """A mean; with an asterisk where it differs from ratio 0 at 5 % after Holm's adjustment."""
+    """Return a mean; with an asterisk where it differs from ratio 0 at 5 % after Holm's adjustment."""
     if row is None:
         return "--"
     return f"${row['mean']:.{digits}f}{'^{*}' if row['p_holm'] < 0.05 else ''}$"
 
 
 def _change(row: Row | None, level: str) -> str:
-    """The paired change to ratio 0 with an interval: "90" or "95" per cent."""
+    """Return the paired change to ratio 0 with an interval: "90" or "95" per cent."""
     if row is None or pd.isna(row["delta"]):
         return "--"
     suffix = "_90" if level == "90" else ""
@@ -48,7 +48,7 @@ def _change(row: Row | None, level: str) -> str:
 
 
 def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
-    """The caption: what is shown and what the marks mean, and no more than the table holds."""
+    """Return the caption: what is shown and what the marks mean, and no more than the table holds."""
     mono = records(pick(results, *MONO))
     questions = counted(int(mono[0]["n_questions"]), "question").replace(",", "{,}") if mono else "no question"
     changes = [row for row in mono if pd.notna(row["delta"])]
@@ -76,7 +76,7 @@ def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
 
 
 def latex(sweep: Sweep, results: pd.DataFrame) -> str:
-    """The text of table.tex: one line per planned ratio, finished or not, and the baselines last."""
+    """Return the text of table.tex: one line per planned ratio, finished or not, and the baselines last."""
     levels = [item for item in LEVELS if not pick(results, *item[2:]).empty or item[0] == "Mono"]
     best = largest(results)
     planned = [("trained", ratio) for ratio in sorted({p.ratio for p in sweep.points if p.kind == "trained"})]

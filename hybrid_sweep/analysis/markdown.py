@@ -34,7 +34,7 @@ def label(point: Point) -> str:
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
-    """A nested dict as dotted keys and text; a list is one value."""
+    """Return a nested dict as dotted keys and text; a list is one value."""
     if not isinstance(tree, dict):
         return {prefix: " ".join(map(str, tree)) if isinstance(tree, list) else str(tree)}
     flat: dict[str, str] = {}
@@ -55,7 +55,7 @@ def _difference(row: dict[str, Any]) -> str:
 
 
 def by_ratio(sweep: Sweep, results: pd.DataFrame) -> list[list[str]]:
-    """The lines under `HEADER`, as text: one per planned ratio, finished or not, and the baselines last."""
+    """Return the lines under `HEADER`, as text: one per planned ratio, finished or not, and the baselines last."""
     shown = [(*MONO, MACRO), (*MONO, figures.ENGLISH), ("cross-lingual", "RR@10", MACRO)]
     shown += [("multilingual", measure, MACRO) for measure in ("AP", "same@10", "RD")]
     curves = {(what, kind): pick(results, *what, kind=kind) for what in shown for kind in KINDS}
@@ -118,14 +118,16 @@ def _languages(results: pd.DataFrame) -> list[str]:
 
 
 def _common(sweep: Sweep, key: str) -> str:
-    """The value of a config key in the trained points, or "not recorded"."""
+    """Return the value of a config key in the trained points, or "not recorded"."""
     values = [flatten(sweep.config[point.run_id]).get(key) for point in trained(sweep)]
     found = sorted({value for value in values if value is not None})
     return escaping.markdown(" / ".join(found)) if found else "not recorded"
 
 
 def _adds(sweep: Sweep) -> bool:
-    """Whether cross-lingual steps come on top of the monolingual ones (batch.budget), rather than in their place."""
+    """Return whether cross-lingual steps come on top of the monolingual ones (batch.budget), rather than in their
+    place.
+    """
     return _common(sweep, "batch.budget") == "fixed_monolingual"
 
 
@@ -199,7 +201,9 @@ def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 
 def _made(sweep: Sweep, run_id: str, part: str, evaluated: bool) -> list[tuple[str, str]]:
-    """A part of what a run was made by and from, or evaluated by on the further collection that is reported on, by name."""
+    """Return a part of what a run was made by and from, or evaluated by on the further collection that is reported on,
+    by name.
+    """
     made = sweep.provenance[run_id]
     found = ((made.get("evaluated") or {}) if evaluated else made).get(part) or {}
     if part == "fingerprints" and (further := sweep.metrics[run_id].get("fingerprint")):
@@ -244,7 +248,7 @@ def _gone(point: Point, reason: str) -> str:
 
 
 def _with(lines: list[str], image: str) -> list[str]:
-    """A section with a figure below its table; none where there is no table."""
+    """Return a section with a figure below its table; none where there is no table."""
     return [*lines, "", image] if lines else []
 
 
@@ -257,7 +261,9 @@ def markdown(
     warnings: Sequence[str],
     fingerprint: str,
 ) -> str:
-    """The text of report.md; `said` is the answer, `told` the findings under it, `fingerprint` stands for the runs."""
+    """Return the text of report.md; `said` is the answer, `told` the findings under it, `fingerprint` stands for the
+    runs.
+    """
     gone = [point for point in sweep.points if point.run_id in sweep.missing]
     english = not pick(results, *MONO, figures.ENGLISH).empty
     parts: list[tuple[str, list[str]]] = [

@@ -44,7 +44,7 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
 
 
 def _pooled(folders: Sequence[Path]) -> tuple[Sweep, list[str]] | None:
-    """All points as one sweep, with warnings about them; None where several folders cannot be one."""
+    """Return all points as one sweep, with warnings about them; None where several folders cannot be one."""
     try:
         sweep = load(folders)
         return sweep, check(sweep)
@@ -55,7 +55,7 @@ def _pooled(folders: Sequence[Path]) -> tuple[Sweep, list[str]] | None:
 
 
 def _further(folders: Sequence[Path]) -> list[tuple[str, Report | str]]:
-    """The reports on further collections, or why there is none."""
+    """Return the reports on further collections, or why there is none."""
     found: list[tuple[str, Report | str]] = []
     for name in further(folders):
         try:
@@ -73,7 +73,7 @@ def _further(folders: Sequence[Path]) -> list[tuple[str, Report | str]]:
 
 
 def _compared(folders: Sequence[Path]) -> tuple[Report, list[tuple[str, Report | str]]]:
-    """The comparison on the sweeps' own collections, and those on the further ones that all have."""
+    """Return the comparison on the sweeps' own collections, and those on the further ones that all have."""
     names = [set(further([path])) for path in folders]
     shared = sorted(set.intersection(*names))
     report, found = compare_folders(folders, shared)

@@ -56,7 +56,7 @@ class Report:
 
     @property
     def more_seeds(self) -> bool:
-        """Whether more seeds could settle what the answer leaves open; not of a comparison."""
+        """Return whether more seeds could settle what the answer leaves open; not of a comparison."""
         rows = pick(self.results, *MONO)
         few = rows["delta_interval"].eq("conditional")
         return bool((few | (rows["verdict"].eq("inconclusive") & rows["seeds_to_settle"].lt(float("inf")))).any())
@@ -139,7 +139,7 @@ def _console(sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str]
 def drawn(
     sweep: Sweep, results: pd.DataFrame, more: pd.DataFrame, training: Training | None, corner: str
 ) -> dict[str, Figure | None]:
-    """The figures by the names of their files; None where nothing was recorded for one."""
+    """Return the figures by the names of their files; None where nothing was recorded for one."""
     return {
         "curve": figures.draw(sweep, results, corner),
         "languages": figure_languages.draw(sweep, results, corner),
@@ -153,7 +153,7 @@ def drawn(
 
 
 def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Training | None = None) -> Report:
-    """The report of a sweep on one collection, written into a folder, each file atomically.
+    """Return the report of a sweep on one collection, written into a folder, each file atomically.
 
     training: what its runs logged while training, for the figure of that name.
     """

@@ -74,7 +74,7 @@ TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
 
 def line(point: Point) -> tuple[str, float]:
-    """The line of the table that a point belongs to: the baselines have no ratio (-1)."""
+    """Return the line of the table that a point belongs to: the baselines have no ratio (-1)."""
     return point.kind, point.ratio if point.kind == "trained" else -1.0
 
 
@@ -93,7 +93,8 @@ class Block:
 
 
 def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
-    """The rows of one measure in one setting, points in the order of `sweep.finished`; None where there are none.
+    """Return the rows of one measure in one setting, points in the order of `sweep.finished`; None where there are
+    none.
 
     A row in which any point has no value is left out at all: passages that an approximate index did not find have no rank.
     """
@@ -112,7 +113,7 @@ def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
 
 
 def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
-    """The scopes of a block in the order of the results, each with the domains that its mean is over.
+    """Return the scopes of a block in the order of the results, each with the domains that its mean is over.
 
     `TRAINED` has the languages, or pairs of two languages, that were trained on, `UNSEEN` the others. Neither is there
     where every domain is trained on or the languages trained on are not recorded.
@@ -126,7 +127,7 @@ def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
 
 
 def select(whole: Block, names: tuple[str, ...]) -> Block:
-    """The rows of some of the domains, coded anew."""
+    """Return the rows of some of the domains, coded anew."""
     if names == whole.names:
         return whole
     chosen = np.flatnonzero(np.isin(whole.domain, [whole.names.index(name) for name in names]))
@@ -163,7 +164,7 @@ def _effect(y: st.Array, base: st.Array, df: float) -> tuple[st.Estimate, dict[s
 
 
 def _won(part: Block, runs: list[int], base: list[int]) -> dict[str, int]:
-    """The questions by the sign of their mean paired difference, whatever their number of rows."""
+    """Return the questions by the sign of their mean paired difference, whatever their number of rows."""
     difference = (part.values[runs] - part.values[base]).mean(axis=0)
     mean = np.bincount(part.group, weights=difference) / np.bincount(part.group)
     won, lost = int((mean > TIE).sum()), int((mean < -TIE).sum())
@@ -171,14 +172,14 @@ def _won(part: Block, runs: list[int], base: list[int]) -> dict[str, int]:
 
 
 def _examples(sweep: Sweep, runs: Iterable[int]) -> dict[str, float]:
-    """What a run of a line saw in training, from metrics.json; NaN where any of its runs does not say."""
+    """Return what a run of a line saw in training, from metrics.json; NaN where any of its runs does not say."""
     metrics = [sweep.metrics[sweep.finished[index].run_id] for index in runs]
     found = {key: [record.get(key) for record in metrics] for key in EXAMPLES}
     return {key: float(np.mean([np.nan if n is None else float(n) for n in ns])) for key, ns in found.items()}
 
 
 def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[dict[str, Any]]:
-    """One row per ratio and one for each baseline: its level, its paired effect, its verdict."""
+    """Return one row per ratio and one for each baseline: its level, its paired effect, its verdict."""
     y, df = st.contributions(part.values, part.domain, part.group)
     runs: dict[tuple[str, float], dict[int, int]] = {}  # line of the table -> seed -> position of the run
     for index, point in enumerate(sweep.finished):
@@ -223,12 +224,13 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
 
 
 def clean(value: float) -> float:
-    """Nine significant digits: the last bits differ between machines."""
+    """Return nine significant digits: the last bits differ between machines."""
     return float(f"{value:.9g}") + 0.0  # no negative zero
 
 
 def aggregate(sweep: Sweep) -> pd.DataFrame:
-    """The results: a row per (kind, ratio, setting, measure, scope) and one per missing point; columns as in `COLUMNS`.
+    """Return the results: a row per (kind, ratio, setting, measure, scope) and one per missing point; columns as in
+    `COLUMNS`.
 
     Rows are ordered by `MEASURES`, scope (the means first), kind and ratio; missing points come last. Numbers are rounded to
     nine significant digits. The same tables give the same frame, whatever the order of their rows.
@@ -253,7 +255,9 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
 
 
 def typed(frame: pd.DataFrame, text: Collection[str], counts: Collection[str]) -> pd.DataFrame:
-    """A table with one type a column: text ("" where there is none), whole counts, and numbers of nine significant digits."""
+    """Return a table with one type a column: text ("" where there is none), whole counts, and numbers of nine
+    significant digits.
+    """
     for name in frame.columns:
         if name in text:
             # Objects: rows of a small table are selected faster from them than from pandas' own text columns.
@@ -266,13 +270,13 @@ def typed(frame: pd.DataFrame, text: Collection[str], counts: Collection[str]) -
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as dicts of plain values: what `to_dict` gives, in less time."""
+    """Return the rows as dicts of plain values: what `to_dict` gives, in less time."""
     names = [str(name) for name in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in frame.to_numpy(dtype=object).tolist()]
 
 
 def pick(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, kind: str = "trained") -> pd.DataFrame:
-    """The rows of one curve, by ratio."""
+    """Return the rows of one curve, by ratio."""
     found = results[
         (results["setting"] == setting)
         & (results["measure"] == measure)
@@ -283,5 +287,5 @@ def pick(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, 
 
 
 def languages(results: pd.DataFrame) -> list[str]:
-    """The languages with monolingual questions, sorted; the scopes that are means over several are none."""
+    """Return the languages with monolingual questions, sorted; the scopes that are means over several are none."""
     return sorted(set(results[results["setting"] == "monolingual"]["scope"]) - set(MEANS))

@@ -26,13 +26,16 @@ def slope_weights(ratios: Array) -> Array:
 
 
 def _monotone(change: Array, falling: bool) -> Array:
-    """The closest monotone curve of one direction that starts at 0: isotonic regression within a bound, by clipping."""
+    """Return the closest monotone curve of one direction that starts at 0: isotonic regression within a bound, by
+    clipping.
+    """
     fit: Array = scipy.optimize.isotonic_regression(change, increasing=not falling).x
     return np.minimum(fit, 0.0) if falling else np.maximum(fit, 0.0)
 
 
 def isotonic(change: Array) -> tuple[Array, bool]:
-    """The closest monotone curve to the changes (R,) to a first ratio, which itself stays 0, and whether it falls.
+    """Return the closest monotone curve to the changes (R,) to a first ratio, which itself stays 0, and whether it
+    falls.
 
     Least squares over the other ratios, in the direction with the smaller sum. The weights are equal because every ratio
     has the same seeds and questions, so that the changes are known about equally well. The start is fixed: left free, the
@@ -51,7 +54,8 @@ def _slope(ratios: list[float], found: Moments) -> Row:
 
 
 def band(change: Array, resampled_change: Array, half: Array, falling: bool) -> tuple[Array, Array]:
-    """A band (R,), (R,) that holds the whole of a monotone curve with a chance of 95 %, if the intervals do at each ratio.
+    """Return a band (R,), (R,) that holds the whole of a monotone curve with a chance of 95 %, if the intervals do at
+    each ratio.
 
     change: (R,), to the first ratio; resampled_change: (B, R), of the bootstrap; half: (R,), half the widths of the 95 %
     intervals. The intervals are stretched by what the bootstrap says it takes to hold at all ratios at once (the quantile
@@ -94,7 +98,7 @@ def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Row]:
 
 
 def _reversal(ratios: list[float], found: Moments, falling: bool) -> Row:
-    """Whether the curve both rises and falls: all pairs of ratios, Holm over the pairs.
+    """Return whether the curve both rises and falls: all pairs of ratios, Holm over the pairs.
 
     "not monotone" asks for a significant move each way, not only for one against the fit. So a monotone curve of either
     direction is called so with a chance of at most 5 %, however its direction was chosen.

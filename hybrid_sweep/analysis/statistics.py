@@ -119,7 +119,7 @@ def _spread(seeds: Any, questions: Any, n_seeds: Any, n_questions: int, df_quest
 def from_squares(
     mean: Any, squares: tuple[Any, Any, Any], n_seeds: int, n_questions: int, df_questions: float
 ) -> Estimate:
-    """The crossed estimate from the mean squares (A, B, E) of seeds, questions and rest; arrays or floats."""
+    """Return the crossed estimate from the mean squares (A, B, E) of seeds, questions and rest; arrays or floats."""
     seeds, questions, rest = (np.asarray(square, dtype=np.float64) for square in squares)
     se, df = _spread(seeds, np.maximum(questions - rest, 0.0), n_seeds, n_questions, df_questions)
     if n_seeds < FLOOR_SEEDS:
@@ -149,7 +149,7 @@ def t_quantile(probability: Any, df: Any) -> Any:
 
 
 def bounds(estimated: Estimate, level: float) -> tuple[Any, Any]:
-    """Both ends of the two-sided interval at `level`, e.g. 0.95; NaN where there is none."""
+    """Return both ends of the two-sided interval at `level`, e.g. 0.95; NaN where there is none."""
     half = t_quantile(0.5 + level / 2, estimated.df) * estimated.se
     return estimated.mean - half, estimated.mean + half
 
@@ -162,7 +162,8 @@ def p_value(estimated: Estimate) -> Any:
 
 
 def relative(y: Array, base: Array, df_questions: float | None = None) -> Estimate:
-    """The change of the mean of y against that of `base`, as a share of the latter; both (S, G), seeds in the same order.
+    """Return the change of the mean of y against that of `base`, as a share of the latter; both (S, G), seeds in the
+    same order.
 
     Linearised ratio of two means (Fieller's problem, delta method): (y - ratio * base) / mean(base), centred on ratio - 1.
     NaN where the base is 0.
@@ -183,7 +184,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def verdict(effect: Estimate, margin: float, p_holm: float) -> str:
-    """Where the paired effect stands to the margin, by its 90 % interval (two one-sided tests at 5 %).
+    """Return where the paired effect stands to the margin, by its 90 % interval (two one-sided tests at 5 %).
 
     "degraded": wholly below -margin. "non-inferior": wholly above it; "superior" if it is also a gain at Holm-adjusted
     5 %. "inconclusive": -margin lies inside. "untested": fewer than `MIN_SEEDS` common seeds, or no interval.
@@ -199,7 +200,8 @@ def verdict(effect: Estimate, margin: float, p_holm: float) -> str:
 
 
 def seeds_to_settle(effect: Estimate, margin: float) -> float:
-    """The number of seeds with which the verdict would fall with a chance of `SETTLE_POWER`; inf if seeds cannot do it.
+    """Return the number of seeds with which the verdict would fall with a chance of `SETTLE_POWER`; inf if seeds cannot
+    do it.
 
     Takes the effect and its variance components as they were estimated, so it is a guide to planning and no promise. inf
     means more than `SETTLE_LIMIT`: the effect is too close to the margin for this number of questions. NaN without a
@@ -220,12 +222,13 @@ def seeds_to_settle(effect: Estimate, margin: float) -> float:
 
 
 def holds(verdict_: str) -> bool:
-    """Whether a verdict says that the loss, if any, is smaller than the margin."""
+    """Return whether a verdict says that the loss, if any, is smaller than the margin."""
     return verdict_ in ("non-inferior", "superior")
 
 
 def largest_non_inferior(ratios: Sequence[float], verdicts: Sequence[str]) -> float | None:
-    """The largest ratio that is non-inferior together with every smaller tested ratio; None if the smallest is not.
+    """Return the largest ratio that is non-inferior together with every smaller tested ratio; None if the smallest is
+    not.
 
     Walking upwards and stopping at the first failure is a fixed-sequence test: the chance of any false step is 5 % over
     the whole walk, with no further adjustment. A non-inferior ratio beyond the first failure is not counted, because a

@@ -68,7 +68,7 @@ class Sweep:
 
 
 def further(sweep_dirs: Sequence[Path]) -> list[str]:
-    """The names of the further collections that any point of the sweeps was asked for, sorted."""
+    """Return the names of the further collections that any point of the sweeps was asked for, sorted."""
     rows = [row for sweep_dir in sweep_dirs for row in records.points(sweep_dir)["points"]]
     return sorted({name for row in rows for name in row.get("also", [])})
 
@@ -113,7 +113,7 @@ def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str,
 
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
-    """The per-query table in a folder of a finished run, sorted by KEY, or None and why it is missing."""
+    """Return the per-query table in a folder of a finished run, sorted by KEY, or None and why it is missing."""
     try:
         table = finished.table(run_dir, folder)
     except finished.Unfinished as problem:
@@ -139,7 +139,9 @@ def _check_languages(folder: Path, table: pa.Table) -> None:
 
 
 def _learned(config: dict[str, Any]) -> set[str]:
-    """The languages of the collections that a run was trained on, from its config; empty where they are not recorded."""
+    """Return the languages of the collections that a run was trained on, from its config; empty where they are not
+    recorded.
+    """
     more = config.get("more")
     parts = [config.get("data"), *(more.values() if isinstance(more, dict) else [])]
     named = [part.get("languages") for part in parts if isinstance(part, dict)]
@@ -206,7 +208,7 @@ def _check(points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[s
 
 
 def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
-    """The frame of `Sweep`: text as categories, or a million rows would take long to group."""
+    """Return the frame of `Sweep`: text as categories, or a million rows would take long to group."""
     parts = []
     for point in points:
         table = tables[point.run_id]

@@ -25,7 +25,9 @@ AGAINST = [
 
 
 def on_front(first: Array, second: Array) -> NDArray[np.bool_]:
-    """Which of the points (..., R) no other one beats: at least as good on both axes, better on one; higher is better."""
+    """Return which of the points (..., R) no other one beats: at least as good on both axes, better on one; higher is
+    better.
+    """
     a, b = np.round(first, 12), np.round(second, 12)  # equal points stay equal whatever the order of a sum
     at_least = (a[..., None, :] >= a[..., :, None]) & (b[..., None, :] >= b[..., :, None])
     better = (a[..., None, :] > a[..., :, None]) | (b[..., None, :] > b[..., :, None])
@@ -33,12 +35,12 @@ def on_front(first: Array, second: Array) -> NDArray[np.bool_]:
 
 
 def _of(found: list[Curve], setting: str, measure: str) -> Curve | None:
-    """The curve of the mean over all languages or pairs."""
+    """Return the curve of the mean over all languages or pairs."""
     return next((c for c in found if (c.setting, c.measure, c.scope) == (setting, measure, MACRO)), None)
 
 
 def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
-    """A row per ratio and axis: whether it is on the Pareto front, and in which share of the replicates.
+    """Return a row per ratio and axis: whether it is on the Pareto front, and in which share of the replicates.
 
     Over the seeds that have every ratio; [] where there is none. Both axes have the same draws in each replicate.
     """
@@ -63,7 +65,7 @@ def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
 
 
 def aligned(first: Array, second: Array, questions: tuple[NDArray[np.str_], NDArray[np.str_]]) -> Array:
-    """Two matrices (S, G1) and (S, G2) over the union of their questions: (2, S, G), means and variances kept.
+    """Return two matrices (S, G1) and (S, G2) over the union of their questions: (2, S, G), means and variances kept.
 
     A question that a curve lacks contributes that seed's mean. The deviations of the others grow by G / G1, as the
     weight of a question in a mean over fewer does, and by what keeps the estimated variance over questions unbiased.
@@ -81,7 +83,7 @@ def aligned(first: Array, second: Array, questions: tuple[NDArray[np.str_], NDAr
 
 
 def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Row]:
-    """A row per ratio above 0 and axis: monolingual RR@10 lost per unit gained on that axis, against ratio 0.
+    """Return a row per ratio above 0 and axis: monolingual RR@10 lost per unit gained on that axis, against ratio 0.
 
     Over the seeds that both ratios have, so that it is the quotient of two changes of the results. The interval is
     Fieller's, over seeds and questions shared by the two. There is a price only where the gain is shown: positive, with a
@@ -116,7 +118,7 @@ def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Row]
 
 
 def winners(results: pd.DataFrame) -> list[Row]:
-    """A row per language and ratio above 0: its paired change, Holm over the languages at that ratio.
+    """Return a row per language and ratio above 0: its paired change, Holm over the languages at that ratio.
 
     "winner" and "loser" ask for adjusted 5 % and a crossed interval.
     """

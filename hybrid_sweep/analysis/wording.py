@@ -38,19 +38,21 @@ def counted(number: int, noun: str) -> str:
 
 
 def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
-    """The trained ratios above 0 that have a paired difference."""
+    """Return the trained ratios above 0 that have a paired difference."""
     found = pick(results, setting, measure, scope)
     return records(found[(found["ratio"] > 0) & found["delta"].notna()])
 
 
 def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:
-    """The planned ratios above 0 without a paired difference: all their points missing, or no seed that ratio 0 has too."""
+    """Return the planned ratios above 0 without a paired difference: all their points missing, or no seed that ratio 0
+    has too.
+    """
     planned = results[(results["kind"] == "trained") & (results["ratio"] > 0)]["ratio"]
     return sorted(set(planned) - {row["ratio"] for row in compared(results, *MONO, scope)})
 
 
 def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
-    """The largest ratio that is non-inferior together with every smaller one planned.
+    """Return the largest ratio that is non-inferior together with every smaller one planned.
 
     An unpaired ratio ends the run as one with too few seeds does, or the loss of a bad point would better the answer.
     """

@@ -35,7 +35,8 @@ class Source:
 
 
 def assemble(name: str, sources: Sequence[Source], problems: Problems, work: Path, info: dict[str, Any]) -> Collection:
-    """The collection of all sources; texts are streamed through files in a folder in `work` and mapped from there.
+    """Return the collection of all sources; texts are streamed through files in a folder in `work` and mapped from
+    there.
 
     A text without a group is a group of its own, its id. A judgement between two ids is one between their groups, and
     holds in all languages. Bad lines are those of `write_texts`, judgements of unknown ids, two different grades of one pair
@@ -95,7 +96,7 @@ def _passages(sources: Sequence[Source], problems: Problems) -> Iterator[Text]:
 def _splits(
     sources: Sequence[Source], found: list[list[Found]], judged: list[list[Judged]], problems: Problems
 ) -> tuple[dict[str, str], int]:
-    """The split of each query group that has one, and how many queries have no version that is judged.
+    """Return the split of each query group that has one, and how many queries have no version that is judged.
 
     What the text's line says counts, then what the file of a judgement of any of its versions says, then the source's own.
     """
@@ -145,7 +146,7 @@ def _pairs(
     splits: dict[str, str],
     problems: Problems,
 ) -> dict[tuple[str, str], int]:
-    """The grade of each judged pair of groups."""
+    """Return the grade of each judged pair of groups."""
     grades: dict[tuple[str, str], int] = {}
     for source, lines in zip(sources, judged, strict=True):
         known = []

@@ -50,12 +50,12 @@ class Collection:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of the content, twelve hex digits; equal for equal texts and judgements, whatever the source."""
+        """Return the hash of the content, twelve hex digits; equal for equal texts and judgements, whatever the source."""
         return str(self.info["fingerprint"])
 
     @property
     def languages(self) -> list[str]:
-        """The languages that have at least one query and one passage, sorted."""
+        """Return the languages that have at least one query and one passage, sorted."""
         found = [set(pc.unique(table["lang"]).to_pylist()) for table in (self.queries, self.passages)]
         return sorted(found[0] & found[1])
 
@@ -68,7 +68,7 @@ def make(
     info: dict[str, Any],
     work: Path | None = None,
 ) -> Collection:
-    """A checked, sorted and fingerprinted collection.
+    """Return a checked, sorted and fingerprinted collection.
 
     Tables that are mapped from files stay there: what has to be sorted goes through files in the folder `work` (see
     `sorted_by_id`), and all else looks at a part at a time. Raises UserError that names the first duplicate id, empty
@@ -117,7 +117,10 @@ def _check_codes(tables: Iterable[pa.Table], where: str) -> None:
 
 
 def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
-    """The first group that is judged and has no text. The texts' groups are looked up, since the judged are fewer."""
+    """Return the first group that is judged and has no text.
+
+    The texts' groups are looked up, since the judged are fewer.
+    """
     names = sorted_unique(judged)
     known = np.zeros(len(names), bool)
     for start in range(0, len(groups), SLICE):
@@ -148,7 +151,7 @@ def _digest(tables: Iterable[pa.Table]) -> str:
 
 
 def _values(column: pa.ChunkedArray) -> Iterator[tuple[pa.Array, np.ndarray]]:
-    """The chunks of a column of strings, a part at a time, and where in its bytes each value starts and ends."""
+    """Yield the chunks of a column of strings, a part at a time, and where in its bytes each value starts and ends."""
     for whole in column.chunks:
         for start in range(0, len(whole), SLICE):
             chunk = whole.slice(start, SLICE).cast(pa.large_binary())
@@ -254,7 +257,8 @@ def _tables(folder: Path) -> dict[str, pa.Table]:
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:
-    """The part of a collection in `languages`, copied into memory; judgements and fingerprint stay those of the whole.
+    """Return the part of a collection in `languages`, copied into memory; judgements and fingerprint stay those of the
+    whole.
 
     Raises UserError for a language that the collection lacks.
     """
@@ -278,13 +282,15 @@ def check_languages(collection: Collection, languages: Sequence[str]) -> None:
 
 
 def is_all(collection: Collection, languages: Sequence[str]) -> bool:
-    """Whether no text of the collection is in another language: `select` then returns it as it is, without a copy."""
+    """Return whether no text of the collection is in another language: `select` then returns it as it is, without a
+    copy.
+    """
     found = (set(pc.unique(table["lang"]).to_pylist()) for table in (collection.queries, collection.passages))
     return all(each <= set(languages) for each in found)
 
 
 def _chosen(table: pa.Table, languages: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows in some languages, a batch at a time."""
+    """Yield the rows in some languages, a batch at a time."""
     wanted = pa.array(sorted(set(languages)), pa.string())
     for batch in table.to_batches(max_chunksize=CHUNK):
         yield batch.filter(pc.is_in(batch["lang"], value_set=wanted))

@@ -48,7 +48,7 @@ class Package:
 
     @property
     def group(self) -> str:
-        """The id of the group: its source tells which split it is in."""
+        """Return the id of the group: its source tells which split it is in."""
         return f"{self.source}/{self.name}"
 
 
@@ -64,7 +64,7 @@ class Dropped(Counter[tuple[str, str]]):
 
 
 def build(languages: Sequence[str], *, mirror: str | None, work: Path, progress: Callable[[str], None]) -> Collection:
-    """The collection in `languages` and English, without which there are no groups.
+    """Return the collection in `languages` and English, without which there are no groups.
 
     mirror: base address or folder of a mirror, None = the machine's own apt sources. work: folder for what is fetched.
     The result depends on the content of the lists and on the languages alone. A group id is "source/package"; splits
@@ -87,7 +87,7 @@ def build(languages: Sequence[str], *, mirror: str | None, work: Path, progress:
 
 
 def from_lists(lists: Lists, progress: Callable[[str], None]) -> Collection:
-    """The collection of a release whose lists are at hand; see `build`."""
+    """Return the collection of a release whose lists are at hand; see `build`."""
     dropped: Dropped = Dropped()
     progress("reading the packages")
     packages = _packages(lists)
@@ -117,13 +117,13 @@ def from_lists(lists: Lists, progress: Callable[[str], None]) -> Collection:
 
 
 def split_of(source: str) -> str:
-    """The split of a source package: test 10 %, dev 6 %, train the rest, by hash of its name."""
+    """Return the split of a source package: test 10 %, dev 6 %, train the rest, by hash of its name."""
     place = int(hashlib.sha256(f"debian-split:{source}".encode()).hexdigest(), 16) % 1000
     return "test" if place < 100 else "dev" if place < 160 else "train"
 
 
 def _packages(lists: Lists) -> dict[str, Package]:
-    """The package that stands for each description, by the description's MD5: the shortest name, then the first."""
+    """Return the package that stands for each description, by the description's MD5: the shortest name, then the first."""
     found: dict[str, tuple[str, Package]] = {}
     for stanza in (stanza for path in lists.packages for stanza in stanzas(read(path, lists.sha256.get(path)))):
         entry = fields(stanza)
@@ -140,7 +140,7 @@ def _packages(lists: Lists) -> dict[str, Package]:
 
 
 def _raw_texts(lists: Lists, language: str, wanted: Iterable[str], dropped: Dropped) -> dict[str, str]:
-    """The descriptions in a language whose English original is wanted, by MD5."""
+    """Return the descriptions in a language whose English original is wanted, by MD5."""
     field, known, strange = f"Description-{LANGUAGES[language]}", frozenset(wanted), set()
     found: dict[str, str] = {}
     for path in lists.translations[language]:
@@ -157,7 +157,9 @@ def _raw_texts(lists: Lists, language: str, wanted: Iterable[str], dropped: Drop
 
 
 def _distinct(groups: dict[Package, dict[str, Description]], dropped: Dropped) -> dict[Package, dict[str, Description]]:
-    """The groups of two languages or more without copies: of English texts first, then of repeats in each language."""
+    """Return the groups of two languages or more without copies: of English texts first, then of repeats in each
+    language.
+    """
     parallel = {package: versions for package, versions in groups.items() if len(versions) > 1}
     dropped["one language", WHOLE] += len(groups) - len(parallel)
     # Main packages before their parts, then what most languages have.

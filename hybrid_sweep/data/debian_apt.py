@@ -50,7 +50,8 @@ _ADDITION = re.compile(r"-(updates|security|backports|proposed|lts|debug)", re.I
 
 
 def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None]) -> Lists:
-    """The lists of `languages` from the first Debian or Ubuntu archive in the machine's sources, kept under `work`.
+    """Return the lists of `languages` from the first Debian or Ubuntu archive in the machine's sources, kept under
+    `work`.
 
     Other sources neither enter the lists nor, where they fail, stop the work. Raises UserError where there is no
     apt-get, where no such archive is reached, and where a list of it is missing.

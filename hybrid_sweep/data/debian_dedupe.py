@@ -46,7 +46,8 @@ def duplicates(bodies: Sequence[str], synopses: Sequence[str], sources: Sequence
 
 
 def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
-    """The (texts, shingles) 0/1 matrix of the word 4-grams in at most COMMON texts; each text's count of all of its.
+    """Return the (texts, shingles) 0/1 matrix of the word 4-grams in at most COMMON texts; each text's count of all of
+    its.
 
     A text shorter than a 4-gram has one, padded.
     """

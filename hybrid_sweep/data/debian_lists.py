@@ -33,7 +33,7 @@ class Release:
     sha256: str
 
     def lists(self, name: str) -> bool:
-        """Whether the release has this file, packed or not, and not empty."""
+        """Return whether the release has this file, packed or not, and not empty."""
         return any(self.files.get(name + suffix, ("", 0))[1] for suffix in ("", ".xz", ".gz", ".bz2"))
 
 
@@ -53,7 +53,7 @@ class Lists:
 
 
 def parse_release(text: str) -> Release:
-    """A Release file, or an InRelease file without its signature; a UserError for a size that is no number."""
+    """Return a Release file, or an InRelease file without its signature; a UserError for a size that is no number."""
     if text.startswith("-----BEGIN PGP SIGNED MESSAGE-----"):
         text = text.partition("\n\n")[2].split("\n-----BEGIN PGP SIGNATURE-----", 1)[0].replace("\n- -", "\n-") + "\n"
     found = fields(text)
@@ -70,7 +70,7 @@ def parse_release(text: str) -> Release:
 
 
 def assemble(release: Release, architecture: str, languages: Sequence[str], files: Mapping[str, Path]) -> Lists:
-    """The lists among `files` (by their unpacked name below the release).
+    """Return the lists among `files` (by their unpacked name below the release).
 
     Raises UserError for a list that the release has and `files` lacks, and where English or the packages are missing.
     """
@@ -106,7 +106,9 @@ def assemble(release: Release, architecture: str, languages: Sequence[str], file
 
 
 def read(path: Path, sha256: str | None) -> Iterator[bytes]:
-    """The unpacked content of a list in chunks; a UserError where it is cut short, damaged or not of the hash given."""
+    """Yield the unpacked content of a list in chunks; a UserError where it is cut short, damaged or not of the hash
+    given.
+    """
     state = hashlib.sha256()
     try:
         with _open(path) as stream:
@@ -124,7 +126,7 @@ def read(path: Path, sha256: str | None) -> Iterator[bytes]:
 
 
 def _open(path: Path) -> Any:
-    """A binary stream of the unpacked content; apt leaves lists in whatever form the machine's config prefers."""
+    """Return a binary stream of the unpacked content; apt leaves lists in whatever form the machine's config prefers."""
     if path.suffix == ".xz":
         return lzma.open(path)
     if path.suffix == ".gz":
@@ -137,7 +139,7 @@ def _open(path: Path) -> Any:
 
 
 def own_codename() -> str | None:
-    """The code name of the release that this machine runs, or None where it runs neither Debian nor Ubuntu."""
+    """Return the code name of the release that this machine runs, or None where it runs neither Debian nor Ubuntu."""
     try:
         system = platform.freedesktop_os_release()
     except OSError:

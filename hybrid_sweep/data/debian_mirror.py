@@ -32,7 +32,7 @@ TIMEOUT, TRIES = 30, 3  # seconds without a byte; attempts per file
 
 
 def fetch(languages: Sequence[str], mirror: str, work: Path, progress: Callable[[str], None]) -> Lists:
-    """The lists of `languages` of the machine's own release, else of "stable", kept under `work`.
+    """Return the lists of `languages` of the machine's own release, else of "stable", kept under `work`.
 
     Every list is compared with the SHA256 in the Release file; the Release file itself is trusted as the mirror is.
     Raises UserError for a mirror that cannot be reached or lacks the release, and for a file other than it lists.
@@ -68,7 +68,7 @@ def _base(mirror: str) -> str:
 
 
 def _release(base: str, mirror: str) -> tuple[str, str]:
-    """The text of the Release file, and the address of its folder."""
+    """Return the text of the Release file, and the address of its folder."""
     for name in dict.fromkeys((own_codename() or "stable", "stable")):
         place = f"{base}/dists/{urllib.parse.quote(name)}"
         if (content := _get(f"{place}/Release")) is not None:
@@ -88,7 +88,7 @@ def _architecture(release: Release) -> str:
 
 
 def _get(url: str) -> bytes | None:
-    """A small file, or None where it does not exist."""
+    """Return a small file, or None where it does not exist."""
     buffer = io.BytesIO()
     return buffer.getvalue() if _copy(url, buffer) else None
 

@@ -82,27 +82,29 @@ class Description:
 
     @cached_property
     def body(self) -> str:
-        """The paragraphs on one line, as in MS MARCO: no newline for tables, logs or byte-level tokenizers to meet."""
+        """Return the paragraphs on one line, as in MS MARCO: no newline for tables, logs or byte-level tokenizers to
+        meet.
+        """
         return " ".join(self.paragraphs)
 
     @cached_property
     def plain_synopsis(self) -> str:
-        """The synopsis for comparison (see `plain`)."""
+        """Return the synopsis for comparison (see `plain`)."""
         return plain(self.synopsis)
 
     @cached_property
     def synopsis_words(self) -> frozenset[str]:
-        """The words of the synopsis, for comparison."""
+        """Return the words of the synopsis, for comparison."""
         return frozenset(self.plain_synopsis.split())
 
     @cached_property
     def plain_long_paragraphs(self) -> frozenset[str]:
-        """The paragraphs of six English words or more, for comparison."""
+        """Return the paragraphs of six English words or more, for comparison."""
         return frozenset(plain(text) for text in self.paragraphs if len(_ENGLISH_WORD.findall(text.lower())) >= LONG)
 
 
 def stanzas(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The stanzas of an archive list, as text without the blank line between them, from chunks cut anywhere."""
+    """Yield the stanzas of an archive list, as text without the blank line between them, from chunks cut anywhere."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
@@ -112,7 +114,7 @@ def stanzas(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def fields(stanza: str) -> dict[str, str]:
-    """The fields of a stanza; a continued value keeps its line breaks and the indentation of its lines."""
+    """Return the fields of a stanza; a continued value keeps its line breaks and the indentation of its lines."""
     found: dict[str, str] = {}
     for entry in re.split(r"\n(?![ \t])", stanza):
         name, colon, value = entry.partition(":")
@@ -122,7 +124,8 @@ def fields(stanza: str) -> dict[str, str]:
 
 
 def parse(value: str, language: str) -> Description:
-    """The description in a field: wrapped lines joined, list items as paragraphs without marker, blanks single, NFC.
+    """Return the description in a field: wrapped lines joined, list items as paragraphs without marker, blanks single,
+    NFC.
 
     A line break is nothing between two characters of a script without blanks, within a Korean word and after a hyphen
     within a word; elsewhere a blank. Paragraphs without any letter or digit (rulers) go.
@@ -152,7 +155,7 @@ def parse(value: str, language: str) -> Description:
 
 
 def _cuts_word(line: str, following: str) -> bool:
-    """Whether a Korean line break falls between two Hangul syllables at the column where the list was cut."""
+    """Return whether a Korean line break falls between two Hangul syllables at the column where the list was cut."""
     return (
         len(line) > 1
         and "\uac00" <= line[-1] <= "\ud7a3"
@@ -177,12 +180,12 @@ def _clean(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text for comparison: lower case, words parted by one blank, numbers as 0 (versions are no difference)."""
+    """Return a text for comparison: lower case, words parted by one blank, numbers as 0 (versions are no difference)."""
     return _NO_WORD.sub(" ", _DIGITS.sub("0", text.lower())).strip()
 
 
 def english_defect(english: Description, section: str) -> str | None:
-    """The rule that an English description breaks, or None; `section` is the package's, without its area."""
+    """Return the rule that an English description breaks, or None; `section` is the package's, without its area."""
     if section in SECTIONS:
         return "section"
     if TRANSITIONAL.search(english.synopsis) or TRANSITIONAL.search(english.body):
@@ -196,7 +199,7 @@ def english_defect(english: Description, section: str) -> str | None:
 
 
 def translation_defect(raw: str, text: Description, english: Description, language: str) -> str | None:
-    """The rule that a translation (`raw` parsed to `text`) breaks against its English original, or None."""
+    """Return the rule that a translation (`raw` parsed to `text`) breaks against its English original, or None."""
     wide = language in EAST_ASIAN
     if MARKED.search(raw):
         return "marked"
@@ -226,7 +229,7 @@ def _within(value: float, bounds: tuple[float, float]) -> bool:
 
 
 def _own_script(text: Description, language: str) -> bool:
-    """Whether body and synopsis are written in the script of the language."""
+    """Return whether body and synopsis are written in the script of the language."""
     body = text.body
     letters = sum(map(str.isalpha, body))
     if language not in _OF_SCRIPT:
@@ -243,7 +246,9 @@ def _own_script(text: Description, language: str) -> bool:
 
 
 def _reads_english(text: Description) -> bool:
-    """Whether English function words are more than names and quotations explain, in all or in one long paragraph."""
+    """Return whether English function words are more than names and quotations explain, in all or in one long
+    paragraph.
+    """
     total = found = 0
     for paragraph in text.paragraphs:
         words = _LATIN_WORD.findall(paragraph.lower())

@@ -40,7 +40,7 @@ def export(
 
 
 def _within(collection: Collection, languages: Sequence[str]) -> Collection:
-    """The part in some languages, with the judgements between texts that are in it."""
+    """Return the part in some languages, with the judgements between texts that are in it."""
     part = select(collection, languages)
     qrels = part.qrels
     for column, table in (("query_group", part.queries), ("passage_group", part.passages)):

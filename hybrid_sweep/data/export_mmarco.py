@@ -65,7 +65,7 @@ def write(collection: Collection, folder: Path) -> int:
 
 @cache  # asked for with every text
 def _place(kind: str, language: str, part: str) -> str:
-    """Where the texts of a language stand; the layout writes its own languages out, all others by code."""
+    """Return where the texts of a language stand; the layout writes its own languages out, all others by code."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", language):
         raise UserError(f"the language {language!r} cannot stand in the name of a file", key="export.language")
     name = {code: name for name, code in MARCO_LANGUAGES.items()}.get(language, language)

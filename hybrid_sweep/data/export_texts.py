@@ -17,7 +17,7 @@ Put = Callable[..., None]  # (name of a file, the fields of a line; none: the fi
 
 
 def rows(table: pa.Table) -> Iterator[tuple[str, ...]]:
-    """The id, group, language, split and text of each text."""
+    """Yield the id, group, language, split and text of each text."""
     for batch in table.select(TEXTS.names).to_batches(max_chunksize=8192):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
@@ -40,7 +40,7 @@ def lines_into(folder: Path) -> Iterator[Put]:
 
 
 def one_line(text: str) -> str:
-    """The text with each run of tabs and line breaks, which files of columns cannot hold, as a space."""
+    """Return the text with each run of tabs and line breaks, which files of columns cannot hold, as a space."""
     return re.sub(r"[\t\n\r]+", " ", text)
 
 
@@ -62,7 +62,7 @@ def write(collection: Collection, folder: Path, form: str) -> int:
 
 
 def _json(node: dict[str, Any]) -> str:
-    """A line of JSON in which no reader finds another line's end, whatever it takes for one."""
+    """Return a line of JSON in which no reader finds another line's end, whatever it takes for one."""
     return re.sub("[\x85\u2028\u2029]", lambda end: f"\\u{ord(end[0]):04x}", json.dumps(node, ensure_ascii=False))
 
 

@@ -41,7 +41,7 @@ class Remote:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of a name below a folder; a UserError for one that would lead out of it."""
+    """Return the path of a name below a folder; a UserError for one that would lead out of it."""
     parts = PurePosixPath(name).parts
     plain = bool(parts) and not any(part in ("..", "/") or "\\" in part or "\0" in part for part in parts)
     if not plain or not folder.joinpath(*parts).resolve().is_relative_to(folder.resolve()):
@@ -50,7 +50,9 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
-    """Those that are not in the folder as they were fetched: no address is asked, and only changed files are read."""
+    """Return those that are not in the folder as they were fetched: no address is asked, and only changed files are
+    read.
+    """
     known, memory = _manifest(folder), Memory(folder / "digests.json")
     absent = [remote for remote in remotes if not _is_whole(remote, folder, known.get(remote.name), memory)]
     memory.flush()
@@ -99,7 +101,7 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
 
 
 def amount(size: int) -> str:
-    """A number of bytes as people say it."""
+    """Return a number of bytes as people say it."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
@@ -107,7 +109,7 @@ def amount(size: int) -> str:
 
 
 def read(url: str, secret: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
-    """A small answer, and its headers; a lost connection is tried anew."""
+    """Return a small answer, and its headers; a lost connection is tried anew."""
     for attempt in range(1, TRIES + 1):
         try:
             with urllib.request.urlopen(_request(url, secret), timeout=TIMEOUT) as source:
@@ -192,13 +194,13 @@ def _refused(url: str, error: Exception, *, last: bool) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the name of the library that says it."""
+    """Return what went wrong, without the name of the library that says it."""
     inner = error.reason if type(error) is urllib.error.URLError else error
     return str(inner) or type(inner).__name__
 
 
 def _agrees(remote: Remote, path: Path) -> bool:
-    """Whether a file has the size and the checksum that are known."""
+    """Return whether a file has the size and the checksum that are known."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         return False
@@ -215,7 +217,7 @@ def _agrees(remote: Remote, path: Path) -> bool:
 
 
 def _entry(remote: Remote, path: Path) -> dict[str, Any]:
-    """What the manifest says of a file."""
+    """Return what the manifest says of a file."""
     stat = path.stat()
     kind, _, wanted = (remote.checksum or "").partition(":")
     return {
@@ -245,5 +247,5 @@ def _is_whole(remote: Remote, folder: Path, known: Any, memory: Memory) -> bool:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or the nearest one above it that is there."""
     return folder if folder.exists() else _existing(folder.parent)

@@ -95,7 +95,7 @@ FORMATS = {
 
 
 def build(data: FilesData, work: Path, say: Say) -> Collection:
-    """The collection of the files in data.path, in all their languages.
+    """Return the collection of the files in data.path, in all their languages.
 
     Either data.path holds the files, each text says its language (or data.languages has just one), and ids are unique over
     all languages; or it holds a folder for each language, named by its code, and ids are made unique as "id@lang".

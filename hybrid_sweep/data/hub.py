@@ -52,7 +52,7 @@ TRACK_QRELS = {"dl19": "md5:2f4be390198da108f6845c822e5ada14", "dl20": "md5:0355
 
 
 def revision(data: DataConfig) -> str | None:
-    """The revision of the files of a published collection; None for what is not fetched."""
+    """Return the revision of the files of a published collection; None for what is not fetched."""
     family = _family(data)
     return (data.revision or PINNED[family]) if family and isinstance(data, FileData) else None
 
@@ -101,7 +101,7 @@ def _brought(
     download: bool,
     refresh: bool = False,
 ) -> Path:
-    """The folder of the fetched files of a collection at a revision, with the `wanted` ones in it; see `local`."""
+    """Return the folder of the fetched files of a collection at a revision, with the `wanted` ones in it; see `local`."""
     folder = inside(cache / "downloads", f"{_family(data)}-{name.replace('/', '-')[:40]}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
         asked_again = refresh and not re.fullmatch("[0-9a-f]{40}", name)  # what a commit holds does not change
@@ -128,7 +128,7 @@ def _brought(
 
 
 def command(data: DataConfig) -> str:
-    """The command that fetches a collection."""
+    """Return the command that fetches a collection."""
     words = ["hybrid-sweep data prepare", data.name]
     if not isinstance(data, LareqaData):  # of which all languages are one collection
         words.append(f"'data.languages=[{','.join(data.languages)}]'")
@@ -143,7 +143,7 @@ def command(data: DataConfig) -> str:
 
 
 def _family(data: DataConfig) -> str | None:
-    """The name under which files are kept: collections that are made from the same ones share them."""
+    """Return the name under which files are kept: collections that are made from the same ones share them."""
     name = data.name.removesuffix("_context")
     if isinstance(data, MarcoData):
         return "mmarco"
@@ -162,7 +162,7 @@ class _Lists:
         self.known: dict[str, Any] = {} if refresh and say else _listed(path)
 
     def files(self, repository: str, revision: str, folder: str) -> list[Remote]:
-        """The files in a folder, their names those in the set; raises _NotListed, and UserError as `fetch.read`."""
+        """Return the files in a folder, their names those in the set; raises _NotListed, and UserError as `fetch.read`."""
         key = f"{repository}@{revision}/{folder}"
         if key not in self.known:
             if self.say is None:
@@ -185,7 +185,7 @@ class _Lists:
         ]
 
     def file(self, repository: str, revision: str, name: str) -> Remote:
-        """One file; a UserError that names what else there is, where it is not in the set."""
+        """Return one file; a UserError that names what else there is, where it is not in the set."""
         there = {each.name: each for each in self.files(repository, revision, name.rpartition("/")[0])}
         if name not in there:
             others = ", ".join(sorted(each.rpartition("/")[2] for each in there)) or "nothing"
@@ -242,7 +242,7 @@ def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, st
 
 
 def _offline() -> bool:
-    """Whether the hub's own client would ask nobody."""
+    """Return whether the hub's own client would ask nobody."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
@@ -251,7 +251,7 @@ def _endpoint() -> str:
 
 
 def _secret() -> dict[str, str]:
-    """The header that names the user to the hub, where he is logged in."""
+    """Return the header that names the user to the hub, where he is logged in."""
     from huggingface_hub import get_token
 
     token = get_token()
@@ -259,7 +259,7 @@ def _secret() -> dict[str, str]:
 
 
 def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
-    """The files of a collection at a revision, in its languages."""
+    """Yield the files of a collection at a revision, in its languages."""
     if isinstance(data, MarcoData):
         yield from _marco(data, name, lists)
     elif isinstance(data, MiraclData):

@@ -36,7 +36,7 @@ class Part:
 
 
 def build(folder: Path, name: str, *, context: bool = False, problems: Problems | None = None) -> Collection:
-    """The collection of all files LANGUAGE.json in `folder`; every text is of the split "test".
+    """Return the collection of all files LANGUAGE.json in `folder`; every text is of the split "test".
 
     A candidate's id and group are "{language}_{paragraph of the file}_{sentence of the paragraph}": sentences are not
     parallel, so that a question, whose group is its id in all languages, has a judgement for each language. context: a
@@ -134,7 +134,7 @@ def _question(
 
 
 def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
-    """The paragraphs of a file in order, each with its place, as "data[0].paragraphs[3]"."""
+    """Yield the paragraphs of a file in order, each with its place, as "data[0].paragraphs[3]"."""
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -164,7 +164,9 @@ def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
 
 
 def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
-    """The start and end of a sentence, in code points of its paragraph of `length`; a UserError for anything else."""
+    """Return the start and end of a sentence, in code points of its paragraph of `length`; a UserError for anything
+    else.
+    """
     if not (isinstance(span, list) and len(span) == 2 and all(type(value) is int for value in span)):
         refuse(file, place, "must be a start and an end, two whole numbers", key="line.span")
     start, end = span
@@ -179,7 +181,7 @@ def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
 
 
 def _get(node: Any, key: str, kind: type, file: Path, place: str) -> Any:
-    """A field of a JSON object; a UserError where it is missing, of another kind, or a text that is not Unicode."""
+    """Return a field of a JSON object; a UserError where it is missing, of another kind, or a text that is not Unicode."""
     value = node.get(key) if isinstance(node, dict) else None
     if type(value) is not kind:
         refuse(file, place, f"{key} is missing or not {KINDS[kind]}", key="line.field_kind")

@@ -55,7 +55,9 @@ class Problems:
             self.first.append({"file": str(bad.path), "line": bad.line, "reason": bad.reason})
 
     def info(self) -> dict[str, Any]:
-        """What belongs into the info of the collection: nothing where all lines were used; the number is also said."""
+        """Return what belongs into the info of the collection: nothing where all lines were used; the number is also
+        said.
+        """
         if not self.count:
             return {}
         if self.say:
@@ -69,7 +71,9 @@ STRICT = Problems()
 
 
 def opened(path: Path) -> BinaryIO:
-    """A file for reading, unpacked where its first bytes are those of gzip; a UserError where it cannot be opened."""
+    """Return a file for reading, unpacked where its first bytes are those of gzip; a UserError where it cannot be
+    opened.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file", key="data.file_missing")
     try:
@@ -81,7 +85,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str]]:
-    """The number, from 1, and the text of each line of a file, plain or gzip; one line at a time is in memory.
+    """Yield the number, from 1, and the text of each line of a file, plain or gzip; one line at a time is in memory.
 
     Only line feeds end lines. Bad lines are those with a byte order mark, CR LF, or bytes that are not UTF-8. Raises
     UserError for a missing or unreadable file, for damaged gzip and for a line of more than LONGEST bytes, whatever the

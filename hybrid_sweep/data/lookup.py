@@ -23,7 +23,7 @@ def check_rows(count: int) -> None:
 
 
 def sorted_unique(column: pa.ChunkedArray) -> pa.Array:
-    """The distinct strings of a column in the order of their bytes, which is that of their code points."""
+    """Return the distinct strings of a column in the order of their bytes, which is that of their code points."""
     found = pc.unique(column)
     return found.take(pc.sort_indices(found))
 

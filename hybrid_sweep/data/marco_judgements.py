@@ -27,14 +27,14 @@ class Judgements:
 
 
 def name_of(part: str) -> str:
-    """The name of the qrels of a part: train, dev, dev.small, dl19, dl20."""
+    """Return the name of the qrels of a part: train, dev, dev.small, dl19, dl20."""
     return f"{TRACKS[part]}qrels-pass.txt" if part in TRACKS else f"qrels.{part}.tsv"
 
 
 def read_judgements(
     part: str, folders: list[Path], problems: Problems, say: Callable[[str], None]
 ) -> Judgements | None:
-    """The judgements of a part, from the first of the folders that has them; None where none has.
+    """Return the judgements of a part, from the first of the folders that has them; None where none has.
 
     Of train, where there are no qrels, the positives of triples. A pair may be judged once; of others the later line is bad.
     """
@@ -49,7 +49,7 @@ def read_judgements(
 
 
 def repeated(values: np.ndarray) -> Iterator[tuple[int, int]]:
-    """The places, in order, whose value, or row, stands at an earlier place too, and the first such place."""
+    """Yield the places, in order, whose value, or row, stands at an earlier place too, and the first such place."""
     # Of millions of numbers in ascending order, as those of passages mostly are, no copy is made.
     if values.ndim == 1 and ((values[1:] > values[:-1]).all() or (np.diff(np.sort(values)) > 0).all()):
         return
@@ -60,7 +60,7 @@ def repeated(values: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
-    """A TREC file of judgements: question, a field that is ignored, passage, grade."""
+    """Return a TREC file of judgements: question, a field that is ignored, passage, grade."""
     columns = [array("q"), array("q"), array("q"), array("q")]
     for line, (query, _, passage, grade) in rows(path, 4, problems, tabs=tabs):
         try:
@@ -87,7 +87,9 @@ def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
 
 
 def _triples(path: Path, problems: Problems, say: Callable[[str], None]) -> Judgements:
-    """The distinct pairs of question and positive of a file of triples, each with the line where it stands first."""
+    """Return the distinct pairs of question and positive of a file of triples, each with the line where it stands
+    first.
+    """
     first: dict[tuple[str, str], int] = {}
     for line, (query, positive, negative) in rows(path, 3, problems):
         if line % SAID == 0:

@@ -21,7 +21,7 @@ ORIGIN = "https://github.com/project-miracl/miracl"
 
 
 def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collection:
-    """The collection of the files in data.path, in data.languages: no other language's files are opened.
+    """Return the collection of the files in data.path, in data.languages: no other language's files are opened.
 
     data.path holds the folders miracl-v1.0-LANG and miracl-corpus-v1.0-LANG, or miracl/ and miracl-corpus/ that hold them.
     Id and group of a question or passage are "id@lang": nothing is parallel. A passage is its title, a space, its text; it

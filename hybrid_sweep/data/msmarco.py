@@ -38,12 +38,12 @@ class Names:
     text: dict[tuple[str, int, str], tuple[str, str]] = field(default_factory=dict)
 
     def numbers(self, kind: str) -> np.ndarray:
-        """All numbers of one kind, those of languages that are not read included."""
+        """Return all numbers of one kind, those of languages that are not read included."""
         return np.array([number for what, number in self.group if what == kind], np.int64)
 
 
 def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
-    """The collection of the files in data.path, in data.languages: no other language's files are opened.
+    """Return the collection of the files in data.path, in data.languages: no other language's files are opened.
 
     Ids are "number@language". Only questions with a judgement (grade 0 included) are kept; those of train are split
     train, but for data.dev_share of them, those of data.qrels are split test; passages are split "*". With groups.tsv
@@ -143,7 +143,8 @@ def _read(
 
 
 def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[str], Path | None]]:
-    """The passages of a language, and a function from the part (train, dev, dev.small, dl19, dl20) to its questions.
+    """Return the passages of a language, and a function from the part (train, dev, dev.small, dl19, dl20) to its
+    questions.
 
     The questions of TREC Deep Learning are not translated: None for them in another language than English.
     """
@@ -175,7 +176,7 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
 
 
 def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
-    """The split of a question by its number: a seeded hash sets a share of train apart, alike in all languages."""
+    """Return the split of a question by its number: a seeded hash sets a share of train apart, alike in all languages."""
 
     def share(number: int) -> str:
         word = hashlib.sha256(f"{data.dev_seed}:{number}".encode()).digest()[:8]
@@ -219,7 +220,7 @@ class _Reader:
         return found
 
     def _twice(self, path: Path, earlier: dict[Path, np.ndarray]) -> dict[int, str]:
-        """Why the lines cannot be used whose numbers stand elsewhere already."""
+        """Return why the lines cannot be used whose numbers stand elsewhere already."""
         numbers, lines = array("q"), array("q")
         for line, number, _, _ in self._texts(path, Problems("skip")):
             numbers.append(number)
@@ -282,7 +283,7 @@ class _Reader:
 
 
 def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | None, problems: Problems) -> pa.Table:
-    """The judgements between texts that were read; those of texts that are in no language at all are bad lines."""
+    """Return the judgements between texts that were read; those of texts that are in no language at all are bad lines."""
     use = np.ones(len(judged.query), bool)
     known = present if names is None else {kind: names.numbers(kind) for kind in present}
     columns = {"query": judged.query, "passage": judged.passage}

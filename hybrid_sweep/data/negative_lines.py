@@ -74,7 +74,8 @@ def _numbers(words: pa.ChunkedArray, groups: pa.Array, texts: pa.Table) -> np.nd
 
 
 def read_lines(path: Path, known: Known, work: Path) -> Lines:
-    """The lines of a file of negatives, plain or gzip; their words lie in a file in the folder `work`, mapped from there.
+    """Return the lines of a file of negatives, plain or gzip; their words lie in a file in the folder `work`, mapped
+    from there.
 
     Columns are separated by tabs, or by spaces where the first line has no tab. Three columns are triples where the third
     names passages, and a run where it holds ranks; where it could be both (numbers as ids), a run is a file whose passages and
@@ -100,7 +101,7 @@ def read_lines(path: Path, known: Known, work: Path) -> Lines:
 
 
 def _blocks(path: Path) -> Iterator[list[pa.Array]]:
-    """The columns of block after block of whole lines."""
+    """Yield the columns of block after block of whole lines."""
     if not path.is_file():
         raise UserError(f"data.negatives={path}: no such file", key="negatives.file_missing")
     width, line, rest, tabs = 0, 0, b"", False
@@ -136,7 +137,7 @@ def _form(path: Path, first: bytes) -> tuple[int, bool]:
 
 
 def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> list[pa.Array]:
-    """The words of whole lines, column by column; `before`: how many lines stand before them."""
+    """Return the words of whole lines, column by column; `before`: how many lines stand before them."""
     if (place := text.find(b"\r")) >= 0:
         refuse(
             path,
@@ -167,7 +168,7 @@ def _ranks(path: Path, words: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
-    """Whether three columns are query, passage, rank rather than query, positive, negative."""
+    """Return whether three columns are query, passage, rank rather than query, positive, negative."""
     sample = table.slice(0, SAMPLE)
     third = sample["c2"]
     whole = pc.match_substring_regex(third, WHOLE).to_numpy()
@@ -191,6 +192,6 @@ def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
 
 
 def _repeats(query: pa.ChunkedArray, value: pa.ChunkedArray) -> bool:
-    """Whether a query has a value twice."""
+    """Return whether a query has a value twice."""
     codes = [pc.index_in(column, value_set=pc.unique(column)).to_numpy().astype(np.int64) for column in (query, value)]
     return len(np.unique(codes[0] << 32 | codes[1])) < len(query)

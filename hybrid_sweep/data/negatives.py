@@ -40,12 +40,12 @@ class Negatives:
 
     @classmethod
     def load(cls, folder: Path, question: np.ndarray) -> "Negatives":
-        """The arrays that `build_negatives` wrote, mapped."""
+        """Return the arrays that `build_negatives` wrote, mapped."""
         return cls(question, *(np.load(folder / name, mmap_mode="r") for name in FILES))
 
     @classmethod
     def none(cls, question: np.ndarray, languages: int) -> "Negatives":
-        """Those of a collection without a file of negatives: nothing is ever drawn."""
+        """Return those of a collection without a file of negatives: nothing is ever drawn."""
         start = np.zeros(int(question.max(initial=-1)) + 2, np.int64)
         nothing = np.zeros(0, np.int32)
         return cls(question, start, nothing, nothing, np.zeros((languages, 0), np.int32))
@@ -90,7 +90,7 @@ class Negatives:
 
 
 def _alike(count: np.ndarray) -> Iterator[np.ndarray]:
-    """The places of the counts above 0, in parts that are small as tables as wide as their largest count."""
+    """Yield the places of the counts above 0, in parts that are small as tables as wide as their largest count."""
     order = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
     while len(order):
         rows = max(1, TABLE // int(count[order[0]]))
@@ -155,7 +155,7 @@ def build_negatives(
 
 
 def _known(whole: Collection) -> Known:
-    """The ids of a collection, and which pairs of them are judged relevant."""
+    """Return the ids of a collection, and which pairs of them are judged relevant."""
     queries, passages = (sorted_unique(table["group"]) for table in (whole.queries, whole.passages))
     relevant = whole.qrels.filter(pc.greater(whole.qrels["grade"], 0))
     keys = index_in(relevant["query_group"], queries).astype(np.int64) << 32

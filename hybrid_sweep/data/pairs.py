@@ -55,7 +55,7 @@ class Pairs:
 
 
 def pairs(collection: Collection, split: str) -> Pairs:
-    """The question-passage pairs of a split: a group for each relevant judgement, named by its question.
+    """Return the question-passage pairs of a split: a group for each relevant judgement, named by its question.
 
     A question with several relevant passages gives one group for each, "question|passage".
     """
@@ -63,7 +63,7 @@ def pairs(collection: Collection, split: str) -> Pairs:
 
 
 def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Array]:
-    """The pairs, and the groups of texts that the numbers of questions and answers stand for."""
+    """Return the pairs, and the groups of texts that the numbers of questions and answers stand for."""
     languages = collection.languages
     relevant = collection.qrels.filter(pc.greater(collection.qrels["grade"], 0))
     known, rows, keys = [], [], []
@@ -120,7 +120,7 @@ def pair_store(
     negatives: HardNegatives | None = None,
     say: Callable[[str], None] = print,
 ) -> Pairs:
-    """The pairs of a split, mapped read-only from the cache, or built into it once (other processes wait).
+    """Return the pairs of a split, mapped read-only from the cache, or built into it once (other processes wait).
 
     What is not whole, by the digests of its files, is built again, and `say` told so; so is what an earlier version stored
     without digests. Raises UserError for a file of negatives that cannot be used, with its line.
@@ -140,7 +140,7 @@ def pair_store(
 
 
 def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pairs | None:
-    """The pairs in a folder, or None where a file is not what was written or not as long as the others say."""
+    """Return the pairs in a folder, or None where a file is not what was written or not as long as the others say."""
     try:
         info = seals.read_info(folder, seals.memory_of(cache, folder))
         if set(info["files"]) != set(_files(hard)):
@@ -156,7 +156,7 @@ def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pair
 
 
 def _files(hard: bool) -> list[str]:
-    """The names of all files of a store; hard: with hard negatives."""
+    """Return the names of all files of a store; hard: with hard negatives."""
     return [*(f"{name}.npy" for name in ARRAYS), "ids.arrow", *(FILES if hard else [])]
 
 

@@ -40,14 +40,16 @@ class Judged(NamedTuple):
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """The file of this name in a folder, or, where there is none, that of this name and .gz."""
+    """Return the file of this name in a folder, or, where there is none, that of this name and .gz."""
     return (
         folder / f"{name}.gz" if not (folder / name).is_file() and (folder / f"{name}.gz").is_file() else folder / name
     )
 
 
 def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
-    """The split and the path of each file STEM.SPLIT.ENDING (or .gz), sorted; a UserError for another part, or for none."""
+    """Return the split and the path of each file STEM.SPLIT.ENDING (or .gz), sorted; a UserError for another part, or
+    for none.
+    """
     pattern = re.compile(rf"{re.escape(stem)}(.*)({'|'.join(map(re.escape, endings))})(\.gz)?")
     found = [(match[1], path) for path in sorted(folder.glob("*")) if (match := pattern.fullmatch(path.name))]
     for part, path in found:
@@ -63,7 +65,7 @@ def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[st
 
 
 def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The number and the JSON object of each line."""
+    """Yield the number and the JSON object of each line."""
     for number, line in numbered(path, problems):
         try:
             value = json.loads(line)
@@ -88,7 +90,7 @@ def _is_unicode(value: Any) -> bool:
 
 
 def _word(path: Path, line: int, node: dict[str, Any], *names: str, needed: bool = True) -> str | None:
-    """The first of the named fields that is there: a text, or a whole number as text; refuses anything else."""
+    """Return the first of the named fields that is there: a text, or a whole number as text; refuses anything else."""
     for name in names:
         if (value := node.get(name)) is None:
             continue
@@ -140,7 +142,7 @@ def column_texts(path: Path, problems: Problems, split: str | None = None, most:
 
 
 def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
-    """The topics of a TREC file, <top> <num> Number: 301 <title> words ... </top>; the title is the query."""
+    """Yield the topics of a TREC file, <top> <num> Number: 301 <title> words ... </top>; the title is the query."""
     begun, parts, part = 0, {"num": "", "title": ""}, ""
     for line, text in numbered(path, problems):
         word = text.strip()

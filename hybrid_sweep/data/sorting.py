@@ -18,7 +18,8 @@ SAMPLES = 64  # ids looked at per bucket to place its borders: buckets then diff
 
 
 def sorted_by_id(table: pa.Table, work: Path | None = None) -> pa.Table:
-    """The rows of a table in the order of its column `id`, bytewise; the table itself where they are in it already.
+    """Return the rows of a table in the order of its column `id`, bytewise; the table itself where they are in it
+    already.
 
     Up to BUCKET bytes are sorted in memory. More are dealt out into files by ranges of ids, each of which is sorted by
     itself into a file in the folder `work` (None: the system's own for temporary files), from which the result is mapped.
@@ -40,7 +41,7 @@ def sorted_by_id(table: pa.Table, work: Path | None = None) -> pa.Table:
 
 
 def mapped(path: Path) -> pa.Table:
-    """The table of an Arrow file, mapped from disk rather than read."""
+    """Return the table of an Arrow file, mapped from disk rather than read."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
@@ -72,7 +73,7 @@ def _deal(table: pa.Table, count: int, folder: Path) -> list[Path]:
 
 
 def _ranges(batch: pa.RecordBatch, borders: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The rows of a batch that lie between two borders, with the number of the range; empty ranges are left out."""
+    """Yield the rows of a batch that lie between two borders, with the number of the range; empty ranges are left out."""
     batch = batch.take(pc.sort_indices(batch["id"]))
     ids = batch["id"].to_pylist()  # Python compares texts by code points: the order of their UTF-8 bytes
     cuts = [0, *(bisect_left(ids, border) for border in borders), len(ids)]

@@ -19,7 +19,8 @@ SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "a
 
 
 def build(*, groups: int, concepts: int, shared: float, noise: float, seed: int) -> Collection:
-    """A collection of `groups` questions over `concepts` ideas in six languages; a pure function of its arguments.
+    """Return a collection of `groups` questions over `concepts` ideas in six languages; a pure function of its
+    arguments.
 
     shared: share of the ideas with one word for all languages. noise: share of a question's words that are not from its
     passage. Splits: 64 % train, 16 % dev, 20 % test, by group.
@@ -64,7 +65,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> pa.Table:
 
 
 def _word(language: str, idea: int) -> str:
-    """A pronounceable word of three or four syllables, drawn by hash."""
+    """Return a pronounceable word of three or four syllables, drawn by hash."""
     bits = int.from_bytes(hashlib.sha256(f"{language}:{idea}".encode()).digest()[:8], "little")
     syllables = []
     for _ in range(3 + bits % 2):

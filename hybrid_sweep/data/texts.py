@@ -67,7 +67,7 @@ def check(kind: str, text: Text) -> None:
 
 
 def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Problems) -> pa.Table:
-    """The good ones of `texts`, as a table of collection.TEXTS that is mapped from a file in `folder`.
+    """Return the good ones of `texts`, as a table of collection.TEXTS that is mapped from a file in `folder`.
 
     Bad lines are those that `check` refuses, an id that stands in an earlier line, and a second text of one group in one
     language. Two numbers per text are kept in memory, and a third where it has a group.
@@ -142,7 +142,9 @@ def batch_of(rows: list[tuple[str, ...]]) -> pa.RecordBatch:
 def _repeated(
     table: pa.Table, columns: list[str], hashes: np.ndarray, rows: np.ndarray, drop: np.ndarray
 ) -> Iterator[tuple[int, int]]:
-    """The rows, in order, whose columns are those of an earlier row, and that row; equal hashes only raise suspicion."""
+    """Yield the rows, in order, whose columns are those of an earlier row, and that row; equal hashes only raise
+    suspicion.
+    """
     order = np.argsort(hashes, kind="stable")
     same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
     suspects = np.sort(rows[np.unique(order[np.concatenate([same, same + 1])])]) if same.size else same

@@ -9,7 +9,8 @@ from hybrid_sweep.data.lines import STRICT, Problems, numbered, refuse
 def rows(
     path: Path, columns: int, problems: Problems = STRICT, *, tabs: bool = True
 ) -> Iterator[tuple[int, list[str]]]:
-    """The number, from 1, and the fields of each line of a file without a header; one line at a time is in memory.
+    """Yield the number, from 1, and the fields of each line of a file without a header; one line at a time is in
+    memory.
 
     Tabs separate fields, line feeds end lines, and everything else, quotes and other Unicode line ends included, is
     text. Without `tabs` any white space separates fields, as in TREC's files. A line with another number of columns is a
@@ -27,7 +28,7 @@ def rows(
 
 
 def whole(path: Path, line: int, name: str, text: str) -> int:
-    """The whole number, 0 or more, that a field holds in its one usual spelling; `name` says what it should be."""
+    """Return the whole number, 0 or more, that a field holds in its one usual spelling; `name` says what it should be."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and (text[0] != "0" or text == "0")):
         refuse(path, line, f"the {name} {text[:40]!r} is not a whole number", key="line.whole_number")
     return int(text)

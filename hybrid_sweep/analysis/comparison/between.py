@@ -66,7 +66,7 @@ class Footing:
 
 
 def _marks(sweep: Sweep, on: str) -> set[str]:
-    """The fingerprints of the collection that the finished points were evaluated on; on: of a further one."""
+    """Return the fingerprints of the collection that the finished points were evaluated on; on: of a further one."""
     if on:
         return {str(sweep.metrics[point.run_id].get("fingerprint", "")) for point in sweep.finished}
     found = (sweep.provenance[point.run_id].get("fingerprints") or {} for point in sweep.finished)
@@ -74,19 +74,19 @@ def _marks(sweep: Sweep, on: str) -> set[str]:
 
 
 def _rows(sweep: Sweep) -> pd.DataFrame:
-    """What was asked of every point, as text."""
+    """Return what was asked of every point, as text."""
     rows = sweep.frame.iloc[: len(sweep.frame) // len(sweep.finished)][[*KEY, "group_id", "n_relevant"]]
     return rows.astype(str).reset_index(drop=True)
 
 
 def _mark(sweep: Sweep, name: str) -> set[str]:
-    """What the trained points have under a name of their fingerprints, as text."""
+    """Return what the trained points have under a name of their fingerprints, as text."""
     found = [(sweep.provenance[point.run_id].get("fingerprints") or {}).get(name) for point in trained(sweep)]
     return {str(each) for each in found}
 
 
 def _same(first: Sweep, other: Sweep, prefixes: tuple[str, ...], marks: tuple[str, ...]) -> bool:
-    """Whether both sweeps have recorded the same settings under some prefixes, and the same fingerprints."""
+    """Return whether both sweeps have recorded the same settings under some prefixes, and the same fingerprints."""
     parts = [
         {key: value for key, value in settings(sweep).items() if key.startswith(prefixes) and key not in BUDGET}
         for sweep in (first, other)
@@ -95,19 +95,23 @@ def _same(first: Sweep, other: Sweep, prefixes: tuple[str, ...], marks: tuple[st
 
 
 def draws_batches(first: Sweep, other: Sweep) -> bool:
-    """Whether a seed draws the same groups, languages and order in both, as far as the longer run goes beyond the other."""
+    """Return whether a seed draws the same groups, languages and order in both, as far as the longer run goes beyond
+    the other.
+    """
     return _same(first, other, ("data.", "more.", "batch."), ("collection", "more", "negatives"))
 
 
 def draws_weights(first: Sweep, other: Sweep) -> bool:
-    """Whether a seed draws the same initial weights in both: of a model from scratch, or of adapters; else none are drawn."""
+    """Return whether a seed draws the same initial weights in both: of a model from scratch, or of adapters; else none
+    are drawn.
+    """
     drawn = settings(first)
     fresh = drawn.get("model.name") == FROM_SCRATCH or drawn.get("model.lora_rank", "0") != "0"
     return fresh and _same(first, other, ("model.",), ("model",))
 
 
 def footing(first: Sweep, other: Sweep, on: str = "", trained_on: tuple[Sweep, Sweep] | None = None) -> Footing:
-    """Whether, and on which questions, two sweeps can be tested against each other, and what their seeds share.
+    """Return whether, and on which questions, two sweeps can be tested against each other, and what their seeds share.
 
     on: the name of the further collection that they were evaluated on; trained_on: the same two sweeps on their main one.
     """
@@ -136,7 +140,7 @@ def footing(first: Sweep, other: Sweep, on: str = "", trained_on: tuple[Sweep, S
 
 
 def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
-    """The trained points of both, the first sweep's before the other's, on the rows that the two have in common."""
+    """Return the trained points of both, the first sweep's before the other's, on the rows that the two have in common."""
     parts = []
     for sweep in (first, other):
         frame = sweep.frame[sweep.frame["kind"] == "trained"]
@@ -187,7 +191,7 @@ def from_squares(
     n_questions: int,
     df_questions: float,
 ) -> st.Estimate:
-    """The estimate from A_k, E_k and B of the module's docstring, and the numbers of seeds; arrays or floats."""
+    """Return the estimate from A_k, E_k and B of the module's docstring, and the numbers of seeds; arrays or floats."""
     shares = [np.asarray(square) / count for square, count in zip(seeds, counts, strict=True)]
     rest = sum(np.asarray(square) / count for square, count in zip(rests, counts, strict=True))
     questions = np.maximum(spread - rest, 0.0)

@@ -16,7 +16,7 @@ WIDTH = 24  # characters of a sweep's name on the console
 
 
 def ratio_rows(comparison: Comparison, index: int) -> list[list[str]]:
-    """The lines of one sweep under `HEADER` and `EXAMPLES`, one per planned ratio, baselines last."""
+    """Return the lines of one sweep under `HEADER` and `EXAMPLES`, one per planned ratio, baselines last."""
     sweep, results = comparison.sweeps[index], comparison.results[index]
     seen = {f"{row['ratio']:g}": row for row in records(pick(results, *MONO))}
     rows = []
@@ -28,13 +28,15 @@ def ratio_rows(comparison: Comparison, index: int) -> list[list[str]]:
 
 
 def _short(name: str) -> str:
-    """A name that fits a column: its middle is left out, and hidden characters are escaped."""
+    """Return a name that fits a column: its middle is left out, and hidden characters are escaped."""
     name = one_line(name)
     return name if len(name) <= WIDTH else f"{name[: WIDTH // 2]}…{name[-(WIDTH - WIDTH // 2 - 1) :]}"
 
 
 def console(comparison: Comparison) -> str:
-    """The table by sweep and ratio, what differs, what is missing, the warnings, the answers and the tested differences."""
+    """Return the table by sweep and ratio, what differs, what is missing, the warnings, the answers and the tested
+    differences.
+    """
     header = ["sweep", *HEADER, *EXAMPLES]
     rows = [
         [_short(name), *line] for index, name in enumerate(comparison.names) for line in ratio_rows(comparison, index)

@@ -52,7 +52,8 @@ LETTERS = "ABCDEF"
 
 
 def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.DataFrame]:
-    """What the panels draw of each sweep: `figures.curve` with the change to r = 0 (0 there) and its interval beside it.
+    """Return what the panels draw of each sweep: `figures.curve` with the change to r = 0 (0 there) and its interval
+    beside it.
 
     Columns of the change: change, change_bottom, change_top; all NaN where ratio 0 is not finished.
     """
@@ -67,7 +68,9 @@ def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.Data
 
 
 def _fill(row: dict[str, Any], tested: bool) -> str:
-    """The fill style of a mark; where there are no verdicts, filled if it differs from r = 0 at Holm-adjusted 5 %."""
+    """Return the fill style of a mark; where there are no verdicts, filled if it differs from r = 0 at Holm-adjusted 5
+    %.
+    """
     if not tested:
         return "full" if row["ratio"] == 0 or row["p_holm"] < 0.05 else "none"
     return next((fill for fill, (_, verdicts) in FILLS.items() if row["verdict"] in verdicts), "none")
@@ -165,7 +168,8 @@ def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
 
 
 def draw(comparison: Comparison) -> Figure:
-    """The whole figure: change and level of monolingual MRR@10, then cross-lingual MRR@10 and the change by examples seen.
+    """Return the whole figure: change and level of monolingual MRR@10, then cross-lingual MRR@10 and the change by
+    examples seen.
 
     The two panels of the change have one y axis. A panel for which no sweep has anything is left out.
     """

@@ -46,7 +46,7 @@ def _count(value: float) -> str:
 
 
 def _lines(comparison: Comparison, index: int) -> list[str]:
-    """One line per planned ratio of a sweep, finished or not."""
+    """Return one line per planned ratio of a sweep, finished or not."""
     sweep, results, name = comparison.sweeps[index], comparison.results[index], comparison.names[index]
     best = largest(results)
     table = comparison.table[
@@ -84,7 +84,7 @@ def _lines(comparison: Comparison, index: int) -> list[str]:
 
 
 def latex(comparison: Comparison) -> str:
-    """The text of comparison.tex: a block of lines per sweep, each under its name."""
+    """Return the text of comparison.tex: a block of lines per sweep, each under its name."""
     on = f" on {escaping.latex(comparison.on)}" if comparison.on else ""
     margins = sorted({sweep.margin for sweep in comparison.sweeps})
     note = (

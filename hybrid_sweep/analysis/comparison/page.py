@@ -14,7 +14,10 @@ STYLE = "figure img { width: 100%; height: auto; background: #fff; border-radius
 
 
 def html(comparison: Comparison, svg: bytes) -> str:
-    """The text of comparison.html; svg: the figure, which stands in the page. All text from a run or a sweep is escaped."""
+    """Return the text of comparison.html; svg: the figure, which stands in the page.
+
+    All text from a run or a sweep is escaped.
+    """
     style = files("hybrid_sweep.analysis.page").joinpath("page.css").read_text("utf-8")
     on = f" on {comparison.on}" if comparison.on else ""
     names = ", ".join(comparison.names)

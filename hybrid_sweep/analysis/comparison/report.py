@@ -24,7 +24,9 @@ LONGEST = 200  # bytes of a folder's name: file systems end at 255
 
 
 def folder_of(sweep_dirs: Sequence[Path]) -> Path:
-    """Where a comparison is written: vs- and the names of the other folders, in the first; what is too long ends in a hash."""
+    """Return where a comparison is written: vs- and the names of the other folders, in the first; what is too long ends
+    in a hash.
+    """
     name = "".join(f"-vs-{path.resolve().name}" for path in sweep_dirs[1:])[1:]
     if len(name.encode()) > LONGEST:
         mark = hashlib.sha256(name.encode()).hexdigest()[:8]

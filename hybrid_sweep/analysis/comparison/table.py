@@ -83,12 +83,12 @@ class Comparison:
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """What stands for the runs of each sweep; the same as in its own report."""
+        """Return what stands for the runs of each sweep; the same as in its own report."""
         return tuple(digest(sorted(point.run_id for point in sweep.finished), 8) for sweep in self.sweeps)
 
 
 def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
-    """The names of the sweeps, told apart by a number where some are the same."""
+    """Return the names of the sweeps, told apart by a number where some are the same."""
     names: list[str] = []
     for sweep in sweeps:
         name, number = sweep.name, 2
@@ -99,7 +99,7 @@ def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
 
 
 def _alone(name: str, sweep: Sweep, results: pd.DataFrame) -> list[Row]:
-    """The levels and changes of a sweep by itself, and its missing points, from its results."""
+    """Return the levels and changes of a sweep by itself, and its missing points, from its results."""
     best = largest(results)
     rows: list[Row] = []
     for row in records(results):
@@ -126,7 +126,7 @@ def _alone(name: str, sweep: Sweep, results: pd.DataFrame) -> list[Row]:
 
 
 def _slopes(name: str, sweep: Sweep, shape: pd.DataFrame) -> list[Row]:
-    """The slopes of a sweep's means, from its derived statistics."""
+    """Return the slopes of a sweep's means, from its derived statistics."""
     chosen = shape[(shape["statistic"] == SLOPE) & shape["scope"].isin(MEANS)]
     keys = (
         "statistic",
@@ -146,7 +146,7 @@ def _slopes(name: str, sweep: Sweep, shape: pd.DataFrame) -> list[Row]:
 
 
 def _tested(found: st.Estimate, seeds: tuple[list[int], list[int]]) -> Row:
-    """A difference of the first sweep of a pair to the other one, as columns."""
+    """Return a difference of the first sweep of a pair to the other one, as columns."""
     low, high = st.bounds(found, 0.95)
     low_90, high_90 = st.bounds(found, 0.90)
     return {
@@ -223,7 +223,9 @@ def table_of(
     shapes: Sequence[pd.DataFrame],
     grounds: Sequence[Footing],
 ) -> pd.DataFrame:
-    """Every level, change, slope and difference of a comparison, columns as in `COLUMNS`, to nine significant digits."""
+    """Return every level, change, slope and difference of a comparison, columns as in `COLUMNS`, to nine significant
+    digits.
+    """
     rows = []
     for name, sweep, found, shape in zip(names, sweeps, results, shapes, strict=True):
         rows += _alone(name, sweep, found) + _slopes(name, sweep, shape)

@@ -27,7 +27,7 @@ SHOWN = [
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table, a dash in each empty cell."""
+    """Return the lines of a Markdown table, a dash in each empty cell."""
     return derived_tables.grid(header, [[cell or "–" for cell in row] for row in rows])
 
 
@@ -41,7 +41,7 @@ def _settings(comparison: Comparison, *, rest: bool) -> list[str]:
 
 
 def _points(comparison: Comparison) -> list[str]:
-    """The ratios and seeds of each sweep, and which ones only some have."""
+    """Return the ratios and seeds of each sweep, and which ones only some have."""
     ratios: dict[str, set[str]] = {}
     seeds: dict[str, set[str]] = {}
     rows = []
@@ -66,7 +66,7 @@ def _points(comparison: Comparison) -> list[str]:
 
 
 def _largest(comparison: Comparison) -> list[str]:
-    """What each sweep comes to: its margin, its verdict, and the slope of its curve."""
+    """Return what each sweep comes to: its margin, its verdict, and the slope of its curve."""
     rows = []
     slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *MONO)}
     for name, sweep, results in zip(comparison.names, comparison.sweeps, comparison.results, strict=True):
@@ -88,7 +88,7 @@ def _by_ratio(comparison: Comparison) -> list[str]:
 
 
 def _tested(comparison: Comparison) -> list[str]:
-    """Every difference of a mean, with the difference of the changes beside it."""
+    """Return every difference of a mean, with the difference of the changes beside it."""
     rows = []
     for name in comparison.names[1:]:
         for words, setting, measure, digits in SHOWN:
@@ -171,7 +171,7 @@ def _runs(comparison: Comparison) -> list[str]:
 
 
 def head(comparison: Comparison) -> list[list[str]]:
-    """The paragraphs above everything else: the answer of each sweep, and what can be said of them together."""
+    """Return the paragraphs above everything else: the answer of each sweep, and what can be said of them together."""
     names = list(map(markdown_code, comparison.names))
     return [
         [f"- {name}: **{said}**" for name, said in zip(names, comparison.said, strict=True)],
@@ -180,7 +180,7 @@ def head(comparison: Comparison) -> list[list[str]]:
 
 
 def sections(comparison: Comparison) -> dict[str, list[str]]:
-    """The titles and the lines of what stands under the figure; those without lines are left out."""
+    """Return the titles and the lines of what stands under the figure; those without lines are left out."""
     nothing = [
         "No recorded setting that can change the numbers differs, nor any fingerprint: the sweeps have other runs."
     ]
@@ -202,7 +202,7 @@ def sections(comparison: Comparison) -> dict[str, list[str]]:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The text of comparison.md."""
+    """Return the text of comparison.md."""
     parts = [[f"# {title(comparison)}: monolingual retrieval against the cross-lingual share"], *head(comparison)]
     parts.append(["![The sweeps side by side](comparison.png)", "", f"*{caption(comparison)}*"])
     parts += [[f"## {name}", "", *lines] for name, lines in sections(comparison).items()]

@@ -15,7 +15,7 @@ _TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r =
 
 
 def pairs(comparison: Comparison, statistic: str, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
-    """The tested differences of one measure, by sweep and ratio."""
+    """Return the tested differences of one measure, by sweep and ratio."""
     table = comparison.table
     chosen = (table["statistic"] == statistic) & (table["setting"] == setting)
     return records(table[chosen & (table["measure"] == measure) & (table["scope"] == scope)])
@@ -32,7 +32,7 @@ def interval(row: Row, digits: int = 3) -> str:
 
 
 def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
-    """How the seeds of a sweep and of the first were put together in these rows."""
+    """Return how the seeds of a sweep and of the first were put together in these rows."""
     ground = comparison.grounds[index - 1]
     kinds = {row["interval"] for row in rows}
     same = f"the same {listed(ground.by_seed)} in both" if ground.by_seed else ""
@@ -47,7 +47,7 @@ def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
 
 
 def contrast(comparison: Comparison, index: int) -> str:
-    """What can be said of a sweep against the first: where they differ beyond noise, or why that is not tested."""
+    """Return what can be said of a sweep against the first: where they differ beyond noise, or why that is not tested."""
     name, first = markdown_code(comparison.names[index]), markdown_code(comparison.names[0])
     ground = comparison.grounds[index - 1]
     if ground.refusal:
@@ -92,7 +92,7 @@ def title(comparison: Comparison) -> str:
 
 
 def caption(comparison: Comparison) -> str:
-    """What the figure shows, and how to read its marks."""
+    """Return what the figure shows, and how to read its marks."""
     budgets = {found.key for found in comparison.differences if found.part == SETTING} & {"batch.budget"}
     return (
         "Monolingual MRR@10 against the share r of cross-lingual batches: its change from each sweep's own r = 0 with 90 % "

@@ -29,8 +29,9 @@ EDGE = 0.2  # inches: the air about the names of the rows
 
 
 def matrix(sweep: Sweep, results: pd.DataFrame, measure: str) -> tuple[list[str], list[str], Array, NDArray[np.bool_]]:
-    """The names of the rows (the mean of the languages, then each) and columns (ratios, then baselines), (R, C) means, and
-    (R, C) whether the change to r = 0 is significant (5 %, Holm over the ratios). NaN where there is no value.
+    """Return the names of the rows (the mean of the languages, then each) and columns (ratios, then baselines), (R, C)
+    means, and (R, C) whether the change to r = 0 is significant (5 %, Holm over the ratios). NaN where there is no
+    value.
     """
     rows = results[(results["setting"] == "multilingual") & (results["measure"] == measure)]
     names = [MACRO, *sorted(set(rows["scope"]) - set(MEANS))]
@@ -58,8 +59,8 @@ def pool_share(sweep: Sweep, names: list[str]) -> Array | None:
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
-    """The figure; `corner` is the short line of origin at its lower right. Side by side, or one above the other where the
-    numbers would not fit; a measure without rows is left out.
+    """Return the figure; `corner` is the short line of origin at its lower right. Side by side, or one above the other
+    where the numbers would not fit; a measure without rows is left out.
     """
     with styled():
         found = []

@@ -24,7 +24,8 @@ EDGE = 0.2  # inches: the air about the names of the rows
 
 
 def reports(sweep: Sweep) -> tuple[list[str], dict[str, dict[float, Array]]]:
-    """The languages, L of them, and by the names of `MAPS` and ratio the (L, L) means over seeds: rows query languages.
+    """Return the languages, L of them, and by the names of `MAPS` and ratio the (L, L) means over seeds: rows query
+    languages.
 
     ([], {}) unless every finished trained run has a report on the languages of this collection. NaN where no run has a
     value.
@@ -48,7 +49,7 @@ def reports(sweep: Sweep) -> tuple[list[str], dict[str, dict[float, Array]]]:
 
 
 def _mean(stack: Array) -> Array:
-    """The mean of (S, L, L) over S, of the values that are there."""
+    """Return the mean of (S, L, L) over S, of the values that are there."""
     known = np.isfinite(stack)
     total = np.where(known, stack, 0.0).sum(axis=0)
     mean: Array = np.divide(total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0))
@@ -56,7 +57,8 @@ def _mean(stack: Array) -> Array:
 
 
 def draw(sweep: Sweep, corner: str) -> Figure | None:
-    """The figure, or None where the runs have no reports; `corner` is the short line of origin at its lower right.
+    """Return the figure, or None where the runs have no reports; `corner` is the short line of origin at its lower
+    right.
 
     Up to four ratios, three where there are more than eight languages, as in the heat maps of pairs.
     """

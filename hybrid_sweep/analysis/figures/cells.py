@@ -37,14 +37,14 @@ def chosen(ratios: Sequence[float], most: int) -> tuple[list[float], list[float]
 
 
 def left_out(ratios: Sequence[float], where: str) -> str:
-    """A sentence on the ratios that a figure has no room for; "" where it shows them all."""
+    """Return a sentence on the ratios that a figure has no room for; "" where it shows them all."""
     return (
         f" Not drawn for want of room: r = {', '.join(f'{ratio:g}' for ratio in ratios)}, in {where}." if ratios else ""
     )
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:
-    """A number as short as a cell wants it: ".452", "+.012", "\u2212.012", "1.000", "37"."""
+    """Return a number as short as a cell wants it: ".452", "+.012", "\u2212.012", "1.000", "37"."""
     text = f"{abs(value):.{digits}f}"
     if digits and text.startswith("0."):
         text = text[1:]
@@ -53,7 +53,9 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
 
 
 def fitting(values: Array, digits: Sequence[int], room: float, *, sign: bool = False, bold: bool = False) -> int | None:
-    """The most digits of those offered with which every value is narrower than `room` points; None where none is."""
+    """Return the most digits of those offered with which every value is narrower than `room` points; None where none
+    is.
+    """
     weight = "bold" if bold else "normal"
     known = values[np.isfinite(values)]
     for count in sorted(digits, reverse=True):
@@ -151,7 +153,7 @@ def key(axes: Axes, colours: Colormap, scale: Normalize, title: str, *, digits: 
 
 
 def handles(*, marks: bool = False, falls: bool = False, gaps: bool = False, frame: str = "") -> list[Any]:
-    """The handles of a legend for what the cells show beside colours."""
+    """Return the handles of a legend for what the cells show beside colours."""
     found: list[Any] = []
     if frame:
         found.append(Patch(fc="white", ec="black", lw=0.9, label=frame))

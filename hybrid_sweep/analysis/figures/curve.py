@@ -40,7 +40,7 @@ GONE = "no finished point"
 
 
 def curve(sweep: Sweep, results: pd.DataFrame, what: tuple[str, str, str]) -> pd.DataFrame:
-    """What one panel draws, one row per planned ratio, NaN where no point is finished.
+    """Return what one panel draws, one row per planned ratio, NaN where no point is finished.
 
     `y` is the mean at ratio 0 plus the paired difference, which is the plain mean unless seeds are missing; `bottom`
     and `top` are the 90 % interval of that difference, so that the lower edge against the margin line is the verdict.
@@ -58,7 +58,8 @@ def curve(sweep: Sweep, results: pd.DataFrame, what: tuple[str, str, str]) -> pd
 
 
 def seed_means(sweep: Sweep, setting: str, measure: str) -> dict[str, pd.DataFrame]:
-    """The mean of every trained run, by scope: rows are the planned ratios, columns the seeds, NaN where a point is missing.
+    """Return the mean of every trained run, by scope: rows are the planned ratios, columns the seeds, NaN where a point
+    is missing.
 
     Scopes: macro and every language or ordered pair.
     """
@@ -76,7 +77,7 @@ def seed_means(sweep: Sweep, setting: str, measure: str) -> dict[str, pd.DataFra
 
 
 def planned(sweep: Sweep) -> list[float]:
-    """The ratios of the trained points, finished or not."""
+    """Return the ratios of the trained points, finished or not."""
     return sorted({point.ratio for point in sweep.points if point.kind == "trained"})
 
 
@@ -222,14 +223,14 @@ def mark_missing(axes: Axes, ratio: float) -> None:
 
 
 def weak(drawn: pd.DataFrame) -> bool:
-    """Whether the band of a curve covers the questions alone."""
+    """Return whether the band of a curve covers the questions alone."""
     paired = drawn["delta_interval"].isin(["crossed", "conditional"])
     column = "delta_interval" if paired.any() else "interval"
     return bool((drawn[column] == "conditional").any())
 
 
 def marks(verdicts: set[str], drawn: pd.DataFrame) -> list[Any]:
-    """The handles of a legend: the verdicts that occur, a seed, missing points, and the band of a curve."""
+    """Return the handles of a legend: the verdicts that occur, a seed, missing points, and the band of a curve."""
     handles: list[Any] = []
     for name, (shape, filled, size, meaning) in VERDICTS.items():
         if name in verdicts:
@@ -248,12 +249,12 @@ def _paired(drawn: pd.DataFrame) -> bool:
 
 
 def covers(drawn: pd.DataFrame) -> str:
-    """What the intervals of a curve cover, in a sentence."""
+    """Return what the intervals of a curve cover, in a sentence."""
     return f"Intervals over {'questions only (too few seeds)' if weak(drawn) else 'seeds and questions'}."
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
-    """The whole figure; `corner` is the short line of origin at its lower right.
+    """Return the whole figure; `corner` is the short line of origin at its lower right.
 
     Macro and English have the same units per inch, so that their drops compare by eye.
     """

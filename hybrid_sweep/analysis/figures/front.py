@@ -29,7 +29,7 @@ STRETCH = 0.25  # how far an axis may grow for a baseline, as a share of its len
 
 
 def points(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, setting: str, measure: str) -> pd.DataFrame:
-    """One row per planned ratio: x and y with the ends of their intervals, `front` (bool) and `frequency`.
+    """Return one row per planned ratio: x and y with the ends of their intervals, `front` (bool) and `frequency`.
 
     The intervals are the 90 % ones of the paired difference to r = 0, laid about the mean there. NaN where no point is
     finished, and a NaN frequency where the derived statistics have no row.
@@ -49,7 +49,7 @@ def points(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, setting: 
 
 
 def _reach(low: float, high: float, levels: list[float]) -> tuple[float, float]:
-    """The ends of an axis: the points, some air, and the baselines that lie near."""
+    """Return the ends of an axis: the points, some air, and the baselines that lie near."""
     length = max(high - low, 1e-3)
     near = [level for level in levels if low - STRETCH * length <= level <= high + STRETCH * length]
     low, high = min([low, *near]), max([high, *near])
@@ -93,7 +93,8 @@ def _panel(axes: Axes, drawn: pd.DataFrame, colour: str) -> tuple[list[tuple[flo
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str) -> Figure:
-    """The figure, a panel for each side of the trade that was measured; `corner` is the line of origin at its lower right.
+    """Return the figure, a panel for each side of the trade that was measured; `corner` is the line of origin at its
+    lower right.
 
     derived: as `analysis.derived` gives it; without rows "front" the points stand alone. Up and right is better in both.
     """

@@ -37,7 +37,8 @@ def places(
     taken: Sequence[Box],
     soft: Sequence[Box],
 ) -> list[tuple[float, float]]:
-    """The middle of the words of each point; all lengths in points, the order of the points is the order of choice.
+    """Return the middle of the words of each point; all lengths in points, the order of the points is the order of
+    choice.
 
     Words keep within `frame` and off the boxes `taken` and each other where that is possible at all, off `soft` ones where
     it costs little, and nearer to their own points than to others. The same input gives the same places.

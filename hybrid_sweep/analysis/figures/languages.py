@@ -22,19 +22,21 @@ SHADE = "#f1f1f1"
 
 
 def split(sweep: Sweep, results: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The languages with monolingual questions: those trained on, or all where that is not recorded; and the others."""
+    """Return the languages with monolingual questions: those trained on, or all where that is not recorded; and the
+    others.
+    """
     known, names = sweep.trained_languages, languages(results)
     seen = [name for name in names if name in known or not known]
     return seen, [name for name in names if name not in seen]
 
 
 def columns(count: int) -> int:
-    """How many panels stand side by side: at most four, which keeps an axis readable, and no row all but empty."""
+    """Return how many panels stand side by side: at most four, which keeps an axis readable, and no row all but empty."""
     return ceil(count / ceil(count / 4)) if count else 1
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
-    """The figure; `corner` is the short line of origin at its lower right.
+    """Return the figure; `corner` is the short line of origin at its lower right.
 
     Every panel has its own level and the same span, so that drops compare by eye. Bands, marks and gaps as in the curve.
     """

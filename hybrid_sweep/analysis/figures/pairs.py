@@ -22,7 +22,8 @@ EDGE = 0.3  # inches that the title of the rows and the air about their names ta
 
 
 def matrices(results: pd.DataFrame, column: str) -> tuple[list[str], dict[float, Array]]:
-    """The languages, L of them, and by ratio the (L, L) values of a column of RR@10: rows query, columns passage language.
+    """Return the languages, L of them, and by ratio the (L, L) values of a column of RR@10: rows query, columns passage
+    language.
 
     NaN where the results have no value.
     """
@@ -45,7 +46,7 @@ def significant(results: pd.DataFrame) -> dict[float, NDArray[np.int_]]:
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
-    """The figure; `corner` is the short line of origin at its lower right.
+    """Return the figure; `corner` is the short line of origin at its lower right.
 
     Up to four ratios, three where there are more than eight languages: lowest, highest and between; it says which are left
     out. A ratio without a finished point is a matrix of gaps. Without r = 0 there is no second row.
@@ -117,7 +118,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
 
 
 def _baselines(results: pd.DataFrame) -> str:
-    """The means of the baselines, in a sentence; "" where there are none."""
+    """Return the means of the baselines, in a sentence; "" where there are none."""
     parts = []
     for kind, name in BASELINES.items():
         found = {

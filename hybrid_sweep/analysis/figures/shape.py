@@ -19,7 +19,8 @@ from hybrid_sweep.analysis.wording import between, p_words, signed
 
 
 def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
-    """One row per planned ratio: `delta` with its 90 % interval `low`, `high`, `verdict`, and whether it is `finished`.
+    """Return one row per planned ratio: `delta` with its 90 % interval `low`, `high`, `verdict`, and whether it is
+    `finished`.
 
     0 at r = 0; NaN where there is no finished point or none to compare it with.
     """
@@ -39,7 +40,7 @@ def _curve(derived: pd.DataFrame, statistic: str) -> pd.DataFrame:
 
 
 def line(drawn: pd.DataFrame, slope: float) -> tuple[list[float], list[float]]:
-    """The straight line's ends, the lowest and highest ratio, and its values there.
+    """Return the straight line's ends, the lowest and highest ratio, and its values there.
 
     It goes through the middle of the points, as least squares does, and no further than they do.
     """
@@ -50,7 +51,7 @@ def line(drawn: pd.DataFrame, slope: float) -> tuple[list[float], list[float]]:
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str) -> Figure:
-    """The figure, one column wide; `corner` is the short line of origin at its lower right.
+    """Return the figure, one column wide; `corner` is the short line of origin at its lower right.
 
     derived: as `analysis.derived` gives it; without rows of the curve the points stand alone.
     """
@@ -115,7 +116,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
 
 
 def _slope(row: dict[str, Any]) -> str:
-    """The slope in words, with its interval."""
+    """Return the slope in words, with its interval."""
     said = f"Slope per unit of r: {signed(row['value'])}"
     if pd.notna(row["low"]):
         said += f", 95 % {between(row['low'], row['high'])}"

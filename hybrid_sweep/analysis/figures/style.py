@@ -95,7 +95,7 @@ def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
 
 
 def legible(name: str) -> str:
-    """A name as matplotlib prints it: no formula, no control character, its middle left out where it is long."""
+    """Return a name as matplotlib prints it: no formula, no control character, its middle left out where it is long."""
     name = "".join(sign if sign.isprintable() else " " for sign in name)
     name = name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-NAME // 2 + 1 :]}"
     return name.replace("$", r"\$")
@@ -111,7 +111,8 @@ def ink(colour: Any) -> str:
 def sheet(
     width: float, height: float, notes: str, corner: str, handles: Sequence[Any] = (), stroke: float = 1.4
 ) -> Figure:
-    """A figure whose drawing is `height` inches high, above its foot: a legend, notes as long as it needs, and its origin.
+    """Return a figure whose drawing is `height` inches high, above its foot: a legend, notes as long as it needs, and
+    its origin.
 
     handles: of the legend, wrapped to as many rows as the width wants; stroke: the length of its lines, in ems. corner: the
     short line of origin, at the lower right.
@@ -150,7 +151,7 @@ def sheet(
 
 
 def _rows(handles: Sequence[Any], room: float, stroke: float) -> list[list[Any]]:
-    """The handles of a legend in rows that fit."""
+    """Return the handles of a legend in rows that fit."""
     rows: list[list[Any]] = []
     used = 0.0
     for handle in handles:

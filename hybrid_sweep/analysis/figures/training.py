@@ -37,7 +37,7 @@ def _panel(axes: Axes, series: pd.DataFrame, looks: dict[float, dict[str, Any]],
 
 
 def draw(training: Training, corner: str) -> Figure | None:
-    """The figure, or None where no run has a record; `corner` is the short line of origin at its lower right.
+    """Return the figure, or None where no run has a record; `corner` is the short line of origin at its lower right.
 
     Lines are means over the seeds, bands run from the lowest to the highest seed. Up to five ratios; it says which are left
     out, and which runs have no record.

@@ -37,7 +37,8 @@ class Training:
 
 
 def smoothed(steps: pd.DataFrame, window: int) -> pd.DataFrame:
-    """The mean loss of each kind of batch in each window of steps: columns kind, step, loss; NaN where a window has none.
+    """Return the mean loss of each kind of batch in each window of steps: columns kind, step, loss; NaN where a window
+    has none.
 
     steps: step (from 0), loss, n_examples, n_cross. Plain means of disjoint windows: no lag, no invented ends, and each batch
     counts once. The step of a window is its middle, so that runs of one length have the same.
@@ -124,7 +125,7 @@ def training(sweep_dirs: Sequence[Path]) -> Training:
 
 
 def _tidy(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """One frame with these columns, its rows sorted."""
+    """Return one frame with these columns, its rows sorted."""
     if not parts:
         return pd.DataFrame(columns=columns)
     return pd.concat(parts, ignore_index=True)[columns].sort_values(columns, kind="stable", ignore_index=True)

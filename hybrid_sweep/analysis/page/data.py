@@ -40,7 +40,7 @@ MEANS = {
 
 
 def found(results: pd.DataFrame, views: list[Any]) -> list[Any]:
-    """Those of some views (tuples that begin with setting and measure) that have rows."""
+    """Return those of some views (tuples that begin with setting and measure) that have rows."""
     there = set(zip(results["setting"], results["measure"], strict=True))
     return [view for view in views if view[:2] in there]
 
@@ -63,7 +63,9 @@ def _named(views: list[Any]) -> list[dict[str, Any]]:
 
 
 def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
-    """The JSON text: margin, planned ratios, the views that have rows, and every row of results.csv and derived.csv."""
+    """Return the JSON text: margin, planned ratios, the views that have rows, and every row of results.csv and
+    derived.csv.
+    """
     content = {
         "margin": sweep.margin,
         "best": largest(results),

@@ -50,7 +50,7 @@ def _answer(told: Headline) -> str:
 
 
 def html(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, told: Sequence[str], text: str) -> str:
-    """The text of report.html; `said` is the answer, `told` the findings under it, `text` that of report.md."""
+    """Return the text of report.html; `said` is the answer, `told` the findings under it, `text` that of report.md."""
     sections = text.split("\n## ")[1:]
     taken = {part.split("\n", 1)[0]: part.split("\n", 1)[1].splitlines() for part in sections}
     said_more = "".join(f"<li>{inline(sentence)}</li>" for sentence in told)

@@ -24,7 +24,7 @@ def inline(text: str) -> str:
 
 
 def rendered(lines: Iterable[str]) -> str:
-    """The lists, tables and paragraphs that report.md is made of, as HTML."""
+    """Return the lists, tables and paragraphs that report.md is made of, as HTML."""
     parts: list[str] = []
     items: list[str] = []
     grid: list[list[str]] = []

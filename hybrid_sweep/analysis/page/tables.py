@@ -43,7 +43,7 @@ def _word(word: str) -> Cell:
 
 
 def _change(row: dict[str, Any] | None, digits: int = 3) -> list[Cell]:
-    """The paired difference to r = 0 and its 90 % interval, the one that the verdict reads."""
+    """Return the paired difference to r = 0 and its 90 % interval, the one that the verdict reads."""
     if row is None or pd.isna(row["delta"]):
         return [EMPTY, EMPTY]
     note = "" if row["delta_interval"] == "crossed" else " questions only"
@@ -65,7 +65,9 @@ one run, in one language and across two."""
 
 
 def by_ratio(sweep: Sweep, results: pd.DataFrame) -> str:
-    """A line per planned ratio, finished or not, and the baselines last; columns that nothing fills are left out."""
+    """Return a line per planned ratio, finished or not, and the baselines last; columns that nothing fills are left
+    out.
+    """
     shown = [(*MONO, MACRO), (*MONO, ENGLISH), ("cross-lingual", "RR@10", MACRO)]
     shown += [("multilingual", measure, MACRO) for measure in ("AP", "same@10", "RD")]
     curves = {(what, kind): records(pick(results, *what, kind=kind)) for what in shown for kind in KINDS}
@@ -101,7 +103,7 @@ def by_ratio(sweep: Sweep, results: pd.DataFrame) -> str:
 
 
 def by_language(results: pd.DataFrame) -> str:
-    """A row per language and ratio, and one per language and baseline: level, change with its interval, verdict."""
+    """Return a row per language and ratio, and one per language and baseline: level, change with its interval, verdict."""
     chosen = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1])]
     rows: list[list[Cell]] = []
     for row in records(chosen[chosen["scope"].isin(languages(results))]):
@@ -113,7 +115,7 @@ def by_language(results: pd.DataFrame) -> str:
 
 
 def winners(sweep: Sweep, derived: pd.DataFrame) -> str:
-    """Who wins and who loses: a row per language and ratio; languages trained on and never trained on apart."""
+    """Return who wins and who loses: a row per language and ratio; languages trained on and never trained on apart."""
     header = ["language", "r", "change to r = 0", "95 % interval", "Holm over languages", "what is shown"]
     header += ["seeds", "questions"]
     tested = records(derived[derived["statistic"] == "language"].sort_values(["scope", "ratio"], kind="stable"))
@@ -137,12 +139,14 @@ def winners(sweep: Sweep, derived: pd.DataFrame) -> str:
 
 
 def significant(value: float) -> str:
-    """Three significant digits, never with an exponent."""
+    """Return three significant digits, never with an exponent."""
     return f"{Decimal(f'{value:.3g}'):f}"
 
 
 def in_words(row: dict[str, Any]) -> str:
-    """What a row of prices comes to, no stronger than its interval: "by the means" where that holds the other sign too."""
+    """Return what a row of prices comes to, no stronger than its interval: "by the means" where that holds the other
+    sign too.
+    """
     if pd.isna(row["value"]):
         return str(row["word"])
     if row["value"] > 0:
@@ -163,7 +167,9 @@ def _price(row: dict[str, Any] | None, per: float, unit: str) -> list[Cell]:
 
 
 def tradeoff(results: pd.DataFrame, derived: pd.DataFrame) -> str:
-    """What each ratio costs and buys: its place on the front, how sure that is, and the price; a table for each gain."""
+    """Return what each ratio costs and buys: its place on the front, how sure that is, and the price; a table for each
+    gain.
+    """
     mono = {row["ratio"]: row for row in records(pick(results, *MONO))}
     parts = []
     for setting, measure, name, digits, _, per, unit in found(results, AGAINST):

@@ -21,7 +21,7 @@ def _options(labels: Iterable[str]) -> str:
 
 
 def curve(results: pd.DataFrame) -> str:
-    """One curve over the ratio, of the setting and language that the reader chooses."""
+    """Return one curve over the ratio, of the setting and language that the reader chooses."""
     names = [view[2] for view in found(results, VIEWS)]
     return f"""<section class="card" aria-labelledby="the-curve"><div class="switch"><h2 id="the-curve">The curve</h2>
 <label>Show <select id="view">{_options(names)}</select></label>
@@ -51,7 +51,7 @@ point gained of the other, or for each point (each 100 ranks) of language bias l
 
 
 def multiples(results: pd.DataFrame) -> str:
-    """A small curve for each language, all on one scale."""
+    """Return a small curve for each language, all on one scale."""
     if len(languages(results)) < 2:
         return ""
     return """<section class="card" aria-labelledby="each"><h2 id="each">Each language</h2>
@@ -62,7 +62,7 @@ the margin. <span id="each-key"></span></p></section>"""
 
 
 def maps(results: pd.DataFrame) -> str:
-    """The map of language pairs at a ratio, and beside it the one of languages and ratios."""
+    """Return the map of language pairs at a ratio, and beside it the one of languages and ratios."""
     parts = []
     if (results["setting"] == "cross-lingual").any():
         parts.append(f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>

@@ -53,7 +53,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The language, or the ordered pair query>passage of the cross-lingual setting, as in results.csv."""
+        """Return the language, or the ordered pair query>passage of the cross-lingual setting, as in results.csv."""
         return f"{self.query_lang}>{self.passage_lang}" if self.setting == "cross-lingual" else self.query_lang
 
     def success(self, runs: Sequence[int], at: int) -> Array:
@@ -63,7 +63,7 @@ class Cell:
         return np.asarray(np.add.reduceat(hits, self.start, axis=1) / count)
 
     def queries(self, question: int) -> slice:
-        """The queries of the question with this code; it must be one of `question`."""
+        """Return the queries of the question with this code; it must be one of `question`."""
         place = int(np.searchsorted(self.question, question))
         end = self.start[place + 1] if place + 1 < len(self.start) else len(self.query_id)
         return slice(int(self.start[place]), int(end))
@@ -84,7 +84,7 @@ class Cells:
         return [cell for cell in self.cells if cell.setting == setting]
 
     def common(self, ratio: float) -> list[int]:
-        """The seeds that both ratio 0 and this one have."""
+        """Return the seeds that both ratio 0 and this one have."""
         return [seed for seed in self.runs.get(ratio, {}) if seed in self.runs.get(0.0, {})]
 
     def places(self, ratio: float, seeds: Sequence[int]) -> list[int]:
@@ -108,7 +108,7 @@ def best_ranks(sweep: Sweep) -> Array:
 
 
 def cells(sweep: Sweep, ranks: Array) -> Cells:
-    """The cells of a sweep from its frame and `best_ranks`; nothing depends on the order of the stored rows."""
+    """Return the cells of a sweep from its frame and `best_ranks`; nothing depends on the order of the stored rows."""
     rows = sweep.frame.iloc[: ranks.shape[1]]
     names, code = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
     ids = rows["query_id"].to_numpy(dtype=str)

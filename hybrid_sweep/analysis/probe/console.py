@@ -25,7 +25,7 @@ def console(
     folder: Path,
     ratio: float,
 ) -> str:
-    """The text for the console; `note` says why wanted texts are missing, "" where they are not."""
+    """Return the text for the console; `note` says why wanted texts are missing, "" where they are not."""
     header, rows = by_ratio(table)
     width = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = [
@@ -48,7 +48,9 @@ def console(
 
 
 def _largest(lost: Sequence[Record]) -> list[str]:
-    """A line for each of the three questions with the largest monolingual drops (drops of any setting, where none is)."""
+    """Return a line for each of the three questions with the largest monolingual drops (drops of any setting, where
+    none is).
+    """
     found = [(entry, record) for record in lost for entry in record["lost"]]
     found = [pair for pair in found if pair[0]["setting"] == "monolingual"] or found
     found.sort(key=lambda pair: (-pair[0]["drop"], pair[1]["question"], pair[0]["query_language"]))

@@ -25,7 +25,7 @@ from hybrid_sweep.analysis.probe.rows import (
 
 
 def compared(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]:
-    """The cells of a setting with the success at r = 0 and at r, of the seeds that both have."""
+    """Return the cells of a setting with the success at r = 0 and at r, of the seeds that both have."""
     seeds = found.common(ratio)
     both = [found.places(one, seeds) for one in (0.0, ratio)] if seeds else []
     return [
@@ -34,7 +34,7 @@ def compared(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]
 
 
 def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Row]:
-    """What a ratio changes against r = 0 in one setting: together (macro), and by language or pair."""
+    """Return what a ratio changes against r = 0 in one setting: together (macro), and by language or pair."""
     pairs = compared(found, setting, ratio, rule)
     scopes = [(MACRO, pairs), *((pair[0].name, [pair]) for pair in pairs)] if pairs else []
     rows: list[Row] = []
@@ -46,7 +46,7 @@ def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Row]:
 
 
 def languages(found: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]) -> list[Row]:
-    """Two query languages on the questions that both ask: in their own pools, or of the same passages.
+    """Return two query languages on the questions that both ask: in their own pools, or of the same passages.
 
     pools: number of passages by language, "*" of all; may lack any.
     """
@@ -80,7 +80,7 @@ def languages(found: Cells, setting: str, ratio: float, rule: Rule, pools: Mappi
 
 
 def _only(cell: Cell, places: Ints) -> Cell:
-    """A stand-in for a cell with some of its questions; their queries are not looked at."""
+    """Return a stand-in for a cell with some of its questions; their queries are not looked at."""
     nothing = np.zeros(0, np.intp)
     return Cell(
         cell.setting, cell.query_lang, cell.passage_lang, cell.question[places], nothing, (), nothing, np.zeros((0, 0))
@@ -88,7 +88,7 @@ def _only(cell: Cell, places: Ints) -> Cell:
 
 
 def kinds(found: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]) -> list[Row]:
-    """The change by kind of question, and how each level's differs from that of the first level there is."""
+    """Return the change by kind of question, and how each level's differs from that of the first level there is."""
     pairs = compared(found, setting, ratio, rule)
     marked = [(pair, labels) for pair in pairs if (labels := levels(kind, pair[0], length)) is not None]
     parts: dict[str, list[Pair]] = {}
@@ -111,7 +111,7 @@ def kinds(found: Cells, setting: str, ratio: float, rule: Rule, kind: str, lengt
 
 
 def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> Row:
-    """The macro difference of some cells minus that of others, crossed as one mean with weights of both signs."""
+    """Return the macro difference of some cells minus that of others, crossed as one mean with weights of both signs."""
     domains = len(one) + len(reference)
     parts = [(part, sign * domains / len(part)) for part, sign in ((one, 1), (reference, -1))]
     values = np.concatenate([weight * joined(part)[0] for part, weight in parts], axis=1)

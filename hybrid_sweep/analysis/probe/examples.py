@@ -11,7 +11,9 @@ QUOTED = 240  # characters of a passage in an example
 
 
 def examples(lost: Sequence[Record], source: str) -> list[str]:
-    """The questions with the largest drops, a few of each setting, each question once; `source` says where texts are from."""
+    """Return the questions with the largest drops, a few of each setting, each question once; `source` says where texts
+    are from.
+    """
     lines = [source, ""]
     shown: set[str] = set()
     for setting, count in EXAMPLES.items():
@@ -45,7 +47,9 @@ def _example(entry: Record, record: Record) -> list[str]:
 
 
 def widest(weak: Sequence[Record]) -> list[str]:
-    """The questions whose languages lie widest apart in their own pools, each with its best and its worst language."""
+    """Return the questions whose languages lie widest apart in their own pools, each with its best and its worst
+    language.
+    """
     found = [(entry, record) for record in weak for entry in record["weak"] if entry["setting"] == "monolingual"]
     found.sort(key=lambda pair: (-pair[0]["spread"], pair[1]["question"]))
     lines = []
@@ -66,6 +70,6 @@ def widest(weak: Sequence[Record]) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """A text in one line, cut where it is long; the files have it whole."""
+    """Return a text in one line, cut where it is long; the files have it whole."""
     plain = " ".join(text.split())
     return plain if len(plain) <= QUOTED else plain[:QUOTED].rstrip() + " ..."

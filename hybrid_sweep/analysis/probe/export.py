@@ -27,7 +27,8 @@ def _places(states: Sequence[Any], first: int, second: int) -> list[int]:
 
 
 def moved(found: Cells, ratio: float, rule: Rule, *, gained: bool = False) -> Entries:
-    """The questions answered at r = 0 and missed at `ratio`, or the reverse, with the queries and cells they are so in.
+    """Return the questions answered at r = 0 and missed at `ratio`, or the reverse, with the queries and cells they are
+    so in.
 
     drop: mean over seeds of 1/rank at r = 0, less that at r, of the whole list; negative where it is a gain.
     """
@@ -60,7 +61,7 @@ def _entry(cell: Cell, query: int, before: Sequence[int], after: Sequence[int]) 
 
 
 def uneven(found: Cells, ratio: float, rule: Rule) -> Entries:
-    """The questions that a ratio answers in one query language and misses in another, of the same kind of pool.
+    """Return the questions that a ratio answers in one query language and misses in another, of the same kind of pool.
 
     rank: the best of the question's queries, by language and then by seed. spread: how far the languages' means over seeds
     of 1/rank lie apart.
@@ -102,7 +103,7 @@ def _ordered(entries: Entries, key: str, *, descending: bool) -> Entries:
 def lines(
     entries: Entries, name: str, head: Mapping[str, Any], texts: Texts | None, found: Cells, most: int
 ) -> list[Record]:
-    """The records of a file: question, head (ratio and seeds), its entries under `name`, and its texts.
+    """Return the records of a file: question, head (ratio and seeds), its entries under `name`, and its texts.
 
     Without texts the queries' ids stand alone and `relevant` is null; `most` bounds the relevant passages of a question.
     """
@@ -119,7 +120,7 @@ def lines(
 
 
 def _known(found: Cells, questions: set[str]) -> dict[str, list[Record]]:
-    """What the tables alone know of the queries of some questions: language and id."""
+    """Return what the tables alone know of the queries of some questions: language and id."""
     known: dict[str, set[tuple[str, str]]] = {}
     for cell in found.cells:
         for code in cell.question:

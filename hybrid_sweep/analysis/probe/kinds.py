@@ -34,7 +34,9 @@ KINDS = {
 
 
 def relation(one: str, other: str) -> str:
-    """One of RELATIONS: of one branch, else with a script in common, else with none; by the code before "-" or "_"."""
+    """Return one of RELATIONS: of one branch, else with a script in common, else with none; by the code before "-" or
+    "_".
+    """
     known = [LANGUAGES.get(language.replace("_", "-").split("-")[0].lower()) for language in (one, other)]
     if known[0] is None or known[1] is None:
         return "unknown"

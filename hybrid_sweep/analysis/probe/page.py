@@ -31,7 +31,9 @@ def markdown(
     source: str,
     warnings: Sequence[str],
 ) -> str:
-    """The text of probe.md; `files`: the records of the .jsonl files by name; `source`: where the texts are from."""
+    """Return the text of probe.md; `files`: the records of the .jsonl files by name; `source`: where the texts are
+    from.
+    """
     cross = [row for row in table["relation"][table["setting"] == "cross-lingual"].unique() if row]
     parts: list[tuple[str, list[str]]] = [
         (
@@ -53,7 +55,7 @@ def markdown(
 
 
 def _longest(rows: list[list[str]], sizes: Sequence[float]) -> tuple[list[list[str]], list[str]]:
-    """The rows with the largest differences, in their own order, and a line that says how many are left out."""
+    """Return the rows with the largest differences, in their own order, and a line that says how many are left out."""
     if len(rows) <= LONGEST:
         return rows, []
     kept = sorted(sorted(range(len(rows)), key=lambda i: (-abs(sizes[i]), i))[:LONGEST])
@@ -61,7 +63,7 @@ def _longest(rows: list[list[str]], sizes: Sequence[float]) -> tuple[list[list[s
 
 
 def _scopes(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[str]]]:
-    """A table per setting: the change by language, or by pair."""
+    """Return a table per setting: the change by language, or by pair."""
     header = ["seeds", "answered at r = 0", f"at r = {ratio:g}", "asked", "lost", "gained", "change [95 %]", "Holm", ""]
     found = []
     for setting in SETTINGS:

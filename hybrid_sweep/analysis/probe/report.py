@@ -111,7 +111,7 @@ def write_probe(
 
 
 def _ratio(found: Cells, ratio: float | None) -> float:
-    """The ratio of the examples."""
+    """Return the ratio of the examples."""
     if not found.runs:
         raise UserError("no trained point is finished: run the sweep first", key="probe.no_trained_point")
     if ratio is None:
@@ -124,7 +124,7 @@ def _ratio(found: Cells, ratio: float | None) -> float:
 
 
 def _texts(sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["DataConfig"], str]) -> Texts | str:
-    """The texts that the trained points were evaluated on, or why they are not at hand."""
+    """Return the texts that the trained points were evaluated on, or why they are not at hand."""
     point = next(point for point in sweep.finished if point.kind == "trained")
     *_, run_dirs = planned(folders, asked.on)
     marks: Mapping[str, Any] = sweep.provenance[point.run_id].get("fingerprints") or {}
@@ -133,13 +133,13 @@ def _texts(sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["
 
 
 def _pools(sweep: Sweep) -> dict[str, int]:
-    """The number of passages by language, "*" for all, as a run recorded it; {} where none did."""
+    """Return the number of passages by language, "*" for all, as a run recorded it; {} where none did."""
     recorded = (sweep.metrics[point.run_id].get("passages") for point in sweep.finished)
     return next((found for found in recorded if isinstance(found, dict)), {})
 
 
 def _lengths(found: Cells, texts: Texts | None) -> dict[str, int]:
-    """The length in characters of each query by id; {} without texts."""
+    """Return the length in characters of each query by id; {} without texts."""
     queries = texts.queries(found.questions) if texts else {}
     return {row["id"]: len(row["text"]) for rows in queries.values() for row in rows}
 

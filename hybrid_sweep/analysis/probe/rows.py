@@ -55,7 +55,7 @@ Pair = tuple[Cell, st.Array, st.Array]  # a cell and the success (S, Q) of the f
 
 
 def tested(values: st.Array, domain: Ints, group: Ints) -> Row:
-    """The macro mean of `values` (S, rows) over domains, its 95 % interval and p; codes may have gaps."""
+    """Return the macro mean of `values` (S, rows) over domains, its 95 % interval and p; codes may have gaps."""
     codes = [np.unique(code, return_inverse=True)[1] for code in (domain, group)]
     y, df = st.contributions(values, codes[0], codes[1])
     found = st.estimate(y, df)
@@ -65,7 +65,7 @@ def tested(values: st.Array, domain: Ints, group: Ints) -> Row:
 
 
 def joined(pairs: Sequence[Pair]) -> tuple[st.Array, Ints, Ints]:
-    """The paired differences of all cells side by side, with the cell and the question of each column."""
+    """Return the paired differences of all cells side by side, with the cell and the question of each column."""
     values = np.concatenate([second - first for _, first, second in pairs], axis=1)
     domain = np.repeat(np.arange(len(pairs)), [first.shape[1] for _, first, _ in pairs])
     return values, domain, np.concatenate([cell.question for cell, _, _ in pairs])
@@ -101,7 +101,7 @@ def churn(pairs: Sequence[Pair]) -> float:
 
 
 def adjusted(rows: Sequence[Row]) -> list[Row]:
-    """The rows of one family with Holm's p and the word that it allows."""
+    """Return the rows of one family with Holm's p and the word that it allows."""
     p = st.holm([float(row["p"]) for row in rows])
     return [{**row, "p_holm": value, "word": _word(row, value)} for row, value in zip(rows, p, strict=True)]
 
@@ -116,5 +116,5 @@ def _word(row: Row, p_holm: float) -> str:
 
 
 def rounded(values: Iterable[Any]) -> NDArray[np.float64]:
-    """Nine significant digits of each, as in results.csv."""
+    """Return nine significant digits of each, as in results.csv."""
     return np.array([clean(float(value)) for value in values], dtype=np.float64)

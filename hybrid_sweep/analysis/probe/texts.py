@@ -37,7 +37,7 @@ class Texts:
     languages: tuple[str, ...]
 
     def source(self) -> str:
-        """Which texts these are, and under which licence, as far as the collection says; Markdown."""
+        """Return which texts these are, and under which licence, as far as the collection says; Markdown."""
         info = self.collection.info
         told = [f"{key}: {markdown(info[key])}" for key in ("source", "licence") if isinstance(info.get(key), str)]
         return "; ".join(
@@ -45,7 +45,7 @@ class Texts:
         )
 
     def queries(self, questions: Sequence[str]) -> dict[str, list[Record]]:
-        """The language, id and text of each query of these questions (groups), by language and id."""
+        """Return the language, id and text of each query of these questions (groups), by language and id."""
         chosen = _rows(self.collection.queries, questions, [self.split], self.languages)
         found: dict[str, list[Record]] = {}
         for row in sorted(chosen.to_pylist(), key=lambda row: (row["lang"], row["id"])):
@@ -70,7 +70,7 @@ class Texts:
 
 
 def _rows(table: pa.Table, groups: Sequence[str], splits: Sequence[str], languages: Sequence[str]) -> pa.Table:
-    """The texts of some groups in some splits and languages."""
+    """Return the texts of some groups in some splits and languages."""
     wanted = {"group": sorted(set(groups)), "split": splits, "lang": languages}
     for name, values in wanted.items():
         table = table.filter(pc.is_in(table[name], value_set=pa.array(values, pa.string())))
@@ -91,7 +91,7 @@ def _first(found: list[Record], most: int) -> Passages:
 def opened(
     run_dir: Path, on: str, fingerprint: str, given: Path | None, how: Callable[["DataConfig"], str]
 ) -> Texts | str:
-    """The texts that the run was evaluated on, or in a few words why they are not at hand; nothing is fetched.
+    """Return the texts that the run was evaluated on, or in a few words why they are not at hand; nothing is fetched.
 
     on: a further collection of the run. fingerprint: of the content that the runs read. given: the folder of a built
     collection, in place of the one in the cache. how: the command that prepares a collection. Raises UserError where

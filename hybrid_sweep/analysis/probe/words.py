@@ -22,7 +22,7 @@ ASKED = {
 
 
 def points(row: Row, name: str = "difference", low: str = "low", high: str = "high") -> str:
-    """A change with its interval, in percentage points."""
+    """Return a change with its interval, in percentage points."""
     text = signed(100 * row[name], 1)
     if pd.isna(row[low]):
         return f"{text} points"
@@ -35,7 +35,7 @@ def share_of(value: float) -> str:
 
 
 def select(table: pd.DataFrame, **wanted: object) -> list[Row]:
-    """The rows of probe.csv or shared.csv with these values."""
+    """Return the rows of probe.csv or shared.csv with these values."""
     for name, value in wanted.items():
         table = table[table[name] == value]
     return records(table)
@@ -49,7 +49,7 @@ def criterion(rule: Rule, seeds: int) -> str:
 
 
 def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule) -> list[str]:
-    """The sentences at the head of probe.md, the first of which is the answer."""
+    """Return the sentences at the head of probe.md, the first of which is the answer."""
     said = []
     for setting in SETTINGS:
         found = select(table, part="change", ratio=ratio, setting=setting)
@@ -66,7 +66,9 @@ def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule
 
 
 def change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
-    """What r = 0 answers and a ratio misses, in one setting: of all together, the first of the rows, and of its parts."""
+    """Return what r = 0 answers and a ratio misses, in one setting: of all together, the first of the rows, and of its
+    parts.
+    """
     whole, *parts = rows
     head = (
         f"**Of {whole['n_asked']:,} questions {ASKED[setting]}, r = {whole['ratio']:g} misses {whole['lost']:,.0f} that r = 0 "
@@ -110,7 +112,7 @@ def _verdict(row: Row) -> str:
 
 
 def _languages(rows: Sequence[Row], setting: str) -> list[str]:
-    """Which query languages are weaker than others, on the questions that both have."""
+    """Return which query languages are weaker than others, on the questions that both have."""
     rows = [row for row in rows if row["word"] != "untested"]
     if not rows:
         return []
