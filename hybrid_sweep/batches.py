@@ -81,7 +81,9 @@ class Plan:
         return Batch(source, groups, query, np.where(cross, partner, query), partner)
 
     def negatives_key(self, step: int) -> tuple[int, int, int]:
-        """Words of a SeedSequence for further draws of a step: like its batch, the same at every ratio and every c."""
+        """Return words of a SeedSequence for further draws of a step: like its batch, the same at every ratio and every
+        c.
+        """
         return self.seed, ADDED * int(self.lane[step]) + NEGATIVES, int(self.place[step])
 
 
@@ -161,7 +163,9 @@ def make_plan(
 
 
 def _left_out(choices: Sequence[Choices], languages: list[str], batch_size: int) -> dict[tuple[str, ...], int]:
-    """Pairs that share fewer groups than a batch; of several sources, only among the languages that each one has."""
+    """Return pairs that share fewer groups than a batch; of several sources, only among the languages that each one
+    has.
+    """
     found: dict[tuple[str, ...], int] = {}
     for each in choices:
         several = len(choices) > 1

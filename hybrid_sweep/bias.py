@@ -7,7 +7,8 @@ from hybrid_sweep.measures import NOWHERE, Floats, Ints, Judged
 
 
 def rank_distance(rank_min: Ints, rank_max: Ints, n_relevant: Ints, pool_size: Ints | int) -> tuple[Floats, Floats]:
-    """(S,) distance in ranks of a query's last relevant passage from its first, raw and over its random expectation.
+    """Return (S,) distance in ranks of a query's last relevant passage from its first, raw and over its random
+    expectation.
 
     pool_size: passages searched, one number or (S,). NaN where a query has fewer than two relevant passages. For k of
     them in a random order of N the expectation is (N + 1)(k - 1) / (k + 1): the extremes of k uniform ranks. 0 has no
@@ -21,13 +22,14 @@ def rank_distance(rank_min: Ints, rank_max: Ints, n_relevant: Ints, pool_size: I
 
 
 def same_language_share(top: Ints, query_language: Ints, passage_language: Ints) -> Floats:
-    """(Q,) share of each query's retrieved passages, row numbers (Q, k), that are in the query's language."""
+    """Return (Q,) share of each query's retrieved passages, row numbers (Q, k), that are in the query's language."""
     same: Floats = (passage_language[top] == query_language[:, None]).mean(axis=1)
     return same
 
 
 def preference(query_language: Ints, chosen_language: Ints, n_languages: int) -> Floats:
-    """(L, L) T[a, b]: share of the language-a queries whose chosen passage is in b; NaN rows for languages without any.
+    """Return (L, L) T[a, b]: share of the language-a queries whose chosen passage is in b; NaN rows for languages
+    without any.
 
     Chosen: the first relevant one, or the first of any kind.
     """
@@ -37,7 +39,7 @@ def preference(query_language: Ints, chosen_language: Ints, n_languages: int) ->
 
 
 def heat_map(topics: Judged, query_language: Ints, passage_language: Ints, n_languages: int) -> Floats:
-    """(L, L) H[a, b]: mean reciprocal rank, in the mixed pool, of the language-b answer to language-a queries.
+    """Return (L, L) H[a, b]: mean reciprocal rank, in the mixed pool, of the language-b answer to language-a queries.
 
     The query's other answers are taken out of the pool, so that answers do not compete: a flat map has no bias.
     topics: one a query, ranked in the mixed pool; query_language: (S,); passage_language: (R,), as topics.rank. Of

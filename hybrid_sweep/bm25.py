@@ -158,7 +158,9 @@ def _texts(table: pa.Table, language: str | None = None) -> Iterator[str]:
 
 
 def _weights(texts: list[list[int]], vocabulary: int, model: Bm25Model) -> sparse.csr_matrix:
-    """(V, P) the weights of words in passages, in whole numbers of 1 / UNITS; texts: the words of each passage, by number."""
+    """Return (V, P) the weights of words in passages, in whole numbers of 1 / UNITS; texts: the words of each passage,
+    by number.
+    """
     from bm25s import BM25
 
     if not vocabulary:
@@ -186,7 +188,7 @@ def _mapped(matrix: sparse.csr_matrix, folder: Path) -> sparse.csr_matrix:
 
 
 def _counts(texts: list[list[int]], vocabulary: int) -> sparse.csr_matrix:
-    """(Q, V) how often each word occurs in each text."""
+    """Return (Q, V) how often each word occurs in each text."""
     starts = np.cumsum([0, *map(len, texts)])
     flat = np.fromiter((word for text in texts for word in text), np.int64, starts[-1])
     counts = sparse.csr_matrix((np.ones(len(flat)), flat, starts), (len(texts), vocabulary))
@@ -209,7 +211,7 @@ def _by_code(index: Index, codes: Ints) -> list[Index]:
 
 
 def _count(values: Floats, ties: Ints, target: Floats, own: Ints, sorted_ties: Ints) -> tuple[Ints, Ints]:
-    """(pairs,) how many passages of an index stand before each pair's own, and how many of its score after it.
+    """Return (pairs,) how many passages of an index stand before each pair's own, and how many of its score after it.
 
     values, ties: (n,) the scores above 0 with the passages' places by id; target, own: the same of each pair's passage;
     sorted_ties: (P,) the places of all passages of the index, whose other scores are 0.

@@ -40,7 +40,7 @@ class Preempted(SystemExit):
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-    """Around a training: once that was told to stop, the process is deaf to the same word.
+    """Ignore further stop signals once a training was told to stop.
 
     A cluster tells the ranks, and then their driver tells them again; Lightning has put back the handlers of before by then,
     and the second word would kill a process that is closing its mirror.

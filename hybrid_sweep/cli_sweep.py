@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]:
-    """Hydra's reading of the words, the words with its options first, and whether they ask for a run at all."""
+    """Return Hydra's reading of the words, the words with its options first, and whether they ask for a run at all."""
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()

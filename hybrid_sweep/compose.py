@@ -19,7 +19,7 @@ Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it
 
 @contextmanager
 def _composer(search: str | None = None) -> Iterator[Any]:
-    """Hydra's compose function over conf/ (and `search`, the user's --config-dir, before it)."""
+    """Give Hydra's compose function over conf/ (and `search`, the user's --config-dir, before it)."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 

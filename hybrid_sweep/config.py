@@ -316,7 +316,7 @@ def cache_dir(config: Config) -> Path:
 
 
 def steps_of(config: Config) -> int:
-    """Optimiser steps of a run: trainer.max_steps, and under fixed_monolingual the added cross-lingual ones."""
+    """Return the optimiser steps of a run: trainer.max_steps, and under fixed_monolingual the added cross-lingual ones."""
     return config.trainer.max_steps + round((config.batch.added or 0.0) * config.trainer.max_steps)
 
 

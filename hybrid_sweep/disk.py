@@ -105,7 +105,9 @@ def costs(configs: Sequence[Config]) -> list[Cost]:
 
 
 def line(found: Sequence[Cost]) -> str:
-    """`disk: 6.2 MB a point (model 6.1 MB, tables 0.1 MB), 24 points 149 MB; while it trains a point needs up to ...`."""
+    """Return `disk: 6.2 MB a point (model 6.1 MB, tables 0.1 MB), 24 points 149 MB; while it trains a point needs up to
+    ...`.
+    """
     most = max(found, key=lambda one: sum(one.kept.values()))
     kinds = ", ".join(f"{kind} {_words(size)}" for kind, size in most.kept.items())
     words = f"disk: {_words(sum(most.kept.values()))} a point ({kinds})"
@@ -168,7 +170,9 @@ def _layer(name: str) -> int:
 
 
 def _tiny(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    """BERT's weights: three tables and a norm, then layers of four projections, two feed-forward matrices, two norms."""
+    """Return BERT's weights: three tables and a norm, then layers of four projections, two feed-forward matrices, two
+    norms.
+    """
     width, inner = model.hidden_size, model.intermediate_size
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (vocabulary, width),
@@ -210,7 +214,7 @@ def _unused(config: Config, prepared: Prepared, shapes: Shapes) -> int:
 
 
 def _width(model: ModelConfig, folder: Path) -> int:
-    """Numbers in a vector."""
+    """Return numbers in a vector."""
     if isinstance(model, TinyModel):
         return model.hidden_size
     dense = read_layout(folder).dense
@@ -232,6 +236,6 @@ def _count(shapes: Shapes) -> int:
 
 
 def _words(size: float) -> str:
-    """`0.1 MB`, `6.2 MB`, `149 MB`, `1.2 GB`."""
+    """Return `0.1 MB`, `6.2 MB`, `149 MB`, `1.2 GB`."""
     number, unit = (size / 1e9, "GB") if size >= 999.5e6 else (size / 1e6, "MB")
     return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"

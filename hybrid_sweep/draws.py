@@ -16,7 +16,7 @@ STRIDE = 64 * BLOCK  # groups that are counted at a time
 
 
 def chosen(start: float, steps: int, count: int) -> np.ndarray:
-    """(N,) bool: the step's key (start + i golden) mod 1 is among the `count` smallest.
+    """Return (N,) bool: the step's key (start + i golden) mod 1 is among the `count` smallest.
 
     The Kronecker sequence of the golden ratio has the least discrepancy of its kind, so that the share is met in every
     window, for every count at once. For N <= 10,000 a window's count is within 5 of the share of its length (measured).
@@ -28,7 +28,7 @@ def chosen(start: float, steps: int, count: int) -> np.ndarray:
 
 
 def dealt(start: float, counts: Sequence[int]) -> np.ndarray:
-    """(N,) which of several owners each step belongs to: owner i has exactly counts[i] steps, spread evenly."""
+    """Return (N,) which of several owners each step belongs to: owner i has exactly counts[i] steps, spread evenly."""
     steps = sum(counts)
     keys = (start + np.arange(steps) * ROOT) % 1.0
     owner = np.empty(steps, dtype=np.int64)
@@ -37,7 +37,9 @@ def dealt(start: float, counts: Sequence[int]) -> np.ndarray:
 
 
 def apportioned(shares: Sequence[float], steps: int) -> list[int]:
-    """Whole steps for each share, by largest remainder (Hamilton): they sum to `steps`, none is off by one or more."""
+    """Return whole steps for each share, by largest remainder (Hamilton): they sum to `steps`, none is off by one or
+    more.
+    """
     quotas = np.array(shares, dtype=np.float64) / sum(shares) * steps
     counts = np.floor(quotas).astype(np.int64)
     counts[np.argsort(counts - quotas, kind="stable")[: steps - int(counts.sum())]] += 1
@@ -57,7 +59,7 @@ class Even:
 
     @classmethod
     def of(cls, start: int, length: int, count: int) -> "Even":
-        """Finds `last` by bisection, since the number of keys below a bound has a closed form."""
+        """Find `last` by bisection, since the number of keys below a bound has a closed form."""
         low, high = 0, 2**64
         while low < high:  # the least bound with `count` keys below it
             middle = (low + high) // 2
@@ -68,7 +70,7 @@ class Even:
         return cls(start, low - 1)
 
     def has(self, numbers: np.ndarray) -> np.ndarray:
-        """Bool of the shape of `numbers`: it is one of the chosen."""
+        """Return bool of the shape of `numbers`: it is one of the chosen."""
         if self.last < 0:
             return np.zeros(numbers.shape, dtype=bool)
         keys = numbers.astype(np.uint64) * np.uint64(GOLDEN_64) + np.uint64(self.start)
@@ -76,7 +78,7 @@ class Even:
         return found
 
     def per_step(self, steps: int, size: int) -> np.ndarray:
-        """(N,) int64: how many of the numbers step * size to (step + 1) * size - 1 are chosen."""
+        """Return (N,) int64: how many of the numbers step * size to (step + 1) * size - 1 are chosen."""
         at_once = max(1, 2**18 // size)
         counts = [
             self.has(np.arange(first * size, min(first + at_once, steps) * size)).reshape(-1, size).sum(axis=1)
@@ -97,7 +99,9 @@ def _keys_below(start: int, length: int, bound: int) -> int:
 
 
 def _floor_sum(length: int, modulus: int, slope: int, offset: int) -> int:
-    """Sum over i < length of floor((slope i + offset) / modulus), by Euclid's steps (Graham, Knuth, Patashnik, 3.5)."""
+    """Return the sum over i < length of floor((slope i + offset) / modulus), by Euclid's steps (Graham, Knuth, Patashnik,
+    3.5).
+    """
     total = 0
     while length > 0:
         total += length * (length - 1) // 2 * (slope // modulus) + length * (offset // modulus)
@@ -122,7 +126,7 @@ class Members:
 
     @classmethod
     def of(cls, present: np.ndarray, pairs: np.ndarray) -> "Members":
-        """pairs: (L, L) bool, symmetric; the diagonal stands for all groups of a language."""
+        """Return the members; pairs: (L, L) bool, symmetric; the diagonal stands for all groups of a language."""
         rows = np.flatnonzero(pairs.any(axis=1))
         made = cls(present, rows, pairs[np.ix_(rows, rows)], np.zeros(1, np.int64))
         counts = [np.zeros(1, np.int64)]
@@ -135,7 +139,7 @@ class Members:
         return int(self.before[-1])
 
     def take(self, places: np.ndarray) -> np.ndarray:
-        """(n,) int64: the members at these places in the sorted list of all of them."""
+        """Return (n,) int64: the members at these places in the sorted list of all of them."""
         if len(self) == self.present.shape[1]:
             return places
         found = np.empty(len(places), dtype=np.int64)
@@ -189,7 +193,9 @@ def word(name: str) -> int:
 
 
 def weighted(uniform: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(N,) index drawn by each row's weights, by inversion; a row of weights serves all draws where there is one."""
+    """Return (N,) index drawn by each row's weights, by inversion; a row of weights serves all draws where there is
+    one.
+    """
     cumulative = np.cumsum(weights, axis=1)
     # The last positive weight is the limit: rounding must not push a draw onto an index of weight zero behind it.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
@@ -198,7 +204,7 @@ def weighted(uniform: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def ordinals(labels: np.ndarray) -> np.ndarray:
-    """(N,) how many earlier entries equal each entry."""
+    """Return (N,) how many earlier entries equal each entry."""
     order = np.argsort(labels, kind="stable")
     ordinal = np.empty(len(labels), dtype=np.int64)
     starts = np.searchsorted(labels[order], labels[order], side="left")

@@ -23,7 +23,10 @@ class Encoder(nn.Module):
         self.head = head  # what a sentence-transformers folder puts between pooling and normalisation
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, embedded: Tensor | None = None) -> Tensor:
-        """embedded: (B, T, D) the embeddings of input_ids, where they have been looked up already; padding on the right."""
+        """Return unit vectors (B, D); padding stands on the right.
+
+        embedded: (B, T, D) the embeddings of input_ids, where they have been looked up already.
+        """
         given = {"input_ids": input_ids} if embedded is None else {"inputs_embeds": embedded}
         hidden = self.transformer(**given, attention_mask=attention_mask).last_hidden_state
         if self.pooling == "cls":
@@ -51,7 +54,7 @@ def stream_seed(*words: int) -> int:
 
 
 def batches(lengths: np.ndarray, batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) the order in which texts go in, by length, and (b + 1,) the places in it where batches begin and end.
+    """Return (n,) the order in which texts go in, by length, and (b + 1,) the places in it where batches begin and end.
 
     lengths: (n,) tokens of each text. A batch is as many texts as `batch_tokens` padded tokens hold, at least one: cut by
     the texts alone, so the same on any number of processes.
@@ -69,7 +72,7 @@ def batches(lengths: np.ndarray, batch_tokens: int) -> tuple[np.ndarray, np.ndar
 
 @torch.inference_mode()
 def encode_batch(encoder: Encoder, tokens: Tokens, rows: np.ndarray, pad: int) -> np.ndarray:
-    """(len(rows), D) float32 unit vectors of texts that go in together; the encoder is in evaluation mode."""
+    """Return (len(rows), D) float32 unit vectors of texts that go in together; the encoder is in evaluation mode."""
     device = next(encoder.parameters()).device
     ids, mask = (torch.from_numpy(array).to(device) for array in tokens.padded(rows, pad))
     with torch.autocast(device.type, dtype=encoder.reduced, enabled=encoder.reduced is not None):
@@ -78,7 +81,9 @@ def encode_batch(encoder: Encoder, tokens: Tokens, rows: np.ndarray, pad: int) -
 
 
 def encode(encoder: Encoder, tokens: Tokens, rows: np.ndarray, *, pad: int, batch_tokens: int) -> np.ndarray:
-    """(len(rows), D) float32 unit vectors of some texts, in the order of `rows`, held in memory (see `encoding`)."""
+    """Return (len(rows), D) float32 unit vectors of some texts, in the order of `rows`, held in memory (see
+    `encoding`).
+    """
     encoder.eval()
     order, bounds = batches(tokens.lengths[rows], batch_tokens)
     vectors: np.ndarray | None = None

@@ -107,7 +107,9 @@ def encode_over_ranks(trainer: pl.Trainer, jobs: Sequence[Job], encoder: Encoder
 
 
 def opened(job: Job) -> NDArray[np.float32]:
-    """(n, D) the vectors of a job, mapped from disk; raises RuntimeError where some are missing, or not what was written."""
+    """Return (n, D) the vectors of a job, mapped from disk; raises RuntimeError where some are missing, or not what was
+    written.
+    """
     verify([job])
     if missing := job.missing():
         raise RuntimeError(f"{job.folder}: {len(missing)} shards are not encoded")
@@ -213,7 +215,7 @@ def _encode(jobs: Sequence[Job], shards: Sequence[tuple[Job, int]], encoder: Enc
 
 
 def _batches(job: Job, shard: int, encoder: Encoder, pad: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Each batch of a shard: where it ends in the job's rows, and its vectors."""
+    """Yield each batch of a shard: where it ends in the job's rows, and its vectors."""
     first, last = job.shards[shard : shard + 2].tolist()
     for start, stop in pairwise(job.bounds[first : last + 1].tolist()):
         yield stop, encode_batch(encoder, job.tokens, job.rows[start:stop], pad)

@@ -199,7 +199,7 @@ def _folder(config: Config) -> Path | None:
 
 
 def _shape(model: ModelConfig) -> tuple[int, int, int]:
-    """Layers, width and inner width of a model: its config.json where it is at hand, else by its name."""
+    """Return layers, width and inner width of a model: its config.json where it is at hand, else by its name."""
     if isinstance(model, TinyModel):
         layers, width, inner = model.depth, model.hidden_size, model.intermediate_size
     else:

@@ -162,6 +162,6 @@ class HybridData(pl.LightningDataModule):
 
 
 def _stay(worker: int) -> None:
-    """A reader lives as long as its run, which is told to stop too and must not lose it before its last checkpoint."""
+    """Ignore stop signals in a reader: its run, which gets them too, needs it until the last checkpoint."""
     for number in (signal.SIGTERM, *WARNINGS):
         signal.signal(number, signal.SIG_IGN)

@@ -109,7 +109,7 @@ def _index(passages: Vectors, rows: Ints, settings: EvalConfig) -> tuple[Any, in
 def _search(
     index: Any, queries: Vectors, passages: Vectors, rows: Ints, asked: Ints, tie_order: Ints, depth: int
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """(n, k) rows by (-score, id) of what the index finds, the ranks where their blocks of equal score end, and which
+    """Return (n, k) rows by (-score, id) of what the index finds, the ranks where their blocks of equal score end, and which
     entries there are: those of a list come first."""
     place = index.search(np.ascontiguousarray(queries[asked]), min(depth, len(rows)))[1]
     listed, score = rows[np.maximum(place, 0)], np.full(place.shape, -np.inf)
@@ -121,7 +121,7 @@ def _search(
 
 
 def _ends(score: Floats) -> Ints:
-    """(n, k) of each place in rows sorted by score the rank of the last of its score."""
+    """Return (n, k) of each place in rows sorted by score the rank of the last of its score."""
     rank = np.broadcast_to(np.arange(1, score.shape[1] + 1), score.shape)
     last = rank.copy()
     last[:, :-1][score[:, 1:] == score[:, :-1]] = score.shape[1]

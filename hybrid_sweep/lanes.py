@@ -114,7 +114,10 @@ class PerExample:
 def per_batch(
     choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int, alone: np.ndarray
 ) -> PerBatch:
-    """alone: (J,) bool, the step walks all groups of its query language instead of those of its pair."""
+    """Return the draws of whole batches.
+
+    alone: (J,) bool, the step walks all groups of its query language instead of those of its pair.
+    """
     draws = np.random.default_rng(np.random.SeedSequence([seed, stream + LANGUAGES])).random((len(source), 2))
     first, second = np.zeros((2, len(source)), dtype=np.int64)
     for index, each in enumerate(choices):
@@ -136,7 +139,7 @@ def per_batch(
 
 
 def per_example(choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int) -> PerExample:
-    """Walks, for each source, the groups that stand in one of its allowed pairs."""
+    """Walk, for each source, the groups that stand in one of its allowed pairs."""
     walks = [each.walk("*", each.allowed, (seed, stream + WALK), batch_size) for each in choices]
     return PerExample(batch_size, source, choices, walks, ordinals(source), (seed, stream + EXAMPLES))
 
@@ -151,7 +154,7 @@ def choices_of(
     *,
     several: bool,
 ) -> Choices:
-    """Pairs that share a batch, with their weights; raises UserError where there are none."""
+    """Return pairs that share a batch, with their weights; raises UserError where there are none."""
     count, shared = len(languages), _shared(source.present)
     pairs = ~np.eye(count, dtype=bool) if count > 1 else np.ones((1, 1), dtype=bool)
     if partner == "pivot":
@@ -174,7 +177,7 @@ def choices_of(
 
 
 def _shared(present: np.ndarray) -> np.ndarray:
-    """(L, L) int64: in how many groups both languages exist."""
+    """Return (L, L) int64: in how many groups both languages exist."""
     total = np.zeros((len(present), len(present)), dtype=np.int64)
     at_once = 2**18  # float32 counts are exact, and small
     for first in range(0, present.shape[1], at_once):

@@ -285,7 +285,7 @@ def _plain_task() -> Callable[[Any], None]:
 
 
 def task(node: Any, servers: Servers | None = None) -> None:
-    """What Hydra calls: the one point of a plain run, or a job of a launcher other than ours (basic, joblib, submitit).
+    """Run what Hydra asks for: the one point of a plain run, or a job of a launcher other than ours (basic, joblib, submitit).
 
     The untrained point comes first. A plain run waits for a point that another driver runs; a job, which on
     a cluster would pay for waiting, leaves it to the other. A job without a result raises PointFailed.

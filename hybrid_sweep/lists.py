@@ -86,7 +86,9 @@ def _placed(lists: Lists, passages: int, languages: int) -> Callable[[Ints, Ints
 
 
 def _mixed(lists: Lists, texts: Texts) -> tuple[Floats, Ints]:
-    """(Q,) share of the query's language among the first ten of its list in the mixed pool, and its first passage, or -1."""
+    """Return (Q,) share of the query's language among the first ten of its list in the mixed pool, and its first
+    passage, or -1.
+    """
     queries = len(texts.query_lang)
     mixed = lists.pool == len(texts.languages)
     head = np.flatnonzero(mixed & (lists.rank <= SAME_AT))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def info_nce(queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tensor, temperature: float) -> Tensor:
-    """(b,) loss of each query: minus the log of its own passage's share among the candidates.
+    """Return (b,) loss of each query: minus the log of its own passage's share among the candidates.
 
     queries: (b, D), passages: (B, D), unit vectors. positive: (b,) index of each query's own passage. relevant: (b, B)
     bool, passages that answer the query; all but its own are left out of the candidates, since they are no negatives.
@@ -23,7 +23,7 @@ def info_nce(queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tens
 
 
 def is_relevant(questions: Tensor, answers: Tensor, judged: Tensor, width: int) -> Tensor:
-    """(b, B) bool: passage j answers question i by the judgements, whatever the languages of the two.
+    """Return (b, B) bool: passage j answers question i by the judgements, whatever the languages of the two.
 
     questions: (b,), answers: (B,) int64 numbers. judged: sorted int64 keys question * width + answer.
     """
@@ -56,7 +56,9 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(local: Tensor) -> Tensor:
-    """(W b, ...) the tensors of all W processes in rank order, with gradients; in a single process the tensor itself."""
+    """Return (W b, ...) the tensors of all W processes in rank order, with gradients; in a single process the tensor
+    itself.
+    """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return local
     return _Gather.apply(local)  # type: ignore[no-any-return,no-untyped-call]

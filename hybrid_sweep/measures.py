@@ -40,11 +40,11 @@ class Judged:
 
     @property
     def place(self) -> Ints:
-        """(R,) 0 for the best relevant passage of its topic, 1 for the next."""
+        """Return (R,) 0 for the best relevant passage of its topic, 1 for the next."""
         return np.arange(len(self.rank)) - np.repeat(self.start, self.count)
 
     def total(self, values: Floats) -> Floats:
-        """(S,) the sum of `values`, (R,), over each topic."""
+        """Return (S,) the sum of `values`, (R,), over each topic."""
         return np.add.reduceat(values, self.start) if len(self.start) else np.zeros(0)
 
 
@@ -67,7 +67,8 @@ def check(names: Sequence[str]) -> None:
 
 
 def measured(topics: Judged, names: Sequence[str] = ()) -> dict[str, Ints | Floats | NDArray[np.int32]]:
-    """Columns of S values: n_relevant, rank_min, rank_max, the measures of every table, and then those of `names`.
+    """Return columns of S values: n_relevant, rank_min, rank_max, the measures of every table, and then those of
+    `names`.
 
     Raises UserError for a name that is no measure.
     """
@@ -83,7 +84,7 @@ def measured(topics: Judged, names: Sequence[str] = ()) -> dict[str, Ints | Floa
 
 
 def compute(topics: Judged, name: str) -> Floats:
-    """(S,) the measure of a name that `check` accepts."""
+    """Return (S,) the measure of a name that `check` accepts."""
     if name == "AP":
         return average_precision(topics)
     if name == "AP-lareqa":
@@ -94,18 +95,18 @@ def compute(topics: Judged, name: str) -> Floats:
 
 
 def reciprocal_rank(topics: Judged, k: int) -> Floats:
-    """(S,) RR@k: one over the rank of the best relevant passage, 0 beyond rank k."""
+    """Return (S,) RR@k: one over the rank of the best relevant passage, 0 beyond rank k."""
     best = topics.rank[topics.start]
     return np.where(best <= k, 1.0 / best, 0.0)
 
 
 def average_precision(topics: Judged) -> Floats:
-    """(S,) AP over the whole list: the mean, over the relevant passages, of the precision at their ranks."""
+    """Return (S,) AP over the whole list: the mean, over the relevant passages, of the precision at their ranks."""
     return topics.total(np.where(topics.rank < NOWHERE, (topics.place + 1) / topics.rank, 0.0)) / topics.count
 
 
 def average_precision_of_blocks(topics: Judged) -> Floats:
-    """(S,) AP-lareqa: as AP, but passages of equal score are one block, and each counts at the block's end.
+    """Return (S,) AP-lareqa: as AP, but passages of equal score are one block, and each counts at the block's end.
 
     What scikit-learn's average_precision_score gives, which LAReQA's mAP is made with (Roy et al., 2020,
     arXiv 2004.05484): no order is made up where the scores leave it open.
@@ -120,7 +121,7 @@ def average_precision_of_blocks(topics: Judged) -> Floats:
 
 
 def ndcg(topics: Judged, k: int) -> Floats:
-    """(S,) nDCG@k: the sum of grade / log2(rank + 1) to rank k, over that of the best possible order.
+    """Return (S,) nDCG@k: the sum of grade / log2(rank + 1) to rank k, over that of the best possible order.
 
     Jarvelin and Kekalainen, 2002, "Cumulated gain-based evaluation of IR techniques", in trec_eval's form.
     """
@@ -133,10 +134,10 @@ def _gain(grade: Floats, rank: Ints, k: int) -> Floats:
 
 
 def recall(topics: Judged, k: int) -> Floats:
-    """(S,) R@k: the share of the relevant passages at rank k or better."""
+    """Return (S,) R@k: the share of the relevant passages at rank k or better."""
     return topics.total((topics.rank <= k).astype(np.float64)) / topics.count
 
 
 def success(topics: Judged, k: int) -> Floats:
-    """(S,) success@k: 1 where any relevant passage is at rank k or better, else 0."""
+    """Return (S,) success@k: 1 where any relevant passage is at rank k or better, else 0."""
     return (topics.rank[topics.start] <= k).astype(np.float64)

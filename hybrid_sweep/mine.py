@@ -128,7 +128,9 @@ def write_triples(
 
 
 def _dense(config: Config, prepared: Prepared, split: Split, work: Path, say: Say) -> tuple[Ask, Score | None]:
-    """Lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a stopped mining goes on."""
+    """Return lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a stopped mining goes
+    on.
+    """
     device = "cuda" if config.trainer.accelerator == "gpu" else None
     # All that makes the vectors: a stopped mining of another model, seed or pooling is not gone on with.
     content = [run_id(config, fingerprints_of(config, prepared)), prepared.collection.languages, SPLIT]
@@ -140,7 +142,7 @@ def _dense(config: Config, prepared: Prepared, split: Split, work: Path, say: Sa
 
 
 def of_vectors(queries: Vectors, passages: Vectors, device: str | None = None) -> tuple[Ask, Score]:
-    """Lists and scores of vectors."""
+    """Return lists and scores of vectors."""
 
     def ask(rows: Ints, pool: Ints, k: int, texts: Texts) -> tuple[Ints, Floats]:
         return Dense(np.asarray(queries[rows]), passages, device).top(k, texts.tie_order, pool)
@@ -149,7 +151,7 @@ def of_vectors(queries: Vectors, passages: Vectors, device: str | None = None) -
 
 
 def _bm25(model: Bm25Model, prepared: Prepared, split: Split, say: Say) -> tuple[Ask, Score | None]:
-    """Lists by words: an index of the pool, which is the passages of one language."""
+    """Return lists by words: an index of the pool, which is the passages of one language."""
     collection = prepared.collection
 
     def ask(rows: Ints, pool: Ints, k: int, texts: Texts) -> tuple[Ints, Floats]:
@@ -175,7 +177,7 @@ def _opened(temporary: Path, target: Path) -> IO[str]:
 
 
 def _now_and_then(say: Say, total: int) -> Callable[[int], None]:
-    """Says about every ten seconds how many texts are encoded."""
+    """Say about every ten seconds how many texts are encoded."""
     told = [time.monotonic()]
 
     def tell(done: int) -> None:

@@ -19,7 +19,9 @@ MODES = {"run": "online", "dryrun": "offline"}  # older words of W&B's
 
 
 def mode_of(logger: Mapping[str, Any]) -> str:
-    """online, offline or disabled: WANDB_MODE (or WANDB_DISABLED) in the environment wins over the config's logger."""
+    """Return online, offline or disabled: WANDB_MODE (or WANDB_DISABLED) in the environment wins over the config's
+    logger.
+    """
     if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         return "disabled"
     mode = str(os.environ.get("WANDB_MODE") or logger["mode"])
@@ -27,7 +29,7 @@ def mode_of(logger: Mapping[str, Any]) -> str:
 
 
 def job_type(config: Mapping[str, Any]) -> str:
-    """train, untrained, bm25, or evaluate (a saved model on a collection), from a run's config as plain dicts."""
+    """Return train, untrained, bm25, or evaluate (a saved model on a collection), from a run's config as plain dicts."""
     if config["model"]["name"] == "bm25":
         return "bm25"
     if config["trainer"]["max_steps"]:

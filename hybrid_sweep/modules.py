@@ -82,7 +82,7 @@ def read_layout(folder: Path) -> Layout:
 
 
 def resolve_pooling(stated: str, layout: Layout) -> str:
-    """mean or cls: `stated` unless that is auto, else the folder's own, and mean where it says nothing.
+    """Return the mean or cls: `stated` unless that is auto, else the folder's own, and mean where it says nothing.
 
     Raises UserError for a folder that pools in a way that is not known here.
     """

@@ -51,7 +51,8 @@ class Finished:
 
 
 def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float | None]:
-    """By run id, the seconds that each point without a result will take; None where no finished point is like it.
+    """Return, by run id, the seconds that each point without a result will take; None where no finished point is like
+    it.
 
     Like it is a run with the same model, data, batch and devices, of the same sweep or done on such a machine as this.
     A point that goes on from a checkpoint has only its remaining steps before it, one that is trained only its evaluations.
@@ -67,7 +68,9 @@ def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float
 
 
 def lines(points: Sequence[Point], times: Mapping[str, float | None]) -> list[str]:
-    """`time: about 12 min, 2 points at a time`, and what of it is unknown; empty where all is done. times: of `seconds`."""
+    """Return `time: about 12 min, 2 points at a time`, and what of it is unknown; empty where all is done. times: of
+    `seconds`.
+    """
     waiting = [point for point in {point.run_id: point for point in points}.values() if point.run_id in times]
     known = [told for point in waiting if (told := times[point.run_id]) is not None]
     if not waiting:
@@ -85,7 +88,7 @@ def lines(points: Sequence[Point], times: Mapping[str, float | None]) -> list[st
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `6 min`, `2.5 h`."""
+    """Return `42 s`, `6 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -20,7 +20,8 @@ from hybrid_sweep.ranking import Ranker
 
 
 def drawn(passages: pa.Table, size: int) -> NDArray[np.bool_]:
-    """(P,) which passages are in the part: of each language the `size` with the lowest hash of their group, or all.
+    """Return (P,) which passages are in the part: of each language the `size` with the lowest hash of their group, or
+    all.
 
     So parts are nested in size, whatever the order of rows, and languages have the same groups where they have them at
     all. passages: id, group, lang.
@@ -79,7 +80,8 @@ def evaluate(
 
 
 def _own(topic: Ints, rank: Ints, last: Ints, outside: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """(R,) how many outside passages of the pair's own topic stand before it, and how many of its score stand after it.
+    """Return (R,) how many outside passages of the pair's own topic stand before it, and how many of its score stand
+    after it.
 
     rank, last: in the pool of all passages, of each pair and of the last passage of its score: the order of a query's
     own passages is the same in every pool.
@@ -91,7 +93,7 @@ def _own(topic: Ints, rank: Ints, last: Ints, outside: NDArray[np.bool_]) -> tup
 
 
 def _with_own(top: Ints, query: Ints, passage: Ints, rank: Ints) -> Ints:
-    """(Q, k) the first passages of each query, with its own ones from outside the part put in at their ranks.
+    """Return (Q, k) the first passages of each query, with its own ones from outside the part put in at their ranks.
 
     top: (Q, k) of the part alone.
     """

@@ -187,7 +187,7 @@ class Prepared:
 
     @property
     def used(self) -> np.ndarray:
-        """Sorted int64 ids of the tokens that occur in any text of the run."""
+        """Return sorted int64 ids of the tokens that occur in any text of the run."""
         stores = [tokens.used for source in self.sources for tokens in (source.queries, source.passages)]
         return np.unique(np.concatenate(stores))
 

@@ -30,7 +30,7 @@ class Row:
 
     @property
     def left(self) -> float | None:
-        """Seconds until its training ends, from its own pace."""
+        """Return seconds until its training ends, from its own pace."""
         speed, step, steps = (self.status.get(key) for key in ("steps_per_second", "step", "max_steps"))
         return (steps - step) / speed if self.status.get("state") == "training" and speed and steps else None
 
@@ -105,7 +105,7 @@ class Plain:
             self.say(f"{self.total_line(rows, waiting)}: {'; '.join(told)}")
 
     def total_line(self, rows: Sequence[Row], waiting: Sequence[Point]) -> str:
-        """`7/21 done, 1 failed, about 6 min left`."""
+        """Return `7/21 done, 1 failed, about 6 min left`."""
         left = time_left(rows, [point.kind for point in waiting], self.slots, self.took)
         words = [
             f"{self.finished}/{self.total} done",
@@ -144,7 +144,7 @@ class Live(Plain):
 
 @contextmanager
 def watch(total: int, slots: int = 1, live: bool = True) -> Iterator[View]:
-    """The view that fits: a live table on a terminal, lines elsewhere."""
+    """Give the view that fits: a live table on a terminal, lines elsewhere."""
     if not (live and sys.stdout.isatty()):
         yield Plain(total, slots)
         return
@@ -173,7 +173,7 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
 
 
 def time_left(rows: Sequence[Row], waiting: Sequence[str], slots: int, took: Sequence[float]) -> float | None:
-    """Seconds until the whole sweep ends; None while nothing is known.
+    """Return seconds until the whole sweep ends; None while nothing is known.
 
     waiting: the kinds of the points not started. A trained point takes the mean of those that ended (`took`, seconds),
     or, before the first has, what the pace of the running ones promises. The untrained ones are too short to count.
@@ -189,12 +189,12 @@ def time_left(rows: Sequence[Row], waiting: Sequence[str], slots: int, took: Seq
 
 
 def count(points: int) -> str:
-    """`1 point`, `2 points`."""
+    """Return `1 point`, `2 points`."""
     return f"{points} point{'s' * (points != 1)}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of words as lines with aligned columns."""
+    """Return rows of words as lines with aligned columns."""
     rows = [[one_line(word) for word in row] for row in rows]
     widths = [max(len(word) for word in column) for column in zip(*rows, strict=True)]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -246,7 +246,7 @@ def plan_lines(points: Sequence[Point], states: Sequence[State], plans: Mapping[
 
 
 def _steps(plan: Plan) -> str:
-    """`7 + 3` steps of each kind; where a step has both kinds, `10 of both: 112 + 48 examples`."""
+    """Return `7 + 3` steps of each kind; where a step has both kinds, `10 of both: 112 + 48 examples`."""
     cross = int(plan.n_cross.sum())
     if ((plan.n_cross > 0) & (plan.n_cross < plan.batch_size)).any():
         return f"{len(plan)} of both: {len(plan) * plan.batch_size - cross} + {cross} examples"
@@ -282,7 +282,9 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
 
 
 def _source_steps(plans: Sequence[Plan]) -> list[str]:
-    """`steps of debian + mmarco: 100 + 300 (25 % + 75 %)`, each distinct one once; nothing where there is one source."""
+    """Return `steps of debian + mmarco: 100 + 300 (25 % + 75 %)`, each distinct one once; nothing where there is one
+    source.
+    """
     lines: dict[str, None] = {}
     for plan in plans:
         if len(plan.sources) > 1 and len(plan):

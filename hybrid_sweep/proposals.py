@@ -40,7 +40,8 @@ def multiplier(passages: Vectors, device: str | None, most: int) -> Callable[[Ve
 def nearest(
     queries: Vectors, passages: Vectors, k: int, pool: Ints | None = None, device: str | None = None
 ) -> tuple[Vectors, Ints]:
-    """(Q, k) the largest products, descending, and the row numbers of their passages: of all, or of the rows in `pool`.
+    """Return (Q, k) the largest products, descending, and the row numbers of their passages: of all, or of the rows in
+    `pool`.
 
     What is not among them has no larger product. A row number is -1 where products are not numbers. k is at most P. The
     whole is searched where it lies; a pool is copied a block at a time. Raises UserError where Faiss is not installed.
@@ -76,7 +77,7 @@ def _search(queries: Vectors, passages: Vectors, k: int, device: str | None) -> 
 
 @contextmanager
 def _full_precision(torch: ModuleType) -> Iterator[None]:
-    """No TF32, whatever the training has set: its ten bits are far outside the proven error."""
+    """Switch TF32 off, whatever the training has set: its ten bits are far outside the proven error."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

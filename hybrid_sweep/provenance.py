@@ -66,7 +66,7 @@ def _gpu() -> str | None:
 
 
 def process_age() -> float:
-    """Seconds since this process was started: mostly what its imports took; 0 where the system does not tell."""
+    """Return seconds since this process was started: mostly what its imports took; 0 where the system does not tell."""
     try:
         begun = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
         return round(time.clock_gettime(time.CLOCK_BOOTTIME) - begun, 3)

@@ -27,8 +27,8 @@ class Ranker(Protocol):
     """
 
     def ranked(self, k: int, query: Ints, passage: Ints, language: Ints, tie_order: Ints) -> tuple[Ints, Ints, Ints]:
-        """(R, L) how many passages of each language stand before the passage of each pair, for the query of the pair,
-        and (R, L) how many of exactly its score stand after it; (Q, k) the rows that `top` gives of all passages.
+        """Return (R, L) how many passages of each language stand before the passage of each pair, for the query of the
+        pair, and (R, L) how many of exactly its score stand after it; (Q, k) the rows that `top` gives of all passages.
 
         query, passage: (R,) row numbers. In a pool that is a union of languages, one plus the sum of the first is the
         pair's rank, and with the sum of the second added, that of the last passage of its score. The passage itself is
@@ -37,7 +37,9 @@ class Ranker(Protocol):
         ...
 
     def top(self, k: int, tie_order: Ints, pool: Ints | None = None) -> tuple[Ints, Floats]:
-        """(Q, k) row numbers and scores of the first k passages, of all or of the rows in `pool`; k is cut to them."""
+        """Return (Q, k) row numbers and scores of the first k passages, of all or of the rows in `pool`; k is cut to
+        them.
+        """
         ...
 
 
@@ -84,8 +86,9 @@ def rank_pairs(
     passage_chunk: int = PASSAGE_CHUNK,
     device: str | None = None,
 ) -> tuple[Ints, Ints, Ints]:
-    """(R, L) how many passages of each language stand before the passage of each pair, for the query of the pair, and
-    (R, L) how many of exactly its score stand after it; (Q, k) the first k passages of each query, by (-score, id).
+    """Return (R, L) how many passages of each language stand before the passage of each pair, for the query of the
+    pair, and (R, L) how many of exactly its score stand after it; (Q, k) the first k passages of each query, by
+    (-score, id).
 
     queries: (Q, D), passages: (P, D). pair_query, pair_passage: (R,) row numbers. language: (P,) codes from 0, L = the
     largest + 1. tie_order: (P,) the place of each passage's id among all ids. The rank in a pool that is a union of
@@ -186,7 +189,9 @@ def _count_surely(
 def _count(
     matrix: Floats, first: Ints, target: Floats, own_tie: Ints, tie_order: Ints, language: Ints, languages: int
 ) -> tuple[Ints, Ints]:
-    """(pairs, languages) how many columns of a matrix of scores stand before each pair's passage, and tied after it."""
+    """Return (pairs, languages) how many columns of a matrix of scores stand before each pair's passage, and tied after
+    it.
+    """
     before, after = np.zeros((2, len(target), languages), dtype=np.int64)
     for pair, line in enumerate(np.repeat(np.arange(len(matrix)), np.diff(first)).tolist()):
         equal = matrix[line] == target[pair]
@@ -211,7 +216,9 @@ class _Shortlist:
         self.found: list[tuple[Ints, Ints, Vectors]] = []  # rows of queries and passages, and their products
 
     def floor(self, wanted: Ints, tile: Vectors) -> Vectors:
-        """(lines,) the least product of interest in a tile, of the queries `wanted` and some passages not yet seen."""
+        """Return (lines,) the least product of interest in a tile, of the queries `wanted` and some passages not yet
+        seen.
+        """
         if not self.k:
             return np.full(len(tile), np.inf, np.float32)
         groups = min(tile.shape[1], max(GROUPS, 8 * self.k))
@@ -245,7 +252,7 @@ class _Shortlist:
     def lists(
         self, queries: Vectors, passages: Vectors, tie_order: Ints, query_norm: Floats, passage_norm: float
     ) -> Ints:
-        """(Q, k) the first passages of each query, by (-score, id)."""
+        """Return (Q, k) the first passages of each query, by (-score, id)."""
         index = np.zeros((len(queries), self.k), dtype=np.int64)
         if not self.k:
             return index
@@ -315,7 +322,7 @@ def top_k(
 
 
 def _parts(rows: Ints, total: int) -> list[Ints]:
-    """Parts of the rows whose scores with `total` passages are 128 MB."""
+    """Return parts of the rows whose scores with `total` passages are 128 MB."""
     return np.array_split(rows, 1 + len(rows) * total // 2**24)
 
 
@@ -328,7 +335,7 @@ def _top_of_all(
     query_norm: Floats,
     passage_norm: float,
 ) -> tuple[Ints, Floats]:
-    """`top_k` from the scores of all passages: the way where duplicates or near ties defeat a proposal."""
+    """Return `top_k` from the scores of all passages: the way where duplicates or near ties defeat a proposal."""
     index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))
     rows = np.arange(len(passages)) if pool is None else pool
     found = np.empty((len(queries), len(rows)))

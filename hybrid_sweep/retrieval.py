@@ -187,7 +187,7 @@ def setting_of(query_lang: str, passage_lang: str) -> str:
 
 
 def macro(table: pd.DataFrame) -> dict[str, float]:
-    """Macro means over languages or pairs, per setting, and of monolingual RR@10 each language's."""
+    """Return the macro means over languages or pairs, per setting, and of monolingual RR@10 each language's."""
     found: dict[str, float] = {}
     for setting, part in table.groupby("setting"):
         cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
@@ -201,7 +201,8 @@ def macro(table: pd.DataFrame) -> dict[str, float]:
 
 
 def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
-    """Means for the eye and W&B, beside which the report works from the table: macro, micro, trained and unseen apart.
+    """Return the means for the eye and W&B, beside which the report works from the table: macro, micro, trained and unseen
+    apart.
 
     SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over queries. Where some languages
     are not among those trained on, also SETTING/trained/MEASURE, over the languages or pairs that were trained on in
@@ -229,7 +230,7 @@ def _means(name: str, values: pd.DataFrame) -> dict[str, float]:
 
 
 def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: int = 1) -> tuple[Ints, Ints, Ints]:
-    """Row numbers of the query and of the passage, and the grade, of every relevant pair, (R,) each.
+    """Return the row numbers of the query and of the passage, and the grade, of every relevant pair, (R,) each.
 
     A judgement of groups holds for all their language versions; grades below `least` and absent groups are left out.
     Memory: the judgements of these queries, and the texts that they name.
@@ -297,7 +298,7 @@ def _codes(names: pa.ChunkedArray, languages: list[str]) -> Ints:
 
 
 def places(ids: pa.ChunkedArray | pa.Array) -> Ints:
-    """(N,) the place of each id in byte order, which is that of Python strings too."""
+    """Return (N,) the place of each id in byte order, which is that of Python strings too."""
     places = np.empty(len(ids), dtype=np.int64)
     places[pc.sort_indices(ids).to_numpy()] = np.arange(len(ids))
     return places

@@ -140,7 +140,7 @@ def _agree(path: Path, query: Ints, rank: Ints, score: Floats, line: Ints) -> No
 
 
 def _ranks(query: Ints, score: Floats) -> tuple[Ints, Ints]:
-    """Ranks and ends of blocks of equal score, of lines sorted by query and score."""
+    """Return ranks and ends of blocks of equal score, of lines sorted by query and score."""
     places = np.arange(len(query))
     fresh = np.ones(len(query), bool)
     fresh[1:] = query[1:] != query[:-1]
@@ -225,7 +225,7 @@ def _are_numbers(table: pa.Table) -> bool:
 
 
 def _write_qrels(path: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> None:
-    """Every judgement of these texts, grade 0 included: one of groups gives a line for each pair of its texts."""
+    """Write every judgement of these texts, grade 0 included: one of groups gives a line for each pair of its texts."""
     query, passage, grade = judged_pairs(queries, passages, qrels, least=0)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for start in range(0, len(query), BLOCK):

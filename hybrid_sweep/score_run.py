@@ -127,7 +127,9 @@ def placed(
 
 
 def _rows(run: Run, kind: str, table: pa.Table, names: list[str], codes: Ints) -> Ints:
-    """(N,) row of the text of each name, by its id or else as the only text of its group; -1 where there is none."""
+    """Return (N,) row of the text of each name, by its id or else as the only text of its group; -1 where there is
+    none.
+    """
     known = pa.array(names, pa.string())
     by_id, by_group = np.full((2, len(names)), -1, dtype=np.int64)
     for row, column in ((by_id, "id"), (by_group, "group")):
@@ -164,7 +166,7 @@ def _once(run: Run, keep: NDArray[np.bool_], query: Ints, passage: Ints) -> None
 
 
 def _pools(texts: Texts, query: Ints, passage: Ints) -> Ints:
-    """(L,) the pool that the lists of each query language are about: a language, L for all, -1 without lists."""
+    """Return (L,) the pool that the lists of each query language are about: a language, L for all, -1 without lists."""
     count = len(texts.languages)
     seen = np.zeros((count, count), dtype=bool)
     seen[texts.query_lang[query], texts.passage_lang[passage]] = True

@@ -17,7 +17,7 @@ FLOAT_32_SAFE = 1e37  # norms with a larger product could overflow float32
 
 
 def scores(queries: Vectors, passages: Vectors, query: Ints, passage: Ints) -> Floats:
-    """(R,) the scores of the pairs (query[i], passage[i]), given as row numbers."""
+    """Return (R,) the scores of the pairs (query[i], passage[i]), given as row numbers."""
     found = np.empty(len(query))
     step = max(1, 2**17 // queries.shape[1])  # about 1 MB: stays in the cache
     for start in range(0, len(query), step):
@@ -34,7 +34,7 @@ def scores(queries: Vectors, passages: Vectors, query: Ints, passage: Ints) -> F
 
 
 def score_matrix(queries: Vectors, passages: Vectors, query_norm: Floats, passage_norm: float) -> Floats:
-    """(Q, P) the scores of all pairs: a float64 product, and `scores` where its error could change the rounding.
+    """Return (Q, P) the scores of all pairs: a float64 product, and `scores` where its error could change the rounding.
 
     query_norm: (Q,); passage_norm: the largest one.
     """
@@ -64,7 +64,7 @@ def product_error(dimension: int, query_norm: Floats, passage_norm: float, unit:
 
 
 def float32_band(dimension: int, query_norm: Floats, passage_norm: float) -> Floats:
-    """Distance from a score beyond which a product in float32 decides a comparison with it; at least 1e-6.
+    """Return the distance from a score beyond which a product in float32 decides a comparison with it; at least 1e-6.
 
     The proven error and one percent, far above all float64 errors; 2e-9 covers underflow and the rounding of scores.
     """
@@ -72,7 +72,7 @@ def float32_band(dimension: int, query_norm: Floats, passage_norm: float) -> Flo
 
 
 def norms(vectors: Vectors, kind: str) -> Floats:
-    """(N,) Euclidean norms in float64; a UserError says how many of the `kind` vectors hold NaN or infinity."""
+    """Return (N,) Euclidean norms in float64; a UserError says how many of the `kind` vectors hold NaN or infinity."""
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         raise ValueError(f"{kind} vectors must be a float32 matrix, not {vectors.dtype} of shape {vectors.shape}")
     squares: Floats = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)

@@ -73,7 +73,7 @@ def this_machine(configs: Iterable[Config], around: Mapping[str, str]) -> Machin
 
 
 def visible_gpus(around: Mapping[str, str]) -> dict[str, str]:
-    """Names of the GPUs this process may use, with their identity: the UUID, where the driver tool tells it.
+    """Return names of the GPUs this process may use, with their identity: the UUID, where the driver tool tells it.
 
     They are those of CUDA_VISIBLE_DEVICES, else all that the tool lists. A number alone is no identity: jobs that a scheduler
     has given different GPUs of a machine may each see theirs as number 0.
@@ -86,7 +86,7 @@ def visible_gpus(around: Mapping[str, str]) -> dict[str, str]:
 
 @functools.cache
 def _listed(path: str | None) -> dict[str, str]:
-    """Number and UUID of each GPU that the driver tool lists; empty where there is no tool, or it fails."""
+    """Return the number and UUID of each GPU that the driver tool lists; empty where there is no tool, or it fails."""
     tool = shutil.which("nvidia-smi", path=path)
     if tool is None:
         return {}

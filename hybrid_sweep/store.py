@@ -124,7 +124,7 @@ def _explain(error: Exception, path: Path) -> None:
 
 
 def canonical(value: Any) -> str:
-    """JSON text that is equal for equal content: sorted keys, no spaces, no NaN."""
+    """Return JSON text that is equal for equal content: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

@@ -36,11 +36,11 @@ class Tokens:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(N,) number of tokens of each text."""
+        """Return (N,) number of tokens of each text."""
         return np.diff(self.starts)
 
     def padded(self, rows: np.ndarray, pad: int) -> tuple[np.ndarray, np.ndarray]:
-        """(input_ids, attention_mask) of some texts, both (B, longest) int64."""
+        """Return (input_ids, attention_mask) of some texts, both (B, longest) int64."""
         lengths = self.starts[rows + 1] - self.starts[rows]
         columns = np.arange(lengths.max(initial=1))
         mask = columns[None, :] < lengths[:, None]

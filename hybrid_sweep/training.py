@@ -75,7 +75,7 @@ class Retriever(pl.LightningModule):
         return losses.mean()
 
     def _vectors(self, batch: TrainBatch) -> Tensor:
-        """(n, D) the vectors of all texts of a batch, in their order; zeros for an absent one."""
+        """Return (n, D) the vectors of all texts of a batch, in their order; zeros for an absent one."""
         # Dropout is a function of (seed, step, rank, sub-batch), so that no ratio, resume or log line shifts it.
         seed = partial(stream_seed, self.config.seed, DROPOUT, batch.step, self.global_rank)
         parts = [partial(self._part, *part, seed(number)) for number, part in enumerate(batch.parts)]
@@ -172,7 +172,7 @@ def clip(parameters: Iterable[nn.Parameter], largest: float) -> float:
 
 
 def rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate at a step: a linear rise over the warm-up, then a linear fall towards 0."""
+    """Return the share of the peak learning rate at a step: a linear rise over the warm-up, then a linear fall towards 0."""
     rising = round(warmup * steps)
     return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
 
@@ -199,7 +199,9 @@ def settle(trainer: TrainerConfig) -> None:
 def make_trainer(
     config: Config, callbacks: list[pl.Callback], to: tracking.Mirror | None, start: int = 0
 ) -> pl.Trainer:
-    """Lightning's trainer for a run: one pass over the plan from `start` on, nothing written, no shuffling of its own."""
+    """Return Lightning's trainer for a run: one pass over the plan from `start` on, nothing written, no shuffling of
+    its own.
+    """
     from pytorch_lightning.strategies import DDPStrategy
 
     trainer = config.trainer

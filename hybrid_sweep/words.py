@@ -72,7 +72,7 @@ def fingerprint() -> str:
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    """Groups: a run of an unspaced script, a run of anything else that is a letter, a digit or a mark."""
+    """Return groups: a run of an unspaced script, a run of anything else that is a letter, a digit or a mark."""
     classes: dict[bool, list[int]] = {True: [], False: []}
     inside = {code for first, last in UNSPACED for code in range(first, last + 1)}
     for code in range(sys.maxunicode + 1):
@@ -83,7 +83,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _ranges(codes: Iterable[int]) -> str:
-    """Ascending code points as the inside of a character class."""
+    """Return ascending code points as the inside of a character class."""
     spans: list[list[int]] = []
     for code in codes:
         if spans and code == spans[-1][1] + 1:

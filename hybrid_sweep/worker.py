@@ -63,7 +63,7 @@ def _failed(run_dir: Path, message: str, code: int) -> int:
 
 
 def _a_rank_ends_with_its_parent() -> None:
-    """Who starts a worker itself has reasons to outlive or to be outlived; only the ranks of a distributed run are meant."""
+    """End a rank of a distributed run with the process that started it; other workers may outlive theirs."""
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         end_with_parent()
 

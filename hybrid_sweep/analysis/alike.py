@@ -99,7 +99,9 @@ def _fingerprints(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def check(sweep: Sweep) -> list[str]:
-    """Warnings about points that were not made alike; raises UserError where a difference would pass for an effect of r."""
+    """Return warnings about points that were not made alike; raises UserError where a difference would pass for an
+    effect of r.
+    """
     config = _mixed(sweep.config[point.run_id] for point in trained(sweep))
     config = {key: values for key, values in config.items() if key not in VARIED and matters(key)}
     for key, values in config.items():
@@ -149,7 +151,7 @@ def _content(sweep: Sweep) -> dict[str, str]:
 
 
 def _rest(sweep: Sweep) -> dict[str, str]:
-    """Versions, hardware and state of the code; nothing of it holds a path or the name of a machine."""
+    """Return versions, hardware and state of the code; nothing of it holds a path or the name of a machine."""
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
     found: dict[str, str] = {}
     for name, part, keys in [("version", "versions", None), ("hardware", "hardware", HARDWARE), ("code", "git", None)]:
@@ -159,7 +161,7 @@ def _rest(sweep: Sweep) -> dict[str, str]:
 
 
 def _plain(value: str) -> str:
-    """As YAML writes it."""
+    """Return a value as YAML writes it."""
     return {"None": "null", "True": "true", "False": "false"}.get(value, value)
 
 

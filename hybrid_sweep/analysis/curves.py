@@ -33,7 +33,9 @@ class Curve:
 
 
 def curves(sweep: Sweep) -> list[Curve]:
-    """Monolingual RR@10 of every scope, and the mean over languages or pairs of what else has a shape, if it is there."""
+    """Return monolingual RR@10 of every scope, and the mean over languages or pairs of what else has a shape, if it is
+    there.
+    """
     found = []
     for setting, measure in SHAPED:
         whole = block(sweep, setting, measure)
@@ -77,7 +79,8 @@ class Draws:
 
 
 def draw(n_seeds: int, found: list[Curve]) -> Draws:
-    """Multinomial weights of the seeds and of all questions of the curves, from a generator seeded by their numbers.
+    """Return multinomial weights of the seeds and of all questions of the curves, from a generator seeded by their
+    numbers.
 
     Of S seeds S - 1 are drawn, of G questions G: with S draws of S the variance of the seeds would come out (S - 1) / S
     too small, a third at three seeds (McCarthy and Snowden 1985). With fewer than `MIN_SEEDS` seeds the seeds stay as they

@@ -88,7 +88,9 @@ def _price(row: Row) -> str:
 
 
 def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """At the largest ratio that is still non-inferior, and at the highest; nothing where those have too few seeds."""
+    """Return the prices at the largest ratio that is still non-inferior, and at the highest; nothing where those have too few
+    seeds.
+    """
     best = largest(results)
     said: list[str] = []
     for against in (CROSS, SAME):
@@ -177,7 +179,7 @@ def _questions(results: pd.DataFrame) -> list[str]:
 
 
 def sentences(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """Shape, prices, fronts, languages, trained and unseen, questions: each where there is something to say."""
+    """Return shape, prices, fronts, languages, trained and unseen, questions: each where there is something to say."""
     if not compared(results, *MONO):
         return []
     said = _shape(derived) + _prices(results, derived)

@@ -186,7 +186,10 @@ def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
 
 
 def packed(rows: pa.Table) -> pa.Table:
-    """Rows of `ROWS` without what `rank_min` says already: there the value is null. Lossless, and a fifth of the size."""
+    """Return rows of `ROWS` without what `rank_min` says already: there the value is null.
+
+    Lossless, and a fifth of the size.
+    """
     for name, implied in _implied(rows).items():
         same = pc.and_(pc.equal(rows[name], implied), pc.is_valid(rows[name]))
         rows = _set(rows, name, pc.if_else(same, pa.scalar(None, rows[name].type), rows[name]))

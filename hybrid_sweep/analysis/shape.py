@@ -19,7 +19,7 @@ TINY = 1e-12  # a difference of means that is smaller is the rounding of equal o
 
 
 def slope_weights(ratios: Array) -> Array:
-    """c with sum_r c_r m_r = the least-squares slope of m over the ratios; needs two different ones."""
+    """Return c with sum_r c_r m_r = the least-squares slope of m over the ratios; needs two different ones."""
     centred: Array = ratios - ratios.mean()
     weights: Array = centred / (centred**2).sum()
     return weights
@@ -80,7 +80,7 @@ def band(change: Array, resampled_change: Array, half: Array, falling: bool) -> 
 
 
 def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Row]:
-    """means: (B, R), of the bootstrap."""
+    """Return the rows of the isotonic fit; means: (B, R), of the bootstrap."""
     change = found.mean - found.mean[0]
     fitted, falling = isotonic(change)
     eye = np.eye(len(ratios))
@@ -136,7 +136,8 @@ def _reversal(ratios: list[float], found: Moments, falling: bool) -> Row:
 
 
 def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
-    """Rows of slope, isotonic and reversal of each curve, as `derived` describes them; [] where no seed has all ratios.
+    """Return rows of slope, isotonic and reversal of each curve, as `derived` describes them; [] where no seed has all
+    ratios.
 
     The p of the slopes are adjusted over the curves. The isotonic rows are there only with ratio 0.
     """

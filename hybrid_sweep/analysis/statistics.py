@@ -95,7 +95,7 @@ def contributions(values: Array, domain: NDArray[np.intp], group: NDArray[np.int
 
 
 def mean_squares(y: Array) -> tuple[Array, Array, Array, Array]:
-    """Grand mean and the mean squares of seeds, questions and rest of y[..., s, g]; needs S >= 2 and G >= 2."""
+    """Return the grand mean and the mean squares of seeds, questions and rest of y[..., s, g]; needs S >= 2 and G >= 2."""
     n_seeds, n_questions = y.shape[-2:]
     mean = y.mean(axis=(-2, -1))
     seeds = y.mean(axis=-1) - mean[..., None]
@@ -108,7 +108,7 @@ def mean_squares(y: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _spread(seeds: Any, questions: Any, n_seeds: Any, n_questions: int, df_questions: float) -> tuple[Any, Any]:
-    """se and df from A and max(B - E, 0): the recipe of the module's docstring."""
+    """Return se and df from A and max(B - E, 0): the recipe of the module's docstring."""
     df_seeds = n_seeds - 1
     total = seeds + questions
     parts = (1 + 2 / df_seeds) * seeds**2 / df_seeds + questions**2 / df_questions
@@ -128,7 +128,9 @@ def from_squares(
 
 
 def estimate(y: Array, df_questions: float | None = None) -> Estimate:
-    """Mean of y[..., s, g] with its standard error: crossed from `MIN_SEEDS` seeds on, else conditional on these seeds."""
+    """Return the mean of y[..., s, g] with its standard error: crossed from `MIN_SEEDS` seeds on, else conditional on these
+    seeds.
+    """
     n_seeds, n_questions = y.shape[-2:]
     df_questions = float(n_questions - 1) if df_questions is None else df_questions
     if n_questions < 2 or df_questions <= 0:
@@ -155,7 +157,7 @@ def bounds(estimated: Estimate, level: float) -> tuple[Any, Any]:
 
 
 def p_value(estimated: Estimate) -> Any:
-    """Two-sided p of a true mean of 0; 1 where mean and se are both 0 (two equal runs), NaN without a se."""
+    """Return the two-sided p of a true mean of 0; 1 where mean and se are both 0 (two equal runs), NaN without a se."""
     mean, se = np.abs(np.asarray(estimated.mean)), np.asarray(estimated.se)
     t = np.divide(mean, se, out=np.where(mean > 0, np.inf, 0.0), where=~(se == 0))
     return 2 * scipy.special.stdtr(estimated.df, -t)
@@ -174,7 +176,7 @@ def relative(y: Array, base: Array, df_questions: float | None = None) -> Estima
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjusted p-values; NaN entries stay NaN and do not count as comparisons."""
+    """Return Holm's (1979) step-down adjusted p-values; NaN entries stay NaN and do not count as comparisons."""
     adjusted = np.asarray(p, dtype=np.float64).copy()
     known = np.flatnonzero(~np.isnan(adjusted))
     order = known[np.argsort(adjusted[known], kind="stable")]

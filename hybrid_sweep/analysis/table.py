@@ -74,7 +74,8 @@ def further(sweep_dirs: Sequence[Path]) -> list[str]:
 
 
 def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
-    """Of each collection, "" or the name of a further one, the smaller pools that points were asked for, smallest first.
+    """Return, of each collection, "" or the name of a further one, the smaller pools that points were asked for,
+    smallest first.
 
     A pool: how many passages of each language it holds, and the name of the further collection that it counts as.
     """
@@ -86,7 +87,7 @@ def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
 
 
 def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
-    """Names, margin, command and the points with their run folders, the points of all sweeps together.
+    """Return names, margin, command and the points with their run folders, the points of all sweeps together.
 
     on: leaves out the points that were not asked for this further collection.
     """

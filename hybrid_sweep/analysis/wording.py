@@ -28,7 +28,7 @@ def p_words(p: float) -> str:
 
 
 def listed(items: Iterable[object]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Return  "a", "a and b", "a, b and c"."""
     words = [f"{item:g}" if isinstance(item, float) else str(item) for item in items]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 

@@ -131,7 +131,8 @@ def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
 
 
 def _digest(tables: Iterable[pa.Table]) -> str:
-    """SHA-256 over every value in order, each preceded by its length, so that no two contents share a byte stream.
+    """Return SHA-256 over every value in order, each preceded by its length, so that no two contents share a byte
+    stream.
 
     Column by column: first all lengths, then all values. Read from Arrow's own buffers, no value becomes an object.
     """

@@ -56,7 +56,7 @@ class Dropped(Counter[tuple[str, str]]):
     """How many texts each (rule, language) dropped."""
 
     def record(self) -> dict[str, dict[str, int]]:
-        """By rule, then language, in the order of their names."""
+        """Return the counts by rule, then by language, in the order of their names."""
         found: dict[str, dict[str, int]] = {}
         for rule, language in sorted(self):
             found.setdefault(rule, {})[language] = self[rule, language]

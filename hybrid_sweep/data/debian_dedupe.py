@@ -15,7 +15,7 @@ BLOCK = 2048  # texts compared with all others at a time; bounds the memory
 
 
 def duplicates(bodies: Sequence[str], synopses: Sequence[str], sources: Sequence[str]) -> list[str | None]:
-    """For each text the rule that drops it, or None; earlier texts have precedence over later ones.
+    """Return, for each text, the rule that drops it, or None; earlier texts have precedence over later ones.
 
     bodies, synopses: prepared for comparison (words parted by single blanks). The rules, in order: "boilerplate" (too
     few shingles of its own), "same synopsis", "source full" (enough kept from the same source), "near-copy" (shares
@@ -81,7 +81,7 @@ def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
 
 
 def _copies(shingles: sparse.csr_array, among: np.ndarray) -> dict[int, list[int]]:
-    """For each text its earlier copies, both from `among` (sorted)."""
+    """Return, for each text, its earlier copies, both from `among` (sorted)."""
     found: dict[int, list[int]] = defaultdict(list)
     chosen = shingles[among]
     own = np.diff(chosen.indptr)

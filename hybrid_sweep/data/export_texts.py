@@ -113,7 +113,7 @@ class _Writer:
 
 
 def _judgements(collection: Collection, writer: _Writer, put: Put) -> None:
-    """Every judged pair of texts; a split with queries has a file even where none is judged."""
+    """Write every judged pair of texts; a split with queries has a file even where none is judged."""
     judged = collection.qrels.to_pylist()
     versions: dict[str, dict[str, list[str]]] = {}
     for kind, table in (("query", collection.queries), ("passage", collection.passages)):

@@ -58,7 +58,8 @@ def revision(data: DataConfig) -> str | None:
 
 
 def local(data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: bool = False) -> DataConfig:
-    """`data` with the folder of its fetched files as data.path; as it is where it has a path or nothing is fetched.
+    """Return `data` with the folder of its fetched files as data.path; as it is where it has a path or nothing is
+    fetched.
 
     Files that are there and whole are used without asking anyone. download: whether missing ones may be fetched; refresh:
     whether what no checksum and no commit pins is then fetched, or asked for, again. Raises UserError with the command that
@@ -74,7 +75,7 @@ def local(data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: b
 
 
 def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
-    """MS MARCO's own file of hard negatives: in data.path, beside the qrels, or as it was fetched.
+    """Return MS MARCO's own file of hard negatives: in data.path, beside the qrels, or as it was fetched.
 
     download: whether it may be fetched. Raises UserError where it is not there, with the command that fetches it.
     """
@@ -222,7 +223,7 @@ def _is_row(row: object) -> bool:
 
 
 def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, str, int]]:
-    """Name, checksum and size of each file in a folder, page by page."""
+    """Yield name, checksum and size of each file in a folder, page by page."""
     place = "/".join(urllib.parse.quote(part, safe="") for part in (revision, *folder.split("/")))
     url = f"{_endpoint()}/api/datasets/{repository}/tree/{place}"
     while url:

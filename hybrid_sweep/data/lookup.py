@@ -29,7 +29,7 @@ def sorted_unique(column: pa.ChunkedArray) -> pa.Array:
 
 
 def index_in(column: pa.ChunkedArray, known: pa.Array) -> np.ndarray:
-    """(N,) int32 place of each value among the distinct `known` ones, -1 where it is none of them."""
+    """Return (N,) int32 place of each value among the distinct `known` ones, -1 where it is none of them."""
     found = [numbers for _, numbers in _slices(column, known)]
     return np.concatenate(found) if found else np.zeros(0, np.int32)
 
@@ -42,7 +42,8 @@ def _slices(column: pa.ChunkedArray, known: pa.Array) -> Iterator[tuple[int, np.
 
 
 def text_rows(table: pa.Table, known: pa.Array, languages: Sequence[str], split: str) -> np.ndarray:
-    """(L, K) int32 row of each group's text in each language, -1 where it has none in the split (or in the split *).
+    """Return (L, K) int32 row of each group's text in each language, -1 where it has none in the split (or in the split
+    *).
 
     known: (K,) distinct groups. Where a group has two texts of a language the later row counts.
     """

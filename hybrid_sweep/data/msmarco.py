@@ -196,7 +196,7 @@ class _Reader:
     def read(
         self, path: Path, split: Callable[[int], str], keep: set[int] | None, earlier: dict[Path, np.ndarray]
     ) -> np.ndarray:
-        """(N,) int64 numbers of all texts of a file, in its order; the sink gets those in `keep` (None: all).
+        """Return (N,) int64 numbers of all texts of a file, in its order; the sink gets those in `keep` (None: all).
 
         A number that stands twice is a bad line. Where bad lines are left out the file is read twice, so that it is known
         before a text is written.
@@ -237,7 +237,7 @@ class _Reader:
                 yield int(lines[twice]), f"the {self.kind} {numbers[twice]} stands in {other} already"
 
     def _texts(self, path: Path, problems: Problems) -> Iterator[tuple[int, int, str, str]]:
-        """Line, number, the number as a word, and text."""
+        """Yield line, number, the number as a word, and text."""
         for line, (word, text) in rows(path, 2, problems):
             try:
                 number = whole(path, line, f"{self.kind} id", word)

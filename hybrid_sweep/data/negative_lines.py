@@ -46,15 +46,15 @@ class Known:
     relevant: np.ndarray
 
     def query_numbers(self, words: pa.ChunkedArray) -> np.ndarray:
-        """(N,) int32 place in `queries`, -1 for an unknown id."""
+        """Return (N,) int32 place in `queries`, -1 for an unknown id."""
         return _numbers(words, self.queries, self.query_texts)
 
     def passage_numbers(self, words: pa.ChunkedArray) -> np.ndarray:
-        """(N,) int32 place in `passages`, -1 for an unknown id."""
+        """Return (N,) int32 place in `passages`, -1 for an unknown id."""
         return _numbers(words, self.passages, self.passage_texts)
 
     def is_relevant(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
-        """(N,) bool: the passage is judged relevant to the query."""
+        """Return (N,) bool: the passage is judged relevant to the query."""
         keys = query.astype(np.int64) << 32 | passage
         place = np.minimum(np.searchsorted(self.relevant, keys), len(self.relevant) - 1)
         return (self.relevant[place] == keys) if len(self.relevant) else np.zeros(len(keys), bool)

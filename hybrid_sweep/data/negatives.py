@@ -59,7 +59,8 @@ class Negatives:
         k: int,
         key: Sequence[int],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """k negatives of each of B examples: rows in the passage table and answer numbers, (B, k) int64, -1 = none.
+        """Return k negatives of each of B examples: rows in the passage table and answer numbers, (B, k) int64, -1 =
+        none.
 
         groups: (B,) indices into the pairs. query_language, partner, passage_language: (B,) indices into the languages of
         the pairs. Drawn without replacement from those that have a text in both query_language and partner, in an order
@@ -213,7 +214,7 @@ def _checked(
 
 
 def _distinct(keys: np.ndarray) -> Iterator[np.ndarray]:
-    """Sorted keys, each once, a part of them at a time."""
+    """Yield sorted keys, each once, a part of them at a time."""
     for start in range(0, len(keys), SLICE):
         part = np.array(keys[start : start + SLICE])
         fresh = np.ones(len(part), bool)

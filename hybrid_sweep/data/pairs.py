@@ -45,12 +45,14 @@ class Pairs:
 
     @property
     def groups(self) -> np.ndarray:
-        """(G,) the names of the groups as Python strings: for messages and tests, much memory for large collections."""
+        """Return (G,) the names of the groups as Python strings: for messages and tests, much memory for large
+        collections.
+        """
         return np.array(self.ids.to_pylist(), dtype=object)
 
     @property
     def present(self) -> np.ndarray:
-        """(L, G) bool: the group has a query and a passage in the language."""
+        """Return (L, G) bool: the group has a query and a passage in the language."""
         return (self.query >= 0) & (self.passage >= 0)
 
 

@@ -105,7 +105,7 @@ def _word(path: Path, line: int, node: dict[str, Any], *names: str, needed: bool
 
 
 def json_texts(path: Path, problems: Problems) -> Iterator[Found]:
-    """Texts of JSON lines: id (or _id, docid), text, and where they are there title, lang, group, split.
+    """Yield texts of JSON lines: id (or _id, docid), text, and where they are there title, lang, group, split.
 
     A title stands before its text, a space between them.
     """
@@ -121,7 +121,9 @@ def json_texts(path: Path, problems: Problems) -> Iterator[Found]:
 
 
 def column_texts(path: Path, problems: Problems, split: str | None = None, most: int = 5) -> Iterator[Found]:
-    """Texts of lines of 2 to `most` columns, the same number in all: id, text, lang, group, split; tabs separate them."""
+    """Yield texts of lines of 2 to `most` columns, the same number in all: id, text, lang, group, split; tabs separate
+    them.
+    """
     width = 0
     for line, row in numbered(path, problems):
         fields = row.split("\t")
@@ -172,7 +174,8 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
 def column_judgements(
     path: Path, problems: Problems, split: str, *, tabs: bool = True, header: tuple[str, ...] = ()
 ) -> Iterator[Judged]:
-    """Judgements of lines of four columns, query, a field that is ignored, passage, grade; or three, under a `header`.
+    """Yield judgements of lines of four columns, query, a field that is ignored, passage, grade; or three, under a
+    `header`.
 
     tabs: a single tab separates two columns, as in MS MARCO's and BEIR's files; else any white space does, as in TREC's.
     """
@@ -189,7 +192,7 @@ def column_judgements(
 
 
 def json_judgements(path: Path, problems: Problems) -> Iterator[Judged]:
-    """Judgements of JSON lines: query, passage, grade."""
+    """Yield judgements of JSON lines: query, passage, grade."""
     for line, node in objects(path, problems):
         try:
             query, passage, grade = (_word(path, line, node, name) or "" for name in ("query", "passage", "grade"))

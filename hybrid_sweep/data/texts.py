@@ -133,7 +133,7 @@ def _write(path: Path, rows: Iterator[tuple[str, ...]]) -> None:
 
 
 def batch_of(rows: list[tuple[str, ...]]) -> pa.RecordBatch:
-    """Rows in the order of collection.TEXTS as Arrow."""
+    """Return rows in the order of collection.TEXTS as Arrow."""
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, item.type) for column, item in zip(columns, TEXTS, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=TEXTS)

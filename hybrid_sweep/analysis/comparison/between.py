@@ -158,7 +158,8 @@ def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
 
 
 def independent(first: st.Array, other: st.Array, df_questions: float | None = None) -> st.Estimate:
-    """Mean difference of first[..., s, g] and other[..., t, g] whose seeds are independent and whose questions are the same.
+    """Return the mean difference of first[..., s, g] and other[..., t, g] whose seeds are independent and whose questions
+    are the same.
 
     The recipe of the module's docstring; over the questions alone with fewer than `MIN_SEEDS` seeds on either side.
     """
@@ -210,7 +211,8 @@ def from_squares(
 def apart(
     here: Mapping[int, st.Array], there: Mapping[int, st.Array], df_questions: float, paired: bool
 ) -> tuple[st.Estimate, tuple[list[int], list[int]]]:
-    """Here minus there, each a seed's contributions by question (G,), and the seeds that were used on either side.
+    """Return here minus there, each a seed's contributions by question (G,), and the seeds that were used on either
+    side.
 
     paired: whether a seed means the same in both; pairs of seeds are then formed where at least `MIN_SEEDS` are common, or
     any where neither way leads to an interval over seeds.

@@ -77,14 +77,14 @@ def _fill(row: dict[str, Any], tested: bool) -> str:
 
 
 def _dodge(values: np.ndarray, index: int, count: int, width: float) -> np.ndarray:
-    """Places beside each other on the x axis, centred on the value."""
+    """Return places beside each other on the x axis, centred on the value."""
     return values + (index - (count - 1) / 2) * width
 
 
 def _draw(
     axes: Axes, drawn: list[pd.DataFrame], x: str, y: str, bottom: str, top: str, *, tested: bool, scale: float = 1.0
 ) -> None:
-    """One line per sweep; x: the column of the x axis, in units of `scale`."""
+    """Draw one line per sweep; x: the column of the x axis, in units of `scale`."""
     known = [each[x].to_numpy(dtype=np.float64) / scale for each in drawn]
     finite = np.concatenate([values[np.isfinite(values)] for values in known])
     span = float(np.ptp(finite)) if len(finite) else 1.0
@@ -120,7 +120,7 @@ def _share(axes: Axes) -> None:
 
 
 def _margins(axes: Axes, comparison: Comparison) -> None:
-    """A line at 0 and one at minus each margin, with the letters of its sweeps where they state several."""
+    """Draw a line at 0 and one at minus each margin, with the letters of its sweeps where they state several."""
     axes.axhline(0, color=GREY, lw=0.6, zorder=1)
     margins = [sweep.margin for sweep in comparison.sweeps]
     for margin in sorted(set(margins)):

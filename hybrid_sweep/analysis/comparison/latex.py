@@ -41,7 +41,7 @@ def _change(row: Row) -> str:
 
 
 def _count(value: float) -> str:
-    """Examples in thousands."""
+    """Return examples in thousands."""
     return "--" if pd.isna(value) else f"${value / 1000:.1f}$"
 
 

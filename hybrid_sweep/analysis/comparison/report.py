@@ -35,7 +35,7 @@ def folder_of(sweep_dirs: Sequence[Path]) -> Path:
 
 
 def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[list[str]]]:
-    """Each sweep by itself, with the warnings about its points.
+    """Return each sweep by itself, with the warnings about its points.
 
     on: the name of a further collection. Raises UserError, with the folder, where one cannot be reported alone either.
     """

@@ -164,7 +164,9 @@ def _tested(found: st.Estimate, seeds: tuple[list[int], list[int]]) -> Row:
 
 
 def _pair(names: tuple[str, str], here: Sweep, there: Sweep, ground: Footing) -> list[Row]:
-    """Levels and changes of a sweep minus those of another, at every ratio that both have; [] where nothing is tested."""
+    """Return levels and changes of a sweep minus those of another, at every ratio that both have; [] where nothing is
+    tested.
+    """
     if ground.refusal:
         return []
     split = sum(point.kind == "trained" for point in here.finished)
@@ -207,7 +209,9 @@ def _pair(names: tuple[str, str], here: Sweep, there: Sweep, ground: Footing) ->
 
 
 def _adjusted(rows: list[Row]) -> list[Row]:
-    """Rows of differences with Holm's adjustment over the ratios of all sweeps, for each statistic, measure and scope."""
+    """Return rows of differences with Holm's adjustment over the ratios of all sweeps, for each statistic, measure and
+    scope.
+    """
     keys = ("statistic", "setting", "measure", "scope")
     for key in dict.fromkeys(tuple(row[k] for k in keys) for row in rows):
         family = [row for row in rows if tuple(row[k] for k in keys) == key]

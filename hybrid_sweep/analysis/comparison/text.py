@@ -106,7 +106,7 @@ def _tested(comparison: Comparison) -> list[str]:
 
 
 def _languages(comparison: Comparison) -> list[str]:
-    """Monolingual differences in each language that the sweeps share, at the highest common ratio."""
+    """Return monolingual differences in each language that the sweeps share, at the highest common ratio."""
     table = comparison.table[comparison.table["statistic"] == DIFFERENCE]
     scopes = [scope for scope in dict.fromkeys(table["scope"]) if scope not in MEANS]
     rows = []

@@ -48,7 +48,9 @@ def matrix(sweep: Sweep, results: pd.DataFrame, measure: str) -> tuple[list[str]
 
 
 def pool_share(sweep: Sweep, names: list[str]) -> Array | None:
-    """(R, 1) the share of each language among the passages, by metrics.json; NaN for a mean, None where not recorded."""
+    """Return (R, 1) the share of each language among the passages, by metrics.json; NaN for a mean, None where not
+    recorded.
+    """
     for point in sweep.finished:
         passages = sweep.metrics[point.run_id].get("passages") or {}
         if passages.get("*") and all(name in passages for name in names if name != MACRO):
@@ -113,5 +115,5 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
 
 
 def _room(beside: int, edge: float, columns: int) -> float:
-    """Points that a number has in a cell."""
+    """Return points that a number has in a cell."""
     return 72 * (WIDE / max(beside, 1) - edge) / columns - 2

@@ -20,7 +20,9 @@ MINUS = "\u2212"
 
 
 def chosen(ratios: Sequence[float], most: int) -> tuple[list[float], list[float]]:
-    """At most so many of the sorted ratios, the first and the last among them and the others evenly spread; and the rest."""
+    """Return at most so many of the sorted ratios, the first and the last among them and the others evenly spread; and
+    the rest.
+    """
     ratios = sorted(ratios)
     if len(ratios) <= most:
         return ratios, []
@@ -129,7 +131,7 @@ def label(axes: Axes, rows: Sequence[str], columns: Sequence[str], room: float) 
 
 
 def turned(columns: Sequence[str], room: float) -> float:
-    """Inches that upright names below (or above) the columns add to a figure; see `label`."""
+    """Return inches that upright names below (or above) the columns add to a figure; see `label`."""
     return max((width_of(name) for name in columns if width_of(name) > room - 1), default=0.0) / 72
 
 

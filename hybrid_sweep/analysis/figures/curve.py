@@ -82,7 +82,7 @@ def planned(sweep: Sweep) -> list[float]:
 
 
 def limits(drawn: pd.DataFrame, seeds: pd.DataFrame, margin: float) -> tuple[float, float]:
-    """Lowest and highest value that a panel must show, with some air; the margin line included."""
+    """Return the lowest and highest value that a panel must show, with some air; the margin line included."""
     base = drawn[drawn["ratio"] == 0]["y"].to_numpy(dtype=np.float64)
     parts = [drawn[["y", "bottom", "top"]].to_numpy(dtype=np.float64), seeds.to_numpy(dtype=np.float64), base - margin]
     values = np.concatenate([part.ravel() for part in parts])
@@ -218,7 +218,7 @@ def panel(
 
 
 def mark_missing(axes: Axes, ratio: float) -> None:
-    """A cross on the x axis where a planned ratio has no finished point; `GONE` names it in the legend."""
+    """Draw a cross on the x axis where a planned ratio has no finished point; `GONE` names it in the legend."""
     axes.plot(ratio, 0.0, color="black", transform=axes.get_xaxis_transform(), clip_on=False, zorder=6, **CROSS)
 
 

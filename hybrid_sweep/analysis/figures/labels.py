@@ -16,17 +16,17 @@ CLEAR = 9.0  # points that words should keep from the points of others
 
 
 def _overlap(a: Box, b: Box) -> float:
-    """Area that two boxes share."""
+    """Return the area that two boxes share."""
     return max(min(a[2], b[2]) - max(a[0], b[0]), 0.0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
 
 
 def _away(box: Box, point: tuple[float, float]) -> float:
-    """Distance of a point from a box."""
+    """Return the distance of a point from a box."""
     return hypot(max(box[0] - point[0], 0.0, point[0] - box[2]), max(box[1] - point[1], 0.0, point[1] - box[3]))
 
 
 def _line(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
-    """Points along the line from a point to its words."""
+    """Return points along the line from a point to its words."""
     return [(start[0] + t / 8 * (end[0] - start[0]), start[1] + t / 8 * (end[1] - start[1])) for t in range(2, 8)]
 
 

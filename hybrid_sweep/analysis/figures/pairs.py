@@ -39,7 +39,9 @@ def matrices(results: pd.DataFrame, column: str) -> tuple[list[str], dict[float,
 
 
 def significant(results: pd.DataFrame) -> dict[float, NDArray[np.int_]]:
-    """By ratio, (L, L): +1 or -1 where the change to r = 0 is a significant rise or fall, Holm over the pair's ratios."""
+    """Return (L, L) for each ratio: +1 or -1 where the change to r = 0 is a significant rise or fall, Holm over the pair's
+    ratios.
+    """
     _, delta = matrices(results, "delta")
     _, p = matrices(results, "p_holm")
     return {ratio: np.where(p[ratio] < 0.05, np.sign(delta[ratio]), 0).astype(np.int_) for ratio in delta}

@@ -77,13 +77,15 @@ def styled() -> Iterator[None]:
 
 
 def width_of(text: str, size: float = SMALL, weight: str = "normal") -> float:
-    """Width in points of one line of text, before any renderer exists."""
+    """Return the width in points of one line of text, before any renderer exists."""
     font = FontProperties(family=FONTS[0], size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0])
 
 
 def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
-    """Lines of a text that are at most so many points wide; a longer word stands alone, and "r = 0" and "5 %" stay whole."""
+    """Return lines of a text that are at most so many points wide; a longer word stands alone, and "r = 0" and "5 %"
+    stay whole.
+    """
     lines: list[str] = []
     for word in re.sub(r"(r =|\d) (?=[\d%])", lambda found: found[0].replace(" ", "\u00a0"), text).split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -102,7 +104,7 @@ def legible(name: str) -> str:
 
 
 def ink(colour: Any) -> str:
-    """Black or white, whichever contrasts more with a ground (WCAG 2 relative luminance): at least 4.5 to 1."""
+    """Return black or white, whichever contrasts more with a ground (WCAG 2 relative luminance): at least 4.5 to 1."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "black" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "white"
@@ -198,7 +200,7 @@ def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path, Path]:
 
 
 def _follow() -> None:
-    """An interrupt is the parent's to answer, and a parent that is killed leaves nobody waiting for work."""
+    """Ignore interrupts, which the parent answers, and end when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
 

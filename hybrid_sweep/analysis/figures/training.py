@@ -23,7 +23,7 @@ SCORES = dict(zip(DEV, ["Monolingual MRR@10 on dev", "Cross-lingual MRR@10 on de
 
 
 def _panel(axes: Axes, series: pd.DataFrame, looks: dict[float, dict[str, Any]], title: str) -> None:
-    """A line and a band over the seeds for each ratio, at the steps that it has; gaps where no seed has a value."""
+    """Draw a line and a band over the seeds for each ratio, at the steps that it has; gaps where no seed has a value."""
     for ratio, look in looks.items():
         mine = series[series["ratio"] == ratio]
         if mine["mean"].notna().any():

@@ -132,7 +132,8 @@ def _tidy(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 
 def over_seeds(series: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Mean, lowest and highest value over the seeds at each ratio and step: columns ratio, step, mean, low, high.
+    """Return the mean, lowest and highest value over the seeds at each ratio and step: columns ratio, step, mean, low,
+    high.
 
     NaN where no seed has a value.
     """

@@ -46,7 +46,7 @@ def found(results: pd.DataFrame, views: list[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: null, and "inf"."""
+    """Return a number as JSON can hold it: null for NaN, "inf" for infinity."""
     if not isinstance(value, float):
         return value
     return None if pd.isna(value) else "inf" if value == float("inf") else value

@@ -12,7 +12,7 @@ EMPTY: Cell = ("", None)
 
 
 def inline(text: str) -> str:
-    """Escaped text with the two marks that our Markdown uses: **bold** and `code`."""
+    """Return escaped text with the two marks that our Markdown uses: **bold** and `code`."""
     shown = []
     for place, part in enumerate(re.split(r"`([^`]+)`", text)):
         if place % 2:  # between two backticks

@@ -155,7 +155,7 @@ def in_words(row: dict[str, Any]) -> str:
 
 
 def _price(row: dict[str, Any] | None, per: float, unit: str) -> list[Cell]:
-    """Price, interval and word; the price of so much of the other, which is named where it is not one."""
+    """Return the price, interval and word; the price of so much of the other, which is named where it is not one."""
     if row is None:
         return [EMPTY, EMPTY, EMPTY]
     if pd.isna(row["value"]):

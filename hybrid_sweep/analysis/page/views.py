@@ -35,7 +35,7 @@ def curve(results: pd.DataFrame) -> str:
 
 
 def tradeoff(results: pd.DataFrame, table: str) -> str:
-    """Monolingual quality against what the ratio buys, with the table of prices."""
+    """Return the monolingual quality against what the ratio buys, with the table of prices."""
     names = [view[2] for view in found(results, AGAINST)]
     if not names or not table:
         return ""

@@ -29,7 +29,7 @@ class Rule:
     share: float = 0.5
 
     def states(self, success: Array) -> NDArray[np.int8]:
-        """(Q,) ANSWERED, MISSED or OPEN from the success (S, Q) of each seed."""
+        """Return (Q,) ANSWERED, MISSED or OPEN from the success (S, Q) of each seed."""
         rate = success.mean(axis=0)
         return np.where(rate > self.share, ANSWERED, np.where(1 - rate > self.share, MISSED, OPEN)).astype(np.int8)
 
@@ -57,7 +57,7 @@ class Cell:
         return f"{self.query_lang}>{self.passage_lang}" if self.setting == "cross-lingual" else self.query_lang
 
     def success(self, runs: Sequence[int], at: int) -> Array:
-        """(runs, Q) 1 where a question is answered, 0 where not; of a question with several queries their mean."""
+        """Return (runs, Q) 1 where a question is answered, 0 where not; of a question with several queries their mean."""
         hits = (self.rank[list(runs)] <= at).astype(np.float64)
         count = np.diff(self.start, append=len(self.query_id))
         return np.asarray(np.add.reduceat(hits, self.start, axis=1) / count)
@@ -92,7 +92,8 @@ class Cells:
 
 
 def best_ranks(sweep: Sweep) -> Array:
-    """(finished runs, rows) the rank of the best relevant passage, in the order of `sweep.frame`; inf: not retrieved.
+    """Return (finished runs, rows) the rank of the best relevant passage, in the order of `sweep.frame`; inf: not
+    retrieved.
 
     Raises UserError where a run's ranks and its RR@10 contradict each other: one of them was changed.
     """

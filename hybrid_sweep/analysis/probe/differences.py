@@ -128,7 +128,9 @@ def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> Row:
 def differences(
     found: Cells, ratios: Iterable[float], rule: Rule, pools: Mapping[str, int], length: Mapping[str, int]
 ) -> pd.DataFrame:
-    """probe.csv as a frame: columns as in COLUMNS, rows by part, setting, ratio and scope; numbers to nine digits."""
+    """Return probe.csv as a frame: columns as in COLUMNS, rows by part, setting, ratio and scope; numbers to nine
+    digits.
+    """
     asked = sorted(ratios)
     rows: list[Row] = []
     for setting in SETTINGS:

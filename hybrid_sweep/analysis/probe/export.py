@@ -18,7 +18,7 @@ Entries = dict[str, list[Record]]  # by question, the one with the largest chang
 
 
 def _ranks(rank: Array) -> list[int | None]:
-    """Ranks as JSON has them: null where no relevant passage was retrieved."""
+    """Return ranks as JSON has them: null where no relevant passage was retrieved."""
     return [int(value) if math.isfinite(value) else None for value in rank]
 
 
@@ -95,7 +95,7 @@ def uneven(found: Cells, ratio: float, rule: Rule) -> Entries:
 
 
 def _ordered(entries: Entries, key: str, *, descending: bool) -> Entries:
-    """Questions by their largest change, monolingual ones first within a question; ties by question id."""
+    """Return questions by their largest change, monolingual ones first within a question; ties by question id."""
     sign = -1 if descending else 1
     return dict(sorted(entries.items(), key=lambda item: (min(sign * entry[key] for entry in item[1]), item[0])))
 

@@ -46,7 +46,7 @@ def relation(one: str, other: str) -> str:
 
 
 def levels(kind: str, cell: Cell, length: Mapping[str, int]) -> NDArray[np.str_] | None:
-    """(Q,) the level of each question of a cell, one of KINDS[kind]; None where the kind says nothing there.
+    """Return (Q,) the level of each question of a cell, one of KINDS[kind]; None where the kind says nothing there.
 
     length: characters by query id; a cell with a query that has none has no levels of that kind. Of a question with
     several queries the first counts.

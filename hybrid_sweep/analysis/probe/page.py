@@ -106,7 +106,9 @@ def _languages(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[str]]]
 
 
 def _together(table: pd.DataFrame, together: pd.DataFrame, ratio: float) -> list[str]:
-    """In how many languages questions are missed, and how often both of two languages do, by how they are related."""
+    """Return in how many languages questions are missed, and how often both of two languages do, by how they are
+    related.
+    """
     rows = [
         [
             row["setting"],

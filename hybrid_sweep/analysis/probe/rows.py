@@ -72,7 +72,7 @@ def joined(pairs: Sequence[Pair]) -> tuple[st.Array, Ints, Ints]:
 
 
 def row(pairs: Sequence[Pair], rule: Rule) -> Row:
-    """Counts, shares and the tested difference of some cells together; shares are macro means over the cells."""
+    """Return counts, shares and the tested difference of some cells together; shares are macro means over the cells."""
     values, domain, group = joined(pairs)
     states = [(rule.states(first), rule.states(second)) for _, first, second in pairs]
     return {
@@ -90,7 +90,7 @@ def row(pairs: Sequence[Pair], rule: Rule) -> Row:
 
 
 def churn(pairs: Sequence[Pair]) -> float:
-    """Share of the questions answered with one seed of the first and missed with another; NaN with one seed."""
+    """Return the share of the questions answered with one seed of the first and missed with another; NaN with one seed."""
     seeds = range(len(pairs[0][1]))
     lost = [
         np.mean([np.maximum(first[s] - first[t], 0).mean() for s in seeds for t in seeds if s != t])

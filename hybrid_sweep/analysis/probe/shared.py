@@ -34,7 +34,7 @@ COLUMNS = {
 def shuffled(
     missed: NDArray[np.bool_], present: NDArray[np.bool_], draws: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """(draws, L + 1) how many questions are missed in 0 to L languages, with misses shuffled.
+    """Return (draws, L + 1) how many questions are missed in 0 to L languages, with misses shuffled.
 
     missed, present: (G, L) by question and language; what is not present is not missed. Shuffled within each language
     among the questions that have the same languages.
@@ -57,7 +57,7 @@ def shuffled(
 
 
 def misses(found: Cells, setting: str, ratio: float, rule: Rule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """missed and present, (G, L) each, of the questions that at least two query languages of the setting ask."""
+    """Return missed and present, (G, L) each, of the questions that at least two query languages of the setting ask."""
     cells, runs = found.of(setting), list(found.runs[ratio].values())
     missed, present = np.zeros((2, len(found.questions), len(cells)), dtype=bool)
     for place, cell in enumerate(cells):
@@ -68,7 +68,9 @@ def misses(found: Cells, setting: str, ratio: float, rule: Rule) -> tuple[NDArra
 
 
 def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS) -> pd.DataFrame:
-    """shared.csv as a frame, columns as in COLUMNS; the cross-lingual setting is left out: its pools differ by pair."""
+    """Return the shared.csv as a frame, columns as in COLUMNS; the cross-lingual setting is left out: its pools differ by
+    pair.
+    """
     rows: list[dict[str, Any]] = []
     for setting in SETTINGS:
         for ratio in sorted(ratios) if setting != "cross-lingual" else []:

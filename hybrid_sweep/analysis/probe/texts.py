@@ -53,7 +53,9 @@ class Texts:
         return found
 
     def relevant(self, questions: Sequence[str], most: int) -> dict[str, Passages]:
-        """Up to `most` relevant passages of each question, whole; the best of every language before a second of any."""
+        """Return up to `most` relevant passages of each question, whole; the best of every language before a second of
+        any.
+        """
         qrels = self.collection.qrels
         mine = qrels.filter(pc.is_in(qrels["query_group"], value_set=pa.array(sorted(set(questions)), pa.string())))
         judged = [row for row in mine.to_pylist() if row["grade"] > 0]

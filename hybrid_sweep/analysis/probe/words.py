@@ -42,7 +42,7 @@ def select(table: pd.DataFrame, **wanted: object) -> list[Row]:
 
 
 def criterion(rule: Rule, seeds: int) -> str:
-    """When a question counts, in words."""
+    """Return when a question counts, in words."""
     least = math.floor(rule.share * seeds) + 1  # the smallest number that is more than the share
     among = f" in {f'all {seeds}' if least == seeds else f'at least {least} of the {seeds}'} seeds" if seeds > 1 else ""
     return f"answered: a relevant passage within the first {rule.at}{among}; missed: none there, likewise"
@@ -155,7 +155,7 @@ def _shared(rows: Sequence[Row], setting: str) -> list[str]:
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
-    """Kinds of question whose change differs from that of the first kind, by a test."""
+    """Return kinds of question whose change differs from that of the first kind, by a test."""
     found = [row for row in rows if row["word"] in ("lower", "higher")]
     tested = [row for row in rows if row["word"] not in ("", "untested")]
     if not tested:
@@ -172,7 +172,7 @@ def _kinds(rows: Sequence[Row]) -> list[str]:
 
 
 def by_ratio(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table by setting and ratio, all languages together."""
+    """Return header and rows of the table by setting and ratio, all languages together."""
     header = ["setting", "r", "seeds", "asked", "lost", "gained", "change in points [95 %]", "Holm", ""]
     rows = []
     for row in select(table, part="change", scope=MACRO):
@@ -181,7 +181,7 @@ def by_ratio(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def changed(row: Row) -> list[str]:
-    """Asked, lost, gained, change, Holm's p and the word of a row of probe.csv, as text."""
+    """Return asked, lost, gained, change, Holm's p and the word of a row of probe.csv, as text."""
     counts = [f"{row['n_asked']:,}", f"{row['lost']:,.0f}", f"{row['gained']:,.0f}"]
     p: str = "" if pd.isna(row["p_holm"]) else p_words(row["p_holm"]).removeprefix("p = ").removeprefix("p ")
     return [*counts, points(row).replace(" points", ""), p, row["word"]]
