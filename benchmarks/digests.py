@@ -1,9 +1,10 @@
 """What comparing digests costs: python benchmarks/digests.py [--steps 200] [--texts 1000000]
 
-A short sweep on generated text is timed from outside. Then what its points open (collection, tokens, pairs, tokenizer, model,
-vectors) is opened with and without its digests being compared; aim: at most 1 % of the sweep's time. Then the stores of a
-collection of a million passages of about a hundred tokens are opened: for the first time, and with remembered digests; aim:
-under 0.2 s remembered.
+A short sweep on generated text is timed from outside. Then what its points open (collection,
+tokens, pairs, tokenizer, model, vectors) is opened with and without its digests being compared;
+aim: at most 1 % of the sweep's time. Then the stores of a collection of a million passages of about
+a hundred tokens are opened: for the first time, and with remembered digests; aim: under 0.2 s
+remembered.
 """
 
 import argparse
@@ -18,7 +19,13 @@ from unittest import mock
 
 import numpy as np
 
-WORDS = ["experiment=reproduce", "data=synthetic", "sweep.bm25=false", "sweep.untrained=false", "logger=disabled"]
+WORDS = [
+    "experiment=reproduce",
+    "data=synthetic",
+    "sweep.bm25=false",
+    "sweep.untrained=false",
+    "logger=disabled",
+]
 TOKENS = 100  # of a passage
 LANGUAGES = 4
 TRIES = 3
@@ -85,7 +92,10 @@ def report_large(folder: Path, texts: int) -> None:
     draw = np.random.default_rng(0)
     lengths = draw.integers(TOKENS // 2, 3 * TOKENS // 2, texts)
     columns = draw.integers(0, texts, (LANGUAGES, texts), np.int32)
-    arrays = {"ids": draw.integers(0, 2**16, lengths.sum(), np.uint16), "starts": np.cumsum([0, *lengths])}
+    arrays = {
+        "ids": draw.integers(0, 2**16, lengths.sum(), np.uint16),
+        "starts": np.cumsum([0, *lengths]),
+    }
     save(tokens, {**arrays, "used": np.arange(2**16)})
     numbers = {name: np.arange(texts) for name in ("question", "answer", "judged")}
     save(pairs, {"query": columns, "passage": columns, **numbers})
@@ -117,7 +127,9 @@ def save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--texts", type=int, default=1_000_000)
     args = parser.parse_args()

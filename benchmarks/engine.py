@@ -1,10 +1,11 @@
 """What the engine adds to a sweep: python benchmarks/engine.py [--points 15] [--steps 400]
 
-A sweep of real trainings on generated text is timed from outside, once with workers that are started by themselves and once
-with workers forked from a ready process: what its driver computes, and how long slots are idle while points wait, before the
-first starts and after the last has ended (aim: together under 3 % of the slots time), and what it takes to start a worker
-(aim: at most 1 CPU-second for each point after the first). Then the same command on a sweep of 33 points that is done; aim:
-under 2 s.
+A sweep of real trainings on generated text is timed from outside, once with workers that are
+started by themselves and once with workers forked from a ready process: what its driver computes,
+and how long slots are idle while points wait, before the first starts and after the last has ended
+(aim: together under 3 % of the slots time), and what it takes to start a worker (aim: at most 1
+CPU-second for each point after the first). Then the same command on a sweep of 33 points that is
+done; aim: under 2 s.
 """
 
 import argparse
@@ -19,10 +20,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-WORDS = ["experiment=reproduce", "data=synthetic", "sweep.bm25=false", "sweep.untrained=false", "logger=disabled"]
+WORDS = [
+    "experiment=reproduce",
+    "data=synthetic",
+    "sweep.bm25=false",
+    "sweep.untrained=false",
+    "logger=disabled",
+]
 
-# Runs the words as the program does, and notes when each worker was started and ended, as the kernel sees it, and the CPU
-# time of all workers. With "alone" every worker is started by itself.
+# Runs the words as the program does, and notes when each worker was started and ended, as the
+# kernel sees it, and the CPU time of all workers. With "alone" every worker is started by itself.
 DRIVER = """
 import json, os, resource, select, sys, threading, time
 begun = time.time()
@@ -95,7 +102,9 @@ def sweep(folder: Path, words: Sequence[str], kind: str = "forked") -> Run:
 
 
 def idle(spans: Sequence[tuple[float, float]], slots: int) -> tuple[float, float]:
-    """Seconds that slots were idle while points waited, and after the last point had started (the tail of any sweep)."""
+    """Seconds that slots were idle while points waited, and after the last point had started (the
+    tail of any sweep).
+    """
     last = max(start for start, _ in spans)
     events = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
     waiting = tail = 0.0
@@ -111,7 +120,11 @@ def report_sweep(folder: Path, kind: str, points: int, steps: int) -> Run:
     """Print what the driver adds to a sweep of so many points."""
     slots = min(2, len(os.sched_getaffinity(0)))
     seeds = points // 5
-    words = [*WORDS, "batch.cross_lingual_ratio=0,0.25,0.5,0.75,1", f"seed={','.join(map(str, range(seeds)))}"]
+    words = [
+        *WORDS,
+        "batch.cross_lingual_ratio=0,0.25,0.5,0.75,1",
+        f"seed={','.join(map(str, range(seeds)))}",
+    ]
     words += [f"trainer.max_steps={steps}", f"sweep.max_parallel={slots}"]
     run = sweep(folder, words, kind)
     spans = run.told["spans"]
@@ -123,33 +136,53 @@ def report_sweep(folder: Path, kind: str, points: int, steps: int) -> Run:
     computed = run.told["cpu"] - run.told["before"]
     share = (outside + waiting + computed) / (slots * run.seconds - tail)
     what = "forked from a ready process" if kind == "forked" else "started by themselves"
-    print(f"{len(spans)} points of {steps} steps, {slots} at a time, workers {what}: {run.seconds:.1f} s")
-    print(f"  a point {busy / len(spans):.1f} s, {run.told['workers'] / len(spans):.1f} s of CPU time")
     print(
-        f"  before the first point starts {first - run.begun:.2f} s, after the last has ended {run.ended - last:.2f} s"
+        f"{len(spans)} points of {steps} steps, {slots} at a time, workers {what}:"
+        f" {run.seconds:.1f} s"
     )
-    print(f"  idle slots while points wait {waiting:.2f} s, what the driver computes meanwhile {computed:.2f} s")
+    print(
+        f"  a point {busy / len(spans):.1f} s, {run.told['workers'] / len(spans):.1f} s of CPU time"
+    )
+    print(
+        f"  before the first point starts {first - run.begun:.2f} s, after the last has ended"
+        f" {run.ended - last:.2f} s"
+    )
+    print(
+        f"  idle slots while points wait {waiting:.2f} s, what the driver computes meanwhile"
+        f" {computed:.2f} s"
+    )
     print(f"  added by the driver, of the slots' time: {share:.2%}; idle at the end {tail:.1f} s")
     return run
 
 
 def report_start(alone: Run, forked: Run) -> None:
     """Print what it takes to start a worker, both ways, and compare the results of both sweeps."""
-    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True
+    )
     imports, points = float(done.stdout), len(alone.told["spans"])
     saved = (alone.told["workers"] - forked.told["workers"]) / points
     print(
-        f"imports of a worker: {imports:.2f} s of CPU time, {imports * points / alone.told['workers']:.1%} of all workers'"
+        f"imports of a worker: {imports:.2f} s of CPU time,"
+        f" {imports * points / alone.told['workers']:.1%} of all workers'"
     )
-    print(f"  forked, a point takes {saved:.2f} s less; so its start takes {imports - saved:.2f} s of CPU time")
-    print(f"  once for the sweep, the process to fork from: {forked.told['server']:.2f} s of CPU time")
+    print(
+        f"  forked, a point takes {saved:.2f} s less; so its start takes {imports - saved:.2f} s of"
+        " CPU time"
+    )
+    print(
+        f"  once for the sweep, the process to fork from: {forked.told['server']:.2f} s of CPU time"
+    )
     print(f"  the whole sweep: {forked.seconds / alone.seconds:.3f} of the time")
 
 
 def same_results(one: Path, other: Path) -> bool:
     """Return whether two folders hold the same per-query tables, byte by byte."""
     tables = [
-        {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("outputs/runs/*/per_query.parquet")}
+        {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.glob("outputs/runs/*/per_query.parquet")
+        }
         for folder in (one, other)
     ]
     return tables[0] == tables[1] and len(tables[0]) > 0
@@ -163,22 +196,31 @@ def report_nothing_to_do(folder: Path) -> None:
 
     ratios = ",".join(f"{ratio / 10:g}" for ratio in range(11))
     words = [*WORDS, f"batch.cross_lingual_ratio={ratios}", "seed=0,1,2", "sweep.name=done"]
-    found = sweeps.expand(compose.points([*words, f"paths.outputs={folder / 'outputs'}"], multirun=True), print)
+    found = sweeps.expand(
+        compose.points([*words, f"paths.outputs={folder / 'outputs'}"], multirun=True), print
+    )
     for point in found:
         point.run_dir.mkdir(parents=True)
         (point.run_dir / finished.TABLE).write_bytes(b"rows")
-        write_json(point.run_dir / "metrics.json", finished.sealed(point.run_dir, {"run_id": point.run_id}))
+        write_json(
+            point.run_dir / "metrics.json", finished.sealed(point.run_dir, {"run_id": point.run_id})
+        )
     times = []
     for _ in range(3):
         run = sweep(folder, words)
         assert not run.told["spans"]
         times.append((run.seconds, run.told["cpu"]))
     took, cpu = min(times)
-    print(f"{len(found)} points that are done: the same command takes {took:.2f} s ({cpu:.2f} s of one core)")
+    print(
+        f"{len(found)} points that are done: the same command takes {took:.2f} s ({cpu:.2f} s of"
+        " one core)"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--points", type=int, default=15, help="a multiple of five")
     parser.add_argument("--steps", type=int, default=400)
     args = parser.parse_args()
@@ -187,10 +229,13 @@ def main() -> None:
         os.environ["HYBRID_SWEEP_SLOTS"] = str(Path(name) / "slots")
         os.environ.setdefault("HYBRID_SWEEP_CACHE", str(Path(name) / "cache"))
         done, alone, forked = (Path(name) / part for part in ("done", "alone", "forked"))
-        for folder in (done, alone, forked):  # one for each, or points of the one count as done in the other
+        # one for each, or points of the one count as done in the other
+        for folder in (done, alone, forked):
             folder.mkdir()
         report_nothing_to_do(done)
-        runs = [report_sweep(folder, folder.name, args.points, args.steps) for folder in (alone, forked)]
+        runs = [
+            report_sweep(folder, folder.name, args.points, args.steps) for folder in (alone, forked)
+        ]
         report_start(*runs)
         print(f"per-query tables are the same bytes: {same_results(alone, forked)}")
 

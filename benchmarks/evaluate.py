@@ -1,10 +1,12 @@
-"""A whole evaluation beside encoding alone: what ranking every setting adds to encoding the texts once. make bench, or
+"""A whole evaluation beside encoding alone: what ranking every setting adds to encoding the texts
+once. make bench, or
 
     python benchmarks/evaluate.py --model DIR --data DIR      (multilingual-e5-small, LAReQA's folder xquad-r)
 
-XQuAD-R zero-shot, at most 128 tokens, float32: 11 monolingual, 110 cross-lingual, 11 multilingual settings, every rank exact,
-language bias, the table and run files written. In turn, in this process: the texts encoded once, batch after batch, and
-what a worker does for its stage, from tokens to metrics.json. sentence-transformers' `encode` of the same texts stands beside.
+XQuAD-R zero-shot, at most 128 tokens, float32: 11 monolingual, 110 cross-lingual, 11 multilingual
+settings, every rank exact, language bias, the table and run files written. In turn, in this
+process: the texts encoded once, batch after batch, and what a worker does for its stage, from
+tokens to metrics.json. sentence-transformers' `encode` of the same texts stands beside.
 """
 
 import argparse
@@ -18,7 +20,9 @@ import numpy as np
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
@@ -41,7 +45,8 @@ def main() -> None:
     from hybrid_sweep.tokens import pad_id
 
     with tempfile.TemporaryDirectory() as work:
-        # Those of the documented command, hybrid-sweep evaluate model.path=DIR data=xquad_r data.path=DIR; and what is aside.
+        # Those of the documented command, hybrid-sweep evaluate model.path=DIR data=xquad_r
+        # data.path=DIR; and what is aside.
         words = [
             f"model.path={args.model}",
             "data=xquad_r",
@@ -60,24 +65,43 @@ def main() -> None:
         split = splits.split_of(prepared, "test")
         sides = [(prepared.queries, split.query_rows), (prepared.passages, split.passage_rows)]
         tokens = sum(int(store.lengths[rows].sum()) for store, rows in sides)
-        print(f"{len(split.queries)} queries, {len(split.passages)} passages, {tokens} tokens, {args.threads} threads")
-        seconds: dict[str, list[float]] = {"encoding once": [], "whole evaluation": [], "sentence-transformers": []}
+        print(
+            f"{len(split.queries)} queries, {len(split.passages)} passages, {tokens} tokens,"
+            f" {args.threads} threads"
+        )
+        seconds: dict[str, list[float]] = {
+            "encoding once": [],
+            "whole evaluation": [],
+            "sentence-transformers": [],
+        }
         for number in range(args.rounds):
             encoder = build_encoder(config.model, prepared.model, 0)
             begun = time.perf_counter()
             for store, rows in sides:
-                encode(encoder, store, rows, pad=pad_id(prepared.model), batch_tokens=config.eval.batch_tokens)
+                encode(
+                    encoder,
+                    store,
+                    rows,
+                    pad=pad_id(prepared.model),
+                    batch_tokens=config.eval.batch_tokens,
+                )
             seconds["encoding once"].append(time.perf_counter() - begun)
             folder = Path(work) / f"runs{number}" / schema.run_id(config, marks)
             folder.mkdir(parents=True)
             OmegaConf.save(OmegaConf.create(schema.to_dict(config)), folder / "config.yaml")
             write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": marks})
             run.execute(folder)
-            seconds["whole evaluation"].append(read_json(folder / "provenance.json")["times"]["evaluate_seconds"])
+            seconds["whole evaluation"].append(
+                read_json(folder / "provenance.json")["times"]["evaluate_seconds"]
+            )
             if not args.no_peer:
                 seconds["sentence-transformers"].append(_peer(args.model, prepared, split))
         found = read_json(folder / "metrics.json")
-        settings = [name for name in ("monolingual", "cross-lingual", "multilingual") if f"{name}/AP" in found]
+        settings = [
+            name
+            for name in ("monolingual", "cross-lingual", "multilingual")
+            if f"{name}/AP" in found
+        ]
         print(", ".join(f"{name} mAP {found[f'{name}/AP']:.4f}" for name in settings))
     typical = {name: statistics.median(values) for name, values in seconds.items() if values}
     for name, value in typical.items():
@@ -94,7 +118,8 @@ def _peer(model: Path, prepared, split) -> float:
 
     transformer = Transformer(str(model), max_seq_length=128)
     both = SentenceTransformer(
-        modules=[transformer, Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")], device="cpu"
+        modules=[transformer, Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")],
+        device="cpu",
     )
     collection = prepared.collection
     begun = time.perf_counter()

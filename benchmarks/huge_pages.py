@@ -1,7 +1,9 @@
-"""Huge pages for the memory of a worker: python benchmarks/huge_pages.py [--pairs 6] [--steps 200] [--words WORD ...]
+"""Huge pages for the memory of a worker: python benchmarks/huge_pages.py [--pairs 6] [--steps 200]
+[--words WORD ...]
 
-The same training runs in pairs, with and without what glibc has for huge pages (`TUNABLES`), in turn first and second. Printed
-are the seconds of a step and the peak memory of each, and the ratios of the pairs, which say whether it is worth it.
+The same training runs in pairs, with and without what glibc has for huge pages (`TUNABLES`), in
+turn first and second. Printed are the seconds of a step and the peak memory of each, and the ratios
+of the pairs, which say whether it is worth it.
 """
 
 import argparse
@@ -23,7 +25,8 @@ WORDS = [
     "sweep.bm25=false",
     "sweep.untrained=false",
 ]
-# Large blocks come from the heap, which keeps its pages, and not from a mapping of their own that is given back each time.
+# Large blocks come from the heap, which keeps its pages, and not from a mapping of their own that
+# is given back each time.
 TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"
 
 
@@ -43,7 +46,9 @@ def planned(folder: Path, words: Sequence[str]) -> Path:
 
 
 def trained(template: Path, tunables: str | None) -> tuple[float, int, bytes]:
-    """Train in a copy of a planned folder: seconds of a step, peak memory in MB, and the table of results."""
+    """Train in a copy of a planned folder: seconds of a step, peak memory in MB, and the table of
+    results.
+    """
     from hybrid_sweep.checks import stored
     from hybrid_sweep.processes import environment
 
@@ -66,7 +71,9 @@ def trained(template: Path, tunables: str | None) -> tuple[float, int, bytes]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--words", nargs="*", default=[], help="further words of the run")
@@ -82,12 +89,22 @@ def main() -> None:
                 tables.add(table)
             ratios.append(steps[True][-1] / steps[False][-1])
             print(
-                f"pair {number + 1}: {steps[False][-1]:.4f} s a step, with huge pages {steps[True][-1]:.4f} s",
+                f"pair {number + 1}: {steps[False][-1]:.4f} s a step, with huge pages"
+                f" {steps[True][-1]:.4f} s",
                 flush=True,
             )
-    print(f"with huge pages a step takes {statistics.median(ratios):.3f} of the time (median of {len(ratios)} pairs,")
-    print(f"  {min(ratios):.3f} to {max(ratios):.3f}); peak memory {statistics.median(memory[False]):.0f} MB without,")
-    print(f"  {statistics.median(memory[True]):.0f} MB with; results the same bytes: {len(tables) == 1}")
+    print(
+        f"with huge pages a step takes {statistics.median(ratios):.3f} of the time (median of"
+        f" {len(ratios)} pairs,"
+    )
+    print(
+        f"  {min(ratios):.3f} to {max(ratios):.3f}); peak memory"
+        f" {statistics.median(memory[False]):.0f} MB without,"
+    )
+    print(
+        f"  {statistics.median(memory[True]):.0f} MB with; results the same bytes:"
+        f" {len(tables) == 1}"
+    )
 
 
 if __name__ == "__main__":

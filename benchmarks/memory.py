@@ -3,10 +3,11 @@
     python benchmarks/memory.py                                      (10 k and 1 M pairs of texts, five languages)
     python benchmarks/memory.py --groups 2000 1000000 --negatives 20
 
-A group is a question and its passage in five languages, so that 200,000 groups are 1 M pairs. Each size is generated as a
-prepared collection, prepared in one process, and trained on for 20 steps in a fresh one, as a worker does. What is
-reported is RssAnon of /proc/self/status: memory that only this process holds. Mapped files are not part of it: they are
-the page cache, shared by all processes and given back when memory is short. The peak is sampled 50 times a second.
+A group is a question and its passage in five languages, so that 200,000 groups are 1 M pairs. Each
+size is generated as a prepared collection, prepared in one process, and trained on for 20 steps in
+a fresh one, as a worker does. What is reported is RssAnon of /proc/self/status: memory that only
+this process holds. Mapped files are not part of it: they are the page cache, shared by all
+processes and given back when memory is short. The peak is sampled 50 times a second.
 """
 
 import argparse
@@ -47,7 +48,9 @@ class Peak:
 
 
 def generate(groups: int, folder: Path) -> None:
-    """A collection as `collection.save` writes it: words at random, all of the split train, a block at a time."""
+    """A collection as `collection.save` writes it: words at random, all of the split train, a block
+    at a time.
+    """
     from hybrid_sweep.data.collection import QRELS, TEXTS, make, save
 
     folder.mkdir(parents=True)
@@ -72,11 +75,20 @@ def _texts(groups: int, words: np.ndarray, kind: str, length: int) -> Iterator[p
 
     for start in range(0, groups, BLOCK):
         draw = np.random.default_rng([start, length])
-        names = [f"{number:08d}" for number in range(start, min(groups, start + BLOCK)) for _ in LANGUAGES]
+        names = [
+            f"{number:08d}"
+            for number in range(start, min(groups, start + BLOCK))
+            for _ in LANGUAGES
+        ]
         codes = list(LANGUAGES) * (len(names) // len(LANGUAGES))
         ids = [f"{name}@{code}:{kind}" for name, code in zip(names, codes, strict=True)]
-        texts = [" ".join(row) for row in words[(draw.random((len(names), length)) ** 2 * len(words)).astype(int)]]
-        yield pa.record_batch([ids, names, codes, ["train"] * len(names), texts], names=TEXTS.names).cast(TEXTS)
+        texts = [
+            " ".join(row)
+            for row in words[(draw.random((len(names), length)) ** 2 * len(words)).astype(int)]
+        ]
+        yield pa.record_batch(
+            [ids, names, codes, ["train"] * len(names), texts], names=TEXTS.names
+        ).cast(TEXTS)
 
 
 def _qrels(groups: int) -> Iterator[pa.RecordBatch]:
@@ -114,7 +126,9 @@ def config_of(work: Path, negatives: bool):
 
 
 def preparing(work: Path, negatives: bool) -> dict[str, float]:
-    """What the first process of a sweep does: tokenizer, tokens, pairs; MB before and at the peak, and seconds."""
+    """What the first process of a sweep does: tokenizer, tokens, pairs; MB before and at the peak,
+    and seconds.
+    """
     from hybrid_sweep import prepare
 
     config, before, started = config_of(work, negatives), anonymous(), time.monotonic()
@@ -143,9 +157,15 @@ def training(work: Path, negatives: bool) -> dict[str, float]:
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     module.train()
     code = module.vocabulary.code if module.vocabulary else None
-    make_trainer(config, [], None).fit(module, datamodule=HybridData(prepared, plan, config, code=code))
+    make_trainer(config, [], None).fit(
+        module, datamodule=HybridData(prepared, plan, config, code=code)
+    )
     assert len(module.record) == 20
-    stages |= {"trained": anonymous(), "peak": peak.value, "pairs": len(prepared.pairs) * len(LANGUAGES)}
+    stages |= {
+        "trained": anonymous(),
+        "peak": peak.value,
+        "pairs": len(prepared.pairs) * len(LANGUAGES),
+    }
     return stages
 
 
@@ -156,7 +176,16 @@ def measure(groups: int, negatives: int, work: Path) -> dict[str, dict[str, floa
         write_negatives(groups, negatives, work / "run.trec")
     found = {}
     for stage in ("preparing", "training"):
-        command = [sys.executable, __file__, "--stage", stage, "--work", str(work), "--negatives", str(negatives)]
+        command = [
+            sys.executable,
+            __file__,
+            "--stage",
+            stage,
+            "--work",
+            str(work),
+            "--negatives",
+            str(negatives),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr[-3000:])
@@ -169,14 +198,32 @@ def measure(groups: int, negatives: int, work: Path) -> dict[str, dict[str, floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--groups", type=int, nargs="+", default=[2000, 200_000], help="sizes, the first is the base")
-    parser.add_argument("--negatives", type=int, default=0, help="hard negatives in the file for each question")
-    parser.add_argument("--work", type=Path, default=None, help="folder for the files; default: a temporary one")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--groups",
+        type=int,
+        nargs="+",
+        default=[2000, 200_000],
+        help="sizes, the first is the base",
+    )
+    parser.add_argument(
+        "--negatives", type=int, default=0, help="hard negatives in the file for each question"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=None, help="folder for the files; default: a temporary one"
+    )
     parser.add_argument("--stage", choices=["preparing", "training"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.stage:
-        print(json.dumps({"preparing": preparing, "training": training}[args.stage](args.work, bool(args.negatives))))
+        print(
+            json.dumps(
+                {"preparing": preparing, "training": training}[args.stage](
+                    args.work, bool(args.negatives)
+                )
+            )
+        )
         return
     sizes = []
     for groups in args.groups:
@@ -185,7 +232,10 @@ def main() -> None:
     for groups, found in zip(args.groups[1:], sizes[1:], strict=True):
         for stage, key in (("training", "trained"), ("training", "peak"), ("preparing", "peak")):
             growth = found[stage][key] - sizes[0][stage][key]
-            print(f"{args.groups[0]:,} to {groups:,} groups: {stage}, {key}: {growth:+,.0f} MB of private memory")
+            print(
+                f"{args.groups[0]:,} to {groups:,} groups: {stage}, {key}: {growth:+,.0f} MB of"
+                " private memory"
+            )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Seconds per training step beside sentence-transformers, on the same pairs in the same order: make bench, or
+"""Seconds per training step beside sentence-transformers, on the same pairs in the same order: make
+bench, or
 
     python benchmarks/train.py --model tiny
     python benchmarks/train.py --model DIR --layers 4        (DIR: a Hugging Face folder of multilingual-e5-small)
 
-Debian's pairs (en de fr it ja), half of the steps cross-lingual, 32 pairs a step, at most 32 and 128 tokens, dropout 0,
-float32, AdamW. Each contestant runs in a process of its own, in turn, so that the noise of the machine meets all of
-them; the losses of all must agree. The limit is the time that the matrix products of the texts' own tokens would take at
-the speed of a large matrix product, measured beside.
+Debian's pairs (en de fr it ja), half of the steps cross-lingual, 32 pairs a step, at most 32 and
+128 tokens, dropout 0, float32, AdamW. Each contestant runs in a process of its own, in turn, so
+that the noise of the machine meets all of them; the losses of all must agree. The limit is the time
+that the matrix products of the texts' own tokens would take at the speed of a large matrix product,
+measured beside.
 """
 
 import argparse
@@ -51,15 +53,18 @@ def config_of(args: argparse.Namespace, changes: list[str]):
         "logger=disabled",
         f"paths.cache={args.work / 'cache'}",
     ]
-    model = ["model=tiny"] if args.model == "tiny" else ["model=me5_small", f"model.path={args.model}"]
+    model = (
+        ["model=tiny"] if args.model == "tiny" else ["model=me5_small", f"model.path={args.model}"]
+    )
     layers = [f"model.layers={args.layers}"] if args.layers else []
     [(_, config)] = compose.points([*words, *model, *layers, *changes], multirun=False)
     return config
 
 
 def make_inputs(args: argparse.Namespace) -> None:
-    """The collection (questions of at most 32 tokens, since the peer has one length for both sides), the pairs in the
-    order of the plan, and the model before training, all in the work folder."""
+    """The collection (questions of at most 32 tokens, since the peer has one length for both
+    sides), the pairs in the order of the plan, and the model before training, all in the work
+    folder."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from tokenizers import Tokenizer
@@ -76,11 +81,16 @@ def make_inputs(args: argparse.Namespace) -> None:
     long = np.array([len(one.ids) > 32 for one in tokenizer.encode_batch_fast(texts)])
     groups = pc.unique(whole.queries["group"].filter(pa.array(long)))
     queries, passages = (
-        table.filter(pc.invert(pc.is_in(table["group"], value_set=groups))) for table in (whole.queries, whole.passages)
+        table.filter(pc.invert(pc.is_in(table["group"], value_set=groups)))
+        for table in (whole.queries, whole.passages)
     )
-    known = [pc.is_in(whole.qrels[side], value_set=groups) for side in ("query_group", "passage_group")]
+    known = [
+        pc.is_in(whole.qrels[side], value_set=groups) for side in ("query_group", "passage_group")
+    ]
     qrels = whole.qrels.filter(pc.invert(pc.or_(*known)))
-    collections.save(collections.make("debian", queries, passages, qrels, {}), args.work / "collection")
+    collections.save(
+        collections.make("debian", queries, passages, qrels, {}), args.work / "collection"
+    )
     config = config_of(args, [])
     prepared = prepare.prepare(config)
     source, plan = prepared.sources[0], prepare.plan_of(config, prepared.sources)
@@ -88,11 +98,15 @@ def make_inputs(args: argparse.Namespace) -> None:
     for step in range(len(plan)):
         batch = plan.batch(step)
         rows = source.pairs.query[batch.query_language, batch.groups]
-        asked += [config.model.query_prompt + text for text in source.collection.queries["text"].take(rows).to_pylist()]
+        asked += [
+            config.model.query_prompt + text
+            for text in source.collection.queries["text"].take(rows).to_pylist()
+        ]
         lengths = [source.queries.lengths[rows]]
         rows = source.pairs.passage[batch.passage_language, batch.groups]
         answered += [
-            config.model.passage_prompt + text for text in source.collection.passages["text"].take(rows).to_pylist()
+            config.model.passage_prompt + text
+            for text in source.collection.passages["text"].take(rows).to_pylist()
         ]
         tokens.append([*lengths, source.passages.lengths[rows]])
     encoder = models.build_encoder(config.model, prepared.model, config.seed)
@@ -124,7 +138,9 @@ def run_ours(args: argparse.Namespace, changes: list[str]) -> dict:
     plan = plan_of(config, prepared.sources)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     code = module.vocabulary.code if module.vocabulary else None
-    make_trainer(config, [], None).fit(module, datamodule=HybridData(prepared, plan, config, 0, code))
+    make_trainer(config, [], None).fit(
+        module, datamodule=HybridData(prepared, plan, config, 0, code)
+    )
     return {
         "losses": [row["loss"] for row in module.record],
         "seconds": np.diff([row["seconds"] for row in module.record])[WARM:].tolist(),
@@ -172,7 +188,9 @@ def run_peer(args: argparse.Namespace) -> dict:
             disable_tqdm=True,
             use_cpu=True,
         ),
-        train_dataset=Dataset.from_dict({"anchor": pairs["queries"], "positive": pairs["passages"]}),
+        train_dataset=Dataset.from_dict(
+            {"anchor": pairs["queries"], "positive": pairs["passages"]}
+        ),
         loss=losses.MultipleNegativesRankingLoss(model),
         callbacks=[Clock()],
     )
@@ -196,7 +214,9 @@ def peak(threads: int) -> float:
 
 
 def operations(lengths: list, shape: list[int]) -> float:
-    """Operations of a step's matrix products, forward and backward, on the texts' own tokens alone."""
+    """Operations of a step's matrix products, forward and backward, on the texts' own tokens
+    alone.
+    """
     layers, width, inner = shape
     tokens = np.concatenate([np.asarray(side, float) for side in lengths])
     forward = layers * (2 * tokens * (4 * width**2 + 2 * width * inner) + 4 * tokens**2 * width)
@@ -204,13 +224,21 @@ def operations(lengths: list, shape: list[int]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tiny", help="tiny, or a folder of multilingual-e5-small")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", default="tiny", help="tiny, or a folder of multilingual-e5-small"
+    )
     parser.add_argument("--layers", type=int, help="keep the first n layers")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=2, help="turns of each contestant")
-    parser.add_argument("--threads", type=int, help="default: all cores; for tiny 1, as its points run side by side")
-    parser.add_argument("--data", nargs="*", default=[], help="more words of the config, such as data.mirror=...")
+    parser.add_argument(
+        "--threads", type=int, help="default: all cores; for tiny 1, as its points run side by side"
+    )
+    parser.add_argument(
+        "--data", nargs="*", default=[], help="more words of the config, such as data.mirror=..."
+    )
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -231,7 +259,11 @@ def compare(args: argparse.Namespace, work: Path) -> int:
     words = sys.argv[1:]
 
     def child(name: str) -> str:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(args.threads),
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         command = [sys.executable, __file__, "--only", name, "--work", str(work), *words]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -248,25 +280,35 @@ def compare(args: argparse.Namespace, work: Path) -> int:
             peaks.append(json.loads(child("peak")))
             results.setdefault(name, []).append(json.loads(child(name)))
     seconds = {
-        name: float(np.median([time for run in runs for time in run["seconds"]])) for name, runs in results.items()
+        name: float(np.median([time for run in runs for time in run["seconds"]]))
+        for name, runs in results.items()
     }
     apart = max(
         float(np.abs(np.array(run["losses"]) - results[PEER][0]["losses"]).max())
         for runs in results.values()
         for run in runs
     )
-    work_of = np.mean([operations(lengths, pairs["shape"]) for lengths in pairs["lengths"][WARM + 1 :]])
+    work_of = np.mean(
+        [operations(lengths, pairs["shape"]) for lengths in pairs["lengths"][WARM + 1 :]]
+    )
     limit = work_of / max(peaks)
     shown = "tiny" if args.model == "tiny" else f"multilingual-e5-small, {pairs['shape'][0]} layers"
-    print(f"model {shown}; {args.steps} steps of 32 pairs, {args.threads} threads, medians of {args.rounds} rounds")
+    print(
+        f"model {shown}; {args.steps} steps of 32 pairs, {args.threads} threads, medians of"
+        f" {args.rounds} rounds"
+    )
     print(f"{'':32} {'s/step':>8} {'x peer':>7} {'of the limit':>13}")
     for name, value in {**seconds, "limit: useful tokens at peak": limit}.items():
         print(f"{name:32} {value:8.3f} {seconds[PEER] / value:7.2f} {limit / value:12.0%}")
     print(
-        f"matrix products at peak: {max(peaks) / 1e9:.0f} GFLOP/s; losses of all within {apart:.1e} over {args.steps} steps"
+        f"matrix products at peak: {max(peaks) / 1e9:.0f} GFLOP/s; losses of all within {apart:.1e}"
+        f" over {args.steps} steps"
     )
     if apart > 1e-3:
-        print("error: the losses differ by more than 1e-3: the contestants did not do the same work", file=sys.stderr)
+        print(
+            "error: the losses differ by more than 1e-3: the contestants did not do the same work",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

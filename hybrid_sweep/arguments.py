@@ -1,4 +1,6 @@
-"""What the verbs share: words that are read with one line for a mistake, and lines that are seen at once."""
+"""What the verbs share: words that are read with one line for a mistake, and lines that are seen at
+once.
+"""
 
 import argparse
 from typing import NoReturn
@@ -9,7 +11,9 @@ from hybrid_sweep.redaction import redacted
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the words in one line, as all other errors here; the verb's help is in `usage`."""
+    """Says what is wrong with the words in one line, as all other errors here; the verb's help is
+    in `usage`.
+    """
 
     def __init__(self, verb: str) -> None:
         super().__init__(prog=f"hybrid-sweep {verb}", add_help=False)
@@ -19,5 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(text: str) -> None:
-    """Print a text at once, whoever reads: without secrets, and without characters that act on a terminal."""
+    """Print a text at once, whoever reads: without secrets, and without characters that act on a
+    terminal.
+    """
     print(terminal(redacted(text)), flush=True)

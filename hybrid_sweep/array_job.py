@@ -1,4 +1,6 @@
-"""A sweep as one array job of SLURM: submitted, watched and told from the machine where the user typed the command."""
+"""A sweep as one array job of SLURM: submitted, watched and told from the machine where the user
+typed the command.
+"""
 
 import contextlib
 import os
@@ -33,13 +35,15 @@ Submit = Callable[[Sequence[int], dict[str, Any]], str]
 
 
 def resources(config: Config, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the launcher's params, with processors and GPUs of a job as its point needs them where the user leaves
-    them out.
+    """Return the launcher's params, with processors and GPUs of a job as its point needs them where
+    the user leaves them out.
     """
     trainer, found = config.trainer, dict(params)
     if found.get("cpus_per_task") is None:
         found["cpus_per_task"] = trainer.devices * (trainer.threads + trainer.workers)
-    if trainer.accelerator == "gpu" and not any(found.get(key) for key in ("gpus_per_node", "gpus_per_task", "gres")):
+    if trainer.accelerator == "gpu" and not any(
+        found.get(key) for key in ("gpus_per_node", "gpus_per_task", "gres")
+    ):
         found["gpus_per_node"] = trainer.devices
     return found
 
@@ -54,28 +58,35 @@ def submit(function: Any, rows: Sequence[Sequence[Any]], params: Mapping[str, An
 
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError(
-            "hydra/launcher=slurm: no sbatch here; use a login node of the cluster, or hydra/launcher=local",
+            "hydra/launcher=slurm: no sbatch here; use a login node of the cluster, or"
+            " hydra/launcher=local",
             key="slurm.no_sbatch",
         )
     words = {name if name in SHARED else f"slurm_{name}": value for name, value in params.items()}
     folder, timeouts = words.pop("slurm_submitit_folder"), words.pop("slurm_max_num_timeout")
-    executor = submitit.AutoExecutor(cluster="slurm", folder=Path(folder).absolute(), slurm_max_num_timeout=timeouts)
+    executor = submitit.AutoExecutor(
+        cluster="slurm", folder=Path(folder).absolute(), slurm_max_num_timeout=timeouts
+    )
     executor.update_parameters(**words)
     try:
         jobs = executor.map_array(function, *zip(*rows, strict=True))
     except (FailedJobError, FailedSubmissionError) as error:
         told = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise UserError(
-            f"hydra/launcher=slurm: sbatch refused: {told[-1] if told else error}", key="slurm.sbatch_refused"
+            f"hydra/launcher=slurm: sbatch refused: {told[-1] if told else error}",
+            key="slurm.sbatch_refused",
         ) from error
     return str(jobs[0].job_id.split("_")[0])
 
 
-def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], give: Submit, params: Mapping[str, Any]) -> list[str]:
-    """Run the composed jobs of a sweep as an array of SLURM jobs, and wait for it; the state of each job's own point.
+def launch(
+    jobs: Sequence[tuple[tuple[str, ...], Config]], give: Submit, params: Mapping[str, Any]
+) -> list[str]:
+    """Run the composed jobs of a sweep as an array of SLURM jobs, and wait for it; the state of
+    each job's own point.
 
-    give(numbers, params) submits the jobs of these numbers. Points that are done, and those that an earlier array of the
-    sweep still has in the queue, are not submitted again.
+    give(numbers, params) submits the jobs of these numbers. Points that are done, and those that an
+    earlier array of the sweep still has in the queue, are not submitted again.
     """
     points = [expand([job], _silent) for job in jobs]
     distinct = {point.run_dir: point for group in points for point in group}
@@ -89,30 +100,39 @@ def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], give: Submit, params:
         arrays[array] = [points[number][-1].run_id for number in mine]
         write_json(note, arrays)
         say(
-            f"submitted array job {array} for {progress.count(len(mine))}. Leaving with Ctrl-C lets them run, the same "
-            f"command waits for them again; scancel {array} ends them"
+            f"submitted array job {array} for {progress.count(len(mine))}. Leaving with Ctrl-C lets"
+            f" them run, the same command waits for them again; scancel {array} ends them"
         )
     wait(list(distinct.values()), list(arrays), jobs[0][1].sweep.on_failure)
     return [state_of(group[-1]).name for group in points]
 
 
 def _noted(note: Path) -> dict[str, list[str]]:
-    """Return the run ids of each array job that slurm.json names; what is no number of a job is left out."""
+    """Return the run ids of each array job that slurm.json names; what is no number of a job is
+    left out.
+    """
     found = read_json(note)
     if not isinstance(found, dict):
         return {}
-    return {array: ids for array, ids in found.items() if re.fullmatch("[0-9]+", array) and isinstance(ids, list)}
+    return {
+        array: ids
+        for array, ids in found.items()
+        if re.fullmatch("[0-9]+", array) and isinstance(ids, list)
+    }
 
 
 def chosen(points: Sequence[Sequence[Point]], coming: Set[str]) -> list[int]:
-    """Return which jobs to submit, given the points of each (its own one last) and the run ids of those that are in the
-    queue.
+    """Return which jobs to submit, given the points of each (its own one last) and the run ids of
+    those that are in the queue.
 
-    Those whose own point is missing; and where a point that several share is missing beside them, one of its jobs.
+    Those whose own point is missing; and where a point that several share is missing beside them,
+    one of its jobs.
     """
     missing = [[point.run_dir for point in group if not is_done(point)] for group in points]
     queue = [number for number, group in enumerate(points) if group[-1].run_id in coming]
-    mine = [n for n, group in enumerate(points) if group[-1].run_dir in missing[n] and n not in queue]
+    mine = [
+        n for n, group in enumerate(points) if group[-1].run_dir in missing[n] and n not in queue
+    ]
     covered = {folder for number in [*queue, *mine] for folder in missing[number]}
     for number, folders in enumerate(missing):
         if not covered.issuperset(folders):
@@ -122,7 +142,9 @@ def chosen(points: Sequence[Sequence[Point]], coming: Set[str]) -> list[int]:
 
 
 def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> None:
-    """Show how far the points are until all are done or no array has a job left; with "stop", a failure cancels the rest."""
+    """Show how far the points are until all are done or no array has a job left; with "stop", a
+    failure cancels the rest.
+    """
     begun, asked, over = time.time(), time.monotonic(), False
     left, failed = list(points), set[Path]()
     with progress.watch(len(points)) as view:
@@ -135,7 +157,8 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
                 status = point.run_dir / "status.json"
                 row = progress.Row(
                     point,
-                    time.time() - _changed(point.run_dir / "identity.json", begun),  # written when it is started
+                    # written when it is started
+                    time.time() - _changed(point.run_dir / "identity.json", begun),
                     records.status(point.run_dir),
                 )
                 if is_done(point):
@@ -156,7 +179,8 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
                 return
             if time.monotonic() - asked > QUEUE_EVERY:
                 asked, over = time.monotonic(), not any(queued(array) for array in arrays)
-                # A shared file system shows what is new in a folder that is read anew; the folder may not be there.
+                # A shared file system shows what is new in a folder that is read anew; the folder
+                # may not be there.
                 for point in left if over else ():
                     with contextlib.suppress(OSError):
                         os.listdir(point.run_dir)
@@ -164,8 +188,12 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
 
 
 def queued(array: str) -> bool:
-    """Return whether a job of the array waits or runs; a scheduler that does not answer does not say no."""
-    shown = subprocess.run(["squeue", "--noheader", f"--jobs={array}"], capture_output=True, text=True)
+    """Return whether a job of the array waits or runs; a scheduler that does not answer does not
+    say no.
+    """
+    shown = subprocess.run(
+        ["squeue", "--noheader", f"--jobs={array}"], capture_output=True, text=True
+    )
     if shown.returncode:
         return "Invalid job id" not in shown.stderr  # what it says of a job that it has forgotten
     return bool(shown.stdout.strip())

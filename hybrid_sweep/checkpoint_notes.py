@@ -1,7 +1,8 @@
-"""The notes beside checkpoints: step-*.json says of which run and step a checkpoint is, with the digests of its files.
+"""The notes beside checkpoints: step-*.json says of which run and step a checkpoint is, with the
+digests of its files.
 
-A note is read as data that may be anything: one that is not exactly what `write` writes counts as no checkpoint. No
-torch here: the driver asks for the step that a run goes on from.
+A note is read as data that may be anything: one that is not exactly what `write` writes counts as
+no checkpoint. No torch here: the driver asks for the step that a run goes on from.
 """
 
 import logging
@@ -22,9 +23,10 @@ LENGTH = 64  # hex digits: the whole SHA-256
 class Note:
     """What is known of a checkpoint.
 
-    path: of the note. run_id: whose it is. step: how many steps it has behind it. sha256: the digest of its file. best:
-    the step of the best evaluation so far, None before the first. best_sha256: the digest of the best weights; None where
-    they were lost, or where an earlier version wrote no digest (`sealed` is False).
+    path: of the note. run_id: whose it is. step: how many steps it has behind it. sha256: the
+    digest of its file. best: the step of the best evaluation so far, None before the first.
+    best_sha256: the digest of the best weights; None where they were lost, or where an earlier
+    version wrote no digest (`sealed` is False).
     """
 
     path: Path
@@ -44,11 +46,15 @@ class Note:
 def write(folder: Path, run_id: str, step: int, sha256: str, best: int | None) -> None:
     """Write the note of a checkpoint whose file is on disk."""
     known = {"run_id": run_id, "step": step, "sha256": sha256, "best": best}
-    write_json(folder / f"step-{step:08d}.json", {**known, "best_sha256": best_digest(folder, best)})
+    write_json(
+        folder / f"step-{step:08d}.json", {**known, "best_sha256": best_digest(folder, best)}
+    )
 
 
 def newest_first(folder: Path, warn: bool = False) -> list[Note]:
-    """Return the notes of a folder that are whole, the newest first; warn: say of the others that they are left aside."""
+    """Return the notes of a folder that are whole, the newest first; warn: say of the others that
+    they are left aside.
+    """
     found = []
     for path in folder.glob("step-*.json"):
         if note := read(path):
@@ -67,7 +73,9 @@ def read(path: Path) -> Note | None:
     run_id, step, sha256, best = (known.get(key) for key in ("run_id", "step", "sha256", "best"))
     if not isinstance(run_id, str) or not isinstance(sha256, str) or type(step) is not int:
         return None
-    if path.name != f"step-{step:08d}.json" or not (best is None or (type(best) is int and 0 < best <= step)):
+    if path.name != f"step-{step:08d}.json" or not (
+        best is None or (type(best) is int and 0 < best <= step)
+    ):
         return None
     best_sha256 = known.get("best_sha256")
     if not (best_sha256 is None or isinstance(best_sha256, str)):
@@ -76,7 +84,9 @@ def read(path: Path) -> Note | None:
 
 
 def is_whole(note: Note) -> bool:
-    """Return whether the file of a checkpoint, and the best weights that it would go on with, are what was written."""
+    """Return whether the file of a checkpoint, and the best weights that it would go on with, are
+    what was written.
+    """
     if not holds(note.file, note.sha256):
         return False
     if note.best is None:
@@ -98,9 +108,11 @@ def seal_best(folder: Path, step: int, sha256: str) -> None:
 
 
 def best_digest(folder: Path, step: int | None) -> str | None:
-    """Return the digest of best weights as they were written; None where there are none, or none is known.
+    """Return the digest of best weights as they were written; None where there are none, or none is
+    known.
 
-    Of an earlier version's, which wrote no digest, it is that of the file as it is: from then on it is compared.
+    Of an earlier version's, which wrote no digest, it is that of the file as it is: from then on it
+    is compared.
     """
     if step is None:
         return None
@@ -118,7 +130,9 @@ def best_digest(folder: Path, step: int | None) -> str | None:
 
 
 def best_step(path: Path) -> int | None:
-    """Return the step in the name of a file of best weights; None for a name that is none of ours."""
+    """Return the step in the name of a file of best weights; None for a name that is none of
+    ours.
+    """
     named = BEST.fullmatch(path.name)
     return int(named[1]) if named else None
 

@@ -1,4 +1,6 @@
-"""From raw values to a checked, typed config: what no collection makes valid is refused in one clear line."""
+"""From raw values to a checked, typed config: what no collection makes valid is refused in one
+clear line.
+"""
 
 import copy
 import dataclasses
@@ -13,17 +15,21 @@ from hybrid_sweep.config import SCHEMAS, Config, DataConfig, ModelConfig
 from hybrid_sweep.config_rules import validate
 from hybrid_sweep.errors import UserError
 
-# What no stored config decides, and the field of the model that it is: to run a folder's code, and to use the network.
+# What no stored config decides, and the field of the model that it is: to run a folder's code, and
+# to use the network.
 PERMISSIONS = {"model.remote_code": "remote_code", "model.local_files_only": "local_files_only"}
 
 
 def stored(run_dir: Path) -> Config:
-    """Return the typed config of a run, as data: nothing in it is interpolated, and it gives no permission.
+    """Return the typed config of a run, as data: nothing in it is interpolated, and it gives no
+    permission.
 
-    A permission (`PERMISSIONS`) comes from the words of the user's own command alone: see `permitted`.
+    A permission (`PERMISSIONS`) comes from the words of the user's own command alone: see
+    `permitted`.
 
     Raises:
-        UserError: where config.yaml is absent, broken, holds an interpolation, or has a value that is refused.
+        UserError: where config.yaml is absent, broken, holds an interpolation, or has a value that
+            is refused.
     """
     from omegaconf import OmegaConf
 
@@ -39,14 +45,17 @@ def stored(run_dir: Path) -> Config:
 
 
 def check_stored(config: Config) -> None:
-    """Raise UserError where a config could not be stored and read again as it is, or holds a secret."""
+    """Raise UserError where a config could not be stored and read again as it is, or holds a
+    secret.
+    """
     records.data(dataclasses.asdict(config), "config", complete=False)
     validate(config)
     redaction.check(config)
 
 
 def permitted(config: Config, words: Sequence[str]) -> Config:
-    """Return a stored config with the permissions that the words of a command give: PERMISSION=true or =false each.
+    """Return a stored config with the permissions that the words of a command give: PERMISSION=true
+    or =false each.
 
     Raises:
         UserError: for another word.
@@ -56,7 +65,8 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
         key, _, value = word.partition("=")
         if key not in PERMISSIONS or value not in ("true", "false"):
             raise UserError(
-                f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or =false",
+                f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or"
+                " =false",
                 key="option.permission",
             )
         given[PERMISSIONS[key]] = value == "true"
@@ -64,7 +74,9 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
 
 
 def permissions(config: Config) -> list[str]:
-    """Return the words by which a driver passes on what its own command permits; see `permitted`."""
+    """Return the words by which a driver passes on what its own command permits; see
+    `permitted`.
+    """
     found = []
     for key, field in PERMISSIONS.items():
         if getattr(config.model, field) != getattr(ModelConfig(), field):
@@ -73,14 +85,17 @@ def permissions(config: Config) -> list[str]:
 
 
 def typed(node: Any) -> Config:
-    """Return a checked `Config` from a composed or stored OmegaConf node; raises UserError for what `validate` refuses."""
+    """Return a checked `Config` from a composed or stored OmegaConf node; raises UserError for what
+    `validate` refuses.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
     try:
         container = OmegaConf.to_container(node, resolve=True)
         assert isinstance(container, dict)
-        # What is left of an escaped interpolation would be resolved by the next merge, and by every reader.
+        # What is left of an escaped interpolation would be resolved by the next merge, and by every
+        # reader.
         records.data(container, "config", complete=False)
         parts = {str(key): value for key, value in container.items()}
         further: dict[str, dict[Any, Any]] = {"more": parts.pop("more", None) or {}}
@@ -105,12 +120,15 @@ def typed(node: Any) -> Config:
         ValueError,
         OverflowError,
     ) as error:  # a group that is no mapping, a name that is no text
-        raise UserError(f"config: a value of another type ({str(error).splitlines()[0]})", key="config.type") from error
+        raise UserError(
+            f"config: a value of another type ({str(error).splitlines()[0]})", key="config.type"
+        ) from error
     check_stored(config)
     return config
 
 
-_known: dict[tuple[str, str], Any] = {}  # what the values of a group became, by its name and their repr
+# what the values of a group became, by its name and their repr
+_known: dict[tuple[str, str], Any] = {}
 MOST_KNOWN = 1000
 
 
@@ -131,7 +149,10 @@ def _converted(parts: dict[str, Any]) -> Config:
         given = {name: parts[name] for name in fresh if name in parts}
         merged: Any = OmegaConf.merge(
             _schema(Config),
-            {name: _in_its_type(name, value) if name in SCHEMAS else value for name, value in given.items()},
+            {
+                name: _in_its_type(name, value) if name in SCHEMAS else value
+                for name, value in given.items()
+            },
         )
         for name in fresh:
             value = merged[name]
@@ -148,7 +169,9 @@ def _schema(kind: type) -> Any:
 
 
 def _in_its_type(group: str, value: dict[str, Any]) -> Any:
-    """Return a group's values under its schema, known by the group's name: a stored config comes back in its own type."""
+    """Return a group's values under its schema, known by the group's name: a stored config comes
+    back in its own type.
+    """
     from omegaconf import OmegaConf
 
     schema = SCHEMAS[group]
@@ -159,4 +182,6 @@ def _in_its_type(group: str, value: dict[str, Any]) -> Any:
 def nearest(name: str, known: list[str]) -> str:
     """Return a hint for an unknown name: the nearest known ones, and all of them."""
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    return (f"did you mean {' or '.join(near)}? " if near else "") + f"there are: {', '.join(known)}"
+    return (
+        f"did you mean {' or '.join(near)}? " if near else ""
+    ) + f"there are: {', '.join(known)}"

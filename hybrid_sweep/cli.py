@@ -1,4 +1,7 @@
-"""The program: what each verb is, and what its mistakes become. Heavy imports wait inside the verbs: help answers at once."""
+"""The program: what each verb is, and what its mistakes become.
+
+Heavy imports wait inside the verbs: help answers at once.
+"""
 
 import os
 import shlex
@@ -39,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _cut(text: str) -> str:
-    """Leave out the middle of a line that nobody would read to its end: a value from a file may have any length."""
+    """Leave out the middle of a line that nobody would read to its end: a value from a file may
+    have any length.
+    """
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST * 3 // 4]} … {text[-LONGEST // 4 :]}"
@@ -69,7 +74,10 @@ def _dispatch(words: list[str]) -> int:
     if words[0] not in verbs:
         from hybrid_sweep.checks import nearest
 
-        raise UserError(f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}", key="command.verb_unknown")
+        raise UserError(
+            f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}",
+            key="command.verb_unknown",
+        )
     text, verb = verbs[words[0]]
     if {"-h", "--help"} & set(words[1:]) or words[1:] == ["help"]:
         print(text, end="")
@@ -104,7 +112,8 @@ def _mine(words: list[str]) -> int:
     *folder, target = [word for word in args.words if "=" not in word] or [""]
     if not target or len(folder) > 1:
         raise UserError(
-            "mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has examples",
+            "mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has"
+            " examples",
             key="command.words_missing",
         )
     from hybrid_sweep.mine import mine_words
@@ -112,11 +121,19 @@ def _mine(words: list[str]) -> int:
     given = [*folder, *(word for word in args.words if "=" in word)]
     if not given:
         raise UserError(
-            f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or model.path=DIR",
+            f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or"
+            " model.path=DIR",
             key="command.model_missing",
         )
-    say(mine_words(given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say))
-    say(f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')} batch.hard_negatives=1 ...")
+    say(
+        mine_words(
+            given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say
+        )
+    )
+    say(
+        f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')}"
+        " batch.hard_negatives=1 ..."
+    )
     return 0
 
 
@@ -130,7 +147,11 @@ def _wandb(words: list[str]) -> int:
     args = parser.parse_args(words)
     from hybrid_sweep.wandb_push import push
 
-    say(push(args.sweep_dir, offline=args.offline, project=args.project, entity=args.entity, say=say))
+    say(
+        push(
+            args.sweep_dir, offline=args.offline, project=args.project, entity=args.entity, say=say
+        )
+    )
     return 0
 
 

@@ -14,8 +14,12 @@ def _check(sweep_dirs: Sequence[Path]) -> None:
         if not (folder / "points.json").is_file():
             from hybrid_sweep.checks import nearest
 
-            known = sorted(path.parent.name for path in folder.absolute().parent.glob("*/points.json"))
-            hint = f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
+            known = sorted(
+                path.parent.name for path in folder.absolute().parent.glob("*/points.json")
+            )
+            hint = (
+                f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
+            )
             raise UserError(f"{folder}: no sweep there (no points.json){hint}", key="sweep.missing")
 
 
@@ -39,8 +43,12 @@ def report(words: list[str]) -> int:
     return found.exit_code
 
 
-def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seeds: bool) -> list[str]:
-    """Return what to try after a report; after one of several sweeps, only what runs the missing points of each."""
+def _next_commands(
+    sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seeds: bool
+) -> list[str]:
+    """Return what to try after a report; after one of several sweeps, only what runs the missing
+    points of each.
+    """
     if len(sweep_dirs) == 1:
         hints = [_next_command(sweep_dirs[0], bool(missing), more_seeds)]
     else:
@@ -57,25 +65,33 @@ def _next_commands(sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seed
 
 
 def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
-    """Return what to try after a report: the missing points, or two more seeds; empty where neither helps or no command
-    is known.
+    """Return what to try after a report: the missing points, or two more seeds; empty where neither
+    helps or no command is known.
     """
     from hybrid_sweep import records
 
     known = records.points(sweep_dir)
-    words, seeds = _safe_words(known.get("command", "")), [point["seed"] for point in known["points"]]
+    words, seeds = (
+        _safe_words(known.get("command", "")),
+        [point["seed"] for point in known["points"]],
+    )
     if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
         return ""
     if missing:
         return f"next: {shlex.join(words)}    (runs what is missing)"
     if not more_seeds:
         return ""
-    more = [*(word for word in words if not word.startswith("seed=")), f"seed={max(seeds) + 1},{max(seeds) + 2}"]
+    more = [
+        *(word for word in words if not word.startswith("seed=")),
+        f"seed={max(seeds) + 1},{max(seeds) + 2}",
+    ]
     return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
 
 
 def _safe_words(command: str) -> list[str]:
-    """Return the words of a stored command that may be advised; [] where it would permit what only a user may."""
+    """Return the words of a stored command that may be advised; [] where it would permit what only
+    a user may.
+    """
     try:
         words = shlex.split(command)
     except ValueError:
@@ -104,7 +120,8 @@ def probe(words: list[str]) -> int:
     # Below a half a question could be answered and missed at once; at 1 it could be neither.
     if not 0.5 <= args.share < 1:
         raise UserError(
-            f"--share {args.share:g}: must be from 0.5 to below 1 (0.99: all seeds agree)", key="option.share"
+            f"--share {args.share:g}: must be from 0.5 to below 1 (0.99: all seeds agree)",
+            key="option.share",
         )
     if args.no_texts and args.collection:
         raise UserError(
@@ -142,12 +159,17 @@ def freeze(words: list[str]) -> int:
         code = 0
         for folder in args.folders:
             found = frozen.differences(folder)
-            say(f"{folder}: every table is what its per-query rows give" if not found else "\n".join(found))
+            say(
+                f"{folder}: every table is what its per-query rows give"
+                if not found
+                else "\n".join(found)
+            )
             code = max(code, bool(found))
         return code
     if len(args.folders) != 2:
         raise UserError(
-            "freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples", key="command.words_missing"
+            "freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples",
+            key="command.words_missing",
         )
     sweep_dir, folder = args.folders
     _check([sweep_dir])

@@ -27,15 +27,26 @@ def data(words: list[str]) -> int:
     elif args.action == "prepare":
         _prepare(args.name, args.words, args.refresh)
     else:
-        _export(args.name, args.words, args.refresh, args.format, [word for word in args.languages if word])
+        _export(
+            args.name,
+            args.words,
+            args.refresh,
+            args.format,
+            [word for word in args.languages if word],
+        )
     return 0
 
 
 def _config(name: str, words: Sequence[str] = ()) -> "Config":
-    """Return the config of a collection. No run is meant, so that one of a single language is fine too."""
+    """Return the config of a collection.
+
+    No run is meant, so that one of a single language is fine too.
+    """
     from hybrid_sweep import compose
 
-    [(_, config)] = compose.points([f"data={name}", "batch.cross_lingual_ratio=0", *words], multirun=False)
+    [(_, config)] = compose.points(
+        [f"data={name}", "batch.cross_lingual_ratio=0", *words], multirun=False
+    )
     return config
 
 
@@ -58,9 +69,13 @@ def _list() -> None:
             folder = prepare.collection_folder(config)
             found = collection.load(folder, seals.memory_of(cache_dir(config), folder))
             sizes = str(found.queries.num_rows), str(found.passages.num_rows)
-            rows.append((name, "yes", " ".join(found.languages), *sizes, found.fingerprint, str(folder)))
+            rows.append(
+                (name, "yes", " ".join(found.languages), *sizes, found.fingerprint, str(folder))
+            )
         else:
-            rows.append((name, "no", " ".join(config.data.languages), "", "", "", preparing(config.data)))
+            rows.append(
+                (name, "no", " ".join(config.data.languages), "", "", "", preparing(config.data))
+            )
     say("\n".join(progress.table(rows)))
 
 
@@ -69,34 +84,44 @@ def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
     from hybrid_sweep import prepare
 
     if name is None or "=" in name:
-        raise UserError(f"data prepare needs a name; there are: {_names()}", key="command.words_missing")
+        raise UserError(
+            f"data prepare needs a name; there are: {_names()}", key="command.words_missing"
+        )
     config = _config(name, words)
     found = prepare.whole_collection(config, say, refresh=refresh, download=True)
     if negatives := prepare.negatives_file(config, say, download=True):
         say(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
     say(
-        f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries, {found.passages.num_rows} "
-        f"passages, fingerprint {found.fingerprint}, in {prepare.collection_folder(config)}"
+        f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries,"
+        f" {found.passages.num_rows} passages, fingerprint {found.fingerprint}, in"
+        f" {prepare.collection_folder(config)}"
     )
 
 
-def _export(name: str | None, words: list[str], refresh: bool, form: str, chosen: list[str]) -> None:
-    """Write a collection, or its texts in the chosen languages, as files of a format, and say how to read them."""
+def _export(
+    name: str | None, words: list[str], refresh: bool, form: str, chosen: list[str]
+) -> None:
+    """Write a collection, or its texts in the chosen languages, as files of a format, and say how
+    to read them.
+    """
     from hybrid_sweep import prepare
     from hybrid_sweep.data.export import FORMATS, export
 
     if name is None or not words or "=" in name + words[0]:
         raise UserError(
-            f"data export needs a name and a folder; the names are: {_names()}", key="command.words_missing"
+            f"data export needs a name and a folder; the names are: {_names()}",
+            key="command.words_missing",
         )
     if form not in FORMATS:
-        raise UserError(f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format")
+        raise UserError(
+            f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format"
+        )
     folder, *overrides = words
     found = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
     made, cut = export(found, Path(folder), form, chosen)
     say(
-        f"{found.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in {folder}"
-        + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
+        f"{found.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in"
+        f" {folder}" + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
     reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
     reader += [shlex.quote(f"data.path={folder}"), f"'data.languages=[{','.join(made.languages)}]'"]

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]:
-    """Return Hydra's reading of the words, the words with its options first, and whether they ask for a run at all."""
+    """Return Hydra's reading of the words, the words with its options first, and whether they ask
+    for a run at all.
+    """
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
@@ -30,12 +32,15 @@ def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]
         if getattr(args, name) is not None:
             option = "--" + name.replace("_", "-")
             raise UserError(
-                f"{option}: not for this program; put files of your own in a folder and use --config-dir",
+                f"{option}: not for this program; put files of your own in a folder and use"
+                " --config-dir",
                 key="option.not_taken",
             )
     if args.config_dir is not None:
         if not Path(args.config_dir).is_dir():
-            raise UserError(f"--config-dir {args.config_dir}: no such folder", key="option.config_dir")
+            raise UserError(
+                f"--config-dir {args.config_dir}: no such folder", key="option.config_dir"
+            )
         args.config_dir = str(Path(args.config_dir).resolve())
     ordered = [*(word for word in words if word not in args.overrides), *args.overrides]
     return args, ordered, not (args.cfg or args.info or args.hydra_help or args.shell_completion)
@@ -48,7 +53,9 @@ def _jobs(args: argparse.Namespace) -> "list[Job]":
 
 
 def _is_local(args: argparse.Namespace) -> bool:
-    """Return whether this driver starts the points itself, rather than another launcher of Hydra's."""
+    """Return whether this driver starts the points itself, rather than another launcher of
+    Hydra's.
+    """
     from hybrid_sweep import compose
 
     return not args.multirun or compose.launcher(args.overrides, search=args.config_dir) == "local"
@@ -81,14 +88,18 @@ def run(words: list[str]) -> int:
             sweep.check_outputs(config)
         points = sweep.expand(jobs, say)
         states = [sweep.state_of(point) for point in points]
-        waiting = [point for point, state in zip(points, states, strict=True) if state.name != "done"]
+        waiting = [
+            point for point, state in zip(points, states, strict=True) if state.name != "done"
+        ]
         done = len(points) - len(waiting)
         is_local = bool(waiting) and _is_local(args)
         servers = launcher.begin_servers(waiting) if is_local else None
         if servers is not None:
             stack.callback(servers.close)
         plans = sweep.check(points) if waiting else {}
-        for note in sweep.record(points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])):
+        for note in sweep.record(
+            points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
+        ):
             say(note)
         if waiting:
             lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
@@ -97,13 +108,18 @@ def run(words: list[str]) -> int:
                 _hand_over(ordered, launcher.Task(dict(jobs), servers))
             except KeyboardInterrupt:
                 now = sum(sweep.is_done(point) for point in points)
-                print(f"interrupted: {now}/{len(points)} done; the same command goes on from here", file=sys.stderr)
+                print(
+                    f"interrupted: {now}/{len(points)} done; the same command goes on from here",
+                    file=sys.stderr,
+                )
                 raise
         return _summary(points, done)
 
 
 def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
-    """Let Hydra run a task on the words as its own application; what its jobs raise has been recorded by then."""
+    """Let Hydra run a task on the words as its own application; what its jobs raise has been
+    recorded by then.
+    """
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -111,7 +127,9 @@ def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
     from hybrid_sweep import compose, config, launcher
 
     config.register()
-    application = hydra.main(config_path=str(config.config_dir().resolve()), config_name="config", version_base="1.3")
+    application = hydra.main(
+        config_path=str(config.config_dir().resolve()), config_name="config", version_base="1.3"
+    )
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     # Hydra prints a trace and exits by itself otherwise; the errors are to come back here.
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["hybrid-sweep", *words], "1"
@@ -129,7 +147,11 @@ def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
         ) from error
     finally:
         sys.argv = argv
-        os.environ.pop("HYDRA_FULL_ERROR") if full is None else os.environ.update(HYDRA_FULL_ERROR=full)
+        (
+            os.environ.pop("HYDRA_FULL_ERROR")
+            if full is None
+            else os.environ.update(HYDRA_FULL_ERROR=full)
+        )
 
 
 def _summary(points: "Sequence[Point]", before: int) -> int:
@@ -137,8 +159,13 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
     from hybrid_sweep import processes, progress, sweep
 
     states = [sweep.state_of(point) for point in points]
-    missing = [(point, state) for point, state in zip(points, states, strict=True) if state.name != "done"]
-    words = [f"{len(points) - len(missing)}/{len(points)} done" + (f" ({before} before)" if before else "")]
+    missing = [
+        (point, state) for point, state in zip(points, states, strict=True) if state.name != "done"
+    ]
+    words = [
+        f"{len(points) - len(missing)}/{len(points)} done"
+        + (f" ({before} before)" if before else "")
+    ]
     words += [
         f"{count} {name}"
         for name in ("failed", "running elsewhere", "to do")
@@ -147,12 +174,16 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
     print(", ".join(words))
     if missing:
         logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
-        failed = progress.failure_lines([point for point, _ in missing], [state for _, state in missing], logs)
+        failed = progress.failure_lines(
+            [point for point, _ in missing], [state for _, state in missing], logs
+        )
         say("\n".join(failed))
         print("the same command tries these again, and only these")
     for folder in dict.fromkeys(point.sweep_dir for point in points):
         shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-        say(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}")
+        say(
+            f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}"
+        )
     return 1 if missing else 0
 
 
@@ -181,7 +212,10 @@ def plan(words: list[str]) -> int:
     if not absent:
         points = sweep.expand(jobs, say)
         states = [sweep.state_of(point) for point in points]
-        planned = [*progress.plan_lines(points, states, sweep.check(points)), *progress.disk_lines(points)]
+        planned = [
+            *progress.plan_lines(points, states, sweep.check(points)),
+            *progress.disk_lines(points),
+        ]
         say("\n".join(planned))
     if lines := estimate.lines([config for _, config in jobs]):
         say("\n".join(lines))

@@ -1,8 +1,10 @@
-"""Inside a job of a SLURM array: what the driver there does when the cluster wants the job back, and how ranks start.
+"""Inside a job of a SLURM array: what the driver there does when the cluster wants the job back,
+and how ranks start.
 
-A job is one task with all that its point needs. The driver in it leases the point and starts the worker as on any machine, so
-that Lightning starts the processes of a run itself, in the lease and the process group of their worker. Tasks of srun take
-their place only where a run has several nodes.
+A job is one task with all that its point needs. The driver in it leases the point and starts the
+worker as on any machine, so that Lightning starts the processes of a run itself, in the lease and
+the process group of their worker. Tasks of srun take their place only where a run has several
+nodes.
 """
 
 import os
@@ -11,9 +13,12 @@ from typing import Any
 
 from hybrid_sweep.config import TrainerConfig
 
-PATIENCE = 90.0  # seconds that a worker has for its checkpoint; below signal_delay_s of conf/hydra/launcher/slurm.yaml
+# seconds that a worker has for its checkpoint; below signal_delay_s of
+# conf/hydra/launcher/slurm.yaml
+PATIENCE = 90.0
 
-NEWS = 10.0  # seconds that pass at most between the first and the last process of a job that SLURM tells to stop
+# seconds that pass at most between the first and the last process of a job that SLURM tells to stop
+NEWS = 10.0
 
 # What SLURM may send to all processes of a job before it ends it, besides SIGTERM.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -31,12 +36,13 @@ def is_first_task() -> bool:
 
 
 def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
-    """Return what stands before the words of a worker: nothing, or in a job of several nodes the srun that starts all
-    its ranks.
+    """Return what stands before the words of a worker: nothing, or in a job of several nodes the
+    srun that starts all its ranks.
     """
     if trainer.nodes == 1 or not in_job():
         return ()
-    # --overlap: the driver's own task holds the processors of its node. --kill-on-bad-exit: no rank waits for a dead one.
+    # --overlap: the driver's own task holds the processors of its node. --kill-on-bad-exit: no rank
+    # waits for a dead one.
     return (
         "srun",
         "--overlap",
@@ -48,15 +54,15 @@ def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
 
 
 def polite(words: Any) -> signal.Signals:
-    """Return the signal that asks a process, known by its words, to stop: srun kills its ranks at SIGTERM, but passes
-    on SIGUSR2.
+    """Return the signal that asks a process, known by its words, to stop: srun kills its ranks at
+    SIGTERM, but passes on SIGUSR2.
     """
     return signal.SIGUSR2 if isinstance(words, list) and words[0] == "srun" else signal.SIGTERM
 
 
 def was_told(code: int) -> bool:
-    """Return whether a worker left, in a job, because it was told to stop, by its exit code or by that of the srun
-    around it.
+    """Return whether a worker left, in a job, because it was told to stop, by its exit code or by
+    that of the srun around it.
 
     Its driver, which SLURM tells too, may not have heard of it yet; then nothing has failed.
     """
@@ -66,7 +72,8 @@ def was_told(code: int) -> bool:
 def stay() -> None:
     """Wait in a job for its end, which is SLURM's to bring about; returns at once elsewhere.
 
-    SLURM requeues a job that it ends itself; one that leaves by itself while it is pre-empted counts as failed (22.05).
+    SLURM requeues a job that it ends itself; one that leaves by itself while it is pre-empted
+    counts as failed (22.05).
     """
     while in_job():
         signal.pause()

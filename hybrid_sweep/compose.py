@@ -1,4 +1,6 @@
-"""From Hydra's words to typed points: the one place that composes, so that `plan`, `run` and the launcher agree."""
+"""From Hydra's words to typed points: the one place that composes, so that `plan`, `run` and the
+launcher agree.
+"""
 
 import copy
 import dataclasses
@@ -19,7 +21,9 @@ Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it
 
 @contextmanager
 def _composer(search: str | None = None) -> Iterator[Any]:
-    """Give Hydra's compose function over conf/ (and `search`, the user's --config-dir, before it)."""
+    """Give Hydra's compose function over conf/ (and `search`, the user's --config-dir, before
+    it).
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -32,11 +36,16 @@ def _composer(search: str | None = None) -> Iterator[Any]:
 
 
 MOST_COMPOSED = 100
-_composed: dict[tuple[Any, ...], Any] = {}  # what Hydra has composed, by the words and the state of the files
+# what Hydra has composed, by the words and the state of the files
+_composed: dict[tuple[Any, ...], Any] = {}
 
 
-def _remembered(compose: Any, search: str | None, name: str, overrides: list[str], **more: Any) -> Any:
-    """Return what Hydra composes of the words: the same node, not to be changed, as long as the files of the config stay."""
+def _remembered(
+    compose: Any, search: str | None, name: str, overrides: list[str], **more: Any
+) -> Any:
+    """Return what Hydra composes of the words: the same node, not to be changed, as long as the
+    files of the config stay.
+    """
     extra = [f"hydra.searchpath=[file://{search}]"] if search else []
     words = [*overrides, *extra]
     if any("searchpath" in word for word in overrides):  # of files that are not looked at here
@@ -60,22 +69,29 @@ def _state(search: str | None) -> tuple[tuple[str, int, int], ...]:
 
 
 def points(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> list[Job]:
-    """Return every point that these command-line words mean: one, or the product of a sweep in Hydra's order.
+    """Return every point that these command-line words mean: one, or the product of a sweep in
+    Hydra's order.
 
-    Each comes with the overrides that Hydra gives its job: without the words that steer Hydra (hydra.sweep.dir=...).
-    Raises UserError for what cannot be composed (unknown group, option or key, wrong type) or is refused by `validate`.
+    Each comes with the overrides that Hydra gives its job: without the words that steer Hydra
+    (hydra.sweep.dir=...). Raises UserError for what cannot be composed (unknown group, option or
+    key, wrong type) or is refused by `validate`.
     """
     with _composer(search) as compose:
         if not multirun:
-            multirun = _guard(lambda: str(_settings(compose, overrides).get("mode") or "").endswith("MULTIRUN"))
+            multirun = _guard(
+                lambda: str(_settings(compose, overrides).get("mode") or "").endswith("MULTIRUN")
+            )
         jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
-        return [(tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases)) for job in jobs]
+        return [
+            (tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases))
+            for job in jobs
+        ]
 
 
 def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
-    """Return the name of Hydra's launcher that a sweep of these words has: local, unless they or an experiment say
-    otherwise.
+    """Return the name of Hydra's launcher that a sweep of these words has: local, unless they or an
+    experiment say otherwise.
     """
     with _composer(search) as compose:
         settings = _guard(lambda: _settings(compose, overrides))
@@ -87,14 +103,18 @@ def _steers_hydra(word: str) -> bool:
 
 
 def _settings(compose: Any, overrides: Sequence[str]) -> Any:
-    """Return Hydra's own part of the config of a sweep, which no value of a point changes unless it refers to one."""
+    """Return Hydra's own part of the config of a sweep, which no value of a point changes unless it
+    refers to one.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     both = list(zip(overrides, parsed, strict=True))
     plain = [word for word, each in both if not each.is_sweep_override()]
-    chosen = [word for word, each in both if not each.is_sweep_override() and not _is_value(word, each)]
+    chosen = [
+        word for word, each in both if not each.is_sweep_override() and not _is_value(word, each)
+    ]
     found = compose("config", overrides=chosen, return_hydra_config=True).hydra
     if "${" in str(OmegaConf.to_container(found.sweeper, resolve=False)):
         found = compose("config", overrides=plain, return_hydra_config=True).hydra
@@ -102,8 +122,15 @@ def _settings(compose: Any, overrides: Sequence[str]) -> Any:
 
 
 def _is_value(word: str, parsed: Any) -> bool:
-    """Return whether a word sets a plain value of a point: no group, no sweep, and nothing that steers Hydra."""
-    if parsed.type is None or parsed.type.name != "CHANGE" or parsed.is_sweep_override() or _steers_hydra(word):
+    """Return whether a word sets a plain value of a point: no group, no sweep, and nothing that
+    steers Hydra.
+    """
+    if (
+        parsed.type is None
+        or parsed.type.name != "CHANGE"
+        or parsed.is_sweep_override()
+        or _steers_hydra(word)
+    ):
         return False
     return parsed.package is None and ("." in parsed.key_or_group or parsed.key_or_group == "seed")
 
@@ -121,16 +148,18 @@ def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Config:
     node = _from_base(compose, overrides, bases)
-    return typed(_guard(lambda: compose("config", overrides=list(overrides))) if node is None else node)
+    return typed(
+        _guard(lambda: compose("config", overrides=list(overrides))) if node is None else node
+    )
 
 
 def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Any:
-    """Return what Hydra composes of these words, by setting values in what it composed of the groups among them; else
-    None.
+    """Return what Hydra composes of these words, by setting values in what it composed of the
+    groups among them; else None.
 
-    The points of a sweep mostly choose the same groups, and a tenth of a second for each adds up. bases: what was
-    composed of groups alone. Words that are neither a choice of a group nor a plain value are left to Hydra, and so is
-    saying what is wrong with them.
+    The points of a sweep mostly choose the same groups, and a tenth of a second for each adds up.
+    bases: what was composed of groups alone. Words that are neither a choice of a group nor a plain
+    value are left to Hydra, and so is saying what is wrong with them.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -141,7 +170,11 @@ def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, 
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         plain = [_is_value(word, each) for word, each in zip(overrides, parsed, strict=True)]
         for word, value, each in zip(overrides, plain, parsed, strict=True):
-            changes = each.type is not None and each.type.name == "CHANGE" and not each.is_sweep_override()
+            changes = (
+                each.type is not None
+                and each.type.name == "CHANGE"
+                and not each.is_sweep_override()
+            )
             group = each.package is not None or (changes and isinstance(each.value(), str))
             if _steers_hydra(word) or not (value or group):
                 return None
@@ -167,24 +200,39 @@ def _guard(action: Any) -> Any:
     except MissingConfigException as error:
         missing, options = error.missing_cfg_file or "", list(error.options or [])
         group, _, name = missing.rpartition("/")
-        text = f"{group or 'config'}={name}: unknown name; {nearest(name, options)}" if options else one_line(error)
+        text = (
+            f"{group or 'config'}={name}: unknown name; {nearest(name, options)}"
+            if options
+            else one_line(error)
+        )
         raise UserError(text, key="config.unknown_name" if options else key_of(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error), key=key_of(error)) from error
 
 
 def one_line(error: BaseException) -> str:
-    """Return one line of an exception's words: the key, the reason, no hints about Hydra's internals."""
+    """Return one line of an exception's words: the key, the reason, no hints about Hydra's
+    internals.
+    """
     from hydra.errors import OverrideParseException
 
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not a valid override, which is KEY=VALUE ({error.message.splitlines()[0]})"
+        return (
+            f"{error.override}: not a valid override, which is KEY=VALUE"
+            f" ({error.message.splitlines()[0]})"
+        )
     key, text = _said(error)
-    text = re.sub(r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text)
     text = re.sub(
-        r".*'hydra/launcher/submitit_slurm'.*", "hydra/launcher=slurm: pip install 'hybrid-sweep[slurm]' first", text
+        r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text
     )
-    text = re.sub(r"^Could not override ''.*", "'=': not a valid override, which is KEY=VALUE", text)
+    text = re.sub(
+        r".*'hydra/launcher/submitit_slurm'.*",
+        "hydra/launcher=slurm: pip install 'hybrid-sweep[slurm]' first",
+        text,
+    )
+    text = re.sub(
+        r"^Could not override ''.*", "'=': not a valid override, which is KEY=VALUE", text
+    )
     text = re.sub(r"^Could not override '([^']*)'.*", r"\1: no such group", text)
     if _is_unknown(text):
         return f"{key}: unknown key{_near_key(str(key))}"
@@ -192,7 +240,9 @@ def one_line(error: BaseException) -> str:
 
 
 def key_of(error: BaseException) -> str:
-    """Return the key of what Hydra or OmegaConf refuse: the field at fault, or the kind of mistake."""
+    """Return the key of what Hydra or OmegaConf refuse: the field at fault, or the kind of
+    mistake.
+    """
     from hydra.errors import MissingConfigException, OverrideParseException
 
     key, text = _said(error)
@@ -220,11 +270,17 @@ def _said(error: BaseException) -> tuple[str | None, str]:
 
 
 def _is_unknown(text: str) -> bool:
-    return "is not in struct" in text or "not in 'Config'" in text or re.search(r"Key '.*' not in", text) is not None
+    return (
+        "is not in struct" in text
+        or "not in 'Config'" in text
+        or re.search(r"Key '.*' not in", text) is not None
+    )
 
 
 def _near_key(key: str) -> str:
-    """Return a hint for a key that is not there: whose it is, or the known ones whose whole or last word is near."""
+    """Return a hint for a key that is not there: whose it is, or the known ones whose whole or last
+    word is near.
+    """
     owners: dict[str, list[str]] = {name: [] for name in _keys(Config())}
     for group, schemas in SCHEMAS.items():
         for name, schema in schemas.items():
@@ -245,5 +301,9 @@ def _keys(node: Any, prefix: str = "") -> set[str]:
     found = set()
     for item in dataclasses.fields(node):
         value = getattr(node, item.name)
-        found |= _keys(value, f"{prefix}{item.name}.") if dataclasses.is_dataclass(value) else {prefix + item.name}
+        found |= (
+            _keys(value, f"{prefix}{item.name}.")
+            if dataclasses.is_dataclass(value)
+            else {prefix + item.name}
+        )
     return found

@@ -1,4 +1,6 @@
-"""What no collection makes valid in a config, as tables and rules; what depends on the texts, the plan checks."""
+"""What no collection makes valid in a config, as tables and rules; what depends on the texts, the
+plan checks.
+"""
 
 import math
 import re
@@ -113,7 +115,9 @@ def _check_values(config: Config) -> None:
         _need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
     _need(0 <= config.seed < 2**32, "seed", config.seed, "must be between 0 and 2^32 - 1")
     dropout = config.model.dropout
-    _need(dropout is None or 0 <= dropout < 1, "model.dropout", dropout, "must be from 0 to below 1")
+    _need(
+        dropout is None or 0 <= dropout < 1, "model.dropout", dropout, "must be from 0 to below 1"
+    )
 
 
 def _collections(config: Config) -> Iterator[tuple[str, DataConfig]]:
@@ -128,8 +132,18 @@ def _collections(config: Config) -> Iterator[tuple[str, DataConfig]]:
 def _check_collection(where: str, data: DataConfig, config: Config) -> None:
     languages = [names.language(code, f"{where}.languages") for code in data.languages]
     _need(len(languages) >= 1, f"{where}.languages", languages, "must name at least one language")
-    _need(len(set(languages)) == len(languages), f"{where}.languages", languages, "names a language twice")
-    _need(all(pool > 0 for pool in data.pools), f"{where}.pools", data.pools, "must be numbers of 1 or more")
+    _need(
+        len(set(languages)) == len(languages),
+        f"{where}.languages",
+        languages,
+        "names a language twice",
+    )
+    _need(
+        all(pool > 0 for pool in data.pools),
+        f"{where}.pools",
+        data.pools,
+        "must be numbers of 1 or more",
+    )
     rule = "needs eval.index=flat: ranks in a smaller pool are exact"
     _need(not data.pools or config.eval.index == "flat", f"{where}.pools", data.pools, rule)
     if isinstance(data, FileData):
@@ -175,15 +189,27 @@ def _check_shares(config: Config) -> None:
 def _check_batches(config: Config) -> None:
     batch, languages, ratio = config.batch, config.data.languages, config.batch.cross_lingual_ratio
     if batch.budget == "fixed_monolingual":
-        rule = "under batch.budget=fixed_monolingual, give batch.added (0 or more) or a ratio below 1"
+        rule = (
+            "under batch.budget=fixed_monolingual, give batch.added (0 or more) or a ratio below 1"
+        )
         is_stated = batch.added is not None and 0 <= batch.added < math.inf
         _need(is_stated, "batch.added", batch.added, rule)
     else:
-        _need(batch.added is None, "batch.added", batch.added, "needs batch.budget=fixed_monolingual")
-    rule = f"cross-lingual steps need two languages, but data.languages={languages}; add one or set the ratio to 0"
+        _need(
+            batch.added is None, "batch.added", batch.added, "needs batch.budget=fixed_monolingual"
+        )
+    rule = (
+        f"cross-lingual steps need two languages, but data.languages={languages}; add one or set"
+        " the ratio to 0"
+    )
     _need(ratio == 0 or len(languages) > 1, "batch.cross_lingual_ratio", ratio, rule)
     if batch.partner == "pivot":
-        _need(batch.pivot in languages, "batch.pivot", batch.pivot, f"must be one of data.languages {languages}")
+        _need(
+            batch.pivot in languages,
+            "batch.pivot",
+            batch.pivot,
+            f"must be one of data.languages {languages}",
+        )
     if batch.composition == "per_example":
         rule = "with composition=per_example every group must stand in two languages; take shared"
         _need(batch.groups == "shared", "batch.groups", batch.groups, rule)
@@ -200,7 +226,12 @@ def _check_training(config: Config) -> None:
     trainer, dev_every = config.trainer, config.eval.dev_every
     # Lightning would take bf16-mixed instead, and say so only in a warning.
     half = trainer.precision == "16-mixed" and trainer.accelerator == "cpu"
-    _need(not half, "trainer.precision", "16-mixed", "needs a GPU; on a CPU take bf16-mixed or 32-true")
+    _need(
+        not half,
+        "trainer.precision",
+        "16-mixed",
+        "needs a GPU; on a CPU take bf16-mixed or 32-true",
+    )
     if trainer.max_steps:
         rule = "needs eval.dev_every: without evaluations on dev the last weights are the only ones"
         _need(not config.keep.other_model or dev_every > 0, "keep.other_model", True, rule)
@@ -222,7 +253,12 @@ def _check_model(config: Config) -> None:
     model = config.model
     if isinstance(model, TinyModel):
         divides = model.heads > 0 and model.hidden_size % model.heads == 0
-        _need(divides, "model.heads", model.heads, f"must divide model.hidden_size={model.hidden_size}")
+        _need(
+            divides,
+            "model.heads",
+            model.heads,
+            f"must divide model.hidden_size={model.hidden_size}",
+        )
         _need(model.depth >= 1, "model.depth", model.depth, "must be at least 1")
         _need(model.vocabulary >= 300, "model.vocabulary", model.vocabulary, "must be at least 300")
     if isinstance(model, Bm25Model):

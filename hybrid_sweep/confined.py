@@ -1,7 +1,9 @@
-"""Folders of ours without a way out: what is written, deleted or copied stays below the folder that the user named.
+"""Folders of ours without a way out: what is written, deleted or copied stays below the folder that
+the user named.
 
-A link inside a run, a sweep, a published folder or the cache could lead anywhere. The folder that the user names may be one
-itself, and so may outputs/, outputs/runs and the cache, which people place on other disks.
+A link inside a run, a sweep, a published folder or the cache could lead anywhere. The folder that
+the user names may be one itself, and so may outputs/, outputs/runs and the cache, which people
+place on other disks.
 """
 
 import os
@@ -18,12 +20,13 @@ def check_links(folder: Path, *, own: Collection[str] = OWN_LINKS) -> None:
     """Raise UserError where anything in a folder is a link, or is neither a file nor a folder.
 
     Args:
-        folder: walked as deep as it goes; nothing is done where it is not there.
-        own: names at its top below which links are not looked for; these must be folders all the same.
+        folder: walked as deep as it goes; nothing is done where it is not there. own: names at its
+            top below which links are not looked for; these must be folders all the same.
     """
     if folder.is_symlink():
         raise UserError(
-            f"{folder} is a link, and links in folders of runs and sweeps are not followed: name its target",
+            f"{folder} is a link, and links in folders of runs and sweeps are not followed: name"
+            " its target",
             key="files.not_followed",
         )
     waiting = [folder]
@@ -61,5 +64,7 @@ def inside(root: Path, *parts: str) -> Path:
             raise UserError(f"{part!a} is no name of a folder below {root}", key="names.folder")
         path = path / part
         if path.is_symlink():
-            raise UserError(f"{path} is a link, which is not followed here: remove it", key="files.not_followed")
+            raise UserError(
+                f"{path} is a link, which is not followed here: remove it", key="files.not_followed"
+            )
     return path

@@ -22,28 +22,35 @@ DRY = "--dry-run writes the specification into a file"
 
 
 def dashboard(sweep_dir: Path, *, dry_run: bool, project: str | None, entity: str | None) -> str:
-    """Save the workspace, or write its specification into dashboard.json of the sweep; what to tell the user.
+    """Save the workspace, or write its specification into dashboard.json of the sweep; what to tell
+    the user.
 
-    Saved again, the same workspace is replaced: its address is kept in wandb/dashboard.json of the sweep. Raises UserError
-    where there is no sweep, no point is finished, wandb-workspaces is not installed, there is no login or no server.
+    Saved again, the same workspace is replaced: its address is kept in wandb/dashboard.json of the
+    sweep. Raises UserError where there is no sweep, no point is finished, wandb-workspaces is not
+    installed, there is no login or no server.
     """
     plan = plan_of(sweep_dir)
     names = measured(sweep_dir, plan)
     if not names:
-        raise UserError(f"{sweep_dir}: none of its points is finished: run the sweep first", key="sweep.none_finished")
+        raise UserError(
+            f"{sweep_dir}: none of its points is finished: run the sweep first",
+            key="sweep.none_finished",
+        )
     target = target_of(sweep_dir, plan, "online", project, entity)
     if dry_run:
         try:
             made = specification(workspace(plan, names, target))
         except ValueError as error:
             raise UserError(
-                f"{sweep_dir}: wandb-workspaces refuses its names ({line_of(error)})", key="dashboard.names_refused"
+                f"{sweep_dir}: wandb-workspaces refuses its names ({line_of(error)})",
+                key="dashboard.names_refused",
             ) from error
         write_json(sweep_dir / "dashboard.json", made)
         return f"the specification of the workspace: {sweep_dir / 'dashboard.json'}"
     if mirror.mode_of({"mode": "online"}) != "online":
         raise UserError(
-            f"WANDB_MODE or WANDB_DISABLED keeps Weights & Biases from being asked; {DRY}", key="wandb.disabled"
+            f"WANDB_MODE or WANDB_DISABLED keeps Weights & Biases from being asked; {DRY}",
+            key="wandb.disabled",
         )
     check_login(DRY)
     with reachable(DRY):
@@ -51,31 +58,46 @@ def dashboard(sweep_dir: Path, *, dry_run: bool, project: str | None, entity: st
 
 
 def _library(part: str) -> Any:
-    """Return a module of wandb-workspaces, which is an extra; raises UserError where it is not installed."""
+    """Return a module of wandb-workspaces, which is an extra; raises UserError where it is not
+    installed.
+    """
     try:
         return import_module(f"wandb_workspaces.{part}")
     except ModuleNotFoundError as error:
         raise UserError(
-            "wandb-workspaces is not installed: pip install 'hybrid-sweep[dashboard]'", key="install.wandb_workspaces"
+            "wandb-workspaces is not installed: pip install 'hybrid-sweep[dashboard]'",
+            key="install.wandb_workspaces",
         ) from error
 
 
 def measured(sweep_dir: Path, plan: Mapping[str, Any]) -> list[str]:
     """Return the names of all numbers in the summaries of the finished points, sorted."""
-    results = [values for entry in plan["points"] for values in summaries(sweep_dir, entry).values()]
-    return sorted({name for values in results for name, value in values.items() if isinstance(value, float)})
+    results = [
+        values for entry in plan["points"] for values in summaries(sweep_dir, entry).values()
+    ]
+    return sorted(
+        {name for values in results for name, value in values.items() if isinstance(value, float)}
+    )
 
 
 def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> Any:
-    """Return the workspace: the curve by seed, each language, language bias, losses, and each further collection."""
+    """Return the workspace: the curve by seed, each language, language bias, losses, and each
+    further collection.
+    """
     ws, expr, wr = _library("workspaces"), _library("expr"), _library("reports.v2")
 
     def over_ratio(name: str, title: str) -> Any:
         return wr.ScatterPlot(title=title, x=wr.Config("ratio"), y=wr.SummaryMetric(name))
 
     def over_steps(names: list[str], title: str) -> Any:
-        grouped = {"groupby": wr.Config("ratio"), "groupby_aggfunc": "mean", "groupby_rangefunc": "minmax"}
-        return wr.LinePlot(title=title, x=mirror.STEP, y=names, title_x="optimiser steps", **grouped)
+        grouped = {
+            "groupby": wr.Config("ratio"),
+            "groupby_aggfunc": "mean",
+            "groupby_rangefunc": "minmax",
+        }
+        return wr.LinePlot(
+            title=title, x=mirror.STEP, y=names, title_x="optimiser steps", **grouped
+        )
 
     def matching(pattern: str) -> list[tuple[str, str]]:
         return [(name, found.group(1)) for name in names if (found := re.fullmatch(pattern, name))]
@@ -84,8 +106,13 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
     each = matching(r"monolingual/(?!trained/|unseen/)([^/]+)/RR@10")
     languages = [(name, f"{language}: monolingual MRR@10") for name, language in each]
     bias = [("multilingual/same@10", "share of the top 10 in the query's language")]
-    bias += [(name, f"{code}: own language first") for name, code in matching(r"bias/own_first/([^/]+)")]
-    bias += [(name, f"{code}: rank distance") for name, code in matching(r"bias/rank_distance/([^/]+)/mean")]
+    bias += [
+        (name, f"{code}: own language first") for name, code in matching(r"bias/own_first/([^/]+)")
+    ]
+    bias += [
+        (name, f"{code}: rank distance")
+        for name, code in matching(r"bias/rank_distance/([^/]+)/mean")
+    ]
     figure = wr.MediaBrowser(title="the curve, with its intervals", media_keys=["curve"])
     sections = {
         "Over the ratio, by seed": [over_ratio(*each) for each in head],
@@ -99,7 +126,9 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
     }
     sections["The report"] = [figure, wr.WeavePanelSummaryTable(table_name="results")]
     for stage in sorted({name for entry in plan["points"] for name in entry.get("also", [])}):
-        found = [(f"{stage}/{name}", title) for name, title in HEAD.items() if f"{stage}/{name}" in names]
+        found = [
+            (f"{stage}/{name}", title) for name, title in HEAD.items() if f"{stage}/{name}" in names
+        ]
         sections[f"On {stage}"] = [over_ratio(*each) for each in found]
     # By id, not by group: a point that two sweeps share stands in the group of one of them.
     ids = [*(str(entry["run_id"]) for entry in plan["points"]), wandb_sweep.id_of(plan)]
@@ -107,27 +136,39 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
         entity=target.entity or "",
         project=target.project,
         name=f"Hybrid Sweep: {plan['name']}",
-        sections=[ws.Section(name=name, panels=panels, is_open=True) for name, panels in sections.items() if panels],
+        sections=[
+            ws.Section(name=name, panels=panels, is_open=True)
+            for name, panels in sections.items()
+            if panels
+        ],
         settings=ws.WorkspaceSettings(x_axis=mirror.STEP, max_runs=len(ids)),
         runset_settings=ws.RunsetSettings(
             filters=expr.And(expr.Metric("ID").isin(ids)),
             groupby=[expr.Config("seed")],
             order=[expr.Ordering(expr.Config("ratio"), ascending=True)],
-            pinned_columns=["config:ratio", "config:seed", *(f"summary:{name}" for name, _ in head)],
+            pinned_columns=[
+                "config:ratio",
+                "config:seed",
+                *(f"summary:{name}" for name, _ in head),
+            ],
         ),
     )
 
 
 def specification(made: Any) -> dict[str, Any]:
-    """Return what would be saved of a workspace, as JSON; its random ids are numbered, so that equal workspaces give
-    equal files.
+    """Return what would be saved of a workspace, as JSON; its random ids are numbered, so that
+    equal workspaces give equal files.
     """
     numbers: dict[str, str] = {}
 
     def plain(node: Any) -> Any:
         if isinstance(node, dict):
             return {
-                key: numbers.setdefault(value, f"id-{len(numbers)}") if key == "__id__" else plain(value)
+                key: (
+                    numbers.setdefault(value, f"id-{len(numbers)}")
+                    if key == "__id__"
+                    else plain(value)
+                )
                 for key, value in node.items()
             }
         return [plain(value) for value in node] if isinstance(node, list) else node
@@ -153,7 +194,11 @@ def _save(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> str:
         except Exception:
             pass  # it was deleted there
         else:
-            saved.sections, saved.settings, saved.runset_settings = made.sections, made.settings, made.runset_settings
+            saved.sections, saved.settings, saved.runset_settings = (
+                made.sections,
+                made.settings,
+                made.runset_settings,
+            )
             made = saved
     made.save()
     write_json(note, {"project": f"{entity}/{target.project}", "url": made.url})

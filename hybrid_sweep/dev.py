@@ -1,4 +1,6 @@
-"""What is measured on the split dev while training: its names, its history, its best step, and whether it still rises."""
+"""What is measured on the split dev while training: its names, its history, its best step, and
+whether it still rises.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,9 @@ SPLIT = "dev"
 
 
 def metric_names(languages: Sequence[str]) -> list[str]:
-    """Return the metrics of an evaluation in these languages: SETTING/MEASURE, and monolingual/LANG/RR@10."""
+    """Return the metrics of an evaluation in these languages: SETTING/MEASURE, and
+    monolingual/LANG/RR@10.
+    """
     settings = ["monolingual", *(["cross-lingual"] if len(languages) > 1 else []), "multilingual"]
     return [
         *(f"{setting}/{measure}" for setting in settings for measure in MEASURES),
@@ -30,17 +34,24 @@ def metric_names(languages: Sequence[str]) -> list[str]:
 
 
 def check(config: Config, collection: Collection) -> None:
-    """Raise UserError where validation is asked for and there is no split dev, or its metric has an unknown name."""
+    """Raise UserError where validation is asked for and there is no split dev, or its metric has an
+    unknown name.
+    """
     if not config.eval.dev_every or not steps_of(config):
         return
     found = [
-        set(pc.unique(table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))["lang"]).to_pylist())
+        set(
+            pc.unique(
+                table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))["lang"]
+            ).to_pylist()
+        )
         for table, splits in ((collection.queries, [SPLIT]), (collection.passages, [SPLIT, "*"]))
     ]
     if not (languages := sorted(found[0] & found[1])):
         hint = ", or data.dev_share above 0" if isinstance(config.data, MarcoData) else ""
         raise UserError(
-            f"eval.dev_every={config.eval.dev_every}: data={collection.name} has no split dev; take eval.dev_every=0{hint}",
+            f"eval.dev_every={config.eval.dev_every}: data={collection.name} has no split dev; take"
+            f" eval.dev_every=0{hint}",
             key="data.split_missing",
         )
     check_metric(config.eval.dev_metric, metric_names(languages))
@@ -50,15 +61,18 @@ def check_metric(name: str, known: Sequence[str]) -> None:
     """Raise UserError for a metric that is none of the known ones."""
     if name not in known:
         raise UserError(
-            f"eval.dev_metric={name}: no such metric; {nearest(name, list(known))}", key="config.eval.dev_metric"
+            f"eval.dev_metric={name}: no such metric; {nearest(name, list(known))}",
+            key="config.eval.dev_metric",
         )
 
 
 @dataclass
 class History:
-    """The evaluations so far, in the order of their steps; `metric` chooses the best one, and of equal ones the earliest.
+    """The evaluations so far, in the order of their steps; `metric` chooses the best one, and of
+    equal ones the earliest.
 
-    rows: `step`, the number of optimiser steps done, and every metric by its name; plain numbers, as a checkpoint keeps.
+    rows: `step`, the number of optimiser steps done, and every metric by its name; plain numbers,
+    as a checkpoint keeps.
     """
 
     metric: str
@@ -90,10 +104,12 @@ def read(path: Path, metric: str) -> History:
 
 
 def report(history: History, steps: int) -> dict[str, Any]:
-    """Return what metrics.json says of the dev curve of a run of so many steps; {} where there was no evaluation.
+    """Return what metrics.json says of the dev curve of a run of so many steps; {} where there was
+    no evaluation.
 
-    still_rising: the metric of the last evaluation minus that of the latest one at or before 3/4 of the steps, the gain of
-    the last quarter: near 0, the point has converged; None where nothing was evaluated that early.
+    still_rising: the metric of the last evaluation minus that of the latest one at or before 3/4 of
+    the steps, the gain of the last quarter: near 0, the point has converged; None where nothing was
+    evaluated that early.
     """
     if not history.rows:
         return {}

@@ -1,4 +1,7 @@
-"""What a point costs on disk, told before it runs: sizes from the config and the headers of files. No torch here."""
+"""What a point costs on disk, told before it runs: sizes from the config and the headers of files.
+
+No torch here.
+"""
 
 import math
 import re
@@ -11,7 +14,15 @@ import pyarrow.compute as pc
 from safetensors import SafetensorError, safe_open
 
 from hybrid_sweep import stages
-from hybrid_sweep.config import Bm25Model, Config, ModelConfig, TinyModel, cache_dir, steps_of, to_dict
+from hybrid_sweep.config import (
+    Bm25Model,
+    Config,
+    ModelConfig,
+    TinyModel,
+    cache_dir,
+    steps_of,
+    to_dict,
+)
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import object_of, read_layout, shards
 from hybrid_sweep.prepare import Prepared, prepare
@@ -29,10 +40,11 @@ Shapes = Mapping[str, tuple[int, ...]]  # of the weights, by name
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes of a point: `kept` by kind (model, other model, optimizer, vectors, run files, tables), and what it needs besides.
+    """Bytes of a point: `kept` by kind (model, other model, optimizer, vectors, run files, tables),
+    and what it needs besides.
 
-    training is an upper bound: a checkpoint is whole before the oldest goes. encoding: the vectors of a collection while it is
-    evaluated, of all collections where several processes encode.
+    training is an upper bound: a checkpoint is whole before the oldest goes. encoding: the vectors
+    of a collection while it is evaluated, of all collections where several processes encode.
     """
 
     kept: dict[str, int]
@@ -41,7 +53,8 @@ class Cost:
 
 
 def cost(config: Config, prepared: Prepared, further: Sequence[Prepared] = ()) -> Cost:
-    """Return what a point keeps on disk by its config, and what it needs while it trains and evaluates.
+    """Return what a point keeps on disk by its config, and what it needs while it trains and
+    evaluates.
 
     further: the other collections that it is evaluated on.
     """
@@ -67,8 +80,14 @@ def cost(config: Config, prepared: Prepared, further: Sequence[Prepared] = ()) -
     kept |= evaluated.kept
     kept["tables"] += STEP * steps
     weights = (held + adapters) * number
-    training = (KEEP + 1) * (weights + moments + RECORD * steps) + min(evaluations, KEEP + 2) * weights
-    return Cost({kind: size for kind, size in kept.items() if size}, training * (steps > 0), evaluated.encoding)
+    training = (KEEP + 1) * (weights + moments + RECORD * steps) + min(
+        evaluations, KEEP + 2
+    ) * weights
+    return Cost(
+        {kind: size for kind, size in kept.items() if size},
+        training * (steps > 0),
+        evaluated.encoding,
+    )
 
 
 def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
@@ -79,13 +98,20 @@ def _evaluated(config: Config, collections: Sequence[Prepared]) -> Cost:
     for each, data in zip(collections, wanted, strict=True):
         texts, split = each.collection, config.eval.split
         queries, passages = _texts(texts.queries, [split]), _texts(texts.passages, [split, "*"])
-        pools = len(texts.languages) + 1  # one language, or all of them: a row for each query and pool
-        kept["vectors"] += (queries + passages) * (2 * width + TEXT) * (config.keep.vectors and width > 0)
+        # one language, or all of them: a row for each query and pool
+        pools = len(texts.languages) + 1
+        kept["vectors"] += (
+            (queries + passages) * (2 * width + TEXT) * (config.keep.vectors and width > 0)
+        )
         kept["run files"] += LINE * queries * pools * config.eval.run_depth
         kept["tables"] += (TABLES + ROW * queries * pools) * (1 + len(set(data.pools)))
         encoding.append((queries + passages) * 4 * width)
     several = config.trainer.devices * config.trainer.nodes > 1
-    return Cost({kind: size for kind, size in kept.items() if size}, 0, sum(encoding) if several else max(encoding))
+    return Cost(
+        {kind: size for kind, size in kept.items() if size},
+        0,
+        sum(encoding) if several else max(encoding),
+    )
 
 
 def costs(configs: Sequence[Config]) -> list[Cost]:
@@ -94,19 +120,27 @@ def costs(configs: Sequence[Config]) -> list[Cost]:
     found = []
     for config in configs:
         whole = to_dict(config)
-        parts = [*(whole[name] for name in ("data", "more", "model")), whole["eval"]["also"], config.eval.split]
+        parts = [
+            *(whole[name] for name in ("data", "more", "model")),
+            whole["eval"]["also"],
+            config.eval.split,
+        ]
         key = canonical([*parts, config.batch.hard_negatives > 0, str(cache_dir(config))])
         if key not in opened:
             main = prepare(config)
-            opened[key] = [stages.prepared(stage, main) for stage in stages.of(config, Path()) if stage.pool is None]
+            opened[key] = [
+                stages.prepared(stage, main)
+                for stage in stages.of(config, Path())
+                if stage.pool is None
+            ]
         main, *further = opened[key]
         found.append(cost(config, main, further))
     return found
 
 
 def line(found: Sequence[Cost]) -> str:
-    """Return `disk: 6.2 MB a point (model 6.1 MB, tables 0.1 MB), 24 points 149 MB; while it trains a point needs up to
-    ...`.
+    """Return `disk: 6.2 MB a point (model 6.1 MB, tables 0.1 MB), 24 points 149 MB; while it trains
+    a point needs up to ...`.
     """
     most = max(found, key=lambda one: sum(one.kept.values()))
     kinds = ", ".join(f"{kind} {_words(size)}" for kind, size in most.kept.items())
@@ -119,8 +153,8 @@ def line(found: Sequence[Cost]) -> str:
 
 
 def shapes_of(model: ModelConfig, folder: Path) -> Shapes:
-    """Return the weights of the encoder that is built from a model folder: by formula (tiny), or by the headers of its
-    files.
+    """Return the weights of the encoder that is built from a model folder: by formula (tiny), or by
+    the headers of its files.
     """
     if isinstance(model, TinyModel):
         shapes = _tiny(model, read_json(folder / "config.json")["vocab_size"])
@@ -133,17 +167,24 @@ def shapes_of(model: ModelConfig, folder: Path) -> Shapes:
         for place, dense in enumerate(layout.dense):
             shapes[f"head.{place}.weight"] = (dense.outputs, dense.inputs)
             shapes |= {f"head.{place}.bias": (dense.outputs,)} if dense.bias else {}
-    return {name: shape for name, shape in shapes.items() if model.layers is None or _layer(name) < model.layers}
+    return {
+        name: shape
+        for name, shape in shapes.items()
+        if model.layers is None or _layer(name) < model.layers
+    }
 
 
 def header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes in a safetensors file, from its header alone; raises UserError where it is not whole."""
+    """Return the shapes in a safetensors file, from its header alone; raises UserError where it is
+    not whole.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise UserError(
-            f"{path} is no whole safetensors file ({type(error).__name__}); copy it again", key="model.weights_damaged"
+            f"{path} is no whole safetensors file ({type(error).__name__}); copy it again",
+            key="model.weights_damaged",
         ) from error
 
 
@@ -152,15 +193,24 @@ def _files(folder: Path) -> list[Path]:
     listed = shards(folder)
     if listed and not (folder / "model.safetensors").is_file():
         return [folder / name for name in listed]
-    return [path for path in [folder / "model.safetensors"] if path.is_file()] or sorted(folder.glob("*.safetensors"))
+    return [path for path in [folder / "model.safetensors"] if path.is_file()] or sorted(
+        folder.glob("*.safetensors")
+    )
 
 
 def _elsewhere(name: str) -> bool:
-    """Return whether a weight belongs to what is not built: the pooler, the heads of pre-training; or is no weight."""
+    """Return whether a weight belongs to what is not built: the pooler, the heads of pre-training;
+    or is no weight.
+    """
     first = name.split(".")[0]
-    return first in ("cls", "lm_head", "classifier", "qa_outputs", "predictions", "vocab_projector") or bool(
-        re.search(r"(^|\.)pooler\.|position_ids$|^vocab_(transform|layer_norm)\.", name)
-    )
+    return first in (
+        "cls",
+        "lm_head",
+        "classifier",
+        "qa_outputs",
+        "predictions",
+        "vocab_projector",
+    ) or bool(re.search(r"(^|\.)pooler\.|position_ids$|^vocab_(transform|layer_norm)\.", name))
 
 
 def _layer(name: str) -> int:
@@ -170,41 +220,59 @@ def _layer(name: str) -> int:
 
 
 def _tiny(model: TinyModel, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    """Return BERT's weights: three tables and a norm, then layers of four projections, two feed-forward matrices, two
-    norms.
+    """Return BERT's weights: three tables and a norm, then layers of four projections, two
+    feed-forward matrices, two norms.
     """
     width, inner = model.hidden_size, model.intermediate_size
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (vocabulary, width),
-        "embeddings.position_embeddings.weight": (max(model.query_length, model.passage_length), width),
+        "embeddings.position_embeddings.weight": (
+            max(model.query_length, model.passage_length),
+            width,
+        ),
         "embeddings.token_type_embeddings.weight": (1, width),
         "embeddings.norm": (2, width),
     }
     for layer in range(model.depth):
         prefix = f"encoder.layer.{layer}."
         for name in ("self.query", "self.key", "self.value", "output.dense"):
-            shapes |= {f"{prefix}attention.{name}.weight": (width, width), f"{prefix}attention.{name}.bias": (width,)}
-        shapes |= {f"{prefix}intermediate.dense.weight": (inner, width), f"{prefix}intermediate.dense.bias": (inner,)}
-        shapes |= {f"{prefix}output.dense.weight": (width, inner), f"{prefix}output.dense.bias": (width,)}
+            shapes |= {
+                f"{prefix}attention.{name}.weight": (width, width),
+                f"{prefix}attention.{name}.bias": (width,),
+            }
+        shapes |= {
+            f"{prefix}intermediate.dense.weight": (inner, width),
+            f"{prefix}intermediate.dense.bias": (inner,),
+        }
+        shapes |= {
+            f"{prefix}output.dense.weight": (width, inner),
+            f"{prefix}output.dense.bias": (width,),
+        }
         shapes |= {f"{prefix}norms": (4, width)}
     return shapes
 
 
 def _adapters(model: ModelConfig, folder: Path, shapes: Shapes) -> int:
-    """Return how many numbers the low-rank adapters have: rank times (inputs + outputs) of each adapted layer."""
+    """Return how many numbers the low-rank adapters have: rank times (inputs + outputs) of each
+    adapted layer.
+    """
     if not model.lora_rank:
         return 0
     # What peft takes where nothing is said, for the encoders at hand; asking it would import torch.
     kind = "bert" if isinstance(model, TinyModel) else str(_model_config(folder).get("model_type"))
     usual = {"deberta": ["in_proj"], "deberta-v2": ["query_proj", "value_proj"]}
     targets = model.lora_targets or usual.get(kind, ["query", "value"])
-    adapted = [shape for name, shape in shapes.items() if name.endswith(tuple(f"{one}.weight" for one in targets))]
+    adapted = [
+        shape
+        for name, shape in shapes.items()
+        if name.endswith(tuple(f"{one}.weight" for one in targets))
+    ]
     return sum(model.lora_rank * sum(shape) for shape in adapted if len(shape) == 2)
 
 
 def _unused(config: Config, prepared: Prepared, shapes: Shapes) -> int:
-    """Return how many numbers of the table of token embeddings are left out of training, because their tokens do not
-    occur.
+    """Return how many numbers of the table of token embeddings are left out of training, because
+    their tokens do not occur.
     """
     if not config.trainer.compact_vocabulary or config.model.lora_rank:
         return 0
@@ -223,12 +291,18 @@ def _width(model: ModelConfig, folder: Path) -> int:
 
 
 def _model_config(folder: Path) -> dict[str, int | str]:
-    return object_of(folder / "config.json") or object_of(read_layout(folder).transformer / "config.json")
+    return object_of(folder / "config.json") or object_of(
+        read_layout(folder).transformer / "config.json"
+    )
 
 
 def _texts(table: pa.Table, splits: list[str]) -> int:
     # Not by comparing: for an argument of Python's own pyarrow imports pandas.
-    return sum(each["counts"] for each in pc.value_counts(table["split"]).to_pylist() if each["values"] in splits)
+    return sum(
+        each["counts"]
+        for each in pc.value_counts(table["split"]).to_pylist()
+        if each["values"] in splits
+    )
 
 
 def _count(shapes: Shapes) -> int:

@@ -1,4 +1,6 @@
-"""What the plan draws with: even sequences, keyed permutations and weighted choices, each a pure function of its keys."""
+"""What the plan draws with: even sequences, keyed permutations and weighted choices, each a pure
+function of its keys.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Kinds are spread by the golden ratio and sources by the square root of two. 1 and the two are linearly independent over
-# the rationals, so that the pair of keys fills the unit square evenly (Weyl, 1916): each source has its share of each kind.
+# Kinds are spread by the golden ratio and sources by the square root of two. 1 and the two are
+# linearly independent over the rationals, so that the pair of keys fills the unit square evenly
+# (Weyl, 1916): each source has its share of each kind.
 GOLDEN = (5**0.5 - 1) / 2
 ROOT = 2**0.5 - 1
-GOLDEN_64 = 0x9E3779B97F4A7C15  # the golden ratio times 2^64; odd, so that no two of 2^64 keys are equal
+# the golden ratio times 2^64; odd, so that no two of 2^64 keys are equal
+GOLDEN_64 = 0x9E3779B97F4A7C15
 BLOCK = 4096  # groups that are looked through at a time to find the k-th member
 STRIDE = 64 * BLOCK  # groups that are counted at a time
 
@@ -18,8 +22,9 @@ STRIDE = 64 * BLOCK  # groups that are counted at a time
 def chosen(start: float, steps: int, count: int) -> np.ndarray:
     """Return (N,) bool: the step's key (start + i golden) mod 1 is among the `count` smallest.
 
-    The Kronecker sequence of the golden ratio has the least discrepancy of its kind, so that the share is met in every
-    window, for every count at once. For N <= 10,000 a window's count is within 5 of the share of its length (measured).
+    The Kronecker sequence of the golden ratio has the least discrepancy of its kind, so that the
+    share is met in every window, for every count at once. For N <= 10,000 a window's count is
+    within 5 of the share of its length (measured).
     """
     keys = (start + np.arange(steps) * GOLDEN) % 1.0
     selected = np.zeros(steps, dtype=bool)
@@ -28,7 +33,9 @@ def chosen(start: float, steps: int, count: int) -> np.ndarray:
 
 
 def dealt(start: float, counts: Sequence[int]) -> np.ndarray:
-    """Return (N,) which of several owners each step belongs to: owner i has exactly counts[i] steps, spread evenly."""
+    """Return (N,) which of several owners each step belongs to: owner i has exactly counts[i]
+    steps, spread evenly.
+    """
     steps = sum(counts)
     keys = (start + np.arange(steps) * ROOT) % 1.0
     owner = np.empty(steps, dtype=np.int64)
@@ -37,8 +44,8 @@ def dealt(start: float, counts: Sequence[int]) -> np.ndarray:
 
 
 def apportioned(shares: Sequence[float], steps: int) -> list[int]:
-    """Return whole steps for each share, by largest remainder (Hamilton): they sum to `steps`, none is off by one or
-    more.
+    """Return whole steps for each share, by largest remainder (Hamilton): they sum to `steps`, none
+    is off by one or more.
     """
     quotas = np.array(shares, dtype=np.float64) / sum(shares) * steps
     counts = np.floor(quotas).astype(np.int64)
@@ -48,10 +55,12 @@ def apportioned(shares: Sequence[float], steps: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Even:
-    """Exactly `count` of the numbers 0 to length - 1, evenly spread and nested in `count`, in no memory at all.
+    """Exactly `count` of the numbers 0 to length - 1, evenly spread and nested in `count`, in no
+    memory at all.
 
-    Number e has the key start + e golden, in whole 64-bit arithmetic; chosen are those with the `count` smallest keys,
-    the largest of which is `last` (-1 = none). Doubles would have ties beyond ten million numbers.
+    Number e has the key start + e golden, in whole 64-bit arithmetic; chosen are those with the
+    `count` smallest keys, the largest of which is `last` (-1 = none). Doubles would have ties
+    beyond ten million numbers.
     """
 
     start: int
@@ -78,18 +87,25 @@ class Even:
         return found
 
     def per_step(self, steps: int, size: int) -> np.ndarray:
-        """Return (N,) int64: how many of the numbers step * size to (step + 1) * size - 1 are chosen."""
+        """Return (N,) int64: how many of the numbers step * size to (step + 1) * size - 1 are
+        chosen.
+        """
         at_once = max(1, 2**18 // size)
         counts = [
-            self.has(np.arange(first * size, min(first + at_once, steps) * size)).reshape(-1, size).sum(axis=1)
+            self.has(np.arange(first * size, min(first + at_once, steps) * size))
+            .reshape(-1, size)
+            .sum(axis=1)
             for first in range(0, steps, at_once)
         ]
         return np.concatenate([np.zeros(0, np.int64), *counts]).astype(np.int64)
 
 
 def _keys_below(start: int, length: int, bound: int) -> int:
-    """Return how many of the keys (start + e golden) mod 2^64, e < length, lie below `bound` (0 to 2^64)."""
-    # floor(x / m) - floor((x - bound) / m) is 1 where x mod m < bound, else 0; m is added to keep the second one positive.
+    """Return how many of the keys (start + e golden) mod 2^64, e < length, lie below `bound` (0 to
+    2^64).
+    """
+    # floor(x / m) - floor((x - bound) / m) is 1 where x mod m < bound, else 0; m is added to keep
+    # the second one positive.
     whole = 2**64
     return (
         length
@@ -99,8 +115,8 @@ def _keys_below(start: int, length: int, bound: int) -> int:
 
 
 def _floor_sum(length: int, modulus: int, slope: int, offset: int) -> int:
-    """Return the sum over i < length of floor((slope i + offset) / modulus), by Euclid's steps (Graham, Knuth, Patashnik,
-    3.5).
+    """Return the sum over i < length of floor((slope i + offset) / modulus), by Euclid's steps
+    (Graham, Knuth, Patashnik, 3.5).
     """
     total = 0
     while length > 0:
@@ -113,10 +129,11 @@ def _floor_sum(length: int, modulus: int, slope: int, offset: int) -> int:
 
 @dataclass(frozen=True)
 class Members:
-    """The groups that exist in both languages of at least one pair of languages, without a list of them.
+    """The groups that exist in both languages of at least one pair of languages, without a list of
+    them.
 
-    present: (L, G) bool. rows: the languages of the pairs. joined: (len(rows), len(rows)) bool, symmetric: their pairs.
-    before: (blocks + 1,) how many members come before each block of groups.
+    present: (L, G) bool. rows: the languages of the pairs. joined: (len(rows), len(rows)) bool,
+    symmetric: their pairs. before: (blocks + 1,) how many members come before each block of groups.
     """
 
     present: np.ndarray
@@ -126,7 +143,9 @@ class Members:
 
     @classmethod
     def of(cls, present: np.ndarray, pairs: np.ndarray) -> "Members":
-        """Return the members; pairs: (L, L) bool, symmetric; the diagonal stands for all groups of a language."""
+        """Return the members; pairs: (L, L) bool, symmetric; the diagonal stands for all groups of
+        a language.
+        """
         rows = np.flatnonzero(pairs.any(axis=1))
         made = cls(present, rows, pairs[np.ix_(rows, rows)], np.zeros(1, np.int64))
         counts = [np.zeros(1, np.int64)]
@@ -144,7 +163,9 @@ class Members:
             return places
         found = np.empty(len(places), dtype=np.int64)
         order = np.argsort(places, kind="stable")
-        blocks, starts = np.unique(np.searchsorted(self.before, places[order], side="right") - 1, return_index=True)
+        blocks, starts = np.unique(
+            np.searchsorted(self.before, places[order], side="right") - 1, return_index=True
+        )
         for block, mine in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
             inside = np.flatnonzero(self._inside(block * BLOCK, BLOCK))
             found[mine] = block * BLOCK + inside[places[mine] - self.before[block]]
@@ -159,10 +180,11 @@ class Members:
 
 
 def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.ndarray:
-    """Return where a keyed permutation of range(size) sends the given places; no memory beyond the places.
+    """Return where a keyed permutation of range(size) sends the given places; no memory beyond the
+    places.
 
-    A balanced Feistel network of eight rounds on the next even power of two, walked until it falls inside the range
-    (Black and Rogaway, 2002, "Ciphers with arbitrary finite domains").
+    A balanced Feistel network of eight rounds on the next even power of two, walked until it falls
+    inside the range (Black and Rogaway, 2002, "Ciphers with arbitrary finite domains").
     """
     half = np.uint64(max(1, (max(size - 1, 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
@@ -179,7 +201,9 @@ def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.nd
 
 
 def mix(words: np.ndarray) -> np.ndarray:
-    """Return the finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit."""
+    """Return the finaliser of splitmix64 (Steele, Lea and Flood, 2014): every input bit reaches
+    every output bit.
+    """
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -193,13 +217,16 @@ def word(name: str) -> int:
 
 
 def weighted(uniform: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return (N,) index drawn by each row's weights, by inversion; a row of weights serves all draws where there is
-    one.
+    """Return (N,) index drawn by each row's weights, by inversion; a row of weights serves all
+    draws where there is one.
     """
     cumulative = np.cumsum(weights, axis=1)
-    # The last positive weight is the limit: rounding must not push a draw onto an index of weight zero behind it.
+    # The last positive weight is the limit: rounding must not push a draw onto an index of weight
+    # zero behind it.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    drawn: np.ndarray = np.minimum((uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1), last)
+    drawn: np.ndarray = np.minimum(
+        (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1), last
+    )
     return drawn
 
 

@@ -11,18 +11,24 @@ from hybrid_sweep.tokens import Tokens
 
 
 class Encoder(nn.Module):
-    """Token ids and mask (B, T) to unit vectors (B, D): an encoder's last hidden states, pooled and L2-normalised."""
+    """Token ids and mask (B, T) to unit vectors (B, D): an encoder's last hidden states, pooled and
+    L2-normalised.
+    """
 
     transformer: Any  # a Hugging Face encoder; nn.Module types its parts as tensors too
-    reduced: torch.dtype | None = None  # the type of matrix products when texts are encoded; None = that of the weights
+    # the type of matrix products when texts are encoded; None = that of the weights
+    reduced: torch.dtype | None = None
 
     def __init__(self, transformer: nn.Module, pooling: str, head: nn.Module | None = None) -> None:
         super().__init__()
         self.transformer = transformer
         self.pooling = pooling
-        self.head = head  # what a sentence-transformers folder puts between pooling and normalisation
+        # what a sentence-transformers folder puts between pooling and normalisation
+        self.head = head
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, embedded: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, embedded: Tensor | None = None
+    ) -> Tensor:
         """Return unit vectors (B, D); padding stands on the right.
 
         embedded: (B, T, D) the embeddings of input_ids, where they have been looked up already.
@@ -39,10 +45,11 @@ class Encoder(nn.Module):
 
 
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
-    """Return the encoder itself, to encode with the matrix products that Lightning's word for a precision has in
-    training.
+    """Return the encoder itself, to encode with the matrix products that Lightning's word for a
+    precision has in training.
 
-    A GPU encodes many times faster so; a model that is trained in half precision is used in it as well.
+    A GPU encodes many times faster so; a model that is trained in half precision is used in it as
+    well.
     """
     encoder.reduced = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     return encoder
@@ -54,16 +61,18 @@ def stream_seed(*words: int) -> int:
 
 
 def batches(lengths: np.ndarray, batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (n,) the order in which texts go in, by length, and (b + 1,) the places in it where batches begin and end.
+    """Return (n,) the order in which texts go in, by length, and (b + 1,) the places in it where
+    batches begin and end.
 
-    lengths: (n,) tokens of each text. A batch is as many texts as `batch_tokens` padded tokens hold, at least one: cut by
-    the texts alone, so the same on any number of processes.
+    lengths: (n,) tokens of each text. A batch is as many texts as `batch_tokens` padded tokens
+    hold, at least one: cut by the texts alone, so the same on any number of processes.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
     bounds = [0]
     while (start := bounds[-1]) < len(order):
-        # Lengths rise, so the last text of a batch is its longest: take as many as the budget holds at that length.
+        # Lengths rise, so the last text of a batch is its longest: take as many as the budget holds
+        # at that length.
         window = ordered[start : start + max(1, batch_tokens // max(1, int(ordered[start])))]
         fits = np.arange(1, len(window) + 1) * window <= batch_tokens
         bounds.append(start + max(1, int(fits.sum())))
@@ -72,7 +81,9 @@ def batches(lengths: np.ndarray, batch_tokens: int) -> tuple[np.ndarray, np.ndar
 
 @torch.inference_mode()
 def encode_batch(encoder: Encoder, tokens: Tokens, rows: np.ndarray, pad: int) -> np.ndarray:
-    """Return (len(rows), D) float32 unit vectors of texts that go in together; the encoder is in evaluation mode."""
+    """Return (len(rows), D) float32 unit vectors of texts that go in together; the encoder is in
+    evaluation mode.
+    """
     device = next(encoder.parameters()).device
     ids, mask = (torch.from_numpy(array).to(device) for array in tokens.padded(rows, pad))
     with torch.autocast(device.type, dtype=encoder.reduced, enabled=encoder.reduced is not None):
@@ -80,9 +91,11 @@ def encode_batch(encoder: Encoder, tokens: Tokens, rows: np.ndarray, pad: int) -
     return vectors
 
 
-def encode(encoder: Encoder, tokens: Tokens, rows: np.ndarray, *, pad: int, batch_tokens: int) -> np.ndarray:
-    """Return (len(rows), D) float32 unit vectors of some texts, in the order of `rows`, held in memory (see
-    `encoding`).
+def encode(
+    encoder: Encoder, tokens: Tokens, rows: np.ndarray, *, pad: int, batch_tokens: int
+) -> np.ndarray:
+    """Return (len(rows), D) float32 unit vectors of some texts, in the order of `rows`, held in
+    memory (see `encoding`).
     """
     encoder.eval()
     order, bounds = batches(tokens.lengths[rows], batch_tokens)

@@ -1,8 +1,10 @@
-"""The vectors of a split, encoded once: shard by shard into files that ranking reads, resumed where a run was stopped.
+"""The vectors of a split, encoded once: shard by shard into files that ranking reads, resumed where
+a run was stopped.
 
-A side (queries or passages) is one array of float32 in the order in which its texts are encoded, by length, so that a shard
-is one piece of it. A shard that is done is marked, with the digest of its bytes, after it is on disk. The batches are cut by
-the texts alone: whoever encodes a shard, in whatever process and after however many stops, writes the same bytes.
+A side (queries or passages) is one array of float32 in the order in which its texts are encoded, by
+length, so that a shard is one piece of it. A shard that is done is marked, with the digest of its
+bytes, after it is on disk. The batches are cut by the texts alone: whoever encodes a shard, in
+whatever process and after however many stops, writes the same bytes.
 """
 
 import hashlib
@@ -27,7 +29,8 @@ from hybrid_sweep.tokens import Tokens
 SHARD = 2**20  # padded tokens of a shard: seconds on a GPU, a few minutes on a CPU
 
 BLOCK = 2**24  # bytes read at a time to compute a digest
-_memory = Memory(None)  # of the digests of shards: an evaluation of several pools opens the same vectors several times
+# of the digests of shards: an evaluation of several pools opens the same vectors several times
+_memory = Memory(None)
 
 Progress = Callable[[int], None]  # told how many texts of all jobs are encoded
 
@@ -36,9 +39,9 @@ Progress = Callable[[int], None]  # told how many texts of all jobs are encoded
 class Job:
     """One side of a split to encode into `folder`.
 
-    rows: (n,) the texts' numbers in `tokens`, by rising length. bounds: (b + 1,) where its batches begin and end in
-    rows. shards: (s + 1,) likewise the shards, in the batches. mark: a hash of all that the vectors depend on, but the
-    encoder, which the folder's run stands for.
+    rows: (n,) the texts' numbers in `tokens`, by rising length. bounds: (b + 1,) where its batches
+    begin and end in rows. shards: (s + 1,) likewise the shards, in the batches. mark: a hash of all
+    that the vectors depend on, but the encoder, which the folder's run stands for.
     """
 
     folder: Path
@@ -64,7 +67,10 @@ class Job:
     def is_begun(self) -> bool:
         """Return whether the folder says that it holds the vectors of this job."""
         info = read_json(self.folder / "info.json")
-        named = isinstance(info, dict) and (info.get("mark"), info.get("rows")) == (self.mark, len(self.rows))
+        named = isinstance(info, dict) and (info.get("mark"), info.get("rows")) == (
+            self.mark,
+            len(self.rows),
+        )
         return named and not self.folder.is_symlink()
 
     def missing(self) -> list[int]:
@@ -72,12 +78,16 @@ class Job:
         if not self.is_begun():
             return list(range(len(self.shards) - 1))
         there = set(os.listdir(self.folder))
-        return [shard for shard in range(len(self.shards) - 1) if self.done(shard).name not in there]
+        return [
+            shard for shard in range(len(self.shards) - 1) if self.done(shard).name not in there
+        ]
 
 
-def job(folder: Path, tokens: Tokens, rows: NDArray[np.int64], batch_tokens: int, content: Sequence[Any]) -> Job:
-    """Return the job of encoding some texts. rows: (n,) by rising length, at least one. content: names the texts, for
-    `mark`.
+def job(
+    folder: Path, tokens: Tokens, rows: NDArray[np.int64], batch_tokens: int, content: Sequence[Any]
+) -> Job:
+    """Return the job of encoding some texts. rows: (n,) by rising length, at least one. content:
+    names the texts, for `mark`.
     """
     lengths = tokens.lengths[rows]
     order, bounds = batches(lengths, batch_tokens)
@@ -97,18 +107,22 @@ def encode_jobs(jobs: Sequence[Job], encoder: Encoder, pad: int, told: Progress)
     _encode(jobs, [(job, shard) for job in jobs for shard in job.missing()], encoder, pad, told)
 
 
-def encode_over_ranks(trainer: pl.Trainer, jobs: Sequence[Job], encoder: Encoder, pad: int, told: Progress) -> None:
-    """Encode what is missing of the jobs in all processes of `trainer`, which starts them where nobody has.
+def encode_over_ranks(
+    trainer: pl.Trainer, jobs: Sequence[Job], encoder: Encoder, pad: int, told: Progress
+) -> None:
+    """Encode what is missing of the jobs in all processes of `trainer`, which starts them where
+    nobody has.
 
-    Of the missing shards rank i takes i, i + n, ... To be called in each of the processes; returns when all are done.
+    Of the missing shards rank i takes i, i + n, ... To be called in each of the processes; returns
+    when all are done.
     """
     loader: Any = torch.utils.data.DataLoader([0])  # type: ignore[arg-type]
     trainer.predict(_Encoding(encoder, jobs, pad, told), loader, return_predictions=False)
 
 
 def opened(job: Job) -> NDArray[np.float32]:
-    """Return (n, D) the vectors of a job, mapped from disk; raises RuntimeError where some are missing, or not what was
-    written.
+    """Return (n, D) the vectors of a job, mapped from disk; raises RuntimeError where some are
+    missing, or not what was written.
     """
     verify([job])
     if missing := job.missing():
@@ -118,10 +132,12 @@ def opened(job: Job) -> NDArray[np.float32]:
 
 
 def verify(jobs: Sequence[Job]) -> None:
-    """Compare the shards that are marked as done with their digests, and take the marks from those that differ.
+    """Compare the shards that are marked as done with their digests, and take the marks from those
+    that differ.
 
-    Of a job whose array is not there, is truncated or of another shape nothing counts as done. To be called by one process
-    alone, before anyone asks what is missing: hashing takes as long as reading.
+    Of a job whose array is not there, is truncated or of another shape nothing counts as done. To
+    be called by one process alone, before anyone asks what is missing: hashing takes as long as
+    reading.
     """
     for job in jobs:
         if not job.is_begun():
@@ -140,7 +156,9 @@ def verify(jobs: Sequence[Job]) -> None:
 
 
 def _layout(job: Job) -> tuple[int, int] | None:
-    """Return where the vectors of a job begin in its file, and how wide they are; None where the file is not as it was made."""
+    """Return where the vectors of a job begin in its file, and how wide they are; None where the
+    file is not as it was made.
+    """
     if job.path.is_symlink() or not job.path.is_file():
         return None
     try:
@@ -151,7 +169,11 @@ def _layout(job: Job) -> tuple[int, int] | None:
     except (OSError, ValueError, EOFError):
         return None
     width = (read_json(job.folder / "info.json") or {}).get("width")
-    fits = isinstance(found, np.memmap) and found.dtype == np.float32 and found.shape == (len(job.rows), width)
+    fits = (
+        isinstance(found, np.memmap)
+        and found.dtype == np.float32
+        and found.shape == (len(job.rows), width)
+    )
     if not fits or not found.flags.c_contiguous:
         return None
     offset = int(found.offset)
@@ -159,7 +181,9 @@ def _layout(job: Job) -> tuple[int, int] | None:
 
 
 def _digest_of(job: Job, shard: int, offset: int, width: int) -> str:
-    """Return the digest of the bytes of a shard, remembered while the file of the vectors does not change."""
+    """Return the digest of the bytes of a shard, remembered while the file of the vectors does not
+    change.
+    """
 
     def compute() -> str:
         begin, end = (offset + 4 * width * text for text in job.texts(shard))
@@ -174,7 +198,9 @@ def _digest_of(job: Job, shard: int, offset: int, width: int) -> str:
 
 
 class _Encoding(pl.LightningModule):
-    """Encoding as Lightning sees it, which starts the processes: one step, in which a rank does all of its shards."""
+    """Encoding as Lightning sees it, which starts the processes: one step, in which a rank does all
+    of its shards.
+    """
 
     def __init__(self, encoder: Encoder, jobs: Sequence[Job], pad: int, told: Progress) -> None:
         super().__init__()
@@ -185,21 +211,33 @@ class _Encoding(pl.LightningModule):
         places: list[tuple[int, int]] = []
         if self.trainer.is_global_zero:
             verify(self.jobs)
-            places = [(place, shard) for place, job in enumerate(self.jobs) for shard in job.missing()]
+            places = [
+                (place, shard) for place, job in enumerate(self.jobs) for shard in job.missing()
+            ]
         places = self.trainer.strategy.broadcast(places)
-        mine = [(self.jobs[place], shard) for place, shard in places[self.global_rank :: self.trainer.world_size]]
+        mine = [
+            (self.jobs[place], shard)
+            for place, shard in places[self.global_rank :: self.trainer.world_size]
+        ]
         _encode(self.jobs, mine, self.encoder, self.pad, self.told)
         self.trainer.strategy.barrier()
 
 
-def _encode(jobs: Sequence[Job], shards: Sequence[tuple[Job, int]], encoder: Encoder, pad: int, told: Progress) -> None:
+def _encode(
+    jobs: Sequence[Job],
+    shards: Sequence[tuple[Job, int]],
+    encoder: Encoder,
+    pad: int,
+    told: Progress,
+) -> None:
     encoder.eval()
     for job, shard in shards:
         begin, _ = job.texts(shard)
         before = sum(_texts_done(each) for each in jobs)
         state = hashlib.sha256()
         with open(_array(job, encoder, pad), "r+b") as file:
-            # Not through a mapping, which writes whole pages: at its ends a shard shares one with another process.
+            # Not through a mapping, which writes whole pages: at its ends a shard shares one with
+            # another process.
             np.lib.format.read_magic(file)
             _, width = np.lib.format.read_array_header_1_0(file)[0]
             file.seek(begin * width * 4, os.SEEK_CUR)
@@ -227,16 +265,20 @@ def _texts_done(job: Job) -> int:
 
 
 def _array(job: Job, encoder: Encoder, pad: int) -> Path:
-    """Return the file of a job's vectors, made at its full size by the first who asks, so that no disk is full
-    half-way.
+    """Return the file of a job's vectors, made at its full size by the first who asks, so that no
+    disk is full half-way.
     """
     with exclusive(job.folder.parent / f"{job.folder.name}.lock", OUTPUTS):
         if not job.is_begun():
             cleared(job.folder)
             job.folder.mkdir(parents=True)
             width = encode_batch(encoder, job.tokens, job.rows[:1], pad).shape[1]
-            np.lib.format.open_memmap(job.path, mode="w+", dtype=np.float32, shape=(len(job.rows), width))
+            np.lib.format.open_memmap(
+                job.path, mode="w+", dtype=np.float32, shape=(len(job.rows), width)
+            )
             with open(job.path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-            write_json(job.folder / "info.json", {"mark": job.mark, "rows": len(job.rows), "width": width})
+            write_json(
+                job.folder / "info.json", {"mark": job.mark, "rows": len(job.rows), "width": width}
+            )
     return job.path

@@ -1,7 +1,8 @@
 """Text from a stored file, made safe for the place where it is shown: one function for each format.
 
-Names, errors, commands, language codes and texts of collections may be damaged or hostile. Each renderer calls one of
-these functions exactly once for each of them. Ordinary text comes out unchanged.
+Names, errors, commands, language codes and texts of collections may be damaged or hostile. Each
+renderer calls one of these functions exactly once for each of them. Ordinary text comes out
+unchanged.
 """
 
 import html as html_module
@@ -10,15 +11,22 @@ import re
 import unicodedata
 from typing import Any
 
-# Characters of the Unicode category "Cf" that normal text needs: joiners of Persian, Indic scripts and emoji, and the
-# number signs of Arabic, Syriac and Kaithi. All others, bidirectional marks above all, could hide or reorder text.
-HARMLESS_FORMATS = frozenset("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd")
-HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # categories of characters that are not printed as themselves
+# Characters of the Unicode category "Cf" that normal text needs: joiners of Persian, Indic scripts
+# and emoji, and the number signs of Arabic, Syriac and Kaithi. All others, bidirectional marks
+# above all, could hide or reorder text.
+HARMLESS_FORMATS = frozenset(
+    "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd"
+)
+# categories of characters that are not printed as themselves
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
-# Characters that no reader of Markdown takes for markup in the middle of a line, besides letters, digits and marks.
+# Characters that no reader of Markdown takes for markup in the middle of a line, besides letters,
+# digits and marks.
 PLAIN_SIGNS = frozenset(" .,;:()=+-/%'\"?!>")
-AUTOLINK = re.compile(r"://|www\.|mailto:|xmpp:|\w@[\w-]+\.\w", re.IGNORECASE)  # what GitHub turns into a link
-OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # within a word, an underscore is no emphasis
+# what GitHub turns into a link
+AUTOLINK = re.compile(r"://|www\.|mailto:|xmpp:|\w@[\w-]+\.\w", re.IGNORECASE)
+# within a word, an underscore is no emphasis
+OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -75,15 +83,21 @@ NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def is_hidden(sign: str) -> bool:
-    """Return whether a character is not printed as itself: controls, bidirectional marks, other invisible formats."""
+    """Return whether a character is not printed as itself: controls, bidirectional marks, other
+    invisible formats.
+    """
     return sign not in HARMLESS_FORMATS and unicodedata.category(sign) in HIDDEN
 
 
 def visible(text: str, keep: str = "") -> str:
-    """Return a text in which hidden characters stand as escapes, such as \\x1b; those in `keep` stay as they are."""
+    """Return a text in which hidden characters stand as escapes, such as \\x1b; those in `keep`
+    stay as they are.
+    """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(sign if sign in keep or not is_hidden(sign) else ascii(sign)[1:-1] for sign in text)
+    return "".join(
+        sign if sign in keep or not is_hidden(sign) else ascii(sign)[1:-1] for sign in text
+    )
 
 
 def terminal(text: str) -> str:
@@ -92,7 +106,9 @@ def terminal(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a single value, a name or an error, for a terminal or a page: white space becomes a blank each."""
+    """Return a single value, a name or an error, for a terminal or a page: white space becomes a
+    blank each.
+    """
     return visible("".join(" " if sign in "\t\n\r\v\f\x85\u2028\u2029" else sign for sign in text))
 
 
@@ -111,7 +127,8 @@ def script_json(value: Any) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Return a text as inline code, which Markdown takes literally, also in a cell of a table; a dash for nothing.
+    """Return a text as inline code, which Markdown takes literally, also in a cell of a table; a
+    dash for nothing.
 
     A backslash before a bar would take away the escape of the bar, so a blank comes between them.
     """
@@ -123,7 +140,9 @@ def markdown_code(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return a text for the middle of a line of Markdown: as it is where nothing in it can be markup, else as code."""
+    """Return a text for the middle of a line of Markdown: as it is where nothing in it can be
+    markup, else as code.
+    """
     return text if _is_plain(text) else markdown_code(text)
 
 
@@ -139,9 +158,11 @@ def _is_word_sign(sign: str) -> bool:
 
 
 def latex(text: str) -> str:
-    """Return a text in which no character has a meaning to LaTeX, and that pdflatex can set in any font encoding.
+    """Return a text in which no character has a meaning to LaTeX, and that pdflatex can set in any
+    font encoding.
 
-    Controls and line breaks become blanks. Characters that pdflatex cannot set become their code, as in [U+4E2D].
+    Controls and line breaks become blanks. Characters that pdflatex cannot set become their code,
+    as in [U+4E2D].
     """
     return "".join(_latex_sign(sign) for sign in text)
 
@@ -163,9 +184,11 @@ def _latex_sign(sign: str) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """Return a cell of a CSV file; a text that a spreadsheet would run as a formula begins with an apostrophe instead.
+    """Return a cell of a CSV file; a text that a spreadsheet would run as a formula begins with an
+    apostrophe instead.
 
-    Numbers come out unchanged. Line breaks and other hidden characters of a text become blanks or escapes.
+    Numbers come out unchanged. Line breaks and other hidden characters of a text become blanks or
+    escapes.
     """
     if not isinstance(value, str):
         return value

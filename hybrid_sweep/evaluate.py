@@ -1,4 +1,6 @@
-"""The verb `evaluate`: a saved model on any collection, as a run of zero steps: it too is kept, skipped and exact."""
+"""The verb `evaluate`: a saved model on any collection, as a run of zero steps: it too is kept,
+skipped and exact.
+"""
 
 import dataclasses
 import os
@@ -33,11 +35,12 @@ MEASURES = ("RR@10", "AP", "nDCG@10", "R@100")
 
 
 def evaluate_words(words: Sequence[str]) -> str:
-    """Score a model and return the table to print; `words` are a run folder or model.path=FOLDER, then overrides.
+    """Score a model and return the table to print; `words` are a run folder or model.path=FOLDER,
+    then overrides.
 
-    A run folder brings its own data and model settings; words such as data=..., eval.split=dev change them. A folder of
-    sentence-transformers brings its own pooling and prompts. Raises UserError for what is not there, and where the
-    worker failed.
+    A run folder brings its own data and model settings; words such as data=..., eval.split=dev
+    change them. A folder of sentence-transformers brings its own pooling and prompts. Raises
+    UserError for what is not there, and where the worker failed.
     """
     config = config_of(list(words))
     machine = slots.this_machine([config], os.environ)
@@ -76,12 +79,16 @@ def _of_words(words: list[str]) -> Config:
         ((_, config),) = points([*words, ALONE], multirun=False)
         return config
     # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
-    ((_, config),) = points(["model=pretrained", "model.query_length=128", *words, ALONE], multirun=False)
+    ((_, config),) = points(
+        ["model=pretrained", "model.query_length=128", *words, ALONE], multirun=False
+    )
     model = config.model
     assert model.path is not None, "a word names it"
     stated = prompts.fields(model.path, local_files_only=model.local_files_only)
     typed = {word.partition("=")[0].lstrip("+") for word in words}
-    fresh: dict[str, Any] = {key: value for key, value in stated.items() if f"model.{key}" not in typed}
+    fresh: dict[str, Any] = {
+        key: value for key, value in stated.items() if f"model.{key}" not in typed
+    }
     config = dataclasses.replace(config, model=dataclasses.replace(model, **fresh))
     checks.check_stored(config)
     return config
@@ -90,12 +97,13 @@ def _of_words(words: list[str]) -> Config:
 def _of_run(folder: Path, words: list[str]) -> Config:
     """Return the config that scores the model of a run.
 
-    The run's config decides what the model is and which collection it was made for. It permits nothing, and no path in it
-    is followed: what needs one is asked for in the words of the command.
+    The run's config decides what the model is and which collection it was made for. It permits
+    nothing, and no path in it is followed: what needs one is asked for in the words of the command.
     """
     if not (folder / "config.yaml").is_file():
         raise UserError(
-            f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or model.path=FOLDER",
+            f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or"
+            " model.path=FOLDER",
             key="run.missing",
         )
     confined.check_links(folder)
@@ -103,13 +111,17 @@ def _of_run(folder: Path, words: list[str]) -> Config:
     ((_, config),) = points([*words, ALONE], multirun=False)
     if run.trainer.max_steps > 0:
         # A folder that was copied may have another name than the run.
-        trained.check(folder, seals.memory_of(cache_dir(config), folder), records.identity(folder)["run_id"])
+        trained.check(
+            folder, seals.memory_of(cache_dir(config), folder), records.identity(folder)["run_id"]
+        )
     if not any(word.startswith("data") for word in words):
         config = dataclasses.replace(config, data=_data(folder, run, cache_dir(config)))
         _check_prepared(folder, config)
     permitted = {name: getattr(config.model, name) for name in checks.PERMISSIONS.values()}
     if run.trainer.max_steps > 0:
-        kept = {field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)}
+        kept = {
+            field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)
+        }
         kept |= {"name": "saved", "path": str((folder / "model").absolute()), "layers": None}
         kept |= {"lora_rank": 0, "lora_targets": []}  # the adapters are in the saved weights
         kept |= {**permitted, "local_files_only": True}
@@ -124,7 +136,8 @@ def _of_run(folder: Path, words: list[str]) -> Config:
 def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
     """Return the collection that a run was made for, no stored path of it followed.
 
-    One that was built from files of the user's is opened in the cache, where its fingerprint names it.
+    One that was built from files of the user's is opened in the cache, where its fingerprint names
+    it.
     """
     data = dataclasses.replace(run.data, path=None, negatives=None, mirror=None)
     if run.data.path is None:
@@ -134,32 +147,38 @@ def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
     if built is None:
         word = shlex.quote(f"data.path={run.data.path}")
         raise UserError(
-            f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a path in a stored config "
-            f"is not followed: add data={run.data.name} {word} to the command, if you trust it",
+            f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a"
+            f" path in a stored config is not followed: add data={run.data.name} {word} to the"
+            " command, if you trust it",
             key="stored.data_path",
         )
     return dataclasses.replace(data, path=str(built))
 
 
 def _check_prepared(folder: Path, config: Config) -> None:
-    """Raise UserError where the collection of a run would have to be fetched, or generated at any size."""
+    """Raise UserError where the collection of a run would have to be fetched, or generated at any
+    size.
+    """
     data = config.data
     if isinstance(data, SyntheticData):
         if data.groups > GENERATED:
             raise UserError(
-                f"{folder}: its config asks for {data.groups:,} generated groups; add data=synthetic to the command",
+                f"{folder}: its config asks for {data.groups:,} generated groups; add"
+                " data=synthetic to the command",
                 key="stored.generated",
             )
     elif not prepare.is_prepared(config):
         raise UserError(
-            f"{folder}: its collection {data.name} is not prepared on this machine, and a stored config fetches nothing: "
-            f"hybrid-sweep data prepare {data.name}",
+            f"{folder}: its collection {data.name} is not prepared on this machine, and a stored"
+            f" config fetches nothing: hybrid-sweep data prepare {data.name}",
             key="stored.data_not_prepared",
         )
 
 
 def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:
-    """Return the path of the pretrained model of an untrained run: the one that the words give, or its name on the hub."""
+    """Return the path of the pretrained model of an untrained run: the one that the words give, or
+    its name on the hub.
+    """
     given = [word.partition("=")[2] for word in words if word.startswith("model.path=")]
     if given:
         return given[-1]
@@ -180,6 +199,11 @@ def table(metrics: dict[str, Any], folder: Path) -> str:
         values = [metrics.get(f"{setting}/{measure}") for measure in MEASURES]
         if any(value is not None for value in values):
             rows.append(
-                f"{setting:14}" + "".join(f"{value:10.4f}" if value is not None else f"{'-':>10}" for value in values)
+                f"{setting:14}"
+                + "".join(
+                    f"{value:10.4f}" if value is not None else f"{'-':>10}" for value in values
+                )
             )
-    return "\n".join([*rows, f"macro over languages and pairs; per query: {folder / 'per_query.parquet'}"])
+    return "\n".join(
+        [*rows, f"macro over languages and pairs; per query: {folder / 'per_query.parquet'}"]
+    )

@@ -1,4 +1,6 @@
-"""One stage of a run: a trained encoder, or BM25, on the texts of a collection, from tokens to the per-query table."""
+"""One stage of a run: a trained encoder, or BM25, on the texts of a collection, from tokens to the
+per-query table.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,15 @@ if TYPE_CHECKING:  # BM25 needs no torch
 
 
 def ranker_of(
-    config: Config, prepared: Prepared, split: Split, encoder: "Encoder | None", folder: Path, status: Status
+    config: Config,
+    prepared: Prepared,
+    split: Split,
+    encoder: "Encoder | None",
+    folder: Path,
+    status: Status,
 ) -> Ranker:
-    """Return what orders the passages of a split for its queries: words (BM25), or an encoder's vectors, which lie in
-    `folder`.
+    """Return what orders the passages of a split for its queries: words (BM25), or an encoder's
+    vectors, which lie in `folder`.
     """
     if isinstance(config.model, Bm25Model):
         return _bm25(config.model, prepared, split, folder, status)
@@ -30,21 +37,36 @@ def ranker_of(
     return stage_vectors.ranker(config, prepared, split, encoder, folder, status)
 
 
-def _bm25(model: Bm25Model, prepared: Prepared, split: Split, folder: Path, status: Status) -> Ranker:
+def _bm25(
+    model: Bm25Model, prepared: Prepared, split: Split, folder: Path, status: Status
+) -> Ranker:
     status.write("indexing", 0)
     collection = prepared.collection
     queries, passages = (
-        # Rows without tokens are in the order of the collection: all of them are the table as it lies on disk.
-        table.select(["lang", "text"]) if len(rows) == len(table) else table.select(["lang", "text"]).take(rows)
-        for table, rows in ((collection.queries, split.query_rows), (collection.passages, split.passage_rows))
+        # Rows without tokens are in the order of the collection: all of them are the table as it
+        # lies on disk.
+        (
+            table.select(["lang", "text"])
+            if len(rows) == len(table)
+            else table.select(["lang", "text"]).take(rows)
+        )
+        for table, rows in (
+            (collection.queries, split.query_rows),
+            (collection.passages, split.passage_rows),
+        )
     )
     return bm25.build(queries, passages, model, print, folder)
 
 
 def evaluated(
-    stage: Stage, prepared: Prepared, encoder: "Encoder | None", status: Status, label: dict[str, Any]
+    stage: Stage,
+    prepared: Prepared,
+    encoder: "Encoder | None",
+    status: Status,
+    label: dict[str, Any],
 ) -> dict[str, Any]:
-    """Evaluate one stage into its folder, all but metrics.json; what that file has to say beside the label.
+    """Evaluate one stage into its folder, all but metrics.json; what that file has to say beside
+    the label.
 
     The vectors stay, for the stages that rank them again.
     """
@@ -70,7 +92,13 @@ def evaluated(
     asked = {"measures": config.eval.measures, "run_depth": config.eval.run_depth}
     if stage.name:
         languages = sorted(set(config.data.languages))
-        return {"stage": stage.name, "fingerprint": collection.fingerprint, "languages": languages, **metrics, **asked}
+        return {
+            "stage": stage.name,
+            "fingerprint": collection.fingerprint,
+            "languages": languages,
+            **metrics,
+            **asked,
+        }
     return metrics | {name: value for name, value in asked.items() if value}
 
 

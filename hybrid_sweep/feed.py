@@ -23,11 +23,13 @@ from hybrid_sweep.tokens import Tokens, pad_id
 class TrainBatch:
     """One process's part of a global batch of B pairs: b of them, with k hard negatives each.
 
-    The texts are b queries, their b passages and b k negatives, pair by pair. parts: input_ids and attention_mask of
-    each sub-batch, (m, T) int64. places: (n,) where the texts of the parts, one after the other, stand among all texts; an
-    absent negative is in no part. source: which training collection. groups, questions: (b,) index of the group of each
-    pair, and number of its question. answers: (b (1 + k),) number of each passage, the same in all languages; -1: absent.
-    query_language, passage_language: (b,) index of the language of each text, read from the collection.
+    The texts are b queries, their b passages and b k negatives, pair by pair. parts: input_ids and
+    attention_mask of each sub-batch, (m, T) int64. places: (n,) where the texts of the parts, one
+    after the other, stand among all texts; an absent negative is in no part. source: which training
+    collection. groups, questions: (b,) index of the group of each pair, and number of its question.
+    answers: (b (1 + k),) number of each passage, the same in all languages; -1: absent.
+    query_language, passage_language: (b,) index of the language of each text, read from the
+    collection.
     """
 
     step: int
@@ -42,7 +44,8 @@ class TrainBatch:
 
 
 class HybridBatches(Dataset[TrainBatch]):
-    """Item i is this process's slice of the global batch of step i; any order, any process, the same answer.
+    """Item i is this process's slice of the global batch of step i; any order, any process, the
+    same answer.
 
     code: (V,) the token ids of a compacted vocabulary (vocabulary.Compact), or None.
     """
@@ -70,13 +73,19 @@ class HybridBatches(Dataset[TrainBatch]):
         source = self.sources[batch.source]
         groups, pairs = batch.groups[mine], source.pairs
         asked, partner, answered = (
-            source.own[languages[mine]] for languages in (batch.query_language, batch.partner, batch.passage_language)
+            source.own[languages[mine]]
+            for languages in (batch.query_language, batch.partner, batch.passage_language)
         )
         queries, passages = pairs.query[asked, groups], pairs.passage[answered, groups]
-        sides, answers = [(source.queries, queries), (source.passages, passages)], pairs.answer[groups]
+        sides, answers = (
+            [(source.queries, queries), (source.passages, passages)],
+            pairs.answer[groups],
+        )
         if k := self.config.batch.hard_negatives:
             assert pairs.negatives is not None
-            rows, numbers = pairs.negatives.draw(groups, asked, partner, answered, k, self.plan.negatives_key(step))
+            rows, numbers = pairs.negatives.draw(
+                groups, asked, partner, answered, k, self.plan.negatives_key(step)
+            )
             sides.append((source.passages, rows.ravel()))
             answers = np.concatenate([answers, numbers.ravel()])
         parts, places = self._parts(sides)
@@ -97,8 +106,12 @@ class HybridBatches(Dataset[TrainBatch]):
             ),
         )
 
-    def _parts(self, sides: list[tuple[Tokens, np.ndarray]]) -> tuple[list[tuple[Tensor, Tensor]], np.ndarray]:
-        """Return the sub-batches of texts of several stores, and where their texts stand among all."""
+    def _parts(
+        self, sides: list[tuple[Tokens, np.ndarray]]
+    ) -> tuple[list[tuple[Tensor, Tensor]], np.ndarray]:
+        """Return the sub-batches of texts of several stores, and where their texts stand
+        among all.
+        """
         largest = self.config.batch.micro_batch
         texts = joined(sides)
         lengths = texts.lengths
@@ -113,7 +126,12 @@ class HybridBatches(Dataset[TrainBatch]):
         parts = []
         for rows in chosen:
             ids, mask = texts.padded(rows, self.pad)
-            parts.append((torch.from_numpy(ids if self.code is None else self.code[ids]), torch.from_numpy(mask)))
+            parts.append(
+                (
+                    torch.from_numpy(ids if self.code is None else self.code[ids]),
+                    torch.from_numpy(mask),
+                )
+            )
         return parts, np.concatenate(chosen)
 
 
@@ -125,7 +143,8 @@ class _Source:
         # The plan counts the languages of all sources, the pairs of a source its own.
         self.own = np.full(len(languages), -1, np.int64)
         self.own[source.code] = np.arange(len(source.code))
-        # The language of each text itself, not the plan's word for it: the record shows what was really trained on.
+        # The language of each text itself, not the plan's word for it: the record shows what was
+        # really trained on.
         self.query_language, self.passage_language = (
             language_numbers(table["lang"], languages)
             for table in (source.collection.queries, source.collection.passages)
@@ -135,7 +154,8 @@ class _Source:
 def language_numbers(column: pa.ChunkedArray, languages: list[str]) -> np.ndarray:
     """Return the index of each text's language, (N,), -1 for other languages.
 
-    All texts of a collection have one in memory, so that the type is the smallest signed one with room for all languages.
+    All texts of a collection have one in memory, so that the type is the smallest signed one with
+    room for all languages.
     """
     smallest = np.min_scalar_type(-max(1, len(languages)))
     found = pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1)
@@ -147,10 +167,21 @@ class HybridData(pl.LightningDataModule):
     """Feeds each process its slices from step `start` on; made when the process knows its rank."""
 
     def __init__(
-        self, prepared: Prepared, plan: Plan, config: Config, start: int = 0, code: np.ndarray | None = None
+        self,
+        prepared: Prepared,
+        plan: Plan,
+        config: Config,
+        start: int = 0,
+        code: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.prepared, self.plan, self.config, self.start, self.code = prepared, plan, config, start, code
+        self.prepared, self.plan, self.config, self.start, self.code = (
+            prepared,
+            plan,
+            config,
+            start,
+            code,
+        )
 
     def train_dataloader(self) -> DataLoader[TrainBatch]:
         assert self.trainer is not None
@@ -158,10 +189,14 @@ class HybridData(pl.LightningDataModule):
         batches = HybridBatches(self.prepared, self.plan, self.config, rank, size, self.code)
         workers = self.config.trainer.workers
         steps = range(self.start, len(self.plan))
-        return DataLoader(batches, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_stay)
+        return DataLoader(
+            batches, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_stay
+        )
 
 
 def _stay(worker: int) -> None:
-    """Ignore stop signals in a reader: its run, which gets them too, needs it until the last checkpoint."""
+    """Ignore stop signals in a reader: its run, which gets them too, needs it until the last
+    checkpoint.
+    """
     for number in (signal.SIGTERM, *WARNINGS):
         signal.signal(number, signal.SIG_IGN)

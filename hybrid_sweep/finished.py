@@ -1,8 +1,8 @@
 """The one definition of a finished evaluation: run, report, probe, freeze and W&B ask here.
 
-It is finished when its metrics.json names the run, was written for the per-query table that lies beside it (by the digest of
-its bytes), and the records of the run can be read. Results of versions without a digest must at least be whole tables of
-the run.
+It is finished when its metrics.json names the run, was written for the per-query table that lies
+beside it (by the digest of its bytes), and the records of the run can be read. Results of versions
+without a digest must at least be whole tables of the run.
 """
 
 import functools
@@ -41,7 +41,9 @@ class Unfinished(UserError):
 
 
 def sealed(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of metrics.json: the metrics, what it records of the files beside it, and its own digest."""
+    """Return the content of metrics.json: the metrics, what it records of the files beside it, and
+    its own digest.
+    """
     whole = {**metrics, **seal(folder)}
     return {**whole, DIGEST: own_digest(whole)}
 
@@ -53,7 +55,9 @@ def own_digest(metrics: Mapping[str, Any]) -> str:
 
 
 def seal(folder: Path) -> dict[str, dict[str, str]]:
-    """Return what metrics.json records of the files beside it: the digests of the per-query table and of the run files."""
+    """Return what metrics.json records of the files beside it: the digests of the per-query table
+    and of the run files.
+    """
     found = {"per_query": seals.seal(folder, [TABLE])}
     if runs := sorted(path.name for path in (folder / "runs").glob("*") if path.is_file()):
         found["run_files"] = seals.seal(folder, [f"runs/{name}" for name in runs])
@@ -97,14 +101,18 @@ def problem(run_dir: Path, folder: Path) -> str:
 
 
 def _records(run_dir: Path, folder: Path) -> dict[str, Any]:
-    """Return metrics.json; raises Unfinished where it is not of this run, or a record beside it is broken."""
+    """Return metrics.json; raises Unfinished where it is not of this run, or a record beside it is
+    broken.
+    """
     try:
         confined.check_links(run_dir)
         found = records.metrics(folder)
         if found is None or found["run_id"] != run_dir.name:
             raise Unfinished(NOT, key="evaluation.unfinished")
         if found.get(DIGEST, "") not in ("", own_digest(found)):
-            raise Unfinished("metrics.json: its content is not what was written", key="evaluation.altered")
+            raise Unfinished(
+                "metrics.json: its content is not what was written", key="evaluation.altered"
+            )
         records.provenance(run_dir)
         records.provenance(folder)
         records.config(run_dir)
@@ -119,7 +127,9 @@ def _check(folder: Path, record: object) -> None:
     try:
         seals.check(folder, record, _digests)
     except (seals.Damaged, OSError) as error:
-        raise Unfinished(_short(error, folder), key=key_of(error, "evaluation.unreadable")) from error
+        raise Unfinished(
+            _short(error, folder), key=key_of(error, "evaluation.unreadable")
+        ) from error
 
 
 def _short(error: BaseException, folder: Path) -> str:
@@ -157,12 +167,16 @@ def _read(run_id: str, folder: Path) -> pa.Table:
     if found["run_id"].unique().to_pylist() != [run_id]:
         raise Unfinished(f"{TABLE} belongs to another run", key="evaluation.table_of_other_run")
     if wrong := _impossible(found):
-        raise Unfinished(f"{TABLE} holds impossible values ({wrong})", key="evaluation.table_impossible")
+        raise Unfinished(
+            f"{TABLE} holds impossible values ({wrong})", key="evaluation.table_impossible"
+        )
     return found
 
 
 def _impossible(found: pa.Table) -> str:
-    """Return the name of the first column with a value that no evaluation writes; "" where there is none."""
+    """Return the name of the first column with a value that no evaluation writes; "" where there is
+    none.
+    """
     for name in (*KEY, "group_id"):
         if found[name].null_count:
             return name

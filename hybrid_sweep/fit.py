@@ -36,7 +36,9 @@ class StatusCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.status.begun = time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
         self.status.done += 1
         if trainer.is_global_zero and self.status.is_due():
             assert isinstance(pl_module, Retriever)
@@ -44,7 +46,9 @@ class StatusCallback(pl.Callback):
 
 
 def settle_process(config: Config) -> None:
-    """Set the threads of torch and make its sums come out alike, before anything is computed; see `training.settle`."""
+    """Set the threads of torch and make its sums come out alike, before anything is computed; see
+    `training.settle`.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its import sets INFO
     torch.set_num_threads(config.trainer.threads)
     settle(config.trainer)
@@ -53,9 +57,14 @@ def settle_process(config: Config) -> None:
 
 
 def encoder_of(
-    config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: tracking.Mirror | None
+    config: Config,
+    run_dir: Path,
+    prepared: Prepared,
+    status: Status,
+    mirror: tracking.Mirror | None,
 ) -> Encoder:
-    """Return the encoder of a run: untrained, from disk where its training is finished, or trained now; in its precision.
+    """Return the encoder of a run: untrained, from disk where its training is finished, or trained
+    now; in its precision.
 
     Called in every process of a distributed run.
     """
@@ -64,8 +73,12 @@ def encoder_of(
     return encoder
 
 
-def encode_waiting(config: Config, waiting: list[tuple[Stage, Prepared]], encoder: Encoder, status: Status) -> None:
-    """Have the processes of a distributed run encode what its stages need, and put the encoder where it goes on."""
+def encode_waiting(
+    config: Config, waiting: list[tuple[Stage, Prepared]], encoder: Encoder, status: Status
+) -> None:
+    """Have the processes of a distributed run encode what its stages need, and put the encoder
+    where it goes on.
+    """
     main = is_main(config, os.environ)
     if config.trainer.devices * config.trainer.nodes > 1:
         encode_over_ranks(config, waiting, encoder, status, main)
@@ -75,7 +88,11 @@ def encode_waiting(config: Config, waiting: list[tuple[Stage, Prepared]], encode
 
 
 def _encoder(
-    config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: tracking.Mirror | None
+    config: Config,
+    run_dir: Path,
+    prepared: Prepared,
+    status: Status,
+    mirror: tracking.Mirror | None,
 ) -> Encoder:
     folder, model, steps = run_dir / "checkpoints", run_dir / "model", steps_of(config)
     if steps == 0:
@@ -94,13 +111,15 @@ def _encoder(
     resume = checkpoints.newest(folder, run_dir.name)
     start = resume[0] if resume else 0
     if resume:
-        if config.trainer.precision == "64-true":  # as the trainer will: float32 would round what was saved
+        # as the trainer will: float32 would round what was saved
+        if config.trainer.precision == "64-true":
             module.double()
         module.encoder.load_state_dict(resume[1]["weights"])
     trainer: pl.Trainer | None = None
     if resume and start == len(plan):  # stopped between the last step and the saved model
         if not is_main(config, os.environ):
-            while not stages.is_trained(run_dir):  # the first process writes the record after the model
+            # the first process writes the record after the model
+            while not stages.is_trained(run_dir):
                 time.sleep(0.1)
             return load_encoder(config.model, model)
         module.record[:], history.rows[:] = resume[1]["record"], resume[1]["evaluations"]
@@ -109,7 +128,9 @@ def _encoder(
         callbacks: list[pl.Callback] = [
             StatusCallback(status),
             validation.Validation(config, prepared, history, run_dir, steps),
-            checkpoints.Checkpointing(folder, run_dir.name, config.keep.checkpoint_seconds, resume, history),
+            checkpoints.Checkpointing(
+                folder, run_dir.name, config.keep.checkpoint_seconds, resume, history
+            ),
         ]
         trainer = make_trainer(config, callbacks, mirror, start)
         code = module.vocabulary.code if module.vocabulary else None
@@ -134,5 +155,6 @@ def _encoder(
     shutil.rmtree(folder, ignore_errors=True)
     if trainer is not None:
         trainer.strategy.barrier()
-    # Always from disk: what is evaluated is what is kept, to the last bit, whether this process trained it or another.
+    # Always from disk: what is evaluated is what is kept, to the last bit, whether this process
+    # trained it or another.
     return load_encoder(config.model, model)

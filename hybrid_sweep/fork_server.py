@@ -1,15 +1,18 @@
-"""The process from which the workers of a sweep are forked: it imports what a worker needs, once, and computes nothing.
+"""The process from which the workers of a sweep are forked: it imports what a worker needs, once,
+and computes nothing.
 
 A fork is only safe where nothing has run. What ensures that here:
 
 - The process imports modules and reads requests; no function of torch, Faiss or W&B is called.
-- Its environment keeps libraries from starting threads at their import (`QUIET`); a child gets its own environment.
-- Before each fork it looks at itself: one thread, and no file of a GPU open (`unfit`). Where that does not hold, it
-  refuses, and the driver starts the worker as a process of its own.
+- Its environment keeps libraries from starting threads at their import (`QUIET`); a child gets its
+  own environment.
+- Before each fork it looks at itself: one thread, and no file of a GPU open (`unfit`). Where that
+  does not hold, it refuses, and the driver starts the worker as a process of its own.
 
-Requests are JSON objects over a socket, descriptors beside them: {"do": "import"} for what encoders need, or {"do": "fork",
-"words", "environment"} with the log, then the leases. A child becomes the child of the driver, which has made itself a
-subreaper (prctl(2)) for that moment: so the driver waits for it as for any process that it has started itself.
+Requests are JSON objects over a socket, descriptors beside them: {"do": "import"} for what encoders
+need, or {"do": "fork", "words", "environment"} with the log, then the leases. A child becomes the
+child of the driver, which has made itself a subreaper (prctl(2)) for that moment: so the driver
+waits for it as for any process that it has started itself.
 """
 
 import gc
@@ -28,8 +31,8 @@ QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread
 LARGEST = 65_536  # bytes of a message
 MOST = 250  # descriptors that go with a message; the kernel allows 253
 
-# What a worker imports in any case, what it imports for an encoder, and of that what may not be installed. Those below
-# the first of each are imported late, where they are first used.
+# What a worker imports in any case, what it imports for an encoder, and of that what may not be
+# installed. Those below the first of each are imported late, where they are first used.
 LIGHT = ("hybrid_sweep.run", "omegaconf", "pandas.core.arrays.arrow.extension_types")
 HEAVY = (
     "hybrid_sweep.fit",
@@ -50,14 +53,17 @@ OPTIONAL = (
 
 
 def serve(descriptor: int) -> list[str]:
-    """Answer the driver until it closes the socket of this descriptor; returns in each child, with the words of its run.
+    """Answer the driver until it closes the socket of this descriptor; returns in each child, with
+    the words of its run.
 
-    The answers: {"state": "light"} once LIGHT is imported, {"state": "ready"} after {"do": "import"}, and to a fork
-    {"pid"}, {"unfit"} with the reason, or {"errno"} of what the system refused.
+    The answers: {"state": "light"} once LIGHT is imported, {"state": "ready"} after {"do":
+    "import"}, and to a fork {"pid"}, {"unfit"} with the reason, or {"errno"} of what the system
+    refused.
     """
     import setproctitle
 
-    setproctitle.getproctitle()  # it looks for the memory of the words now, before the environment is changed
+    # it looks for the memory of the words now, before the environment is changed
+    setproctitle.getproctitle()
     link = socket.socket(fileno=descriptor)
     link.set_inheritable(False)
     for name in LIGHT:
@@ -84,7 +90,9 @@ def serve(descriptor: int) -> list[str]:
 
 
 def unfit() -> str | None:
-    """Return why this process must not be forked: it has several threads, or a GPU open; None where nothing is wrong."""
+    """Return why this process must not be forked: it has several threads, or a GPU open; None where
+    nothing is wrong.
+    """
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
         return f"the process to fork from has {threads} threads"
@@ -112,9 +120,11 @@ def import_heavy() -> None:
 
 
 def _media_folder() -> Any | None:
-    """Return the temporary folder that W&B's client makes when it is imported; None where it is not imported.
+    """Return the temporary folder that W&B's client makes when it is imported; None where it is not
+    imported.
 
-    Media that a run logs go through it. It is removed by whichever process ends first of those that share it.
+    Media that a run logs go through it. It is removed by whichever process ends first of those that
+    share it.
     """
     return getattr(sys.modules.get("wandb.sdk.data_types._private"), "MEDIA_TMP", None)
 
@@ -126,7 +136,9 @@ def renew_media_folder() -> None:
 
 
 def _settle() -> None:
-    """Keep the collector of a child from touching, and so copying, the memory that it shares with this process."""
+    """Keep the collector of a child from touching, and so copying, the memory that it shares with
+    this process.
+    """
     gc.collect()
     gc.freeze()
 
@@ -139,7 +151,9 @@ def _answer(link: socket.socket, answer: Mapping[str, Any]) -> None:
 
 
 def _fork() -> dict[str, int] | None:
-    """Fork a grandchild and end the child between, so that the driver adopts it; None in the grandchild."""
+    """Fork a grandchild and end the child between, so that the driver adopts it; None in the
+    grandchild.
+    """
     told, tell = os.pipe()
     try:
         between = os.fork()
@@ -189,7 +203,8 @@ def _become(request: Mapping[str, Any], descriptors: list[int]) -> list[str]:
     renew_media_folder()
     _set_blas_threads(int(os.environ.get("OPENBLAS_NUM_THREADS", "1")))
     if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()  # each process has random numbers of its own where nothing seeds them
+        # each process has random numbers of its own where nothing seeds them
+        sys.modules["numpy"].random.seed()
     return words
 
 

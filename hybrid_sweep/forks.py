@@ -1,6 +1,8 @@
-"""The driver's side of the process that workers are forked from: started, asked, replaced when it dies, and ended.
+"""The driver's side of the process that workers are forked from: started, asked, replaced when it
+dies, and ended.
 
-Linux only: elsewhere, and where a fork is refused, a worker is a process of its own (see `processes.start`).
+Linux only: elsewhere, and where a fork is refused, a worker is a process of its own (see
+`processes.start`).
 """
 
 import ctypes
@@ -22,22 +24,29 @@ WORKER = (sys.executable, "-m", "hybrid_sweep.worker")
 SERVER = (*WORKER, "--serve")
 PR_SET_CHILD_SUBREAPER = 36  # of prctl(2)
 PATIENCE = 60.0  # seconds that a fork may take on a machine that is short of memory
-DEATHS = 3  # servers of one environment that may die in a row before workers are started without one
-PER_POINT = "CUDA_VISIBLE_DEVICES"  # all else in the environment of a worker is read when libraries are imported
+# servers of one environment that may die in a row before workers are started without one
+DEATHS = 3
+# all else in the environment of a worker is read when libraries are imported
+PER_POINT = "CUDA_VISIBLE_DEVICES"
 
 
 class Unforked(Exception):
-    """No worker was forked, for the reason in the message; it can be started as a process of its own."""
+    """No worker was forked, for the reason in the message; it can be started as a process of its
+    own.
+    """
 
 
 class Lost(Exception):
-    """Nobody knows whether a worker was forked: if it was, it holds the lease of its point, which tells."""
+    """Nobody knows whether a worker was forked: if it was, it holds the lease of its point, which
+    tells.
+    """
 
 
 class Forked:
     """A forked worker, which this process waits for as `subprocess.Popen` does.
 
-    args: the words of the same worker started by itself. returncode: None while it runs, -N where signal N ended it.
+    args: the words of the same worker started by itself. returncode: None while it runs, -N where
+    signal N ended it.
     """
 
     def __init__(self, pid: int, args: list[str]) -> None:
@@ -67,7 +76,8 @@ class Forked:
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self.pid, options)
-            except ChildProcessError:  # somebody else in this process has waited for it: its files tell what came of it
+            # somebody else in this process has waited for it: its files tell what came of it
+            except ChildProcessError:
                 self.returncode = 0
                 return 0
             if pid:
@@ -89,7 +99,8 @@ class Server:
                 [*words, str(there.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # what an import says, a worker that is started by itself says in its log
+                # what an import says, a worker that is started by itself says in its log
+                stderr=subprocess.DEVNULL,
                 pass_fds=(there.fileno(),),
                 start_new_session=True,
                 env=self.environment | _quiet(environment),
@@ -112,7 +123,9 @@ class Server:
         if self.state == "light":
             self.state = "importing"
 
-    def fork(self, words: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> Forked:
+    def fork(
+        self, words: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]
+    ) -> Forked:
         """Fork a worker from a process that is light or ready.
 
         Args:
@@ -153,10 +166,14 @@ class Server:
             socket.send_fds(self.link, [json.dumps(request).encode()], list(descriptors))
         except OSError as error:
             self.close()
-            raise Unforked(f"the process to fork from does not answer ({error.strerror})") from error
+            raise Unforked(
+                f"the process to fork from does not answer ({error.strerror})"
+            ) from error
 
     def _read(self, seconds: float) -> dict[str, Any] | None:
-        """Return what the process says within that time; {} where it has ended, None where it says nothing."""
+        """Return what the process says within that time; {} where it has ended, None where it says
+        nothing.
+        """
         self.link.settimeout(seconds)
         try:
             message = self.link.recv(LARGEST)
@@ -168,14 +185,18 @@ class Server:
 
 
 class Servers:
-    """The servers of a driver: one for each environment that its points ask for, started when a point first does."""
+    """The servers of a driver: one for each environment that its points ask for, started when a
+    point first does.
+    """
 
     def __init__(self) -> None:
         self.known: dict[tuple[tuple[str, str], ...], Server] = {}
         self.deaths: dict[tuple[tuple[str, str], ...], int] = {}
 
     def begin(self, environment: Mapping[str, str], *, needs_torch: bool) -> None:
-        """Start the server of an environment, so that it imports while this process does other things."""
+        """Start the server of an environment, so that it imports while this process does other
+        things.
+        """
         server = self._server(environment)
         if server is not None and needs_torch and not server.asked:
             try:
@@ -184,7 +205,9 @@ class Servers:
                 self._bury(environment)
 
     def is_ready(self, environment: Mapping[str, str], *, needs_torch: bool) -> bool:
-        """Return whether a worker can be started now: forked, or where there will be no server, by itself."""
+        """Return whether a worker can be started now: forked, or where there will be no server, by
+        itself.
+        """
         server = self._server(environment)
         if server is None:
             return True
@@ -197,7 +220,9 @@ class Servers:
             return False
         return state in ("light", "ready")
 
-    def fork(self, words: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> Forked:
+    def fork(
+        self, words: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]
+    ) -> Forked:
         """Fork a worker; see `Server.fork`.
 
         Raises:
@@ -227,7 +252,8 @@ class Servers:
         if key not in self.known and self.deaths.get(key, 0) < DEATHS:
             try:
                 self.known[key] = Server(dict(key))
-            except OSError:  # no process, memory or descriptor to be had: starting a worker by itself will say so
+            # no process, memory or descriptor to be had: starting a worker by itself will say so
+            except OSError:
                 self.deaths[key] = DEATHS
         return self.known.get(key)
 

@@ -1,4 +1,6 @@
-"""Lanes: sequences of steps with their sources, languages and groups, each drawn apart from the kinds of the steps."""
+"""Lanes: sequences of steps with their sources, languages and groups, each drawn apart from the
+kinds of the steps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +11,8 @@ import numpy as np
 from hybrid_sweep.draws import Members, ordinals, permute, weighted, word
 from hybrid_sweep.errors import UserError
 
-# Independent random streams of a seed: SeedSequence([seed, stream, ...]) never collides for neighbouring seeds.
+# Independent random streams of a seed: SeedSequence([seed, stream, ...]) never collides for
+# neighbouring seeds.
 LANGUAGES, KEYS, WALK, WEIGHTS, DROPOUT, SOURCES, EXAMPLES, NEGATIVES = range(8)
 ADDED = 8  # plus a stream: the same draws of the steps that batch.budget=fixed_monolingual adds
 
@@ -18,8 +21,9 @@ ADDED = 8  # plus a stream: the same draws of the steps that batch.budget=fixed_
 class Source:
     """A collection to train on.
 
-    present: (L, G) bool over the plan's languages, the group has a query and a passage in the language. share: of the
-    steps, relative to the others' shares; None = by the number of groups that any of its allowed pairs holds.
+    present: (L, G) bool over the plan's languages, the group has a query and a passage in the
+    language. share: of the steps, relative to the others' shares; None = by the number of groups
+    that any of its allowed pairs holds.
     """
 
     name: str
@@ -27,7 +31,8 @@ class Source:
     share: float | None = None
 
 
-Drawn = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # source, groups, query languages, partners: all but the kinds
+# source, groups, query languages, partners: all but the kinds
+Drawn = tuple[int, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Lane(Protocol):
@@ -40,9 +45,11 @@ class Lane(Protocol):
 
 @dataclass(frozen=True)
 class Choices:
-    """What may be drawn of a source: unordered pairs of languages (allowed: (L, L) bool, symmetric) and their weights.
+    """What may be drawn of a source: unordered pairs of languages (allowed: (L, L) bool, symmetric)
+    and their weights.
 
-    prefix: of the names of its walks, so that no two sources walk alike; empty where there is one source.
+    prefix: of the names of its walks, so that no two sources walk alike; empty where there is one
+    source.
     """
 
     source: Source
@@ -54,13 +61,19 @@ class Choices:
     prefix: str
 
     def walk(self, name: str, pairs: np.ndarray, key: tuple[int, int], batch_size: int) -> "Walk":
-        """Return the walk of this name over the groups that stand in one of the pairs ((L, L) bool, symmetric)."""
-        return Walk(Members.of(self.source.present, pairs), (*key, word(self.prefix + name)), batch_size)
+        """Return the walk of this name over the groups that stand in one of the pairs ((L, L) bool,
+        symmetric).
+        """
+        return Walk(
+            Members.of(self.source.present, pairs), (*key, word(self.prefix + name)), batch_size
+        )
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Members without replacement, batch after batch, in a fresh keyed permutation for each pass; a rest is passed over."""
+    """Members without replacement, batch after batch, in a fresh keyed permutation for each pass; a
+    rest is passed over.
+    """
 
     members: Members
     key: tuple[int, ...]
@@ -69,12 +82,16 @@ class Walk:
     def batch(self, ordinal: int) -> np.ndarray:
         lap, batch = divmod(ordinal, len(self.members) // self.batch_size)
         places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return self.members.take(permute(places, len(self.members), np.random.SeedSequence([*self.key, lap])))
+        return self.members.take(
+            permute(places, len(self.members), np.random.SeedSequence([*self.key, lap]))
+        )
 
 
 @dataclass(frozen=True)
 class PerBatch:
-    """One ordered pair of languages (first, second: (J,)) for each step; step j is batch `ordinal` of its walk."""
+    """One ordered pair of languages (first, second: (J,)) for each step; step j is batch `ordinal`
+    of its walk.
+    """
 
     batch_size: int
     source: np.ndarray
@@ -86,13 +103,17 @@ class PerBatch:
 
     def drawn(self, place: int) -> Drawn:
         groups = self.walks[self.walk[place]].batch(int(self.ordinal[place]))
-        first, second = (np.full(self.batch_size, language[place]) for language in (self.first, self.second))
+        first, second = (
+            np.full(self.batch_size, language[place]) for language in (self.first, self.second)
+        )
         return int(self.source[place]), groups, first, second
 
 
 @dataclass(frozen=True)
 class PerExample:
-    """A pair of languages for each example, among those that its group has; one walk for each source."""
+    """A pair of languages for each example, among those that its group has; one walk for each
+    source.
+    """
 
     batch_size: int
     source: np.ndarray
@@ -104,27 +125,38 @@ class PerExample:
     def drawn(self, place: int) -> Drawn:
         source = int(self.source[place])
         groups, mine = self.walks[source].batch(int(self.ordinal[place])), self.choices[source]
-        uniform = np.random.default_rng(np.random.SeedSequence([*self.key, place])).random((2, self.batch_size))
+        uniform = np.random.default_rng(np.random.SeedSequence([*self.key, place])).random(
+            (2, self.batch_size)
+        )
         has = mine.source.present[:, groups].T
-        usable = has & (has @ mine.allowed)  # (B, L): the group has a partner to go with the language
+        # (B, L): the group has a partner to go with the language
+        usable = has & (has @ mine.allowed)
         query = weighted(uniform[0], mine.weight * usable)
         return source, groups, query, weighted(uniform[1], mine.partners[query] * has)
 
 
 def per_batch(
-    choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int, alone: np.ndarray
+    choices: list[Choices],
+    source: np.ndarray,
+    seed: int,
+    stream: int,
+    batch_size: int,
+    alone: np.ndarray,
 ) -> PerBatch:
     """Return the draws of whole batches.
 
     alone: (J,) bool, the step walks all groups of its query language instead of those of its pair.
     """
-    draws = np.random.default_rng(np.random.SeedSequence([seed, stream + LANGUAGES])).random((len(source), 2))
+    draws = np.random.default_rng(np.random.SeedSequence([seed, stream + LANGUAGES])).random(
+        (len(source), 2)
+    )
     first, second = np.zeros((2, len(source)), dtype=np.int64)
     for index, each in enumerate(choices):
         mine = source == index
         first[mine] = weighted(draws[mine, 0], each.weight[None, :])
         second[mine] = weighted(draws[mine, 1], each.partners[first[mine]])
-    # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all ratios the same.
+    # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all
+    # ratios the same.
     both = np.sort(np.stack([first, second], axis=1), axis=1)
     both = np.where(alone[:, None], first[:, None], both)
     walked, walk = np.unique(np.column_stack([source, both]), axis=0, return_inverse=True)
@@ -138,10 +170,14 @@ def per_batch(
     return PerBatch(batch_size, source, first, second, walks, walk.ravel(), ordinals(walk.ravel()))
 
 
-def per_example(choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int) -> PerExample:
+def per_example(
+    choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int
+) -> PerExample:
     """Walk, for each source, the groups that stand in one of its allowed pairs."""
     walks = [each.walk("*", each.allowed, (seed, stream + WALK), batch_size) for each in choices]
-    return PerExample(batch_size, source, choices, walks, ordinals(source), (seed, stream + EXAMPLES))
+    return PerExample(
+        batch_size, source, choices, walks, ordinals(source), (seed, stream + EXAMPLES)
+    )
 
 
 def choices_of(
@@ -154,7 +190,9 @@ def choices_of(
     *,
     several: bool,
 ) -> Choices:
-    """Return pairs that share a batch, with their weights; raises UserError where there are none."""
+    """Return pairs that share a batch, with their weights; raises UserError where there are
+    none.
+    """
     count, shared = len(languages), _shared(source.present)
     pairs = ~np.eye(count, dtype=bool) if count > 1 else np.ones((1, 1), dtype=bool)
     if partner == "pivot":
@@ -165,9 +203,14 @@ def choices_of(
         most = int(np.where(pairs, shared, 0).max(initial=0))
         where = "any two of the languages" if count > 1 else f"language {languages[0]}"
         where += f" of {source.name}" if several else ""
-        way = f"take batch.size={most} or less, or other data.languages" if most > 1 else "take other languages for it"
+        way = (
+            f"take batch.size={most} or less, or other data.languages"
+            if most > 1
+            else "take other languages for it"
+        )
         raise UserError(
-            f"batch.size={batch_size}: {where} share at most {most} training groups; {way}", key="config.batch.size"
+            f"batch.size={batch_size}: {where} share at most {most} training groups; {way}",
+            key="config.batch.size",
         )
     sizes = np.maximum(np.diag(shared), 1).astype(float)
     weight = np.where(allowed.any(axis=1), sizes**language_exponent, 0.0)

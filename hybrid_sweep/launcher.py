@@ -1,4 +1,6 @@
-"""Points in slots on this machine: each a process of its own, leased, watched, and never run by two drivers at once."""
+"""Points in slots on this machine: each a process of its own, leased, watched, and never run by two
+drivers at once.
+"""
 
 import os
 import signal
@@ -32,7 +34,9 @@ from hybrid_sweep.sweep import Point, expand, is_done, state_of
 
 
 class PointFailed(RuntimeError):
-    """A point under a launcher of Hydra's has no result; the message ends with the last lines of its log."""
+    """A point under a launcher of Hydra's has no result; the message ends with the last lines of
+    its log.
+    """
 
 
 @dataclass
@@ -55,8 +59,8 @@ class Running:
 class Sweep:
     """What a driver knows while its points run. Points are known by their folders.
 
-    waiting: in their order, to be started. elsewhere: those of them that another driver has. attempts: how often each
-    was started here and failed. failures: points that stay failed.
+    waiting: in their order, to be started. elsewhere: those of them that another driver has.
+    attempts: how often each was started here and failed. failures: points that stay failed.
     """
 
     machine: machines.Machine
@@ -86,16 +90,26 @@ def run_points(
     worker: Sequence[str] | None = None,
     servers: Servers | None = None,
 ) -> None:
-    """Run what is not done, `parallel` points at a time; what came of each is in its folder (`sweep.state_of`).
+    """Run what is not done, `parallel` points at a time; what came of each is in its folder
+    (`sweep.state_of`).
 
-    A point starts when the GPUs or cores it needs are free, of this driver and of all others on the machine. One that
-    another driver runs is waited for, and taken over should it end without a result; with wait=False it is left to the
-    other. A failed point leaves the others running, and is tried again after them as often as its sweep.retries says;
-    with on_failure="stop" no further one starts once one has failed for good. SIGINT or SIGTERM ends the workers, all
-    their processes too, and raises KeyboardInterrupt. With `servers`, which the caller closes, the workers are forked
-    from those (see `begin_servers`).
+    A point starts when the GPUs or cores it needs are free, of this driver and of all others on the
+    machine. One that another driver runs is waited for, and taken over should it end without a
+    result; with wait=False it is left to the other. A failed point leaves the others running, and
+    is tried again after them as often as its sweep.retries says; with on_failure="stop" no further
+    one starts once one has failed for good. SIGINT or SIGTERM ends the workers, all their processes
+    too, and raises KeyboardInterrupt. With `servers`, which the caller closes, the workers are
+    forked from those (see `begin_servers`).
     """
-    sweep = Sweep(machine, view or progress.Plain(len(points)), worker or WORKER, parallel, wait, [], servers=servers)
+    sweep = Sweep(
+        machine,
+        view or progress.Plain(len(points)),
+        worker or WORKER,
+        parallel,
+        wait,
+        [],
+        servers=servers,
+    )
     for point in points:  # those done at once, before the time that the others take is told
         if is_done(point):
             sweep.view.skipped(point)
@@ -113,7 +127,8 @@ def run_points(
                 ended = _reap(sweep)
                 if sweep.failures and on_failure == "stop":
                     sweep.waiting.clear()
-                # A free slot is filled at once; points and slots of other drivers are looked at again once a second.
+                # A free slot is filled at once; points and slots of other drivers are looked at
+                # again once a second.
                 if ended or sweep.importing or now - filled > 1:
                     _fill(sweep)
                     filled = now
@@ -126,14 +141,16 @@ def run_points(
                 if sweep.waiting or sweep.running:
                     time.sleep(0.1)
         finally:
-            if sweep.running:  # interrupted, or the driver itself failed: no worker outlives it unseen
+            # interrupted, or the driver itself failed: no worker outlives it unseen
+            if sweep.running:
                 stop([item.process for item in sweep.running], caught)
             if sweep.servers is not None and servers is None:
                 sweep.servers.close()
 
 
 def begin_servers(waiting: Sequence[Point]) -> Servers | None:
-    """Start what the workers of these points will be forked from, to import while the driver does other things.
+    """Start what the workers of these points will be forked from, to import while the driver does
+    other things.
 
     None where a fork saves nothing, for a single point, or cannot be made.
     """
@@ -157,7 +174,9 @@ def _needs_torch(point: Point) -> bool:
 
 
 def _fill(sweep: Sweep) -> None:
-    """Start points where slots are free, strike those that are done or not to be waited for, or cannot start."""
+    """Start points where slots are free, strike those that are done or not to be waited for, or
+    cannot start.
+    """
     sweep.importing = False
     for point in list(sweep.waiting):
         folder = point.run_dir
@@ -180,7 +199,9 @@ def _fill(sweep: Sweep) -> None:
         except OSError as error:
             sweep.waiting.remove(point)
             sweep.failures += 1
-            sweep.view.failed(point, f"cannot start it: {error.strerror} ({error.filename or folder})")
+            sweep.view.failed(
+                point, f"cannot start it: {error.strerror} ({error.filename or folder})"
+            )
             continue
         if process == "busy":
             if not sweep.running and not sweep.told_busy:
@@ -213,8 +234,8 @@ def _servers_of(sweep: Sweep, point: Point) -> Servers | Literal["importing"] | 
 
 
 def _told_first(item: Running) -> bool:
-    """Return whether SLURM has told the worker to stop and is about to tell this driver, which then leaves the job to
-    SLURM.
+    """Return whether SLURM has told the worker to stop and is about to tell this driver, which then
+    leaves the job to SLURM.
 
     To the driver it would look like a failure, and a job that ends by itself is not requeued.
     """
@@ -225,12 +246,16 @@ def _told_first(item: Running) -> bool:
 
 
 def _row(item: Running) -> progress.Row:
-    return progress.Row(item.point, time.monotonic() - item.begun, records.status(item.point.run_dir))
+    return progress.Row(
+        item.point, time.monotonic() - item.begun, records.status(item.point.run_dir)
+    )
 
 
 def _reap(sweep: Sweep) -> int:
     """Strike the workers that have ended, and put on record why one failed; how many ended."""
-    ended = [item for item in sweep.running if item.process.poll() is not None and not _told_first(item)]
+    ended = [
+        item for item in sweep.running if item.process.poll() is not None and not _told_first(item)
+    ]
     for item in ended:
         point = item.point
         sweep.running.remove(item)
@@ -250,14 +275,25 @@ def _reap(sweep: Sweep) -> int:
     return len(ended)
 
 
-def launch(jobs: Sequence[tuple[tuple[str, ...], Config]], servers: Servers | None = None) -> list[str]:
-    """Run the composed jobs of a sweep in slots, with live progress; the state of each job's own point afterwards."""
+def launch(
+    jobs: Sequence[tuple[tuple[str, ...], Config]], servers: Servers | None = None
+) -> list[str]:
+    """Run the composed jobs of a sweep in slots, with live progress; the state of each job's own
+    point afterwards.
+    """
     points = list({point.run_dir: point for point in expand(jobs, say)}.values())
     sweep = jobs[0][1].sweep
     machine = machines.this_machine([point.config for point in points], os.environ)
     parallel = max(machines.parallel(point.config, machine) for point in points)
     with progress.watch(len(points), parallel) as view:
-        run_points(points, machine=machine, parallel=parallel, on_failure=sweep.on_failure, view=view, servers=servers)
+        run_points(
+            points,
+            machine=machine,
+            parallel=parallel,
+            on_failure=sweep.on_failure,
+            view=view,
+            servers=servers,
+        )
     by_words = {point.overrides: state_of(point).name for point in points}
     return [by_words.get(overrides, "same as another") for overrides, _ in jobs]
 
@@ -285,10 +321,12 @@ def _plain_task() -> Callable[[Any], None]:
 
 
 def task(node: Any, servers: Servers | None = None) -> None:
-    """Run what Hydra asks for: the one point of a plain run, or a job of a launcher other than ours (basic, joblib, submitit).
+    """Run what Hydra asks for: the one point of a plain run, or a job of a launcher other than ours
+    (basic, joblib, submitit).
 
-    The untrained point comes first. A plain run waits for a point that another driver runs; a job, which on
-    a cluster would pay for waiting, leaves it to the other. A job without a result raises PointFailed.
+    The untrained point comes first. A plain run waits for a point that another driver runs; a job,
+    which on a cluster would pay for waiting, leaves it to the other. A job without a result raises
+    PointFailed.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -296,7 +334,8 @@ def task(node: Any, servers: Servers | None = None) -> None:
     if not cluster.is_first_task():
         return
     hydra = HydraConfig.get()
-    os.chdir(hydra.runtime.cwd)  # paths.outputs is relative to where the user stands, whatever hydra.job.chdir says
+    # paths.outputs is relative to where the user stands, whatever hydra.job.chdir says
+    os.chdir(hydra.runtime.cwd)
     alone = hydra.mode != RunMode.MULTIRUN
     config = typed(node)
     points = expand([(tuple(hydra.overrides.task), config)], say)
@@ -305,7 +344,12 @@ def task(node: Any, servers: Servers | None = None) -> None:
     try:
         with progress.watch(len(points), live=alone) as view:
             run_points(
-                points, machine=machine, on_failure=config.sweep.on_failure, wait=alone, view=view, servers=servers
+                points,
+                machine=machine,
+                on_failure=config.sweep.on_failure,
+                wait=alone,
+                view=view,
+                servers=servers,
             )
     except KeyboardInterrupt:
         cluster.stay()
@@ -314,4 +358,8 @@ def task(node: Any, servers: Servers | None = None) -> None:
     state = state_of(point)
     if not alone and state.name not in ("done", "running elsewhere"):
         log = point.run_dir / "log.txt"
-        raise PointFailed("\n".join([f"{point.label} ({point.run_id}): {state.reason}; the end of {log}:", *tail(log)]))
+        raise PointFailed(
+            "\n".join(
+                [f"{point.label} ({point.run_id}): {state.reason}; the end of {log}:", *tail(log)]
+            )
+        )

@@ -1,4 +1,5 @@
-"""Evaluate retrieved lists, cut anywhere, from a run file or an approximate index: rows as those of whole pools.
+"""Evaluate retrieved lists, cut anywhere, from a run file or an approximate index: rows as those of
+whole pools.
 
 A relevant passage that a list lacks adds nothing to any measure and has no rank.
 """
@@ -20,8 +21,9 @@ from hybrid_sweep.retrieval import SAME_AT, Texts, judged_pairs, per_query, repo
 class Lists:
     """N retrieved passages, in any order; (N,) each.
 
-    query, passage: row numbers. pool: which pool the list is about, the code of a language, or L for all languages.
-    rank: from 1. last: the rank of the last passage of exactly its score. No passage is twice in a list.
+    query, passage: row numbers. pool: which pool the list is about, the code of a language, or L
+    for all languages. rank: from 1. last: the rank of the last passage of exactly its score. No
+    passage is twice in a list.
     """
 
     query: Ints
@@ -42,9 +44,9 @@ def evaluate(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the table and the report of `retrieval.evaluate`, of the pools a query was asked of.
 
-    asked: (Q, L + 1), by language of the pool and, last, of all. A query without a list in a pool that it was asked of has a
-    row of zeros, where the pool holds a relevant passage. same@10 is the share among the passages retrieved, NaN where there
-    are none.
+    asked: (Q, L + 1), by language of the pool and, last, of all. A query without a list in a pool
+    that it was asked of has a row of zeros, where the pool holds a relevant passage. same@10 is the
+    share among the passages retrieved, NaN where there are none.
     """
     check(measures)
     texts = texts_of(queries, passages)
@@ -65,8 +67,12 @@ def evaluate(
     return table, report(texts, table, single, pooled, answer_lang[entry], first, asked)
 
 
-def _placed(lists: Lists, passages: int, languages: int) -> Callable[[Ints, Ints, Ints], tuple[Ints, Ints]]:
-    """Return a function from (query, pool, passage), (R,) each, to rank and last, NOWHERE for what is in no list."""
+def _placed(
+    lists: Lists, passages: int, languages: int
+) -> Callable[[Ints, Ints, Ints], tuple[Ints, Ints]]:
+    """Return a function from (query, pool, passage), (R,) each, to rank and last, NOWHERE for what
+    is in no list.
+    """
 
     def key(query: Ints, pool: Ints, passage: Ints) -> Ints:
         return (query * (languages + 1) + pool) * passages + passage
@@ -86,8 +92,8 @@ def _placed(lists: Lists, passages: int, languages: int) -> Callable[[Ints, Ints
 
 
 def _mixed(lists: Lists, texts: Texts) -> tuple[Floats, Ints]:
-    """Return (Q,) share of the query's language among the first ten of its list in the mixed pool, and its first
-    passage, or -1.
+    """Return (Q,) share of the query's language among the first ten of its list in the mixed pool,
+    and its first passage, or -1.
     """
     queries = len(texts.query_lang)
     mixed = lists.pool == len(texts.languages)

@@ -1,7 +1,8 @@
 """Locks between processes: on files, gone when the last holder dies, however it dies.
 
-A lock file may lie where other users write, or where somebody removes files: nothing but a regular file is opened, nothing
-is waited for but the lock itself, and a lock counts only while its path still names the locked file.
+A lock file may lie where other users write, or where somebody removes files: nothing but a regular
+file is opened, nothing is waited for but the lock itself, and a lock counts only while its path
+still names the locked file.
 """
 
 import errno
@@ -36,10 +37,12 @@ LOOK_EVERY = 0.1  # seconds
 
 
 def try_lease(path: Path, way_out: str = OUTPUTS) -> int | None:
-    """Return a file descriptor that holds an exclusive lock on `path`, or None while another process holds it.
+    """Return a file descriptor that holds an exclusive lock on `path`, or None while another
+    process holds it.
 
-    The lock belongs to the open file: it passes to a child that inherits the descriptor and goes when the last holder
-    dies. The file itself stays, since removing it would let two holders lock two files of one name.
+    The lock belongs to the open file: it passes to a child that inherits the descriptor and goes
+    when the last holder dies. The file itself stays, since removing it would let two holders lock
+    two files of one name.
 
     Args:
         path: the lock file, created where it is missing.
@@ -52,14 +55,17 @@ def try_lease(path: Path, way_out: str = OUTPUTS) -> int | None:
     return lease(path, lambda: open_regular(path, os.O_RDWR | os.O_CREAT, way_out), way_out)
 
 
-def lease(path: Path, opened: Callable[[], int], way_out: str, *, reader: bool = False) -> int | None:
-    """Lock what `opened` opens at `path`; return its descriptor, or None while another process holds the lock.
+def lease(
+    path: Path, opened: Callable[[], int], way_out: str, *, reader: bool = False
+) -> int | None:
+    """Lock what `opened` opens at `path`; return its descriptor, or None while another process
+    holds the lock.
 
     Args:
-        path: the lock file.
-        opened: opens it; called again where the file was removed or replaced before it was locked.
-        way_out: what the user can do where the path cannot be locked.
-        reader: whether a shared lock will do where a file may only be read, and its file system asks for more.
+        path: the lock file. opened: opens it; called again where the file was removed or replaced
+            before it was locked. way_out: what the user can do where the path cannot be locked.
+            reader: whether a shared lock will do where a file may only be read, and its file system
+            asks for more.
 
     Raises:
         UserError: where the file system has no locks.
@@ -79,7 +85,8 @@ def lease(path: Path, opened: Callable[[], int], way_out: str, *, reader: bool =
 
 
 def open_regular(path: Path, flags: int, way_out: str) -> int:
-    """Open a lock file and return its descriptor; anything but a regular file is refused, and never waited for.
+    """Open a lock file and return its descriptor; anything but a regular file is refused, and never
+    waited for.
 
     Raises:
         UserError: for a link, FIFO, socket, device or folder in its place.
@@ -100,7 +107,8 @@ def open_regular(path: Path, flags: int, way_out: str) -> int:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the lock on `path`; a missing or unreadable file counts as not held.
+    """Return whether a process holds the lock on `path`; a missing or unreadable file counts as not
+    held.
 
     Raises:
         UserError: where the path is no regular file, or its file system has no locks.
@@ -117,24 +125,27 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path, way_out: str = CACHE) -> Iterator[None]:
-    """Hold the lock on `path`, waiting for it; for short sections such as building a shared cache entry once.
+    """Hold the lock on `path`, waiting for it; for short sections such as building a shared cache
+    entry once.
 
-    In a folder that this user may only read, a lock that is there is held; where there is none, nothing is locked: what
-    the folder holds can be used.
+    In a folder that this user may only read, a lock that is there is held; where there is none,
+    nothing is locked: what the folder holds can be used.
 
     Args:
         path: the lock file, created where it is missing and can be created.
         way_out: what the user can do where the folder cannot be written.
 
     Raises:
-        UserError: where the section has to write below the folder and may not, where the path is no regular file, or
+        UserError: where the section has to write below the folder and may not, where the path is no
+            regular file, or
             its file system has no locks.
     """
     try:
         descriptor = _waited_for(path, way_out)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(
-            f"{path.parent}: is no folder ({error.strerror}: {error.filename}); {way_out}", key="locks.no_folder"
+            f"{path.parent}: is no folder ({error.strerror}: {error.filename}); {way_out}",
+            key="locks.no_folder",
         ) from error
     try:
         yield
@@ -147,7 +158,9 @@ def exclusive(path: Path, way_out: str = CACHE) -> Iterator[None]:
 
 
 def _waited_for(path: Path, way_out: str) -> int | None:
-    """Wait for the lock and return its descriptor; None where the file can be neither opened nor made."""
+    """Wait for the lock and return its descriptor; None where the file can be neither opened nor
+    made.
+    """
     begun, told = time.monotonic(), False
     while True:
         try:
@@ -161,7 +174,8 @@ def _waited_for(path: Path, way_out: str) -> int | None:
         if not told and time.monotonic() - begun >= TELL_AFTER:
             print(f"waiting for {path}, which another process holds", file=sys.stderr, flush=True)
             told = True
-        # Not by a call that waits for the lock: the file may be removed meanwhile, and a new one be locked by others.
+        # Not by a call that waits for the lock: the file may be removed meanwhile, and a new one be
+        # locked by others.
         time.sleep(LOOK_EVERY)
 
 
@@ -197,7 +211,8 @@ def _flock(descriptor: int, kind: int, path: Path, way_out: str) -> bool:
         return False
     except OSError as error:
         raise UserError(
-            f"{path}: its file system cannot lock it ({error.strerror}); {way_out}", key="locks.not_lockable"
+            f"{path}: its file system cannot lock it ({error.strerror}); {way_out}",
+            key="locks.not_lockable",
         ) from error
     return True
 
@@ -223,7 +238,9 @@ def _check_kind(path: Path, way_out: str) -> None:
 def _refuse_odd(mode: int, path: Path, way_out: str) -> None:
     if not stat.S_ISREG(mode):
         kind = KINDS.get(stat.S_IFMT(mode), "a special file")
-        raise UserError(f"{path}: is {kind}, and no lock file; remove it, or {way_out}", key="locks.not_regular")
+        raise UserError(
+            f"{path}: is {kind}, and no lock file; remove it, or {way_out}", key="locks.not_regular"
+        )
 
 
 def _explain(error: OSError, folder: Path, way_out: str) -> None:
@@ -233,6 +250,7 @@ def _explain(error: OSError, folder: Path, way_out: str) -> None:
     place, folder = Path(os.fsdecode(error.filename)).absolute(), folder.absolute()
     if place.is_relative_to(folder) or folder.is_relative_to(place):
         raise UserError(
-            f"{folder}: cannot be written ({error.strerror}: {place}), and something in it is missing or damaged; {way_out}",
+            f"{folder}: cannot be written ({error.strerror}: {place}), and something in it is"
+            f" missing or damaged; {way_out}",
             key="locks.unwritable",
         ) from error

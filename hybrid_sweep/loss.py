@@ -1,4 +1,6 @@
-"""InfoNCE over in-batch passages, with known relevant ones masked and passages gathered from all processes."""
+"""InfoNCE over in-batch passages, with known relevant ones masked and passages gathered from all
+processes.
+"""
 
 from typing import Any
 
@@ -7,12 +9,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def info_nce(queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tensor, temperature: float) -> Tensor:
-    """Return (b,) loss of each query: minus the log of its own passage's share among the candidates.
+def info_nce(
+    queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tensor, temperature: float
+) -> Tensor:
+    """Return (b,) loss of each query: minus the log of its own passage's share among the
+    candidates.
 
-    queries: (b, D), passages: (B, D), unit vectors. positive: (b,) index of each query's own passage. relevant: (b, B)
-    bool, passages that answer the query; all but its own are left out of the candidates, since they are no negatives.
-    The InfoNCE of van den Oord et al. (2018).
+    queries: (b, D), passages: (B, D), unit vectors. positive: (b,) index of each query's own
+    passage. relevant: (b, B) bool, passages that answer the query; all but its own are left out of
+    the candidates, since they are no negatives. The InfoNCE of van den Oord et al. (2018).
     """
     scores = (queries / temperature) @ passages.T
     own = positive[:, None] == torch.arange(len(passages), device=positive.device)
@@ -23,9 +28,11 @@ def info_nce(queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tens
 
 
 def is_relevant(questions: Tensor, answers: Tensor, judged: Tensor, width: int) -> Tensor:
-    """Return (b, B) bool: passage j answers question i by the judgements, whatever the languages of the two.
+    """Return (b, B) bool: passage j answers question i by the judgements, whatever the languages of
+    the two.
 
-    questions: (b,), answers: (B,) int64 numbers. judged: sorted int64 keys question * width + answer.
+    questions: (b,), answers: (B,) int64 numbers. judged: sorted int64 keys question * width +
+    answer.
     """
 
     def some(questions: Tensor) -> Tensor:
@@ -48,7 +55,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        # Every process holds the part of the gradient that its own queries make: the local passages' is their sum.
+        # Every process holds the part of the gradient that its own queries make: the local
+        # passages' is their sum.
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
         size = len(total) // dist.get_world_size()
@@ -56,8 +64,8 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(local: Tensor) -> Tensor:
-    """Return (W b, ...) the tensors of all W processes in rank order, with gradients; in a single process the tensor
-    itself.
+    """Return (W b, ...) the tensors of all W processes in rank order, with gradients; in a single
+    process the tensor itself.
     """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return local

@@ -1,4 +1,5 @@
-"""The verb `mine`: hard negatives of the training questions by a trained model or BM25, as triples that training reads.
+"""The verb `mine`: hard negatives of the training questions by a trained model or BM25, as triples
+that training reads.
 
 Each question, in each of its languages, is asked of the training passages in that language.
 """
@@ -34,35 +35,49 @@ SPLIT = "train"
 
 
 def mine_words(
-    words: Sequence[str], target: Path, *, first: int, last: int, margin: float | None, say: Say = print
+    words: Sequence[str],
+    target: Path,
+    *,
+    first: int,
+    last: int,
+    margin: float | None,
+    say: Say = print,
 ) -> str:
-    """Write the triples of the model and collection that the words name, and return what was found, in one line.
+    """Write the triples of the model and collection that the words name, and return what was found,
+    in one line.
 
-    words: as for `evaluate`: a run folder, or overrides with a model. first, last: the ranks, from 1, whose passages are
-    taken. margin: only passages that score at least so much below the best relevant one are taken; None: all. Raises
-    UserError for what is not there, and where no passage qualifies.
+    words: as for `evaluate`: a run folder, or overrides with a model. first, last: the ranks, from
+    1, whose passages are taken. margin: only passages that score at least so much below the best
+    relevant one are taken; None: all. Raises UserError for what is not there, and where no passage
+    qualifies.
     """
     if not 1 <= first <= last:
         raise UserError(
-            f"--from {first} --to {last}: ranks count from 1, and the last is not before the first", key="option.ranks"
+            f"--from {first} --to {last}: ranks count from 1, and the last is not before the first",
+            key="option.ranks",
         )
     config = config_of(list(words))
     if margin is not None and isinstance(config.model, Bm25Model):
         raise UserError(
-            "--margin compares the scores of an encoder; BM25 has none of that kind: leave it out", key="option.margin"
+            "--margin compares the scores of an encoder; BM25 has none of that kind: leave it out",
+            key="option.margin",
         )
     prepared = prepare(config, say)
     split = split_of(prepared, SPLIT)
-    work = target.parent / f".{target.name}.encoding"  # what is encoded stays until the triples are there
+    # what is encoded stays until the triples are there
+    work = target.parent / f".{target.name}.encoding"
     if isinstance(config.model, Bm25Model):
         ask = _bm25(config.model, prepared, split, say)
     else:
         ask = _dense(config, prepared, split, work, say)
     with atomic_write(target) as temporary, _opened(temporary, target) as file:
-        counts = write_triples(file, split, prepared.collection.qrels, ask, first, last, margin, say)
+        counts = write_triples(
+            file, split, prepared.collection.qrels, ask, first, last, margin, say
+        )
         if not counts["triples"]:
             raise UserError(
-                f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was written",
+                f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was"
+                " written",
                 key="mine.no_passage",
             )
     shutil.rmtree(work, ignore_errors=True)
@@ -70,7 +85,8 @@ def mine_words(
     return f"{target}: {found}"
 
 
-# A function from query rows and a pool of passage rows to the first k of the pool, and its scores; and of pairs the scores.
+# A function from query rows and a pool of passage rows to the first k of the pool, and its scores;
+# and of pairs the scores.
 Ask = Callable[[Ints, Ints, int, Texts], tuple[Ints, Floats]]
 Score = Callable[[Ints, Ints], Floats]
 
@@ -85,10 +101,11 @@ def write_triples(
     margin: float | None,
     say: Say,
 ) -> dict[str, int]:
-    """Write a line `query TAB positive TAB negative` of text ids for each negative; counts of what became of all.
+    """Write a line `query TAB positive TAB negative` of text ids for each negative; counts of what
+    became of all.
 
-    The positive is the best relevant passage in the query's language; a query without one has no line. Passages of all
-    relevant groups are left out, whatever their grade above 0.
+    The positive is the best relevant passage in the query's language; a query without one has no
+    line. Passages of all relevant groups are left out, whatever their grade above 0.
     """
     texts = texts_of(split.queries, split.passages)
     query, passage, _ = judged_pairs(split.queries, split.passages, qrels)
@@ -111,7 +128,11 @@ def write_triples(
             found, scored = top(rows, pool, last, texts)
             found, scored = found[:, first - 1 :], scored[:, first - 1 :]
             hit = np.isin(rows[:, None] * len(split.passages) + found, relevant)
-            near = ~hit & (scored > best[rows, None] - margin) if margin is not None else np.zeros_like(hit)
+            near = (
+                ~hit & (scored > best[rows, None] - margin)
+                if margin is not None
+                else np.zeros_like(hit)
+            )
             line, column = np.nonzero(~hit & ~near)
             columns = (
                 split.queries["id"].take(pa.array(rows[line])),
@@ -127,16 +148,28 @@ def write_triples(
     return counts
 
 
-def _dense(config: Config, prepared: Prepared, split: Split, work: Path, say: Say) -> tuple[Ask, Score | None]:
-    """Return lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a stopped mining goes
-    on.
+def _dense(
+    config: Config, prepared: Prepared, split: Split, work: Path, say: Say
+) -> tuple[Ask, Score | None]:
+    """Return lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a
+    stopped mining goes on.
     """
     device = "cuda" if config.trainer.accelerator == "gpu" else None
-    # All that makes the vectors: a stopped mining of another model, seed or pooling is not gone on with.
-    content = [run_id(config, fingerprints_of(config, prepared)), prepared.collection.languages, SPLIT]
+    # All that makes the vectors: a stopped mining of another model, seed or pooling is not gone on
+    # with.
+    content = [
+        run_id(config, fingerprints_of(config, prepared)),
+        prepared.collection.languages,
+        SPLIT,
+    ]
     jobs = jobs_of(config, prepared, split, work, content)
     encoder = build_encoder(config.model, prepared.model, config.seed).to(device or "cpu")
-    encoding.encode_jobs(jobs, encoder, pad_id(prepared.model), _now_and_then(say, sum(len(job.rows) for job in jobs)))
+    encoding.encode_jobs(
+        jobs,
+        encoder,
+        pad_id(prepared.model),
+        _now_and_then(say, sum(len(job.rows) for job in jobs)),
+    )
     queries, passages = (encoding.opened(job) for job in jobs)
     return of_vectors(queries, passages, device)
 

@@ -1,4 +1,5 @@
-"""What Weights & Biases is told of a run: the same whether it is told while a point trains or later, from its files.
+"""What Weights & Biases is told of a run: the same whether it is told while a point trains or
+later, from its files.
 
 wandb is imported only where a run begins; no torch here, so that the driver can push.
 """
@@ -12,15 +13,17 @@ from typing import Any
 from hybrid_sweep.escaping import terminal
 from hybrid_sweep.redaction import redacted
 
-STEP = "step"  # of training: the axis of every series, so that a resumed run goes on where it stopped
+# of training: the axis of every series, so that a resumed run goes on where it stopped
+STEP = "step"
 CONNECT = 20.0  # seconds to wait for the server when a run begins
-UPLOAD = 300.0  # seconds to wait for it when a run ends; what it has not got by then lies in the folder
+# seconds to wait for it when a run ends; what it has not got by then lies in the folder
+UPLOAD = 300.0
 MODES = {"run": "online", "dryrun": "offline"}  # older words of W&B's
 
 
 def mode_of(logger: Mapping[str, Any]) -> str:
-    """Return online, offline or disabled: WANDB_MODE (or WANDB_DISABLED) in the environment wins over the config's
-    logger.
+    """Return online, offline or disabled: WANDB_MODE (or WANDB_DISABLED) in the environment wins
+    over the config's logger.
     """
     if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         return "disabled"
@@ -29,7 +32,9 @@ def mode_of(logger: Mapping[str, Any]) -> str:
 
 
 def job_type(config: Mapping[str, Any]) -> str:
-    """Return train, untrained, bm25, or evaluate (a saved model on a collection), from a run's config as plain dicts."""
+    """Return train, untrained, bm25, or evaluate (a saved model on a collection), from a run's
+    config as plain dicts.
+    """
     if config["model"]["name"] == "bm25":
         return "bm25"
     if config["trainer"]["max_steps"]:
@@ -38,7 +43,9 @@ def job_type(config: Mapping[str, Any]) -> str:
 
 
 def described(config: Mapping[str, Any], run_id: str) -> dict[str, Any]:
-    """Return the words for `begin` that name a point and say what it is, from its config as plain dicts."""
+    """Return the words for `begin` that name a point and say what it is, from its config as plain
+    dicts.
+    """
     kind, ratio, seed = job_type(config), config["batch"]["cross_lingual_ratio"], config["seed"]
     name = {"train": f"r{ratio:g}-s{seed}", "bm25": "bm25"}.get(kind, f"{kind}-s{seed}")
     return {
@@ -49,12 +56,18 @@ def described(config: Mapping[str, Any], run_id: str) -> dict[str, Any]:
         "project": config["logger"]["project"],
         "entity": config["logger"]["entity"],
         # What no ratio trained stands at none of them.
-        "config": {"ratio": ratio if kind == "train" else None, "seed": seed, "run_id": run_id, **config},
+        "config": {
+            "ratio": ratio if kind == "train" else None,
+            "seed": seed,
+            "run_id": run_id,
+            **config,
+        },
     }
 
 
 def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) -> Any:
-    """Start a run of W&B in this process (one at a time), its files under folder/wandb; raises what wandb raises.
+    """Start a run of W&B in this process (one at a time), its files under folder/wandb; raises what
+    wandb raises.
 
     resume: go on with the run of that id, where the server has one.
     """
@@ -72,7 +85,11 @@ def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) ->
         finish_timeout_raises=True,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    given: dict[str, Any] = clean(words) | {"dir": str(folder), "mode": mode, "resume": "allow" if resume else None}
+    given: dict[str, Any] = clean(words) | {
+        "dir": str(folder),
+        "mode": mode,
+        "resume": "allow" if resume else None,
+    }
     try:
         run = wandb.init(**given, settings=settings)
     except Exception:
@@ -85,7 +102,10 @@ def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) ->
 
 def of_step(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the series of training, from a row of steps.parquet."""
-    return {"train/loss": float(row["loss"]), "train/cross_lingual": row["n_cross"] / row["n_examples"]}
+    return {
+        "train/loss": float(row["loss"]),
+        "train/cross_lingual": row["n_cross"] / row["n_examples"],
+    }
 
 
 def of_dev(row: Mapping[str, Any]) -> dict[str, float]:
@@ -94,20 +114,31 @@ def of_dev(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
-    """Return the summary, from a metrics.json: every single value under its path, and bias/own_first/LANG from its
-    maps.
+    """Return the summary, from a metrics.json: every single value under its path, and
+    bias/own_first/LANG from its maps.
 
-    bias/own_first: share of the queries of a language whose first passage is in it. stage: the further collection.
+    bias/own_first: share of the queries of a language whose first passage is in it. stage: the
+    further collection.
     """
-    found = {name: value for name, value in _flat(metrics, "") if name not in ("run_id", "ratio", "seed", "digest")}
-    found = {name: value for name, value in found.items() if not name.startswith(("per_query/", "run_files/"))}
+    found = {
+        name: value
+        for name, value in _flat(metrics, "")
+        if name not in ("run_id", "ratio", "seed", "digest")
+    }
+    found = {
+        name: value
+        for name, value in found.items()
+        if not name.startswith(("per_query/", "run_files/"))
+    }
     bias = metrics.get("bias") or {}
     shares = bias.get("first_retrieved") or []
     for place, language in enumerate(bias.get("languages", [])):
         share = shares[place][place] if place < len(shares) else None
         if share is not None:
             found[f"bias/own_first/{language}"] = share
-    named: dict[str, Any] = clean({f"{stage}/{name}" if stage else name: value for name, value in found.items()})
+    named: dict[str, Any] = clean(
+        {f"{stage}/{name}" if stage else name: value for name, value in found.items()}
+    )
     return named
 
 

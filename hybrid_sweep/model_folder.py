@@ -1,4 +1,6 @@
-"""The local folder of a run's model, and what names its content: a Hugging Face folder, or the tiny one built here."""
+"""The local folder of a run's model, and what names its content: a Hugging Face folder, or the tiny
+one built here.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,18 +18,20 @@ from hybrid_sweep.modules import object_of, read_layout, resolve_pooling, shards
 from hybrid_sweep.store import atomic_dir, digest, exclusive, write_json
 from hybrid_sweep.tokens import pad_id, train_bpe
 
-TINY = ("config.json", "tokenizer.json", "tokenizer_config.json")  # the files of a tiny model's folder
+# the files of a tiny model's folder
+TINY = ("config.json", "tokenizer.json", "tokenizer_config.json")
 LENGTH = 12  # hex digits of the digests that enter run ids
 PROMPTS = "config_sentence_transformers.json"  # says the prompts of a sentence-transformers folder
 
 
 def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
-    """Return the local folder of the model: a Hugging Face folder with config, fast tokenizer and, unless tiny,
-    weights.
+    """Return the local folder of the model: a Hugging Face folder with config, fast tokenizer and,
+    unless tiny, weights.
 
-    For the tiny model it holds a tokenizer trained on the training texts of the run's languages, built here once. Of a
-    sentence-transformers folder it is where the transformer lies. Raises UserError for a folder that is missing or has
-    modules that are not known here, and for a hub name that is not in the local cache.
+    For the tiny model it holds a tokenizer trained on the training texts of the run's languages,
+    built here once. Of a sentence-transformers folder it is where the transformer lies. Raises
+    UserError for a folder that is missing or has modules that are not known here, and for a hub
+    name that is not in the local cache.
     """
     model = config.model
     if isinstance(model, TinyModel):
@@ -43,24 +47,42 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
         ):
             if not any(transformer.glob(pattern)):
                 raise UserError(
-                    f"model.path={model.path}: the folder has no {pattern}; {what}", key="model.files_missing"
+                    f"model.path={model.path}: the folder has no {pattern}; {what}",
+                    key="model.files_missing",
                 )
         return transformer
     if not may_be_on_the_hub(model.path):
         raise UserError(f"model.path={model.path}: no such folder", key="model.folder_missing")
     from huggingface_hub import snapshot_download
 
-    wanted = ["config.json", "tokenizer.json", "tokenizer_config.json", "*.safetensors", "*.safetensors.index.json"]
+    wanted = [
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "*.safetensors",
+        "*.safetensors.index.json",
+    ]
     # What a sentence-transformers folder has besides, and in its sub-folders.
-    wanted += ["modules.json", "sentence_bert_config.json", PROMPTS, "*/config.json", "*/model.safetensors"]
+    wanted += [
+        "modules.json",
+        "sentence_bert_config.json",
+        PROMPTS,
+        "*/config.json",
+        "*/model.safetensors",
+    ]
     wanted += ["*/tokenizer.json", "*/tokenizer_config.json", "*/sentence_bert_config.json"]
     wanted += ["*.py"] if model.remote_code else []
     try:
-        folder = Path(snapshot_download(model.path, allow_patterns=wanted, local_files_only=model.local_files_only))
+        folder = Path(
+            snapshot_download(
+                model.path, allow_patterns=wanted, local_files_only=model.local_files_only
+            )
+        )
     except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
         hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
         raise UserError(
-            f"model.path={model.path}: not in the local cache of models ({type(error).__name__}); {hint}",
+            f"model.path={model.path}: not in the local cache of models ({type(error).__name__});"
+            f" {hint}",
             key="model.not_cached",
         ) from error
     return _transformer(model, folder)
@@ -72,15 +94,16 @@ def may_be_on_the_hub(path: str) -> bool:
 
 
 def _transformer(model: ModelConfig, folder: Path) -> Path:
-    """Return where the transformer of a folder lies; what cannot be pooled is refused here, before any text is
-    tokenised.
+    """Return where the transformer of a folder lies; what cannot be pooled is refused here, before
+    any text is tokenised.
     """
     layout = read_layout(folder)
     resolve_pooling(model.pooling, layout)
     object_of(layout.transformer / "config.json")
     if (layout.transformer / "config.json").is_file():
         model_requests.check(layout.transformer)
-    shards(layout.transformer)  # refuses an index whose weights would come from outside of the folder
+    # refuses an index whose weights would come from outside of the folder
+    shards(layout.transformer)
     pad_id(layout.transformer)
     return layout.transformer
 
@@ -89,7 +112,9 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
     # In an order that does not depend on names: the same texts are the same tokenizer.
     first, *others = sorted(trained_on, key=lambda each: (each.fingerprint, each.languages))
     rest = [[each.fingerprint, each.languages] for each in others]
-    key = digest([first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])])
+    key = digest(
+        [first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])]
+    )
     folder = confined.inside(cache_dir(config), "models", f"tiny-{key}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if _is_whole(folder, seals.memory_of(cache_dir(config), folder)):
@@ -99,8 +124,9 @@ def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collecti
         for each in trained_on:
             if next(_training_texts([each]), None) is None:
                 raise UserError(
-                    f"model={model.name} learns its tokenizer from training texts, and data={each.name} has none: "
-                    "take another model, or evaluate a trained run with hybrid-sweep evaluate RUN_DIR",
+                    f"model={model.name} learns its tokenizer from training texts, and"
+                    f" data={each.name} has none: take another model, or evaluate a trained run"
+                    " with hybrid-sweep evaluate RUN_DIR",
                     key="model.no_training_texts",
                 )
         _write_tiny(folder, train_bpe(_training_texts([first, *others]), model.vocabulary))
@@ -116,7 +142,9 @@ def _is_whole(folder: Path, memory: seals.Memory) -> bool:
 
 
 def _write_tiny(folder: Path, tokenizer: Tokenizer) -> None:
-    """Write the folder of a tiny model: its tokenizer, what Hugging Face says beside one, and the digests of both."""
+    """Write the folder of a tiny model: its tokenizer, what Hugging Face says beside one, and the
+    digests of both.
+    """
     with atomic_dir(folder) as temporary:
         tokenizer.save(str(temporary / "tokenizer.json"))
         write_json(
@@ -147,17 +175,26 @@ def _training_texts(collected: Sequence[Collection]) -> Iterator[str]:
 
 
 def model_fingerprint(folder: Path, cache: Path) -> str:
-    """Return the hash of the files that make a model's vectors, of a sentence-transformers folder its modules' too."""
+    """Return the hash of the files that make a model's vectors, of a sentence-transformers folder
+    its modules' too.
+    """
     files = {path.name: path for path in folder.glob("*.safetensors")}
-    files |= {name: folder / name for name in ("config.json", "tokenizer.json") if (folder / name).is_file()}
+    files |= {
+        name: folder / name
+        for name in ("config.json", "tokenizer.json")
+        if (folder / name).is_file()
+    }
     files |= read_layout(folder).files
-    if "auto_map" in object_of(folder / "config.json"):  # code of its own, which model.remote_code may run
+    # code of its own, which model.remote_code may run
+    if "auto_map" in object_of(folder / "config.json"):
         files |= {path.name: path for path in sorted(folder.glob("*.py"))}
     return digest(dict(zip(files, content_digests(list(files.values()), cache), strict=True)))
 
 
 def content_digests(files: Sequence[Path], cache: Path) -> list[str]:
-    """Return the digest of each file's content, remembered in the cache while the file does not change."""
+    """Return the digest of each file's content, remembered in the cache while the file does not
+    change.
+    """
     memories: dict[Path, seals.Memory] = {}
     found = []
     for path in files:

@@ -1,7 +1,9 @@
-"""What the files of a model folder may ask of the libraries that load it, and what is refused before they do.
+"""What the files of a model folder may ask of the libraries that load it, and what is refused
+before they do.
 
-transformers follows some words of config.json by itself: it fetches and runs a kernel from the hub, loads an adapter from
-another place, or turns weights into another number format. No file decides that here.
+transformers follows some words of config.json by itself: it fetches and runs a kernel from the hub,
+loads an adapter from another place, or turns weights into another number format. No file decides
+that here.
 """
 
 from collections.abc import Iterator
@@ -12,7 +14,12 @@ from hybrid_sweep import names
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import read_json
 
-IMPLEMENTATIONS = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+IMPLEMENTATIONS = (
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+    "_experts_implementation",
+)
 OWN = (None, "eager", "sdpa")  # of torch alone, nothing is fetched
 
 
@@ -27,22 +34,27 @@ def check(folder: Path) -> None:
             raise UserError(f"{path} is no regular file", key="model.not_regular")
     if (folder / "adapter_config.json").exists():
         raise UserError(
-            f"{folder}: adapter_config.json would load other weights into the model; merge the adapter, or remove the file",
+            f"{folder}: adapter_config.json would load other weights into the model; merge the"
+            " adapter, or remove the file",
             key="model.adapter",
         )
     path = folder / "config.json"
     config = read_json(path)
     if not isinstance(config, dict):
-        raise UserError(f"{path} is no JSON object; it must be the config of a model", key="model.config_layout")
+        raise UserError(
+            f"{path} is no JSON object; it must be the config of a model", key="model.config_layout"
+        )
     for key, value in _items(config):
         if key in IMPLEMENTATIONS and value not in OWN:
             raise UserError(
-                f"{path}: {key} is {names.shown(value)}; here attention is eager or sdpa: remove the key",
+                f"{path}: {key} is {names.shown(value)}; here attention is eager or sdpa: remove"
+                " the key",
                 key="model.attention",
             )
         if key == "quantization_config" and value:
             raise UserError(
-                f"{path}: quantised weights are not read here; save the model in float32", key="model.quantised"
+                f"{path}: quantised weights are not read here; save the model in float32",
+                key="model.quantised",
             )
 
 

@@ -1,4 +1,6 @@
-"""Encoders from and to disk: Hugging Face and sentence-transformers folders, random weights for the tiny model."""
+"""Encoders from and to disk: Hugging Face and sentence-transformers folders, random weights for the
+tiny model.
+"""
 
 import contextlib
 import inspect
@@ -17,7 +19,14 @@ from hybrid_sweep.batches import WEIGHTS
 from hybrid_sweep.config import ModelConfig, TinyModel, TrainerConfig
 from hybrid_sweep.encoder import Encoder, stream_seed
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.modules import Dense, Layout, object_of, read_layout, resolve_pooling, write_layout
+from hybrid_sweep.modules import (
+    Dense,
+    Layout,
+    object_of,
+    read_layout,
+    resolve_pooling,
+    write_layout,
+)
 from hybrid_sweep.store import atomic_dir
 from hybrid_sweep.tokens import load_tokenizer
 
@@ -27,12 +36,13 @@ DROPOUTS += ["embedding_dropout", "mlp_dropout"]
 
 
 def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
-    """Return the encoder of a run before training, in float32: weights from the seed (tiny) or from the folder
-    (pretrained).
+    """Return the encoder of a run before training, in float32: weights from the seed (tiny) or from
+    the folder (pretrained).
 
-    The head is the folder's (its Dense modules); a pooler that the pooling does not use is not made. With
-    model.lora_rank only the adapters train. Raises UserError for a folder whose weights are not safetensors or whose
-    modules are not known here, for more layers or longer texts than the model has, and for adapters without a place.
+    The head is the folder's (its Dense modules); a pooler that the pooling does not use is not
+    made. With model.lora_rank only the adapters train. Raises UserError for a folder whose weights
+    are not safetensors or whose modules are not known here, for more layers or longer texts than
+    the model has, and for adapters without a place.
     """
     if isinstance(model, TinyModel):
         from transformers import BertConfig
@@ -57,7 +67,8 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
     if model.layers is not None:
         if model.layers > config.num_hidden_layers:
             raise UserError(
-                f"model.layers={model.layers}: the model has only {config.num_hidden_layers}", key="config.model.layers"
+                f"model.layers={model.layers}: the model has only {config.num_hidden_layers}",
+                key="config.model.layers",
             )
         config.num_hidden_layers = model.layers
     if model.dropout is not None:
@@ -76,7 +87,9 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
     else:
         transformer = _load(layout.transformer, config, model.remote_code)
     _check_lengths(model, transformer)
-    encoder = Encoder(transformer, resolve_pooling(model.pooling, layout), _head(layout, config.hidden_size))
+    encoder = Encoder(
+        transformer, resolve_pooling(model.pooling, layout), _head(layout, config.hidden_size)
+    )
     if model.lora_rank:
         encoder.requires_grad_(False)
         add_adapters(
@@ -90,13 +103,16 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
 
 
 def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Path) -> None:
-    """Write a folder that SentenceTransformer(folder) and AutoModel.from_pretrained(folder) both load.
+    """Write a folder that SentenceTransformer(folder) and AutoModel.from_pretrained(folder) both
+    load.
 
-    Adapters are added into the weights that are written; the encoder keeps them. Queries are cut to model.query_length
-    in training; sentence-transformers knows one limit, the passages'.
+    Adapters are added into the weights that are written; the encoder keeps them. Queries are cut to
+    model.query_length in training; sentence-transformers knows one limit, the passages'.
     """
     with atomic_dir(folder) as temporary:
-        encoder.transformer.save_pretrained(temporary, state_dict=merged_weights(encoder.transformer))
+        encoder.transformer.save_pretrained(
+            temporary, state_dict=merged_weights(encoder.transformer)
+        )
         tokenizer = load_tokenizer(source)
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -109,7 +125,9 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
         for place, (linear, activation) in enumerate(zip(parts[::2], parts[1::2], strict=True), 2):
             weights = temporary / f"{place}_Dense" / "model.safetensors"
             weights.parent.mkdir()
-            state = {f"linear.{name}": value.contiguous() for name, value in linear.state_dict().items()}
+            state = {
+                f"linear.{name}": value.contiguous() for name, value in linear.state_dict().items()
+            }
             save_file(state, weights, {"format": "pt"})
             sizes = linear.in_features, linear.out_features
             dense.append(Dense(*sizes, linear.bias is not None, type(activation).__name__, weights))
@@ -124,17 +142,25 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
 
 
 def load_encoder(model: ModelConfig, folder: Path) -> Encoder:
-    """Return the encoder that `save_encoder` wrote, in float32; adapters are in its weights already."""
+    """Return the encoder that `save_encoder` wrote, in float32; adapters are in its weights
+    already.
+    """
     layout = read_layout(folder)
     config = _config(layout.transformer, model.remote_code)
     pooling = resolve_pooling(model.pooling, layout)
-    return Encoder(_load(layout.transformer, config, model.remote_code), pooling, _head(layout, config.hidden_size))
+    return Encoder(
+        _load(layout.transformer, config, model.remote_code),
+        pooling,
+        _head(layout, config.hidden_size),
+    )
 
 
 def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
-    """Switch on what the trainer config asks of an encoder, in place; no name in its state dict changes.
+    """Switch on what the trainer config asks of an encoder, in place; no name in its state dict
+    changes.
 
-    Under gradient checkpointing gradients stay what they are. Raises UserError for a model that cannot do it.
+    Under gradient checkpointing gradients stay what they are. Raises UserError for a model that
+    cannot do it.
     """
     transformer = encoder.transformer
     if trainer.gradient_checkpointing:
@@ -148,25 +174,33 @@ def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
                 f"trainer.gradient_checkpointing=true: {kind} does not support it; take false",
                 key="config.trainer.gradient_checkpointing",
             ) from error
-        # This form needs no input with a gradient, though adapters freeze the embeddings; and the hook that would give
-        # it one keeps an encoder from being copied.
+        # This form needs no input with a gradient, though adapters freeze the embeddings; and the
+        # hook that would give it one keeps an encoder from being copied.
         if hasattr(transformer, "_require_grads_hook"):
             transformer.disable_input_require_grads()
     if trainer.compile:
-        # In place: torch.compile(module) would wrap it, and put _orig_mod into the names of all saved weights.
+        # In place: torch.compile(module) would wrap it, and put _orig_mod into the names of all
+        # saved weights.
         transformer.compile(dynamic=True)
 
 
 def _config(folder: Path, remote_code: bool) -> Any:
-    """Return what config.json of a folder says; code that the folder brings runs only where `remote_code` allows it."""
+    """Return what config.json of a folder says; code that the folder brings runs only where
+    `remote_code` allows it.
+    """
     from transformers import AutoConfig
 
     stated = object_of(folder / "config.json")
     model_requests.check(folder)
-    needed = f"{folder} needs Python code of its own; model.remote_code=true runs it, if you trust the folder"
+    needed = (
+        f"{folder} needs Python code of its own; model.remote_code=true runs it, if you trust the"
+        " folder"
+    )
     try:
         with _reading(folder):
-            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=remote_code
+            )
     except UserError as error:
         if "auto_map" in stated and not remote_code:
             raise UserError(f"model.path: {needed}", key="model.code_needed") from error
@@ -182,10 +216,12 @@ def _load(folder: Path, config: Any, remote_code: bool) -> Any:
 
     if not list(folder.glob("*.safetensors")):
         raise UserError(
-            f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled here",
+            f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled"
+            " here",
             key="model.weights_missing",
         )
-    # transformers would load weights in the type they are stored in; half precision on a CPU is ten times slower.
+    # transformers would load weights in the type they are stored in; half precision on a CPU is ten
+    # times slower.
     with _reading(folder):
         transformer, told = AutoModel.from_pretrained(
             folder,
@@ -202,7 +238,8 @@ def _load(folder: Path, config: Any, remote_code: bool) -> Any:
 
 
 def _check_loaded(folder: Path, told: Any) -> None:
-    """Refuse weights that leave a part of the model at random numbers, of which transformers only warns.
+    """Refuse weights that leave a part of the model at random numbers, of which transformers only
+    warns.
 
     A pooler does not count: the pooling here takes none of its output.
     """
@@ -210,12 +247,14 @@ def _check_loaded(folder: Path, told: Any) -> None:
     if missing:
         named = ", ".join(missing[:3])
         raise UserError(
-            f"model folder {folder}: its weights lack {len(missing)} of the model's parts, as {named}",
+            f"model folder {folder}: its weights lack {len(missing)} of the model's parts, as"
+            f" {named}",
             key="model.weights_incomplete",
         )
     if told["mismatched_keys"]:
         raise UserError(
-            f"model folder {folder}: its weights have other shapes than its config.json says", key="model.weights_shape"
+            f"model folder {folder}: its weights have other shapes than its config.json says",
+            key="model.weights_shape",
         )
 
 
@@ -229,12 +268,14 @@ def _reading(folder: Path) -> Iterator[None]:
     except Exception as error:  # transformers and safetensors have kinds of their own
         lines = str(error).strip().splitlines() or [""]
         raise UserError(
-            f"model folder {folder} cannot be read ({type(error).__name__}: {lines[0][:200]})", key="model.unreadable"
+            f"model folder {folder} cannot be read ({type(error).__name__}: {lines[0][:200]})",
+            key="model.unreadable",
         ) from error
 
 
 def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
-    """Return the class of a config's transformer, and the words that leave its pooler out, where it knows them.
+    """Return the class of a config's transformer, and the words that leave its pooler out, where it
+    knows them.
 
     None for a class that is not of transformers: only code of the folder could bring it.
     """
@@ -249,7 +290,9 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
 
 
 def _head(layout: Layout, width: int) -> nn.Sequential | None:
-    """Return the Dense modules of a folder: linear layers and activations in turn; None where there are none."""
+    """Return the Dense modules of a folder: linear layers and activations in turn; None where there
+    are none.
+    """
     parts: list[nn.Module] = []
     for dense in layout.dense:
         linear = nn.Linear(dense.inputs, dense.outputs, dense.bias)
@@ -273,12 +316,18 @@ def _head(layout: Layout, width: int) -> nn.Sequential | None:
 
 
 def _check_lengths(model: ModelConfig, transformer: Any) -> None:
-    """Refuse texts longer than the table of positions, whose first rows some architectures (XLM-R) leave unused."""
+    """Refuse texts longer than the table of positions, whose first rows some architectures (XLM-R)
+    leave unused.
+    """
     table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
     if isinstance(table, nn.Embedding):
         room = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-        for name, length in (("query_length", model.query_length), ("passage_length", model.passage_length)):
+        for name, length in (
+            ("query_length", model.query_length),
+            ("passage_length", model.passage_length),
+        ):
             if length > room:
                 raise UserError(
-                    f"model.{name}={length}: the model has positions for {room} tokens", key=f"config.model.{name}"
+                    f"model.{name}={length}: the model has positions for {room} tokens",
+                    key=f"config.model.{name}",
                 )

@@ -1,6 +1,7 @@
 """Names that come from files or users, checked once: run ids, sweeps, collections and languages.
 
-A name that is checked here can be a file name below a folder of ours, a cell of a table and a key of a mapping.
+A name that is checked here can be a file name below a folder of ours, a cell of a table and a key
+of a mapping.
 """
 
 import re
@@ -14,8 +15,8 @@ COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 LANGUAGE = re.compile(r"\w[\w@.+-]{0,31}")
 # Scopes of the results: a language of such a name would be taken for a mean over languages.
 RESERVED_LANGUAGES = frozenset({"macro", "trained", "unseen"})
-# Unicode categories of characters that are no visible text: controls, formats (bidirectional marks), surrogates,
-# private use, unassigned, and separators of lines and paragraphs.
+# Unicode categories of characters that are no visible text: controls, formats (bidirectional
+# marks), surrogates, private use, unassigned, and separators of lines and paragraphs.
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -31,7 +32,8 @@ def run_id(value: object, where: str) -> str:
     """
     if not isinstance(value, str) or not RUN_ID.fullmatch(value):
         raise UserError(
-            f"{where}: {shown(value)} is no run id (letters, digits, and . - _ behind the first)", key="names.run_id"
+            f"{where}: {shown(value)} is no run id (letters, digits, and . - _ behind the first)",
+            key="names.run_id",
         )
     return value
 
@@ -40,7 +42,8 @@ def folder_name(value: object, where: str) -> str:
     """Return `value` where it can be the name of one folder, such as that of a sweep.
 
     Raises:
-        UserError: for no text, "", a name that begins with "." or "-", holds "/" or an invisible character, or is longer
+        UserError: for no text, "", a name that begins with "." or "-", holds "/" or an invisible
+            character, or is longer
             than LONGEST bytes.
     """
     if not isinstance(value, str) or not is_folder_name(value):
@@ -64,11 +67,13 @@ def collection(value: object, where: str) -> str:
     """Return `value` where it can name a further collection, or a pool of one.
 
     Raises:
-        UserError: for no text, or anything but letters, digits, "_", "." and "-", or a name that begins with "." or "-".
+        UserError: for no text, or anything but letters, digits, "_", "." and "-", or a name that
+            begins with "." or "-".
     """
     if not isinstance(value, str) or not COLLECTION.fullmatch(value):
         raise UserError(
-            f"{where}: {shown(value)} is no name of a collection (letters, digits, _ . -)", key="names.collection"
+            f"{where}: {shown(value)} is no name of a collection (letters, digits, _ . -)",
+            key="names.collection",
         )
     return value
 
@@ -77,21 +82,26 @@ def language(value: object, where: str) -> str:
     """Return `value` where it can be the code of a language.
 
     Raises:
-        UserError: for no text, signs that codes do not have ("/", ">", "*", spaces), and the names of means over languages.
+        UserError: for no text, signs that codes do not have ("/", ">", "*", spaces), and the names
+            of means over languages.
     """
     if not isinstance(value, str) or not LANGUAGE.fullmatch(value):
         raise UserError(
-            f"{where}: {shown(value)} is no language code, such as en, pt_BR or zh-Hans", key="names.language"
+            f"{where}: {shown(value)} is no language code, such as en, pt_BR or zh-Hans",
+            key="names.language",
         )
     if value in RESERVED_LANGUAGES:
         raise UserError(
-            f"{where}: {value!r} is the name of a mean over languages; give the language another code",
+            f"{where}: {value!r} is the name of a mean over languages; give the language another"
+            " code",
             key="names.language_reserved",
         )
     return value
 
 
 def shown(value: object) -> str:
-    """Return a value from a file as it can stand in a message: its ASCII form, at most 60 characters."""
+    """Return a value from a file as it can stand in a message: its ASCII form, at most 60
+    characters.
+    """
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,6 @@
-"""How long points will take, by those that are finished: what their provenance says of points like them. No torch here."""
+"""How long points will take, by those that are finished: what their provenance says of points like
+them. No torch here.
+"""
 
 import functools
 import os
@@ -18,7 +20,16 @@ from hybrid_sweep.sweep import Point, State, missing
 NEWEST = 200  # finished runs that are looked at, which takes about a second
 
 # What a step and an evaluation take depends on these alone: not on ratio, seed or learning rate.
-MODEL = ("name", "layers", "query_length", "passage_length", "lora_rank", "hidden_size", "depth", "vocabulary")
+MODEL = (
+    "name",
+    "layers",
+    "query_length",
+    "passage_length",
+    "lora_rank",
+    "hidden_size",
+    "depth",
+    "vocabulary",
+)
 DATA = ("name", "languages", "groups", "qrels", "format")
 DEVICES = ("accelerator", "devices")
 TRAINER = (
@@ -51,13 +62,16 @@ class Finished:
 
 
 def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float | None]:
-    """Return, by run id, the seconds that each point without a result will take; None where no finished point is like
-    it.
+    """Return, by run id, the seconds that each point without a result will take; None where no
+    finished point is like it.
 
-    Like it is a run with the same model, data, batch and devices, of the same sweep or done on such a machine as this.
-    A point that goes on from a checkpoint has only its remaining steps before it, one that is trained only its evaluations.
+    Like it is a run with the same model, data, batch and devices, of the same sweep or done on such
+    a machine as this. A point that goes on from a checkpoint has only its remaining steps before
+    it, one that is trained only its evaluations.
     """
-    waiting = [(point, state) for point, state in zip(points, states, strict=True) if state.name != "done"]
+    waiting = [
+        (point, state) for point, state in zip(points, states, strict=True) if state.name != "done"
+    ]
     known: dict[Path, list[Finished]] = {}
     found: dict[str, float | None] = {}
     for point, state in waiting:
@@ -68,22 +82,34 @@ def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float
 
 
 def lines(points: Sequence[Point], times: Mapping[str, float | None]) -> list[str]:
-    """Return `time: about 12 min, 2 points at a time`, and what of it is unknown; empty where all is done. times: of
-    `seconds`.
+    """Return `time: about 12 min, 2 points at a time`, and what of it is unknown; empty where all
+    is done. times: of `seconds`.
     """
-    waiting = [point for point in {point.run_id: point for point in points}.values() if point.run_id in times]
+    waiting = [
+        point
+        for point in {point.run_id: point for point in points}.values()
+        if point.run_id in times
+    ]
     known = [told for point in waiting if (told := times[point.run_id]) is not None]
     if not waiting:
         return []
     if not known:
-        return ["time: unknown, since no point like these is finished yet; plan tells it after the first one"]
+        return [
+            "time: unknown, since no point like these is finished yet; plan tells it after the"
+            " first one"
+        ]
     at_once = max(_at_once(point.config) for point in waiting)
     left = max(sum(known) / at_once, *known)
     words = f"time: about {duration(left)}, {at_once} point{'s' * (at_once > 1)} at a time"
     words += f" ({duration(sum(known))} one after the other)" if at_once > 1 else ""
     unknown = len(waiting) - len(known)
     return [
-        words + (f"; without {unknown} of the {len(waiting)} points, like which none is finished" if unknown else "")
+        words
+        + (
+            f"; without {unknown} of the {len(waiting)} points, like which none is finished"
+            if unknown
+            else ""
+        )
     ]
 
 
@@ -106,7 +132,11 @@ def _of_point(point: Point, done: int, known: Sequence[Finished]) -> float | Non
     steps = 0 if stages.is_trained(point.run_dir, cache_dir(config)) else steps_of(config) - done
     training, evaluations = _kinds(to_dict(config))
     kinds = {evaluations[stage.name] for stage in missing(point)}
-    rest = [run.start + sum(run.evaluate[kind] for kind in kinds) for run in known if kinds <= run.evaluate.keys()]
+    rest = [
+        run.start + sum(run.evaluate[kind] for kind in kinds)
+        for run in known
+        if kinds <= run.evaluate.keys()
+    ]
     paces = [run.step for run in known if run.training == training and run.step is not None]
     if not rest or (steps and not paces):
         return None
@@ -114,8 +144,8 @@ def _of_point(point: Point, done: int, known: Sequence[Finished]) -> float | Non
 
 
 def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return what the steps of a config are like and, by name, each evaluation, as texts that are equal where they take
-    as long.
+    """Return what the steps of a config are like and, by name, each evaluation, as texts that are
+    equal where they take as long.
     """
 
     def chosen(group: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -124,7 +154,14 @@ def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     model, data = chosen(config["model"], MODEL), chosen(config["data"], DATA)
     trainer, asked = config["trainer"], config["eval"]
     more = [chosen(each, DATA) for _, each in sorted((config.get("more") or {}).items())]
-    training = [model, data, more, chosen(trainer, TRAINER), chosen(config["batch"], BATCH), chosen(asked, TRAINING)]
+    training = [
+        model,
+        data,
+        more,
+        chosen(trainer, TRAINER),
+        chosen(config["batch"], BATCH),
+        chosen(asked, TRAINING),
+    ]
     evaluations = {
         stages.pool_name(source, pool): canonical(
             [model, chosen(each, DATA), pool, chosen(trainer, DEVICES), chosen(asked, EVAL)]
@@ -136,20 +173,26 @@ def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def _finished(runs: Path, sweep_dir: Path) -> list[Finished]:
-    """Return the finished runs that can tell, of this sweep or of such a machine, the newest ones first."""
+    """Return the finished runs that can tell, of this sweep or of such a machine, the newest ones
+    first.
+    """
     try:
         entries = (records.plan(sweep_dir) or {}).get("points", [])
-    except records.Broken:  # told where the sweep is recorded; here it only means that less is known
+    # told where the sweep is recorded; here it only means that less is known
+    except records.Broken:
         entries = []
     ours = {entry["run_id"] for entry in entries}
-    there = sorted(((path.stat().st_mtime, path) for path in runs.glob("*/metrics.json")), reverse=True)[:NEWEST]
+    there = sorted(
+        ((path.stat().st_mtime, path) for path in runs.glob("*/metrics.json")), reverse=True
+    )[:NEWEST]
     read = [(path.parent.name, *_read(path.parent, written)) for written, path in there]
     return [run for run_id, run, here in read if run is not None and (here or run_id in ours)]
 
 
 @functools.cache
 def _read(folder: Path, written: float) -> tuple[Finished | None, bool]:
-    """Return a finished run, None where it cannot tell, and whether such a machine as this did it; each is read once.
+    """Return a finished run, None where it cannot tell, and whether such a machine as this did it;
+    each is read once.
 
     written: when it was finished.
     """

@@ -8,7 +8,8 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def end_with_parent() -> None:
-    """Have the kernel end this process, without a word, when its parent dies: nobody else might be left to.
+    """Have the kernel end this process, without a word, when its parent dies: nobody else might be
+    left to.
 
     Linux only; elsewhere nothing is done.
     """

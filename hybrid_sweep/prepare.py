@@ -1,4 +1,7 @@
-"""What a run needs before it starts, built once into the cache: collection, model folder, tokens. No torch here."""
+"""What a run needs before it starts, built once into the cache: collection, model folder, tokens.
+
+No torch here.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -42,8 +45,9 @@ def _quiet(_: str) -> None:
 def collection_folder(config: Config) -> Path:
     """Return where the collection of a config lies, or will lie once it is built.
 
-    data.path is such a folder itself, or holds the files of the source; what is built from them is named by their names,
-    sizes and times, so that changed files are read again. What is fetched is named by its revision.
+    data.path is such a folder itself, or holds the files of the source; what is built from them is
+    named by their names, sizes and times, so that changed files are read again. What is fetched is
+    named by its revision.
     """
     data, built = config.data, cache_dir(config) / "collections"
     if isinstance(data, SyntheticData):
@@ -51,30 +55,50 @@ def collection_folder(config: Config) -> Path:
         return built / f"synthetic-{key}"
     if not data.path:
         fetched = revision(data)
-        return built / (f"{data.name}-{digest([fetched, *_chosen(data)])}" if fetched else data.name)
+        return built / (
+            f"{data.name}-{digest([fetched, *_chosen(data)])}" if fetched else data.name
+        )
     folder = Path(data.path).expanduser()
     if (folder / "info.json").is_file():
         return folder
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
-    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
-    key = digest([*([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files), *_chosen(data)])
+    files = (
+        [folder]
+        if folder.is_file()
+        else sorted(path for path in folder.rglob("*") if path.is_file())
+    )
+    key = digest(
+        [
+            *([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files),
+            *_chosen(data),
+        ]
+    )
     return built / f"{data.name}-{key}"
 
 
 def _chosen(data: DataConfig) -> list[object]:
-    """Return the fields that say what is built from the same files: each choice is a collection of its own.
+    """Return the fields that say what is built from the same files: each choice is a collection of
+    its own.
 
     Of MS MARCO and MIRACL only the languages that are asked for are read.
     """
     chosen: list[object] = []
     if isinstance(data, MarcoData):
-        chosen += [sorted(data.languages), data.translation, data.qrels, data.dev_share, data.dev_seed]
+        chosen += [
+            sorted(data.languages),
+            data.translation,
+            data.qrels,
+            data.dev_share,
+            data.dev_seed,
+        ]
     if isinstance(data, MiraclData):
         chosen += [sorted(data.languages)]
     if isinstance(data, FilesData):
-        chosen += [data.languages if len(data.languages) == 1 else [], data.format]  # one language names all texts
-    # What is read strictly has no line that skipping would leave out: the word of the others is all that counts.
+        # one language names all texts
+        chosen += [data.languages if len(data.languages) == 1 else [], data.format]
+    # What is read strictly has no line that skipping would leave out: the word of the others is all
+    # that counts.
     return [*chosen, "skip"] if isinstance(data, FileData) and data.on_error == "skip" else chosen
 
 
@@ -84,19 +108,28 @@ def is_prepared(config: Config) -> bool:
 
 
 def built(cache: Path, fingerprint: str) -> Path | None:
-    """Return the folder of the cache that holds the collection of this fingerprint; None where there is none."""
+    """Return the folder of the cache that holds the collection of this fingerprint; None where
+    there is none.
+    """
     for folder in sorted((cache / "collections").glob("*")):
         info = read_own_json(folder / "info.json")
-        if isinstance(info, dict) and info.get("fingerprint") == fingerprint and not folder.is_symlink():
+        if (
+            isinstance(info, dict)
+            and info.get("fingerprint") == fingerprint
+            and not folder.is_symlink()
+        ):
             return folder
     return None
 
 
-def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False, download: bool = False) -> Collection:
-    """Return the collection in all its languages, built and cached where it is missing, damaged, or `refresh` is asked
-    for.
+def whole_collection(
+    config: Config, say: Say = _quiet, *, refresh: bool = False, download: bool = False
+) -> Collection:
+    """Return the collection in all its languages, built and cached where it is missing, damaged, or
+    `refresh` is asked for.
 
-    download: whether files of a published collection may be fetched; where not, those that are here already are used.
+    download: whether files of a published collection may be fetched; where not, those that are here
+    already are used.
     """
     folder, data, cache = collection_folder(config), config.data, cache_dir(config)
     if data.path and folder == Path(data.path).expanduser():
@@ -117,7 +150,8 @@ def whole_collection(config: Config, say: Say = _quiet, *, refresh: bool = False
 def collection_of(config: Config, say: Say = _quiet) -> Collection:
     """Return the collection of a run: the languages of data.languages, mapped from disk.
 
-    Where that is not all of them, the selection is written to the cache once, so that no process holds a copy.
+    Where that is not all of them, the selection is written to the cache once, so that no process
+    holds a copy.
     """
     whole, languages = whole_collection(config, say), sorted(set(config.data.languages))
     collections.check_languages(whole, languages)
@@ -130,9 +164,11 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
     return dataclasses.replace(found, name=whole.name, info=whole.info)
 
 
-def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, refresh: bool = False) -> Collection:
-    """Return the collection in a folder of the cache, built where it is not there, is not whole, or `refresh` is asked
-    for.
+def _cached(
+    cache: Path, folder: Path, say: Say, build: Callable[[], None], *, refresh: bool = False
+) -> Collection:
+    """Return the collection in a folder of the cache, built where it is not there, is not whole, or
+    `refresh` is asked for.
 
     One process builds, others wait for it.
     """
@@ -149,16 +185,20 @@ def _cached(cache: Path, folder: Path, say: Say, build: Callable[[], None], *, r
 
 
 def configs_of(config: Config) -> dict[str, Config]:
-    """Return the config of each training collection by name, the main one first, the others by name: each as if it were
-    alone.
+    """Return the config of each training collection by name, the main one first, the others by
+    name: each as if it were alone.
     """
-    others = {name: dataclasses.replace(config, data=data, more={}) for name, data in sorted(config.more.items())}
+    others = {
+        name: dataclasses.replace(config, data=data, more={})
+        for name, data in sorted(config.more.items())
+    }
     return {config.data.name: config, **others}
 
 
 @dataclass(frozen=True)
 class TrainingSource:
-    """A collection that is trained on, in its languages: its pairs, the tokens of its texts, row by row.
+    """A collection that is trained on, in its languages: its pairs, the tokens of its texts, row by
+    row.
 
     code: (L,) int64 index of each language of the pairs among those of the plan.
     """
@@ -173,9 +213,11 @@ class TrainingSource:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything a run reads: the model folder, the main collection with its tokens, and all that is trained on.
+    """Everything a run reads: the model folder, the main collection with its tokens, and all that
+    is trained on.
 
-    sources: the main collection first. languages: codes, the sorted union over the sources, which the plan counts in.
+    sources: the main collection first. languages: codes, the sorted union over the sources, which
+    the plan counts in.
     """
 
     collection: Collection
@@ -188,7 +230,9 @@ class Prepared:
     @property
     def used(self) -> np.ndarray:
         """Return sorted int64 ids of the tokens that occur in any text of the run."""
-        stores = [tokens.used for source in self.sources for tokens in (source.queries, source.passages)]
+        stores = [
+            tokens.used for source in self.sources for tokens in (source.queries, source.passages)
+        ]
         return np.unique(np.concatenate(stores))
 
     @property
@@ -203,7 +247,10 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
     BM25 has neither tokens nor training: only its collection.
     """
     if isinstance(config.model, Bm25Model):
-        collection, none = collection_of(config, say), Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
+        collection, none = (
+            collection_of(config, say),
+            Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64)),
+        )
         return Prepared(collection, Path(), none, none, [], collection.languages)
     configs = configs_of(config)
     collected = {name: collection_of(each, say) for name, each in configs.items()}
@@ -225,14 +272,17 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
 
 
 def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
-    """Return what it takes to evaluate the collection of `config` with the model of `main`, as if it were a run's own.
+    """Return what it takes to evaluate the collection of `config` with the model of `main`, as if
+    it were a run's own.
 
     Nothing is trained on, so that it has no sources.
     """
     if isinstance(config.model, Bm25Model):
         return prepare(config, say)
     collection, folder = collection_of(config, say), main.model
-    queries, passages = (_tokens(config, folder, collection, role, say) for role in ("queries", "passages"))
+    queries, passages = (
+        _tokens(config, folder, collection, role, say) for role in ("queries", "passages")
+    )
     return Prepared(collection, folder, queries, passages, [], collection.languages)
 
 
@@ -259,13 +309,17 @@ def _tokens(config: Config, folder: Path, collection: Collection, role: str, say
 
 
 def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
-    """Return the training pairs of one collection, with its hard negatives where the run draws some."""
+    """Return the training pairs of one collection, with its hard negatives where the run draws
+    some.
+    """
     cache, path = cache_dir(config), _negatives_path(config)
     if path is None:
         found = pair_store(cache, collection, "train", say=say)
         if not config.batch.hard_negatives:
             return found
-        return dataclasses.replace(found, negatives=Negatives.none(found.question, len(found.languages)))
+        return dataclasses.replace(
+            found, negatives=Negatives.none(found.question, len(found.languages))
+        )
     hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
     return pair_store(cache, collection, "train", hard, say)
 
@@ -273,7 +327,8 @@ def _pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
 def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False) -> Path | None:
     """Return the file of hard negatives that a config names; None where it names none.
 
-    MS MARCO's triples, by their own name, are also found in data.path, and may be fetched, where `download` says so.
+    MS MARCO's triples, by their own name, are also found in data.path, and may be fetched, where
+    `download` says so.
     """
     data = config.data
     if not data.negatives:
@@ -287,8 +342,8 @@ def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False)
 
 
 def _negatives_path(config: Config) -> Path | None:
-    """Return the file of hard negatives of the main collection of a config; None where there is none, or none are
-    drawn.
+    """Return the file of hard negatives of the main collection of a config; None where there is
+    none, or none are drawn.
     """
     return negatives_file(config) if config.batch.hard_negatives else None
 
@@ -301,7 +356,8 @@ def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
 def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     """Return what names the data and the model of a prepared run.
 
-    collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further collection by name.
+    collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further
+    collection by name.
     """
     if isinstance(config.model, Bm25Model):
         return {"collection": prepared.collection.fingerprint, "model": words_fingerprint()}
@@ -318,7 +374,8 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
 
 
 def plan_of(config: Config, sources: Sequence[TrainingSource] | None = None) -> Plan:
-    """Return the batch plan of a run; raises UserError where the batch is larger than every pair of languages allows.
+    """Return the batch plan of a run; raises UserError where the batch is larger than every pair of
+    languages allows.
 
     sources: those of the prepared run; None reads the pairs alone.
     """
@@ -333,7 +390,8 @@ def plan_of(config: Config, sources: Sequence[TrainingSource] | None = None) -> 
     for (name, pairs), share in zip(found.items(), shares, strict=True):
         if not len(pairs):
             raise UserError(
-                f"data={name} has nothing to train on: use hybrid-sweep evaluate, or trainer.max_steps=0",
+                f"data={name} has nothing to train on: use hybrid-sweep evaluate, or"
+                " trainer.max_steps=0",
                 key="data.nothing_to_train",
             )
         present = np.zeros((len(union), len(pairs)), bool)

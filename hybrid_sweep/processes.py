@@ -1,4 +1,6 @@
-"""The process of a point: how it is leased, started, explained when it fails, and ended with all its children."""
+"""The process of a point: how it is leased, started, explained when it fails, and ended with all
+its children.
+"""
 
 import errno
 import os
@@ -29,7 +31,8 @@ MISTAKE = 2  # exit code of a worker that found the user's mistake: to try again
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 GRACE = 5.0  # seconds between the polite and the final signal
 
-# What a surrounding job (torchrun, srun, Lightning) says of itself must not make a worker think it is one of its ranks.
+# What a surrounding job (torchrun, srun, Lightning) says of itself must not make a worker think it
+# is one of its ranks.
 WORLD = (
     "RANK",
     "LOCAL_RANK",
@@ -54,14 +57,26 @@ WORLD = (
     "HYDRA_FULL_ERROR",
 )
 WORLD_PREFIXES = ("TORCHELASTIC_", "OMPI_COMM_WORLD_")
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS")
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
 
 
-def environment(trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a worker: the driver's, but of no surrounding world, with fixed threads and its own
-    GPUs.
+def environment(
+    trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of a worker: the driver's, but of no surrounding world, with fixed
+    threads and its own GPUs.
     """
-    found = {key: value for key, value in around.items() if key not in WORLD and not key.startswith(WORLD_PREFIXES)}
+    found = {
+        key: value
+        for key, value in around.items()
+        if key not in WORLD and not key.startswith(WORLD_PREFIXES)
+    }
     found |= dict.fromkeys(THREADS, str(trainer.threads))
     # A wandb.py in the folder that the user stands in is not the library.
     found |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONSAFEPATH": "1"}
@@ -69,7 +84,9 @@ def environment(trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapp
 
 
 class Process(Protocol):
-    """A worker that runs: `subprocess.Popen`, or `forks.Forked`, which is the same for those that are forked."""
+    """A worker that runs: `subprocess.Popen`, or `forks.Forked`, which is the same for those that
+    are forked.
+    """
 
     pid: int
     args: Any
@@ -79,10 +96,13 @@ class Process(Protocol):
     def wait(self, timeout: float | None = None) -> int: ...
 
 
-def start(point: Point, machine: Machine, worker: Sequence[str], servers: Servers | None = None) -> Process | str:
+def start(
+    point: Point, machine: Machine, worker: Sequence[str], servers: Servers | None = None
+) -> Process | str:
     """Lease the point and a slot for it, and start its worker.
 
-    "held" where another driver has the point or has just finished it, "busy" where GPUs or cores are not free.
+    "held" where another driver has the point or has just finished it, "busy" where GPUs or cores
+    are not free.
 
     Args:
         point: what is run.
@@ -105,15 +125,22 @@ def start(point: Point, machine: Machine, worker: Sequence[str], servers: Server
         finally:
             slot.close()
     finally:
-        os.close(lease)  # the worker's copies hold the leases from here on, even when this driver is killed
+        # the worker's copies hold the leases from here on, even when this driver is killed
+        os.close(lease)
 
 
-def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str], servers: Servers | None) -> Process:
-    """Write what the worker reads, and start it in a process group of its own with its output in log.txt."""
+def _spawn(
+    point: Point, lease: int, slot: Slot, worker: Sequence[str], servers: Servers | None
+) -> Process:
+    """Write what the worker reads, and start it in a process group of its own with its output in
+    log.txt.
+    """
     folder, config = point.run_dir, point.config
     _tidy(folder)
     write_config(folder, config)
-    write_json(folder / "identity.json", {"run_id": point.run_id, "fingerprints": point.fingerprints})
+    write_json(
+        folder / "identity.json", {"run_id": point.run_id, "fingerprints": point.fingerprints}
+    )
     write_json(
         folder / "status.json",
         {
@@ -128,7 +155,10 @@ def _spawn(point: Point, lease: int, slot: Slot, worker: Sequence[str], servers:
     with open(folder / "log.txt", "ab") as log:
         log.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {point.label}\n".encode())
         log.flush()
-        words, around = [str(folder), *checks.permissions(config)], environment(config.trainer, slot.gpus, os.environ)
+        words, around = (
+            [str(folder), *checks.permissions(config)],
+            environment(config.trainer, slot.gpus, os.environ),
+        )
         if servers is not None and is_forkable(config):
             try:
                 return servers.fork(words, around, [log.fileno(), lease, *slot.leases])
@@ -152,19 +182,24 @@ def is_forkable(config: Config) -> bool:
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write config.yaml of a run: plain values, so that whatever a text holds is read as that text."""
+    """Write config.yaml of a run: plain values, so that whatever a text holds is read as that
+    text.
+    """
     import yaml
 
     values = to_dict(config)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    if yaml.safe_load(text) != values:  # a few characters, such as U+0085, only come back where they are escaped
+    # a few characters, such as U+0085, only come back where they are escaped
+    if yaml.safe_load(text) != values:
         text = yaml.safe_dump(values, sort_keys=False)
     with atomic_write(folder / "config.yaml") as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what writers that were killed left half-written; nobody writes here now, since the point is leased."""
+    """Remove what writers that were killed left half-written; nobody writes here now, since the
+    point is leased.
+    """
     for pattern in (".tmp-*", ".old-*"):
         for path in folder.rglob(pattern):
             if path.is_dir():
@@ -174,7 +209,9 @@ def _tidy(folder: Path) -> None:
 
 
 def note_failure(point: Point, code: int) -> str:
-    """Return why a worker failed; status.json says so afterwards, unless another driver has the point already."""
+    """Return why a worker failed; status.json says so afterwards, unless another driver has the
+    point already.
+    """
     path = point.run_dir / "status.json"
     status = records.status(point.run_dir)
     if status.get("state") != "failed":
@@ -190,7 +227,9 @@ def note_failure(point: Point, code: int) -> str:
 
 
 def _last_words(point: Point, code: int) -> str:
-    """Return what its log and its disk add to the reason of a worker that could not leave one itself."""
+    """Return what its log and its disk add to the reason of a worker that could not leave one
+    itself.
+    """
     if code == DISK_FULL or full(point.run_dir):
         return f"; the disk of {point.run_dir} is full"  # and the log most likely cut
     said = tail(point.run_dir / "log.txt", 1) if code > 0 else []
@@ -198,20 +237,26 @@ def _last_words(point: Point, code: int) -> str:
 
 
 def tail(log: Path, lines: int = 5) -> list[str]:
-    """Return the last lines of a log that say something, without colours and without characters that act on a terminal."""
+    """Return the last lines of a log that say something, without colours and without characters
+    that act on a terminal.
+    """
     try:
         with open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
             words = file.read().decode(errors="replace").splitlines()
     except OSError:
         return []
-    return [one_line(COLOUR.sub("", line)).rstrip()[:200] for line in words if line.strip()][-lines:]
+    return [one_line(COLOUR.sub("", line)).rstrip()[:200] for line in words if line.strip()][
+        -lines:
+    ]
 
 
 def stop(processes: Sequence[Process], caught: Sequence[int] = ()) -> None:
-    """End the process groups of workers: politely, and after GRACE seconds, or at the next signal caught, for good.
+    """End the process groups of workers: politely, and after GRACE seconds, or at the next signal
+    caught, for good.
 
-    In a job of a cluster, which repeats its signals, they have cluster.PATIENCE for their checkpoint instead.
+    In a job of a cluster, which repeats its signals, they have cluster.PATIENCE for their
+    checkpoint instead.
     """
     in_job = cluster.in_job()
     for process in processes:
@@ -228,24 +273,33 @@ def stop(processes: Sequence[Process], caught: Sequence[int] = ()) -> None:
 
 def signal_group(process: Process, number: signal.Signals) -> None:
     try:
-        os.killpg(process.pid, number)  # each worker leads a group of its own, named by its process id
+        # each worker leads a group of its own, named by its process id
+        os.killpg(process.pid, number)
     except (ProcessLookupError, PermissionError):
         pass
 
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM for the loop to look at: none may fall between a worker's start and its record.
+    """Collect SIGINT and SIGTERM for the loop to look at: none may fall between a worker's start
+    and its record.
 
-    So too a cluster's warnings, where the program around has a handler for them: it is told when the workers have stopped.
+    So too a cluster's warnings, where the program around has a handler for them: it is told when
+    the workers have stopped.
     """
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
     numbers += [number for number in cluster.WARNINGS if callable(signal.getsignal(number))]
-    before = {number: signal.signal(number, lambda got, _: caught.append(got)) for number in numbers}
+    before = {
+        number: signal.signal(number, lambda got, _: caught.append(got)) for number in numbers
+    }
     try:
         yield caught
     finally:

@@ -1,4 +1,6 @@
-"""Where a result comes from: versions, git state, content, machine and times; none of it is identity."""
+"""Where a result comes from: versions, git state, content, machine and times; none of it is
+identity.
+"""
 
 import dataclasses
 import os
@@ -20,7 +22,9 @@ from hybrid_sweep.prepare import Prepared
 def provenance(
     config: Config, prepared: Prepared, fingerprints: dict[str, str], times: dict[str, float]
 ) -> dict[str, Any]:
-    """Return where a result comes from: versions, git state, content, machine and times; none of it is identity."""
+    """Return where a result comes from: versions, git state, content, machine and times; none of it
+    is identity.
+    """
     packages = (
         "hybrid-sweep",
         "torch",
@@ -66,9 +70,13 @@ def _gpu() -> str | None:
 
 
 def process_age() -> float:
-    """Return seconds since this process was started: mostly what its imports took; 0 where the system does not tell."""
+    """Return seconds since this process was started: mostly what its imports took; 0 where the
+    system does not tell.
+    """
     try:
-        begun = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+        begun = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf(
+            "SC_CLK_TCK"
+        )
         return round(time.clock_gettime(time.CLOCK_BOOTTIME) - begun, 3)
     except (OSError, AttributeError):
         return 0.0
@@ -79,7 +87,9 @@ def _peak_memory() -> int:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and cleanliness of the repository this package is run from; empty for an installed wheel."""
+    """Commit and cleanliness of the repository this package is run from; empty for an installed
+    wheel.
+    """
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return {}

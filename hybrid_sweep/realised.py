@@ -1,4 +1,6 @@
-"""What entered the loss, step by step, against what the plan says: a run whose shares are not exact fails."""
+"""What entered the loss, step by step, against what the plan says: a run whose shares are not exact
+fails.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -45,5 +47,6 @@ def check_realised(record: pd.DataFrame, plan: Plan) -> None:
         differs = (found.to_numpy()[:length] != wanted.to_numpy()[:length]).any(axis=1)
         step = int(differs.argmax()) if differs.any() else length
         raise RuntimeError(
-            f"step {step} of {len(wanted)} did not train on what the plan says; this is a defect of the program"
+            f"step {step} of {len(wanted)} did not train on what the plan says; this is a defect of"
+            " the program"
         )

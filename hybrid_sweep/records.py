@@ -1,7 +1,9 @@
-"""The JSON and YAML files of runs and sweeps, read with their types checked: an error is one line with the file and field.
+"""The JSON and YAML files of runs and sweeps, read with their types checked: an error is one line
+with the file and field.
 
-An absent file and a broken one are not the same: a function here returns None, or {}, for the first and raises `Broken` for
-the second. What is read is data: no interpolation of a stored config is resolved, no name leads out of its folder.
+An absent file and a broken one are not the same: a function here returns None, or {}, for the first
+and raises `Broken` for the second. What is read is data: no interpolation of a stored config is
+resolved, no name leads out of its folder.
 """
 
 import json
@@ -11,7 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic import model_validator as checked
 
 from hybrid_sweep import names
@@ -19,7 +29,8 @@ from hybrid_sweep.errors import UserError
 
 LARGEST = 512 * 2**20  # bytes of a JSON file that is read: the published sweeps have 3 MB
 LARGEST_CONFIG = 2**20  # bytes of a stored config
-NODES = 100_000  # values of a stored config: the aliases of a small YAML file can stand for billions
+# values of a stored config: the aliases of a small YAML file can stand for billions
+NODES = 100_000
 DEPTH = 50  # of nested values in a stored config
 SCALARS = (str, int, float, bool, type(None))
 
@@ -40,7 +51,9 @@ class Broken(UserError):
 
 
 class Record(BaseModel):
-    """A JSON object whose fields have the types that its readers rely on; other fields are kept as they are."""
+    """A JSON object whose fields have the types that its readers rely on; other fields are kept as
+    they are.
+    """
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -208,7 +221,8 @@ def plan(sweep_dir: Path) -> dict[str, Any] | None:
     """Return points.json of a sweep; None where there is none.
 
     Raises:
-        Broken: where it does not parse, or a field has another type, or names what cannot be a run or a collection.
+        Broken: where it does not parse, or a field has another type, or names what cannot be a run
+            or a collection.
     """
     return _record(sweep_dir / "points.json", Plan)
 
@@ -218,18 +232,25 @@ def points(sweep_dir: Path) -> dict[str, Any]:
     found = plan(sweep_dir)
     if found is None:
         raise UserError(
-            f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one", key="sweep.missing"
+            f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one",
+            key="sweep.missing",
         )
     return found
 
 
 def metrics(folder: Path) -> dict[str, Any] | None:
-    """Return metrics.json of a run or of one of its evaluations; None where there is none. Raises Broken."""
+    """Return metrics.json of a run or of one of its evaluations; None where there is none.
+
+    Raises Broken.
+    """
     return _record(folder / "metrics.json", Metrics)
 
 
 def provenance(folder: Path) -> dict[str, Any]:
-    """Return provenance.json of a run or of one of its evaluations; {} where there is none. Raises Broken."""
+    """Return provenance.json of a run or of one of its evaluations; {} where there is none.
+
+    Raises Broken.
+    """
     return _record(folder / "provenance.json", Provenance) or {}
 
 
@@ -245,7 +266,9 @@ def identity(run_dir: Path) -> dict[str, Any]:
 
 
 def status(run_dir: Path) -> dict[str, Any]:
-    """Return status.json of a run; {} where it is absent or broken, since it only tells how far the run has come."""
+    """Return status.json of a run; {} where it is absent or broken, since it only tells how far the
+    run has come.
+    """
     try:
         return _record(run_dir / "status.json", Status) or {}
     except Broken:
@@ -253,7 +276,9 @@ def status(run_dir: Path) -> dict[str, Any]:
 
 
 def published(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """Return runs.json of a published sweep, the record of each run by its id; None where there is none. Raises Broken."""
+    """Return runs.json of a published sweep, the record of each run by its id; None where there is
+    none. Raises Broken.
+    """
     path = folder / "runs.json"
     value = read(path)
     if value is None:
@@ -268,7 +293,8 @@ def config(run_dir: Path) -> dict[str, Any]:
     """Return config.yaml of a run as plain values, nothing in it resolved; {} where there is none.
 
     Raises:
-        Broken: where it does not parse, is too large, or holds an interpolation or anything that is no plain value.
+        Broken: where it does not parse, is too large, or holds an interpolation or anything that is
+            no plain value.
     """
     import yaml
 
@@ -288,7 +314,9 @@ def config(run_dir: Path) -> dict[str, Any]:
 
 
 def described(run_dir: Path) -> dict[str, Any]:
-    """Return config.yaml of a run with all that its mirror names; raises Broken where some of it is missing."""
+    """Return config.yaml of a run with all that its mirror names; raises Broken where some of it is
+    missing.
+    """
     found = config(run_dir)
     _checked(run_dir / "config.yaml", found, Described.model_validate)
     return found
@@ -303,7 +331,8 @@ def data(value: object, where: str, *, complete: bool = True) -> None:
         complete: refuse missing values (`???`), too.
 
     Raises:
-        Broken: for an interpolation (`${...}`, which would be resolved with the environment of the reader), other types,
+        Broken: for an interpolation (`${...}`, which would be resolved with the environment of the
+            reader), other types,
             keys that are no text, and more than NODES values or DEPTH levels.
     """
     left = NODES
@@ -312,11 +341,15 @@ def data(value: object, where: str, *, complete: bool = True) -> None:
         key, node, depth = waiting.pop()
         left -= 1
         if left < 0 or depth > DEPTH:
-            raise Broken(f"{where} holds too many values to be a config", key="records.too_many_values")
+            raise Broken(
+                f"{where} holds too many values to be a config", key="records.too_many_values"
+            )
         if isinstance(node, dict):
             for name, inner in node.items():
                 if not isinstance(name, str):
-                    raise Broken(f"{where}: {names.shown(name)} is no key", key="records.field_name")
+                    raise Broken(
+                        f"{where}: {names.shown(name)} is no key", key="records.field_name"
+                    )
                 _plain_text(name, where, key)
                 waiting.append((f"{key}.{name}" if key else name, inner, depth + 1))
         elif isinstance(node, list):
@@ -325,14 +358,17 @@ def data(value: object, where: str, *, complete: bool = True) -> None:
             raise Broken(f"{where}: {names.shown(key)} is no plain value", key="records.value_kind")
         elif isinstance(node, str):
             if complete and node == "???":
-                raise Broken(f"{where}: {names.shown(key)} has no value", key="records.value_missing")
+                raise Broken(
+                    f"{where}: {names.shown(key)} has no value", key="records.value_missing"
+                )
             _plain_text(node, where, key)
 
 
 def _plain_text(text: str, where: str, key: str) -> None:
     if "${" in text:
         raise Broken(
-            f"{where}: {names.shown(key)} holds {names.shown(text)}; stored configs are not interpolated",
+            f"{where}: {names.shown(key)} holds {names.shown(text)}; stored configs are not"
+            " interpolated",
             key="records.interpolation",
         )
     try:
@@ -345,7 +381,8 @@ def read(path: Path) -> Any:
     """Return the value in a JSON file; None where the file is absent.
 
     Raises:
-        Broken: where it is no regular file, is larger than LARGEST, does not parse, or names a key twice.
+        Broken: where it is no regular file, is larger than LARGEST, does not parse, or names a key
+            twice.
     """
     text = _text(path, LARGEST)
     if text is None:
@@ -375,19 +412,28 @@ def _text(path: Path, largest: int) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise Broken(f"{path} cannot be read ({_first_line(error)})", key="records.unreadable") from error
+        raise Broken(
+            f"{path} cannot be read ({_first_line(error)})", key="records.unreadable"
+        ) from error
     if not stat.S_ISREG(found.st_mode):  # a link could lead anywhere
         raise Broken(f"{path} is no regular file", key="records.not_regular")
     if found.st_size > largest:
-        raise Broken(f"{path} has {found.st_size:,} bytes; at most {largest:,} are read", key="records.too_large")
+        raise Broken(
+            f"{path} has {found.st_size:,} bytes; at most {largest:,} are read",
+            key="records.too_large",
+        )
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise Broken(f"{path} cannot be read ({_first_line(error)})", key="records.unreadable") from error
+        raise Broken(
+            f"{path} cannot be read ({_first_line(error)})", key="records.unreadable"
+        ) from error
 
 
 def _record(path: Path, kind: type[Record]) -> dict[str, Any] | None:
-    """Return the object in a JSON file, its fields checked by a model; None where there is no file."""
+    """Return the object in a JSON file, its fields checked by a model; None where there is no
+    file.
+    """
     value = read(path)
     if value is None:
         return None

@@ -1,7 +1,9 @@
-"""Secrets stay where the user put them: none may come into a config, a command, a log or a record of a run.
+"""Secrets stay where the user put them: none may come into a config, a command, a log or a record
+of a run.
 
-Secrets are the values of secret-named variables of the environment, credentials in addresses, values of secret-named
-keys (in query strings, fragments, KEY=VALUE words and dicts), and what follows Authorization and Bearer.
+Secrets are the values of secret-named variables of the environment, credentials in addresses,
+values of secret-named keys (in query strings, fragments, KEY=VALUE words and dicts), and what
+follows Authorization and Bearer.
 """
 
 import dataclasses
@@ -19,13 +21,14 @@ NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?
 SHORTEST = 8  # characters: a shorter value can be any word, and is no secret that protects anything
 GONE = "***"
 
-# What the last word of a key says of its value; "AccessKeyId" and "token2" count as AccessKey and token.
-# A word that is a key alone says nothing outside of an address: key=lambda, KEY=VALUE.
+# What the last word of a key says of its value; "AccessKeyId" and "token2" count as AccessKey and
+# token. A word that is a key alone says nothing outside of an address: key=lambda, KEY=VALUE.
 SECRET_WORDS = frozenset(
-    "apikey auth authorization bearer credential credentials jwt key pass passphrase passwd password pw pwd sas secret "
-    "sig signature token".split()
+    "apikey auth authorization bearer credential credentials jwt key pass passphrase passwd"
+    " password pw pwd sas secret sig signature token".split()
 )
-OF_TOKENIZER = frozenset({"bos", "cls", "eos", "mask", "pad", "sep", "unk"})  # cls_token: [CLS] is no secret
+# cls_token: [CLS] is no secret
+OF_TOKENIZER = frozenset({"bos", "cls", "eos", "mask", "pad", "sep", "unk"})
 # Signs of an address that may be percent-encoded, once or several times.
 COLON, AT = (rf"(?:{sign}|%(?:25)*{code})" for sign, code in ((":", "3A"), ("@", "40")))
 SLASH = r"(?:/|%(?:25)*2F)"
@@ -35,13 +38,17 @@ PLAIN = r"""(?:[^\s"'<>]|'(?=\w))"""
 USER = re.compile(rf"({SLASH}{SLASH})(?:(?!{SLASH}|[?#]){PLAIN})*{AT}(?={PLAIN})", re.IGNORECASE)
 # //user:pass/word@host: not a port, so a password with a slash in it.
 SLASHED = re.compile(rf"(//)[^/\s:@\"'<>]*:(?!\d+(?:/|$)){PLAIN}{{0,200}}@", re.IGNORECASE)
-# user:password@host without a scheme; a password with a slash needs the port after it to be told from a path.
+# user:password@host without a scheme; a password with a slash needs the port after it to be told
+# from a path.
 BEFORE = r"(?<![\w.~%+/@:!$*-])(?:[\w.~+!$*-]|%(?:25)*(?!25|2F|3A|40)[0-9A-F]{2})+" + COLON
 BARE = re.compile(rf"{BEFORE}(?:(?!{SLASH}){PLAIN}){{1,2000}}{AT}(?=\[?\w)", re.IGNORECASE)
-PORT = re.compile(rf"{BEFORE}(?!{SLASH}{SLASH}){PLAIN}{{1,2000}}{AT}(?=[\w.\[\]-]+{COLON}\d)", re.IGNORECASE)
+PORT = re.compile(
+    rf"{BEFORE}(?!{SLASH}{SLASH}){PLAIN}{{1,2000}}{AT}(?=[\w.\[\]-]+{COLON}\d)", re.IGNORECASE
+)
 VALUE = r"""(?:[^&#\s"<>']|'(?=[^\s,'}\]]))*"""
 QUERY = re.compile(rf"([?&#;])([\w.%\[\]-]{{1,64}}?)(=)({VALUE})")
-# The same, percent-encoded: a value ends at a separator that was encoded as often as the one before its key.
+# The same, percent-encoded: a value ends at a separator that was encoded as often as the one before
+# its key.
 LEVEL = "(?P<level>(?:25)*)"
 ENCODED_VALUE = r"(?:(?!%(?P=level)(?:26|23))[^&#\s\"<>'])*"
 ENCODED = re.compile(
@@ -49,7 +56,9 @@ ENCODED = re.compile(
     re.IGNORECASE,
 )
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-WORD = re.compile(rf"""(?<![\w?&#;%./@-])((?:--?|\+\+?|~)?[A-Za-z_][\w./@-]*)(=)({QUOTED}|(?:[^\s"'<>]|["'](?=\w))*)""")
+WORD = re.compile(
+    rf"""(?<![\w?&#;%./@-])((?:--?|\+\+?|~)?[A-Za-z_][\w./@-]*)(=)({QUOTED}|(?:[^\s"'<>]|["'](?=\w))*)"""
+)
 OPTION = re.compile(rf"(?<!\S)(--?[A-Za-z][\w-]*)(\s+)({QUOTED}|[^\s-]\S*)")
 BRACES = re.compile(r"\{[^{}]*\}")
 ENTRY = re.compile(rf"""(["']?)([\w.-]+)\1(\s*:\s*)({QUOTED}|[^,{{}}\n]*)""")
@@ -59,23 +68,31 @@ HEADER = re.compile(
 )
 BEARER = re.compile(r"""\b(bearer(?:\s|%20|\+)+)[^\s"',}&]{6,}""", re.IGNORECASE)
 KEY_HEADER = re.compile(
-    r"""\b((?:x-)?(?:api|auth|access|private)-(?:key|token)["']?\s*:\s*["']?)[^\s"',}]+""", re.IGNORECASE
+    r"""\b((?:x-)?(?:api|auth|access|private)-(?:key|token)["']?\s*:\s*["']?)[^\s"',}]+""",
+    re.IGNORECASE,
 )
 # A word that stands alone may hold these within a password; in a longer text they end it.
 MARKS = {ord(mark): 0xE000 + place for place, mark in enumerate("\"'<>")}
 UNMARKED = {new: old for old, new in MARKS.items()}
-REFERENCE = re.compile(r"\$\{[\w.:,/ -]*\}|\$[A-Z_][A-Z0-9_]*|\*\*\*|null|None|")  # names a secret without holding it
+# names a secret without holding it
+REFERENCE = re.compile(r"\$\{[\w.:,/ -]*\}|\$[A-Z_][A-Z0-9_]*|\*\*\*|null|None|")
 
 
 def secrets() -> dict[str, str]:
-    """Return the variables of the environment that hold secrets, by their names: *_KEY, *_TOKEN, *_SECRET, *PASSWORD
-    and the like.
+    """Return the variables of the environment that hold secrets, by their names: *_KEY, *_TOKEN,
+    *_SECRET, *PASSWORD and the like.
     """
-    return {name: value for name, value in os.environ.items() if NAME.search(name) and len(value) >= SHORTEST}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if NAME.search(name) and len(value) >= SHORTEST
+    }
 
 
 def is_secret_key(key: str, *, in_address: bool = False) -> bool:
-    """Return whether the name of a key, a parameter or a variable says that its value is a secret."""
+    """Return whether the name of a key, a parameter or a variable says that its value is a
+    secret.
+    """
     last = re.split(r"[./@\[]", key.rstrip("]"))[-1]
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", last)
     words = [word.lower().rstrip("0123456789") for word in re.split(r"[^A-Za-z0-9]+", apart)]
@@ -89,7 +106,9 @@ def is_secret_key(key: str, *, in_address: bool = False) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _written(value: str) -> re.Pattern[str]:
-    """Return what matches a value as it stands, percent-encoded, escaped as in JSON, or quoted for a shell."""
+    """Return what matches a value as it stands, percent-encoded, escaped as in JSON, or quoted for
+    a shell.
+    """
     return re.compile("".join(_sign(sign) for sign in value))
 
 
@@ -106,8 +125,8 @@ def _sign(sign: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return the text with the name of the variable in the place of every secret of the environment, and *** for all
-    others.
+    """Return the text with the name of the variable in the place of every secret of the
+    environment, and *** for all others.
     """
     for name, value in sorted(secrets().items(), key=lambda item: -len(item[1])):
         text = _written(value).sub(f"${name}".replace("\\", r"\\"), text)
@@ -167,9 +186,16 @@ def _hide_entry(found: re.Match[str]) -> str:
 
 
 def word(text: str) -> str:
-    """Return one word of a command line without secrets: the whole value of a secret-named key, blanks and all."""
+    """Return one word of a command line without secrets: the whole value of a secret-named key,
+    blanks and all.
+    """
     key, equals, value = text.partition("=")
-    if equals and re.fullmatch(r"[\w.+~/@-]+", key) and is_secret_key(key) and not REFERENCE.fullmatch(value):
+    if (
+        equals
+        and re.fullmatch(r"[\w.+~/@-]+", key)
+        and is_secret_key(key)
+        and not REFERENCE.fullmatch(value)
+    ):
         return f"{key}={GONE}"
     head, brace, entries = text.partition("{")
     return _whole(redacted(head + brace + ENTRY.sub(_hide_entry, entries)))
@@ -181,11 +207,18 @@ def _whole(text: str) -> str:
 
 
 def words(texts: Sequence[str]) -> list[str]:
-    """Return the words of a command line without secrets; call it before the words are quoted and joined."""
+    """Return the words of a command line without secrets; call it before the words are quoted and
+    joined.
+    """
     found = []
     for place, text in enumerate(texts):
         before = texts[place - 1] if place else ""
-        follows = before.startswith("-") and "=" not in before and is_secret_key(before) and not text.startswith("-")
+        follows = (
+            before.startswith("-")
+            and "=" not in before
+            and is_secret_key(before)
+            and not text.startswith("-")
+        )
         found.append(GONE if follows and not REFERENCE.fullmatch(text) else word(text))
     return found
 
@@ -205,19 +238,22 @@ def line_of(error: Exception) -> str:
 
 
 def check(config: Any) -> None:
-    """Raise UserError where a config, a dataclass, holds a secret: it would be written into the files of every run."""
+    """Raise UserError where a config, a dataclass, holds a secret: it would be written into the
+    files of every run.
+    """
     found = secrets()
     for key, text in _texts(dataclasses.asdict(config), ""):
         for name, value in found.items():
             if _written(value).search(text):
                 raise UserError(
-                    f"{key}: holds the value of ${name}, and would write that secret into every run's files",
+                    f"{key}: holds the value of ${name}, and would write that secret into every"
+                    " run's files",
                     key="config.secret",
                 )
         if _whole(text) != text:
             raise UserError(
-                f"{key}: an address with a password, a token or a key in it would write that into every run's files; "
-                "leave it out",
+                f"{key}: an address with a password, a token or a key in it would write that into"
+                " every run's files; leave it out",
                 key="config.secret_address",
             )
 
@@ -235,7 +271,9 @@ def _texts(node: Any, key: str) -> Iterator[tuple[str, str]]:
 
 
 def guard() -> None:
-    """Redact what this process prints and logs from now on: an error of a library can quote the key it was given."""
+    """Redact what this process prints and logs from now on: an error of a library can quote the key
+    it was given.
+    """
     for stream in (sys.stdout, sys.stderr):
         write = stream.write
         stream.write = lambda text, write=write: write(redacted(text))  # type: ignore[method-assign]

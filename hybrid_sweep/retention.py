@@ -1,4 +1,6 @@
-"""What is kept of a point besides its tables: the chosen model and the other one, optimiser state, vectors."""
+"""What is kept of a point besides its tables: the chosen model and the other one, optimiser state,
+vectors.
+"""
 
 import copy
 from pathlib import Path
@@ -21,15 +23,19 @@ from hybrid_sweep.store import atomic_dir, atomic_write
 BLOCK = 65_536  # vectors turned into float16 at a time
 
 
-def save_models(config: Config, prepared: Prepared, module: Any, best: int | None, run_dir: Path) -> None:
+def save_models(
+    config: Config, prepared: Prepared, module: Any, best: int | None, run_dir: Path
+) -> None:
     """Write run_dir/model, by eval.select, and with keep.other_model the other one.
 
-    module: the trained one, with the last weights; it may be left with the best ones. best: the step of the best
-    evaluation, None where there was none. The other one is model-last or model-best.
+    module: the trained one, with the last weights; it may be left with the best ones. best: the
+    step of the best evaluation, None where there was none. The other one is model-last or
+    model-best.
     """
     names = {"last": "model-last", "best": "model-best"}
     names[config.eval.select] = "model"
-    for kind in ["last"] if best is None else ["last", "best"]:  # in this order: the module has the last weights
+    # in this order: the module has the last weights
+    for kind in ["last"] if best is None else ["last", "best"]:
         if names[kind] != "model" and not config.keep.other_model:
             continue
         if kind == "best" and best is not None:
@@ -41,22 +47,28 @@ def save_models(config: Config, prepared: Prepared, module: Any, best: int | Non
 
 
 def save_optimizer(path: Path, state: dict[str, Any], step: int) -> None:
-    """Write the optimiser's state after `step` steps: {step, state, names, rows}, for torch.load(weights_only=True)."""
+    """Write the optimiser's state after `step` steps: {step, state, names, rows}, for
+    torch.load(weights_only=True).
+    """
     with atomic_write(path) as temporary:
         torch.save({"step": step, **state}, temporary)
 
 
 def save_vectors(folder: Path, split: Split, vectors: Dense, collection: Collection) -> None:
-    """Write what it takes to score a split again: {queries,passages}.npy in float16 with the id, group and language of each
-    row in {queries,passages}.parquet, and the judgements of these queries in qrels.parquet; the whole folder atomically."""
+    """Write what it takes to score a split again: {queries,passages}.npy in float16 with the id,
+    group and language of each row in {queries,passages}.parquet, and the judgements of these
+    queries in qrels.parquet; the whole folder atomically."""
     asked = pc.is_in(collection.qrels["query_group"], value_set=pc.unique(split.queries["group"]))
     with atomic_dir(folder) as temporary:
         for name, table, found in (
             ("queries", split.queries, vectors.query_vectors),
             ("passages", split.passages, vectors.passage_vectors),
         ):
-            kept = np.lib.format.open_memmap(temporary / f"{name}.npy", mode="w+", dtype=np.float16, shape=found.shape)
-            for start in range(0, len(found), BLOCK):  # the memory does not grow with the collection
+            kept = np.lib.format.open_memmap(
+                temporary / f"{name}.npy", mode="w+", dtype=np.float16, shape=found.shape
+            )
+            # the memory does not grow with the collection
+            for start in range(0, len(found), BLOCK):
                 kept[start : start + BLOCK] = found[start : start + BLOCK]
             kept.flush()
             pq.write_table(table, temporary / f"{name}.parquet")

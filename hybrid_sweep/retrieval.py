@@ -1,7 +1,7 @@
 """Evaluate a ranker on a collection: one row per query and setting, every rank exact.
 
-The same scores serve all settings; only the pool differs. Monolingual: the passages in the query's language.
-Cross-lingual: those in one other language. Multilingual: those in all languages.
+The same scores serve all settings; only the pool differs. Monolingual: the passages in the query's
+language. Cross-lingual: those in one other language. Multilingual: those in all languages.
 """
 
 from collections.abc import Sequence
@@ -20,16 +20,19 @@ from hybrid_sweep.measures import NOWHERE, Floats, Ints, Judged, check, judged, 
 from hybrid_sweep.ranking import Ranker
 
 CROSS_LINGUAL, MONOLINGUAL, MULTILINGUAL = range(3)
-SETTINGS = ("cross-lingual", "monolingual", "multilingual")  # sorted, so that codes sort as their names do
+# sorted, so that codes sort as their names do
+SETTINGS = ("cross-lingual", "monolingual", "multilingual")
 POOL = "*"  # the passage language of the multilingual setting
 SAME_AT = 10  # passages whose languages are counted: same@10
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What ranking knows of Q queries and P passages: language codes, (Q,) and (P,), and the places of the ids.
+    """What ranking knows of Q queries and P passages: language codes, (Q,) and (P,), and the places
+    of the ids.
 
-    languages: sorted, L of them. query_order, tie_order: (Q,), (P,) the place of each id among all, in byte order.
+    languages: sorted, L of them. query_order, tie_order: (Q,), (P,) the place of each id among all,
+    in byte order.
     """
 
     languages: list[str]
@@ -43,7 +46,8 @@ class Texts:
 class Part:
     """What is searched where that is not all passages: see `pools`.
 
-    languages: (n,) codes of the passages that every query searches. sizes: (S,) how many each topic searches.
+    languages: (n,) codes of the passages that every query searches. sizes: (S,) how many each topic
+    searches.
     """
 
     languages: Ints
@@ -58,7 +62,9 @@ def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
                 f"nothing to evaluate: no {kind} in this split and these languages; choose others",
                 key="evaluation.no_texts",
             )
-    languages = sorted({*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()})
+    languages = sorted(
+        {*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()}
+    )
     query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
     return Texts(languages, query_lang, passage_lang, places(queries["id"]), places(passages["id"]))
 
@@ -71,16 +77,17 @@ def evaluate(
     *,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the per-query table, and a report, ready for JSON, of the counts and the language bias that it cannot
-    hold.
+    """Return the per-query table, and a report, ready for JSON, of the counts and the language bias
+    that it cannot hold.
 
-    queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers the ranker knows them;
-    qrels: query_group, passage_group, grade (0: not relevant); measures: names for further columns. The table has a
-    row wherever the pool holds a relevant passage, sorted by setting, query_lang, passage_lang, query_id; no row
-    depends on the order of the input. same@10 is NaN outside the multilingual setting. The report: queries, passages (by
-    language, "*" for all), without_relevant (queries without a relevant passage in any pool), cells (of each setting and
-    languages, n rows and queries without_relevant), bias. Raises UserError for an empty side, a pair judged twice, an
-    unknown measure, vectors that are not finite.
+    queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers
+    the ranker knows them; qrels: query_group, passage_group, grade (0: not relevant); measures:
+    names for further columns. The table has a row wherever the pool holds a relevant passage,
+    sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input.
+    same@10 is NaN outside the multilingual setting. The report: queries, passages (by language, "*"
+    for all), without_relevant (queries without a relevant passage in any pool), cells (of each
+    setting and languages, n rows and queries without_relevant), bias. Raises UserError for an empty
+    side, a pair judged twice, an unknown measure, vectors that are not finite.
     """
     check(measures)
     texts = texts_of(queries, passages)
@@ -107,10 +114,12 @@ def per_query(
     pool_only: dict[str, Floats],
     measures: Sequence[str],
 ) -> pd.DataFrame:
-    """Return the table of `evaluate` from the ranks in the pools of single languages and in the mixed one.
+    """Return the table of `evaluate` from the ranks in the pools of single languages and in the
+    mixed one.
 
-    single: topics query * L + language of the pool; pooled: topics query. pool_only: (Q,) values by the name of a column
-    that only the multilingual setting has. Where a relevant passage was not retrieved, rank_max, or both ranks, are null.
+    single: topics query * L + language of the pool; pooled: topics query. pool_only: (Q,) values by
+    the name of a column that only the multilingual setting has. Where a relevant passage was not
+    retrieved, rank_max, or both ranks, are null.
     """
     count, languages = len(texts.languages), texts.languages
     asked, target = np.divmod(single.topic, count)
@@ -123,7 +132,9 @@ def per_query(
             (setting, np.full_like(pooled.topic, MULTILINGUAL)),
         )
     )
-    table = pd.concat([pd.DataFrame(measured(part, measures)) for part in (single, pooled)], ignore_index=True)
+    table = pd.concat(
+        [pd.DataFrame(measured(part, measures)) for part in (single, pooled)], ignore_index=True
+    )
     for name, values in pool_only.items():
         table[name] = np.concatenate([np.full(len(single.topic), np.nan), values[pooled.topic]])
     if (table["rank_max"] == NOWHERE).any():
@@ -156,9 +167,10 @@ def report(
 ) -> dict[str, Any]:
     """Return the counts and the language bias of a table, ready for JSON: see `evaluate`.
 
-    answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each query's list in the mixed
-    pool, -1 where it has none. asked: (Q, L + 1) whether a query was asked of each language's pool and, last, of all.
-    part: what is searched, its sizes in the order of pooled.topic; None: all passages.
+    answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each
+    query's list in the mixed pool, -1 where it has none. asked: (Q, L + 1) whether a query was
+    asked of each language's pool and, last, of all. part: what is searched, its sizes in the order
+    of pooled.topic; None: all passages.
     """
     part = part or Part(texts.passage_lang, np.full(len(pooled.topic), len(texts.passage_lang)))
     languages, count = texts.languages, len(texts.languages)
@@ -169,8 +181,21 @@ def report(
         for passage_lang, total in zip([*languages, POOL], wanted, strict=True):
             if total or asked.all():
                 rows = int(n.get((query_lang, passage_lang), 0))
-                setting, counts = setting_of(query_lang, passage_lang), {"n": rows, "without_relevant": total - rows}
-                cells.append({"setting": setting, "query_lang": query_lang, "passage_lang": passage_lang, **counts})
+                setting, counts = (
+                    setting_of(query_lang, passage_lang),
+                    {
+                        "n": rows,
+                        "without_relevant": total - rows,
+                    },
+                )
+                cells.append(
+                    {
+                        "setting": setting,
+                        "query_lang": query_lang,
+                        "passage_lang": passage_lang,
+                        **counts,
+                    }
+                )
     answered = np.union1d(single.topic // count, pooled.topic)
     return {
         "queries": len(texts.query_lang),
@@ -182,12 +207,20 @@ def report(
 
 
 def setting_of(query_lang: str, passage_lang: str) -> str:
-    code = MULTILINGUAL if passage_lang == POOL else MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL
+    code = (
+        MULTILINGUAL
+        if passage_lang == POOL
+        else MONOLINGUAL
+        if passage_lang == query_lang
+        else CROSS_LINGUAL
+    )
     return SETTINGS[code]
 
 
 def macro(table: pd.DataFrame) -> dict[str, float]:
-    """Return the macro means over languages or pairs, per setting, and of monolingual RR@10 each language's."""
+    """Return the macro means over languages or pairs, per setting, and of monolingual RR@10 each
+    language's.
+    """
     found: dict[str, float] = {}
     for setting, part in table.groupby("setting"):
         cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
@@ -201,19 +234,23 @@ def macro(table: pd.DataFrame) -> dict[str, float]:
 
 
 def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
-    """Return the means for the eye and W&B, beside which the report works from the table: macro, micro, trained and unseen
-    apart.
+    """Return the means for the eye and W&B, beside which the report works from the table: macro,
+    micro, trained and unseen apart.
 
-    SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over queries. Where some languages
-    are not among those trained on, also SETTING/trained/MEASURE, over the languages or pairs that were trained on in
-    full, and SETTING/unseen/MEASURE, over the others.
+    SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over
+    queries. Where some languages are not among those trained on, also SETTING/trained/MEASURE, over
+    the languages or pairs that were trained on in full, and SETTING/unseen/MEASURE, over the
+    others.
     """
     found = macro(table)
     seen = table["query_lang"].isin(trained) & table["passage_lang"].isin([*trained, POOL])
     for setting, part in table.groupby("setting"):
         found |= _means(f"micro/{setting}", part[_measures(table)])
         if not seen.all():
-            for name, chosen in (("trained", part[seen[part.index]]), ("unseen", part[~seen[part.index]])):
+            for name, chosen in (
+                ("trained", part[seen[part.index]]),
+                ("unseen", part[~seen[part.index]]),
+            ):
                 cells = chosen.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
                 found |= _means(f"{setting}/{name}", cells)
     return found
@@ -229,11 +266,14 @@ def _means(name: str, values: pd.DataFrame) -> dict[str, float]:
     return {f"{name}/{measure}": float(mean) for measure, mean in values.mean().dropna().items()}
 
 
-def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: int = 1) -> tuple[Ints, Ints, Ints]:
-    """Return the row numbers of the query and of the passage, and the grade, of every relevant pair, (R,) each.
+def judged_pairs(
+    queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: int = 1
+) -> tuple[Ints, Ints, Ints]:
+    """Return the row numbers of the query and of the passage, and the grade, of every relevant
+    pair, (R,) each.
 
-    A judgement of groups holds for all their language versions; grades below `least` and absent groups are left out.
-    Memory: the judgements of these queries, and the texts that they name.
+    A judgement of groups holds for all their language versions; grades below `least` and absent
+    groups are left out. Memory: the judgements of these queries, and the texts that they name.
     """
     mine = qrels.filter(pc.is_in(qrels["query_group"], value_set=pc.unique(queries["group"])))
     pairs = mine.select(["query_group", "passage_group", "grade"]).to_pandas()
@@ -246,18 +286,27 @@ def judged_pairs(queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: 
         )
     pairs = pairs[pairs["grade"] >= least]
     for kind, table in (("query", queries), ("passage", passages)):
-        named = pc.is_in(table["group"], value_set=pa.array(pairs[f"{kind}_group"].unique(), pa.string()))
+        named = pc.is_in(
+            table["group"], value_set=pa.array(pairs[f"{kind}_group"].unique(), pa.string())
+        )
         rows = np.flatnonzero(named.to_numpy(zero_copy_only=False))
-        side = pd.DataFrame({f"{kind}_group": _strings(table["group"].take(pa.array(rows))), kind: rows})
+        side = pd.DataFrame(
+            {f"{kind}_group": _strings(table["group"].take(pa.array(rows))), kind: rows}
+        )
         pairs = pairs.merge(side, on=f"{kind}_group")
-    query, passage, grade = (pairs[name].to_numpy(dtype=np.int64) for name in ("query", "passage", "grade"))
+    query, passage, grade = (
+        pairs[name].to_numpy(dtype=np.int64) for name in ("query", "passage", "grade")
+    )
     return query, passage, grade
 
 
-def _bias(texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints, sizes: Ints) -> dict[str, Any]:
+def _bias(
+    texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints, sizes: Ints
+) -> dict[str, Any]:
     """Rank distance by query language, and the maps of `bias`.
 
-    A query one of whose relevant passages was not retrieved has no rank distance; such queries are counted.
+    A query one of whose relevant passages was not retrieved has no rank distance; such queries are
+    counted.
     """
     languages, count = texts.languages, len(texts.languages)
     asked, retrieved = texts.query_lang[pooled.topic], pooled.rank < NOWHERE
@@ -279,9 +328,15 @@ def _bias(texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints, sizes: I
     maps = {
         "answer_rr": bias.heat_map(pooled, asked, answer_lang, count),
         "first_relevant": bias.preference(asked[found], answer_lang[pooled.start][found], count),
-        "first_retrieved": bias.preference(texts.query_lang[listed], texts.passage_lang[first[listed]], count),
+        "first_retrieved": bias.preference(
+            texts.query_lang[listed], texts.passage_lang[first[listed]], count
+        ),
     }
-    return {"languages": languages, "rank_distance": distance, **{name: _nested(map_) for name, map_ in maps.items()}}
+    return {
+        "languages": languages,
+        "rank_distance": distance,
+        **{name: _nested(map_) for name, map_ in maps.items()},
+    }
 
 
 def _nested(matrix: Floats) -> list[list[float | None]]:

@@ -1,4 +1,7 @@
-"""One point of a sweep: train, evaluate, record. Each stage is finished when its files are there, whole. No torch here."""
+"""One point of a sweep: train, evaluate, record.
+
+Each stage is finished when its files are there, whole. No torch here.
+"""
 
 import os
 import shutil
@@ -25,9 +28,11 @@ if TYPE_CHECKING:  # BM25 needs no torch
 
 
 def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
-    """Do what is missing of the run in `run_dir`, where config.yaml and identity.json lie: training, then its stages.
+    """Do what is missing of the run in `run_dir`, where config.yaml and identity.json lie:
+    training, then its stages.
 
-    Called in every process of a distributed run; all but the first leave after encoding. A stage's metrics.json comes last.
+    Called in every process of a distributed run; all but the first leave after encoding. A stage's
+    metrics.json comes last.
 
     Args:
         run_dir: the run's folder.
@@ -55,12 +60,18 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
     found = fingerprints_of(config, prepared)
     if found != identity["fingerprints"]:
         raise RuntimeError(
-            f"the data or the model changed since the run was planned: {identity['fingerprints']} then, {found} now"
+            f"the data or the model changed since the run was planned: {identity['fingerprints']}"
+            f" then, {found} now"
         )
     dev.check(config, prepared.collection)
     # All of them, before any is asked for its result: that depends on the texts.
-    texts_of = {stage.name: stages.prepared(stage, prepared) for stage in stages.of(config, run_dir)}
-    waiting = [(stage, texts_of[stage.name]) for stage in stages.pending(config, run_dir, identity["run_id"])]
+    texts_of = {
+        stage.name: stages.prepared(stage, prepared) for stage in stages.of(config, run_dir)
+    }
+    waiting = [
+        (stage, texts_of[stage.name])
+        for stage in stages.pending(config, run_dir, identity["run_id"])
+    ]
     mirror = tracking.start(config, run_dir, identity["run_id"]) if main else None
     try:
         encoder = None
@@ -82,7 +93,9 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
 
 
 def _times(run_dir: Path, status: Status, started: float, age: float) -> dict[str, float]:
-    """Return what training took; where it was done by an earlier process, that one's times, not that of loading the model."""
+    """Return what training took; where it was done by an earlier process, that one's times, not
+    that of loading the model.
+    """
     times = {
         "train_seconds": round(time.monotonic() - started, 3),
         "steps": status.done,
@@ -122,7 +135,11 @@ def _evaluate(
         if not stage.name:
             curve = dev.read(run_dir / "dev.parquet", config.eval.dev_metric)
             metrics |= {**_examples(config, run_dir), **dev.report(curve, status.max_steps)}
-        marks = found if not stage.name else {"collection": texts.collection.fingerprint, "model": found["model"]}
+        marks = (
+            found
+            if not stage.name
+            else {"collection": texts.collection.fingerprint, "model": found["model"]}
+        )
         if stage.vectors not in [later.vectors for later, _ in waiting[number:]]:
             shutil.rmtree(stage.vectors, ignore_errors=True)
         now = time.monotonic()
@@ -133,7 +150,9 @@ def _evaluate(
 
 
 def _examples(config: Config, run_dir: Path) -> dict[str, Any]:
-    """Return how many pairs of each kind entered the loss: fewer monolingual updates alone can degrade a model."""
+    """Return how many pairs of each kind entered the loss: fewer monolingual updates alone can
+    degrade a model.
+    """
     if not (run_dir / "steps.parquet").is_file():
         return {"examples_monolingual": 0, "examples_cross_lingual": 0}
     steps = pd.read_parquet(run_dir / "steps.parquet", columns=["n_examples", "n_cross"])

@@ -1,6 +1,7 @@
 """Run files: TREC's six columns and MS MARCO's three, in and out.
 
-Within a query, passages go by (-score, passage id), as everywhere here; where a file has no scores, by its ranks.
+Within a query, passages go by (-score, passage id), as everywhere here; where a file has no scores,
+by its ranks.
 """
 
 import math
@@ -22,15 +23,17 @@ from hybrid_sweep.store import atomic_dir, atomic_write
 
 BLOCK = 65_536  # judgements written at a time
 MARCO_DEPTH = 1000  # ranks beyond it MS MARCO's own script refuses
-FORMS = "a TREC run (query, Q0, passage, rank, score, tag) or an MS MARCO run (query, passage, rank)"
+FORMS = (
+    "a TREC run (query, Q0, passage, rank, score, tag) or an MS MARCO run (query, passage, rank)"
+)
 
 
 @dataclass(frozen=True)
 class Run:
     """A run file: N lines, (N,) each, by query in the order of the file, and by rank.
 
-    queries, passages: the ids. query, passage: their places there. rank: from 1. last: the rank of the last passage of
-    exactly its score. line: number in the file, from 1.
+    queries, passages: the ids. query, passage: their places there. rank: from 1. last: the rank of
+    the last passage of exactly its score. line: number in the file, from 1.
     """
 
     path: Path
@@ -44,11 +47,13 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read a run, plain or gzip: tabs, or spaces where the first line has no tab; all lines of one form.
+    """Read a run, plain or gzip: tabs, or spaces where the first line has no tab; all lines of one
+    form.
 
-    Of a TREC run the scores order the passages; its ranks must be whole numbers that do not contradict them. Of an MS MARCO
-    run the ranks count as they stand. Raises UserError, with file, line and reason, for another form, a passage or an
-    MS MARCO rank twice in a query, a rank or score that is no number.
+    Of a TREC run the scores order the passages; its ranks must be whole numbers that do not
+    contradict them. Of an MS MARCO run the ranks count as they stand. Raises UserError, with file,
+    line and reason, for another form, a passage or an MS MARCO rank twice in a query, a rank or
+    score that is no number.
     """
     ids: tuple[dict[str, int], dict[str, int]] = ({}, {})
     query, passage, rank, line, score = array("q"), array("q"), array("q"), array("q"), array("d")
@@ -64,7 +69,13 @@ def read_run(path: Path) -> Run:
     if not width:
         raise UserError(f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty")
     columns = [np.array(each, np.int64) for each in (query, passage, rank, line)]
-    _unique(path, columns[0], columns[1], columns[3], lambda at: f"the passage {list(ids[1])[columns[1][at]]!r}")
+    _unique(
+        path,
+        columns[0],
+        columns[1],
+        columns[3],
+        lambda at: f"the passage {list(ids[1])[columns[1][at]]!r}",
+    )
     if width == 3:
         _unique(path, columns[0], columns[2], columns[3], lambda at: f"the rank {columns[2][at]}")
         order = np.lexsort((columns[2], columns[0]))
@@ -80,7 +91,9 @@ def read_run(path: Path) -> Run:
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the words of each line; all lines have as many as the first, three or six."""
+    """Yield the number and the words of each line; all lines have as many as the first, three or
+    six.
+    """
     width, tabs = 0, False
     for number, text in numbered(path):
         tabs = "\t" in text if not width else tabs
@@ -88,15 +101,30 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
         if not width:
             width = len(words)
             if width not in (3, 6):
-                refuse(path, number, f"has {width} columns; the file should hold {FORMS}", key="line.columns")
+                refuse(
+                    path,
+                    number,
+                    f"has {width} columns; the file should hold {FORMS}",
+                    key="line.columns",
+                )
         if len(words) != width:
-            refuse(path, number, f"has {len(words)} columns, the first line {width}", key="line.columns")
+            refuse(
+                path,
+                number,
+                f"has {len(words)} columns, the first line {width}",
+                key="line.columns",
+            )
         yield number, words
 
 
 def _rank(path: Path, line: int, word: str, least: int) -> int:
     if not (word.isascii() and word.isdigit() and len(word) <= 9) or int(word) < least:
-        refuse(path, line, f"the rank {word[:40]!r} is not a whole number of {least} or more", key="line.rank")
+        refuse(
+            path,
+            line,
+            f"the rank {word[:40]!r} is not a whole number of {least} or more",
+            key="line.rank",
+        )
     return int(word)
 
 
@@ -134,7 +162,8 @@ def _agree(path: Path, query: Ints, rank: Ints, score: Floats, line: Ints) -> No
         refuse(
             path,
             int(line[at]),
-            f"the rank {rank[at]} contradicts the score {score[at]:g}: a better rank has a lower one",
+            f"the rank {rank[at]} contradicts the score {score[at]:g}: a better rank has a"
+            " lower one",
             key="line.rank_contradicts_score",
         )
 
@@ -152,9 +181,15 @@ def _ranks(query: Ints, score: Floats) -> tuple[Ints, Ints]:
 
 
 def write_trec(
-    path: Path, query_ids: Sequence[str], passage_ids: pa.ChunkedArray, rows: Ints, scores: Floats, tag: str
+    path: Path,
+    query_ids: Sequence[str],
+    passage_ids: pa.ChunkedArray,
+    rows: Ints,
+    scores: Floats,
+    tag: str,
 ) -> None:
-    """Write lists as a TREC run, atomically: rows, scores (Q, k), the best first; scores are written exactly.
+    """Write lists as a TREC run, atomically: rows, scores (Q, k), the best first; scores are
+    written exactly.
 
     Raises UserError for an id that holds white space, which the format cannot hold.
     """
@@ -172,19 +207,28 @@ def write_trec(
 def _plain(name: str) -> None:
     if name.split() != [name]:
         raise UserError(
-            f"the id {name!r} holds white space, which a TREC run cannot hold; set eval.run_depth=0",
+            f"the id {name!r} holds white space, which a TREC run cannot hold; set"
+            " eval.run_depth=0",
             key="run_file.white_space",
         )
 
 
 def write_runs(
-    folder: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Table, ranker: Ranker, depth: int, tag: str
+    folder: Path,
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: pa.Table,
+    ranker: Ranker,
+    depth: int,
+    tag: str,
 ) -> None:
-    """Write the first `depth` passages of every query in every pool, and the judgements, as TREC files into `folder`.
+    """Write the first `depth` passages of every query in every pool, and the judgements, as TREC
+    files into `folder`.
 
-    {setting}.{query language}.{passage language, or all}.trec, queries by id, and qrels.trec, of single texts; the whole
-    folder at once. Where groups are numbers, as in MS MARCO, each pool of one language has a {...}.tsv too: a run of these
-    numbers, at most 1,000 deep, for its own script.
+    {setting}.{query language}.{passage language, or all}.trec, queries by id, and qrels.trec, of
+    single texts; the whole folder at once. Where groups are numbers, as in MS MARCO, each pool of
+    one language has a {...}.tsv too: a run of these numbers, at most 1,000 deep, for its own
+    script.
     """
     texts = texts_of(queries, passages)
     names = queries["id"].to_pylist()
@@ -192,7 +236,9 @@ def write_runs(
     numbers = queries["group"].to_pylist() if numbered else []
     with atomic_dir(folder) as temporary:
         for pool in range(len(texts.languages) + 1):
-            rows = None if pool == len(texts.languages) else np.flatnonzero(texts.passage_lang == pool)
+            rows = (
+                None if pool == len(texts.languages) else np.flatnonzero(texts.passage_lang == pool)
+            )
             if rows is not None and not len(rows):
                 continue
             found, scores = ranker.top(depth, texts.tie_order, rows)
@@ -202,19 +248,27 @@ def write_runs(
                 one, other = texts.languages[language], [*texts.languages, POOL][pool]
                 name = f"{setting_of(one, other)}.{one}.{'all' if other == POOL else other}"
                 ids = [names[row] for row in mine.tolist()]
-                write_trec(temporary / f"{name}.trec", ids, passages["id"], found[mine], scores[mine], tag)
+                write_trec(
+                    temporary / f"{name}.trec", ids, passages["id"], found[mine], scores[mine], tag
+                )
                 if numbered and rows is not None:
                     ids = [numbers[row] for row in mine.tolist()]
                     write_marco(temporary / f"{name}.tsv", ids, passages["group"], found[mine])
         _write_qrels(temporary / "qrels.trec", queries, passages, qrels)
 
 
-def write_marco(path: Path, query_ids: Sequence[str], passage_ids: pa.ChunkedArray, rows: Ints) -> None:
-    """Write lists as an MS MARCO run (query, passage, rank), atomically: rows (Q, k), the best first."""
+def write_marco(
+    path: Path, query_ids: Sequence[str], passage_ids: pa.ChunkedArray, rows: Ints
+) -> None:
+    """Write lists as an MS MARCO run (query, passage, rank), atomically: rows (Q, k), the best
+    first.
+    """
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for query, row in zip(query_ids, rows[:, :MARCO_DEPTH], strict=True):
             found = passage_ids.take(pa.array(row)).to_pylist()
-            file.writelines(f"{query}\t{passage}\t{rank}\n" for rank, passage in enumerate(found, 1))
+            file.writelines(
+                f"{query}\t{passage}\t{rank}\n" for rank, passage in enumerate(found, 1)
+            )
 
 
 def _are_numbers(table: pa.Table) -> bool:
@@ -225,11 +279,16 @@ def _are_numbers(table: pa.Table) -> bool:
 
 
 def _write_qrels(path: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> None:
-    """Write every judgement of these texts, grade 0 included: one of groups gives a line for each pair of its texts."""
+    """Write every judgement of these texts, grade 0 included: one of groups gives a line for each
+    pair of its texts.
+    """
     query, passage, grade = judged_pairs(queries, passages, qrels, least=0)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for start in range(0, len(query), BLOCK):
             part = slice(start, start + BLOCK)
-            names = (table["id"].take(pa.array(rows[part])) for table, rows in ((queries, query), (passages, passage)))
+            names = (
+                table["id"].take(pa.array(rows[part]))
+                for table, rows in ((queries, query), (passages, passage))
+            )
             lines = zip(*(each.to_pylist() for each in names), grade[part].tolist(), strict=True)
             file.writelines(f"{one} 0 {other} {value}\n" for one, other, value in lines)

@@ -1,8 +1,9 @@
-"""Score an existing run file, of any system, on a collection: `hybrid-sweep evaluate run=FILE data=NAME`.
+"""Score an existing run file, of any system, on a collection: `hybrid-sweep evaluate run=FILE
+data=NAME`.
 
-One file may hold lists of several languages' queries. Which pool the lists of a query language are about is read off
-them: where all their passages are in one language, that language's; else the mixed one. So no list is scored against a
-pool that its system did not search.
+One file may hold lists of several languages' queries. Which pool the lists of a query language are
+about is read off them: where all their passages are in one language, that language's; else the
+mixed one. So no list is scored against a pool that its system did not search.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,19 +29,25 @@ from hybrid_sweep.store import atomic_dir, digest, file_digest, write_json
 
 
 def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
-    """Score the file of the word run=FILE, under the overrides that the other words are; returns the table to print.
+    """Score the file of the word run=FILE, under the overrides that the other words are; returns
+    the table to print.
 
-    per_query.parquet and metrics.json are written to outputs/scored/ID, where ID names the content of the run and of the
-    collection and the measures. Raises UserError for what is not there, a bad line and an unknown id.
+    per_query.parquet and metrics.json are written to outputs/scored/ID, where ID names the content
+    of the run and of the collection and the measures. Raises UserError for what is not there, a bad
+    line and an unknown id.
     """
     files = [word.partition("=")[2] for word in words if word.startswith("run=")]
     if len(files) != 1 or not files[0]:
-        raise UserError("evaluate run=FILE scores one run file; give the word once", key="run_file.words")
-    # Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
+        raise UserError(
+            "evaluate run=FILE scores one run file; give the word once", key="run_file.words"
+        )
+    # Nothing is trained, so a single language is no contradiction to a share of cross-lingual
+    # steps.
     others = [word for word in words if not word.startswith("run=")]
     if not any(word.startswith("data=") for word in others):
         raise UserError(
-            "evaluate run=FILE needs the collection that the run is about: data=NAME", key="run_file.no_collection"
+            "evaluate run=FILE needs the collection that the run is about: data=NAME",
+            key="run_file.no_collection",
         )
     ((_, config),) = points([*others, "batch.cross_lingual_ratio=0"], multirun=False)
     path = Path(files[0]).expanduser()
@@ -56,7 +63,9 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
     )
     skip = isinstance(config.data, FileData) and config.data.on_error == "skip"
     found, asked, notes = placed(run, queries, passages, skip=skip)
-    table, report = lists.evaluate(queries, passages, collection.qrels, found, asked, measures=config.eval.measures)
+    table, report = lists.evaluate(
+        queries, passages, collection.qrels, found, asked, measures=config.eval.measures
+    )
     asked_of = [config.eval.split, collection.languages, sorted(config.eval.measures), skip]
     name = digest([file_digest(path), collection.fingerprint, asked_of])
     table.insert(0, "run_id", name)
@@ -80,10 +89,12 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
 def placed(
     run: Run, queries: pa.Table, passages: pa.Table, *, skip: bool = False
 ) -> tuple[lists.Lists, NDArray[np.bool_], dict[str, Any]]:
-    """Return the lists of a run in row numbers, (Q, L + 1) which pools its queries were asked of, and what was noted.
+    """Return the lists of a run in row numbers, (Q, L + 1) which pools its queries were asked of,
+    and what was noted.
 
-    Ids are those of the texts, or their groups where only one text of the group is there. An unknown id raises UserError
-    with file and line; skip: its lines are left out and counted, and the ranks of the others stay.
+    Ids are those of the texts, or their groups where only one text of the group is there. An
+    unknown id raises UserError with file and line; skip: its lines are left out and counted, and
+    the ranks of the others stay.
     """
     texts = texts_of(queries, passages)
     count, notes = len(texts.languages), dict[str, Any]()
@@ -97,7 +108,10 @@ def placed(
         lost = row[codes] == -1
         if lost.any() and not skip:
             at = int(np.flatnonzero(lost)[np.argmin(run.line[lost])])
-            reason = f"the {kind} {names[codes[at]]!r} is not in the collection, in its split and languages evaluated"
+            reason = (
+                f"the {kind} {names[codes[at]]!r} is not in the collection, in its split and"
+                " languages evaluated"
+            )
             refuse(
                 run.path,
                 int(run.line[at]),
@@ -110,7 +124,10 @@ def placed(
         numbers.append(row)
     query, passage = numbers[0][run.query[keep]], numbers[1][run.passage[keep]]
     if not len(query):
-        raise UserError(f"{run.path}: no line names a query and a passage of the collection", key="run_file.no_line")
+        raise UserError(
+            f"{run.path}: no line names a query and a passage of the collection",
+            key="run_file.no_line",
+        )
     _once(run, keep, query, passage)
     pools = _pools(texts, query, passage)
     asked = np.zeros((len(texts.query_lang), count + 1), dtype=bool)
@@ -118,17 +135,23 @@ def placed(
     asked[with_lists, pools[texts.query_lang][with_lists]] = True
     named = [*texts.languages, POOL]
     notes |= {
-        "pools": {texts.languages[code]: named[pool] for code, pool in enumerate(pools.tolist()) if pool >= 0},
+        "pools": {
+            texts.languages[code]: named[pool]
+            for code, pool in enumerate(pools.tolist())
+            if pool >= 0
+        },
         "queries_without_list": int(with_lists.sum()) - len(np.unique(query)),
         "queries_of_languages_without_lists": int((~with_lists).sum()),
     }
-    found = lists.Lists(query, passage, pools[texts.query_lang[query]], run.rank[keep], run.last[keep])
+    found = lists.Lists(
+        query, passage, pools[texts.query_lang[query]], run.rank[keep], run.last[keep]
+    )
     return found, asked, notes
 
 
 def _rows(run: Run, kind: str, table: pa.Table, names: list[str], codes: Ints) -> Ints:
-    """Return (N,) row of the text of each name, by its id or else as the only text of its group; -1 where there is
-    none.
+    """Return (N,) row of the text of each name, by its id or else as the only text of its group; -1
+    where there is none.
     """
     known = pa.array(names, pa.string())
     by_id, by_group = np.full((2, len(names)), -1, dtype=np.int64)
@@ -141,7 +164,9 @@ def _rows(run: Run, kind: str, table: pa.Table, names: list[str], codes: Ints) -
     if len(lines):
         at = int(lines[np.argmin(run.line[lines])])
         name = names[codes[at]]
-        reason = f"the {kind} {name!r} stands for {versions[codes[at]]} texts, as in several languages"
+        reason = (
+            f"the {kind} {name!r} stands for {versions[codes[at]]} texts, as in several languages"
+        )
         refuse(
             run.path,
             int(run.line[at]),
@@ -166,7 +191,9 @@ def _once(run: Run, keep: NDArray[np.bool_], query: Ints, passage: Ints) -> None
 
 
 def _pools(texts: Texts, query: Ints, passage: Ints) -> Ints:
-    """Return (L,) the pool that the lists of each query language are about: a language, L for all, -1 without lists."""
+    """Return (L,) the pool that the lists of each query language are about: a language, L for all,
+    -1 without lists.
+    """
     count = len(texts.languages)
     seen = np.zeros((count, count), dtype=bool)
     seen[texts.query_lang[query], texts.passage_lang[passage]] = True
@@ -175,7 +202,9 @@ def _pools(texts: Texts, query: Ints, passage: Ints) -> Ints:
 
 
 def shown(metrics: dict[str, Any], folder: Path, config: Config) -> str:
-    """Return the means by setting, macro over languages or pairs, to four decimals, and how the lists were read."""
+    """Return the means by setting, macro over languages or pairs, to four decimals, and how the
+    lists were read.
+    """
     names = list(dict.fromkeys([*ALWAYS, *config.eval.measures]))
     rows = ["".join([f"{'':14}", *(f"{name:>12}" for name in names)])]
     for setting in ("monolingual", "cross-lingual", "multilingual"):
@@ -183,14 +212,25 @@ def shown(metrics: dict[str, Any], folder: Path, config: Config) -> str:
         if any(value is not None for value in values):
             cells = (f"{value:12.4f}" if value is not None else f"{'-':>12}" for value in values)
             rows.append("".join([f"{setting:14}", *cells]))
-    pools = ", ".join(f"{one} in {'all languages' if pool == POOL else pool}" for one, pool in metrics["pools"].items())
+    pools = ", ".join(
+        f"{one} in {'all languages' if pool == POOL else pool}"
+        for one, pool in metrics["pools"].items()
+    )
     rows.append(f"read as: queries in {pools}")
     for key, what in (
         ("queries_without_list", "queries of these languages have no list and count as 0"),
-        ("queries_of_languages_without_lists", "queries are in languages without any list and are left out"),
+        (
+            "queries_of_languages_without_lists",
+            "queries are in languages without any list and are left out",
+        ),
         ("unknown_query_lines", "lines name an unknown query and are left out"),
-        ("unknown_passage_lines", "lines name an unknown passage and are left out; the other ranks stay"),
+        (
+            "unknown_passage_lines",
+            "lines name an unknown passage and are left out; the other ranks stay",
+        ),
     ):
         if metrics.get(key):
             rows.append(f"{metrics[key]:,} {what}")
-    return "\n".join([*rows, f"macro over languages and pairs; per query: {folder / 'per_query.parquet'}"])
+    return "\n".join(
+        [*rows, f"macro over languages and pairs; per query: {folder / 'per_query.parquet'}"]
+    )

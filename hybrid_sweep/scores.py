@@ -1,7 +1,8 @@
 """The score of a query and a passage, and how far a floating-point product can be from it.
 
-A score is the dot product of two stored float32 vectors in float64, summed in one fixed order and rounded to 1e-9.
-That makes it one number, the same on every machine; products made in any other way only propose.
+A score is the dot product of two stored float32 vectors in float64, summed in one fixed order and
+rounded to 1e-9. That makes it one number, the same on every machine; products made in any other way
+only propose.
 """
 
 import numpy as np
@@ -25,7 +26,8 @@ def scores(queries: Vectors, passages: Vectors, query: Ints, passage: Ints) -> F
         terms = queries[query[part]].astype(np.float64)
         terms *= passages[passage[part]]  # exact: twice 24 bits fit into 53
         width = terms.shape[1]
-        while width > 1:  # folding halves fixes the order of the sum, which BLAS and numpy.sum leave open
+        # folding halves fixes the order of the sum, which BLAS and numpy.sum leave open
+        while width > 1:
             half = width // 2
             terms[:, :half] += terms[:, width - half : width]
             width -= half
@@ -33,8 +35,11 @@ def scores(queries: Vectors, passages: Vectors, query: Ints, passage: Ints) -> F
     return _rounded(found)
 
 
-def score_matrix(queries: Vectors, passages: Vectors, query_norm: Floats, passage_norm: float) -> Floats:
-    """Return (Q, P) the scores of all pairs: a float64 product, and `scores` where its error could change the rounding.
+def score_matrix(
+    queries: Vectors, passages: Vectors, query_norm: Floats, passage_norm: float
+) -> Floats:
+    """Return (Q, P) the scores of all pairs: a float64 product, and `scores` where its error could
+    change the rounding.
 
     query_norm: (Q,); passage_norm: the largest one.
     """
@@ -55,31 +60,41 @@ def _rounded(products: Floats) -> Floats:
 
 
 def product_error(dimension: int, query_norm: Floats, passage_norm: float, unit: float) -> Floats:
-    """Bound on the rounding error of dot products in floating point, whatever the order of summation.
+    """Bound on the rounding error of dot products in floating point, whatever the order of
+    summation.
 
-    n u / (1 - n u) |x|'|y| (Higham, 2002, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1), and
-    |x|'|y| <= ||x|| ||y||. A fused multiply-add only lowers it; the last factor covers the rounding of the norms.
+    n u / (1 - n u) |x|'|y| (Higham, 2002, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
+    section 3.1), and |x|'|y| <= ||x|| ||y||. A fused multiply-add only lowers it; the last factor
+    covers the rounding of the norms.
     """
     return dimension * unit / (1 - dimension * unit) * query_norm * passage_norm * (1 + 1e-6)
 
 
 def float32_band(dimension: int, query_norm: Floats, passage_norm: float) -> Floats:
-    """Return the distance from a score beyond which a product in float32 decides a comparison with it; at least 1e-6.
+    """Return the distance from a score beyond which a product in float32 decides a comparison with
+    it; at least 1e-6.
 
-    The proven error and one percent, far above all float64 errors; 2e-9 covers underflow and the rounding of scores.
+    The proven error and one percent, far above all float64 errors; 2e-9 covers underflow and the
+    rounding of scores.
     """
-    return np.maximum(FLOOR, 1.01 * product_error(dimension, query_norm, passage_norm, UNIT_32) + 2e-9)
+    return np.maximum(
+        FLOOR, 1.01 * product_error(dimension, query_norm, passage_norm, UNIT_32) + 2e-9
+    )
 
 
 def norms(vectors: Vectors, kind: str) -> Floats:
-    """Return (N,) Euclidean norms in float64; a UserError says how many of the `kind` vectors hold NaN or infinity."""
+    """Return (N,) Euclidean norms in float64; a UserError says how many of the `kind` vectors hold
+    NaN or infinity.
+    """
     if vectors.ndim != 2 or vectors.dtype != np.float32:
-        raise ValueError(f"{kind} vectors must be a float32 matrix, not {vectors.dtype} of shape {vectors.shape}")
+        raise ValueError(
+            f"{kind} vectors must be a float32 matrix, not {vectors.dtype} of shape {vectors.shape}"
+        )
     squares: Floats = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     if bad := int(np.count_nonzero(~np.isfinite(squares))):
         raise UserError(
-            f"{bad} of {len(vectors)} {kind} vectors hold NaN or infinity: the encoder has diverged; "
-            "lower the learning rate or use a wider precision",
+            f"{bad} of {len(vectors)} {kind} vectors hold NaN or infinity: the encoder has"
+            " diverged; lower the learning rate or use a wider precision",
             key="model.diverged",
         )
     return np.sqrt(squares)

@@ -1,9 +1,11 @@
 """Digests of stored files: written beside them, and compared when a file is opened for a result.
 
-Every store of the program (tokens, pairs, collections, tokenizers, models, weights, vectors, per-query tables) has the same
-record: {name: digest}, the first 16 hex digits of the SHA-256 of each file. A digest that was once computed is remembered
-by the file's path, size, time of change, time of its inode's change and inode number, so that a large store is hashed
-once. A file that changed within the last seconds is not remembered: two writes in one tick of the clock have one time.
+Every store of the program (tokens, pairs, collections, tokenizers, models, weights, vectors,
+per-query tables) has the same record: {name: digest}, the first 16 hex digits of the SHA-256 of
+each file. A digest that was once computed is remembered by the file's path, size, time of change,
+time of its inode's change and inode number, so that a large store is hashed once. A file that
+changed within the last seconds is not remembered: two writes in one tick of the clock have one
+time.
 """
 
 import contextlib
@@ -21,7 +23,8 @@ from hybrid_sweep.store import digest, file_digest, read_json, write_json
 
 LENGTH = 16  # hex digits: 64 bits
 INFO = "info.json"  # of a store: its facts, the record of its files, and the digest of both
-SETTLED_NS = 2_000_000_000  # a file that changed later than this before now may change again with the same time
+# a file that changed later than this before now may change again with the same time
+SETTLED_NS = 2_000_000_000
 
 
 class Damaged(UserError):
@@ -42,7 +45,9 @@ def seal(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def value_digest(value: Any) -> str:
-    """Return the digest of a value as JSON, which may hold infinities and NaN: a foreign file can state them."""
+    """Return the digest of a value as JSON, which may hold infinities and NaN: a foreign file can
+    state them.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
@@ -68,14 +73,17 @@ def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
         found = memory.digest_of(path) if memory else file_digest(path, LENGTH)
         if found != wanted:
             raise Damaged(
-                f"{path}: its content is not what was written (digest {found}, not {wanted})", key="seals.altered"
+                f"{path}: its content is not what was written (digest {found}, not {wanted})",
+                key="seals.altered",
             )
     if memory:
         memory.flush()
 
 
 def holds(folder: Path, record: object, memory: "Memory | None" = None) -> bool:
-    """Return whether all files of a record are there with the bytes that were written; see `check`."""
+    """Return whether all files of a record are there with the bytes that were written; see
+    `check`.
+    """
     try:
         check(folder, record, memory)
     except (Damaged, OSError):
@@ -87,10 +95,13 @@ def named(record: object, folder: Path) -> Mapping[str, str]:
     """Return a stored record, its types and names checked.
 
     Raises:
-        Damaged: where it is empty, no mapping of texts to texts, or has names that lead out of the folder.
+        Damaged: where it is empty, no mapping of texts to texts, or has names that lead out of the
+            folder.
     """
     if not isinstance(record, dict) or not record:
-        raise Damaged(f"{folder}: the record of its digests is missing or broken", key="seals.record")
+        raise Damaged(
+            f"{folder}: the record of its digests is missing or broken", key="seals.record"
+        )
     for name, value in record.items():
         plain = isinstance(name, str) and isinstance(value, str) and not os.path.isabs(name)
         if not plain or ".." in Path(name).parts or "\0" in name:
@@ -99,7 +110,8 @@ def named(record: object, folder: Path) -> Mapping[str, str]:
 
 
 def write_info(folder: Path, facts: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Write the info file of a store: its facts, the record of its files, and the digest of all that.
+    """Write the info file of a store: its facts, the record of its files, and the digest of all
+    that.
 
     Args:
         folder: where the files lie, all written.
@@ -111,10 +123,12 @@ def write_info(folder: Path, facts: Mapping[str, Any], names: Iterable[str]) -> 
 
 
 def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
-    """Return what `write_info` wrote, after comparing it and all files of the store with their digests.
+    """Return what `write_info` wrote, after comparing it and all files of the store with their
+    digests.
 
     Raises:
-        Damaged: where the info file or a file of the store is not what was written, or an earlier version wrote no digests.
+        Damaged: where the info file or a file of the store is not what was written, or an earlier
+            version wrote no digests.
     """
     info = None if (folder / INFO).is_symlink() else read_json(folder / INFO)
     if not isinstance(info, dict):
@@ -131,7 +145,9 @@ def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
 
 
 def fault(folder: Path) -> str:
-    """Return why a store cannot be used, for messages: `damaged`, or `of an earlier version, without digests`."""
+    """Return why a store cannot be used, for messages: `damaged`, or `of an earlier version,
+    without digests`.
+    """
     info = read_json(folder / INFO)
     earlier = isinstance(info, dict) and not {"files", "digest"} & info.keys()
     return "of an earlier version, without digests" if earlier else "damaged"
@@ -141,7 +157,8 @@ class Memory:
     """Digests of files that did not change since they were computed, kept in a JSON file.
 
     Args:
-        path: the file; None remembers for this process alone. It is only a memory: where it is absent, broken or cannot
+        path: the file; None remembers for this process alone. It is only a memory: where it is
+            absent, broken or cannot
             be written, digests are computed.
     """
 
@@ -152,14 +169,19 @@ class Memory:
         self.changed = False
         stored = read_json(path) if path is not None else None
         if isinstance(stored, dict):
-            self.known = {name: value for name, value in stored.items() if isinstance(value, list) and value}
+            self.known = {
+                name: value for name, value in stored.items() if isinstance(value, list) and value
+            }
 
     def digest_of(self, path: Path) -> str:
-        """Return the digest of a file, remembered where size, times and inode are what they were."""
+        """Return the digest of a file, remembered where size, times and inode are what they
+        were.
+        """
         return self.value_of(str(path.resolve()), [path], lambda: file_digest(path, LENGTH))
 
     def value_of(self, name: str, paths: Sequence[Path], compute: Callable[[], str]) -> str:
-        """Return a text that is computed from the content of some files, remembered while none of them changes.
+        """Return a text that is computed from the content of some files, remembered while none of
+        them changes.
 
         Args:
             name: under which it is remembered; no other value has this name.
@@ -189,7 +211,9 @@ class Memory:
 
 
 def _states(paths: Sequence[Path]) -> list[int]:
-    """Return size, times of change (of content and of the inode, ns) and inode number of each file, in one list."""
+    """Return size, times of change (of content and of the inode, ns) and inode number of each file,
+    in one list.
+    """
     found: list[int] = []
     for path in paths:
         stat = path.stat()

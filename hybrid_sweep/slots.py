@@ -1,11 +1,14 @@
-"""GPUs and cores of this machine, leased with locks that every driver on it honours: no two points have the same one.
+"""GPUs and cores of this machine, leased with locks that every driver on it honours: no two points
+have the same one.
 
-A lease is a lock on a file in a folder that all users of the machine share. It passes to the worker and goes when the worker
-dies, however it dies. Who runs where /tmp is not shared, as in containers, can name another folder: HYBRID_SWEEP_SLOTS.
+A lease is a lock on a file in a folder that all users of the machine share. It passes to the worker
+and goes when the worker dies, however it dies. Who runs where /tmp is not shared, as in containers,
+can name another folder: HYBRID_SWEEP_SLOTS.
 
-The files are opened for nothing but their locks, so that who owns the folder, or may remove files there, can at most make
-others wait. On Linux a lease outlasts the removal of its file (see `_guarded`). What remains: where the folder itself is
-removed and made anew, and on other systems where the file of a running worker is removed, a core can be leased twice.
+The files are opened for nothing but their locks, so that who owns the folder, or may remove files
+there, can at most make others wait. On Linux a lease outlasts the removal of its file (see
+`_guarded`). What remains: where the folder itself is removed and made anew, and on other systems
+where the file of a running worker is removed, a core can be leased twice.
 """
 
 import errno
@@ -31,15 +34,16 @@ from hybrid_sweep.store import digest
 # Not the TMPDIR of a job: all that run on the machine must meet there.
 SHARED = "/tmp/hybrid-sweep-slots"
 WAY_OUT = "set HYBRID_SWEEP_SLOTS to a folder that all runs on this machine can write to"
-SETTLE = 1.0  # seconds: another user who has made the folder, or a lock, opens it to all in the next moment
+# seconds: another user who has made the folder, or a lock, opens it to all in the next moment
+SETTLE = 1.0
 
 
 @dataclass(frozen=True)
 class Machine:
     """What this process may use of its machine.
 
-    gpus: by the names that CUDA_VISIBLE_DEVICES takes, each with a name that is the same for all processes of the machine.
-    cores: their numbers. folder: of the leases.
+    gpus: by the names that CUDA_VISIBLE_DEVICES takes, each with a name that is the same for all
+    processes of the machine. cores: their numbers. folder: of the leases.
     """
 
     gpus: Mapping[str, str]
@@ -49,7 +53,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Slot:
-    """What a point has to itself. gpus: their names, None where it uses none; leases: descriptors that hold it."""
+    """What a point has to itself. gpus: their names, None where it uses none; leases: descriptors
+    that hold it.
+    """
 
     gpus: tuple[str, ...] | None
     leases: tuple[int, ...]
@@ -61,22 +67,31 @@ class Slot:
 
 
 def this_machine(configs: Iterable[Config], around: Mapping[str, str]) -> Machine:
-    """Return the machine as this process sees it; GPUs are only looked for where one of the configs uses them.
+    """Return the machine as this process sees it; GPUs are only looked for where one of the configs
+    uses them.
 
     around: the environment.
     """
     folder = Path(around.get("HYBRID_SWEEP_SLOTS") or SHARED)
-    gpus = visible_gpus(around) if any(config.trainer.accelerator == "gpu" for config in configs) else {}
+    gpus = (
+        visible_gpus(around)
+        if any(config.trainer.accelerator == "gpu" for config in configs)
+        else {}
+    )
     # Cores that the scheduler keeps from this process are none of its own.
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    )
     return Machine(gpus, tuple(sorted(cores)), folder)
 
 
 def visible_gpus(around: Mapping[str, str]) -> dict[str, str]:
-    """Return names of the GPUs this process may use, with their identity: the UUID, where the driver tool tells it.
+    """Return names of the GPUs this process may use, with their identity: the UUID, where the
+    driver tool tells it.
 
-    They are those of CUDA_VISIBLE_DEVICES, else all that the tool lists. A number alone is no identity: jobs that a scheduler
-    has given different GPUs of a machine may each see theirs as number 0.
+    They are those of CUDA_VISIBLE_DEVICES, else all that the tool lists. A number alone is no
+    identity: jobs that a scheduler has given different GPUs of a machine may each see theirs as
+    number 0.
     """
     named = around.get("CUDA_VISIBLE_DEVICES")
     listed = _listed(around.get("PATH"))
@@ -86,7 +101,9 @@ def visible_gpus(around: Mapping[str, str]) -> dict[str, str]:
 
 @functools.cache
 def _listed(path: str | None) -> dict[str, str]:
-    """Return the number and UUID of each GPU that the driver tool lists; empty where there is no tool, or it fails."""
+    """Return the number and UUID of each GPU that the driver tool lists; empty where there is no
+    tool, or it fails.
+    """
     tool = shutil.which("nvidia-smi", path=path)
     if tool is None:
         return {}
@@ -96,12 +113,16 @@ def _listed(path: str | None) -> dict[str, str]:
     except (OSError, subprocess.TimeoutExpired):
         return {}
     lines = answer.stdout.splitlines() if answer.returncode == 0 else []
-    return {index.strip(): uuid.strip() for index, _, uuid in (line.partition(",") for line in lines) if uuid.strip()}
+    return {
+        index.strip(): uuid.strip()
+        for index, _, uuid in (line.partition(",") for line in lines)
+        if uuid.strip()
+    }
 
 
 def size(config: Config, machine: Machine) -> tuple[int, int]:
-    """Return how many GPUs, or cores where it uses no GPU, a point takes, and how many there are; of fewer cores it
-    takes all.
+    """Return how many GPUs, or cores where it uses no GPU, a point takes, and how many there are;
+    of fewer cores it takes all.
 
     Raises UserError where the GPUs do not suffice.
     """
@@ -120,13 +141,18 @@ def size(config: Config, machine: Machine) -> tuple[int, int]:
 
 
 def parallel(config: Config, machine: Machine) -> int:
-    """Return how many points of this kind run at the same time where nobody else uses the machine."""
+    """Return how many points of this kind run at the same time where nobody else uses the
+    machine.
+    """
     wanted, there = size(config, machine)
     return min(config.sweep.max_parallel, there // wanted)
 
 
 def take(config: Config, machine: Machine) -> Slot | None:
-    """Lease what a point needs; None while too little is free. Raises UserError where leases cannot be kept."""
+    """Lease what a point needs; None while too little is free.
+
+    Raises UserError where leases cannot be kept.
+    """
     wanted, _ = size(config, machine)
     on_gpus = config.trainer.accelerator == "gpu"
     units = [(f"gpu-{key}", name) for name, key in machine.gpus.items()]
@@ -137,7 +163,9 @@ def take(config: Config, machine: Machine) -> Slot | None:
         _make(machine.folder)
         for place, (unit, name) in enumerate(units):
             if not 0 < wanted - len(taken) <= len(units) - place:
-                break  # enough, or no hope: to hold some meanwhile could keep another driver from having enough
+                # enough, or no hope: to hold some meanwhile could keep another driver from having
+                # enough
+                break
             if (held := _try(machine.folder / _file(unit))) is not None:
                 taken[name] = held
     except (OSError, UserError) as error:
@@ -146,8 +174,8 @@ def take(config: Config, machine: Machine) -> Slot | None:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"{error.filename or machine.folder}: cannot keep the leases of GPUs and cores there ({error.strerror}"
-            f"{_owner(machine.folder)}); {WAY_OUT}",
+            f"{error.filename or machine.folder}: cannot keep the leases of GPUs and cores there"
+            f" ({error.strerror}{_owner(machine.folder)}); {WAY_OUT}",
             key="slots.unwritable",
         ) from error
     leases = tuple(itertools.chain.from_iterable(taken.values()))
@@ -159,12 +187,16 @@ def take(config: Config, machine: Machine) -> Slot | None:
 
 
 def _file(unit: str) -> str:
-    """Return the name of the lock of a unit: names of GPUs come from the environment, and some have slashes."""
+    """Return the name of the lock of a unit: names of GPUs come from the environment, and some have
+    slashes.
+    """
     return re.sub(r"[^A-Za-z0-9-]", "_", unit)
 
 
 def _owner(folder: Path) -> str:
-    """Return whose folder it is, for a message; nothing where it is the user's own, or not there."""
+    """Return whose folder it is, for a message; nothing where it is the user's own, or not
+    there.
+    """
     try:
         found = folder.lstat()
     except OSError:
@@ -177,8 +209,8 @@ def _owner(folder: Path) -> str:
 def _make(folder: Path) -> None:
     """Make the folder as /tmp itself is: everyone adds files, nobody removes those of others.
 
-    One that is there is taken as it is, whoever owns it; only the default one is opened to all by its owner, where an
-    earlier start was ended before it could do so.
+    One that is there is taken as it is, whoever owns it; only the default one is opened to all by
+    its owner, where an earlier start was ended before it could do so.
 
     Raises:
         UserError: where it is a link, or no folder.
@@ -192,7 +224,8 @@ def _make(folder: Path) -> None:
     if not stat.S_ISDIR(found.st_mode):
         kind = "a link" if stat.S_ISLNK(found.st_mode) else "no folder"
         raise UserError(
-            f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}", key="slots.no_folder"
+            f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}",
+            key="slots.no_folder",
         )
     mine = found.st_uid == os.geteuid()
     if mine and str(folder) == SHARED and stat.S_IMODE(found.st_mode) != 0o1777:
@@ -221,7 +254,8 @@ def _open(path: Path) -> int:
 
 def _open_or_create(path: Path) -> int:
     """Open a lock, or create it readable by all whatever the umask, since a lock needs no more."""
-    # Only what is not there is created: in a shared folder the kernel refuses O_CREAT on the files of others.
+    # Only what is not there is created: in a shared folder the kernel refuses O_CREAT on the files
+    # of others.
     try:
         descriptor = _open_old(path)
     except FileNotFoundError:
@@ -233,7 +267,9 @@ def _open_or_create(path: Path) -> int:
 
 
 def _open_old(path: Path) -> int:
-    """Open a lock that is there: for writing, which NFS asks for, or for reading where it is another user's."""
+    """Open a lock that is there: for writing, which NFS asks for, or for reading where it is
+    another user's.
+    """
     try:
         return open_regular(path, os.O_RDWR, WAY_OUT)
     except PermissionError:
@@ -241,10 +277,12 @@ def _open_old(path: Path) -> int:
 
 
 def _guarded(path: Path, descriptor: int) -> tuple[int, ...] | None:
-    """Return the descriptors that hold a lease whose file is locked; None where another holds it, by a removed file.
+    """Return the descriptors that hold a lease whose file is locked; None where another holds it,
+    by a removed file.
 
-    The lock is the file's: once that is removed, as cleaners of /tmp do, the next process makes and locks a new one. On
-    Linux a name that belongs to no file, of an abstract socket, is held beside the lock.
+    The lock is the file's: once that is removed, as cleaners of /tmp do, the next process makes and
+    locks a new one. On Linux a name that belongs to no file, of an abstract socket, is held beside
+    the lock.
     """
     if not sys.platform.startswith("linux"):
         return (descriptor,)

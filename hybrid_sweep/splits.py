@@ -20,9 +20,11 @@ TEXTS = ["id", "group", "lang"]  # all that scoring needs to know of a text
 
 @dataclass(frozen=True)
 class Split:
-    """The texts of a split: tables of id, group and lang, and the numbers of their rows in the tables of the collection.
+    """The texts of a split: tables of id, group and lang, and the numbers of their rows in the
+    tables of the collection.
 
-    In the order in which an encoder takes them, by token length; without tokens in that of the collection.
+    In the order in which an encoder takes them, by token length; without tokens in that of the
+    collection.
     """
 
     queries: pa.Table
@@ -45,8 +47,8 @@ def split_of(prepared: Prepared, split: str) -> Split:
         rows = rows.to_numpy(zero_copy_only=False).nonzero()[0]
         if not len(rows):
             raise UserError(
-                f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split} and these languages; "
-                "choose others",
+                f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split}"
+                " and these languages; choose others",
                 key="evaluation.no_texts",
             )
         if len(tokens) == len(table):
@@ -59,13 +61,23 @@ def split_of(prepared: Prepared, split: str) -> Split:
 def score(
     config: Config, prepared: Prepared, split: Split, ranker: Ranker, pool: int | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the per-query table of a split and a report of counts and bias: see `retrieval.evaluate`, `ivf.evaluate`.
+    """Return the per-query table of a split and a report of counts and bias: see
+    `retrieval.evaluate`, `ivf.evaluate`.
 
     pool: passages of each language that are searched, None for all of them: see `pools.evaluate`.
     """
-    texts, measures = (split.queries, split.passages, prepared.collection.qrels), config.eval.measures
+    texts, measures = (
+        (
+            split.queries,
+            split.passages,
+            prepared.collection.qrels,
+        ),
+        config.eval.measures,
+    )
     if pool is not None:
         return pools.evaluate(*texts, ranker, pool, measures=measures)
     if config.eval.index == "ivf" and isinstance(ranker, Dense):
-        return ivf.evaluate(*texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures)
+        return ivf.evaluate(
+            *texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures
+        )
     return retrieval.evaluate(*texts, ranker, measures=measures)

@@ -1,4 +1,6 @@
-"""The vectors of a stage: what of a collection is encoded, by one process or by all of a run, and the ranker over them."""
+"""The vectors of a stage: what of a collection is encoded, by one process or by all of a run, and
+the ranker over them.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,18 +21,29 @@ from hybrid_sweep.tokens import pad_id
 from hybrid_sweep.training import make_trainer
 
 
-def ranker(config: Config, prepared: Prepared, split: Split, encoder: Encoder, folder: Path, status: Status) -> Dense:
-    """Return what ranks a split by the vectors of an encoder, which are made in `folder` where they are not there."""
+def ranker(
+    config: Config, prepared: Prepared, split: Split, encoder: Encoder, folder: Path, status: Status
+) -> Dense:
+    """Return what ranks a split by the vectors of an encoder, which are made in `folder` where they
+    are not there.
+    """
     jobs, pad = _jobs(config, prepared, split, folder), pad_id(prepared.model)
-    encoding.encode_jobs(jobs, encoder, pad, partial(status.encoding, prepared.collection.name, _texts(jobs)))
+    encoding.encode_jobs(
+        jobs, encoder, pad, partial(status.encoding, prepared.collection.name, _texts(jobs))
+    )
     queries, passages = (encoding.opened(job) for job in jobs)
     return Dense(queries, passages, "cuda" if config.trainer.accelerator == "gpu" else None)
 
 
 def encode_over_ranks(
-    config: Config, waiting: list[tuple[Stage, Prepared]], encoder: Encoder, status: Status, main: bool
+    config: Config,
+    waiting: list[tuple[Stage, Prepared]],
+    encoder: Encoder,
+    status: Status,
+    main: bool,
 ) -> None:
-    """Encode the texts of all stages in all processes of the run, so that the first alone can go on.
+    """Encode the texts of all stages in all processes of the run, so that the first alone can go
+    on.
 
     Not in Lightning's precision, but in the encoder's own, as one process does it.
     """
@@ -39,7 +52,9 @@ def encode_over_ranks(
         for stage, texts in {stage.vectors: (stage, texts) for stage, texts in waiting}.values()
         for job in _jobs(stage.config, texts, split_of(texts, config.eval.split), stage.vectors)
     ]
-    alone = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, precision="32-true"))
+    alone = dataclasses.replace(
+        config, trainer=dataclasses.replace(config.trainer, precision="32-true")
+    )
     names = dict.fromkeys(texts.collection.name for _, texts in waiting)
     told = partial(status.encoding, ", ".join(names), _texts(jobs))
     trainer = make_trainer(alone, [], None)
@@ -53,7 +68,9 @@ def _jobs(config: Config, prepared: Prepared, split: Split, folder: Path) -> lis
     return jobs_of(config, prepared, split, folder, content)
 
 
-def jobs_of(config: Config, prepared: Prepared, split: Split, folder: Path, content: Sequence[Any]) -> list[Job]:
+def jobs_of(
+    config: Config, prepared: Prepared, split: Split, folder: Path, content: Sequence[Any]
+) -> list[Job]:
     """Return the two sides of a split to encode into a folder; content: see `encoding.job`."""
     return [
         encoding.job(folder / name, tokens, rows, config.eval.batch_tokens, content)

@@ -8,7 +8,9 @@ from hybrid_sweep.store import write_json
 
 
 class Status:
-    """Keeps status.json fresh for whoever watches: about once a second, by the main process alone."""
+    """Keeps status.json fresh for whoever watches: about once a second, by the main process
+    alone.
+    """
 
     def __init__(self, path: Path, max_steps: int) -> None:
         self.path, self.max_steps = path, max_steps

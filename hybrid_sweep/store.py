@@ -30,10 +30,11 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on any error removed.
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on any
+    error removed.
 
-    A reader, or a crash at any moment, sees the whole old file or the whole new one. What fails on a full disk raises
-    OSError with that reason, whatever the writer makes of it.
+    A reader, or a crash at any moment, sees the whole old file or the whole new one. What fails on
+    a full disk raises OSError with that reason, whatever the writer makes of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success its files are synced and it takes the place of `path`."""
+    """Yield a temporary folder beside `path`; on success its files are synced and it takes the
+    place of `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=path.parent))
@@ -90,18 +93,23 @@ def umask() -> int:
 
 
 def _open_up(folder: Path) -> None:
-    """Give a folder and all in it the permissions that the umask leaves; writers make some for their owner alone."""
+    """Give a folder and all in it the permissions that the umask leaves; writers make some for
+    their owner alone.
+    """
     masked = ~umask()
     for path in (folder, *folder.rglob("*")):
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
-            path.chmod(stat.S_IMODE(mode) & 0o7000 | 0o777 & masked)  # a folder's group may be inherited: keep that bit
+            # a folder's group may be inherited: keep that bit
+            path.chmod(stat.S_IMODE(mode) & 0o7000 | 0o777 & masked)
         elif stat.S_ISREG(mode):
             path.chmod(0o666 & masked)
 
 
 def cleared(path: Path) -> None:
-    """Remove a folder with all that is in it, or a file; of a link the link alone, never what it leads to."""
+    """Remove a folder with all that is in it, or a file; of a link the link alone, never what it
+    leads to.
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -118,14 +126,18 @@ def full(folder: Path) -> bool:
 
 
 def _explain(error: Exception, path: Path) -> None:
-    """Raise OSError instead of the error of a writer that does not say that the disk is full, such as torch's."""
+    """Raise OSError instead of the error of a writer that does not say that the disk is full, such
+    as torch's.
+    """
     if not isinstance(error, OSError) and full(path.parent):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def canonical(value: Any) -> str:
     """Return JSON text that is equal for equal content: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def digest(value: Any, length: int = 12) -> str:
@@ -144,12 +156,14 @@ def file_digest(path: Path, length: int = 12) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` atomically as indented JSON."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_json(path: Path) -> Any:
-    """Return the value in a JSON file, or None where the file is absent, does not parse, or holds half a surrogate
-    pair.
+    """Return the value in a JSON file, or None where the file is absent, does not parse, or holds
+    half a surrogate pair.
 
     Where the two must not be confused, `records` reads.
     """
@@ -166,5 +180,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_own_json(path: Path) -> Any:
-    """Return the value in a JSON file of ours, as `read_json`; None for a link, which could lead anywhere."""
+    """Return the value in a JSON file of ours, as `read_json`; None for a link, which could lead
+    anywhere.
+    """
     return None if Path(path).is_symlink() else read_json(path)

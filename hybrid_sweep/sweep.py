@@ -1,4 +1,6 @@
-"""A sweep is a list of points, each known by its run id: which they are, how far each has come, and points.json."""
+"""A sweep is a list of points, each known by its run id: which they are, how far each has come, and
+points.json.
+"""
 
 import dataclasses
 import json
@@ -8,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import checkpoint_notes, confined, dev, finished, prepare, records, redaction, stages, trained
+from hybrid_sweep import (
+    checkpoint_notes,
+    confined,
+    dev,
+    finished,
+    prepare,
+    records,
+    redaction,
+    stages,
+    trained,
+)
 from hybrid_sweep.batches import Plan
 from hybrid_sweep.config import SCHEMAS, Bm25Model, Config, bm25, cache_dir, run_id, untrained
 from hybrid_sweep.errors import UserError
@@ -20,7 +32,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep; `run_id` follows from `config` and `fingerprints`, and `overrides` compose it again."""
+    """One run of a sweep; `run_id` follows from `config` and `fingerprints`, and `overrides`
+    compose it again.
+    """
 
     run_id: str
     kind: str  # trained | untrained | bm25
@@ -51,7 +65,8 @@ class Point:
 
 @dataclass(frozen=True)
 class State:
-    """How far a point has come: done | running elsewhere | failed | to do, and why it counts as that.
+    """How far a point has come: done | running elsewhere | failed | to do, and why it counts as
+    that.
 
     step: of the checkpoint that its training goes on from; None where it begins, or is finished.
     """
@@ -63,7 +78,11 @@ class State:
     @property
     def shown(self) -> str:
         """Return the name, and for a point to do that has a checkpoint `resume at step k`."""
-        return self.name if self.step is None or self.name != "to do" else f"resume at step {self.step}"
+        return (
+            self.name
+            if self.step is None or self.name != "to do"
+            else f"resume at step {self.step}"
+        )
 
 
 def outputs_of(config: Config) -> Path:
@@ -72,8 +91,8 @@ def outputs_of(config: Config) -> Path:
 
 
 def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Point]:
-    """Return the points that composed jobs mean: each run id once per sweep, and where asked for BM25 and the untrained
-    encoders.
+    """Return the points that composed jobs mean: each run id once per sweep, and where asked for
+    BM25 and the untrained encoders.
 
     Those come first: they need no training, and show before hours of it that the evaluation works.
     Builds what is missing in the cache; raises UserError for data or a model that is not there.
@@ -84,10 +103,20 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
     for overrides, config in jobs:
         alone = isinstance(config.model, Bm25Model)
         if alone or (config.sweep.bm25 and config.trainer.max_steps > 0):
-            words = [word for word in overrides if not word.startswith(("batch.", "trainer", "model", "seed="))]
+            words = [
+                word
+                for word in overrides
+                if not word.startswith(("batch.", "trainer", "model", "seed="))
+            ]
             made = bm25(config)
             marks = _fingerprints(made, say)
-            point = Point(run_id(made, marks), "bm25", overrides if alone else (*words, "model=bm25"), made, marks)
+            point = Point(
+                run_id(made, marks),
+                "bm25",
+                overrides if alone else (*words, "model=bm25"),
+                made,
+                marks,
+            )
             lexical.setdefault((point.sweep_dir, point.run_id), point)
         if alone:
             continue
@@ -101,7 +130,9 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
             aside = ("batch.", "trainer.max_steps=", *(["seed="] if config.seed != seeded else []))
             words = [word for word in overrides if not word.startswith(aside)]
             marks = _fingerprints(config, say)
-            point = Point(run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks)
+            point = Point(
+                run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks
+            )
             floor.setdefault((point.sweep_dir, point.run_id), point)
     return [*lexical.values(), *floor.values(), *trained.values()]
 
@@ -110,7 +141,9 @@ _known: dict[str, dict[str, Any]] = {}
 
 
 def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
-    """Return what names data and model, asked for once per process: the plan and the launch must see the same content."""
+    """Return what names data and model, asked for once per process: the plan and the launch must
+    see the same content.
+    """
     drawn = config.batch.hard_negatives > 0  # else files of negatives are not read
     further = [config.eval.also, config.eval.split if config.eval.also else None]
     key = _key(config.data, config.more, config.model, drawn, cache_dir(config).absolute(), further)
@@ -121,14 +154,18 @@ def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
 
 
 def _key(*parts: Any) -> str:
-    return json.dumps(parts, default=lambda part: str(part) if isinstance(part, Path) else dataclasses.asdict(part))
+    return json.dumps(
+        parts,
+        default=lambda part: str(part) if isinstance(part, Path) else dataclasses.asdict(part),
+    )
 
 
 def check(points: Sequence[Point]) -> dict[str, Plan]:
-    """Return the batch plan behind each trained point, by run id (points that differ in nothing but the seed share
-    one).
+    """Return the batch plan behind each trained point, by run id (points that differ in nothing but
+    the seed share one).
 
-    Raises UserError for a batch larger than the languages allow, and where two points of a sweep stand at one place.
+    Raises UserError for a batch larger than the languages allow, and where two points of a sweep
+    stand at one place.
     """
     places: dict[tuple[Path, tuple[str, float, int]], Point] = {}
     for point in points:
@@ -139,15 +176,17 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
             name = point.config.sweep.name
             hint = f", as in 'sweep.name={name}-${{{field}}}'" if "." in field else " sweep.name"
             raise UserError(
-                f"sweep {name}: two points at {point.label} differ in {key}, but a sweep is one curve over "
-                f"ratio and seed; give each its own{hint}",
+                f"sweep {name}: two points at {point.label} differ in {key}, but a sweep is one"
+                f" curve over ratio and seed; give each its own{hint}",
                 key="sweep.points_differ",
             )
     shared: dict[str, Plan] = {}
     found: dict[str, Plan] = {}
     for point in (point for point in points if point.kind == "trained"):
         config = point.config
-        key = _key(config.data, config.more, cache_dir(config), config.batch, config.trainer.max_steps)
+        key = _key(
+            config.data, config.more, cache_dir(config), config.batch, config.trainer.max_steps
+        )
         if key not in shared:
             shared[key] = prepare.plan_of(config)
         if config.eval.dev_every:
@@ -157,8 +196,8 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
 
 
 def is_done(point: Point) -> bool:
-    """Return whether the results of all its stages are there, each with a metrics.json that names this run and what is
-    asked.
+    """Return whether the results of all its stages are there, each with a metrics.json that names
+    this run and what is asked.
     """
     return not missing(point)
 
@@ -188,24 +227,36 @@ def state_of(point: Point) -> State:
 
 
 def _training_of(point: Point) -> str | None:
-    """Return why a point is trained again, in words; None where its training is finished and whole."""
+    """Return why a point is trained again, in words; None where its training is finished and
+    whole.
+    """
     reason = stages.untrained(point.run_dir, cache_dir(point.config))
     return f"{reason} and is trained again" if reason else None
 
 
 def _why(point: Point, left: Sequence[stages.Stage]) -> str:
-    """Name the evaluations that are left, each with what is wrong with its result where it has one."""
+    """Name the evaluations that are left, each with what is wrong with its result where it
+    has one.
+    """
     found = []
     for stage in left:
-        problem = finished.problem(point.run_dir, stage.folder) if (stage.folder / "metrics.json").exists() else ""
+        problem = (
+            finished.problem(point.run_dir, stage.folder)
+            if (stage.folder / "metrics.json").exists()
+            else ""
+        )
         found.append((stage.name or "its own collection") + (f" ({problem})" if problem else ""))
     return ", ".join(found)
 
 
 def _checkpointed(point: Point) -> int | None:
-    """Return the step of the newest checkpoint, by its note alone: whether it is whole is seen when it is read."""
+    """Return the step of the newest checkpoint, by its note alone: whether it is whole is seen when
+    it is read.
+    """
     for note in checkpoint_notes.newest_first(point.run_dir / "checkpoints"):
-        best = note.best is None or checkpoint_notes.best_path(note.path.parent, note.best).is_file()
+        best = (
+            note.best is None or checkpoint_notes.best_path(note.path.parent, note.best).is_file()
+        )
         if note.run_id == point.run_id and note.file.is_file() and best:
             return note.step
     return None
@@ -213,11 +264,16 @@ def _checkpointed(point: Point) -> int | None:
 
 def missing(point: Point) -> list[stages.Stage]:
     """Return the stages without a result."""
-    return [stage for stage in stages.of(point.config, point.run_dir) if not stages.is_done(stage, point.run_id)]
+    return [
+        stage
+        for stage in stages.of(point.config, point.run_dir)
+        if not stages.is_done(stage, point.run_id)
+    ]
 
 
 def check_outputs(config: Config) -> None:
-    """Raise UserError where the runs or the sweep's folder cannot be written: seen before any work, not after it.
+    """Raise UserError where the runs or the sweep's folder cannot be written: seen before any work,
+    not after it.
 
     Tried in the nearest folder that exists, so that a refused command leaves nothing behind.
     """
@@ -229,19 +285,21 @@ def check_outputs(config: Config) -> None:
                 pass
         except OSError as error:
             raise UserError(
-                f"paths.outputs={config.paths.outputs}: cannot write to {existing} ({error.strerror}); "
-                "set paths.outputs to a folder that can be written",
+                f"paths.outputs={config.paths.outputs}: cannot write to {existing}"
+                f" ({error.strerror}); set paths.outputs to a folder that can be written",
                 key="config.paths.outputs",
             ) from error
 
 
 def record(points: Sequence[Point], command: str) -> list[str]:
-    """Write points.json of every sweep among the points, before the first one starts; what to tell the user about it.
+    """Write points.json of every sweep among the points, before the first one starts; what to tell
+    the user about it.
 
-    command: the words that were typed, joined for a shell; their secrets must be gone (`redaction.words`).
+    command: the words that were typed, joined for a shell; their secrets must be gone
+    (`redaction.words`).
 
-    Points that a sweep of that name already holds stay in it, except those at the same place (kind, ratio, seed) with
-    other settings: the new ones take their place.
+    Points that a sweep of that name already holds stay in it, except those at the same place (kind,
+    ratio, seed) with other settings: the new ones take their place.
     """
     notes = []
     for folder in dict.fromkeys(point.sweep_dir for point in points):
@@ -253,21 +311,29 @@ def record(points: Sequence[Point], command: str) -> list[str]:
                 before = records.plan(folder) or {}
             except records.Broken as error:
                 raise UserError(
-                    f"{error}; restore the file, or remove it to begin its list of points anew", key=error.key
+                    f"{error}; restore the file, or remove it to begin its list of points anew",
+                    key=error.key,
                 ) from error
             old = {_place(entry): entry for entry in before.get("points", [])}
-            replaced = sum(place in old and old[place]["run_id"] != new[place]["run_id"] for place in new)
+            replaced = sum(
+                place in old and old[place]["run_id"] != new[place]["run_id"] for place in new
+            )
             others = len(old.keys() - new.keys())
             if replaced:
                 rest = f"; {others} more keep the settings of an earlier command" if others else ""
                 notes.append(
-                    f"sweep {sweep.name}: {replaced} of its points had other settings and are replaced; "
-                    f"their runs stay in outputs/runs{rest}"
+                    f"sweep {sweep.name}: {replaced} of its points had other settings and are"
+                    f" replaced; their runs stay in outputs/runs{rest}"
                 )
             elif others:
-                notes.append(f"sweep {sweep.name} also holds other points, of earlier commands ({others})")
+                notes.append(
+                    f"sweep {sweep.name} also holds other points, of earlier commands ({others})"
+                )
             if before.get("margin", sweep.margin) != sweep.margin:
-                notes.append(f"sweep {sweep.name}: its margin changes from {before['margin']:g} to {sweep.margin:g}")
+                notes.append(
+                    f"sweep {sweep.name}: its margin changes from {before['margin']:g} to"
+                    f" {sweep.margin:g}"
+                )
             merged = {**old, **new}
             write_json(
                 folder / "points.json",

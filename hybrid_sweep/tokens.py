@@ -1,4 +1,6 @@
-"""Text becomes tokens once: a memory-mapped store per (content, tokenizer, prompt, length), shared by all runs."""
+"""Text becomes tokens once: a memory-mapped store per (content, tokenizer, prompt, length), shared
+by all runs.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from hybrid_sweep import confined, seals
 from hybrid_sweep.errors import UserError
@@ -22,9 +32,9 @@ BLOCK = 4096  # texts per call of the tokenizer: enough to keep it busy, little 
 class Tokens:
     """The tokens of the texts of a table, row by row.
 
-    ids: all token ids in a row, cut to the length limit, prompt and special tokens included. starts: (N + 1,) int64,
-    text n is ids[starts[n]:starts[n + 1]]. used: sorted int64 ids that occur; empty where the tokens
-    are a part of a store.
+    ids: all token ids in a row, cut to the length limit, prompt and special tokens included.
+    starts: (N + 1,) int64, text n is ids[starts[n]:starts[n + 1]]. used: sorted int64 ids that
+    occur; empty where the tokens are a part of a store.
     """
 
     ids: np.ndarray
@@ -49,8 +59,8 @@ class Tokens:
 
 
 def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
-    """Return a byte-level BPE tokenizer of at most `vocabulary` entries: any script, nothing unknown, trained in
-    seconds.
+    """Return a byte-level BPE tokenizer of at most `vocabulary` entries: any script, nothing
+    unknown, trained in seconds.
 
     NFKC and lower case, since a small vocabulary cannot afford to learn a word twice.
     """
@@ -70,13 +80,17 @@ def train_bpe(texts: Iterator[str], vocabulary: int) -> Tokenizer:
     )
     cls, sep = (tokenizer.token_to_id(token) for token in ("[CLS]", "[SEP]"))
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", cls), ("[SEP]", sep)],
     )
     return tokenizer
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Return the fast tokenizer of a model folder; a UserError where there is none, or it cannot be read."""
+    """Return the fast tokenizer of a model folder; a UserError where there is none, or it cannot be
+    read.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise UserError(
@@ -88,12 +102,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     except Exception as error:  # the only kind that the library raises
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{path} is no tokenizer ({reason}); save the model's fast tokenizer there", key="model.tokenizer_damaged"
+            f"{path} is no tokenizer ({reason}); save the model's fast tokenizer there",
+            key="model.tokenizer_damaged",
         ) from error
 
 
 def id_count(tokenizer: Tokenizer) -> int:
-    """Return one more than the largest token id: in vocabularies with gaps it is larger than the number of tokens."""
+    """Return one more than the largest token id: in vocabularies with gaps it is larger than the
+    number of tokens.
+    """
     return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
@@ -101,13 +118,17 @@ def pad_id(folder: Path) -> int:
     """Return the id of the padding token by the model's config; 0 where it names none."""
     found = object_of(folder / "config.json").get("pad_token_id")
     if found is not None and type(found) is not int:
-        raise UserError(f"{folder / 'config.json'}: pad_token_id must be a whole number", key="model.whole_number")
+        raise UserError(
+            f"{folder / 'config.json'}: pad_token_id must be a whole number",
+            key="model.whole_number",
+        )
     return found or 0
 
 
 def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
-    """Return the rows of the table of embeddings that a run trains, sorted: those of the tokens that occur, and all up to the
-    padding token, which so keeps its number, by which some models count positions."""
+    """Return the rows of the table of embeddings that a run trains, sorted: those of the tokens
+    that occur, and all up to the padding token, which so keeps its number, by which some models
+    count positions."""
     return np.union1d(used, np.arange(0 if pad is None else pad + 1))
 
 
@@ -122,11 +143,13 @@ def token_store(
     role: str,
     say: Callable[[str], None] = print,
 ) -> Tokens:
-    """Return the tokens of a table of texts, from the cache or built into it once (other processes wait).
+    """Return the tokens of a table of texts, from the cache or built into it once (other processes
+    wait).
 
-    content: the fingerprint that names the texts. role: "queries" or "passages". What is not whole, by the digests of its
-    files, is built again, and `say` told so; so is what an earlier version stored without digests, since building takes
-    little more than reading. Raises UserError that names a text which leaves no token.
+    content: the fingerprint that names the texts. role: "queries" or "passages". What is not whole,
+    by the digests of its files, is built again, and `say` told so; so is what an earlier version
+    stored without digests, since building takes little more than reading. Raises UserError that
+    names a text which leaves no token.
     """
     key = digest(
         {
@@ -154,8 +177,8 @@ def _opened(folder: Path) -> Tokens:
 
 
 def _whole(folder: Path, texts: int, memory: seals.Memory) -> Tokens | None:
-    """Return the tokens in a folder, or None where a file is not what was written or not as long as the number of texts
-    says.
+    """Return the tokens in a folder, or None where a file is not what was written or not as long as
+    the number of texts says.
     """
     try:
         info = seals.read_info(folder, memory)
@@ -183,7 +206,8 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
                     if len(one.ids) <= specials:
                         identifier = table["id"][start + place].as_py()
                         raise UserError(
-                            f"text {identifier!r} has no token left after tokenising; remove it from the collection",
+                            f"text {identifier!r} has no token left after tokenising; remove it"
+                            " from the collection",
                             key="data.no_token",
                         )
                     lengths[start + place] = len(one.ids)

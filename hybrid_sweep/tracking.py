@@ -1,7 +1,7 @@
 """The Weights & Biases mirror of a run while it runs: offline by default, and never in the way.
 
-The truth is in the run's own files; the mirror can be absent, disabled or broken, and the numbers are the same:
-`wandb_push` makes it again from the files.
+The truth is in the run's own files; the mirror can be absent, disabled or broken, and the numbers
+are the same: `wandb_push` makes it again from the files.
 """
 
 import logging
@@ -26,7 +26,8 @@ class Mirror:
 
 
 def start(config: Config, run_dir: Path, run_id: str) -> Mirror | None:
-    """Return the mirror of a run, the one of an earlier attempt going on; None where W&B is disabled or not there.
+    """Return the mirror of a run, the one of an earlier attempt going on; None where W&B is
+    disabled or not there.
 
     Where the server cannot be had, the run is recorded in its folder instead.
     """
@@ -40,7 +41,11 @@ def start(config: Config, run_dir: Path, run_id: str) -> Mirror | None:
         except Exception as error:
             why = line_of(error)
             if mode == "online" == kind:
-                log.warning("Weights & Biases cannot be reached (%s); recording this run offline, %s", why, LATER)
+                log.warning(
+                    "Weights & Biases cannot be reached (%s); recording this run offline, %s",
+                    why,
+                    LATER,
+                )
             else:
                 log.warning("Weights & Biases is not available (%s); going on without it", why)
                 return None
@@ -63,18 +68,26 @@ def finish(to: Any) -> None:
 
 
 def fail(to: Any) -> None:
-    """Close a run that is still open as failed, or as pre-empted where it was told to stop; does nothing for None."""
+    """Close a run that is still open as failed, or as pre-empted where it was told to stop; does
+    nothing for None.
+    """
     if not isinstance(sys.exc_info()[1], Exception | None):
         _tell(to, lambda run: run.mark_preempting())
     _tell(to, lambda run: run.finish(exit_code=1))
 
 
 def _tell(to: Any, act: Callable[[Any], object]) -> None:
-    """Do something with the W&B run; the first time that this fails is the last, and is told in one line."""
+    """Do something with the W&B run; the first time that this fails is the last, and is told in one
+    line.
+    """
     if not isinstance(to, Mirror) or to.broken:
         return
     try:
         act(to.run)
     except Exception as error:
         to.broken = True
-        log.warning("Weights & Biases takes no more of this run (%s); going on without it, %s", line_of(error), LATER)
+        log.warning(
+            "Weights & Biases takes no more of this run (%s); going on without it, %s",
+            line_of(error),
+            LATER,
+        )

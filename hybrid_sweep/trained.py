@@ -1,8 +1,9 @@
-"""What a finished training has left: trained.json, the last file of a training, with the digests of the others.
+"""What a finished training has left: trained.json, the last file of a training, with the digests of
+the others.
 
-A model that is not the one that was saved (another run's, other weights, another activation in its config.json) would
-give other numbers under the same run id. So whoever goes on from a trained model compares it with the record first.
-No torch here: the driver asks, too.
+A model that is not the one that was saved (another run's, other weights, another activation in its
+config.json) would give other numbers under the same run id. So whoever goes on from a trained model
+compares it with the record first. No torch here: the driver asks, too.
 """
 
 from pathlib import Path
@@ -17,7 +18,9 @@ TABLES = ("steps.parquet", "dev.parquet")  # the second one only where the split
 
 
 class Untrained(UserError):
-    """A run has no model to go on from; `reason` says why in a few words, the message also where."""
+    """A run has no model to go on from; `reason` says why in a few words, the message also
+    where.
+    """
 
     def __init__(self, run_dir: Path, reason: str, detail: str, *, key: str) -> None:
         super().__init__(f"{run_dir}: {reason} ({detail})", key=key)
@@ -32,9 +35,11 @@ def write(run_dir: Path) -> None:
 
 
 def adopt(run_dir: Path) -> None:
-    """Write the record of a run of an earlier version, whose training has been accepted; others have theirs.
+    """Write the record of a run of an earlier version, whose training has been accepted; others
+    have theirs.
 
-    From then on its model is compared, also where its results are made anew and look like those of this version.
+    From then on its model is compared, also where its results are made anew and look like those of
+    this version.
     """
     if not (run_dir / RECORD).exists():
         write(run_dir)
@@ -49,37 +54,60 @@ def check(run_dir: Path, memory: seals.Memory | None, run_id: str | None = None)
         run_id: the run whose training it must be; None for the one that the folder is named by.
 
     Raises:
-        Untrained: where the training is not finished, its model was not kept, or a file is not what was saved.
+        Untrained: where the training is not finished, its model was not kept, or a file is not what
+            was saved.
     """
     run_id = run_id or _name(run_dir)
     there = (run_dir / "model").is_dir()
     if not (run_dir / RECORD).is_file():
         if not _is_earlier(run_dir, run_id):
             raise Untrained(
-                run_dir, "its training is not finished", f"no {RECORD}: run it again", key="trained.unfinished"
+                run_dir,
+                "its training is not finished",
+                f"no {RECORD}: run it again",
+                key="trained.unfinished",
             )
-        if not (run_dir / "steps.parquet").is_file() or not (run_dir / "model" / "modules.json").is_file():
-            raise Untrained(run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept")
+        if (
+            not (run_dir / "steps.parquet").is_file()
+            or not (run_dir / "model" / "modules.json").is_file()
+        ):
+            raise Untrained(
+                run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept"
+            )
         return
     if not there:
-        raise Untrained(run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept")
+        raise Untrained(
+            run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept"
+        )
     reason = "its model is not the one that was saved"
     stored: Any = read_json(run_dir / RECORD)
     if not isinstance(stored, dict) or stored.get("run_id") != run_id:
-        raise Untrained(run_dir, reason, f"{RECORD} does not name this run: run it again", key="trained.other_run")
+        raise Untrained(
+            run_dir,
+            reason,
+            f"{RECORD} does not name this run: run it again",
+            key="trained.other_run",
+        )
     try:
         recorded = seals.named(stored.get("files"), run_dir)
         if extra := sorted(set(_files(run_dir)) - recorded.keys()):
             raise Untrained(
-                run_dir, reason, f"{extra[0]} was added: remove it, or run it again", key="trained.file_added"
+                run_dir,
+                reason,
+                f"{extra[0]} was added: remove it, or run it again",
+                key="trained.file_added",
             )
         seals.check(run_dir, recorded, memory)
     except (seals.Damaged, OSError) as error:
-        raise Untrained(run_dir, reason, f"{error}: run it again", key=key_of(error, "trained.unreadable")) from error
+        raise Untrained(
+            run_dir, reason, f"{error}: run it again", key=key_of(error, "trained.unreadable")
+        ) from error
 
 
 def tables_hold(run_dir: Path) -> bool:
-    """Return whether steps.parquet and dev.parquet are those that the training wrote; True where no record names them."""
+    """Return whether steps.parquet and dev.parquet are those that the training wrote; True where no
+    record names them.
+    """
     if not (run_dir / RECORD).exists():
         return True
     stored: Any = read_json(run_dir / RECORD)
@@ -98,13 +126,21 @@ def _name(run_dir: Path) -> str:
 
 
 def _files(run_dir: Path) -> list[str]:
-    """Return the files of the saved model, relative to the run's folder; notes for readers are none of its parts."""
-    found = [path for path in sorted((run_dir / "model").rglob("*")) if path.is_symlink() or not path.is_dir()]
+    """Return the files of the saved model, relative to the run's folder; notes for readers are none
+    of its parts.
+    """
+    found = [
+        path
+        for path in sorted((run_dir / "model").rglob("*"))
+        if path.is_symlink() or not path.is_dir()
+    ]
     parts = [path for path in found if not path.name.startswith(".") and path.suffix != ".md"]
     return [str(path.relative_to(run_dir)) for path in parts]
 
 
 def _is_earlier(run_dir: Path, run_id: str) -> bool:
-    """Return whether the result of the run is of an earlier version, which wrote no record: its table has no digest."""
+    """Return whether the result of the run is of an earlier version, which wrote no record: its
+    table has no digest.
+    """
     found = read_json(run_dir / "metrics.json")
     return isinstance(found, dict) and found.get("run_id") == run_id and "per_query" not in found

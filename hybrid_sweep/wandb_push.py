@@ -1,7 +1,8 @@
 """The verb `wandb push`: the whole W&B mirror of a sweep, made again from the files of its points.
 
-A second push changes nothing. On a server the run of a point goes on where the last push, or a mirror that was kept while it
-trained, has left it; offline a run that has not changed stays as it is, so that `wandb sync` does not send it twice.
+A second push changes nothing. On a server the run of a point goes on where the last push, or a
+mirror that was kept while it trained, has left it; offline a run that has not changed stays as it
+is, so that `wandb sync` does not send it twice.
 """
 
 import shlex
@@ -36,7 +37,9 @@ OFFLINE = "--offline writes the files, to be synced later"
 
 @dataclass(frozen=True)
 class Run:
-    """What W&B is to hold of a point; `series` is of steps done and values, in the order in which training gave them."""
+    """What W&B is to hold of a point; `series` is of steps done and values, in the order in which
+    training gave them.
+    """
 
     words: dict[str, Any]
     series: list[tuple[int, dict[str, float]]]
@@ -44,11 +47,15 @@ class Run:
     failed: bool
 
 
-def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | None, say: Say) -> str:
-    """Mirror the points of a sweep, and its table, figure and results; what to tell the user at the end.
+def push(
+    sweep_dir: Path, *, offline: bool, project: str | None, entity: str | None, say: Say
+) -> str:
+    """Mirror the points of a sweep, and its table, figure and results; what to tell the user at the
+    end.
 
-    Done and failed points are pushed; those that are not finished are counted. offline: only write the files. WANDB_MODE
-    in the environment wins. Raises UserError where there is no sweep, no login or no server, or W&B is disabled.
+    Done and failed points are pushed; those that are not finished are counted. offline: only write
+    the files. WANDB_MODE in the environment wins. Raises UserError where there is no sweep, no
+    login or no server, or W&B is disabled.
     """
     from hybrid_sweep.analysis.report import write_report
 
@@ -56,7 +63,8 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
     mode = mirror.mode_of({"mode": "offline" if offline else "online"})
     if mode == "disabled":
         raise UserError(
-            "Weights & Biases is disabled by WANDB_MODE or WANDB_DISABLED: there is nowhere to push to",
+            "Weights & Biases is disabled by WANDB_MODE or WANDB_DISABLED: there is nowhere to"
+            " push to",
             key="wandb.disabled",
         )
     target = target_of(sweep_dir, plan, mode, project, entity)
@@ -70,7 +78,10 @@ def push(sweep_dir: Path, *, offline: bool, project: str | None, entity: str | N
         else:
             write(target, run)
             pushed += 1
-            say(f"[{pushed}/{len(entries)}] {run.words['name']} ({entry['run_id']}){': failed' if run.failed else ''}")
+            say(
+                f"[{pushed}/{len(entries)}] {run.words['name']}"
+                f" ({entry['run_id']}){': failed' if run.failed else ''}"
+            )
     lines = [f"{pushed} of {len(entries)} points mirrored"]
     if left := len(entries) - pushed:
         lines[0] += f"; {left} not finished: left out"
@@ -95,7 +106,9 @@ def _say_why(folder: Path, say: Say) -> None:
 
 
 def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:
-    """Return the mirror of a point of a sweep, from its folder; None where it is neither done nor failed."""
+    """Return the mirror of a point of a sweep, from its folder; None where it is neither done nor
+    failed.
+    """
     folder = run_dir(sweep_dir, str(entry["run_id"]))
     if folder.is_symlink():  # said where it is left out
         return None
@@ -140,7 +153,8 @@ def _listed(path: Path) -> list[dict[str, Any]]:
 def write(target: Target, run: Run) -> None:
     """Bring the W&B run of a point up to date; raises UserError where W&B cannot be had."""
     name = str(run.words["id"])
-    mark = digest(repr([run.words, run.series, run.summary, run.failed]))  # JSON has no word for a loss that diverged
+    # JSON has no word for a loss that diverged
+    mark = digest(repr([run.words, run.series, run.summary, run.failed]))
     if target.mode == "offline" and is_kept(target, name, mark):
         return
     with reachable(OFFLINE):

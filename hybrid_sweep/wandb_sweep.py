@@ -30,7 +30,9 @@ LATER = "hybrid-sweep wandb push SWEEP_DIR does it later"
 
 
 def id_of(plan: Mapping[str, Any]) -> str:
-    """Return the id of the sweep's own run: one per name of a sweep, however many points it comes to have."""
+    """Return the id of the sweep's own run: one per name of a sweep, however many points it comes
+    to have.
+    """
     return f"sweep-{digest(str(plan['name']))}"
 
 
@@ -45,8 +47,18 @@ def write(target: Target, plan: Mapping[str, Any], report: "Report", mark: str) 
         return
     missing = {point.run_id for point in report.missing}
     done = [entry["run_id"] for entry in plan["points"] if entry["run_id"] not in missing]
-    said = {"sweep": plan["name"], "margin": plan["margin"], "command": plan.get("command", ""), "run_ids": done}
-    words = {"id": id_of(plan), "name": f"{plan['name']} (sweep)", "group": plan["name"], "job_type": "sweep"}
+    said = {
+        "sweep": plan["name"],
+        "margin": plan["margin"],
+        "command": plan.get("command", ""),
+        "run_ids": done,
+    }
+    words = {
+        "id": id_of(plan),
+        "name": f"{plan['name']} (sweep)",
+        "group": plan["name"],
+        "job_type": "sweep",
+    }
     with _kept(target.folder.absolute() / "wandb"):
         run = begin(target, words | {"config": said})
         if run.summary.get("report") != mark:  # else the server has it
@@ -59,20 +71,28 @@ def write(target: Target, plan: Mapping[str, Any], report: "Report", mark: str) 
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[None]:
-    """Have what waits for a sync beside the run, not in the user's home, which a cluster may clean; of the last time alone."""
+    """Have what waits for a sync beside the run, not in the user's home, which a cluster may clean;
+    of the last time alone.
+    """
     before = os.environ.get("WANDB_DATA_DIR")
     shutil.rmtree(folder / "artifacts", ignore_errors=True)
     os.environ["WANDB_DATA_DIR"] = str(folder)
     try:
         yield
     finally:
-        os.environ.pop("WANDB_DATA_DIR") if before is None else os.environ.update(WANDB_DATA_DIR=before)
+        (
+            os.environ.pop("WANDB_DATA_DIR")
+            if before is None
+            else os.environ.update(WANDB_DATA_DIR=before)
+        )
 
 
 def _fill(run: Any, report: "Report") -> None:
     import wandb
 
-    run.log({"results": wandb.Table(dataframe=report.results), "curve": wandb.Image(str(report.figure))})
+    run.log(
+        {"results": wandb.Table(dataframe=report.results), "curve": wandb.Image(str(report.figure))}
+    )
     artifact = wandb.Artifact(f"results-{run.id}", type="results")
     for path in (*report.paths, report.figure.with_name("points.json")):
         if path.suffix in (".md", ".html", ".tex", ".json"):  # they quote commands and errors
@@ -84,13 +104,16 @@ def _fill(run: Any, report: "Report") -> None:
 
 
 def after_report(sweep_dir: Path, report: "Report") -> None:
-    """Mirror a new report, where the sweep's points are mirrored; what stands in the way is told in one line."""
+    """Mirror a new report, where the sweep's points are mirrored; what stands in the way is told in
+    one line.
+    """
     plan = records.points(sweep_dir)
     logger = logger_of(sweep_dir, plan)
     if not logger or (mode := mirror.mode_of(logger)) == "disabled":
         return
     if mode == "online" and mirror.mode_of({"mode": "offline"}) != "online":
-        # A stored config does not decide that something is sent: WANDB_MODE=online, or the verb, does.
+        # A stored config does not decide that something is sent: WANDB_MODE=online, or the verb,
+        # does.
         say(f"not sent to Weights & Biases: {LATER}")
         return
     target, mark = target_of(sweep_dir, plan, mode), mark_of(sweep_dir, plan)

@@ -12,13 +12,16 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import line_of
 from hybrid_sweep.store import digest, read_json, write_json
 
-PUSHED = "wandb/pushed.json"  # in the sweep's folder: what was written where, so that the same again takes no time
+# in the sweep's folder: what was written where, so that the same again takes no time
+PUSHED = "wandb/pushed.json"
 LOGIN = "not logged in to Weights & Biases: run `wandb login`, or set WANDB_API_KEY"
 
 
 @dataclass(frozen=True)
 class Target:
-    """The folder that holds wandb/, online or offline, and project and entity (None: the default one)."""
+    """The folder that holds wandb/, online or offline, and project and entity (None: the default
+    one).
+    """
 
     folder: Path
     mode: str
@@ -31,7 +34,8 @@ def plan_of(sweep_dir: Path) -> dict[str, Any]:
     plan = records.points(sweep_dir)
     if not plan["points"]:
         raise UserError(
-            f"{sweep_dir}: its points.json lists no point; hybrid-sweep run -m makes one", key="sweep.no_points"
+            f"{sweep_dir}: its points.json lists no point; hybrid-sweep run -m makes one",
+            key="sweep.no_points",
         )
     confined.check_links(sweep_dir)
     return plan
@@ -43,12 +47,16 @@ def run_dir(sweep_dir: Path, run_id: str) -> Path:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """Return the stored config of a run as plain dicts, {} where it has not begun; raises UserError where it is broken."""
+    """Return the stored config of a run as plain dicts, {} where it has not begun; raises UserError
+    where it is broken.
+    """
     return {} if folder.is_symlink() else records.config(folder)
 
 
 def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what the summary of a point is to hold of each stage that has a result, by its name: "" for the first."""
+    """Return what the summary of a point is to hold of each stage that has a result, by its name:
+    "" for the first.
+    """
     folder, found = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
     for stage in ("", *entry.get("also", [])):
         try:
@@ -60,7 +68,9 @@ def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, 
 
 
 def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the logger settings (mode, project, entity) of the sweep's first point that has begun; {} where none has."""
+    """Return the logger settings (mode, project, entity) of the sweep's first point that has begun;
+    {} where none has.
+    """
     for entry in plan.get("points", []):
         found = config_of(run_dir(sweep_dir, str(entry["run_id"]))).get("logger")
         if isinstance(found, dict) and isinstance(found.get("mode"), str):
@@ -69,15 +79,28 @@ def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def target_of(
-    sweep_dir: Path, plan: Mapping[str, Any], mode: str, project: str | None = None, entity: str | None = None
+    sweep_dir: Path,
+    plan: Mapping[str, Any],
+    mode: str,
+    project: str | None = None,
+    entity: str | None = None,
 ) -> Target:
-    """Return the target in the sweep's folder, its project and entity those of the points where none are given."""
+    """Return the target in the sweep's folder, its project and entity those of the points where
+    none are given.
+    """
     logger = logger_of(sweep_dir, plan)
-    return Target(sweep_dir, mode, project or logger.get("project") or "hybrid-sweep", entity or logger.get("entity"))
+    return Target(
+        sweep_dir,
+        mode,
+        project or logger.get("project") or "hybrid-sweep",
+        entity or logger.get("entity"),
+    )
 
 
 def check_login(hint: str) -> None:
-    """Raise UserError where wandb is not installed, or knows no key; asks neither the user nor the server."""
+    """Raise UserError where wandb is not installed, or knows no key; asks neither the user nor the
+    server.
+    """
     try:
         import wandb
     except ImportError as error:
@@ -87,7 +110,9 @@ def check_login(hint: str) -> None:
 
 
 def begin(target: Target, words: Mapping[str, Any]) -> Any:
-    """Open a run at the target: on a server the one of this id goes on, in the folder it takes the place of an earlier one."""
+    """Open a run at the target: on a server the one of this id goes on, in the folder it takes the
+    place of an earlier one.
+    """
     for old in _folders(target, str(words["id"])):
         if not old.is_symlink():
             shutil.rmtree(old)
@@ -96,8 +121,8 @@ def begin(target: Target, words: Mapping[str, Any]) -> Any:
 
 
 def is_kept(target: Target, run_id: str, mark: str) -> bool:
-    """Return whether a run was the last time written to this target with this mark of its content, and, offline, is
-    still there.
+    """Return whether a run was the last time written to this target with this mark of its content,
+    and, offline, is still there.
     """
     noted = _pushed(target).get(run_id) == _mark(target, mark)
     return noted and (target.mode == "online" or bool(_folders(target, run_id)))
@@ -130,4 +155,6 @@ def reachable(hint: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"Weights & Biases: {line_of(error)}; {hint}", key="wandb.unreachable") from error
+        raise UserError(
+            f"Weights & Biases: {line_of(error)}; {hint}", key="wandb.unreachable"
+        ) from error

@@ -1,4 +1,6 @@
-"""The words of a text, for BM25: runs of letters, digits and marks, bigrams where a script has no spaces, Snowball stems."""
+"""The words of a text, for BM25: runs of letters, digits and marks, bigrams where a script has no
+spaces, Snowball stems.
+"""
 
 import functools
 import importlib.metadata
@@ -13,20 +15,24 @@ from hybrid_sweep.store import digest
 
 VERSION = 1  # raised by hand when the words of a text change
 
-# Scripts that put no space between words: Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar, by Unicode's blocks.
+# Scripts that put no space between words: Han, Hiragana, Katakana, Thai, Lao, Khmer, Myanmar, by
+# Unicode's blocks.
 UNSPACED = (
-    (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x303C), (0x3041, 0x309F), (0x30A0, 0x30FF),
-    (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x1B000, 0x1B16F), (0x20000, 0x323AF),
-    (0x0E00, 0x0EFF), (0x1780, 0x17FF), (0x19E0, 0x19FF), (0x1000, 0x109F), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F),
+    (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3021, 0x3029), (0x3031, 0x303C), (0x3041, 0x309F),
+    (0x30A0, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF),
+    (0x1B000, 0x1B16F), (0x20000, 0x323AF), (0x0E00, 0x0EFF), (0x1780, 0x17FF), (0x19E0, 0x19FF),
+    (0x1000, 0x109F), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F),
 )  # fmt: skip
-INVISIBLE = dict.fromkeys((0x00AD, 0x200C, 0x200D, 0x2060, 0xFEFF))  # they may stand in the middle of a word
+# they may stand in the middle of a word
+INVISIBLE = dict.fromkeys((0x00AD, 0x200C, 0x200D, 0x2060, 0xFEFF))
 # Snowball's algorithms by language code; its own short names do not cover all of them.
 ALGORITHMS = {
-    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english",
-    "eo": "esperanto", "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian", "fi": "finnish",
-    "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
-    "it": "italian", "lt": "lithuanian", "nb": "norwegian", "ne": "nepali", "nl": "dutch", "nn": "norwegian",
-    "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek",
+    "en": "english", "eo": "esperanto", "es": "spanish", "et": "estonian", "eu": "basque",
+    "fa": "persian", "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi",
+    "hu": "hungarian", "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian",
+    "nb": "norwegian", "ne": "nepali", "nl": "dutch", "nn": "norwegian", "no": "norwegian",
+    "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
     "st": "sesotho", "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
 
@@ -34,9 +40,9 @@ ALGORITHMS = {
 def words(text: str) -> list[str]:
     """Return the words of a text in any language, in order, unstemmed.
 
-    NFKC, casefold, NFKC again, since folding can undo it; then runs of letters, digits and marks (categories L, N, M).
-    Letters and marks of UNSPACED scripts are runs of their own and give their overlapping bigrams of code points; a
-    run of one gives itself.
+    NFKC, casefold, NFKC again, since folding can undo it; then runs of letters, digits and marks
+    (categories L, N, M). Letters and marks of UNSPACED scripts are runs of their own and give their
+    overlapping bigrams of code points; a run of one gives itself.
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(INVISIBLE))
@@ -53,7 +59,8 @@ def words(text: str) -> list[str]:
 
 
 def stems(language: str) -> Callable[[list[str]], list[str]]:
-    """Return what turns words into the stems of a language; the identity where Snowball has no algorithm for it here.
+    """Return what turns words into the stems of a language; the identity where Snowball has no
+    algorithm for it here.
 
     language: a code, of which the part before "-" or "_" counts (pt_BR is pt).
     """
@@ -65,14 +72,18 @@ def stems(language: str) -> Callable[[list[str]], list[str]]:
 
 
 def fingerprint() -> str:
-    """Return what names BM25 in place of a model's files: all that makes the words of a text and their weights."""
+    """Return what names BM25 in place of a model's files: all that makes the words of a text and
+    their weights.
+    """
     versions = [importlib.metadata.version(name) for name in ("bm25s", "PyStemmer")]
     return digest(["bm25", *versions, unicodedata.unidata_version, VERSION])
 
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    """Return groups: a run of an unspaced script, a run of anything else that is a letter, a digit or a mark."""
+    """Return groups: a run of an unspaced script, a run of anything else that is a letter, a digit
+    or a mark.
+    """
     classes: dict[bool, list[int]] = {True: [], False: []}
     inside = {code for first, last in UNSPACED for code in range(first, last + 1)}
     for code in range(sys.maxunicode + 1):

@@ -1,7 +1,9 @@
-"""The process that does one run: `python -m hybrid_sweep.worker RUN_DIR [PERMISSION=true ...]`. It never initialises Hydra.
+"""The process that does one run: `python -m hybrid_sweep.worker RUN_DIR [PERMISSION=true ...]`. It
+never initialises Hydra.
 
-That keeps Lightning from starting the whole sweep again in every process of a distributed run, and a crash, a leak or an
-out-of-memory kill in one point from touching the others. The same words work under torchrun and srun.
+That keeps Lightning from starting the whole sweep again in every process of a distributed run, and
+a crash, a leak or an out-of-memory kill in one point from touching the others. The same words work
+under torchrun and srun.
 """
 
 import contextlib
@@ -24,14 +26,16 @@ DISK_FULL = 28  # exit code: where nothing more can be written, it alone can tel
 
 
 def main(run_dir: Path, words: Sequence[str] = ()) -> int:
-    """Execute the run; 0 done, 2 the user's mistake, DISK_FULL, 1 anything else. The reason is left in status.json.
+    """Execute the run; 0 done, 2 the user's mistake, DISK_FULL, 1 anything else. The reason is left
+    in status.json.
 
     Args:
         run_dir: the run's folder; its config.yaml is data and permits nothing.
         words: what is permitted, such as model.remote_code=true; see `checks.permitted`.
     """
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    # Lightning's advice (more loader workers, tensor cores) is not for these runs; real warnings stay in the log.
+    # Lightning's advice (more loader workers, tensor cores) is not for these runs; real warnings
+    # stay in the log.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # In a job of one node it is not needed.
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
@@ -58,12 +62,16 @@ def _failed(run_dir: Path, message: str, code: int) -> int:
     status, message = records.status(run_dir), redaction.redacted(message)
     with contextlib.suppress(OSError, UserError):
         confined.check_links(run_dir)
-        write_json(run_dir / "status.json", {**status, "state": "failed", "error": message.splitlines()[0]})
+        write_json(
+            run_dir / "status.json", {**status, "state": "failed", "error": message.splitlines()[0]}
+        )
     return code
 
 
 def _a_rank_ends_with_its_parent() -> None:
-    """End a rank of a distributed run with the process that started it; other workers may outlive theirs."""
+    """End a rank of a distributed run with the process that started it; other workers may outlive
+    theirs.
+    """
     if int(os.environ.get("LOCAL_RANK", "0")) > 0:
         end_with_parent()
 

@@ -1,4 +1,6 @@
-"""Hydra's view of the local launcher, for Hydra only accepts classes of this namespace; the work is in the package."""
+"""Hydra's view of the local launcher, for Hydra only accepts classes of this namespace; the work is
+in the package.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,23 +20,35 @@ class LocalLauncherConf:
 
 
 class LocalLauncher(Launcher):
-    """Points in slots of this machine, each in a process of its own; see hybrid_sweep.launcher.launch."""
+    """Points in slots of this machine, each in a process of its own; see
+    hybrid_sweep.launcher.launch.
+    """
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         self.loader, self.config, self.task = hydra_context.config_loader, config, task_function
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         from hybrid_sweep import launcher
 
-        jobs = [(tuple(job), composed(self.task, self.loader, self.config, job)) for job in job_overrides]
+        jobs = [
+            (tuple(job), composed(self.task, self.loader, self.config, job))
+            for job in job_overrides
+        ]
         states = launcher.launch(jobs, getattr(self.task, "servers", None))
         return ended(job_overrides, states)
 
 
-def composed(task: TaskFunction, loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]) -> Any:
+def composed(
+    task: TaskFunction, loader: ConfigLoader, sweep: DictConfig, job: Sequence[str]
+) -> Any:
     """Return the typed point of a job.
 
-    The program's own task (`hybrid_sweep.launcher.Task`) has it, unless another sweeper than Hydra's has chosen the job.
+    The program's own task (`hybrid_sweep.launcher.Task`) has it, unless another sweeper than
+    Hydra's has chosen the job.
     """
     from hybrid_sweep import checks
 
@@ -50,7 +64,8 @@ def composed(task: TaskFunction, loader: ConfigLoader, sweep: DictConfig, job: S
 def ended(jobs: Sequence[Sequence[str]], states: Sequence[str]) -> list[JobReturn]:
     """The state of each point, as a job that ended well.
 
-    A failed point is told by its files, not by an exception: that would make Hydra's sweeper drop the points after.
+    A failed point is told by its files, not by an exception: that would make Hydra's sweeper drop
+    the points after.
     """
     return [
         JobReturn(overrides=list(job), status=JobStatus.COMPLETED, _return_value=state)
@@ -58,4 +73,6 @@ def ended(jobs: Sequence[Sequence[str]], states: Sequence[str]) -> list[JobRetur
     ]
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="hybrid_sweep_local", node=LocalLauncherConf)
+ConfigStore.instance().store(
+    group="hydra/launcher", name="hybrid_sweep_local", node=LocalLauncherConf
+)

@@ -12,13 +12,16 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYO
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# Read at the first product on a GPU, whichever test makes it; deterministic training refuses to go without.
+# Read at the first product on a GPU, whichever test makes it; deterministic training refuses to go
+# without.
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-# Leases of cores of this test process's own: tests must not wait for each other, nor for the sweeps of this machine.
+# Leases of cores of this test process's own: tests must not wait for each other, nor for the sweeps
+# of this machine.
 os.environ["HYBRID_SWEEP_SLOTS"] = tempfile.mkdtemp(prefix="hybrid-sweep-test-slots-")
 atexit.register(shutil.rmtree, os.environ["HYBRID_SWEEP_SLOTS"], ignore_errors=True)
 
-# A runner in the background may leave interrupts ignored, and every process that a test starts would inherit it.
+# A runner in the background may leave interrupts ignored, and every process that a test starts
+# would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
@@ -26,7 +29,9 @@ import torch  # noqa: E402, F401  before faiss: two OpenMP runtimes in one proce
 
 
 def pytest_collection_modifyitems(items):
-    """Put the tests on a cluster first: who begins with them keeps them all, and much of their time is waiting."""
+    """Put the tests on a cluster first: who begins with them keeps them all, and much of their time
+    is waiting.
+    """
     items.sort(key=lambda item: item.path.name != "test_slurm.py")
 
 

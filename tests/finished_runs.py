@@ -1,4 +1,6 @@
-"""Folders that count as finished: a stand-in for the rows, and metrics.json with the digest of it."""
+"""Folders that count as finished: a stand-in for the rows, and metrics.json with the digest
+of it.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,10 +1,12 @@
-"""What stays the same while code moves: the run ids of every experiment, and the bytes of the tables of a small sweep.
+"""What stays the same while code moves: the run ids of every experiment, and the bytes of the
+tables of a small sweep.
 
     python -m tests.golden            say what differs from tests/golden.json
     python -m tests.golden --write    store what the code gives now; the commit says what moved and why
 
-The sweep has all settings, two pools, a further collection, BM25, the untrained encoder, and a run file that is scored.
-What a training gives depends on the processor's vector instructions, so trained tables are stored for one kind.
+The sweep has all settings, two pools, a further collection, BM25, the untrained encoder, and a run
+file that is scored. What a training gives depends on the processor's vector instructions, so
+trained tables are stored for one kind.
 """
 
 import hashlib
@@ -17,8 +19,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 STORED = Path(__file__).with_name("golden.json")
-MARKS = {"collection": "c" * 12, "model": "m" * 12}  # of no collection or model: those of data have tests of their own
-EXPERIMENTS_OF_A_FOLDER = ("added", "composition", "mixed", "pools", "shape", "transfer")  # they ask for model.path
+# of no collection or model: those of data have tests of their own
+MARKS = {"collection": "c" * 12, "model": "m" * 12}
+# they ask for model.path
+EXPERIMENTS_OF_A_FOLDER = ("added", "composition", "mixed", "pools", "shape", "transfer")
 WORDS = (
     "data=synthetic",
     "data.groups=80",
@@ -60,12 +64,16 @@ def run_ids() -> dict[str, dict[str, Any]]:
 
 def published() -> dict[str, str]:
     """Return the digests of what each published sweep says of its points and its results."""
-    paths = sorted(ROOT.glob("experiments/*/points.json")) + sorted(ROOT.glob("experiments/*/results.csv"))
+    paths = sorted(ROOT.glob("experiments/*/points.json")) + sorted(
+        ROOT.glob("experiments/*/results.csv")
+    )
     return {str(path.relative_to(ROOT)): _digest(path.read_bytes()) for path in paths}
 
 
 def sweep(folder: Path) -> dict[str, dict[str, str]]:
-    """Run the small sweep below a folder; return the digests of its tables, of those that no training made, and the rest."""
+    """Run the small sweep below a folder; return the digests of its tables, of those that no
+    training made, and the rest.
+    """
     from tests import ready
 
     def cli(*words: str) -> None:
@@ -82,7 +90,11 @@ def sweep(folder: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {"bm25": {}, "encoders": {}}
     for path in sorted((folder / "outputs").rglob("*")):
         name = path.relative_to(folder / "outputs")
-        if path.suffix not in (".csv", ".parquet") or path.name == "steps.parquet" or "encoding" in name.parts:
+        if (
+            path.suffix not in (".csv", ".parquet")
+            or path.name == "steps.parquet"
+            or "encoding" in name.parts
+        ):
             continue
         is_bm25 = name.parts[0] == "scored" or kinds.get(name.parts[1]) == "bm25"
         found["bm25" if is_bm25 else "encoders"][str(name)] = _digest(path.read_bytes())

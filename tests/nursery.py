@@ -1,8 +1,10 @@
-"""Other processes of Python that a process of `tests.ready` starts: forked too, rather than imported anew.
+"""Other processes of Python that a process of `tests.ready` starts: forked too, rather than
+imported anew.
 
-`install` forks a sibling before anything runs here. It has imported everything, runs nothing, and is asked whenever this
-process starts Python by `subprocess.Popen`: it forks what is asked for, which this process adopts as its own child. So the
-ranks of a distributed run, and the process that a driver's workers are forked from, start at once.
+`install` forks a sibling before anything runs here. It has imported everything, runs nothing, and
+is asked whenever this process starts Python by `subprocess.Popen`: it forks what is asked for,
+which this process adopts as its own child. So the ranks of a distributed run, and the process that
+a driver's workers are forked from, start at once.
 """
 
 import ctypes
@@ -28,7 +30,8 @@ def install(execute: Callable[[Mapping[str, Any]], None]) -> None:
     """Let `subprocess.Popen` fork what starts Python, from now on and in this process.
 
     Args:
-        execute: what a forked process does, with the request's "words" and "environment"; its folder, its descriptors and
+        execute: what a forked process does, with the request's "words" and "environment"; its
+            folder, its descriptors and
             its process group are those asked for.
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -58,7 +61,9 @@ def install(execute: Callable[[Mapping[str, Any]], None]) -> None:
             streams = more[3:9]
             is_plain = preexec_fn is None and process_group in (-1, None) and not more[2]
             if os.getpid() != owner or not is_plain or not _is_python(args):
-                super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more)
+                super()._execute_child(
+                    args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more
+                )
                 return
             stdin, stdout, stderr = (streams[0], streams[3], streams[5])
             request = {
@@ -68,7 +73,9 @@ def install(execute: Callable[[Mapping[str, Any]], None]) -> None:
                 "session": bool(start_new_session),
                 "targets": [0, 1, 2, *pass_fds],
             }
-            given = [own if asked == -1 else asked for own, asked in enumerate((stdin, stdout, stderr))]
+            given = [
+                own if asked == -1 else asked for own, asked in enumerate((stdin, stdout, stderr))
+            ]
             before = _set_adopting(True)
             socket.send_fds(here, [json.dumps(request).encode()], [*given, *pass_fds])
             self.pid = int(here.recv(64))
@@ -80,7 +87,9 @@ def install(execute: Callable[[Mapping[str, Any]], None]) -> None:
 
 
 def _set_adopting(wanted: bool) -> bool:
-    """Let this process adopt what its descendants leave behind, or not; return whether it did before."""
+    """Let this process adopt what its descendants leave behind, or not; return whether it did
+    before.
+    """
     prctl, before = ctypes.CDLL(None).prctl, ctypes.c_int()
     prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
     prctl(forks.PR_SET_CHILD_SUBREAPER, int(wanted), 0, 0, 0)
@@ -88,7 +97,9 @@ def _set_adopting(wanted: bool) -> bool:
 
 
 def _is_python(args: Any) -> bool:
-    """Return whether these words start this Python on code, a module or a file, with no option before."""
+    """Return whether these words start this Python on code, a module or a file, with no option
+    before.
+    """
     if not isinstance(args, (list, tuple)) or len(args) < 2 or str(args[0]) != sys.executable:
         return False
     first = str(args[1])
@@ -120,7 +131,8 @@ def _serve(link: socket.socket, owner: int, execute: Callable[[Mapping[str, Any]
         link.close()
         os.close(told)
         os.close(tell)
-        while os.getppid() == middle:  # what it then asks of its parent is meant for the one that adopts it
+        # what it then asks of its parent is meant for the one that adopts it
+        while os.getppid() == middle:
             time.sleep(0.001)
         request = json.loads(message)
         _take_place(request, descriptors, owner)

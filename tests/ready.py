@@ -1,6 +1,8 @@
-"""Commands of Python in a process that has its imports behind it: as `subprocess` runs them, without the seconds of those.
+"""Commands of Python in a process that has its imports behind it: as `subprocess` runs them,
+without the seconds of those.
 
-For what trains or evaluates in a process of its own. What a process imports is tested with `subprocess` itself.
+For what trains or evaluates in a process of its own. What a process imports is tested with
+`subprocess` itself.
 """
 
 import atexit
@@ -20,7 +22,9 @@ _servers: list[forks.Server] = []
 
 
 class Program:
-    """A command that runs, in a session of its own; `out` and `err` are the files of what it says."""
+    """A command that runs, in a session of its own; `out` and `err` are the files of what it
+    says.
+    """
 
     def __init__(self, forked: forks.Forked, out: Path, err: Path) -> None:
         self.forked, self.out, self.err, self.pid = forked, out, err, forked.pid
@@ -43,7 +47,9 @@ class Program:
         self.send_signal(9)
 
 
-def start(words: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Program:
+def start(
+    words: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Program:
     """Start `python *words`, its output in files."""
     folder = Path(tempfile.mkdtemp(prefix="hybrid-sweep-test-"))
     out, err = folder / "out", folder / "err"
@@ -60,12 +66,18 @@ def start(words: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[
 
 
 def run(
-    words: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 500
+    words: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 500,
 ) -> "subprocess.CompletedProcess[str]":
     """Run `python *words` to its end: what `subprocess.run` with text and captured output gives."""
     program = start(words, cwd=cwd, env=env)
     code = program.wait(timeout)
-    return subprocess.CompletedProcess(list(words), code, program.out.read_text(), program.err.read_text())
+    return subprocess.CompletedProcess(
+        list(words), code, program.out.read_text(), program.err.read_text()
+    )
 
 
 def _server() -> forks.Server:

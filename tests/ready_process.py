@@ -1,4 +1,6 @@
-"""The process of `tests.ready`: it has imported what the program imports, and each of its children runs one command."""
+"""The process of `tests.ready`: it has imported what the program imports, and each of its children
+runs one command.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""Checks of refusals: by the key of the error and the facts in its message, so that the words can change."""
+"""Checks of refusals: by the key of the error and the facts in its message, so that the words can
+change.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,6 @@
-"""A small web server for tests of fetching: it counts requests, breaks off transfers, and knows parts of files."""
+"""A small web server for tests of fetching: it counts requests, breaks off transfers, and knows
+parts of files.
+"""
 
 import re
 import threading
@@ -6,15 +8,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server:
-    """files: content by path (with the query). asked: (path, Range, Authorization) of each request so far.
+    """files: content by path (with the query). asked: (path, Range, Authorization) of each request
+    so far.
 
-    cut: after how many bytes of a body the next answers for a path break off. status: what a path answers instead.
-    moved: where a path leads to. parts: whether Range is understood. links: the header Link of a path. shift: bytes by which
-    a part begins later than was asked for.
+    cut: after how many bytes of a body the next answers for a path break off. status: what a path
+    answers instead. moved: where a path leads to. parts: whether Range is understood. links: the
+    header Link of a path. shift: bytes by which a part begins later than was asked for.
     """
 
     def __init__(self):
-        self.files, self.asked, self.cut, self.status, self.moved, self.links = {}, [], {}, {}, {}, {}
+        self.files, self.asked, self.cut, self.status, self.moved, self.links = (
+            {},
+            [],
+            {},
+            {},
+            {},
+            {},
+        )
         self.parts, self.shift = True, 0
         outer = self
 

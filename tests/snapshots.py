@@ -1,6 +1,8 @@
-"""Texts beside those that are stored: a change of words is a change of a file in tests/snapshots, which a reader sees as such.
+"""Texts beside those that are stored: a change of words is a change of a file in tests/snapshots,
+which a reader sees as such.
 
-HYBRID_SWEEP_SNAPSHOTS=write python -m pytest TESTS writes what the tests see now; `git diff tests/snapshots` shows it.
+HYBRID_SWEEP_SNAPSHOTS=write python -m pytest TESTS writes what the tests see now; `git diff
+tests/snapshots` shows it.
 """
 
 import os

@@ -1,8 +1,10 @@
-"""A worker without torch: `python standin_worker.py RULES RUN_DIR`. RULES is a JSON file that tests may change meanwhile.
+"""A worker without torch: `python standin_worker.py RULES RUN_DIR`. RULES is a JSON file that tests
+may change meanwhile.
 
-{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, mistake, killed, warned, hang, family,
-silent, and flaky:N, which fails the first N times. With "results": a folder of finished runs, it goes through
-the stages of a real worker, and takes what they result in from there: steps with checkpoints, a model, a table, metrics.json.
+{"seconds": s, "journal": file, "RATIO/SEED": behaviour}; behaviours: fail, exit7, mistake, killed,
+warned, hang, family, silent, and flaky:N, which fails the first N times. With "results": a folder
+of finished runs, it goes through the stages of a real worker, and takes what they result in from
+there: steps with checkpoints, a model, a table, metrics.json.
 """
 
 import hashlib
@@ -32,7 +34,14 @@ def write(name, value):
 def status(state, step, error=None):
     write(
         "status.json",
-        {"state": state, "step": step, "max_steps": steps, "loss": 1.5, "steps_per_second": 2.0, "error": error},
+        {
+            "state": state,
+            "step": step,
+            "max_steps": steps,
+            "loss": 1.5,
+            "steps_per_second": 2.0,
+            "error": error,
+        },
     )
 
 
@@ -55,7 +64,9 @@ if behaviour == "mistake":
     status("failed", 1, "error: your fault")
     sys.exit(2)
 if behaviour.startswith("flaky:"):
-    if (folder / "log.txt").read_text().count("stand-in worker:") <= int(behaviour.partition(":")[2]):
+    if (folder / "log.txt").read_text().count("stand-in worker:") <= int(
+        behaviour.partition(":")[2]
+    ):
         sys.exit(7)
 if behaviour == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -66,7 +77,11 @@ if behaviour == "silent":
 if behaviour == "family":  # a rank that outlives the signal sent to its parent
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = subprocess.Popen(
-        [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"]
+        [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)",
+        ]
     )
     write("child.json", child.pid)
 if behaviour in ("hang", "family"):
@@ -75,7 +90,9 @@ if "results" not in rules:
     time.sleep(rules.get("seconds", 0.2))
     (folder / "per_query.parquet").write_bytes(b"rows")
     digest = hashlib.sha256(b"rows").hexdigest()[:16]
-    write("metrics.json", {"run_id": identity["run_id"], "per_query": {"per_query.parquet": digest}})
+    write(
+        "metrics.json", {"run_id": identity["run_id"], "per_query": {"per_query.parquet": digest}}
+    )
     status("done", steps)
     journal("end")
     sys.exit(0)

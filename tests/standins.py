@@ -1,4 +1,6 @@
-"""Tiny stand-ins for what must be fetched: mMARCO, XQuAD-R or MLQA-R, MIRACL, XLM-R and LaBSE, in their real layouts."""
+"""Tiny stand-ins for what must be fetched: mMARCO, XQuAD-R or MLQA-R, MIRACL, XLM-R and LaBSE, in
+their real layouts.
+"""
 
 import gzip
 import json
@@ -15,7 +17,9 @@ GENERATED = sorted(synthetic.LANGUAGES)
 
 
 def texts(groups: int) -> list[tuple[str, dict[str, str], dict[str, str]]]:
-    """Split, questions and passages by generated language, of the groups that exist in all of them."""
+    """Split, questions and passages by generated language, of the groups that exist in all of
+    them.
+    """
     built = synthetic.build(groups=groups, concepts=120, shared=0.3, noise=0.2, seed=0)
     found: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {}
     for place, table in ((1, built.queries), (2, built.passages)):
@@ -29,7 +33,9 @@ def _in(language: str, languages: list[str], versions: dict[str, str]) -> str:
 
 
 def mmarco(folder: Path, languages: list[str], groups: int = 700) -> Path:
-    """The hub's layout: passages and questions of each language, judgements of train and dev.small."""
+    """The hub's layout: passages and questions of each language, judgements of train and
+    dev.small.
+    """
     names = {code: name for name, code in MARCO_LANGUAGES.items()}
     rows = texts(groups)
     lines: dict[str, list[str]] = {"qrels.train.tsv": [], "qrels.dev.small.tsv": []}
@@ -51,15 +57,23 @@ def mmarco(folder: Path, languages: list[str], groups: int = 700) -> Path:
 
 
 def lareqa(folder: Path, languages: list[str], groups: int = 60) -> Path:
-    """SQuAD's JSON with sentence breaks: three questions to a paragraph, each answered by a sentence of its own."""
+    """SQuAD's JSON with sentence breaks: three questions to a paragraph, each answered by a
+    sentence of its own.
+    """
     folder.mkdir(parents=True)
-    rows = [(questions, passages) for split, questions, passages in texts(groups) if split == "train"]
+    rows = [
+        (questions, passages) for split, questions, passages in texts(groups) if split == "train"
+    ]
     for language in languages:
         paragraphs = []
         for start in range(0, len(rows) - 2, 3):
-            sentences = [_in(language, languages, passages) + "." for _, passages in rows[start : start + 3]]
+            sentences = [
+                _in(language, languages, passages) + "." for _, passages in rows[start : start + 3]
+            ]
             begins = [0, len(sentences[0]) + 1, len(sentences[0]) + len(sentences[1]) + 2]
-            breaks = [[begin, begin + len(text)] for begin, text in zip(begins, sentences, strict=True)]
+            breaks = [
+                [begin, begin + len(text)] for begin, text in zip(begins, sentences, strict=True)
+            ]
             asked = [
                 {
                     "id": f"q{start + place}",
@@ -68,18 +82,29 @@ def lareqa(folder: Path, languages: list[str], groups: int = 60) -> Path:
                 }
                 for place in range(3)
             ]
-            paragraphs.append({"context": " ".join(sentences), "sentence_breaks": breaks, "qas": asked})
+            paragraphs.append(
+                {"context": " ".join(sentences), "sentence_breaks": breaks, "qas": asked}
+            )
         (folder / f"{language}.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     return folder
 
 
 def miracl(folder: Path, languages: list[str], groups: int = 60) -> Path:
-    """The layout of its two repositories: topics, judgements with explicit negatives, passages as compressed JSON lines."""
+    """The layout of its two repositories: topics, judgements with explicit negatives, passages as
+    compressed JSON lines.
+    """
     rows = texts(groups)
     for language in languages:
-        base, corpus = folder / f"miracl/miracl-v1.0-{language}", f"miracl-corpus/miracl-corpus-v1.0-{language}"
+        base, corpus = (
+            folder / f"miracl/miracl-v1.0-{language}",
+            f"miracl-corpus/miracl-corpus-v1.0-{language}",
+        )
         docs = [
-            {"docid": f"{number}#0", "title": f"title {number}", "text": _in(language, languages, passages)}
+            {
+                "docid": f"{number}#0",
+                "title": f"title {number}",
+                "text": _in(language, languages, passages),
+            }
             for number, (_, _, passages) in enumerate(rows)
         ]
         (folder / corpus).mkdir(parents=True)
@@ -88,7 +113,9 @@ def miracl(folder: Path, languages: list[str], groups: int = 60) -> Path:
         for kind in ("topics", "qrels"):
             (base / kind).mkdir(parents=True)
         for part in ("train", "dev"):
-            mine = [(n, row) for n, row in enumerate(rows) if (row[0] == "train") == (part == "train")]
+            mine = [
+                (n, row) for n, row in enumerate(rows) if (row[0] == "train") == (part == "train")
+            ]
             topics = "".join(f"{n}\t{_in(language, languages, row[1])}\n" for n, row in mine)
             judged = "".join(f"{n} Q0 {n}#0 1\n{n} Q0 {(n + 1) % len(rows)}#0 0\n" for n, _ in mine)
             name = f"miracl-v1.0-{language}-{part}.tsv"
@@ -100,7 +127,9 @@ def miracl(folder: Path, languages: list[str], groups: int = 60) -> Path:
 def _tokenizer(folder: Path, specials: tuple[str, ...]) -> int:
     folder.mkdir(parents=True)
     versions = (
-        version for _, questions, passages in texts(100) for version in (*questions.values(), *passages.values())
+        version
+        for _, questions, passages in texts(100)
+        for version in (*questions.values(), *passages.values())
     )
     text = train_bpe(versions, 700).to_str()
     names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -126,14 +155,23 @@ def xlmr(folder: Path) -> Path:
 
 
 def labse(folder: Path) -> Path:
-    """LaBSE's sentence-transformers folder: BERT, the first token, a Dense layer with tanh, unit length."""
+    """LaBSE's sentence-transformers folder: BERT, the first token, a Dense layer with tanh, unit
+    length.
+    """
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import (
+        Dense,
+        Normalize,
+        Pooling,
+        Transformer,
+    )
 
     source = folder.parent / f"{folder.name}-bert"
     size = _tokenizer(source, ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
     torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=size, max_position_embeddings=140, **SIZES)).save_pretrained(source)
+    BertModel(BertConfig(vocab_size=size, max_position_embeddings=140, **SIZES)).save_pretrained(
+        source
+    )
     parts = [Transformer(str(source)), Pooling(32, pooling_mode="cls"), Dense(32, 32), Normalize()]
     SentenceTransformer(modules=parts).save(str(folder))
     return folder

@@ -1,4 +1,6 @@
-"""Adapters change nothing until they are trained, are all that trains, and add up into plain weights."""
+"""Adapters change nothing until they are trained, are all that trains, and add up into plain
+weights.
+"""
 
 import sys
 
@@ -14,7 +16,13 @@ IDS = torch.arange(5, 26).reshape(3, 7)
 
 def bert() -> BertModel:
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
     return BertModel(config, add_pooling_layer=False).eval()
 
 
@@ -50,16 +58,25 @@ def test_only_the_adapters_train_and_they_come_from_the_seed_alone():
     first, same, other = adapted(seed=1), adapted(seed=1), adapted(seed=2)
     trained = {name: value for name, value in first.named_parameters() if value.requires_grad}
     assert trained and all("lora_" in name for name in trained)
-    assert {name.rsplit(".lora_")[0].rsplit(".")[-1] for name in trained} == {"query", "value"}  # peft's own choice
-    assert all(torch.equal(value, same.state_dict()[name]) for name, value in first.state_dict().items())
+    # peft's own choice
+    assert {name.rsplit(".lora_")[0].rsplit(".")[-1] for name in trained} == {"query", "value"}
+    assert all(
+        torch.equal(value, same.state_dict()[name]) for name, value in first.state_dict().items()
+    )
     assert any(not torch.equal(value, other.state_dict()[name]) for name, value in trained.items())
     first(input_ids=IDS).last_hidden_state.square().sum().backward()
-    assert all((value.grad is not None) == (name in trained) for name, value in first.named_parameters())
+    assert all(
+        (value.grad is not None) == (name in trained) for name, value in first.named_parameters()
+    )
 
 
 def test_the_rank_the_scale_and_the_targets_are_those_asked_for():
     model = adapted(["key", "output.dense"], rank=2, alpha=3.0)
-    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.requires_grad and ".layer.0." in name}
+    shapes = {
+        name: tuple(p.shape)
+        for name, p in model.named_parameters()
+        if p.requires_grad and ".layer.0." in name
+    }
     assert {name.split(".lora_")[0].split("layer.0.")[1] for name in shapes} == {
         "attention.self.key",
         "attention.output.dense",
@@ -70,12 +87,16 @@ def test_the_rank_the_scale_and_the_targets_are_those_asked_for():
 
 
 def test_the_transformer_stays_what_it_is():
-    """Its vocabulary can be exchanged, and it takes embeddings and positions, as without adapters."""
+    """Its vocabulary can be exchanged, and it takes embeddings and positions, as without
+    adapters.
+    """
     model = adapted()
     assert type(model) is BertModel and model.config.model_type == "bert"
     table = model.get_input_embeddings()
     with torch.no_grad():
-        by_embeddings = model(inputs_embeds=table(IDS), position_ids=torch.arange(7)[None]).last_hidden_state
+        by_embeddings = model(
+            inputs_embeds=table(IDS), position_ids=torch.arange(7)[None]
+        ).last_hidden_state
     assert torch.equal(by_embeddings, hidden(model))
     small = torch.nn.Embedding(26, 16)
     small.weight = torch.nn.Parameter(table.weight[:26].detach().clone(), requires_grad=False)
@@ -93,17 +114,26 @@ def test_merged_weights_are_plain_and_compute_the_same(targets):
     plain.load_state_dict(merged)
     assert torch.allclose(hidden(plain), hidden(model), atol=1e-5)
     after = model.state_dict()
-    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys() and all(
+        torch.equal(before[name], after[name]) for name in before
+    )
 
 
 def test_without_adapters_the_weights_are_its_own():
     model = bert()
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in merged_weights(model).items())
+    assert all(
+        torch.equal(value, model.state_dict()[name])
+        for name, value in merged_weights(model).items()
+    )
 
 
-@pytest.mark.parametrize("targets", [["querry"], ["query", "attention"], ["word_embeddings"], ["uery"]])
+@pytest.mark.parametrize(
+    "targets", [["querry"], ["query", "attention"], ["word_embeddings"], ["uery"]]
+)
 def test_a_target_that_is_no_linear_layer_is_refused_by_name(targets):
-    with refused("config.model.lora_targets", f"model.lora_targets={targets[-1]}", "bert", "dense, key"):
+    with refused(
+        "config.model.lora_targets", f"model.lora_targets={targets[-1]}", "bert", "dense, key"
+    ):
         adapted(targets)
 
 

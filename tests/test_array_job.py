@@ -1,4 +1,6 @@
-"""What the machine where the command is typed does for a sweep on SLURM, and the driver in a job: against stand-in tools."""
+"""What the machine where the command is typed does for a sweep on SLURM, and the driver in a job:
+against stand-in tools.
+"""
 
 import dataclasses
 import json
@@ -19,7 +21,12 @@ from tests import finished_runs
 from tests.refused import refused
 
 MARKS = {"collection": "c", "model": "m"}
-PARAMS = {"cpus_per_task": None, "gpus_per_node": None, "submitit_folder": "jobs/%j", "max_num_timeout": 3}
+PARAMS = {
+    "cpus_per_task": None,
+    "gpus_per_node": None,
+    "submitit_folder": "jobs/%j",
+    "max_num_timeout": 3,
+}
 
 
 @pytest.fixture
@@ -40,13 +47,17 @@ def tools(tmp_path, monkeypatch):
         (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/asked\n{script}\n')
         (folder / name).chmod(0o755)
 
-    make.asked = lambda: (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+    make.asked = lambda: (
+        (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+    )
     return make
 
 
 @pytest.fixture
 def group(tmp_path, config):
-    """Makes the points of a job: BM25, which all jobs share, the untrained encoder of its seed, and its own."""
+    """Makes the points of a job: BM25, which all jobs share, the untrained encoder of its seed, and
+    its own.
+    """
     made = config(f"paths.outputs={tmp_path / 'outputs'}")
 
     def point(kind, ratio, seed, steps):
@@ -56,7 +67,11 @@ def group(tmp_path, config):
         return Point(run_id(ours, {**MARKS, "kind": kind}), kind, (), ours, MARKS)
 
     def make(ratio, seed):
-        return [point("bm25", 0, 0, 0), point("untrained", 0, seed, 0), point("trained", ratio, seed, 12)]
+        return [
+            point("bm25", 0, 0, 0),
+            point("untrained", 0, seed, 0),
+            point("trained", ratio, seed, 12),
+        ]
 
     return make
 
@@ -83,12 +98,16 @@ def test_only_missing_points_are_submitted_and_what_several_share_once(group):
     assert array_job.chosen(groups, set()) == []
 
 
-def test_a_job_has_the_processors_and_gpus_that_its_point_needs_unless_the_user_says_otherwise(config):
+def test_a_job_has_the_processors_and_gpus_that_its_point_needs_unless_the_user_says_otherwise(
+    config,
+):
     made = config("trainer.devices=2", "trainer.threads=3", "trainer.workers=1")
     assert array_job.resources(made, PARAMS)["cpus_per_task"] == 8
     assert array_job.resources(made, {**PARAMS, "cpus_per_task": 5})["cpus_per_task"] == 5
     assert array_job.resources(made, PARAMS)["gpus_per_node"] is None
-    made = dataclasses.replace(made, trainer=dataclasses.replace(made.trainer, accelerator="gpu", devices=4))
+    made = dataclasses.replace(
+        made, trainer=dataclasses.replace(made.trainer, accelerator="gpu", devices=4)
+    )
     assert array_job.resources(made, PARAMS)["gpus_per_node"] == 4
     assert array_job.resources(made, {**PARAMS, "gres": "gpu:a100:4"})["gpus_per_node"] is None
 
@@ -97,7 +116,9 @@ def test_the_script_of_an_array_asks_for_what_the_launcher_says(tools, tmp_path,
     monkeypatch.chdir(tmp_path)
     tools("srun", "")
     tools("sbatch", 'cp "$1" script; echo Submitted batch job 41')
-    node = compose_launcher("hydra.launcher.partition=gpu", "hydra.launcher.account=lab", "trainer.nodes=2")
+    node = compose_launcher(
+        "hydra.launcher.partition=gpu", "hydra.launcher.account=lab", "trainer.nodes=2"
+    )
     params = array_job.resources(config_of("trainer.nodes=2"), node)
     assert array_job.submit(print, [("a",), ("b",), ("c",)], params) == "41"
     script = (tmp_path / "script").read_text()
@@ -121,7 +142,9 @@ def test_the_script_of_an_array_asks_for_what_the_launcher_says(tools, tmp_path,
 def compose_launcher(*words):
     """The launcher's params as Hydra hands them over."""
     with compose._composer() as composed:
-        made = composed("config", overrides=["hydra/launcher=slurm", *words], return_hydra_config=True)
+        made = composed(
+            "config", overrides=["hydra/launcher=slurm", *words], return_hydra_config=True
+        )
     found = OmegaConf.to_container(made.hydra.launcher, resolve=True)
     assert found.pop("_target_") == "hydra_plugins.hybrid_sweep_slurm.SlurmLauncher"
     return found
@@ -181,7 +204,9 @@ def test_waiting_ends_when_all_are_done_or_the_queue_is_empty(tools, group, monk
     array_job.wait(points, ["41"], "continue")
     assert "no luck" not in capsys.readouterr().out
     monkeypatch.setattr(array_job.time, "time", lambda: old - 120)
-    again = dataclasses.replace(points[3].config, sweep=dataclasses.replace(points[3].config.sweep, retries=1))
+    again = dataclasses.replace(
+        points[3].config, sweep=dataclasses.replace(points[3].config.sweep, retries=1)
+    )
     array_job.wait([*points[:3], dataclasses.replace(points[3], config=again)], ["41"], "stop")
     assert "no luck" not in capsys.readouterr().out  # its job tries it again
     array_job.wait(points, ["41", "42"], "stop")
@@ -189,7 +214,9 @@ def test_waiting_ends_when_all_are_done_or_the_queue_is_empty(tools, group, monk
     assert tools.asked().count("scancel --state=PENDING 41 42") == 1
 
 
-def test_an_array_in_the_queue_is_waited_for_and_not_submitted_again(tools, group, monkeypatch, capsys):
+def test_an_array_in_the_queue_is_waited_for_and_not_submitted_again(
+    tools, group, monkeypatch, capsys
+):
     groups = {(f"{ratio}",): group(ratio, 0) for ratio in (0, 1)}
     monkeypatch.setattr(array_job, "expand", lambda jobs, say: groups[jobs[0][0]])
     given = []
@@ -199,7 +226,9 @@ def test_an_array_in_the_queue_is_waited_for_and_not_submitted_again(tools, grou
         return "41"
 
     def launch():
-        return array_job.launch([(words, made[-1].config) for words, made in groups.items()], give, PARAMS)
+        return array_job.launch(
+            [(words, made[-1].config) for words, made in groups.items()], give, PARAMS
+        )
 
     monkeypatch.setattr(array_job, "QUEUE_EVERY", 0.0)
     monkeypatch.setattr(array_job.time, "sleep", lambda _: None)
@@ -209,7 +238,10 @@ def test_an_array_in_the_queue_is_waited_for_and_not_submitted_again(tools, grou
     monkeypatch.setattr(array_job, "wait", lambda *_: None)
     tools("squeue", "echo 41_0")
     launch()
-    assert given == [[0, 1]] and "array job 41 of this sweep is in the queue" in capsys.readouterr().out
+    assert (
+        given == [[0, 1]]
+        and "array job 41 of this sweep is in the queue" in capsys.readouterr().out
+    )
     tools("squeue", "true")
     launch()
     assert given == [[0, 1], [0, 1]]
@@ -218,8 +250,16 @@ def test_an_array_in_the_queue_is_waited_for_and_not_submitted_again(tools, grou
 def test_ranks_are_tasks_of_srun_in_a_job_of_several_nodes_alone(job, monkeypatch):
     assert cluster.prefix(TrainerConfig(devices=2)) == ()
     words = cluster.prefix(TrainerConfig(devices=2, nodes=3, threads=2, workers=1))
-    assert words[0] == "srun" and {"--nodes=3", "--ntasks-per-node=2", "--cpus-per-task=3", "--overlap"} < set(words)
-    assert cluster.polite([*words, "python"]) == signal.SIGUSR2 and cluster.polite(["python"]) == signal.SIGTERM
+    assert words[0] == "srun" and {
+        "--nodes=3",
+        "--ntasks-per-node=2",
+        "--cpus-per-task=3",
+        "--overlap",
+    } < set(words)
+    assert (
+        cluster.polite([*words, "python"]) == signal.SIGUSR2
+        and cluster.polite(["python"]) == signal.SIGTERM
+    )
     assert cluster.is_first_task()
     monkeypatch.setenv("SLURM_PROCID", "1")
     assert not cluster.is_first_task()
@@ -245,7 +285,10 @@ def test_a_warning_reaches_the_program_around_when_the_workers_have_stopped(monk
 
 def test_a_cluster_that_repeats_its_signal_does_not_hasten_the_end_of_a_worker(job, monkeypatch):
     monkeypatch.setattr(processes, "GRACE", 0.1)
-    slow = "import signal, sys, time\nsignal.signal(15, lambda *_: (time.sleep(0.6), sys.exit(0)))\nprint(flush=True)\n"
+    slow = (
+        "import signal, sys, time\nsignal.signal(15, lambda *_: (time.sleep(0.6),"
+        " sys.exit(0)))\nprint(flush=True)\n"
+    )
     words = [sys.executable, "-S", "-c", slow + "time.sleep(30)"]
     worker = subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE)
     worker.stdout.readline()
@@ -261,8 +304,9 @@ def test_a_cluster_that_repeats_its_signal_does_not_hasten_the_end_of_a_worker(j
 
 def test_a_driver_that_a_cluster_stops_waits_for_the_end_of_its_job():
     script = (
-        "import signal\nfrom hybrid_sweep import cluster\nsignal.signal(15, lambda *_: print('again', flush=True))\n"
-        "print('staying', flush=True)\ncluster.stay()\nprint('left', flush=True)"
+        "import signal\nfrom hybrid_sweep import cluster\nsignal.signal(15, lambda *_:"
+        " print('again', flush=True))\nprint('staying', flush=True)\ncluster.stay()\nprint('left',"
+        " flush=True)"
     )
     words = [sys.executable, "-c", script]
     inside = subprocess.Popen(
@@ -284,7 +328,13 @@ def test_a_driver_that_a_cluster_stops_waits_for_the_end_of_its_job():
 def test_the_launchers_of_hydra_and_joblib_run_each_point_once(cache, tmp_path, launcher):
     from tests.test_end_to_end import WORDS, cli
 
-    words = ["-m", *WORDS, "batch.cross_lingual_ratio=0,1", "sweep.name=s", f"hydra/launcher={launcher}"]
+    words = [
+        "-m",
+        *WORDS,
+        "batch.cross_lingual_ratio=0,1",
+        "sweep.name=s",
+        f"hydra/launcher={launcher}",
+    ]
     slots = {"HYBRID_SWEEP_SLOTS": str(tmp_path / "slots")}
     assert "4/4 done" in cli("run", *words, cwd=tmp_path, **slots)
     runs = sorted((tmp_path / "outputs" / "runs").iterdir())
@@ -295,15 +345,31 @@ def test_the_launchers_of_hydra_and_joblib_run_each_point_once(cache, tmp_path, 
     assert json.loads((tmp_path / "outputs/sweeps/s/points.json").read_text())["points"]
 
 
-@pytest.mark.parametrize("name, module", [("slurm", "hydra_submitit_launcher"), ("joblib", "hydra_joblib_launcher")])
-def test_a_launcher_that_is_not_installed_is_one_line_that_says_how_to_get_it(cache, tmp_path, name, module):
+@pytest.mark.parametrize(
+    "name, module", [("slurm", "hydra_submitit_launcher"), ("joblib", "hydra_joblib_launcher")]
+)
+def test_a_launcher_that_is_not_installed_is_one_line_that_says_how_to_get_it(
+    cache, tmp_path, name, module
+):
     from tests.test_end_to_end import WORDS
 
     script = (
         f"import sys; sys.modules['hydra_plugins.{module}'] = None\n"
         "from hybrid_sweep.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    words = ["run", "-m", *WORDS, "trainer.max_steps=0", "sweep.bm25=false", f"hydra/launcher={name}"]
-    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    words = [
+        "run",
+        "-m",
+        *WORDS,
+        "trainer.max_steps=0",
+        "sweep.bm25=false",
+        f"hydra/launcher={name}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f"error: hydra/launcher={name}: pip install 'hybrid-sweep[{name}]' first"
+    assert (
+        done.stderr.splitlines()[-1]
+        == f"error: hydra/launcher={name}: pip install 'hybrid-sweep[{name}]' first"
+    )

@@ -1,4 +1,6 @@
-"""The benchmarks measure what they say: the limit counts the operations of the texts' own tokens."""
+"""The benchmarks measure what they say: the limit counts the operations of the texts' own
+tokens.
+"""
 
 import importlib.util
 import re
@@ -33,21 +35,39 @@ def test_the_limit_counts_the_matrix_products_of_a_step():
     with FlopCounterMode(display=False) as counter:
         for length in (length for side in lengths for length in side):
             ids = torch.zeros(1, length, dtype=torch.long)
-            model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state.sum().backward()
-    # Attention has a gradient for both factors, as every linear layer has, so that backward is twice forward.
-    assert np.isclose(module("train").operations(lengths, [3, 16, 40]), counter.get_total_flops(), rtol=1e-12)
+            model(
+                input_ids=ids, attention_mask=torch.ones_like(ids)
+            ).last_hidden_state.sum().backward()
+    # Attention has a gradient for both factors, as every linear layer has, so that backward is
+    # twice forward.
+    assert np.isclose(
+        module("train").operations(lengths, [3, 16, 40]), counter.get_total_flops(), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FOLDER.glob("*.py")])
 def test_each_benchmark_says_what_it_does(name):
-    done = subprocess.run([sys.executable, FOLDER / f"{name}.py", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "python benchmarks/" in done.stdout
 
 
 @pytest.mark.slow
 def test_preparing_takes_memory_that_does_not_grow_with_the_passages(tmp_path):
-    command = [sys.executable, FOLDER / "size.py", "--passages", "400000", "1600000", "--work", tmp_path]
+    command = [
+        sys.executable,
+        FOLDER / "size.py",
+        "--passages",
+        "400000",
+        "1600000",
+        "--work",
+        tmp_path,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    few, many = (float(found) for found in re.findall(r"passages: ([0-9]+) MB of private memory", done.stdout))
+    few, many = (
+        float(found)
+        for found in re.findall(r"passages: ([0-9]+) MB of private memory", done.stdout)
+    )
     assert many < 500 and many - few < 100
     assert "8,841,823 passages x 14 languages = 123,785,522" in done.stdout

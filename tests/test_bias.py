@@ -1,4 +1,6 @@
-"""Language-bias measures against their expectations under chance, and small pools ranked by hand."""
+"""Language-bias measures against their expectations under chance, and small pools ranked by
+hand.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from hybrid_sweep.measures import judged
 def test_random_ranking_has_relative_rank_distance_one(size: int, relevant: int) -> None:
     generator = np.random.default_rng(size + relevant)
     ranks = 1 + generator.random((4000, size)).argsort(axis=1)[:, :relevant]
-    raw, relative = bias.rank_distance(ranks.min(axis=1), ranks.max(axis=1), np.full(4000, relevant), size)
+    raw, relative = bias.rank_distance(
+        ranks.min(axis=1), ranks.max(axis=1), np.full(4000, relevant), size
+    )
     assert (raw == ranks.max(axis=1) - ranks.min(axis=1)).all()
     assert abs(relative.mean() - 1) < 4 * relative.std() / 4000**0.5
 
@@ -24,16 +28,25 @@ def test_rank_distance_needs_two_relevant_passages() -> None:
 
 def test_same_language_share() -> None:
     top = np.array([[0, 1, 2, 3], [3, 2, 1, 0]])
-    assert bias.same_language_share(top, np.array([0, 1]), np.array([0, 0, 0, 1])).tolist() == [0.75, 0.25]
+    assert bias.same_language_share(top, np.array([0, 1]), np.array([0, 0, 0, 1])).tolist() == [
+        0.75,
+        0.25,
+    ]
 
 
 def test_preference_rows_are_shares() -> None:
     shares = bias.preference(np.array([0, 0, 0, 2]), np.array([0, 0, 2, 1]), 3)
-    assert shares[0].tolist() == [2 / 3, 0, 1 / 3] and shares[2].tolist() == [0, 1, 0] and np.isnan(shares[1]).all()
+    assert (
+        shares[0].tolist() == [2 / 3, 0, 1 / 3]
+        and shares[2].tolist() == [0, 1, 0]
+        and np.isnan(shares[1]).all()
+    )
 
 
 def test_heat_map_equals_ranking_each_answer_without_the_others() -> None:
-    """By brute force: take a query's answers in the other languages, and its worse ones in this, out of the pool."""
+    """By brute force: take a query's answers in the other languages, and its worse ones in this,
+    out of the pool.
+    """
     generator = np.random.default_rng(3)
     languages, size, queries = 3, 30, 40
     query_language = generator.integers(0, languages, queries)
@@ -41,11 +54,16 @@ def test_heat_map_equals_ranking_each_answer_without_the_others() -> None:
     for query in range(queries):
         answers = generator.choice(size, generator.integers(1, 6), replace=False)
         answer_language = generator.integers(0, languages, len(answers))
-        rows += [(query, rank + 1, language) for rank, language in zip(answers, answer_language, strict=True)]
+        rows += [
+            (query, rank + 1, language)
+            for rank, language in zip(answers, answer_language, strict=True)
+        ]
         for language in set(answer_language.tolist()):
             best = min(answers[answer_language == language])
             pool = [rank for rank in range(size) if rank == best or rank not in answers]
-            expected.setdefault((query_language[query], language), []).append(1 / (1 + pool.index(best)))
+            expected.setdefault((query_language[query], language), []).append(
+                1 / (1 + pool.index(best))
+            )
     topic, rank, language = np.array(rows).T
     topics = judged(topic, rank, np.ones(len(rows)))
     found = bias.heat_map(topics, query_language, language[topics.entry], languages)

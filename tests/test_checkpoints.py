@@ -27,9 +27,14 @@ def test_the_newest_whole_one_is_found_and_old_ones_go(tmp_path):
         checkpoints.save(tmp_path, "run", step, STATE)
     step, state = checkpoints.newest(tmp_path, "run")
     assert (
-        step == 9 and torch.equal(state["weights"]["w"], STATE["weights"]["w"]) and state["record"] == STATE["record"]
+        step == 9
+        and torch.equal(state["weights"]["w"], STATE["weights"]["w"])
+        and state["record"] == STATE["record"]
     )
-    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["step-00000005.pt", "step-00000009.pt"]
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == [
+        "step-00000005.pt",
+        "step-00000009.pt",
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "gone"])
@@ -41,7 +46,9 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path, damage):
     if damage == "gone":
         path.unlink()
     else:
-        path.write_bytes(data[:-40] if damage == "cut" else data[:100] + bytes([data[100] ^ 1]) + data[101:])
+        path.write_bytes(
+            data[:-40] if damage == "cut" else data[:100] + bytes([data[100] ^ 1]) + data[101:]
+        )
     assert checkpoints.newest(tmp_path, "run")[0] == 5
 
 
@@ -78,7 +85,9 @@ def test_no_checkpoint_is_none(tmp_path):
 
 
 def three_with_best(folder):
-    """Checkpoints after 2 and 4 steps, the best weights of the first from step 2, of the second from step 4."""
+    """Checkpoints after 2 and 4 steps, the best weights of the first from step 2, of the second
+    from step 4.
+    """
     for step in (2, 4):
         checkpoints.save_best(folder, step, {"w": torch.tensor([float(step)])})
         checkpoints.save(folder, "run", step, STATE, step)
@@ -144,13 +153,16 @@ def test_a_note_of_any_content_is_passed_over(tmp_path, change):
     known = read_json(note)
     write_json(note, {**known, **change} if change and isinstance(change, dict) else change)
     assert checkpoints.newest(tmp_path, "run")[0] == 4
-    checkpoints.save_best(tmp_path, 10, {"w": torch.zeros(1)})  # which looks at all notes for what to keep
+    # which looks at all notes for what to keep
+    checkpoints.save_best(tmp_path, 10, {"w": torch.zeros(1)})
     assert checkpoints.load_best(tmp_path, 4)["w"].item() == 4
     checkpoints.save(tmp_path, "run", 11, STATE, 10)
     assert checkpoints.newest(tmp_path, "run")[0] == 11
 
 
-@pytest.mark.parametrize("name", ["step-abc.json", "step-99999999.json", "step-9.json", "best-xyz.pt", "best-.pt"])
+@pytest.mark.parametrize(
+    "name", ["step-abc.json", "step-99999999.json", "step-9.json", "best-xyz.pt", "best-.pt"]
+)
 def test_files_of_other_names_neither_stop_a_run_nor_take_the_place_of_a_checkpoint(tmp_path, name):
     three_with_best(tmp_path)
     (tmp_path / name).write_text('{"step": "abc"}')
@@ -174,10 +186,15 @@ def test_a_checkpoint_that_is_none_is_passed_over_though_its_digest_holds(tmp_pa
 def test_notes_of_an_earlier_version_are_gone_on_with_and_sealed_from_then_on(tmp_path):
     three_with_best(tmp_path)
     for note in tmp_path.glob("step-*.json"):
-        write_json(note, {name: value for name, value in read_json(note).items() if name != "best_sha256"})
+        write_json(
+            note, {name: value for name, value in read_json(note).items() if name != "best_sha256"}
+        )
     for seal in tmp_path.glob("best-*.json"):
         seal.unlink()
-    assert checkpoints.newest(tmp_path, "run")[0] == 4 and checkpoints.load_best(tmp_path, 4)["w"].item() == 4
+    assert (
+        checkpoints.newest(tmp_path, "run")[0] == 4
+        and checkpoints.load_best(tmp_path, 4)["w"].item() == 4
+    )
     checkpoints.save(tmp_path, "run", 6, STATE, 4)
     assert checkpoints.newest(tmp_path, "run")[0] == 6
     checkpoints.save(tmp_path, "run", 8, STATE, 4)
@@ -193,7 +210,10 @@ def test_what_lies_beyond_the_step_that_a_run_went_back_to_is_dropped(tmp_path):
         checkpoints.save(tmp_path, "run", step, STATE)
     (tmp_path / "step-00000009.pt").write_bytes(b"torn")
     checkpoints.save(tmp_path, "run", 7, STATE)
-    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["step-00000005.pt", "step-00000007.pt"]
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == [
+        "step-00000005.pt",
+        "step-00000007.pt",
+    ]
 
 
 LONG = (
@@ -206,14 +226,18 @@ LONG = (
 
 
 def disturbed(folder, number, at, alone=False, before=None):
-    """Start the worker of `folder`, send a signal once it has done `at` steps, and return its exit code.
+    """Start the worker of `folder`, send a signal once it has done `at` steps, and return its exit
+    code.
 
-    The signal goes to its whole process group, or to the main process alone; `before` is given the group's members first.
+    The signal goes to its whole process group, or to the main process alone; `before` is given the
+    group's members first.
     """
     worker = ready.start(["-m", "hybrid_sweep.worker", folder])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and worker.poll() is None:
-        steps = [int(path.stem.split("-")[1]) for path in (folder / "checkpoints").glob("step-*.json")]
+        steps = [
+            int(path.stem.split("-")[1]) for path in (folder / "checkpoints").glob("step-*.json")
+        ]
         if max(steps, default=0) >= at:
             break
         time.sleep(0.01)
@@ -241,7 +265,9 @@ def test_stopped_between_the_last_step_and_the_saved_model(run, planned):
     folder = planned(*words)
     # In a process of its own, as every worker: training leaves traces in the environment.
     assert ready.run(["-c", CRASH, folder]).returncode == 1
-    assert (folder / "checkpoints" / "step-00000012.pt").is_file() and not (folder / "model").exists()
+    assert (folder / "checkpoints" / "step-00000012.pt").is_file() and not (
+        folder / "model"
+    ).exists()
     run(*words)
     late = (folder / "per_query.parquet").read_bytes()
     assert len(pd.read_parquet(folder / "steps.parquet")) == 12
@@ -266,7 +292,9 @@ sys.exit(worker.main(Path(sys.argv[1])))
 
 
 def stopped_and_not(run, planned, *words):
-    """The weights and the record of a run that was told to stop in its sixth step and went on, and of an undisturbed one."""
+    """The weights and the record of a run that was told to stop in its sixth step and went on, and
+    of an undisturbed one.
+    """
     folder, found = planned(*words), []
     done = ready.run(["-c", STOPPED, folder])
     assert done.returncode == 128 + signal.SIGTERM, done.stderr[-2000:]
@@ -282,17 +310,23 @@ def stopped_and_not(run, planned, *words):
 
 @pytest.mark.slow
 def test_a_stopped_run_in_double_precision_is_not_rounded_when_it_goes_on(run, planned):
-    again, undisturbed = stopped_and_not(run, planned, "trainer.precision=64-true", "model.dropout=0.2")
+    again, undisturbed = stopped_and_not(
+        run, planned, "trainer.precision=64-true", "model.dropout=0.2"
+    )
     assert again == undisturbed
 
 
 def traces(folder):
     """What a run leaves that must not depend on whether it was disturbed."""
-    digests = {name: file_digest(folder / name / "model.safetensors") for name in ("model", "model-last")}
+    digests = {
+        name: file_digest(folder / name / "model.safetensors") for name in ("model", "model-last")
+    }
     steps = pd.read_parquet(folder / "steps.parquet").drop(columns="seconds")
     return {
         **digests,
-        "optimizer": weights_of(torch.load(folder / "optimizer.pt", weights_only=True)["state"]["state"]),
+        "optimizer": weights_of(
+            torch.load(folder / "optimizer.pt", weights_only=True)["state"]["state"]
+        ),
         "steps": steps.to_csv(),
         "per_query": (folder / "per_query.parquet").read_bytes(),
         "dev": (folder / "dev.parquet").read_bytes(),
@@ -302,7 +336,11 @@ def traces(folder):
 
 def weights_of(state):
     """The moments of every weight as bytes, in order."""
-    return [(key, name, moments[name].numpy().tobytes()) for key, moments in state.items() for name in sorted(moments)]
+    return [
+        (key, name, moments[name].numpy().tobytes())
+        for key, moments in state.items()
+        for name in sorted(moments)
+    ]
 
 
 # At this rate the best step is not the last one.
@@ -335,10 +373,14 @@ def test_killed_anywhere_and_started_again_is_bit_equal(run, planned, ranks, wor
 
 @pytest.mark.slow
 def test_no_data_worker_outlives_a_killed_run(planned):
-    """Only the main process is killed, as the kernel does when memory is short; its children must see that and leave."""
+    """Only the main process is killed, as the kernel does when memory is short; its children must
+    see that and leave.
+    """
     folder = planned(*LONG, "trainer.workers=2")
     members = []
-    assert disturbed(folder, signal.SIGKILL, 5, alone=True, before=members.extend) == -signal.SIGKILL
+    assert (
+        disturbed(folder, signal.SIGKILL, 5, alone=True, before=members.extend) == -signal.SIGKILL
+    )
     assert len(members) >= 3  # the main process and two that read ahead
     deadline = time.monotonic() + 60
     while (left := [pid for pid in members if alive(pid)]) and time.monotonic() < deadline:
@@ -364,7 +406,14 @@ def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers)
     """A scheduler tells every process of the run."""
     more = (f"trainer.devices={ranks}", f"trainer.workers={workers}")
     # So many steps that it is told long before the last one, however late this process comes to it.
-    words = (LONG[0], "trainer.max_steps=160", LONG[2], "keep.checkpoint_seconds=0.5", LONG[4], *more)
+    words = (
+        LONG[0],
+        "trainer.max_steps=160",
+        LONG[2],
+        "keep.checkpoint_seconds=0.5",
+        LONG[4],
+        *more,
+    )
     folder = planned(*words)
     assert disturbed(folder, signal.SIGTERM, 5) == 128 + signal.SIGTERM
     newest = max(read_json(path)["step"] for path in (folder / "checkpoints").glob("*.json"))
@@ -374,7 +423,9 @@ def test_told_to_stop_it_writes_a_checkpoint_first(run, planned, ranks, workers)
 
 
 @pytest.mark.parametrize("when", ["gather", "save"])
-def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_next_step(tmp_path, monkeypatch, when):
+def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_next_step(
+    tmp_path, monkeypatch, when
+):
     """Else it is lost, or this rank stops while the others go on and wait for it for ever."""
     seconds = 0.0 if when == "save" else 600.0
     callback = checkpoints.Checkpointing(tmp_path, "run", seconds, None, checkpoints.History("x"))
@@ -392,7 +443,9 @@ def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_ne
     monkeypatch.setattr(checkpoints, "optimizer_state", lambda *_: {})
     monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
     with monkeypatch.context() as first:
-        first.setattr(checkpoints, when, lambda told, *_: (callback._stop(signal.SIGTERM, None), told)[1])
+        first.setattr(
+            checkpoints, when, lambda told, *_: (callback._stop(signal.SIGTERM, None), told)[1]
+        )
         callback.on_train_batch_end(trainer, module)
     with pytest.raises(checkpoints.Preempted):
         callback.on_train_batch_end(trainer, module)
@@ -418,12 +471,20 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("ranks", "number"),
-    [(1, signal.SIGTERM), (1, signal.SIGUSR2), pytest.param(2, signal.SIGUSR2, marks=pytest.mark.slow)],
+    [
+        (1, signal.SIGTERM),
+        (1, signal.SIGUSR2),
+        pytest.param(2, signal.SIGUSR2, marks=pytest.mark.slow),
+    ],
 )
-def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, tmp_path, monkeypatch, ranks, number):
-    """A cluster warns the workers, and its driver, warned too, asks them again: the second word must not kill them.
+def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(
+    planned, tmp_path, monkeypatch, ranks, number
+):
+    """A cluster warns the workers, and its driver, warned too, asks them again: the second word
+    must not kill them.
 
-    Of several ranks the first alone has a mirror; Lightning would kill it if another had left with an error meanwhile.
+    Of several ranks the first alone has a mirror; Lightning would kill it if another had left with
+    an error meanwhile.
     """
     monkeypatch.setenv("WANDB_MODE", "offline")
     folder = planned(*LONG, "logger=offline", f"trainer.devices={ranks}")
@@ -435,7 +496,10 @@ def test_a_run_that_is_told_to_stop_twice_still_closes_its_mirror(planned, tmp_p
     for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         os.kill(worker.pid, again)
     if ranks > 1:
-        until(worker, lambda: not [pid for pid in group(worker.pid) if "leaving.py" in words_of(pid)][1:])
+        until(
+            worker,
+            lambda: not [pid for pid in group(worker.pid) if "leaving.py" in words_of(pid)][1:],
+        )
         time.sleep(6)  # Lightning looks at its processes every five
     (folder / "again").touch()
     assert worker.wait(240) == 128 + signal.SIGTERM, worker.err.read_text()[-2000:]

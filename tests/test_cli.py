@@ -1,4 +1,6 @@
-"""The program as its users meet it: help, one clear line for bad input, sweeps through Hydra and their exit codes."""
+"""The program as its users meet it: help, one clear line for bad input, sweeps through Hydra and
+their exit codes.
+"""
 
 import argparse
 import json
@@ -19,20 +21,30 @@ from hybrid_sweep.store import read_json, try_lease
 from tests.refused import refused
 
 STANDIN = Path(__file__).parent / "standin_worker.py"
-SMALL = ["data=synthetic", "data.groups=300", "model.vocabulary=600", "batch.size=16", "trainer.max_steps=12"]
+SMALL = [
+    "data=synthetic",
+    "data.groups=300",
+    "model.vocabulary=600",
+    "batch.size=16",
+    "trainer.max_steps=12",
+]
 SMALL += ["sweep.bm25=false"]  # a point less in every sweep here; the first one has it
 
 
 @pytest.fixture
 def program(cache, tmp_path, monkeypatch, capsys):
-    """Runs the program in this process, with the stand-in for its workers; gives exit code, output and errors."""
+    """Runs the program in this process, with the stand-in for its workers; gives exit code, output
+    and errors.
+    """
     monkeypatch.chdir(tmp_path)
 
     def call(*words, **rules):
         (tmp_path / "rules.json").write_text(
             json.dumps({"journal": str(tmp_path / "journal"), "seconds": 0.0, **rules})
         )
-        monkeypatch.setattr(launcher, "WORKER", (sys.executable, "-S", str(STANDIN), str(tmp_path / "rules.json")))
+        monkeypatch.setattr(
+            launcher, "WORKER", (sys.executable, "-S", str(STANDIN), str(tmp_path / "rules.json"))
+        )
         code = cli.main(list(words))
         told = capsys.readouterr()
         return types.SimpleNamespace(code=code, out=told.out, err=told.err)
@@ -48,9 +60,18 @@ def starts(tmp_path):
 # --- bad input
 
 BAD = {
-    "ratio above 1": (["run", *SMALL, "batch.cross_lingual_ratio=1.2"], "batch.cross_lingual_ratio=1.2"),
-    "ratio below 0": (["run", *SMALL, "batch.cross_lingual_ratio=-0.1"], "batch.cross_lingual_ratio=-0.1"),
-    "ratio nan": (["run", *SMALL, "batch.cross_lingual_ratio=nan"], "batch.cross_lingual_ratio=nan"),
+    "ratio above 1": (
+        ["run", *SMALL, "batch.cross_lingual_ratio=1.2"],
+        "batch.cross_lingual_ratio=1.2",
+    ),
+    "ratio below 0": (
+        ["run", *SMALL, "batch.cross_lingual_ratio=-0.1"],
+        "batch.cross_lingual_ratio=-0.1",
+    ),
+    "ratio nan": (
+        ["run", *SMALL, "batch.cross_lingual_ratio=nan"],
+        "batch.cross_lingual_ratio=nan",
+    ),
     "ratio in words": (["run", *SMALL, "batch.cross_lingual_ratio=lots"], "'lots'"),
     "one point of a sweep": (["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1.5"], "1.5"),
     "one language": (["run", *SMALL, "data.languages=[xa]"], "two languages"),
@@ -66,8 +87,14 @@ BAD = {
         ["run", *SMALL, "model=pretrained", "model.path=/x"],
         "model.vocabulary: unknown key here",
     ),
-    "missing model": (["run", SMALL[0], "model=pretrained", "model.path=/no/such/model"], "/no/such/model"),
-    "outputs is a file": (["run", *SMALL, "paths.outputs=/proc/version"], "paths.outputs=/proc/version"),
+    "missing model": (
+        ["run", SMALL[0], "model=pretrained", "model.path=/no/such/model"],
+        "/no/such/model",
+    ),
+    "outputs is a file": (
+        ["run", *SMALL, "paths.outputs=/proc/version"],
+        "paths.outputs=/proc/version",
+    ),
     "two curves in one": (["run", "-m", *SMALL, "trainer.lr=1e-3,1e-4"], "trainer.lr"),
     "no gpu": (["run", "-m", *SMALL, "trainer.accelerator=gpu"], "no GPUs are visible"),
     "unknown option": (["run", "--multi", "--nonsense"], "--nonsense"),
@@ -80,12 +107,21 @@ BAD = {
     "no sweep folder": (["report"], "SWEEP_DIR"),
     "unknown sweep": (["report", "outputs/sweeps/frist"], "outputs/sweeps/frist"),
     "nothing to probe": (["probe"], "SWEEP_DIR"),
-    "unknown sweep to probe": (["probe", "outputs/sweeps/frist"], "outputs/sweeps/frist: no sweep there"),
+    "unknown sweep to probe": (
+        ["probe", "outputs/sweeps/frist"],
+        "outputs/sweeps/frist: no sweep there",
+    ),
     "probe at rank 0": (["probe", ".", "--at", "0"], "--at 0: must be a rank"),
-    "probe with half of few seeds": (["probe", ".", "--share", "0.4"], "--share 0.4: must be from 0.5 to below 1"),
+    "probe with half of few seeds": (
+        ["probe", ".", "--share", "0.4"],
+        "--share 0.4: must be from 0.5 to below 1",
+    ),
     "probe with no share": (["probe", ".", "--share", "nan"], "--share nan"),
     "probe with passages below 0": (["probe", ".", "--passages", "-1"], "--passages -1"),
-    "probe with and without texts": (["probe", ".", "--no-texts", "--collection", "x"], "give one of them"),
+    "probe with and without texts": (
+        ["probe", ".", "--no-texts", "--collection", "x"],
+        "give one of them",
+    ),
     "data without verb": (["data"], "action"),
     "data without name": (["data", "prepare"], "debian"),
     "unknown data to prepare": (["data", "prepare", "debain"], "did you mean debian"),
@@ -109,14 +145,23 @@ def test_bad_input_gets_one_clear_line_and_exit_code_2(program, tmp_path, case, 
     assert told.code == 2, told.out
     assert told.err.startswith("error: ") and told.err.count("\n") == 1 and expected in told.err
     assert "Traceback" not in told.out + told.err
-    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.name != "rules.json"] == []
+    assert [
+        path
+        for path in sorted(tmp_path.rglob("*"))
+        if path not in before and path.name != "rules.json"
+    ] == []
 
 
-@pytest.mark.parametrize("case", ["ratio in words", "unknown verb", "outputs is a file", "unknown sweep"])
+@pytest.mark.parametrize(
+    "case", ["ratio in words", "unknown verb", "outputs is a file", "unknown sweep"]
+)
 def test_bad_input_through_the_installed_program(cache, tmp_path, case):
     words, expected = BAD[case]
     found = subprocess.run(
-        [Path(sys.executable).parent / "hybrid-sweep", *words], capture_output=True, text=True, cwd=tmp_path
+        [Path(sys.executable).parent / "hybrid-sweep", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
     assert found.returncode == 2 and found.stdout == "" and expected in found.stderr
     assert found.stderr.startswith("error: ") and found.stderr.count("\n") == 1
@@ -145,19 +190,32 @@ def test_a_disk_error_of_the_driver_is_one_line(program, monkeypatch):
 def test_a_sweep_runs_and_a_second_time_does_nothing(program, tmp_path):
     words = ["run", "-m", *SMALL[:-1], "batch.cross_lingual_ratio=0,0.5,5e-1,1", "sweep.name=first"]
     told = program(*words)
-    assert told.code == 0 and "5/5 done\n" in told.out and "next: hybrid-sweep report outputs/sweeps/first" in told.out
+    assert (
+        told.code == 0
+        and "5/5 done\n" in told.out
+        and "next: hybrid-sweep report outputs/sweeps/first" in told.out
+    )
     assert told.err == "" and starts(tmp_path) == 5 and "BM25" in told.out
     points = read_json(tmp_path / "outputs/sweeps/first/points.json")
     assert points["command"] == "hybrid-sweep " + " ".join(words)
     kinds = [entry["kind"] for entry in points["points"]]
     assert kinds == ["bm25", *["trained"] * 3, "untrained"]
     again = program(*words)
-    assert again.code == 0 and again.out.startswith("5/5 done (5 before)\n") and starts(tmp_path) == 5
+    assert (
+        again.code == 0 and again.out.startswith("5/5 done (5 before)\n") and starts(tmp_path) == 5
+    )
 
 
 def test_options_and_overrides_in_any_order(program):
     told = program(
-        "run", SMALL[0], "-m", *SMALL[1:], "batch.cross_lingual_ratio=0,1", "--config-dir", ".", "sweep.untrained=false"
+        "run",
+        SMALL[0],
+        "-m",
+        *SMALL[1:],
+        "batch.cross_lingual_ratio=0,1",
+        "--config-dir",
+        ".",
+        "sweep.untrained=false",
     )
     assert told.code == 0 and "2/2 done" in told.out
 
@@ -165,8 +223,8 @@ def test_options_and_overrides_in_any_order(program):
 def test_an_experiment_file_of_ones_own_is_a_sweep(program, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "two.yaml").write_text(
-        "# @package _global_\nsweep:\n  name: two\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
-        "      batch.cross_lingual_ratio: 0,1\n      seed: 4,5\n"
+        "# @package _global_\nsweep:\n  name: two\nhydra:\n  mode: MULTIRUN\n  sweeper:\n   "
+        " params:\n      batch.cross_lingual_ratio: 0,1\n      seed: 4,5\n"
     )
     told = program("run", "--config-dir", "mine", *SMALL, "experiment=two")
     assert told.code == 0 and "6/6 done" in told.out, told.err
@@ -200,8 +258,16 @@ def test_a_failed_point_is_exit_code_1_with_its_last_words(program, tmp_path, la
 
 def test_a_job_of_another_launcher_leaves_a_point_to_the_driver_that_has_it(program, tmp_path):
     """On a cluster a job would pay for its waiting."""
-    words = ["-m", *SMALL, "batch.cross_lingual_ratio=0,1", "sweep.untrained=false", "hydra/launcher=basic"]
-    [line] = [line for line in program("plan", *words).out.splitlines() if "ratio 1, seed 0" in line]
+    words = [
+        "-m",
+        *SMALL,
+        "batch.cross_lingual_ratio=0,1",
+        "sweep.untrained=false",
+        "hydra/launcher=basic",
+    ]
+    [line] = [
+        line for line in program("plan", *words).out.splitlines() if "ratio 1, seed 0" in line
+    ]
     held = next(word for word in line.split() if len(word) == 12)
     lease = try_lease(tmp_path / "outputs" / "runs" / held / "lock")
     told = program("run", *words)
@@ -236,12 +302,21 @@ def test_what_is_composed_once_is_not_composed_again_for_the_launch(program, mon
         return task.points[tuple(job)]
 
     monkeypatch.setattr(hybrid_sweep_launcher, "composed", known)
-    assert program("run", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "hydra.sweep.dir=elsewhere").code == 0
+    assert (
+        program(
+            "run", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "hydra.sweep.dir=elsewhere"
+        ).code
+        == 0
+    )
 
 
 def test_hydra_shows_the_config(program, tmp_path):
     told = program("run", "--cfg", "job", *SMALL, "batch.cross_lingual_ratio=0.25")
-    assert told.code == 0 and "cross_lingual_ratio: 0.25" in told.out and not (tmp_path / "outputs").exists()
+    assert (
+        told.code == 0
+        and "cross_lingual_ratio: 0.25" in told.out
+        and not (tmp_path / "outputs").exists()
+    )
 
 
 # --- plan
@@ -254,10 +329,15 @@ def test_plan_says_what_would_run_and_starts_nothing(program, tmp_path):
     lines = told.out.splitlines()
     assert sum(line.startswith("to do") for line in lines) == 4
     assert any(
-        "9 + 3" in line and "ratio 0.25, seed 0" in line and "batch.cross_lingual_ratio=0.25" in line for line in lines
+        "9 + 3" in line
+        and "ratio 0.25, seed 0" in line
+        and "batch.cross_lingual_ratio=0.25" in line
+        for line in lines
     )
     program("run", "-m", *words, **{"1/0": "killed"})
-    *states, time_, disk = [line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]]
+    *states, time_, disk = [
+        line.split("  ")[0] for line in program("plan", "-m", *words).out.splitlines()[4:]
+    ]
     assert states == ["done", "done", "done", "failed"]
     assert time_.startswith("time: ") and disk.startswith("disk: ")
 
@@ -265,7 +345,12 @@ def test_plan_says_what_would_run_and_starts_nothing(program, tmp_path):
 def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     told = program(
-        "plan", "-m", *SMALL, "batch.cross_lingual_ratio=0,1", "trainer.accelerator=gpu", "trainer.devices=2"
+        "plan",
+        "-m",
+        *SMALL,
+        "batch.cross_lingual_ratio=0,1",
+        "trainer.accelerator=gpu",
+        "trainer.devices=2",
     )
     assert told.code == 0 and told.out.count("to do") == 3
 
@@ -273,9 +358,13 @@ def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
 def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(config, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     jobs = [((), config("trainer.accelerator=gpu"))]
-    cli_sweep._check_gpus(argparse.Namespace(multirun=True, overrides=["hydra/launcher=slurm"], config_dir=None), jobs)
+    cli_sweep._check_gpus(
+        argparse.Namespace(multirun=True, overrides=["hydra/launcher=slurm"], config_dir=None), jobs
+    )
     with refused("config.trainer.devices", "GPUs"):
-        cli_sweep._check_gpus(argparse.Namespace(multirun=True, overrides=[], config_dir=None), jobs)
+        cli_sweep._check_gpus(
+            argparse.Namespace(multirun=True, overrides=[], config_dir=None), jobs
+        )
 
 
 def test_plan_for_a_collection_that_is_not_prepared(program, tmp_path, monkeypatch):
@@ -316,8 +405,12 @@ def reported(monkeypatch):
 PLAN = {"name": "toy", "margin": 0.01, "command": "", "points": []}
 
 
-@pytest.mark.parametrize("word", ["model.remote_code=true", "hydra.job.env_set.X=1", "--config-dir=/x", "'"])
-def test_a_stored_command_that_would_permit_something_is_not_advised(program, reported, tmp_path, word):
+@pytest.mark.parametrize(
+    "word", ["model.remote_code=true", "hydra.job.env_set.X=1", "--config-dir=/x", "'"]
+)
+def test_a_stored_command_that_would_permit_something_is_not_advised(
+    program, reported, tmp_path, word
+):
     entries = [{"run_id": "r0", "ratio": 0.5, "seed": 0, "kind": "trained"}]
     plan = PLAN | {"command": f"hybrid-sweep run -m experiment=x {word}", "points": entries}
     (tmp_path / "points.json").write_text(json.dumps(plan))
@@ -333,7 +426,9 @@ def test_report_prints_and_counts_missing_points(program, reported, tmp_path):
 
 
 def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypatch):
-    entries = [{"run_id": f"r{seed}", "ratio": 0.5, "seed": seed, "kind": "trained"} for seed in (0, 1)]
+    entries = [
+        {"run_id": f"r{seed}", "ratio": 0.5, "seed": seed, "kind": "trained"} for seed in (0, 1)
+    ]
     points = PLAN | {"command": "hybrid-sweep run -m experiment=x seed=0,1", "points": entries}
     (tmp_path / "points.json").write_text(json.dumps(points))
     assert (
@@ -342,7 +437,9 @@ def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypa
         .startswith("next: hybrid-sweep run -m experiment=x seed=0,1 ")
     )
     module = sys.modules["hybrid_sweep.analysis.report"]
-    whole = types.SimpleNamespace(console="the answer", missing=[], paths={}, exit_code=0, more_seeds=True)
+    whole = types.SimpleNamespace(
+        console="the answer", missing=[], paths={}, exit_code=0, more_seeds=True
+    )
     monkeypatch.setattr(module, "write_report", lambda *_, **__: whole)
     assert (
         program("report", str(tmp_path))
@@ -361,7 +458,9 @@ def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):
     assert told.code == 2 and "did you mean first" in told.err and "second" in told.err
 
 
-def test_probe_hands_on_the_words_prints_and_exits_as_the_probe_says(program, tmp_path, monkeypatch):
+def test_probe_hands_on_the_words_prints_and_exits_as_the_probe_says(
+    program, tmp_path, monkeypatch
+):
     from hybrid_sweep.analysis.probe import report as probe
     from hybrid_sweep.cli_data import preparing
 
@@ -376,9 +475,16 @@ def test_probe_hands_on_the_words_prints_and_exits_as_the_probe_says(program, tm
     monkeypatch.setattr(probe, "write_probe", write_probe)
     (tmp_path / "points.json").write_text("{}")
     told = program("probe", str(tmp_path))
-    assert (told.code, told.out) == (0, "reading\nwhat is lost\n") and asked == [([tmp_path], probe.Asked())]
+    assert (told.code, told.out) == (0, "reading\nwhat is lost\n") and asked == [
+        ([tmp_path], probe.Asked())
+    ]
     words = ["--ratio", "0.5", "--at", "3", "--share", "0.8", "--on", "other", "--passages", "7"]
-    assert program("probe", str(tmp_path), str(tmp_path), *words, "--collection", "c", "--allow-missing").code == 1
+    assert (
+        program(
+            "probe", str(tmp_path), str(tmp_path), *words, "--collection", "c", "--allow-missing"
+        ).code
+        == 1
+    )
     folders, found = asked[1]
     assert folders == [tmp_path, tmp_path] and (found.rule.at, found.rule.share) == (3, 0.8)
     assert (found.ratio, found.on, found.most, found.collection) == (0.5, "other", 7, Path("c"))
@@ -389,8 +495,13 @@ def test_probe_hands_on_the_words_prints_and_exits_as_the_probe_says(program, tm
 
 def test_probe_help_teaches(program):
     told = program("probe", "--help")
-    assert told.code == 0 and "examples:" in told.out and max(map(len, told.out.splitlines())) <= 120
-    assert all(word in told.out for word in ("--ratio", "--at", "--share", "--on", "--collection", "--no-texts"))
+    assert (
+        told.code == 0 and "examples:" in told.out and max(map(len, told.out.splitlines())) <= 120
+    )
+    assert all(
+        word in told.out
+        for word in ("--ratio", "--at", "--share", "--on", "--collection", "--no-texts")
+    )
 
 
 @pytest.mark.slow
@@ -428,15 +539,33 @@ def test_evaluate_prints_the_table(program, monkeypatch):
 
 def test_mine_hands_on_model_words_file_and_ranks(program, monkeypatch):
     module, seen = types.ModuleType("hybrid_sweep.mine"), []
-    module.mine_words = lambda words, target, **options: seen.append((words, str(target), options)) or "3 triples"
+    module.mine_words = lambda words, target, **options: (
+        seen.append((words, str(target), options)) or "3 triples"
+    )
     monkeypatch.setitem(sys.modules, "hybrid_sweep.mine", module)
-    told = program("mine", "outputs/runs/abc", "new.tsv", "data=debian", "--from", "5", "--to", "9", "--margin", "0.1")
+    told = program(
+        "mine",
+        "outputs/runs/abc",
+        "new.tsv",
+        "data=debian",
+        "--from",
+        "5",
+        "--to",
+        "9",
+        "--margin",
+        "0.1",
+    )
     told = told if told.code else program("mine", "new.tsv", "model=bm25", "data=debian")
-    assert told.code == 0 and told.out.startswith("3 triples\nnext: hybrid-sweep run data.negatives=new.tsv ")
+    assert told.code == 0 and told.out.startswith(
+        "3 triples\nnext: hybrid-sweep run data.negatives=new.tsv "
+    )
     for _, target, options in seen:
         options.pop("say")
         assert target == "new.tsv"
-    assert seen[0][0] == ["outputs/runs/abc", "data=debian"] and seen[1][0] == ["model=bm25", "data=debian"]
+    assert seen[0][0] == ["outputs/runs/abc", "data=debian"] and seen[1][0] == [
+        "model=bm25",
+        "data=debian",
+    ]
     assert [options for _, _, options in seen] == [
         {"first": 5, "last": 9, "margin": 0.1},
         {"first": 1, "last": 50, "margin": None},
@@ -459,7 +588,9 @@ def test_an_interrupted_sweep_exits_130_keeps_what_is_done_and_goes_on(program, 
     words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1"]
     rules = tmp_path / "rules2.json"
     rules.write_text(
-        json.dumps({"journal": str(tmp_path / "journal"), "seconds": 0.0, "0.5/0": "hang", "1/0": "family"})
+        json.dumps(
+            {"journal": str(tmp_path / "journal"), "seconds": 0.0, "0.5/0": "hang", "1/0": "family"}
+        )
     )
     worker = json.dumps([sys.executable, "-S", str(STANDIN), str(rules)])
     process = subprocess.Popen(
@@ -475,7 +606,10 @@ def test_an_interrupted_sweep_exits_130_keeps_what_is_done_and_goes_on(program, 
         time.sleep(0.05)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and err == "interrupted: 2/4 done; the same command goes on from here\n"
+    assert (
+        process.returncode == 130
+        and err == "interrupted: 2/4 done; the same command goes on from here\n"
+    )
     assert len(read_json(tmp_path / "outputs/sweeps/default/points.json")["points"]) == 4
     for line in (tmp_path / "journal").read_text().splitlines():
         with pytest.raises(ProcessLookupError):
@@ -485,13 +619,18 @@ def test_an_interrupted_sweep_exits_130_keeps_what_is_done_and_goes_on(program, 
 
 
 def test_output_that_nobody_reads_is_no_error(cache, tmp_path):
-    command = f"{sys.executable} -m hybrid_sweep plan -m {' '.join(SMALL)} | head -1; exit ${{PIPESTATUS[0]}}"
+    command = (
+        f"{sys.executable} -m hybrid_sweep plan -m {' '.join(SMALL)} | head -1; exit"
+        " ${PIPESTATUS[0]}"
+    )
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
     assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
 
 
 def test_a_plan_fetches_no_further_collection_either(tmp_path, capsys, monkeypatch):
-    """The cache is empty and apt would be asked: what must be fetched is left to the user's word."""
+    """The cache is empty and apt would be asked: what must be fetched is left to the user's
+    word.
+    """
     monkeypatch.setattr(prepare, "BUILDERS", {"debian": lambda *_: pytest.fail("fetched")})
     words = ["data=synthetic", "+data@more.other=debian", f"paths.cache={tmp_path}"]
     assert cli.main(["plan", *words]) == 0

@@ -1,4 +1,6 @@
-"""From words to points: the same as Hydra's own, each mistake one line that names the key and the way out."""
+"""From words to points: the same as Hydra's own, each mistake one line that names the key and the
+way out.
+"""
 
 import pytest
 from hydra import compose as hydra_compose
@@ -15,21 +17,37 @@ def composed(*words, multirun=False, search=None):
 
 def test_one_point_without_and_the_product_with_multirun():
     [(words, config)] = composed("data=synthetic", "seed=3")
-    assert words == ("data=synthetic", "seed=3") and config.seed == 3 and config.data.name == "synthetic"
+    assert (
+        words == ("data=synthetic", "seed=3")
+        and config.seed == 3
+        and config.data.name == "synthetic"
+    )
     jobs = composed("batch.cross_lingual_ratio=0,1", "seed=0,1", "data=synthetic", multirun=True)
-    assert [(job.batch.cross_lingual_ratio, job.seed) for _, job in jobs] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [(job.batch.cross_lingual_ratio, job.seed) for _, job in jobs] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
 
 
 def test_the_jobs_are_those_of_hydras_own_sweeper():
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    words = ["data=synthetic", "seed=range(2)", "batch.cross_lingual_ratio=choice(0,0.5)", "trainer.lr=1e-3"]
+    words = [
+        "data=synthetic",
+        "seed=range(2)",
+        "batch.cross_lingual_ratio=choice(0,0.5)",
+        "trainer.lr=1e-3",
+    ]
     [expected] = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)
     assert [
         list(job) for job, _ in composed(*words, multirun=True)
     ] != expected  # the swept ratio comes first, from conf/
-    assert sorted(sorted(job) for job, _ in composed(*words, multirun=True)) == sorted(sorted(job) for job in expected)
+    assert sorted(sorted(job) for job, _ in composed(*words, multirun=True)) == sorted(
+        sorted(job) for job in expected
+    )
 
 
 def test_words_that_steer_hydra_are_not_the_points():
@@ -44,13 +62,6 @@ def test_words_that_steer_hydra_are_not_the_points():
     assert [job for job, _ in jobs] == [
         ("batch.cross_lingual_ratio=0", f"seed={seed}", "data=synthetic") for seed in (0, 1)
     ]
-
-
-def test_a_composed_point_is_remembered_until_the_next_call():
-    [(words, config)] = composed("data=synthetic", "seed=5")
-    assert compose.remembered(list(words)) is config
-    composed("data=synthetic")
-    assert compose.remembered(words) is None
 
 
 def test_an_experiment_brings_its_own_sweep_and_its_mode():
@@ -69,20 +80,37 @@ def test_files_of_ones_own_are_found_beside_the_programs(tmp_path):
 
 @pytest.mark.parametrize("name", ["basic", "joblib"])
 def test_launchers_with_the_names_of_hydras_are_composed_without_a_remark(name, recwarn):
-    assert composed(f"hydra/launcher={name}") and not [each for each in recwarn if "validated" in str(each.message)]
+    assert composed(f"hydra/launcher={name}") and not [
+        each for each in recwarn if "validated" in str(each.message)
+    ]
 
 
 def test_the_launcher_of_a_sweep():
-    assert compose.launcher(["seed=0,1"]) == "local" and compose.launcher(["hydra/launcher=basic"]) == "basic"
+    assert (
+        compose.launcher(["seed=0,1"]) == "local"
+        and compose.launcher(["hydra/launcher=basic"]) == "basic"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "group", ["data", "model", "trainer", "logger", "batch", "eval", pytest.param("experiment", marks=pytest.mark.slow)]
+    "group",
+    [
+        "data",
+        "model",
+        "trainer",
+        "logger",
+        "batch",
+        "eval",
+        pytest.param("experiment", marks=pytest.mark.slow),
+    ],
 )
 def test_every_file_of_every_group_composes(group):
     for path in sorted((config_dir() / group).glob("*.yaml")):
-        needs = {"pretrained": ["model.path=/some/folder"], "msmarco": ["batch.cross_lingual_ratio=0"]}
+        needs = {
+            "pretrained": ["model.path=/some/folder"],
+            "msmarco": ["batch.cross_lingual_ratio=0"],
+        }
         more = needs.get(path.stem, [])
         assert composed(f"{group}={path.stem}", *more)
 
@@ -101,7 +129,10 @@ def test_every_file_of_every_group_composes(group):
         (
             "experiment=none",
             "config.unknown_name",
-            ["experiment=none: ", "added, composition, fixed_monolingual, mixed, mmarco, paper, pools"],
+            [
+                "experiment=none: ",
+                "added, composition, fixed_monolingual, mixed, mmarco, paper, pools",
+            ],
         ),
         ("hydra/launcher=bas", "config.unknown_name", ["hydra/launcher=bas: ", "basic?"]),
         ("ratio=0.5", "config.unknown_key", ["ratio: ", "batch.cross_lingual_ratio?"]),
@@ -127,7 +158,11 @@ def test_each_mistake_is_one_line(word, key, facts):
 @pytest.mark.parametrize("multirun", [False, True])
 def test_every_point_of_a_sweep_is_checked(multirun):
     with refused("config.batch.cross_lingual_ratio", "cross_lingual_ratio=1.5"):
-        composed("data=synthetic", "batch.cross_lingual_ratio=" + ("0,1.5" if multirun else "1.5"), multirun=multirun)
+        composed(
+            "data=synthetic",
+            "batch.cross_lingual_ratio=" + ("0,1.5" if multirun else "1.5"),
+            multirun=multirun,
+        )
 
 
 def test_the_files_state_every_field_of_the_schema():
@@ -149,10 +184,16 @@ def test_the_files_state_every_field_of_the_schema():
                 ("logger", "offline"),
             ):
                 text = (config_dir() / group / f"{name}.yaml").read_text()
-                raw[group] = {line.split(":")[0] for line in text.splitlines() if ":" in line and line[0].isalpha()}
+                raw[group] = {
+                    line.split(":")[0]
+                    for line in text.splitlines()
+                    if ":" in line and line[0].isalpha()
+                }
                 kind = SCHEMAS[group][name] if group in SCHEMAS else type(getattr(Config(), group))
                 declared = {item.name for item in dataclasses.fields(kind)}
-                silent = {"data": {"path", "mirror"}, "model": {"path", "local_files_only"}}.get(group, set())
+                silent = {"data": {"path", "mirror"}, "model": {"path", "local_files_only"}}.get(
+                    group, set()
+                )
                 assert declared - raw[group] <= silent, (group, name)
         text = (config_dir() / "config.yaml").read_text()
         for section in ("sweep", "keep", "paths"):
@@ -168,13 +209,25 @@ def test_the_files_state_every_field_of_the_schema():
     [
         ["batch.cross_lingual_ratio=0,0.5", "seed=0,1", "data=synthetic", "data.groups=300"],
         ["experiment=smoke", "sweep.name=r${batch.cross_lingual_ratio}", "trainer=ddp"],
-        ["model=tiny,me5_small", "data=synthetic", "sweep.name=x-${model.name}", "batch.cross_lingual_ratio=0"],
+        [
+            "model=tiny,me5_small",
+            "data=synthetic",
+            "sweep.name=x-${model.name}",
+            "batch.cross_lingual_ratio=0",
+        ],
         ["experiment=fixed_monolingual", "data=synthetic"],
-        ["data=synthetic", "+data@eval.also.q=xquad_r", "eval.also.q.path=/tmp", "data.languages=[xa,xb]"],
+        [
+            "data=synthetic",
+            "+data@eval.also.q=xquad_r",
+            "eval.also.q.path=/tmp",
+            "data.languages=[xa,xb]",
+        ],
     ],
 )
 def test_points_are_what_hydra_itself_composes_of_their_words(words, monkeypatch):
-    """The groups of a sweep are composed once and the values set in a copy: whatever the words, nothing may differ."""
+    """The groups of a sweep are composed once and the values set in a copy: whatever the words,
+    nothing may differ.
+    """
     quick = compose.points(words, multirun=True)
     monkeypatch.setattr(compose, "_from_base", lambda *_: None)
     assert [(job, type(made.data), made) for job, made in compose.points(words, multirun=True)] == [
@@ -187,7 +240,9 @@ def test_the_groups_of_a_sweep_are_composed_once(monkeypatch):
     asked, real = [], compose._from_base
 
     def count(compose, overrides, bases):
-        return real(lambda *words, **more: asked.append(words) or compose(*words, **more), overrides, bases)
+        return real(
+            lambda *words, **more: asked.append(words) or compose(*words, **more), overrides, bases
+        )
 
     monkeypatch.setattr(compose, "_from_base", count)
     compose.points(["data=synthetic", "seed=0,1,2", "batch.cross_lingual_ratio=0,1"], multirun=True)
@@ -199,7 +254,11 @@ def test_what_one_point_sets_is_not_in_the_next():
     with compose._composer() as composer:
         seeds = [
             compose._from_base(composer, words, bases).seed
-            for words in (("data=synthetic", "seed=3"), ("data=synthetic",), ("data=synthetic", "seed=4"))
+            for words in (
+                ("data=synthetic", "seed=3"),
+                ("data=synthetic",),
+                ("data=synthetic", "seed=4"),
+            )
         ]
     assert seeds == [3, 0, 4] and list(bases) == [("data=synthetic",)]
 
@@ -208,7 +267,10 @@ def test_a_changed_file_is_read_again_in_one_process(tmp_path):
     folder = tmp_path / "experiment"
     folder.mkdir()
     file = folder / "mine.yaml"
-    text = "# @package _global_\nhydra:\n  mode: {mode}\n  sweeper: {{params: {{seed: '{seeds}'}}}}\nbatch: {{size: {size}}}\n"
+    text = (
+        "# @package _global_\nhydra:\n  mode: {mode}\n  sweeper: {{params: {{seed:"
+        " '{seeds}'}}}}\nbatch: {{size: {size}}}\n"
+    )
     words = ["data=synthetic", "experiment=mine", "model.layers=1"]
 
     def found(**values):
@@ -225,7 +287,8 @@ def test_a_sweep_that_refers_to_a_value_takes_the_value_that_was_typed(tmp_path)
     (tmp_path / "experiment").mkdir()
     file = tmp_path / "experiment" / "mine.yaml"
     file.write_text(
-        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed: '0,${trainer.max_steps}'}}\n"
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seed:"
+        " '0,${trainer.max_steps}'}}\n"
     )
     for steps in (5, 7):
         words = ["data=synthetic", "experiment=mine", f"trainer.max_steps={steps}"]

@@ -11,13 +11,21 @@ from omegaconf import OmegaConf
 
 from hybrid_sweep import checks, config_rules
 from hybrid_sweep import config as schema
-from hybrid_sweep.config import BatchConfig, Config, DataConfig, ModelConfig, SyntheticData, TinyModel
+from hybrid_sweep.config import (
+    BatchConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    SyntheticData,
+    TinyModel,
+)
 from hybrid_sweep.processes import write_config
 from tests.refused import refused
 
 MARKS = {"collection": "c", "model": "m"}
 
-# Every field is decided here by hand, apart from the schema: a new one must be put in its place on purpose.
+# Every field is decided here by hand, apart from the schema: a new one must be put in its place on
+# purpose.
 IDENTITY = set(
     """
     seed
@@ -47,7 +55,9 @@ ASIDE = set(
 
 
 def small(**more):
-    made = Config(data=SyntheticData(name="synthetic", languages=["xa", "xb"]), model=TinyModel(name="tiny"))
+    made = Config(
+        data=SyntheticData(name="synthetic", languages=["xa", "xb"]), model=TinyModel(name="tiny")
+    )
     for key, value in more.items():
         *groups, name = key.split("__")
         node = made
@@ -90,7 +100,11 @@ def test_what_can_change_the_numbers_changes_the_id_and_nothing_else_does(name):
     node = made
     for group in groups:
         node = getattr(node, group)
-    setattr(node, last, {"zz": DataConfig(name="other")} if name == "more" else changed(getattr(node, last)))
+    setattr(
+        node,
+        last,
+        {"zz": DataConfig(name="other")} if name == "more" else changed(getattr(node, last)),
+    )
     assert (schema.run_id(made, MARKS) != before) == (name in IDENTITY)
 
 
@@ -116,14 +130,22 @@ def test_content_and_recipe_are_identity(monkeypatch):
 
 
 def test_a_changed_default_is_a_new_id():
-    """The whole config is hashed, not what was typed: what a new version changes by itself is seen."""
+    """The whole config is hashed, not what was typed: what a new version changes by itself is
+    seen.
+    """
     found = schema.identity(small())
-    assert found["trainer"]["lr"] == small().trainer.lr and found["batch"]["size"] == small().batch.size
+    assert (
+        found["trainer"]["lr"] == small().trainer.lr
+        and found["batch"]["size"] == small().batch.size
+    )
 
 
 @given(ratio=st.floats(0, 1), scale=st.sampled_from([1, 3, 7, 10]))
 def test_all_spellings_of_a_ratio_are_one(ratio, scale):
-    one, other = BatchConfig(cross_lingual_ratio=ratio), BatchConfig(cross_lingual_ratio=ratio * scale / scale + 1e-9)
+    one, other = (
+        BatchConfig(cross_lingual_ratio=ratio),
+        BatchConfig(cross_lingual_ratio=ratio * scale / scale + 1e-9),
+    )
     rounded = BatchConfig(cross_lingual_ratio=round(ratio, 6))
     assert one == rounded and abs(one.cross_lingual_ratio - ratio) <= 5e-7
     assert abs(other.cross_lingual_ratio - one.cross_lingual_ratio) <= 1.1e-6
@@ -131,7 +153,10 @@ def test_all_spellings_of_a_ratio_are_one(ratio, scale):
 
 
 def test_spellings_through_the_command_line(config):
-    made = [config(f"batch.cross_lingual_ratio={word}") for word in ("0.7", "7e-1", ".7", "0.7000000000000001")]
+    made = [
+        config(f"batch.cross_lingual_ratio={word}")
+        for word in ("0.7", "7e-1", ".7", "0.7000000000000001")
+    ]
     assert len({schema.run_id(each, MARKS) for each in made}) == 1
     whole = [config(f"batch.cross_lingual_ratio={word}") for word in ("0", "0.0", "-0.0", "0e0")]
     assert len({schema.run_id(each, MARKS) for each in whole}) == 1
@@ -145,7 +170,11 @@ def test_a_stored_config_comes_back_in_its_own_types(tmp_path, config):
     ):
         write_config(tmp_path, made)
         again = checks.stored(tmp_path)
-        assert again == made and type(again.data) is type(made.data) and type(again.model) is type(made.model)
+        assert (
+            again == made
+            and type(again.data) is type(made.data)
+            and type(again.model) is type(made.model)
+        )
         assert schema.run_id(again, MARKS) == schema.run_id(made, MARKS)
 
 
@@ -231,7 +260,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("key, value", [(key, value) for key, values in REFUSED.items() for value in values])
+@pytest.mark.parametrize(
+    "key, value", [(key, value) for key, values in REFUSED.items() for value in values]
+)
 def test_values_that_nothing_makes_valid_are_refused_by_name(key, value):
     config_rules.validate(small())
     # With one language the mixture is what cannot be.
@@ -286,17 +317,23 @@ def test_the_schemas_are_those_of_the_groups():
 def test_a_share_for_one_collection_asks_for_all():
     other = SyntheticData(name="synthetic", languages=["xa", "xb"])
     config_rules.validate(small(more={"other": other}))
-    config_rules.validate(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
+    config_rules.validate(
+        small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0)
+    )
     with refused("config.data.share", "data.share=None"):
         config_rules.validate(small(more={"other": dataclasses.replace(other, share=3.0)}))
     with refused("config.more", "more=synthetic"):
         config_rules.validate(small(more={"synthetic": other}))
-    alone = schema.untrained(small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0))
+    alone = schema.untrained(
+        small(more={"other": dataclasses.replace(other, share=3.0)}, data__share=1.0)
+    )
     assert alone == schema.untrained(small(more={"other": other}))
 
 
 def test_the_two_names_of_a_point_of_the_other_budget_are_one():
-    """The ratio is c/(1+c): whichever is given, the point is the same, and its steps are counted exactly."""
+    """The ratio is c/(1+c): whichever is given, the point is the same, and its steps are counted
+    exactly.
+    """
     by_ratio = BatchConfig(budget="fixed_monolingual", cross_lingual_ratio=0.75)
     by_added = BatchConfig(budget="fixed_monolingual", added=3.0, cross_lingual_ratio=0.1)
     assert by_ratio == by_added and by_added.cross_lingual_ratio == 0.75
@@ -304,7 +341,10 @@ def test_the_two_names_of_a_point_of_the_other_budget_are_one():
     config_rules.validate(third)
     assert schema.steps_of(third) == 532 and schema.steps_of(small(trainer__max_steps=400)) == 400
     for batch, fact in (
-        (BatchConfig(budget="fixed_monolingual", cross_lingual_ratio=1.0), "batch.budget=fixed_monolingual"),
+        (
+            BatchConfig(budget="fixed_monolingual", cross_lingual_ratio=1.0),
+            "batch.budget=fixed_monolingual",
+        ),
         (BatchConfig(added=1.0), "batch.added=1.0"),
         (BatchConfig(budget="fixed_monolingual", added=-1.0), "batch.added=-1.0"),
     ):
@@ -326,7 +366,10 @@ def test_languages_that_would_be_taken_for_means_are_refused_everywhere(code):
     for place, made in (
         ("data", small(data__languages=["xa", code])),
         ("more.x", dataclasses.replace(small(), more={"x": other})),
-        ("eval.also.x", dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"x": other}))),
+        (
+            "eval.also.x",
+            dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"x": other})),
+        ),
     ):
         with refused(key, f"{place}.languages: "):
             config_rules.validate(made)
@@ -352,7 +395,9 @@ def test_a_name_of_an_evaluation_has_no_backslash_that_of_a_folder_may():
     other = SyntheticData(name="synthetic", languages=["xa", "xb"])
     with refused("names.collection", "eval.also: "):
         config_rules.validate(
-            dataclasses.replace(small(), eval=dataclasses.replace(small().eval, also={"a\\b": other}))
+            dataclasses.replace(
+                small(), eval=dataclasses.replace(small().eval, also={"a\\b": other})
+            )
         )
     config_rules.validate(small(sweep__name="a\\b"))
 

@@ -17,7 +17,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("place", ["link", "evaluations/link", "evaluations/other/link", "metrics.json.link"])
+@pytest.mark.parametrize(
+    "place", ["link", "evaluations/link", "evaluations/other/link", "metrics.json.link"]
+)
 @pytest.mark.parametrize("target", ["../outside", "/etc/passwd", "nowhere", "metrics.json"])
 def test_a_link_is_refused_wherever_it_is(folder: Path, place: str, target: str) -> None:
     confined.check_links(folder)

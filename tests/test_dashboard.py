@@ -1,4 +1,6 @@
-"""The workspace of a sweep: its specification, made offline; saved, then saved again in its place."""
+"""The workspace of a sweep: its specification, made offline; saved, then saved again in its
+place.
+"""
 
 import json
 import sys
@@ -32,18 +34,25 @@ def panels(spec):
     """Title (or what else names it), kind and config of the panels of each section."""
     return {
         section["name"]: [
-            (panel["config"].get("chartTitle"), panel["viewType"], panel["config"]) for panel in section["panels"]
+            (panel["config"].get("chartTitle"), panel["viewType"], panel["config"])
+            for panel in section["panels"]
         ]
         for section in spec["spec"]["section"]["panelBankConfig"]["sections"]
     }
 
 
-def test_the_specification_has_the_curve_by_seed_languages_bias_losses_and_further_collections(sweep, capsys):
+def test_the_specification_has_the_curve_by_seed_languages_bias_losses_and_further_collections(
+    sweep, capsys
+):
     words = ["dashboard", str(sweep), "--dry-run", "--entity", "team"]
     assert cli.main(words) == 0
     assert "dashboard.json" in capsys.readouterr().out
     spec = read_json(sweep / "dashboard.json")
-    assert (spec["entity"], spec["project"], spec["displayName"]) == ("team", "hybrid-sweep", "Hybrid Sweep: toy")
+    assert (spec["entity"], spec["project"], spec["displayName"]) == (
+        "team",
+        "hybrid-sweep",
+        "Hybrid Sweep: toy",
+    )
     found = panels(spec)
     assert list(found) == [
         "Over the ratio, by seed", "Each language", "Language bias", "Losses", "The report", "On xquad",
@@ -51,17 +60,25 @@ def test_the_specification_has_the_curve_by_seed_languages_bias_losses_and_furth
     title, kind, curve = found["Over the ratio, by seed"][0]
     assert (title, kind) == ("monolingual MRR@10", "Scatter Plot")
     assert (curve["xAxis"], curve["yAxis"]) == ("config:ratio.value", "summary:monolingual/RR@10")
-    assert [panel[2]["yAxis"] for panel in found["Each language"]] == ["summary:monolingual/de/RR@10"]
+    assert [panel[2]["yAxis"] for panel in found["Each language"]] == [
+        "summary:monolingual/de/RR@10"
+    ]
     assert {panel[2]["yAxis"] for panel in found["Language bias"]} == {
         "summary:bias/own_first/de", "summary:bias/rank_distance/de/mean",
     }  # fmt: skip
     loss = found["Losses"][0][2]
-    assert (loss["xAxis"], loss["metrics"], loss["groupBy"]) == ("step", ["train/loss"], "ratio.value")
+    assert (loss["xAxis"], loss["metrics"], loss["groupBy"]) == (
+        "step",
+        ["train/loss"],
+        "ratio.value",
+    )
     assert found["On xquad"][0][2]["yAxis"] == "summary:xquad/monolingual/RR@10"
     (runs,) = spec["spec"]["section"]["runSets"]
     assert [key["name"] for key in runs["grouping"]] == ["seed.value"]
     (filter_,) = runs["filters"]["filters"]
-    assert filter_["value"][:3] == ["t000s0", "t050s0", "u000s0"] and filter_["value"][3].startswith("sweep-")
+    assert filter_["value"][:3] == ["t000s0", "t050s0", "u000s0"] and filter_["value"][
+        3
+    ].startswith("sweep-")
     before = (sweep / "dashboard.json").read_bytes()
     assert cli.main(words) == 0
     assert (sweep / "dashboard.json").read_bytes() == before
@@ -91,12 +108,19 @@ def test_it_is_saved_once_and_then_in_its_place(sweep, monkeypatch, capsys):
     for _ in range(2):
         assert cli.main(["dashboard", str(sweep)]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == told[1] and told[0].startswith("workspace: https://wandb.test/team/hybrid-sweep?nw=")
+    assert told[0] == told[1] and told[0].startswith(
+        "workspace: https://wandb.test/team/hybrid-sweep?nw="
+    )
     assert [view["id"] for view in saved] == ["", "new-id"] and saved[0]["name"] == saved[1]["name"]
-    assert saved[0]["entity"] == "team" and len(saved[1]["spec"]["section"]["panel_bank_config"]["sections"]) == 6
+    assert (
+        saved[0]["entity"] == "team"
+        and len(saved[1]["spec"]["section"]["panel_bank_config"]["sections"]) == 6
+    )
 
 
-def test_without_a_login_the_library_a_sweep_or_a_result_one_line_says_so(sweep, tmp_path, monkeypatch, capsys):
+def test_without_a_login_the_library_a_sweep_or_a_result_one_line_says_so(
+    sweep, tmp_path, monkeypatch, capsys
+):
     def told(*words):
         assert cli.main(["dashboard", *words]) == 2
         found = capsys.readouterr().err

@@ -21,7 +21,9 @@ def test_the_best_step_is_the_earliest_of_the_largest():
     assert history(0.1, 0.3, 0.2, 0.3).best == 20
     assert history(-0.3, -0.1).best == 20
     added = dev.History("m")
-    assert [added.add(step, {"m": value}) for step, value in ((1, 0.2), (2, 0.1), (3, 0.2), (4, 0.4))] == [
+    assert [
+        added.add(step, {"m": value}) for step, value in ((1, 0.2), (2, 0.1), (3, 0.2), (4, 0.4))
+    ] == [
         True,
         False,
         False,
@@ -60,7 +62,9 @@ def test_a_history_comes_back_from_its_file(tmp_path):
 
 def test_an_unknown_metric_is_refused_with_the_known_ones(config):
     made = config("eval.dev_every=5", "eval.dev_metric=monolingual/RR@100")
-    with refused("config.eval.dev_metric", "eval.dev_metric=monolingual/RR@100", "monolingual/xd/RR@10"):
+    with refused(
+        "config.eval.dev_metric", "eval.dev_metric=monolingual/RR@100", "monolingual/xd/RR@10"
+    ):
         dev.check(made, collection_of(made))
     dev.check(config("eval.dev_metric=monolingual/RR@100"), collection_of(made))  # never looked at
 
@@ -81,7 +85,9 @@ def test_validation_needs_a_split_dev(config):
     made = config("eval.dev_every=5")
     whole = select(collection_of(made), ["xa", "xb"])
     dev.check(made, whole)
-    without = dataclasses.replace(whole, queries=whole.queries.filter(pc.not_equal(whole.queries["split"], "dev")))
+    without = dataclasses.replace(
+        whole, queries=whole.queries.filter(pc.not_equal(whole.queries["split"], "dev"))
+    )
     with refused("data.split_missing", "eval.dev_every=5", "data=synthetic", "split dev"):
         dev.check(made, without)
     dev.check(config(), without)

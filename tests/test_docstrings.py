@@ -16,7 +16,9 @@ def first_words(text: str) -> dict[str, str]:
     """The first word of each docstring of a function, by the function's name and line."""
     found = {}
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (said := ast.get_docstring(node)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
+            said := ast.get_docstring(node)
+        ):
             found[f"{node.name}, line {node.lineno}"] = said.split()[0].rstrip(",")
     return found
 

@@ -1,4 +1,6 @@
-"""What the plan draws with: exact, nested and even choices; true permutations; members without a list of them."""
+"""What the plan draws with: exact, nested and even choices; true permutations; members without a
+list of them.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,8 @@ def test_chosen_steps_are_nested(steps, low, high, start):
 @settings(max_examples=60, deadline=None)
 @given(steps=st.integers(1, 10_000), share=st.floats(0, 1), start=STARTS)
 def test_every_window_holds_its_share_to_within_five(steps, share, start):
-    # The extreme windows lie between the extremes of the cumulative excess, so that all N^2 / 2 of them are checked.
+    # The extreme windows lie between the extremes of the cumulative excess, so that all N^2 / 2 of
+    # them are checked.
     count = round(share * steps)
     excess = np.concatenate([[0], np.cumsum(chosen(start, steps, count) - count / steps)])
     assert excess.max() - excess.min() <= 5
@@ -63,7 +66,10 @@ def test_kinds_and_owners_are_jointly_even(shares, share):
     draw, steps = np.random.default_rng(0), 4000
     for _ in range(4):
         counts = apportioned(shares, steps)
-        owner, kind = dealt(draw.random(), counts), chosen(draw.random(), steps, round(share * steps))
+        owner, kind = (
+            dealt(draw.random(), counts),
+            chosen(draw.random(), steps, round(share * steps)),
+        )
         for index, count in enumerate(counts):
             excess = np.cumsum(((owner == index) & kind) - share * count / steps)
             assert abs(excess).max() <= 15
@@ -77,7 +83,9 @@ def test_even_choices_are_those_with_the_smallest_keys(start, length, share):
     count = round(share * length)
     keys = [(start + number * GOLDEN_64) % 2**64 for number in range(length)]
     found = Even.of(start, length, count).has(np.arange(length))
-    assert set(np.flatnonzero(found).tolist()) == set(sorted(range(length), key=keys.__getitem__)[:count])
+    assert set(np.flatnonzero(found).tolist()) == set(
+        sorted(range(length), key=keys.__getitem__)[:count]
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -101,7 +109,9 @@ def test_even_choices_of_very_many_are_exact_and_their_counts_cross_the_chunks()
 @given(start=WORDS, length=st.integers(1, 50_000), share=st.floats(0, 1))
 def test_every_window_of_even_choices_holds_its_share(start, length, share):
     count = round(share * length)
-    excess = np.concatenate([[0], np.cumsum(Even.of(start, length, count).has(np.arange(length)) - count / length)])
+    excess = np.concatenate(
+        [[0], np.cumsum(Even.of(start, length, count).has(np.arange(length)) - count / length)]
+    )
     assert excess.max() - excess.min() <= 6
 
 
@@ -129,7 +139,10 @@ def test_members_across_the_strides_of_counting(monkeypatch):
     monkeypatch.setattr(draws, "STRIDE", 16)
     present = np.random.default_rng(0).random((2, 101)) < 0.6
     members = Members.of(present, ~np.eye(2, dtype=bool))
-    assert members.take(np.arange(len(members))).tolist() == np.flatnonzero(present.all(axis=0)).tolist()
+    assert (
+        members.take(np.arange(len(members))).tolist()
+        == np.flatnonzero(present.all(axis=0)).tolist()
+    )
 
 
 @settings(max_examples=80, deadline=None)
@@ -140,9 +153,13 @@ def test_the_keyed_permutation_is_one(size, word):
 
 
 def test_the_keyed_permutation_looks_random():
-    """Mean displacement, fixed points and serial correlation of many keys are those of uniform permutations."""
+    """Mean displacement, fixed points and serial correlation of many keys are those of uniform
+    permutations.
+    """
     size, keys = 997, 200
-    drawn = np.stack([permute(np.arange(size), size, np.random.SeedSequence([5, key])) for key in range(keys)])
+    drawn = np.stack(
+        [permute(np.arange(size), size, np.random.SeedSequence([5, key])) for key in range(keys)]
+    )
     assert abs((drawn == np.arange(size)).sum() / keys - 1) < 5 * (1 / keys) ** 0.5
     serial = [np.corrcoef(row[:-1], row[1:])[0, 1] for row in drawn]
     assert abs(np.mean(serial)) < 5 / (size * keys) ** 0.5 + 1 / size

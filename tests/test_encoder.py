@@ -23,13 +23,20 @@ def test_encoding_in_any_batches_equals_one_text_at_a_time(tiny, budget):
     pad = pad_id(prepared.model)
     found = encode(encoder, prepared.passages, rows, pad=pad, batch_tokens=budget)
     alone = np.concatenate(
-        [encode(encoder, prepared.passages, np.array([row]), pad=pad, batch_tokens=1) for row in rows]
+        [
+            encode(encoder, prepared.passages, np.array([row]), pad=pad, batch_tokens=1)
+            for row in rows
+        ]
     )
-    assert np.allclose(found, alone, atol=2e-6) and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    assert np.allclose(found, alone, atol=2e-6) and np.allclose(
+        np.linalg.norm(found, axis=1), 1, atol=1e-6
+    )
 
 
 def test_a_model_of_half_precision_encodes_in_it_and_gives_vectors_of_full(tiny):
-    """Near those in full precision, not equal to them: the matrix products are what they are in training."""
+    """Near those in full precision, not equal to them: the matrix products are what they are in
+    training.
+    """
     _, prepared, encoder = tiny
     tokens = prepared.passages
     rows = np.arange(40)

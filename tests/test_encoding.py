@@ -1,4 +1,6 @@
-"""Encoding into files: the same bytes whatever the shards, the stops and who does them; nothing twice, nothing missing."""
+"""Encoding into files: the same bytes whatever the shards, the stops and who does them; nothing
+twice, nothing missing.
+"""
 
 import os
 import time
@@ -73,7 +75,9 @@ def test_shards_hold_all_batches_once_and_about_as_many_tokens(tiny, tmp_path):
     for job in jobs_of(prepared, tmp_path):
         assert len(job.shards) > 3 and job.shards[0] == 0 and job.shards[-1] == len(job.bounds) - 1
         spans = [job.texts(shard) for shard in range(len(job.shards) - 1)]
-        assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])] and spans[-1][1] == len(job.rows)
+        assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])] and spans[-1][
+            1
+        ] == len(job.rows)
         padded = np.diff(job.bounds) * job.tokens.lengths[job.rows[job.bounds[1:] - 1]]
         tokens = np.add.reduceat(padded, job.shards[:-1])
         assert (tokens <= 800 + 300).all() and (tokens[:-1] >= 800 - 300).all()
@@ -86,11 +90,15 @@ def test_the_files_hold_what_encoding_in_memory_gives_to_the_last_bit(tiny, tmp_
     for job in jobs:
         vectors = encoding.opened(job)
         assert isinstance(vectors, np.memmap) and vectors.dtype == np.float32
-        assert np.array_equal(vectors, encode(encoder, job.tokens, job.rows, pad=pad, batch_tokens=300))
+        assert np.array_equal(
+            vectors, encode(encoder, job.tokens, job.rows, pad=pad, batch_tokens=300)
+        )
     assert told == sorted(set(told)) and told[-1] == sum(len(job.rows) for job in jobs)
 
 
-def test_after_a_stop_only_the_missing_shards_are_encoded_and_the_bytes_are_the_same(tiny, tmp_path):
+def test_after_a_stop_only_the_missing_shards_are_encoded_and_the_bytes_are_the_same(
+    tiny, tmp_path
+):
     prepared, encoder, pad = tiny
     whole, stopped = (jobs_of(prepared, tmp_path / name) for name in ("whole", "stopped"))
     encoding.encode_jobs(whole, encoder, pad, nothing)
@@ -105,7 +113,8 @@ def test_after_a_stop_only_the_missing_shards_are_encoded_and_the_bytes_are_the_
     assert 0 < left < total
     last = Counting(encoder)
     encoding.encode_jobs(stopped, last, pad, nothing)
-    probe = sum(not job.path.exists() for job in stopped)  # one text tells the width of an array that is not there yet
+    # one text tells the width of an array that is not there yet
+    probe = sum(not job.path.exists() for job in stopped)
     assert last.texts <= left + 1 + probe
     for one, other in zip(whole, stopped, strict=True):
         assert one.path.read_bytes() == other.path.read_bytes()
@@ -119,7 +128,9 @@ def test_a_shard_is_marked_only_after_it_is_on_disk(tiny, tmp_path, monkeypatch)
     job, synced = jobs_of(prepared, tmp_path)[0], []
     real = os.fsync
     monkeypatch.setattr(
-        os, "fsync", lambda number: (synced.append(os.readlink(f"/proc/self/fd/{number}")), real(number))
+        os,
+        "fsync",
+        lambda number: (synced.append(os.readlink(f"/proc/self/fd/{number}")), real(number)),
     )
 
     def marks():
@@ -163,7 +174,9 @@ def flipped(path, place):
 
 
 def encoded_again(jobs, encoder, pad):
-    """How many texts were encoded to complete the jobs, beside the one that tells the width of a new array."""
+    """How many texts were encoded to complete the jobs, beside the one that tells the width of a
+    new array.
+    """
     counting = Counting(encoder)
     encoding.encode_jobs(jobs, counting, pad, nothing)
     return counting.texts
@@ -171,14 +184,17 @@ def encoded_again(jobs, encoder, pad):
 
 def test_a_flipped_bit_in_any_shard_is_noticed_and_that_shard_alone_encoded_again(tiny, tmp_path):
     prepared, encoder, pad = tiny
-    (_, job) = jobs_of(prepared, tmp_path)
+    _, job = jobs_of(prepared, tmp_path)
     encoding.encode_jobs([job], encoder, pad, nothing)
     whole = job.path.read_bytes()
     width = np.load(job.path, mmap_mode="r").shape[1]
     for shard in range(len(job.shards) - 1):
         begin, end = job.texts(shard)
         stat = job.path.stat()
-        flipped(job.path, len(whole) - 4 * width * (len(job.rows) - begin) + 4 * width * (end - begin) // 2)
+        flipped(
+            job.path,
+            len(whole) - 4 * width * (len(job.rows) - begin) + 4 * width * (end - begin) // 2,
+        )
         os.utime(job.path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         assert job.missing() == []
         with pytest.raises(RuntimeError, match="1 shards are not encoded"):
@@ -208,12 +224,18 @@ DAMAGE = {
     "fewer rows": lambda job: other_array(job, shape=(3, 32)),
     "another width": lambda job: other_array(job, shape=(len(job.rows), 7)),
     "one row for all": lambda job: other_array(job, shape=(len(job.rows) * 32,)),
-    "pickled": lambda job: np.save(job.path, np.array([print] * 9, dtype=object), allow_pickle=True),
-    "info of other types": lambda job: (job.folder / "info.json").write_text("[3]"),
-    "info without the width": lambda job: (job.folder / "info.json").write_text(
-        (job.folder / "info.json").read_text().replace('"width"', '"w"')
+    "pickled": lambda job: np.save(
+        job.path, np.array([print] * 9, dtype=object), allow_pickle=True
     ),
-    "marks of an earlier version": lambda job: [job.done(n).write_text("") for n in range(len(job.shards) - 1)],
+    "info of other types": lambda job: (job.folder / "info.json").write_text("[3]"),
+    "info without the width": (
+        lambda job: (job.folder / "info.json").write_text(
+            (job.folder / "info.json").read_text().replace('"width"', '"w"')
+        )
+    ),
+    "marks of an earlier version": lambda job: [
+        job.done(n).write_text("") for n in range(len(job.shards) - 1)
+    ],
     "marks that are folders": lambda job: [
         (job.done(n).unlink(), job.done(n).mkdir()) for n in range(len(job.shards) - 1)
     ],
@@ -227,21 +249,25 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_vectors_that_are_not_as_they_were_made_are_encoded_again(tiny, tmp_path, damage):
     prepared, encoder, pad = tiny
-    (job, _) = jobs_of(prepared, tmp_path)
+    job, _ = jobs_of(prepared, tmp_path)
     encoding.encode_jobs([job], encoder, pad, nothing)
     whole = job.path.read_bytes()
     DAMAGE[damage](job)
     away = job.folder.parent / "away"
-    before = sorted(away.rglob("*")) if away.is_dir() else away.read_bytes() if away.exists() else None
+    before = (
+        sorted(away.rglob("*")) if away.is_dir() else away.read_bytes() if away.exists() else None
+    )
     assert encoded_again([job], encoder, pad) >= len(job.rows)
     assert job.path.read_bytes() == whole and encoding.opened(job).shape == (len(job.rows), 32)
-    after = sorted(away.rglob("*")) if away.is_dir() else away.read_bytes() if away.exists() else None
+    after = (
+        sorted(away.rglob("*")) if away.is_dir() else away.read_bytes() if away.exists() else None
+    )
     assert before == after, "a link was followed"
 
 
 def test_vectors_that_did_not_change_are_hashed_once(tiny, tmp_path, monkeypatch):
     prepared, encoder, pad = tiny
-    (job, _) = jobs_of(prepared, tmp_path)
+    job, _ = jobs_of(prepared, tmp_path)
     encoding.encode_jobs([job], encoder, pad, nothing)
     later = time.time_ns() + 60_000_000_000
     monkeypatch.setattr(encoding, "_memory", seals.Memory(None))

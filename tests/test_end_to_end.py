@@ -1,4 +1,6 @@
-"""The whole path through the real command line: sweep, report, second sweep; and DDP under --multirun."""
+"""The whole path through the real command line: sweep, report, second sweep; and DDP under
+--multirun.
+"""
 
 import os
 import subprocess
@@ -40,14 +42,21 @@ def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path)
     ):
         assert (sweep / name).stat().st_size > 100, name
     runs = [entry["run_id"] for entry in read_json(sweep / "points.json")["points"]]
-    assert len(runs) == len(set(runs)) == 9  # 3 ratios x 2 seeds, the untrained encoder of each seed, and BM25
+    # 3 ratios x 2 seeds, the untrained encoder of each seed, and BM25
+    assert len(runs) == len(set(runs)) == 9
     assert set(pd.read_csv(sweep / "results.csv")["kind"]) == {"trained", "untrained", "bm25"}
-    stamps = {run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns for run in runs}
+    stamps = {
+        run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns
+        for run in runs
+    }
     results = (sweep / "results.csv").read_bytes()
 
     again = cli("run", *words, cwd=tmp_path)
     assert "9/9 done" in again
-    assert stamps == {run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns for run in runs}
+    assert stamps == {
+        run: (tmp_path / "outputs" / "runs" / run / "metrics.json").stat().st_mtime_ns
+        for run in runs
+    }
     (sweep / "results.csv").unlink()
     cli("report", str(sweep), cwd=tmp_path)
     assert (sweep / "results.csv").read_bytes() == results
@@ -58,7 +67,9 @@ def test_sweep_report_and_a_second_sweep_that_has_nothing_to_do(cache, tmp_path)
 
 @pytest.mark.slow
 def test_distributed_points_under_multirun_are_as_many_runs_as_points(cache, tmp_path):
-    """Lightning's own launcher under Hydra's multirun starts the whole sweep again in every rank: 3 points become 9 runs."""
+    """Lightning's own launcher under Hydra's multirun starts the whole sweep again in every rank: 3
+    points become 9 runs.
+    """
     words = [
         "-m",
         *WORDS,
@@ -87,7 +98,11 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
     repository = Path(__file__).parent.parent
     source = tmp_path / "source"
     shutil.copytree(
-        repository, source, ignore=shutil.ignore_patterns(".venv", ".git", "outputs", "tests", "*cache*", ".hypothesis")
+        repository,
+        source,
+        ignore=shutil.ignore_patterns(
+            ".venv", ".git", "outputs", "tests", "*cache*", ".hypothesis"
+        ),
     )
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
@@ -98,7 +113,9 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    assert (site / "hybrid_sweep" / "conf" / "config.yaml").is_file() and not (site / "conf").exists()
+    assert (site / "hybrid_sweep" / "conf" / "config.yaml").is_file() and not (
+        site / "conf"
+    ).exists()
     away = tmp_path / "away"
     away.mkdir()
     env = {**os.environ, "PYTHONPATH": str(site), "HYBRID_SWEEP_CACHE": str(tmp_path / "cache")}
@@ -111,5 +128,8 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
 
     shown = python("-m", "hybrid_sweep", "plan", *WORDS)
     where = python("-c", "import hybrid_sweep.config as c; print(c.__file__, c.config_dir())")
-    assert where.split() == [str(site / "hybrid_sweep" / "config.py"), str(site / "hybrid_sweep" / "conf")]
+    assert where.split() == [
+        str(site / "hybrid_sweep" / "config.py"),
+        str(site / "hybrid_sweep" / "conf"),
+    ]
     assert "ratio 0.5" in shown or "0.5" in shown

@@ -1,4 +1,5 @@
-"""Every refusal has a stable key, and the list of all keys is stored, so that no key changes by accident.
+"""Every refusal has a stable key, and the list of all keys is stored, so that no key changes by
+accident.
 
 After a key was added or removed on purpose, write the list anew: python -m tests.test_errors
 """
@@ -21,12 +22,15 @@ ROOT = Path(__file__).parents[1]
 STORED = ROOT / "tests" / "error_keys.txt"
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z<][a-z0-9_>]*)+")
 ERRORS = {"UserError", "Broken", "Unfinished", "Damaged", "BadLine", "Untrained"}
-PASSED_ON = {"key", "error.key", "key_of(error)", "compose.key_of(error)"}  # a key that is stated elsewhere
+# a key that is stated elsewhere
+PASSED_ON = {"key", "error.key", "key_of(error)", "compose.key_of(error)"}
 TAKES_A_KEY = {"refuse", "add", "__init__"}  # functions that get the key from their caller
 
 
 def _calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Yield each call that makes an error: its file and line, the function that it stands in, and the call."""
+    """Yield each call that makes an error: its file and line, the function that it stands in, and
+    the call.
+    """
     for path in sorted((ROOT / "hybrid_sweep").rglob("*.py")):
         waiting: list[tuple[str, ast.AST]] = [("", ast.parse(path.read_text()))]
         while waiting:
@@ -38,17 +42,24 @@ def _calls() -> Iterator[tuple[str, str, ast.Call]]:
 
 
 def _makes_an_error(called: str) -> bool:
-    return called.rpartition(".")[2] in ERRORS or called == "refuse" or called.endswith("problems.add")
+    return (
+        called.rpartition(".")[2] in ERRORS or called == "refuse" or called.endswith("problems.add")
+    )
 
 
 def _stated(value: ast.expr) -> list[str]:
-    """Return the keys that an expression can be; [] where they are stated elsewhere; a part that varies is <field>."""
+    """Return the keys that an expression can be; [] where they are stated elsewhere; a part that
+    varies is <field>.
+    """
     if isinstance(value, ast.Constant):
         return [str(value.value)]
     if isinstance(value, ast.IfExp):
         return _stated(value.body) + _stated(value.orelse)
     if isinstance(value, ast.JoinedStr):
-        parts = (str(part.value) if isinstance(part, ast.Constant) else "<field>" for part in value.values)
+        parts = (
+            str(part.value) if isinstance(part, ast.Constant) else "<field>"
+            for part in value.values
+        )
         return ["".join(parts)]
     text = ast.unparse(value)
     if text.startswith("config_key("):
@@ -61,8 +72,14 @@ def _stated(value: ast.expr) -> list[str]:
 def _of_compose() -> list[str]:
     """Return the keys that compose.key_of gives to what Hydra and OmegaConf refuse."""
     tree = ast.parse((ROOT / "hybrid_sweep" / "compose.py").read_text())
-    [function] = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "key_of"]
-    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    [function] = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "key_of"
+    ]
+    returned = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and node.value is not None
+    ]
     return [key for value in returned for key in _stated(value)]
 
 
@@ -70,7 +87,9 @@ def _inventory() -> list[str]:
     """Return all keys, sorted."""
     keys = set(_of_compose())
     for _, _, call in _calls():
-        keys.update(key for word in call.keywords if word.arg == "key" for key in _stated(word.value))
+        keys.update(
+            key for word in call.keywords if word.arg == "key" for key in _stated(word.value)
+        )
     return sorted(keys)
 
 
@@ -80,14 +99,18 @@ def test_every_error_has_a_well_formed_key():
     for where, function, call in calls:
         given = [word.value for word in call.keywords if word.arg == "key"]
         assert len(given) == 1, f"{where}: no key"
-        assert ast.unparse(given[0]) != "key" or function in TAKES_A_KEY, f"{where}: not stated in the call"
+        assert ast.unparse(given[0]) != "key" or function in TAKES_A_KEY, (
+            f"{where}: not stated in the call"
+        )
         for key in _stated(given[0]):
             assert KEY.fullmatch(key), f"{where}: {key}"
             assert "<" not in key or key.startswith("config."), f"{where}: {key}"
 
 
 def test_the_list_of_keys_is_the_stored_one():
-    assert _inventory() == STORED.read_text().splitlines(), "python -m tests.test_errors writes it anew"
+    assert _inventory() == STORED.read_text().splitlines(), (
+        "python -m tests.test_errors writes it anew"
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +122,9 @@ def test_the_list_of_keys_is_the_stored_one():
         seals.Damaged("a: the file is missing", key="seals.file_missing"),
         collection.Damaged("no collection", key="collection.unreadable"),
         lines.BadLine(Path("a.tsv"), 3, "has 1 columns", key="line.columns"),
-        trained.Untrained(Path("run"), "its model was not kept", "keep.model=false", key="trained.not_kept"),
+        trained.Untrained(
+            Path("run"), "its model was not kept", "keep.model=false", key="trained.not_kept"
+        ),
     ],
     ids=lambda error: type(error).__module__ + "." + type(error).__name__,
 )

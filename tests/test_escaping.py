@@ -55,7 +55,9 @@ HOSTILE += [
 
 
 def cells_of(line: str) -> list[str]:
-    """The cells of a line of a Markdown table, cut as cmark-gfm cuts them: a backslash guards any sign of ASCII."""
+    """The cells of a line of a Markdown table, cut as cmark-gfm cuts them: a backslash guards any
+    sign of ASCII.
+    """
     inside = re.findall(r"(?:\\[!-/:-@\[-`{-~]|[^|])+", line.strip())
     return [cell.strip() for cell in inside]
 
@@ -119,7 +121,9 @@ def test_the_page_shows_code_literally(text: str) -> None:
 def test_a_table_of_the_page_keeps_its_cells(text: str) -> None:
     code = escaping.markdown_code(text)
     found = Reader(rendered([f"| {code} | b |", "| --- | --- |", f"| {code} | 1 |"]))
-    assert found.tags.count("td") == found.tags.count("th") == 2 and not {"b", "img", "a"} & set(found.tags)
+    assert found.tags.count("td") == found.tags.count("th") == 2 and not {"b", "img", "a"} & set(
+        found.tags
+    )
 
 
 @given(some.text())
@@ -128,7 +132,9 @@ def test_html_is_text_alone(text: str) -> None:
     assert not set(made) & set("<>\"'") and Reader(f"<p title='{made}'>{made}</p>").tags == ["p"]
 
 
-@given(some.dictionaries(some.text(), some.text() | some.floats(allow_nan=False, allow_infinity=False)))
+@given(
+    some.dictionaries(some.text(), some.text() | some.floats(allow_nan=False, allow_infinity=False))
+)
 @example({"</script><!--": "\u2028\u2029"})
 def test_json_in_a_script_is_the_same_value(value: dict[str, str | float]) -> None:
     made = escaping.script_json(value)
@@ -152,7 +158,11 @@ FORMULAS = ["=1+1", "+1+1", "-1+x", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_cell_is_a_formula(text: str) -> None:
-    read = next(csv.reader(io.StringIO(inert(pd.DataFrame({"a": [text]})).to_csv(index=False, header=False))))
+    read = next(
+        csv.reader(
+            io.StringIO(inert(pd.DataFrame({"a": [text]})).to_csv(index=False, header=False))
+        )
+    )
     assert read[0].startswith("'") and not set(read[0]) & set("\t\r\n\x00")
 
 

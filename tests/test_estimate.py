@@ -1,4 +1,6 @@
-"""What a sweep is said to take, against operations that torch counts and against sizes that are published."""
+"""What a sweep is said to take, against operations that torch counts and against sizes that are
+published.
+"""
 
 import dataclasses
 
@@ -16,7 +18,9 @@ LENGTH = 24
 
 
 def counted(encoder, texts, *, training):
-    """The operations of the layers' matrix products on `texts` texts of LENGTH tokens, by torch's own counter."""
+    """The operations of the layers' matrix products on `texts` texts of LENGTH tokens, by torch's
+    own counter.
+    """
     ids = torch.ones(texts, LENGTH, dtype=torch.long)
     with FlopCounterMode(display=False) as counter:
         with torch.set_grad_enabled(training):
@@ -28,7 +32,9 @@ def counted(encoder, texts, *, training):
 
 @pytest.fixture
 def small(config):
-    made = config("model.hidden_size=64", "model.heads=4", "model.intermediate_size=160", "model.depth=3")
+    made = config(
+        "model.hidden_size=64", "model.heads=4", "model.intermediate_size=160", "model.depth=3"
+    )
     model = dataclasses.replace(made.model, query_length=LENGTH, passage_length=LENGTH)
     return dataclasses.replace(made, model=model)
 
@@ -73,5 +79,8 @@ def test_lines_name_hours_and_disk_of_what_is_not_there(tmp_path):
     jobs = points(["experiment=mmarco", f"paths.cache={tmp_path}"], multirun=True)
     said = estimate.lines([made for _, made in jobs])
     assert [line.split(":")[0] for line in said] == ["disk", "compute", "disk"]
-    assert said[0].startswith("disk: mmarco ar de en es fr hi ru zh: files 27 GB") and "21 points" in said[1]
+    assert (
+        said[0].startswith("disk: mmarco ar de en es fr hi ru zh: files 27 GB")
+        and "21 points" in said[1]
+    )
     assert estimate.lines([made for _, made in points(["data=synthetic"], multirun=False)]) == []

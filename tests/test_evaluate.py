@@ -1,4 +1,6 @@
-"""A saved model scored again gives the numbers of its run; folders bring their own pooling and prompts."""
+"""A saved model scored again gives the numbers of its run; folders bring their own pooling and
+prompts.
+"""
 
 import pytest
 
@@ -16,7 +18,9 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
     metrics = read_json(folder / "metrics.json")
 
     def evaluated(*words):
-        done = ready.run(["-m", "hybrid_sweep", "evaluate", *words, outputs, "logger=disabled"], timeout=300)
+        done = ready.run(
+            ["-m", "hybrid_sweep", "evaluate", *words, outputs, "logger=disabled"], timeout=300
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("["))
 
@@ -32,8 +36,15 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
 
 
 def test_what_is_printed_are_the_macro_means_to_four_decimals(tmp_path):
-    found = {f"{setting}/AP": value for setting, value in (("monolingual", 0.79904), ("multilingual", 0.298765))}
-    found |= {"cross-lingual/AP": 0.63956, "micro/monolingual/AP": 0.5, "monolingual/unseen/AP": 0.4}
+    found = {
+        f"{setting}/AP": value
+        for setting, value in (("monolingual", 0.79904), ("multilingual", 0.298765))
+    }
+    found |= {
+        "cross-lingual/AP": 0.63956,
+        "micro/monolingual/AP": 0.5,
+        "monolingual/unseen/AP": 0.4,
+    }
     lines = table({**found, "monolingual/RR@10": 1.0}, tmp_path).splitlines()
     assert [line.split() for line in lines[:4]] == [
         ["RR@10", "AP", "nDCG@10", "R@100"],
@@ -67,17 +78,30 @@ def test_a_folder_brings_its_own_prompts_and_modules_unless_words_say_otherwise(
 
 @pytest.mark.parametrize(
     ("name", "query"),
-    [("multilingual-e5-small", "query: "), ("me5-small-l4", "query: "), ("me50", ""), ("labse", "")],
+    [
+        ("multilingual-e5-small", "query: "),
+        ("me5-small-l4", "query: "),
+        ("me50", ""),
+        ("labse", ""),
+    ],
 )
 def test_the_prompts_of_e5_go_by_the_name_of_the_folder_and_are_said(tmp_path, capsys, name, query):
     made = config_of([f"model.path={tmp_path / name}", "data=xquad_r"])
-    assert (made.model.query_prompt, made.model.passage_prompt) == (query, query.replace("query", "passage"))
+    assert (made.model.query_prompt, made.model.passage_prompt) == (
+        query,
+        query.replace("query", "passage"),
+    )
     assert ("prompts of the E5 models" in capsys.readouterr().out) == bool(query)
     assert made.model.query_length == made.model.passage_length == 128
     own = config_of([f"model.path={tmp_path / name}", "data=xquad_r", "model.query_prompt=ask"])
     assert own.model.query_prompt == "ask"
-    write_json(tmp_path / name / "config_sentence_transformers.json", {"prompts": {"query": "its own "}})
-    assert config_of([f"model.path={tmp_path / name}", "data=xquad_r"]).model.query_prompt == "its own "
+    write_json(
+        tmp_path / name / "config_sentence_transformers.json", {"prompts": {"query": "its own "}}
+    )
+    assert (
+        config_of([f"model.path={tmp_path / name}", "data=xquad_r"]).model.query_prompt
+        == "its own "
+    )
 
 
 def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypatch, capsys):
@@ -109,7 +133,9 @@ def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypat
 
 
 def test_adapters_of_a_run_are_in_its_saved_weights(planned):
-    folder = planned("batch.cross_lingual_ratio=0.5", "model.lora_rank=4", "model.lora_targets=[query]")
+    folder = planned(
+        "batch.cross_lingual_ratio=0.5", "model.lora_rank=4", "model.lora_targets=[query]"
+    )
     write_json(folder / "model" / "config.json", {})
     trained.write(folder)
     model = config_of([str(folder)]).model

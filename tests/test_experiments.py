@@ -1,4 +1,6 @@
-"""What is frozen under experiments/ is what today's code would make, and what the README says of it is what it says."""
+"""What is frozen under experiments/ is what today's code would make, and what the README says of it
+is what it says.
+"""
 
 import re
 from pathlib import Path
@@ -16,7 +18,8 @@ from hybrid_sweep.store import read_json
 
 ROOT = Path(__file__).parent.parent
 FROZEN = ROOT / "experiments" / "first-curve"
-COLLECTION, LEXICAL = "cab9666bbd1c", "57bbb9782cb9"  # BM25's model: how texts become words, by which versions
+# BM25's model: how texts become words, by which versions
+COLLECTION, LEXICAL = "cab9666bbd1c", "57bbb9782cb9"
 # The words that made each, the fingerprint of its model, and the number of its points.
 PUBLISHED = {
     "first-curve": (["experiment=reproduce"], "b00a1d7bbd48", 25),
@@ -34,7 +37,9 @@ def test_every_published_table_is_looked_at():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_run_ids_are_those_of_todays_config(name):
-    """Red means that identity or a default changed: make the curve again, or take the change back."""
+    """Red means that identity or a default changed: make the curve again, or take the change
+    back.
+    """
     words, model, count = PUBLISHED[name]
     folder = ROOT / "experiments" / name
     configs = [config for _, config in points(words, multirun=False)]
@@ -56,13 +61,21 @@ def part(words, begin, end):
 
 
 def evidence(folder):
-    """All reports and comparisons of a folder, and what its table of results has besides, rounded: groups of languages, and
-    the first answer in a pool of all languages."""
-    besides = "scope in ('trained', 'unseen') or scope == 'macro' and setting == 'multilingual' and measure == 'RR@10'"
+    """All reports and comparisons of a folder, and what its table of results has besides, rounded:
+    groups of languages, and the first answer in a pool of all languages."""
+    besides = (
+        "scope in ('trained', 'unseen') or scope == 'macro' and setting == 'multilingual' and"
+        " measure == 'RR@10'"
+    )
     found = pd.read_csv(folder / "results.csv").query(besides)
     columns = found[["mean", "delta", "delta_low", "delta_high", "p_holm"]].itertuples(index=False)
-    rows = [f"{mean:.3f} {delta:+.3f} [{low:+.3f}, {high:+.3f}] {p:.3f}" for mean, delta, low, high, p in columns]
-    return " ".join([*map(text, [*folder.rglob("report.md"), *folder.rglob("comparison.md")]), *rows])
+    rows = [
+        f"{mean:.3f} {delta:+.3f} [{low:+.3f}, {high:+.3f}] {p:.3f}"
+        for mean, delta, low, high, p in columns
+    ]
+    return " ".join(
+        [*map(text, [*folder.rglob("report.md"), *folder.rglob("comparison.md")]), *rows]
+    )
 
 
 SHAPE = "**With a pretrained encoder**"
@@ -77,17 +90,54 @@ SHAPE = "**With a pretrained encoder**"
         ("README.md", "**Cross-lingual steps", "**Negatives in all", "added", 3),
         ("README.md", "**Negatives in all", "**The loss grows", "mixed", 3),
         ("README.md", "**The loss grows", "## Your own sweep", "pools", 5),
-        ("experiments/shape/README.md", "**What was found**", "**What was not found**", "shape", 25),
-        ("experiments/added/README.md", "**What was found**", "**What was not found**", "added", 40),
-        ("experiments/transfer/README.md", "**What was found**", "**Beside", "transfer/on-xquad_r", 25),
-        ("experiments/mixed/README.md", "**What was found**", "**What was not found**", "mixed", 45),
-        ("experiments/pools/README.md", "**What was found**", "**What was not found**", "pools", 25),
-        ("experiments/transfer/README.md", "The same as there", "**What lies here**", "transfer/on-xquad_r", 4),
+        (
+            "experiments/shape/README.md",
+            "**What was found**",
+            "**What was not found**",
+            "shape",
+            25,
+        ),
+        (
+            "experiments/added/README.md",
+            "**What was found**",
+            "**What was not found**",
+            "added",
+            40,
+        ),
+        (
+            "experiments/transfer/README.md",
+            "**What was found**",
+            "**Beside",
+            "transfer/on-xquad_r",
+            25,
+        ),
+        (
+            "experiments/mixed/README.md",
+            "**What was found**",
+            "**What was not found**",
+            "mixed",
+            45,
+        ),
+        (
+            "experiments/pools/README.md",
+            "**What was found**",
+            "**What was not found**",
+            "pools",
+            25,
+        ),
+        (
+            "experiments/transfer/README.md",
+            "The same as there",
+            "**What lies here**",
+            "transfer/on-xquad_r",
+            4,
+        ),
     ],
 )
 def test_what_is_said_of_a_curve_is_quoted_from_its_frozen_report(page, begin, end, name, least):
     said, report = part(text(ROOT / page), begin, end), evidence(ROOT / "experiments" / name)
-    found = re.findall(r"\[[-+]?\.\d+, [-+]?\.\d+\]|[-+]?\.\d+", said)  # an interval is looked for as a whole
+    # an interval is looked for as a whole
+    found = re.findall(r"\[[-+]?\.\d+, [-+]?\.\d+\]|[-+]?\.\d+", said)
     assert len(found) >= least
     for quoted in found:
         assert re.sub(r"(?<![\d.])\.", "0.", quoted) in report, quoted
@@ -95,37 +145,59 @@ def test_what_is_said_of_a_curve_is_quoted_from_its_frozen_report(page, begin, e
 
 def test_the_table_beside_the_papers_has_the_means_over_the_frozen_runs():
     folder = ROOT / "experiments" / "transfer"
-    runs, points_ = read_json(folder / "runs.json"), pd.DataFrame(read_json(folder / "points.json")["points"])
-    rows = [line.split("|")[1:-1] for line in (folder / "README.md").read_text().splitlines() if line.startswith("| ")]
+    runs, points_ = (
+        read_json(folder / "runs.json"),
+        pd.DataFrame(read_json(folder / "points.json")["points"]),
+    )
+    rows = [
+        line.split("|")[1:-1]
+        for line in (folder / "README.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
     names = {"here, untrained": "untrained", "BM25": "bm25"} | {
         f"here, r = {ratio:g}".replace("0.", "."): ratio for ratio in points_["ratio"].unique()
     }
-    said = {names[row[0].strip()]: [cell.strip() for cell in row[1:]] for row in rows if row[0].strip() in names}
+    said = {
+        names[row[0].strip()]: [cell.strip() for cell in row[1:]]
+        for row in rows
+        if row[0].strip() in names
+    }
     assert len(said) == len(names) == 10
     for key, cells in said.items():
-        mine = points_[points_["ratio"].eq(key) & points_["kind"].eq("trained") | points_["kind"].eq(key)]
+        mine = points_[
+            points_["ratio"].eq(key) & points_["kind"].eq("trained") | points_["kind"].eq(key)
+        ]
         made = pd.json_normalize([runs[run_id]["metrics"]["xquad_r"] for run_id in mine["run_id"]])
-        means = made[[f"{name}/AP" for name in ("monolingual", "cross-lingual", "multilingual")]].mean()
+        means = made[
+            [f"{name}/AP" for name in ("monolingual", "cross-lingual", "multilingual")]
+        ].mean()
         distance = made.filter(regex="^bias.rank_distance.*mean$").mean(axis=1).mean()
         assert cells == [*(f"{mean:.4f}"[1:] for mean in means), f"{distance:.0f}"]
 
 
 def test_added_and_shape_have_the_same_rows_without_cross_lingual_steps():
-    """What the page of added says of its r = 0: the same batches give the same ranks, under either budget."""
+    """What the page of added says of its r = 0: the same batches give the same ranks, under either
+    budget.
+    """
     found = []
     for name in ("shape", "added"):
         folder = ROOT / "experiments" / name
         plan = pd.DataFrame(read_json(folder / "points.json")["points"])
         wanted = plan.query("kind == 'trained' and ratio == 0 and seed < 3")["run_id"]
         assert len(wanted) == 3
-        rows = frozen.unpacked(pq.read_table(folder / "per_query.parquet", filters=[("run_id", "in", list(wanted))]))
+        rows = frozen.unpacked(
+            pq.read_table(folder / "per_query.parquet", filters=[("run_id", "in", list(wanted))])
+        )
         order = [key for key in (*finished.KEY, "seed") if key in rows.column_names]
         found.append(rows.to_pandas().drop(columns="run_id").sort_values(order, ignore_index=True))
     pd.testing.assert_frame_equal(*found, check_categorical=False)
 
 
 def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
-    said, report = part(text(ROOT / "README.md"), "first-curve/curve.png)", SHAPE), text(FROZEN / "report.md")
+    said, report = (
+        part(text(ROOT / "README.md"), "first-curve/curve.png)", SHAPE),
+        text(FROZEN / "report.md"),
+    )
     for mark in (COLLECTION, "0f1df08c", "2,604"):
         assert mark in said and mark in report
 
@@ -138,11 +210,14 @@ def unsaved(_figure, folder, name):
     return paths
 
 
-LARGE = ("added", "mixed", "pools", "transfer")  # many rows, or a comparison: a minute rather than seconds
+# many rows, or a comparison: a minute rather than seconds
+LARGE = ("added", "mixed", "pools", "transfer")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED]
+)
 def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, name):
     """What `make experiments` says; without the figures, which are not compared."""
     monkeypatch.setattr(report_files, "drawn", lambda *args: {})

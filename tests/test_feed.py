@@ -18,7 +18,9 @@ def texts_of(batch):
     """The token ids of all texts of a batch, in their order; an empty list for an absent one."""
     total = len(batch.groups) + len(batch.answers)
     found = [[] for _ in range(total)]
-    kept = [ids[mask.bool()].tolist() for part in batch.parts for ids, mask in zip(*part, strict=True)]
+    kept = [
+        ids[mask.bool()].tolist() for part in batch.parts for ids, mask in zip(*part, strict=True)
+    ]
     for place, text in zip(batch.places.tolist(), kept, strict=True):
         assert not found[place]  # each text once
         found[place] = text
@@ -30,7 +32,9 @@ def table_of(source, kind):
     tokens = getattr(source, kind)
     return {
         (group, language): tokens.ids[tokens.starts[row] : tokens.starts[row + 1]].tolist()
-        for row, (group, language) in enumerate(zip(table["group"].to_pylist(), table["lang"].to_pylist(), strict=True))
+        for row, (group, language) in enumerate(
+            zip(table["group"].to_pylist(), table["lang"].to_pylist(), strict=True)
+        )
     }
 
 
@@ -38,14 +42,17 @@ def table_of(source, kind):
 @pytest.mark.parametrize("buckets", ["true", "false"])
 def test_batches_hold_the_texts_of_the_plan(config, composition, buckets):
     made = config(
-        "batch.cross_lingual_ratio=0.5", f"batch.composition={composition}", f"trainer.length_buckets={buckets}"
+        "batch.cross_lingual_ratio=0.5",
+        f"batch.composition={composition}",
+        f"trainer.length_buckets={buckets}",
     )
     prepared = prepare(made)
     plan = plan_of(made, prepared.sources)
     batches = HybridBatches(prepared, plan, made)
     (source,) = prepared.sources
     queries, passages = table_of(source, "queries"), table_of(source, "passages")
-    names = sorted({group for group, _ in queries})  # one passage for each question: the groups are the questions
+    # one passage for each question: the groups are the questions
+    names = sorted({group for group, _ in queries})
     names = [name for name in names if name in set(_groups(source))]
     for step in range(len(plan)):
         batch, planned = batches[step], plan.batch(step)
@@ -78,7 +85,10 @@ def test_ranks_share_the_global_batch(config):
         parts = [HybridBatches(prepared, plan, made, rank, world) for rank in range(world)]
         for step in range(len(plan)):
             together = [part[step] for part in parts]
-            assert torch.cat([batch.groups for batch in together]).tolist() == whole[step].groups.tolist()
+            assert (
+                torch.cat([batch.groups for batch in together]).tolist()
+                == whole[step].groups.tolist()
+            )
             queries = [text for batch in together for text in texts_of(batch)[: len(batch.groups)]]
             assert queries == texts_of(whole[step])[:16]
             assert len({int(code) for batch in together for code in batch.query_language}) == 1
@@ -111,7 +121,9 @@ def test_hard_negatives_stand_behind_the_passages_in_the_language_of_the_passage
     path, names = triples(tmp_path, prepare(config()), groups=range(0, 150))
     drawn = {}
     for ratio in (0, 1):
-        made = config(f"data.negatives={path}", "batch.hard_negatives=2", f"batch.cross_lingual_ratio={ratio}")
+        made = config(
+            f"data.negatives={path}", "batch.hard_negatives=2", f"batch.cross_lingual_ratio={ratio}"
+        )
         prepared = prepare(made)
         plan = plan_of(made, prepared.sources)
         batches = HybridBatches(prepared, plan, made)
@@ -124,19 +136,26 @@ def test_hard_negatives_stand_behind_the_passages_in_the_language_of_the_passage
             texts = texts_of(batch)[32:]
             for place, group in enumerate(planned.groups.tolist()):
                 language = plan.languages[int(planned.passage_language[place])]
-                near = {names[(group + n) % len(names)] for n in range(1, 4)} if group < 150 else set()
+                near = (
+                    {names[(group + n) % len(names)] for n in range(1, 4)} if group < 150 else set()
+                )
                 numbers = batch.answers[16 + 2 * place : 18 + 2 * place].tolist()
                 own = [passages[name, language] for name in near if (name, language) in passages]
                 for number, text in zip(numbers, texts[2 * place : 2 * place + 2], strict=True):
                     assert (number == -1) == (text == []) and (number == -1 or text in own)
                     absent += number == -1
-                assert len({number for number in numbers if number >= 0}) == sum(number >= 0 for number in numbers)
+                assert len({number for number in numbers if number >= 0}) == sum(
+                    number >= 0 for number in numbers
+                )
             drawn[ratio, step] = batch.answers.tolist()
         assert 0 < absent < 12 * 32  # both cases are there
-    assert all(drawn[0, step] == drawn[1, step] for step in range(12))  # the ratio changes their language alone
+    # the ratio changes their language alone
+    assert all(drawn[0, step] == drawn[1, step] for step in range(12))
 
 
-def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(config, tmp_path, monkeypatch):
+def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(
+    config, tmp_path, monkeypatch
+):
     from hybrid_sweep import training
     from tests.test_training import prepared_module
 
@@ -151,8 +170,12 @@ def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(config,
         absent = batches[step].answers < 0
         assert passages.shape[0] == 48 and positive.tolist() == list(range(16))
         assert relevant[:, absent].all() and (passages[absent] == 0).all() and torch.isfinite(loss)
-        # A negative that is the answer of another question in the batch is masked for that question.
-        judged = {(int(q), int(a)) for q, a in zip(batches[step].questions, batches[step].answers[:16], strict=True)}
+        # A negative that is the answer of another question in the batch is masked for that
+        # question.
+        judged = {
+            (int(q), int(a))
+            for q, a in zip(batches[step].questions, batches[step].answers[:16], strict=True)
+        }
         for i, question in enumerate(batches[step].questions.tolist()):
             for j, answer in enumerate(batches[step].answers.tolist()):
                 assert bool(relevant[i, j]) == (answer < 0 or (question, answer) in judged)
@@ -161,19 +184,27 @@ def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(config,
 
 def test_each_step_reads_its_own_collection(config):
     made = config(
-        "+data@more.other=synthetic", "more.other.seed=7", "more.other.groups=200", "data.share=1", "more.other.share=2"
+        "+data@more.other=synthetic",
+        "more.other.seed=7",
+        "more.other.groups=200",
+        "data.share=1",
+        "more.other.share=2",
     )
     prepared = prepare(made)
     plan = plan_of(made, prepared.sources)
     batches = HybridBatches(prepared, plan, made)
     found = [batches[step].source for step in range(len(plan))]
-    assert found == [plan.batch(step).source for step in range(len(plan))] and np.bincount(found).tolist() == [4, 8]
+    assert found == [plan.batch(step).source for step in range(len(plan))] and np.bincount(
+        found
+    ).tolist() == [4, 8]
     for step, source in enumerate(found):
         known = set(map(tuple, table_of(prepared.sources[source], "passages").values()))
         assert all(tuple(text) in known for text in texts_of(batches[step])[16:])
 
 
-@pytest.mark.parametrize("count, width", [(0, 1), (1, 1), (127, 1), (128, 1), (129, 2), (32_768, 2), (32_769, 4)])
+@pytest.mark.parametrize(
+    "count, width", [(0, 1), (1, 1), (127, 1), (128, 1), (129, 2), (32_768, 2), (32_769, 4)]
+)
 def test_languages_have_numbers_of_their_own_however_many_there_are(count, width):
     names = [f"l{number}" for number in range(count)]
     found = language_numbers(pa.chunked_array([pa.array([*names, "other"])]), names)
@@ -185,25 +216,33 @@ MANY = [f"x{number:03d}" for number in range(140)]
 
 @pytest.fixture
 def many(tmp_path):
-    """A run's data in 140 languages: 20 questions, of which each language has the first 18 or all."""
+    """A run's data in 140 languages: 20 questions, of which each language has the first 18 or
+    all.
+    """
     rows = [
         (f"g{group:02d}@{language}", f"g{group:02d}", language, "train", f"{language} {group}")
         for place, language in enumerate(MANY)
         for group in range(18 + place % 3)
     ]
-    table = pa.table(dict(zip(collections.TEXTS.names, map(list, zip(*rows, strict=True)), strict=True)))
+    table = pa.table(
+        dict(zip(collections.TEXTS.names, map(list, zip(*rows, strict=True)), strict=True))
+    )
     names = sorted(set(table["group"].to_pylist()))
     qrels = pa.table({"query_group": names, "passage_group": names, "grade": [1] * len(names)})
     collection = collections.make("many", table, table, qrels, {})
     row = np.arange(len(table) + 1)
     tokens = Tokens(row[:-1] + 1000, row)  # each text is one token, its row
-    source = TrainingSource("many", collection, pairs(collection, "train"), tokens, tokens, np.arange(len(MANY)))
+    source = TrainingSource(
+        "many", collection, pairs(collection, "train"), tokens, tokens, np.arange(len(MANY))
+    )
     return Prepared(collection, tmp_path, tokens, tokens, [source], MANY)
 
 
 @pytest.mark.parametrize("composition", ["per_batch", "per_example"])
 def test_more_languages_than_a_byte_counts_train_on_what_the_plan_says(config, many, composition):
-    made = config("batch.cross_lingual_ratio=0.5", f"batch.composition={composition}", "trainer.max_steps=150")
+    made = config(
+        "batch.cross_lingual_ratio=0.5", f"batch.composition={composition}", "trainer.max_steps=150"
+    )
     plan = plan_of(made, many.sources)
     batches, record, seen = HybridBatches(many, plan, made), [], set()
     table = many.collection.queries
@@ -213,12 +252,20 @@ def test_more_languages_than_a_byte_counts_train_on_what_the_plan_says(config, m
         texts = [text[0] - 1000 for text in texts_of(batch)]
         numbers = torch.cat([batch.query_language, batch.passage_language]).tolist()
         assert [languages[text] for text in texts] == [MANY[number] for number in numbers]
-        assert [groups[text] for text in texts] == [f"g{group:02d}" for group in batch.groups.tolist() * 2]
+        assert [groups[text] for text in texts] == [
+            f"g{group:02d}" for group in batch.groups.tolist() * 2
+        ]
         seen |= set(numbers)
         query, passage = batch.query_language, batch.passage_language
         entry = {"step": step, "source": "many", "n_examples": len(batch.groups)}
-        entry |= {"query_lang": names(MANY, query.numpy()), "passage_lang": names(MANY, passage.numpy())}
-        entry |= {"n_cross": int((query != passage).sum()), "groups": groups_digest(batch.groups.numpy())}
+        entry |= {
+            "query_lang": names(MANY, query.numpy()),
+            "passage_lang": names(MANY, passage.numpy()),
+        }
+        entry |= {
+            "n_cross": int((query != passage).sum()),
+            "groups": groups_digest(batch.groups.numpy()),
+        }
         record.append(entry)
     assert max(seen) > 135 and len(seen) > 80
     check_realised(pd.DataFrame(record), plan)

@@ -1,4 +1,6 @@
-"""One definition of finished, which run and report share: whatever was done to a result, both say the same."""
+"""One definition of finished, which run and report share: whatever was done to a result, both say
+the same.
+"""
 
 import json
 import shutil
@@ -55,13 +57,17 @@ def _other_columns(run: Path) -> None:
 def _texts_for_numbers(run: Path) -> None:
     table = pq.read_table(run / finished.TABLE)
     place = table.column_names.index("RR@10")
-    pq.write_table(table.set_column(place, "RR@10", pa.array(["x"] * len(table))), run / finished.TABLE)
+    pq.write_table(
+        table.set_column(place, "RR@10", pa.array(["x"] * len(table))), run / finished.TABLE
+    )
 
 
 def _impossible(run: Path) -> None:
     table = pq.read_table(run / finished.TABLE)
     place = table.column_names.index("RR@10")
-    pq.write_table(table.set_column(place, "RR@10", pa.array([7.0] * len(table))), run / finished.TABLE)
+    pq.write_table(
+        table.set_column(place, "RR@10", pa.array([7.0] * len(table))), run / finished.TABLE
+    )
 
 
 def _empty(run: Path) -> None:
@@ -82,7 +88,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "metrics empty": lambda run: (run / "metrics.json").write_text(""),
     "metrics a list": lambda run: (run / "metrics.json").write_text("[]"),
     "metrics gone": lambda run: (run / "metrics.json").unlink(),
-    "metrics of another run": lambda run: shutil.copy(run.parent / "t000s0" / "metrics.json", run / "metrics.json"),
+    "metrics of another run": lambda run: shutil.copy(
+        run.parent / "t000s0" / "metrics.json", run / "metrics.json"
+    ),
     "provenance broken": lambda run: (run / "provenance.json").write_text('{"fingerprints": 3}'),
     "config broken": lambda run: (run / "config.yaml").write_text("a: ${oc.env:HOME}"),
 }
@@ -116,10 +124,17 @@ def test_a_bit_anywhere_in_a_table_with_a_digest_is_noticed(tmp_path: Path) -> N
 def test_a_changed_value_of_metrics_is_noticed(tmp_path: Path) -> None:
     sweep_dir = write_sweep(tmp_path, World(questions=6), ratios=(0.0,), seeds=(0,))
     run = sweep_dir.parent.parent / "runs" / "t000s0"
-    whole = finished.sealed(run, read_json(run / "metrics.json") | {"monolingual/RR@10": 0.5, "dev": {"best": 0.25}})
+    whole = finished.sealed(
+        run, read_json(run / "metrics.json") | {"monolingual/RR@10": 0.5, "dev": {"best": 0.25}}
+    )
     write_json(run / "metrics.json", whole)
     assert finished.metrics(run, run) == whole
-    for changed in ({"monolingual/RR@10": 0.51}, {"dev": {"best": 0.26}}, {"examples_monolingual": 1}, {"new": 1}):
+    for changed in (
+        {"monolingual/RR@10": 0.51},
+        {"dev": {"best": 0.26}},
+        {"examples_monolingual": 1},
+        {"new": 1},
+    ):
         write_json(run / "metrics.json", whole | changed)
         assert finished.problem(run, run)
 

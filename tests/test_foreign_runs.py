@@ -1,4 +1,6 @@
-"""A run folder of somebody else: its config permits nothing, and no path or variable in it is followed."""
+"""A run folder of somebody else: its config permits nothing, and no path or variable in it is
+followed.
+"""
 
 import os
 import shutil
@@ -55,20 +57,30 @@ def _edited(folder: Path, **groups: dict[str, object]) -> Path:
 
 @pytest.fixture
 def foreign(planned, tmp_path, monkeypatch):
-    """A trained run whose model folder brings Python code, and whose config says that it may run."""
+    """A trained run whose model folder brings Python code, and whose config says that it may
+    run.
+    """
     folder = planned("trainer.max_steps=2", "batch.cross_lingual_ratio=0.5")
     source = prepare.prepare(checks.stored(folder)).model
     shutil.copytree(source, folder / "model")
     config = read_json(folder / "model" / "config.json")
-    own = {"auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}, "model_type": "own"}
+    own = {
+        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
+        "model_type": "own",
+    }
     write_json(folder / "model" / "config.json", config | own)
-    write_json(folder / "model" / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": "x.Transformer"}])
+    write_json(
+        folder / "model" / "modules.json",
+        [{"idx": 0, "name": "0", "path": "", "type": "x.Transformer"}],
+    )
     (folder / "model" / "own.py").write_text(CODE)
     (folder / "model" / "model.safetensors").write_bytes(b"")
     (folder / "steps.parquet").write_bytes(b"")
     trained.write(folder)
     monkeypatch.setenv("CODE_RAN", str(tmp_path / "ran"))
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
     return _edited(folder, model={"remote_code": True, "local_files_only": False})
 
 
@@ -93,7 +105,9 @@ def test_code_of_a_model_folder_does_not_run_by_the_worker(foreign, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("word", ["model.remote_code=1", "paths.cache=/x", "--x", "model.remote_code=${oc.env:X}", ""])
+@pytest.mark.parametrize(
+    "word", ["model.remote_code=1", "paths.cache=/x", "--x", "model.remote_code=${oc.env:X}", ""]
+)
 def test_a_worker_takes_no_other_word(planned, word):
     with refused("option.permission", word):
         checks.permitted(checks.stored(planned()), [word])
@@ -113,9 +127,13 @@ def test_permissions_of_words_alone(planned):
 
 
 @pytest.mark.parametrize("group", ["data", "model", "logger", "paths"])
-@pytest.mark.parametrize("text", ["${oc.env:HOME}", "x ${oc.env:HOME}/y", "${seed}", "${oc.decode:1}"])
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", "x ${oc.env:HOME}/y", "${seed}", "${oc.decode:1}"]
+)
 def test_no_variable_of_the_reader_is_read(planned, group, text, tmp_path, capsys):
-    field = {"data": "mirror", "model": "query_prompt", "logger": "project", "paths": "cache"}[group]
+    field = {"data": "mirror", "model": "query_prompt", "logger": "project", "paths": "cache"}[
+        group
+    ]
     folder = _edited(planned(), **{group: {field: text}})
     for act in (checks.stored, lambda path: config_of([str(path)])):
         with refused("records.interpolation", folder):
@@ -141,10 +159,27 @@ def test_stored_texts_come_back_byte_for_byte(planned, config):
 
 @pytest.mark.parametrize(
     "prompt",
-    ["a\nb: ", "\t", 'q "x"\' ', "\\n", "日本語: ", "{query}: ", "a,b=c", "[x]", "\\", "'", '"', "$x", " lead"],
+    [
+        "a\nb: ",
+        "\t",
+        'q "x"\' ',
+        "\\n",
+        "日本語: ",
+        "{query}: ",
+        "a,b=c",
+        "[x]",
+        "\\",
+        "'",
+        '"',
+        "$x",
+        " lead",
+    ],
 )
 def test_the_prompts_of_a_folder_are_taken_byte_for_byte(tmp_path, prompt):
-    write_json(tmp_path / "config_sentence_transformers.json", {"prompts": {"query": prompt, "document": prompt}})
+    write_json(
+        tmp_path / "config_sentence_transformers.json",
+        {"prompts": {"query": prompt, "document": prompt}},
+    )
     model = config_of([f"model.path={tmp_path}", "data=xquad_r"]).model
     assert (model.query_prompt, model.passage_prompt) == (prompt, prompt)
 
@@ -159,7 +194,8 @@ def test_prompts_that_are_no_texts_are_refused(tmp_path, prompts):
 def test_a_stored_path_is_not_followed(planned, tmp_path):
     (tmp_path / "private").mkdir()
     folder = _edited(
-        planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), data={"path": str(tmp_path / "private")}
+        planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"),
+        data={"path": str(tmp_path / "private")},
     )
     marks = {"collection": "0" * 12, "model": "m"}  # of a collection that the cache does not hold
     write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": marks})
@@ -172,7 +208,14 @@ def test_a_stored_path_is_not_followed(planned, tmp_path):
 def test_a_collection_that_the_cache_holds_is_found_by_its_fingerprint(planned, config):
     folder = planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0")
     built = prepare.collection_folder(config())
-    _edited(folder, data={"path": "/nowhere/at/all", "mirror": "http://example.invalid", "negatives": "/nowhere"})
+    _edited(
+        folder,
+        data={
+            "path": "/nowhere/at/all",
+            "mirror": "http://example.invalid",
+            "negatives": "/nowhere",
+        },
+    )
     data = config_of([str(folder)]).data
     assert (data.path, data.mirror, data.negatives) == (str(built), None, None)
 
@@ -190,7 +233,9 @@ def test_nothing_is_fetched_for_a_stored_config(planned, tmp_path, monkeypatch, 
 
 
 def test_text_is_not_generated_without_end_for_a_stored_config(planned):
-    folder = _edited(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), data={"groups": 10**9})
+    folder = _edited(
+        planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), data={"groups": 10**9}
+    )
     with refused("stored.generated", "data=synthetic"):
         config_of([str(folder)])
 
@@ -198,7 +243,15 @@ def test_text_is_not_generated_without_end_for_a_stored_config(planned):
 def test_a_stored_path_of_a_model_is_not_followed(planned, tmp_path):
     folder = planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0")
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    fields = {"name", "layers", "pooling", "query_prompt", "passage_prompt", "query_length", "passage_length"}
+    fields = {
+        "name",
+        "layers",
+        "pooling",
+        "query_prompt",
+        "passage_prompt",
+        "query_length",
+        "passage_length",
+    }
     config["model"] = {key: value for key, value in config["model"].items() if key in fields}
     config["model"] |= {"name": "pretrained", "path": str(tmp_path)}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -221,7 +274,12 @@ def test_a_library_of_that_name_in_the_folder_one_stands_in_is_not_imported(tmp_
     (tmp_path / "wandb.py").write_text("import pathlib; pathlib.Path('ran').touch()")
     environment = processes.environment(checks.Config().trainer, None, os.environ)
     code = "import sys; sys.exit(any(path in ('', sys.argv[1]) for path in sys.path))"
-    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, env=environment).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], cwd=tmp_path, env=environment
+        ).returncode
+        == 0
+    )
 
 
 def test_mining_takes_what_evaluation_takes(foreign, tmp_path):

@@ -1,5 +1,5 @@
-"""Workers from a ready process: what they are is what a worker is that was started by itself, and a fork is only made of
-a process in which nothing has run."""
+"""Workers from a ready process: what they are is what a worker is that was started by itself, and a
+fork is only made of a process in which nothing has run."""
 
 import json
 import os
@@ -42,7 +42,8 @@ def test_a_worker_is_a_child_of_the_driver_with_a_session_a_log_and_an_exit_code
     ready(servers)
     worker = fork(servers, tmp_path / "log.txt", [str(tmp_path / "nothing")])
     assert os.getsid(worker.pid) == os.getpgid(worker.pid) == worker.pid
-    assert worker.wait(60) == worker.poll() == worker.returncode == 2  # there is no run, which is the user's mistake
+    # there is no run, which is the user's mistake
+    assert worker.wait(60) == worker.poll() == worker.returncode == 2
     assert (tmp_path / "log.txt").read_text().startswith("error: ")
     again = subprocess.run([*worker.args], capture_output=True, text=True, env=environment())
     assert (again.returncode, again.stderr) == (2, (tmp_path / "log.txt").read_text())
@@ -82,7 +83,11 @@ def test_a_child_has_the_environment_the_words_and_the_leases_of_its_run(tmp_pat
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setenv("JE_ARROW_MALLOC_CONF", "background_thread:false")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    changed = {"OPENBLAS_NUM_THREADS": "2", "JE_ARROW_MALLOC_CONF": None, "CUDA_VISIBLE_DEVICES": "2"}
+    changed = {
+        "OPENBLAS_NUM_THREADS": "2",
+        "JE_ARROW_MALLOC_CONF": None,
+        "CUDA_VISIBLE_DEVICES": "2",
+    }
     lease = os.open(tmp_path, os.O_RDONLY)
     with open(tmp_path / "log.txt", "wb") as log:
 
@@ -90,10 +95,20 @@ def test_a_child_has_the_environment_the_words_and_the_leases_of_its_run(tmp_pat
             import threadpoolctl
 
             os.write(1, b"words for the log\n")
-            blas = {each["num_threads"] for each in threadpoolctl.threadpool_info() if each["user_api"] == "blas"}
+            blas = {
+                each["num_threads"]
+                for each in threadpoolctl.threadpool_info()
+                if each["user_api"] == "blas"
+            }
             names = [*changed, "HOME"]
             environment = {name: os.environ.get(name) for name in names}
-            return [environment, sys.argv[1:], os.getsid(0) == os.getpid(), os.get_inheritable(lease), sorted(blas)]
+            return [
+                environment,
+                sys.argv[1:],
+                os.getsid(0) == os.getpid(),
+                os.get_inheritable(lease),
+                sorted(blas),
+            ]
 
         request = {"words": ["outputs/runs/abc", "model.remote_code=true"], "environment": changed}
         found = child(request, [os.dup(log.fileno()), lease], look)
@@ -123,7 +138,9 @@ def test_each_worker_has_a_folder_for_media_of_its_own_and_none_is_left(tmp_path
     """The client makes one at its import, and whoever ends first would take it from the others."""
     pytest.importorskip("wandb")
     around = os.environ | {"TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", MEDIA], capture_output=True, text=True, env=around, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEDIA], capture_output=True, text=True, env=around, check=True
+    )
     server, first, second = [line.split() for line in done.stdout.splitlines()]
     assert (server[1], first[1], second[1]) == ("False", "True", "True")
     assert len({server[0], first[0], second[0]}) == 3
@@ -148,7 +165,9 @@ print([code, reason, cuda, mirror, "torch" in sys.modules, sorted(set(sys.module
 
 def looked(folder, kind):
     around = environment() | forks._quiet(environment())
-    done = subprocess.run([sys.executable, "-c", LOOK, str(folder), kind], capture_output=True, text=True, env=around)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(folder), kind], capture_output=True, text=True, env=around
+    )
     return json.loads(
         done.stdout.splitlines()[-1]
         .replace("'", '"')
@@ -179,14 +198,20 @@ def test_nothing_has_run_in_what_is_forked_and_a_trained_point_imports_next_to_n
 
 
 def test_bm25_imports_no_torch(cache, tmp_path):
-    ((_, config),) = points(["data=synthetic", "data.groups=300", "model=bm25", "logger=disabled"], multirun=False)
+    ((_, config),) = points(
+        ["data=synthetic", "data.groups=300", "model=bm25", "logger=disabled"], multirun=False
+    )
     marks = prepare.fingerprints(config)
     folder = tmp_path / run_id(config, marks)
     processes.write_config(folder, config)
     write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": marks})
     code, reason, _, _, torch, imported = looked(folder, "bm25")
     assert (code, reason, torch) == (0, None, False)
-    assert not [name for name in imported if name.split(".")[0] in ("transformers", "pytorch_lightning", "faiss")]
+    assert not [
+        name
+        for name in imported
+        if name.split(".")[0] in ("transformers", "pytorch_lightning", "faiss")
+    ]
 
 
 THREADS = """
@@ -210,7 +235,9 @@ def test_a_process_that_has_a_gpu_open_is_not_forked(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_server_that_refuses_is_replaced_and_after_three_workers_are_started_by_themselves(tmp_path, monkeypatch):
+def test_a_server_that_refuses_is_replaced_and_after_three_workers_are_started_by_themselves(
+    tmp_path, monkeypatch
+):
     # With its own threads a library makes the process unfit.
     monkeypatch.setattr(forks, "_quiet", lambda around: {"OPENBLAS_NUM_THREADS": "4"})
     servers = forks.Servers()
@@ -228,14 +255,22 @@ def test_a_server_that_refuses_is_replaced_and_after_three_workers_are_started_b
 
 @pytest.mark.slow
 def test_a_server_imports_while_nobody_asks_and_tells_of_it_afterwards(servers, tmp_path):
-    """As it does while the driver plans: the request waits in the socket until the process has started."""
+    """As it does while the driver plans: the request waits in the socket until the process has
+    started.
+    """
     servers.begin(environment(), needs_torch=True)
     (server,) = servers.known.values()
     servers.begin(environment(), needs_torch=True)
     states = [server.poll()]
     wait_for(lambda: states.append(server.poll()) or states[-1] == "ready", 120)
-    assert [state for state, before in zip(states[1:], states, strict=False) if state != before][-1] == "ready"
-    assert set(states) <= {"starting", "importing", "ready"}, "it was seen as light, and would be asked again"
+    assert [state for state, before in zip(states[1:], states, strict=False) if state != before][
+        -1
+    ] == "ready"
+    assert set(states) <= {
+        "starting",
+        "importing",
+        "ready",
+    }, "it was seen as light, and would be asked again"
     assert fork(servers, tmp_path / "log.txt", [str(tmp_path / "nothing")]).wait(60) == 2
 
 
@@ -259,7 +294,9 @@ def test_a_worker_that_another_process_would_wait_for_is_ended(servers, tmp_path
     ready(servers)
     monkeypatch.setattr(forks, "_is_child", lambda pid: False)
     ended = []
-    monkeypatch.setattr(forks, "_kill", lambda pid: (ended.append(pid), os.kill(pid, signal.SIGKILL)))
+    monkeypatch.setattr(
+        forks, "_kill", lambda pid: (ended.append(pid), os.kill(pid, signal.SIGKILL))
+    )
     with pytest.raises(forks.Lost, match="parent"):
         fork(servers, tmp_path / "log.txt", [str(tmp_path)])
     assert len(ended) == 1 and os.waitpid(ended[0], 0)[0] == ended[0]
@@ -342,7 +379,9 @@ KEPT = ("per_query.parquet", "model.safetensors")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [(), ("trainer.threads=2", "trainer.max_steps=0"), ("trainer.devices=2",)])
+@pytest.mark.parametrize(
+    "words", [(), ("trainer.threads=2", "trainer.max_steps=0"), ("trainer.devices=2",)]
+)
 def test_results_are_those_of_a_worker_that_was_started_by_itself(planned, servers, words):
     folder = planned("logger=disabled", *words)
     around = environment(threads=2 if "trainer.threads=2" in words else 1)
@@ -355,7 +394,9 @@ def test_results_are_those_of_a_worker_that_was_started_by_itself(planned, serve
         return found
 
     ready(servers, around, needs_torch=True)
-    assert fork(servers, folder / "log.txt", [str(folder)], around).wait(120) == 0, (folder / "log.txt").read_text()
+    assert fork(servers, folder / "log.txt", [str(folder)], around).wait(120) == 0, (
+        folder / "log.txt"
+    ).read_text()
     forked = results()
     subprocess.run([*forks.WORKER, str(folder)], check=True, env=around, capture_output=True)
     assert results() == forked

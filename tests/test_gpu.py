@@ -1,4 +1,7 @@
-"""On a GPU: ranks are those of the CPU, training is that of the CPU and the same each time. Skipped where there is none."""
+"""On a GPU: ranks are those of the CPU, training is that of the CPU and the same each time.
+
+Skipped where there is none.
+"""
 
 import shutil
 import sysconfig
@@ -55,7 +58,8 @@ def losses(module):
 @pytest.mark.parametrize(
     "case",
     [
-        dict(size=3000, dimension=96, distinct=700, ulps=2),  # near ties, below what float32 resolves
+        # near ties, below what float32 resolves
+        dict(size=3000, dimension=96, distinct=700, ulps=2),
         dict(size=3000, dimension=96, distinct=30),  # duplicates: more ties than a list is long
         dict(size=3000, dimension=384, distinct=2900, ulps=1),
         dict(size=500, dimension=48, distinct=100, ulps=1, scale=20.0),
@@ -98,7 +102,10 @@ def test_scores_near_the_limit_of_float32_and_beyond(scale):
     """Products of the first two are finite in float32; of the others not all are."""
     case = world(5, size=400, distinct=60, scale=scale)
     exact = [
-        [sum(int(a) * int(b) for a, b in zip(query, passage, strict=True)) for passage in case["passages"]]
+        [
+            sum(int(a) * int(b) for a, b in zip(query, passage, strict=True))
+            for passage in case["passages"]
+        ]
         for query in case["queries"]
     ]  # integers: no rounding at all
     ids = case["tie_order"]
@@ -124,7 +131,9 @@ def test_vectors_are_those_of_the_cpu_whatever_the_batches(config):
     encoder.to(DEVICE)
     with used():
         for batch_tokens in (1, 300, 8192, 10**6):
-            found, again = (encode(encoder, tokens, rows, pad=pad, batch_tokens=batch_tokens) for _ in range(2))
+            found, again = (
+                encode(encoder, tokens, rows, pad=pad, batch_tokens=batch_tokens) for _ in range(2)
+            )
             assert found.dtype == np.float32 and np.abs(found - wanted).max() < 1e-5
             assert (found == again).all()
     for precision in ("bf16-mixed", "16-mixed"):
@@ -141,12 +150,16 @@ EVERYTHING = ("batch.hard_negatives=2", "batch.micro_batch=5", "batch.compositio
 def negatives(config, folder):
     """Words for hard negatives of some of the groups; of the others they are absent."""
     groups = prepare(config()).pairs.groups
-    (folder / "triples.tsv").write_text("".join(f"{a}\t{a}\t{b}\n" for a, b in pairwise(groups[:100])))
+    (folder / "triples.tsv").write_text(
+        "".join(f"{a}\t{a}\t{b}\n" for a, b in pairwise(groups[:100]))
+    )
     return (f"data.negatives={folder / 'triples.tsv'}",)
 
 
 @pytest.mark.parametrize("kind", ["plain", "one_look_up", "padded", "everything"])
-def test_training_in_double_precision_has_the_losses_of_the_cpu(config, tmp_path, monkeypatch, kind):
+def test_training_in_double_precision_has_the_losses_of_the_cpu(
+    config, tmp_path, monkeypatch, kind
+):
     words = ("batch.cross_lingual_ratio=0.5", "model.dropout=0")
     if kind == "everything":
         words += (*negatives(config, tmp_path), *EVERYTHING)
@@ -172,17 +185,29 @@ def test_training_has_about_the_losses_of_the_cpu(config):
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
-@pytest.mark.parametrize("more", [(), ("batch.micro_batch=5", "trainer.gradient_checkpointing=true")])
+@pytest.mark.parametrize(
+    "more", [(), ("batch.micro_batch=5", "trainer.gradient_checkpointing=true")]
+)
 def test_two_trainings_are_bit_equal_and_another_seed_is_not(config, precision, more):
-    words = ("trainer=gpu", f"trainer.precision={precision}", "model.dropout=0.2", "batch.size=64", *more)
+    words = (
+        "trainer=gpu",
+        f"trainer.precision={precision}",
+        "model.dropout=0.2",
+        "batch.size=64",
+        *more,
+    )
     first, second, other = (fit(config(*words, f"seed={seed}"))[0] for seed in (0, 0, 1))
     assert losses(first).tolist() == losses(second).tolist() != losses(other).tolist()
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_half_precision_learns_and_evaluates(config, precision):
-    made = config("trainer=gpu", f"trainer.precision={precision}", "trainer.max_steps=60", "model.dropout=0")
+    made = config(
+        "trainer=gpu", f"trainer.precision={precision}", "trainer.max_steps=60", "model.dropout=0"
+    )
     module, _ = fit(made)
     found = losses(module)
     assert np.isfinite(found).all() and found[-10:].mean() < found[:10].mean() - 0.1
@@ -202,7 +227,9 @@ def test_evaluating_on_dev_leaves_training_as_it_is(config, tmp_path):
     alone, _ = validated(config(*words), tmp_path / "alone")
     assert [row["step"] for row in history.rows] == [5, 10, 12]
     assert losses(module).tolist() == losses(alone).tolist()
-    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), alone.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(module.parameters(), alone.parameters(), strict=True)
+    )
 
 
 # One step
@@ -223,7 +250,9 @@ def step_of(made, change=lambda module: None):
 
 def same(one, other):
     assert abs(one[0] - other[0]) < 1e-12
-    assert all(torch.allclose(one[1][name], other[1][name], rtol=0, atol=1e-12) for name in other[1])
+    assert all(
+        torch.allclose(one[1][name], other[1][name], rtol=0, atol=1e-12) for name in other[1]
+    )
 
 
 @pytest.mark.parametrize("more", [(), ("hard",)])
@@ -245,7 +274,9 @@ def test_cached_and_checkpointed_gradients_are_those_of_the_dropout_that_made_th
 
     plain = step_of(made, uncached)  # the same parts, without the cache
     same(step_of(made), plain)
-    checkpointed = config(*DOUBLE, "model.dropout=0.3", "batch.micro_batch=4", "trainer.gradient_checkpointing=true")
+    checkpointed = config(
+        *DOUBLE, "model.dropout=0.3", "batch.micro_batch=4", "trainer.gradient_checkpointing=true"
+    )
     same(step_of(checkpointed), plain)
     same(step_of(checkpointed, uncached), plain)
     other = step_of(config(*DOUBLE, "model.dropout=0.3", "batch.micro_batch=4", "seed=1"), uncached)
@@ -255,7 +286,10 @@ def test_cached_and_checkpointed_gradients_are_those_of_the_dropout_that_made_th
 def test_compiled_training_is_the_plain_one(config):
     """Texts of several lengths: sizes are dynamic."""
     header = Path(sysconfig.get_path("include")) / "Python.h"
-    if not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")) or not header.is_file():
+    if (
+        not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"))
+        or not header.is_file()
+    ):
         pytest.skip("torch.compile needs a C compiler and Python's headers")
     words = (*GPU, "model.dropout=0", "model.depth=1", "trainer.lr=3e-4", "trainer.max_steps=6")
     plain, _ = fit(config(*words))

@@ -1,4 +1,7 @@
-"""Whole runs on a GPU: stopped and gone on, by the command line, scored again elsewhere. Skipped where there is none."""
+"""Whole runs on a GPU: stopped and gone on, by the command line, scored again elsewhere.
+
+Skipped where there is none.
+"""
 
 import re
 from datetime import datetime
@@ -20,7 +23,12 @@ REPOSITORY = str(Path(__file__).parent.parent)
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
 def test_stopped_and_gone_on_is_bit_equal_to_undisturbed(run, planned, precision):
-    words = ("trainer=gpu", f"trainer.precision={precision}", "model.dropout=0.2", "batch.cross_lingual_ratio=0.5")
+    words = (
+        "trainer=gpu",
+        f"trainer.precision={precision}",
+        "model.dropout=0.2",
+        "batch.cross_lingual_ratio=0.5",
+    )
     again, undisturbed = stopped_and_not(run, planned, *words)
     assert again == undisturbed
 
@@ -40,7 +48,9 @@ def test_a_sweep_leases_the_gpu_and_is_reported(cache, tmp_path):
         if found["trainer"]["accelerator"] == "gpu":
             assert found["hardware"]["gpu"] and found["trainer"]["precision"] == "bf16-mixed"
             begun = re.search(r"^--- (\S+)", (folder / "log.txt").read_text()).group(1)
-            spans.append((datetime.fromisoformat(begun), datetime.fromisoformat(found["times"]["finished"])))
+            spans.append(
+                (datetime.fromisoformat(begun), datetime.fromisoformat(found["times"]["finished"]))
+            )
     assert len(spans) == 2
     (_, first_ended), (second_begun, _) = sorted(spans)
     assert second_begun >= first_ended
@@ -50,14 +60,24 @@ def test_a_sweep_leases_the_gpu_and_is_reported(cache, tmp_path):
 
 
 def means(folder):
-    return {name: value for name, value in read_json(folder / "metrics.json").items() if "/RR@10" in name}
+    return {
+        name: value
+        for name, value in read_json(folder / "metrics.json").items()
+        if "/RR@10" in name
+    }
 
 
 def test_a_model_of_the_gpu_is_scored_and_asked_for_negatives_on_either(run, tmp_path):
     folder = run("trainer=gpu", "trainer.precision=32-true", "batch.cross_lingual_ratio=0.5")
     assert read_json(folder / "provenance.json")["hardware"]["gpu"]
     there, found = means(folder), {}
-    ivf = ("trainer=gpu", "trainer.precision=32-true", "eval.index=ivf", "eval.ivf_lists=4", "eval.ivf_probes=4")
+    ivf = (
+        "trainer=gpu",
+        "trainer.precision=32-true",
+        "eval.index=ivf",
+        "eval.ivf_lists=4",
+        "eval.ivf_probes=4",
+    )
     for kind, words in {"cpu": ("trainer=cpu",), "ivf": ivf}.items():
         outputs = tmp_path / kind
         evaluate_words([str(folder), f"paths.outputs={outputs}", "logger=disabled", *words])
@@ -69,7 +89,11 @@ def test_a_model_of_the_gpu_is_scored_and_asked_for_negatives_on_either(run, tmp
     for trainer in ("cpu", "gpu"):
         target = tmp_path / f"{trainer}.tsv"
         mine_words(
-            [str(folder), f"trainer={trainer}", "trainer.precision=32-true"], target, first=2, last=6, margin=None
+            [str(folder), f"trainer={trainer}", "trainer.precision=32-true"],
+            target,
+            first=2,
+            last=6,
+            margin=None,
         )
         triples.append(set(target.read_text().splitlines()))
     assert len(triples[0] & triples[1]) > 0.99 * len(triples[0] | triples[1]) > 0

@@ -1,4 +1,6 @@
-"""An approximate index: all cells searched, it is exact; few cells, it says how much it misses, and invents no rank."""
+"""An approximate index: all cells searched, it is exact; few cells, it says how much it misses, and
+invents no rank.
+"""
 
 import json
 
@@ -45,7 +47,9 @@ def test_vectors_that_are_not_finite_are_refused_before_an_index_is_trained(side
 
 
 def many():
-    """2,000 passages and 300 queries in two languages; the answer of a query is its noisy vector."""
+    """2,000 passages and 300 queries in two languages; the answer of a query is its noisy
+    vector.
+    """
     draw = np.random.default_rng(1)
     vectors = unit(draw.standard_normal((2000, 16)))
     passages = texts([(f"p{row:04d}", f"g{row}", "de" if row % 2 else "en") for row in range(2000)])
@@ -70,8 +74,11 @@ def test_with_few_cells_its_recall_is_that_of_its_lists_and_no_rank_is_invented(
     assert len(merged) == len(table) == len(found)
     lost = merged["rank_min_ivf"].isna()
     assert lost.any() and not lost.all()
-    assert (merged.loc[lost, ["RR@10_ivf", "AP_ivf", "nDCG@10_ivf", "R@100_ivf"]] == 0).all(axis=None)
-    # Fewer passages can only stand before an answer that was found, at a rank that is exact among those found.
+    assert (merged.loc[lost, ["RR@10_ivf", "AP_ivf", "nDCG@10_ivf", "R@100_ivf"]] == 0).all(
+        axis=None
+    )
+    # Fewer passages can only stand before an answer that was found, at a rank that is exact among
+    # those found.
     assert (merged.loc[~lost, "rank_min_ivf"] <= merged.loc[~lost, "rank_min"]).all()
     assert (merged.loc[~lost, "rank_min_ivf"] <= 100).all()
 
@@ -83,7 +90,9 @@ def test_the_recall_told_is_that_of_the_index():
     away = -case["passage_vectors"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ivf, "_index", lambda passages, rows, settings: (_Index(away[rows]), 1))
-        _, told = ivf.evaluate(*tables, case["query_vectors"], case["passage_vectors"], EvalConfig())
+        _, told = ivf.evaluate(
+            *tables, case["query_vectors"], case["passage_vectors"], EvalConfig()
+        )
     assert told["ivf/recall@10"] == 0
 
 

@@ -1,4 +1,6 @@
-"""Kill anything at any time: the next run finishes exactly what is missing, and the results are the same to the byte."""
+"""Kill anything at any time: the next run finishes exactly what is missing, and the results are the
+same to the byte.
+"""
 
 import contextlib
 import json
@@ -45,23 +47,43 @@ launcher.run_points(points, machine=machine, parallel=4, worker=known["worker"])
 
 
 class StandIns:
-    """A sweep of four points and the two floors, whose workers are stand-ins that take the results of finished runs."""
+    """A sweep of four points and the two floors, whose workers are stand-ins that take the results
+    of finished runs.
+    """
 
     def __init__(self, folder, cache):
         self.folder, self.journal, self.drivers = folder, folder / "journal", 0
-        words = [*WORDS, f"paths.outputs={folder / 'outputs'}", "batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
-        self.points = sweep.expand(composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None)
+        words = [
+            *WORDS,
+            f"paths.outputs={folder / 'outputs'}",
+            "batch.cross_lingual_ratio=0,0.5",
+            "seed=0,1",
+        ]
+        self.points = sweep.expand(
+            composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None
+        )
         sweep.record(self.points, "hybrid-sweep run -m")
         for point in self.points:
             kind, ratio, seed = point.place
             entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind}
             write_run(folder / "made", WORLD, entry, fingerprints=point.fingerprints)
-        rules = {"journal": str(self.journal), "seconds": 1.0, "results": str(folder / "made" / "runs")}
+        rules = {
+            "journal": str(self.journal),
+            "seconds": 1.0,
+            "results": str(folder / "made" / "runs"),
+        }
         (folder / "rules.json").write_text(json.dumps(rules))
         listed = []
         for point in self.points:
             processes.write_config(folder / "configs" / point.run_id, point.config)
-            listed.append((point.run_id, point.kind, str(folder / "configs" / point.run_id), point.fingerprints))
+            listed.append(
+                (
+                    point.run_id,
+                    point.kind,
+                    str(folder / "configs" / point.run_id),
+                    point.fingerprints,
+                )
+            )
         worker = [sys.executable, "-S", str(STANDIN), str(folder / "rules.json")]
         known = {"points": listed, "slots": str(folder / "slots"), "worker": worker}
         (folder / "known.json").write_text(json.dumps(known))
@@ -76,15 +98,24 @@ class StandIns:
 
     def lines(self):
         """Of the journal: event, run id, time, process."""
-        return [line.split() for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
+        return (
+            [line.split() for line in self.journal.read_text().splitlines()]
+            if self.journal.exists()
+            else []
+        )
 
     def workers(self):
         return sorted({int(pid) for *_, pid in self.lines() if alive(int(pid))})
 
     def table(self):
         """The bytes of each result, and of the table made of them."""
-        tables = {point.run_id: (point.run_dir / "per_query.parquet").read_bytes() for point in self.points}
-        return tables | {"results.csv": aggregate(load([self.points[0].sweep_dir])).to_csv().encode()}
+        tables = {
+            point.run_id: (point.run_dir / "per_query.parquet").read_bytes()
+            for point in self.points
+        }
+        return tables | {
+            "results.csv": aggregate(load([self.points[0].sweep_dir])).to_csv().encode()
+        }
 
 
 def kill(*pids):
@@ -96,12 +127,16 @@ def kill(*pids):
 
 
 def kill_at_random(standins, chance, kills):
-    """At most four times: a driver, and at a random moment of the work a SIGKILL for it, for a worker, or for all.
+    """At most four times: a driver, and at a random moment of the work a SIGKILL for it, for a
+    worker, or for all.
 
-    Each driver begins as soon as the one before it is dead, while workers of that one may still be at work.
+    Each driver begins as soon as the one before it is dead, while workers of that one may still be
+    at work.
     """
     drivers = [standins.driver() for _ in range(kills)]
-    for driver, target in zip(drivers, chance.sample(["driver", "worker", "worker", "all"], kills), strict=True):
+    for driver, target in zip(
+        drivers, chance.sample(["driver", "worker", "worker", "all"], kills), strict=True
+    ):
         try:
             before = len(standins.lines())
             driver.go()
@@ -129,10 +164,18 @@ def check_journal(standins):
         by_run.setdefault(run_id, []).append((float(moment), event, pid))
     assert set(by_run) == {point.run_id for point in standins.points}
     for events in by_run.values():
-        turns = [pid for place, (_, _, pid) in enumerate(events) if place == 0 or events[place - 1][2] != pid]
+        turns = [
+            pid
+            for place, (_, _, pid) in enumerate(events)
+            if place == 0 or events[place - 1][2] != pid
+        ]
         assert len(turns) == len(set(turns)), "two processes worked on one point at once"
         names = [event for _, event, _ in sorted(events)]
-        assert names.count("trained") <= 1 and names.count("evaluated") <= 1 and names.count("end") <= 1
+        assert (
+            names.count("trained") <= 1
+            and names.count("evaluated") <= 1
+            and names.count("end") <= 1
+        )
         if "trained" in names:
             assert not any(name.startswith("step") for name in names[names.index("trained") :])
         if "evaluated" in names:
@@ -148,7 +191,12 @@ def finish(standins):
     driver.go()
     assert driver.wait(240) == 0, driver.err.read_text()[-2000:]
     assert all(is_done(point) for point in standins.points)
-    left = [path for point in standins.points for path in point.run_dir.rglob("*") if path.name.startswith(".tmp-")]
+    left = [
+        path
+        for point in standins.points
+        for path in point.run_dir.rglob("*")
+        if path.name.startswith(".tmp-")
+    ]
     assert left == []
 
 
@@ -174,7 +222,13 @@ def test_random_kills_of_drivers_and_workers(seed, cache, tmp_path, undisturbed)
     assert len(standins.lines()) == before  # nothing is left to do
 
 
-REAL = [*WORDS, "trainer.max_steps=60", "keep.checkpoint_seconds=0", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
+REAL = [
+    *WORDS,
+    "trainer.max_steps=60",
+    "keep.checkpoint_seconds=0",
+    "batch.cross_lingual_ratio=0,0.5",
+    "sweep.name=s",
+]
 
 
 def results(folder):
@@ -182,7 +236,9 @@ def results(folder):
     runs = folder / "outputs" / "runs"
     found = [*runs.glob("*/per_query.parquet"), *runs.glob("*/model/model.safetensors")]
     table = aggregate(load([folder / "outputs/sweeps/s"])).to_csv().encode()
-    return {"results.csv": table} | {str(path.relative_to(folder)): path.read_bytes() for path in found}
+    return {"results.csv": table} | {
+        str(path.relative_to(folder)): path.read_bytes() for path in found
+    }
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +250,9 @@ def real(tmp_path_factory, cache):
 
 
 def commands():
-    """The words of all processes, by process id; a forked worker has them as one text, its parts apart by spaces."""
+    """The words of all processes, by process id; a forked worker has them as one text, its parts
+    apart by spaces.
+    """
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -219,7 +277,9 @@ def server_of(driver):
 
 
 def states(folder):
-    return [(read_json(path) or {}).get("state") for path in folder.glob("outputs/runs/*/status.json")]
+    return [
+        (read_json(path) or {}).get("state") for path in folder.glob("outputs/runs/*/status.json")
+    ]
 
 
 def reach(folder, driver, state):
@@ -238,13 +298,19 @@ def finished_stages(folder):
     names = ("steps.parquet", "model/modules.json", "metrics.json")
     paths = [path for name in names for path in folder.glob(f"outputs/runs/*/{name}")]
     # A model without the record of its steps, which is written after it, is not a finished stage.
-    whole = {path for path in paths if path.name != "modules.json" or (path.parents[1] / "steps.parquet").exists()}
+    whole = {
+        path
+        for path in paths
+        if path.name != "modules.json" or (path.parents[1] / "steps.parquet").exists()
+    }
     return {path: path.stat().st_mtime_ns for path in whole}
 
 
 @pytest.mark.slow
 def test_kills_of_real_training(real, cache, tmp_path):
-    """A worker and what it was forked from, the driver and all workers, a worker that evaluates, the driver alone."""
+    """A worker and what it was forked from, the driver and all workers, a worker that evaluates,
+    the driver alone.
+    """
     chance = random.Random(5)
     before = {}
     for state, target in [
@@ -261,7 +327,15 @@ def test_kills_of_real_training(real, cache, tmp_path):
                 if target == "server":
                     kill(*server_of(driver))
                 if target != "driver":
-                    kill(*(workers if target == "all" else [chance.choice(workers)] if workers else []))
+                    kill(
+                        *(
+                            workers
+                            if target == "all"
+                            else [chance.choice(workers)]
+                            if workers
+                            else []
+                        )
+                    )
                 if target in ("worker", "server"):
                     driver.wait(240)  # it goes on with the other points, forked from another server
         finally:
@@ -280,20 +354,36 @@ def test_kills_of_real_training(real, cache, tmp_path):
 
 @pytest.mark.slow
 def test_the_plan_says_where_a_killed_training_goes_on(cache, tmp_path):
-    words = [*WORDS, "trainer.max_steps=2000", "keep.checkpoint_seconds=0", "sweep.untrained=false", "sweep.bm25=false"]
+    words = [
+        *WORDS,
+        "trainer.max_steps=2000",
+        "keep.checkpoint_seconds=0",
+        "sweep.untrained=false",
+        "sweep.bm25=false",
+    ]
     driver = ready.start(["-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
     assert reach(tmp_path, driver, "training")
     wait_for(lambda: list(tmp_path.glob("outputs/runs/*/checkpoints/step-*.json")), 120)
     kill(*real_workers(tmp_path), driver.pid)
     driver.wait()
     shown = cli("plan", *words, cwd=tmp_path)
-    assert "resume at step " in shown and "interrupted (training" in shown and "time: unknown" in shown
+    assert (
+        "resume at step " in shown and "interrupted (training" in shown and "time: unknown" in shown
+    )
 
 
 @pytest.mark.slow
 def test_no_rank_outlives_the_worker_that_started_it(cache, tmp_path):
-    """The driver and the worker are killed at once, so that nobody is left to end the other process of the run."""
-    words = [*WORDS, "trainer.max_steps=5000", "trainer.devices=2", "sweep.untrained=false", "sweep.bm25=false"]
+    """The driver and the worker are killed at once, so that nobody is left to end the other process
+    of the run.
+    """
+    words = [
+        *WORDS,
+        "trainer.max_steps=5000",
+        "trainer.devices=2",
+        "sweep.untrained=false",
+        "sweep.bm25=false",
+    ]
     driver = ready.start(["-m", "hybrid_sweep", "run", *words], cwd=tmp_path)
     assert reach(tmp_path, driver, "training")
     first, second = sorted(real_workers(tmp_path))
@@ -306,13 +396,17 @@ def test_no_rank_outlives_the_worker_that_started_it(cache, tmp_path):
 
 
 class SmallDisk:
-    """A folder whose disk fills up: a mount of its own where this user may make one, else a limit on the size of files."""
+    """A folder whose disk fills up: a mount of its own where this user may make one, else a limit
+    on the size of files.
+    """
 
     def __init__(self, folder, size):
         self.folder, self.size = folder, size
         folder.mkdir()
         words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
-        self.mounted = os.getuid() == 0 and subprocess.run(words, capture_output=True).returncode == 0
+        self.mounted = (
+            os.getuid() == 0 and subprocess.run(words, capture_output=True).returncode == 0
+        )
         self.words = ("No space left on device",) if self.mounted else ("File too large",)
 
     def run(self, *words):
@@ -326,7 +420,11 @@ class SmallDisk:
             done = ready.run(command, cwd=self.folder)
         else:  # a limit goes from a process to those that it starts itself
             done = subprocess.run(
-                [sys.executable, *command], cwd=self.folder, capture_output=True, text=True, preexec_fn=limit
+                [sys.executable, *command],
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                preexec_fn=limit,
             )
         return done.returncode, done.stdout + done.stderr
 
@@ -353,7 +451,9 @@ def small_disk(tmp_path):
 
 
 def check_whole(folder):
-    """Nothing is half-written: each JSON file parses, each table can be read, and nothing unnamed is left."""
+    """Nothing is half-written: each JSON file parses, each table can be read, and nothing unnamed
+    is left.
+    """
     import pandas as pd
 
     for path in (folder / "outputs").rglob("*"):
@@ -366,7 +466,9 @@ def check_whole(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [60_000, 250_000, 500_000])
-def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_next_run_completes(size, real, cache, small_disk):
+def test_a_full_disk_is_said_leaves_nothing_half_written_and_the_next_run_completes(
+    size, real, cache, small_disk
+):
     disk = small_disk(size)
     code, shown = disk.run("run", "-m", *REAL)
     assert code == 1 and any(word in shown for word in disk.words), shown[-3000:]
@@ -386,7 +488,9 @@ def test_a_disk_that_is_full_before_the_first_point_is_one_line(cache, small_dis
         while True:
             file.write(b"x" * 4096)
     code, shown = disk.run("run", "-m", *REAL)
-    assert code in (1, 2) and shown.splitlines()[-1].startswith("error: ") and "No space left" in shown
+    assert (
+        code in (1, 2) and shown.splitlines()[-1].startswith("error: ") and "No space left" in shown
+    )
     assert "Traceback" not in shown
     (disk.folder / "ballast").unlink()
     shutil.rmtree(disk.folder / "outputs", ignore_errors=True)
@@ -404,7 +508,9 @@ def test_two_real_drivers_on_one_sweep_at_once(real, cache, tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_with_a_failed_point_ends_with_a_table_of_failures(cache, tmp_path):
-    """Real workers: one whose folder holds a checkpoint of another run fails, and the others are done."""
+    """Real workers: one whose folder holds a checkpoint of another run fails, and the others are
+    done.
+    """
     words = ["-m", *REAL]
     shown = cli("plan", *words, cwd=tmp_path)
     [bad] = [line.split() for line in shown.splitlines() if "ratio 0.5, seed 0" in line]

@@ -1,4 +1,6 @@
-"""Several sources in exact shares, and pairs of languages drawn for each example: what the lanes of a plan promise."""
+"""Several sources in exact shares, and pairs of languages drawn for each example: what the lanes of
+a plan promise.
+"""
 
 from itertools import pairwise
 
@@ -8,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.batches import Source, make_plan
-from hybrid_sweep.lanes import ADDED, DROPOUT, EXAMPLES, KEYS, LANGUAGES, NEGATIVES, SOURCES, WALK, WEIGHTS
+from hybrid_sweep.lanes import (
+    ADDED,
+    DROPOUT,
+    EXAMPLES,
+    KEYS,
+    LANGUAGES,
+    NEGATIVES,
+    SOURCES,
+    WALK,
+    WEIGHTS,
+)
 from tests.refused import refused
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -25,15 +37,23 @@ def sources(*shares: float | None) -> list[Source]:
 
 
 def plan(*shares, seed=0, steps=100, size=16, ratio=0.5, **more):
-    return make_plan(sources(*shares), list("abc"), seed=seed, steps=steps, batch_size=size, ratio=ratio, **more)
+    return make_plan(
+        sources(*shares), list("abc"), seed=seed, steps=steps, batch_size=size, ratio=ratio, **more
+    )
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=SEEDS, shares=st.lists(st.floats(0.05, 20), min_size=2, max_size=4), steps=st.integers(0, 3000))
+@given(
+    seed=SEEDS,
+    shares=st.lists(st.floats(0.05, 20), min_size=2, max_size=4),
+    steps=st.integers(0, 3000),
+)
 def test_sources_have_their_exact_share_of_the_steps_evenly_spread(seed, shares, steps):
     made = plan(*shares, seed=seed, steps=steps)
     counts = np.bincount(made.source, minlength=len(shares))
-    assert counts.sum() == steps and (abs(counts - np.array(shares) / sum(shares) * steps) < 1).all()
+    assert (
+        counts.sum() == steps and (abs(counts - np.array(shares) / sum(shares) * steps) < 1).all()
+    )
     for index, count in enumerate(counts):
         excess = np.concatenate([[0], np.cumsum((made.source == index) - count / max(1, steps))])
         assert excess.max() - excess.min() <= 8
@@ -88,8 +108,12 @@ def test_each_source_walks_its_own_groups_without_replacement(composition):
 def test_sources_of_the_same_size_walk_in_different_orders():
     twins = [Source(name, np.ones((2, 64), bool), 1.0) for name in ("one", "two")]
     for composition in ("per_batch", "per_example"):
-        made = make_plan(twins, ["a", "b"], seed=0, steps=20, batch_size=16, ratio=0.5, composition=composition)
-        one, two = (made.batch(int(np.flatnonzero(made.source == index)[0])).groups for index in (0, 1))
+        made = make_plan(
+            twins, ["a", "b"], seed=0, steps=20, batch_size=16, ratio=0.5, composition=composition
+        )
+        one, two = (
+            made.batch(int(np.flatnonzero(made.source == index)[0])).groups for index in (0, 1)
+        )
         assert (one != two).any()
 
 
@@ -97,10 +121,24 @@ def test_a_source_without_a_pair_for_a_batch_is_named():
     poor = np.zeros((3, 500), bool)
     poor[0] = poor[1, :9] = True
     with refused("config.batch.size", "poor", "at most 9"):
-        make_plan([*sources(1.0), Source("poor", poor, 1.0)], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5)
+        make_plan(
+            [*sources(1.0), Source("poor", poor, 1.0)],
+            list("abc"),
+            seed=0,
+            steps=9,
+            batch_size=16,
+            ratio=0.5,
+        )
     poor[1] = False
     with refused("config.batch.size", "poor", "at most 0"):
-        make_plan([*sources(1.0), Source("poor", poor, 1.0)], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5)
+        make_plan(
+            [*sources(1.0), Source("poor", poor, 1.0)],
+            list("abc"),
+            seed=0,
+            steps=9,
+            batch_size=16,
+            ratio=0.5,
+        )
 
 
 def test_what_a_source_leaves_out_is_listed_under_its_name():
@@ -110,7 +148,12 @@ def test_what_a_source_leaves_out_is_listed_under_its_name():
     made = make_plan([*sources(1.0), few], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5)
     assert made.left_out == {("few", "a", "b"): 5, ("few", "b", "c"): 5}
     present[1] = False  # of a language that it lacks altogether nothing is expected
-    assert make_plan([*sources(1.0), few], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5).left_out == {}
+    assert (
+        make_plan(
+            [*sources(1.0), few], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5
+        ).left_out
+        == {}
+    )
 
 
 # --- composition=per_example
@@ -119,19 +162,23 @@ def test_what_a_source_leaves_out_is_listed_under_its_name():
 def drawn(made):
     batches = [made.batch(step) for step in range(len(made))]
     return (
-        np.concatenate([getattr(batch, name) for batch in batches]) for name in ("query_language", "partner", "groups")
+        np.concatenate([getattr(batch, name) for batch in batches])
+        for name in ("query_language", "partner", "groups")
     )
 
 
 def test_an_example_draws_among_the_languages_of_its_group():
     query, partner, groups = drawn(plan(1, steps=600, composition="per_example"))
-    share = np.bincount(query[groups % 2 == 0], minlength=3) / (groups % 2 == 0).sum()  # groups of a and b only
+    # groups of a and b only
+    share = np.bincount(query[groups % 2 == 0], minlength=3) / (groups % 2 == 0).sum()
     assert np.allclose(share, [0.5, 0.5, 0], atol=0.04) and (share[2] == 0)
     odd = groups % 2 == 1
     assert np.allclose(np.bincount(query[odd]) / odd.sum(), 1 / 3, atol=0.04)
     for language in range(3):
         others = np.bincount(partner[odd & (query == language)], minlength=3)
-        assert others[language] == 0 and np.allclose(np.delete(others, language) / others.sum(), 0.5, atol=0.05)
+        assert others[language] == 0 and np.allclose(
+            np.delete(others, language) / others.sum(), 0.5, atol=0.05
+        )
 
 
 def test_an_example_draws_its_query_language_by_size_and_its_partner_by_shared_groups():
@@ -147,18 +194,30 @@ def test_an_example_draws_no_language_without_an_allowed_partner_in_its_group():
     present[:2, :40] = present[2:, 40:80] = present[3, :10] = True
     present[0, 80:] = present[3, 80:] = True
     made = make_plan(
-        [Source("s", present)], list("abcd"), seed=0, steps=300, batch_size=32, ratio=0.5, composition="per_example"
+        [Source("s", present)],
+        list("abcd"),
+        seed=0,
+        steps=300,
+        batch_size=32,
+        ratio=0.5,
+        composition="per_example",
     )
     assert made.left_out == {("a", "c"): 0, ("a", "d"): 20, ("b", "c"): 0, ("b", "d"): 10}
     query, partner, groups = drawn(made)
-    assert {tuple(sorted(pair)) for pair in zip(query.tolist(), partner.tolist(), strict=True)} == {(0, 1), (2, 3)}
+    assert {tuple(sorted(pair)) for pair in zip(query.tolist(), partner.tolist(), strict=True)} == {
+        (0, 1),
+        (2, 3),
+    }
     assert set(groups.tolist()) == set(range(80))  # the others stand in no allowed pair
     assert present[query, groups].all() and present[partner, groups].all()
 
 
 def test_a_pass_walks_all_groups_in_another_order_each_time():
     made = plan(1, steps=48, composition="per_example")  # 200 groups: 12 batches of 16 a pass
-    passes = [np.concatenate([made.batch(step).groups for step in range(lap, lap + 12)]) for lap in (0, 12, 24, 36)]
+    passes = [
+        np.concatenate([made.batch(step).groups for step in range(lap, lap + 12)])
+        for lap in (0, 12, 24, 36)
+    ]
     assert all(len(set(walked.tolist())) == 192 for walked in passes)
     assert all((one != two).any() for one, two in pairwise(passes))
 
@@ -168,7 +227,9 @@ def test_a_pass_walks_all_groups_in_another_order_each_time():
 def test_cross_lingual_examples_are_even_over_steps_and_slots(seed, ratio):
     made = plan(1, seed=seed, steps=60, ratio=ratio, composition="per_example")
     assert made.n_cross.max() - made.n_cross.min() <= 5
-    cross = np.stack([batch.query_language != batch.passage_language for batch in map(made.batch, range(60))])
+    cross = np.stack(
+        [batch.query_language != batch.passage_language for batch in map(made.batch, range(60))]
+    )
     per_slot = cross.sum(axis=0)
     assert abs(per_slot - ratio * 60).max() <= 8
 
@@ -190,17 +251,22 @@ def test_a_long_run_of_large_batches_costs_little_memory():
     assert len(set(made.batch(2999).groups.tolist())) == 4096
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert made.n_cross.sum() == round(0.3 * 3000 * 4096) and peak < 40e6  # N B = 12 M examples; 100 MB as doubles
+    # N B = 12 M examples; 100 MB as doubles
+    assert made.n_cross.sum() == round(0.3 * 3000 * 4096) and peak < 40e6
 
 
 def test_no_two_streams_of_any_seeds_are_one():
-    """SeedSequence pads its words with zeros, so that streams must differ in their second word, not in their length."""
+    """SeedSequence pads its words with zeros, so that streams must differ in their second word, not
+    in their length.
+    """
     streams = [LANGUAGES, KEYS, WALK, WEIGHTS, DROPOUT, SOURCES, EXAMPLES, NEGATIVES]
     assert len({*streams, *(ADDED + stream for stream in streams)}) == 2 * len(streams)
 
 
 def test_languages_sources_and_kinds_are_drawn_apart():
-    """Equal uniforms in two streams would tie the source of a step to its language, or its kind to either."""
+    """Equal uniforms in two streams would tie the source of a step to its language, or its kind to
+    either.
+    """
     made = plan(1, 1, steps=4000, ratio=0.5, added=1.0)
     for index, lane in enumerate(made.lanes):
         for source in (0, 1):

@@ -1,4 +1,6 @@
-"""Points in slots, against a stand-in worker: nothing runs twice, nothing that fails or is killed takes others along."""
+"""Points in slots, against a stand-in worker: nothing runs twice, nothing that fails or is killed
+takes others along.
+"""
 
 import dataclasses
 import json
@@ -50,7 +52,9 @@ class Then(Told):
 
     def __init__(self, name, act):
         super().__init__()
-        setattr(self, name, lambda point, *more: (self.events.append((name, point.label, *more)), act()))
+        setattr(
+            self, name, lambda point, *more: (self.events.append((name, point.label, *more)), act())
+        )
 
 
 @pytest.fixture
@@ -74,7 +78,11 @@ def point(tmp_path, config):
         ours = Config(**{**vars(made), "seed": seed})
         ours.batch = type(made.batch)(**{**vars(made.batch), "cross_lingual_ratio": float(ratio)})
         return Point(
-            run_id(ours, MARKS), "trained", (f"batch.cross_lingual_ratio={ratio}", f"seed={seed}"), ours, MARKS
+            run_id(ours, MARKS),
+            "trained",
+            (f"batch.cross_lingual_ratio={ratio}", f"seed={seed}"),
+            ours,
+            MARKS,
         )
 
     return make
@@ -109,9 +117,17 @@ def test_runs_what_is_not_done_and_nothing_twice(point, rules, tmp_path, run):
     points = [point(0), point(0.5), point(1)]
     first = run(points, rules())
     assert all(is_done(each) for each in points)
-    assert sorted(first.labels("done")) == ["ratio 0, seed 0", "ratio 0.5, seed 0", "ratio 1, seed 0"]
+    assert sorted(first.labels("done")) == [
+        "ratio 0, seed 0",
+        "ratio 0.5, seed 0",
+        "ratio 1, seed 0",
+    ]
     again = run(points, rules())
-    assert len(starts(tmp_path)) == 3 and len(again.labels("skipped")) == 3 and not again.labels("started")
+    assert (
+        len(starts(tmp_path)) == 3
+        and len(again.labels("skipped")) == 3
+        and not again.labels("started")
+    )
 
 
 def test_what_is_done_already_is_not_counted_as_waiting(point, rules, run):
@@ -122,9 +138,14 @@ def test_what_is_done_already_is_not_counted_as_waiting(point, rules, run):
     assert [event[0] for event in view.events[:3]] == ["skipped", "skipped", "started"]
 
 
-def test_a_point_that_was_finished_before_the_lease_was_had_is_not_started(point, rules, tmp_path, run):
+def test_a_point_that_was_finished_before_the_lease_was_had_is_not_started(
+    point, rules, tmp_path, run
+):
     run([point(0)], rules())
-    assert processes.start(point(0), machine(tmp_path), rules()) == "held" and len(starts(tmp_path)) == 1
+    assert (
+        processes.start(point(0), machine(tmp_path), rules()) == "held"
+        and len(starts(tmp_path)) == 1
+    )
 
 
 def most_at_once(tmp_path):
@@ -175,10 +196,15 @@ def test_a_failed_point_is_tried_again_and_only_it(point, rules, tmp_path, run):
     run(points, rules(**{"0.5/0": "killed"}))
     run(points, rules())
     assert all(is_done(each) for each in points)
-    assert starts(tmp_path).count(points[1].run_id) == 2 and starts(tmp_path).count(points[0].run_id) == 1
+    assert (
+        starts(tmp_path).count(points[1].run_id) == 2
+        and starts(tmp_path).count(points[0].run_id) == 1
+    )
 
 
-def test_on_failure_stop_starts_no_further_point_and_lets_the_running_end(point, rules, tmp_path, run):
+def test_on_failure_stop_starts_no_further_point_and_lets_the_running_end(
+    point, rules, tmp_path, run
+):
     points = [point(0), point(0.25), point(0.5), point(1)]
     run(points, rules(seconds=1.5, **{"0/0": "fail"}), on_failure="stop")
     assert [state_of(each).name for each in points] == ["failed", "done", "to do", "to do"]
@@ -190,11 +216,15 @@ def retried(point, retries):
     return point
 
 
-def test_a_failed_point_is_tried_again_after_the_others_as_often_as_asked(point, rules, tmp_path, run):
+def test_a_failed_point_is_tried_again_after_the_others_as_often_as_asked(
+    point, rules, tmp_path, run
+):
     points = [retried(point(ratio), 2) for ratio in (0, 0.5, 1)]
     view = run(points, rules(**{"0/0": "flaky:2"}), slots=1)
     assert all(is_done(each) for each in points) and view.labels("again") == ["ratio 0, seed 0"] * 2
-    assert [event[3] for event in view.events if event[0] == "again"] == [2, 1] and not view.labels("failed")
+    assert [event[3] for event in view.events if event[0] == "again"] == [2, 1] and not view.labels(
+        "failed"
+    )
     assert starts(tmp_path) == [each.run_id for each in (*points, points[0], points[0])]
 
 
@@ -202,7 +232,9 @@ def test_a_point_that_fails_every_time_is_failed_in_the_end(point, rules, tmp_pa
     points = [retried(point(0), 1), retried(point(0.5), 0)]
     view = run(points, rules(**{"0/0": "flaky:2", "0.5/0": "exit7"}))
     assert sorted(view.labels("failed")) == ["ratio 0, seed 0", "ratio 0.5, seed 0"]
-    assert sorted(starts(tmp_path)) == sorted([points[0].run_id, points[0].run_id, points[1].run_id])
+    assert sorted(starts(tmp_path)) == sorted(
+        [points[0].run_id, points[0].run_id, points[1].run_id]
+    )
     assert state_of(points[0]).name == "failed"
 
 
@@ -220,7 +252,12 @@ def test_on_failure_stop_waits_for_the_last_attempt(point, rules, run):
 
 
 def test_no_more_points_than_cores_whatever_may_run_at_once(point, rules, run, tmp_path):
-    run([point(ratio / 10) for ratio in range(4)], rules(seconds=0.2), slots=4, machine=machine(tmp_path, cores=1))
+    run(
+        [point(ratio / 10) for ratio in range(4)],
+        rules(seconds=0.2),
+        slots=4,
+        machine=machine(tmp_path, cores=1),
+    )
     assert most_at_once(tmp_path) == 1 and len(starts(tmp_path)) == 4
 
 
@@ -229,7 +266,11 @@ def test_a_core_that_others_have_is_waited_for(point, rules, run, tmp_path):
     view = Then("busy", slot.close)
     run([point(0)], rules(), machine=machine(tmp_path, cores=1), view=view)
     assert view.events[0] == ("busy", "ratio 0, seed 0", tmp_path / "slots")
-    assert view.labels("busy") == ["ratio 0, seed 0"] and is_done(point(0)) and not view.labels("elsewhere")
+    assert (
+        view.labels("busy") == ["ratio 0, seed 0"]
+        and is_done(point(0))
+        and not view.labels("elsewhere")
+    )
 
 
 def test_a_worker_has_the_gpus_that_were_leased_for_it(point, rules, run, tmp_path):
@@ -237,12 +278,17 @@ def test_a_worker_has_the_gpus_that_were_leased_for_it(point, rules, run, tmp_pa
     for each in points:
         each.config.trainer.accelerator = "gpu"
     run(points, rules(seconds=0.3), machine=machine(tmp_path, gpus=("4", "7")))
-    assert {read_json(each.run_dir / "env.json")["CUDA_VISIBLE_DEVICES"] for each in points} == {"4", "7"}
+    assert {read_json(each.run_dir / "env.json")["CUDA_VISIBLE_DEVICES"] for each in points} == {
+        "4",
+        "7",
+    }
 
 
 @pytest.mark.slow
 class Importing:
-    """Servers that are ready once `is_ready` has been asked so often for a point that needs torch, and refuse to fork."""
+    """Servers that are ready once `is_ready` has been asked so often for a point that needs torch,
+    and refuse to fork.
+    """
 
     def __init__(self, questions=3):
         self.left, self.begun, self.asked = questions, [], []
@@ -265,7 +311,9 @@ def lexical(made):
     return Point("b" * 12, "bm25", ("model=bm25",), config, MARKS)
 
 
-def test_points_wait_for_what_they_are_forked_from_but_one_without_torch_does_not(point, rules, tmp_path, run):
+def test_points_wait_for_what_they_are_forked_from_but_one_without_torch_does_not(
+    point, rules, tmp_path, run
+):
     servers, without = Importing(), lexical(point(0))
     view = run([without, point(0), point(1)], rules(), servers=servers)
     assert [name for name, *_ in view.events if name in ("started", "importing")] == [
@@ -293,7 +341,9 @@ def test_a_server_is_begun_for_several_points_with_what_they_need(point, monkeyp
 
 def test_two_drivers_share_no_core(point, rules, driver, tmp_path):
     worker = rules(seconds=0.4)
-    both = [driver([point(ratio, seed) for ratio in (0, 0.5, 1)], worker, cores=2) for seed in (0, 1)]
+    both = [
+        driver([point(ratio, seed) for ratio in (0, 0.5, 1)], worker, cores=2) for seed in (0, 1)
+    ]
     assert [process.wait(60) for process in both] == [0, 0]
     assert len(starts(tmp_path)) == 6 and most_at_once(tmp_path) <= 2
 
@@ -305,10 +355,14 @@ def test_what_a_killed_writer_left_goes_before_the_point_starts_again(point, rul
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("half")
     run([here], rules())
-    assert [path for path in here.run_dir.rglob("*") if path.name.startswith((".tmp-", ".old-"))] == []
+    assert [
+        path for path in here.run_dir.rglob("*") if path.name.startswith((".tmp-", ".old-"))
+    ] == []
 
 
-def test_the_reason_of_a_worker_that_could_not_leave_one_is_the_end_of_its_log(point, rules, run, monkeypatch):
+def test_the_reason_of_a_worker_that_could_not_leave_one_is_the_end_of_its_log(
+    point, rules, run, monkeypatch
+):
     here = point(0)
     view = run([here], rules(**{"0/0": "exit7"}))
     [reason] = [event[2] for event in view.events if event[0] == "failed"]
@@ -327,7 +381,9 @@ def test_a_point_that_cannot_start_is_a_failure_of_its_own(point, rules, run):
     assert view.labels("failed") == ["ratio 0, seed 0"] and is_done(points[1])
 
 
-def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(point, rules, monkeypatch, run):
+def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(
+    point, rules, monkeypatch, run
+):
     for name in (
         "LOCAL_RANK",
         "RANK",
@@ -346,15 +402,26 @@ def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(point, ru
     run([point(0)], rules())
     found = read_json(point(0).run_dir / "env.json")
     assert not {
-        name for name in found if name.startswith(("SLURM_", "MASTER_", "TORCHELASTIC", "PL_")) or name.endswith("RANK")
+        name
+        for name in found
+        if name.startswith(("SLURM_", "MASTER_", "TORCHELASTIC", "PL_")) or name.endswith("RANK")
     }
-    assert "WORLD_SIZE" not in found and found["OMP_NUM_THREADS"] == "1" and found["WANDB_MODE"] == "offline"
+    assert (
+        "WORLD_SIZE" not in found
+        and found["OMP_NUM_THREADS"] == "1"
+        and found["WANDB_MODE"] == "offline"
+    )
     assert found["PYTHONUNBUFFERED"] == "1" and found["TOKENIZERS_PARALLELISM"] == "false"
 
 
 def test_threads_and_gpus_of_a_worker():
-    made = processes.environment(TrainerConfig(threads=3), ["2", "3"], {"PATH": "/bin", "RANK": "1"})
-    assert made["OMP_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "3" and made["CUDA_VISIBLE_DEVICES"] == "2,3"
+    made = processes.environment(
+        TrainerConfig(threads=3), ["2", "3"], {"PATH": "/bin", "RANK": "1"}
+    )
+    assert (
+        made["OMP_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "3"
+        and made["CUDA_VISIBLE_DEVICES"] == "2,3"
+    )
     assert made["PATH"] == "/bin" and "RANK" not in made
     assert "CUDA_VISIBLE_DEVICES" not in processes.environment(TrainerConfig(), None, {})
 
@@ -365,7 +432,11 @@ def test_a_point_that_another_driver_runs_is_waited_for_and_taken_over(point, ru
     assert state_of(here).name == "running elsewhere"
     view = Then("elsewhere", lambda: os.close(lease))  # the other one dies without a result
     run([here], rules(), view=view)
-    assert view.labels("elsewhere") == ["ratio 0, seed 0"] and is_done(here) and len(starts(tmp_path)) == 1
+    assert (
+        view.labels("elsewhere") == ["ratio 0, seed 0"]
+        and is_done(here)
+        and len(starts(tmp_path)) == 1
+    )
 
 
 def test_without_waiting_a_point_of_another_driver_is_left_to_it(point, rules, tmp_path, run):
@@ -380,14 +451,18 @@ def test_the_lease_lives_in_the_worker_when_the_driver_is_gone(point, rules, tmp
     here = point(0)
     process = processes.start(here, machine(tmp_path), rules(**{"0/0": "hang"}))
     try:
-        assert process.poll() is None and processes.start(here, machine(tmp_path), rules()) == "held"
+        assert (
+            process.poll() is None and processes.start(here, machine(tmp_path), rules()) == "held"
+        )
         assert state_of(here).name == "running elsewhere"
     finally:
         processes.stop([process])
     assert state_of(here).name == "to do" and "interrupted" in state_of(here).reason
 
 
-def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(point, rules, monkeypatch, tmp_path):
+def test_stopping_ends_the_whole_family_even_where_it_ignores_the_polite_signal(
+    point, rules, monkeypatch, tmp_path
+):
     monkeypatch.setattr(processes, "GRACE", 0.3)
     here = point(0)
     process = processes.start(here, machine(tmp_path), rules(**{"0/0": "family"}))
@@ -455,7 +530,9 @@ def driver(tmp_path):
             str(tmp_path / "slots"),
             str(cores),
         ]
-        started.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
         return started[-1]
 
     yield start
@@ -474,7 +551,9 @@ def test_two_drivers_at_once_run_no_point_twice(point, rules, driver, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, driver, tmp_path, number, run):
+def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(
+    point, rules, driver, tmp_path, number, run
+):
     points = [point(0), point(0.5), point(1)]
     process = driver(points, rules(**{"0.5/0": "hang", "1/0": "hang"}))
     wait_for(lambda: len(starts(tmp_path)) == 3)
@@ -487,7 +566,9 @@ def test_an_interrupted_driver_leaves_no_worker_and_goes_on_later(point, rules, 
 
 
 @pytest.mark.slow
-def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, driver, tmp_path, run):
+def test_a_driver_killed_outright_leaves_its_workers_to_the_next(
+    point, rules, driver, tmp_path, run
+):
     points = [point(0), point(0.5), point(1)]
     process = driver(points, rules(seconds=2))
     wait_for(lambda: len(starts(tmp_path)) == 2)
@@ -501,7 +582,9 @@ def test_a_driver_killed_outright_leaves_its_workers_to_the_next(point, rules, d
 
 
 def test_one_interrupt_is_enough_while_points_start(point, rules, tmp_path, run):
-    """The signal is looked at between the steps of the loop, so that it cannot fall between a start and its record."""
+    """The signal is looked at between the steps of the loop, so that it cannot fall between a start
+    and its record.
+    """
     points = [point(ratio / 100) for ratio in range(40)]
 
     def interrupt():
@@ -526,7 +609,9 @@ def job(monkeypatch):
     signal.signal(signal.SIGUSR2, before)
 
 
-def test_a_worker_that_a_cluster_tells_before_its_driver_has_not_failed(point, rules, run, job, monkeypatch):
+def test_a_worker_that_a_cluster_tells_before_its_driver_has_not_failed(
+    point, rules, run, job, monkeypatch
+):
     """SLURM tells one process after the other, and the last of another node perhaps much later."""
     here = point(0)
 
@@ -545,8 +630,12 @@ def test_a_worker_that_a_cluster_tells_before_its_driver_has_not_failed(point, r
     assert view.labels("failed") and "SIGUSR2" in state_of(here).reason
 
 
-@pytest.mark.parametrize("code, told", [(143, True), (-15, True), (-12, True), (140, True), (1, False), (-9, False)])
-def test_who_was_told_to_stop_is_known_by_its_exit_code_and_only_in_a_job(job, monkeypatch, code, told):
+@pytest.mark.parametrize(
+    "code, told", [(143, True), (-15, True), (-12, True), (140, True), (1, False), (-9, False)]
+)
+def test_who_was_told_to_stop_is_known_by_its_exit_code_and_only_in_a_job(
+    job, monkeypatch, code, told
+):
     assert cluster.was_told(code) is told
     monkeypatch.delenv("SUBMITIT_EXECUTOR")
     assert not cluster.was_told(code)
@@ -576,7 +665,10 @@ time.sleep(60)
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_dies_with_the_process_that_started_it_and_a_worker_does_not(rank):
     parent = subprocess.Popen(
-        [sys.executable, "-c", RANK], stdout=subprocess.PIPE, text=True, env={**os.environ, "LOCAL_RANK": str(rank)}
+        [sys.executable, "-c", RANK],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LOCAL_RANK": str(rank)},
     )
     child = int(parent.stdout.readline())
     try:

@@ -42,7 +42,9 @@ def test_similar_lengths_stand_together():
 
 
 def store(texts):
-    return Tokens(np.concatenate(texts), np.concatenate([[0], np.cumsum([len(text) for text in texts])]))
+    return Tokens(
+        np.concatenate(texts), np.concatenate([[0], np.cumsum([len(text) for text in texts])])
+    )
 
 
 def test_chosen_rows_of_several_stores_are_one_store():

@@ -1,4 +1,6 @@
-"""Locks: one holder, gone with it, whatever lies in their place, whoever removes them, whatever may not be written."""
+"""Locks: one holder, gone with it, whatever lies in their place, whoever removes them, whatever may
+not be written.
+"""
 
 import errno
 import fcntl
@@ -30,7 +32,9 @@ def test_a_lease_has_one_holder(tmp_path):
 def test_a_lease_passes_to_a_child_and_dies_with_it_however_it_dies(tmp_path):
     path = tmp_path / "lock"
     lease = locks.try_lease(path)
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], pass_fds=(lease,))
+    child = subprocess.Popen(
+        [sys.executable, "-S", "-c", "import time; time.sleep(60)"], pass_fds=(lease,)
+    )
     os.close(lease)
     assert locks.try_lease(path) is None
     child.kill()
@@ -98,7 +102,9 @@ def hold(path):
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("lock", [locks.try_lease, hold, locks.is_held])
-def test_what_is_no_lock_file_is_refused_at_once_and_left_as_it_is(tmp_path, monkeypatch, kind, lock):
+def test_what_is_no_lock_file_is_refused_at_once_and_left_as_it_is(
+    tmp_path, monkeypatch, kind, lock
+):
     path, target = tmp_path / "lock", tmp_path / "target"
     try:
         put(kind, path, target)
@@ -106,8 +112,11 @@ def test_what_is_no_lock_file_is_refused_at_once_and_left_as_it_is(tmp_path, mon
         pytest.skip("only root makes devices")
     before = sorted(tmp_path.iterdir()), path.lstat()
     look = locks._check_kind
-    for looks in ([], [None]):  # also where it comes into the place between the look and the opening
-        monkeypatch.setattr(locks, "_check_kind", lambda *given, skip=looks: skip.pop() if skip else look(*given))
+    # also where it comes into the place between the look and the opening
+    for looks in ([], [None]):
+        monkeypatch.setattr(
+            locks, "_check_kind", lambda *given, skip=looks: skip.pop() if skip else look(*given)
+        )
         with refused("locks.not_regular", path, kind.split()[0], "paths.") as refusal:
             lock(path)
         assert "\n" not in refusal.message
@@ -116,7 +125,9 @@ def test_what_is_no_lock_file_is_refused_at_once_and_left_as_it_is(tmp_path, mon
 
 
 @pytest.mark.parametrize("lock", [locks.try_lease, hold])
-def test_a_lock_that_is_removed_or_replaced_before_it_is_held_does_not_count(tmp_path, monkeypatch, lock):
+def test_a_lock_that_is_removed_or_replaced_before_it_is_held_does_not_count(
+    tmp_path, monkeypatch, lock
+):
     path, inner, seen = tmp_path / "lock", fcntl.flock, []
 
     def removed(descriptor, kind):
@@ -137,8 +148,12 @@ def test_a_lock_that_is_removed_or_replaced_before_it_is_held_does_not_count(tmp
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
-@pytest.mark.parametrize("lock, way_out", [(locks.try_lease, "paths.outputs"), (hold, "HYBRID_SWEEP_CACHE")])
-def test_a_file_system_without_locks_is_named_with_the_way_out(tmp_path, monkeypatch, number, lock, way_out):
+@pytest.mark.parametrize(
+    "lock, way_out", [(locks.try_lease, "paths.outputs"), (hold, "HYBRID_SWEEP_CACHE")]
+)
+def test_a_file_system_without_locks_is_named_with_the_way_out(
+    tmp_path, monkeypatch, number, lock, way_out
+):
     def refuse(descriptor, kind):
         raise OSError(number, os.strerror(number))
 
@@ -198,7 +213,9 @@ def denied(number, writing=(os.O_RDWR, os.O_WRONLY)):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_in_a_folder_that_may_only_be_read_the_lock_is_held_where_it_is_there(tmp_path, monkeypatch, number):
+def test_in_a_folder_that_may_only_be_read_the_lock_is_held_where_it_is_there(
+    tmp_path, monkeypatch, number
+):
     path = tmp_path / "lock"
     path.write_text("")
     monkeypatch.setattr(locks.os, "open", denied(number))
@@ -215,7 +232,10 @@ def test_a_reader_on_nfs_shares_the_lock_with_other_readers_alone(tmp_path, monk
     path.write_text("")
 
     def as_nfs(descriptor, kind):
-        if kind & fcntl.LOCK_EX and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        if (
+            kind & fcntl.LOCK_EX
+            and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        ):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         inner(descriptor, kind)
 
@@ -230,9 +250,11 @@ def test_a_reader_on_nfs_shares_the_lock_with_other_readers_alone(tmp_path, monk
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
 def test_what_has_to_be_written_and_may_not_is_one_line_with_the_way_out(tmp_path, where, number):
     folder = tmp_path / "cache" / "tokens"
-    place = {"in it": folder / "x" / "y", "above it": tmp_path / "cache", "elsewhere": tmp_path / "other" / "file"}[
-        where
-    ]
+    place = {
+        "in it": folder / "x" / "y",
+        "above it": tmp_path / "cache",
+        "elsewhere": tmp_path / "other" / "file",
+    }[where]
     with pytest.raises((UserError, OSError)) as raised, locks.exclusive(folder / "x.lock"):
         raise OSError(number, os.strerror(number), str(place))
     explained = where != "elsewhere" and number != errno.ENOSPC

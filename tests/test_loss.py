@@ -23,7 +23,8 @@ def batch(size=6, groups=None, seed=0):
     draw = np.random.default_rng(seed)
     vectors = [draw.normal(size=(size, 5)) for _ in range(2)]
     queries, passages = (
-        torch.tensor(v / np.linalg.norm(v, axis=1, keepdims=True), requires_grad=True) for v in vectors
+        torch.tensor(v / np.linalg.norm(v, axis=1, keepdims=True), requires_grad=True)
+        for v in vectors
     )
     groups = torch.tensor(groups if groups is not None else list(range(size)))
     return queries, passages, groups
@@ -35,14 +36,26 @@ def test_equal_to_the_formula_with_relevant_passages_left_out(groups):
     relevant = groups[:, None] == groups[None, :]
     positive = torch.arange(6)
     losses = info_nce(queries, passages, positive, relevant, 0.05)
-    wanted = brute(queries.detach().numpy(), passages.detach().numpy(), positive.numpy(), relevant.numpy(), 0.05)
+    wanted = brute(
+        queries.detach().numpy(),
+        passages.detach().numpy(),
+        positive.numpy(),
+        relevant.numpy(),
+        0.05,
+    )
     assert np.allclose(losses.detach().numpy(), wanted, rtol=0, atol=1e-12)
 
 
 def test_a_false_negative_gets_no_gradient():
     queries, passages, groups = batch(groups=[0, 1, 0, 2, 3, 4])
-    info_nce(queries, passages, torch.arange(6), groups[:, None] == groups[None, :], 0.05)[0].backward()
-    assert (passages.grad[2] == 0).all() and (passages.grad[0] != 0).any() and (passages.grad[1] != 0).any()
+    info_nce(queries, passages, torch.arange(6), groups[:, None] == groups[None, :], 0.05)[
+        0
+    ].backward()
+    assert (
+        (passages.grad[2] == 0).all()
+        and (passages.grad[0] != 0).any()
+        and (passages.grad[1] != 0).any()
+    )
 
 
 def test_relevance_is_that_of_the_judgements():
@@ -57,7 +70,9 @@ def test_relevance_is_that_of_the_judgements():
 def test_gradients_equal_finite_differences():
     queries, passages, groups = batch(size=4, groups=[0, 1, 0, 2])
     relevant = groups[:, None] == groups[None, :]
-    assert torch.autograd.gradcheck(lambda q, p: info_nce(q, p, torch.arange(4), relevant, 0.3), (queries, passages))
+    assert torch.autograd.gradcheck(
+        lambda q, p: info_nce(q, p, torch.arange(4), relevant, 0.3), (queries, passages)
+    )
 
 
 def _rank(rank, folder):
@@ -69,7 +84,9 @@ def _rank(rank, folder):
     mine = slice(3 * rank, 3 * rank + 3)
     q, p = (t[mine].detach().clone().requires_grad_() for t in (queries, passages))
     everyone = gather(groups[mine])
-    losses = info_nce(q, gather(p), torch.arange(3) + 3 * rank, groups[mine][:, None] == everyone[None, :], 0.05)
+    losses = info_nce(
+        q, gather(p), torch.arange(3) + 3 * rank, groups[mine][:, None] == everyone[None, :], 0.05
+    )
     losses.mean().backward()
     torch.save(
         (q.grad / 2, p.grad / 2, losses.detach()), f"{folder}/{rank}.pt"

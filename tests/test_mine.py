@@ -1,4 +1,6 @@
-"""Mined triples are those of a brute force over the vectors, without any relevant group, and training reads them."""
+"""Mined triples are those of a brute force over the vectors, without any relevant group, and
+training reads them.
+"""
 
 import gzip
 import io
@@ -19,10 +21,18 @@ def quiet(_: str) -> None:
 
 
 def brute_force(case, first, last, margin):
-    """Triples of a case by sorting scores: per query, its language's passages without all relevant groups."""
+    """Triples of a case by sorting scores: per query, its language's passages without all relevant
+    groups.
+    """
     queries, passages = case["queries"].to_pylist(), case["passages"].to_pylist()
-    judged = {(row["query_group"], row["passage_group"]) for row in case["qrels"].to_pylist() if row["grade"] > 0}
-    score = np.round(case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9)
+    judged = {
+        (row["query_group"], row["passage_group"])
+        for row in case["qrels"].to_pylist()
+        if row["grade"] > 0
+    }
+    score = np.round(
+        case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9
+    )
     found = set()
     for at, query in enumerate(queries):
         pool = [row for row, passage in enumerate(passages) if passage["lang"] == query["lang"]]
@@ -38,7 +48,9 @@ def brute_force(case, first, last, margin):
     return found
 
 
-@pytest.mark.parametrize(("first", "last", "margin"), [(1, 5, None), (2, 4, None), (1, 9, 0.2), (1, 9, -0.3)])
+@pytest.mark.parametrize(
+    ("first", "last", "margin"), [(1, 5, None), (2, 4, None), (1, 9, 0.2), (1, 9, -0.3)]
+)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_triples_are_those_of_a_brute_force(seed, first, last, margin):
     case, file = collection(seed), io.StringIO()
@@ -48,7 +60,10 @@ def test_triples_are_those_of_a_brute_force(seed, first, last, margin):
         patch.setattr(mine, "QUERIES", 3)
         counts = write_triples(file, split, case["qrels"], ask, first, last, margin, quiet)
     lines = [tuple(line.split("\t")) for line in file.getvalue().splitlines()]
-    assert set(lines) == brute_force(case, first, last, margin) and len(set(lines)) == len(lines) == counts["triples"]
+    assert (
+        set(lines) == brute_force(case, first, last, margin)
+        and len(set(lines)) == len(lines) == counts["triples"]
+    )
     assert counts["questions"] == len({line[0] for line in lines})
     assert (counts["within_the_margin"] > 0) == (margin is not None)
 
@@ -68,12 +83,19 @@ def test_training_reads_what_was_mined(config, planned, tmp_path, words):
     prepared = prepare(config(f"data.negatives={target}", "batch.hard_negatives=2"))
     texts = splits.split_of(prepared, "train")
     group = {
-        row["id"]: (row["group"], row["lang"]) for table in (texts.queries, texts.passages) for row in table.to_pylist()
+        row["id"]: (row["group"], row["lang"])
+        for table in (texts.queries, texts.passages)
+        for row in table.to_pylist()
     }
     judged = {
-        (row["query_group"], row["passage_group"]) for row in prepared.collection.qrels.to_pylist() if row["grade"]
+        (row["query_group"], row["passage_group"])
+        for row in prepared.collection.qrels.to_pylist()
+        if row["grade"]
     }
-    assert all(group[query][1] == group[positive][1] == group[negative][1] for query, positive, negative in lines)
+    assert all(
+        group[query][1] == group[positive][1] == group[negative][1]
+        for query, positive, negative in lines
+    )
     assert all((group[query][0], group[positive][0]) in judged for query, positive, _ in lines)
     pairs = {(group[query][0], group[negative][0]) for query, _, negative in lines}
     assert not pairs & judged
@@ -83,7 +105,10 @@ def test_training_reads_what_was_mined(config, planned, tmp_path, words):
 
 def test_a_stopped_mining_of_another_model_is_not_gone_on_with(planned, tmp_path, monkeypatch):
     """Their texts and tokens are the same: only the weights, here by the seed, are others."""
-    one, other = (str(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0", f"seed={n}")) for n in (1, 2))
+    one, other = (
+        str(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0", f"seed={n}"))
+        for n in (1, 2)
+    )
     ask = {"first": 1, "last": 3, "margin": None, "say": quiet}
     mine_words([other], tmp_path / "fresh.tsv", **ask)
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
@@ -95,7 +120,10 @@ def test_a_stopped_mining_of_another_model_is_not_gone_on_with(planned, tmp_path
 
 
 def test_what_cannot_be_mined_leaves_no_file(config, planned, tmp_path):
-    folder, target = planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"), tmp_path / "new" / "negatives.tsv"
+    folder, target = (
+        planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0"),
+        tmp_path / "new" / "negatives.tsv",
+    )
     with refused("option.ranks", "--from 0 --to 5"):
         mine_words([str(folder)], target, first=0, last=5, margin=None)
     with refused("option.margin", "--margin"):

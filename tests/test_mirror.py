@@ -1,4 +1,6 @@
-"""What W&B is told of a point: its words, its series, its summary; and the mode that decides whether it is told at all."""
+"""What W&B is told of a point: its words, its series, its summary; and the mode that decides
+whether it is told at all.
+"""
 
 import pytest
 
@@ -8,25 +10,53 @@ from tests.wandb_sweep_folder import BIAS, SECRET
 
 
 def test_a_point_is_named_by_its_ratio_and_seed_and_has_them_on_top(config):
-    made = config("batch.cross_lingual_ratio=0.25", "seed=3", "sweep.name=first", "logger.entity=team")
+    made = config(
+        "batch.cross_lingual_ratio=0.25", "seed=3", "sweep.name=first", "logger.entity=team"
+    )
     words = mirror.described(to_dict(made), "abc")
     assert list(words["config"])[:3] == ["ratio", "seed", "run_id"]
-    assert (words["config"]["ratio"], words["config"]["seed"], words["config"]["run_id"]) == (0.25, 3, "abc")
+    assert (words["config"]["ratio"], words["config"]["seed"], words["config"]["run_id"]) == (
+        0.25,
+        3,
+        "abc",
+    )
     assert words["config"]["batch"]["size"] == 16
     told = ("id", "name", "group", "job_type", "project", "entity")
-    assert [words[key] for key in told] == ["abc", "r0.25-s3", "first", "train", "hybrid-sweep", "team"]
+    assert [words[key] for key in told] == [
+        "abc",
+        "r0.25-s3",
+        "first",
+        "train",
+        "hybrid-sweep",
+        "team",
+    ]
 
 
 def test_what_no_ratio_trained_stands_at_no_ratio(config):
     made = config("batch.cross_lingual_ratio=0.25", "seed=3")
-    for point, name, kind in ((untrained(made), "untrained-s3", "untrained"), (bm25(made), "bm25", "bm25")):
+    for point, name, kind in (
+        (untrained(made), "untrained-s3", "untrained"),
+        (bm25(made), "bm25", "bm25"),
+    ):
         words = mirror.described(to_dict(point), "abc")
         assert (words["name"], words["job_type"], words["config"]["ratio"]) == (name, kind, None)
 
 
 def test_the_summary_has_every_single_number_under_its_path():
-    metrics = {"run_id": "r", "ratio": 0.5, "seed": 0, "collection": "toy", "monolingual/RR@10": 0.5, "bias": BIAS}
-    metrics |= {"cells": [{"n": 3}], "dev": {"best_step": 7, "values": [0.1]}, "nan": float("nan"), "none": None}
+    metrics = {
+        "run_id": "r",
+        "ratio": 0.5,
+        "seed": 0,
+        "collection": "toy",
+        "monolingual/RR@10": 0.5,
+        "bias": BIAS,
+    }
+    metrics |= {
+        "cells": [{"n": 3}],
+        "dev": {"best_step": 7, "values": [0.1]},
+        "nan": float("nan"),
+        "none": None,
+    }
     assert mirror.of_result(metrics) == {
         "collection": "toy",
         "monolingual/RR@10": 0.5,
@@ -35,7 +65,9 @@ def test_the_summary_has_every_single_number_under_its_path():
         "bias/own_first/de": 0.75,
         "dev/best_step": 7,
     }
-    assert mirror.of_result({"run_id": "r", "monolingual/RR@10": 0.5}, "xquad") == {"xquad/monolingual/RR@10": 0.5}
+    assert mirror.of_result({"run_id": "r", "monolingual/RR@10": 0.5}, "xquad") == {
+        "xquad/monolingual/RR@10": 0.5
+    }
 
 
 def test_the_series_of_training_and_of_the_dev_split():

@@ -1,4 +1,6 @@
-"""A model folder cannot have code fetched, other weights loaded or numbers changed by a word of its config."""
+"""A model folder cannot have code fetched, other weights loaded or numbers changed by a word of its
+config.
+"""
 
 from pathlib import Path
 
@@ -22,7 +24,9 @@ PLAIN = {"model_type": "bert", "hidden_size": 16}
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "model.quantised"),
     ],
 )
-def test_what_config_json_may_not_ask_for(tmp_path: Path, more: dict[str, object], key: str) -> None:
+def test_what_config_json_may_not_ask_for(
+    tmp_path: Path, more: dict[str, object], key: str
+) -> None:
     write_json(tmp_path / "config.json", PLAIN | more)
     with refused(key, tmp_path / "config.json"):
         model_requests.check(tmp_path)
@@ -43,6 +47,11 @@ def test_what_is_no_config(tmp_path: Path, content: str) -> None:
 
 
 def test_an_ordinary_config_passes(tmp_path: Path) -> None:
-    for more in ({}, {"attn_implementation": "sdpa"}, {"_attn_implementation": None}, {"quantization_config": None}):
+    for more in (
+        {},
+        {"attn_implementation": "sdpa"},
+        {"_attn_implementation": None},
+        {"quantization_config": None},
+    ):
         write_json(tmp_path / "config.json", PLAIN | more)
         model_requests.check(tmp_path)

@@ -1,4 +1,6 @@
-"""Models from and to disk give the vectors that sentence-transformers gives; the flags of training change no gradient."""
+"""Models from and to disk give the vectors that sentence-transformers gives; the flags of training
+change no gradient.
+"""
 
 import copy
 import dataclasses
@@ -29,7 +31,9 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def with_tokenizer(folder: Path, specials: tuple[str, ...] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")) -> int:
+def with_tokenizer(
+    folder: Path, specials: tuple[str, ...] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+) -> int:
     """A tokenizer in a folder, and the size of its vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     text = train_bpe(iter(TEXTS * 3), 400).to_str()
@@ -37,7 +41,10 @@ def with_tokenizer(folder: Path, specials: tuple[str, ...] = ("[PAD]", "[UNK]", 
         text = text.replace(name, special)
     (folder / "tokenizer.json").write_text(text)
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", **dict(zip(names, specials, strict=True))}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        **dict(zip(names, specials, strict=True)),
+    }
     config |= {"model_input_names": ["input_ids", "attention_mask"], "model_max_length": 64}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return load_tokenizer(folder).get_vocab_size()
@@ -45,23 +52,36 @@ def with_tokenizer(folder: Path, specials: tuple[str, ...] = ("[PAD]", "[UNK]", 
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
-    """A folder of transformers: BERT with random weights that are far from symmetric, and no modules.json."""
+    """A folder of transformers: BERT with random weights that are far from symmetric, and no
+    modules.json.
+    """
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=with_tokenizer(folder), max_position_embeddings=64, initializer_range=0.3, **SIZES)
+    config = BertConfig(
+        vocab_size=with_tokenizer(folder),
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        **SIZES,
+    )
     BertModel(config).save_pretrained(folder)
     return folder
 
 
-def sentence_transformer(transformer: Path, folder: Path, *heads: tuple[int, str, bool], pooling: str = "cls"):
-    """A folder that SentenceTransformer.save wrote; heads: width, activation, bias of each Dense."""
+def sentence_transformer(
+    transformer: Path, folder: Path, *heads: tuple[int, str, bool], pooling: str = "cls"
+):
+    """A folder that SentenceTransformer.save wrote; heads: width, activation, bias of each
+    Dense.
+    """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
 
     torch.manual_seed(1)
     modules, width = [Transformer(str(transformer), max_seq_length=64), Pooling(32, pooling)], 32
     for out, activation, bias in heads:
-        modules.append(Dense(width, out, bias=bias, activation_function=getattr(torch.nn, activation)()))
+        modules.append(
+            Dense(width, out, bias=bias, activation_function=getattr(torch.nn, activation)())
+        )
         width = out
     model = SentenceTransformer(modules=[*modules, Normalize()], device="cpu")
     model.save(str(folder))
@@ -69,7 +89,13 @@ def sentence_transformer(transformer: Path, folder: Path, *heads: tuple[int, str
 
 
 def pretrained(**more) -> ModelConfig:
-    given = {"name": "pretrained", "path": "x", "pooling": "auto", "query_length": 64, "passage_length": 64}
+    given = {
+        "name": "pretrained",
+        "path": "x",
+        "pooling": "auto",
+        "query_length": 64,
+        "passage_length": 64,
+    }
     return ModelConfig(**given | more)
 
 
@@ -79,7 +105,9 @@ def vectors(encoder: Encoder, folder: Path, texts: list[str], prompt: str = "") 
     tokenizer.enable_padding(pad_id=pad_id(folder))
     tokenizer.enable_truncation(64)
     found = tokenizer.encode_batch([prompt + text for text in texts])
-    arrays = [torch.tensor([getattr(each, name) for each in found]) for name in ("ids", "attention_mask")]
+    arrays = [
+        torch.tensor([getattr(each, name) for each in found]) for name in ("ids", "attention_mask")
+    ]
     with torch.inference_mode():
         return encoder.eval()(*arrays).numpy()
 
@@ -110,7 +138,9 @@ def test_weights_come_from_the_seed_and_nothing_else(config):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_saved_models_give_the_same_vectors_here_in_transformers_and_in_sentence_transformers(tiny, tmp_path, pooling):
+def test_saved_models_give_the_same_vectors_here_in_transformers_and_in_sentence_transformers(
+    tiny, tmp_path, pooling
+):
     from transformers import AutoModel, AutoTokenizer
 
     config, prepared, encoder = tiny
@@ -122,7 +152,9 @@ def test_saved_models_give_the_same_vectors_here_in_transformers_and_in_sentence
     rows, pad = np.arange(30), pad_id(prepared.model)
     texts = prepared.collection.passages["text"].take(rows).to_pylist()
     ours = encode(encoder, prepared.passages, rows, pad=pad, batch_tokens=512)
-    again = encode(load_encoder(model, tmp_path / "m"), prepared.passages, rows, pad=pad, batch_tokens=512)
+    again = encode(
+        load_encoder(model, tmp_path / "m"), prepared.passages, rows, pad=pad, batch_tokens=512
+    )
     assert np.array_equal(ours, again)
     assert np.allclose(ours, theirs(tmp_path / "m", texts, prompt_name="document"), atol=2e-6)
     queries = prepared.collection.queries["text"].take(rows).to_pylist()
@@ -147,7 +179,9 @@ def test_a_pretrained_folder_is_loaded_in_float32_without_pooler_and_cut(bert, t
     model = pretrained(layers=2, dropout=0.0)
     encoder = build_encoder(model, tmp_path / "half", 0)
     state = encoder.transformer.state_dict()
-    assert all(value.dtype == torch.float32 for value in state.values() if value.is_floating_point())
+    assert all(
+        value.dtype == torch.float32 for value in state.values() if value.is_floating_point()
+    )
     assert not any("pooler" in name or "layer.2." in name for name in state)
     kept = source.state_dict()["encoder.layer.1.output.dense.weight"].float()
     assert torch.equal(state["encoder.layer.1.output.dense.weight"], kept)
@@ -213,7 +247,10 @@ def test_a_transformer_in_a_sub_folder_is_trained_and_saved_as_any_other(bert, t
     inside = tmp_path / "st" / "0_Transformer"
     inside.mkdir()
     for path in list((tmp_path / "st").iterdir()):
-        if path.is_file() and path.name not in ("modules.json", "config_sentence_transformers.json"):
+        if path.is_file() and path.name not in (
+            "modules.json",
+            "config_sentence_transformers.json",
+        ):
             path.rename(inside / path.name)
     listed = json.loads((tmp_path / "st" / "modules.json").read_text())
     listed[0]["path"] = "0_Transformer"
@@ -234,7 +271,13 @@ def test_xlm_r_counts_its_positions_from_behind_the_padding_token(tmp_path, pool
     assert ids["<pad>"] == 1
     torch.manual_seed(0)
     source = XLMRobertaModel(
-        XLMRobertaConfig(vocab_size=size, pad_token_id=1, max_position_embeddings=66, initializer_range=0.3, **SIZES)
+        XLMRobertaConfig(
+            vocab_size=size,
+            pad_token_id=1,
+            max_position_embeddings=66,
+            initializer_range=0.3,
+            **SIZES,
+        )
     )
     source.save_pretrained(tmp_path / "xlmr")
     original = sentence_transformer(tmp_path / "xlmr", tmp_path / "st", pooling=pooling)
@@ -272,13 +315,19 @@ def test_a_head_that_does_not_fit_is_one_line(bert, tmp_path):
     for field, value, key in (
         ("out_features", 9, "model.weights_shape"),
         ("bias", False, "model.weights_shape"),
-        ("activation_function", "torch.nn.modules.container.Sequential", "model.activation_unknown"),
+        (
+            "activation_function",
+            "torch.nn.modules.container.Sequential",
+            "model.activation_unknown",
+        ),
     ):
         path.write_text(json.dumps(written | {field: value}))
         with refused(key, path.parent):
             build_encoder(pretrained(), tmp_path / "st", 0)
     sentence_transformer(bert, tmp_path / "wide", (8, "Tanh", True), (4, "Tanh", True))
-    shutil.copytree(tmp_path / "wide" / "3_Dense", tmp_path / "wide" / "2_Dense", dirs_exist_ok=True)
+    shutil.copytree(
+        tmp_path / "wide" / "3_Dense", tmp_path / "wide" / "2_Dense", dirs_exist_ok=True
+    )
     with refused("model.dense_width", "in_features=8", 32):
         build_encoder(pretrained(), tmp_path / "wide", 0)
 
@@ -290,7 +339,12 @@ def test_the_fingerprint_counts_the_modules_and_nothing_new_without_them(bert, t
         return model_fingerprint(folder, tmp_path / "cache")
 
     seen = {mark(tmp_path / "st")}
-    for name in ("modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"):
+    for name in (
+        "modules.json",
+        "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+    ):
         path = tmp_path / "st" / name
         old = path.read_bytes()
         if name.endswith("safetensors"):
@@ -324,15 +378,22 @@ class OwnModel(BertModel):
 
 
 def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path, monkeypatch):
-    """Its vectors are then those of its own class, its code counts in the fingerprint, and a saved model works again."""
+    """Its vectors are then those of its own class, its code counts in the fingerprint, and a saved
+    model works again.
+    """
     folder, mark = tmp_path / "own", tmp_path / "ran"
     shutil.copytree(bert, folder)
     known = json.loads((folder / "config.json").read_text())
-    known |= {"model_type": "own-kind", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}}
+    known |= {
+        "model_type": "own-kind",
+        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
+    }
     (folder / "config.json").write_text(json.dumps(known))
     (folder / "own.py").write_text(OWN)
     monkeypatch.setenv("OWN_CODE_RAN", str(mark))
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
     with refused("model.code_needed", "model.remote_code=true"):
         build_encoder(pretrained(), folder, 0)
     assert not mark.exists()
@@ -354,16 +415,24 @@ def test_adapters_leave_the_first_weights_as_they_are_and_train_alone(config, be
     folder = prepare.prepare(made).model
     lora = dataclasses.replace(made.model, lora_rank=4, lora_alpha=8.0)
     plain, first, same, other = (
-        build_encoder(model, folder, seed) for model, seed in ((made.model, 3), (lora, 3), (lora, 3), (lora, 4))
+        build_encoder(model, folder, seed)
+        for model, seed in ((made.model, 3), (lora, 3), (lora, 3), (lora, 4))
     )
     found = {name.replace("base_layer.", ""): value for name, value in first.state_dict().items()}
     assert all(torch.equal(value, found[name]) for name, value in plain.state_dict().items())
-    assert all(torch.equal(value, same.state_dict()[name]) for name, value in first.state_dict().items())
-    assert any("lora_A" in n and not torch.equal(v, other.state_dict()[n]) for n, v in first.state_dict().items())
+    assert all(
+        torch.equal(value, same.state_dict()[name]) for name, value in first.state_dict().items()
+    )
+    assert any(
+        "lora_A" in n and not torch.equal(v, other.state_dict()[n])
+        for n, v in first.state_dict().items()
+    )
     assert np.array_equal(vectors(plain, folder, TEXTS), vectors(first, folder, TEXTS))
     sentence_transformer(bert, tmp_path / "st", (32, "Tanh", True))
     headed = build_encoder(pretrained(lora_rank=2), tmp_path / "st", 0)
-    assert all(("lora_" in name) == value.requires_grad for name, value in headed.named_parameters())
+    assert all(
+        ("lora_" in name) == value.requires_grad for name, value in headed.named_parameters()
+    )
 
 
 def test_adapters_are_saved_in_the_weights_and_stay_in_the_encoder(bert, tmp_path):
@@ -390,7 +459,11 @@ def gradients(encoder: Encoder, length: int = 10) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     ids = torch.arange(5, 5 + 4 * length).reshape(4, length)
     encoder(ids, torch.ones_like(ids)).square().cumsum(1).sum().backward()
-    return {name: value.grad.clone() for name, value in encoder.named_parameters() if value.grad is not None}
+    return {
+        name: value.grad.clone()
+        for name, value in encoder.named_parameters()
+        if value.grad is not None
+    }
 
 
 @pytest.mark.parametrize("rank", [0, 4])
@@ -401,11 +474,15 @@ def test_checkpointing_computes_layers_again_and_gradients_stay(bert, tmp_path, 
         encoder = build_encoder(model, bert, 0).double()
         prepare_for_training(encoder, TrainerConfig(gradient_checkpointing=checkpointing))
         count: list[int] = []
-        encoder.transformer.encoder.layer[0].attention.self.query.register_forward_hook(lambda *_, c=count: c.append(1))
+        encoder.transformer.encoder.layer[0].attention.self.query.register_forward_hook(
+            lambda *_, c=count: c.append(1)
+        )
         found.append(gradients(encoder))
         calls.append(len(count))
         scored.append(vectors(encoder, bert, TEXTS))  # in between, as the evaluations on dev do
-        encoder.transformer.set_input_embeddings(copy.deepcopy(encoder.transformer.get_input_embeddings()))
+        encoder.transformer.set_input_embeddings(
+            copy.deepcopy(encoder.transformer.get_input_embeddings())
+        )
         copy.deepcopy(encoder)  # both are done to train on part of the vocabulary
     assert calls == [1, 2]  # with checkpointing, once more on the way back
     assert np.array_equal(*scored)
@@ -418,7 +495,9 @@ def test_checkpointing_computes_layers_again_and_gradients_stay(bert, tmp_path, 
 def test_a_model_without_checkpointing_is_one_line(bert):
     encoder = build_encoder(pretrained(), bert, 0)
     encoder.transformer.supports_gradient_checkpointing = False
-    with refused("config.trainer.gradient_checkpointing", "trainer.gradient_checkpointing=true", "bert"):
+    with refused(
+        "config.trainer.gradient_checkpointing", "trainer.gradient_checkpointing=true", "bert"
+    ):
         prepare_for_training(encoder, TrainerConfig(gradient_checkpointing=True))
 
 
@@ -447,4 +526,6 @@ def test_compiled_and_plain_gradients_are_the_same(bert):
     for plain, other in zip(*found, strict=True):
         scale = max(float(value.abs().max()) for value in plain.values())
         assert plain.keys() == other.keys()
-        assert all(torch.allclose(plain[name], other[name], atol=1e-5 * scale, rtol=0) for name in plain)
+        assert all(
+            torch.allclose(plain[name], other[name], atol=1e-5 * scale, rtol=0) for name in plain
+        )

@@ -1,4 +1,6 @@
-"""What a sentence-transformers folder says is read whole, or refused by the name of what is not known."""
+"""What a sentence-transformers folder says is read whole, or refused by the name of what is not
+known.
+"""
 
 import json
 from pathlib import Path
@@ -17,7 +19,9 @@ def put(path: Path, value: object) -> None:
     path.write_text(json.dumps(value))
 
 
-def folder_of(root: Path, *modules: str, pooling: dict = CLS, dense: dict | None = None, transformer: str = "") -> Path:
+def folder_of(
+    root: Path, *modules: str, pooling: dict = CLS, dense: dict | None = None, transformer: str = ""
+) -> Path:
     """A folder with these modules by the names of their classes, without a model."""
     listed = []
     for place, name in enumerate(modules):
@@ -28,7 +32,13 @@ def folder_of(root: Path, *modules: str, pooling: dict = CLS, dense: dict | None
         if name == "Dense":
             put(
                 root / path / "config.json",
-                {"in_features": 4, "out_features": 3, "bias": True, "activation_function": TANH, **(dense or {})},
+                {
+                    "in_features": 4,
+                    "out_features": 3,
+                    "bias": True,
+                    "activation_function": TANH,
+                    **(dense or {}),
+                },
             )
             (root / path / "model.safetensors").write_bytes(b"")
     put(root / "modules.json", listed)
@@ -44,13 +54,20 @@ def test_all_modules_are_read_in_their_order(tmp_path):
     weights = [tmp_path / f"{place}_Dense" / "model.safetensors" for place in (2, 3)]
     assert layout.transformer == tmp_path and layout.pooling == "cls"
     assert layout.dense == tuple(Dense(4, 3, True, "Tanh", path) for path in weights)
-    named = {"modules.json", "1_Pooling/config.json"} | {f"{n}_Dense/{f}" for n in (2, 3) for f in ("config.json",)}
+    named = {"modules.json", "1_Pooling/config.json"} | {
+        f"{n}_Dense/{f}" for n in (2, 3) for f in ("config.json",)
+    }
     assert set(layout.files) == named | {"2_Dense/model.safetensors", "3_Dense/model.safetensors"}
 
 
 def test_a_folder_without_modules_is_a_transformer_alone(tmp_path):
     layout = read_layout(tmp_path)
-    assert (layout.transformer, layout.pooling, layout.dense, layout.files) == (tmp_path, None, (), {})
+    assert (layout.transformer, layout.pooling, layout.dense, layout.files) == (
+        tmp_path,
+        None,
+        (),
+        {},
+    )
     assert resolve_pooling("auto", layout) == "mean" and resolve_pooling("cls", layout) == "cls"
 
 
@@ -58,7 +75,11 @@ def test_a_transformer_in_a_sub_folder_is_found_from_above_and_from_inside(tmp_p
     folder_of(tmp_path, *WHOLE, transformer="0_Transformer")
     (tmp_path / "0_Transformer").mkdir()
     above, inside = read_layout(tmp_path), read_layout(tmp_path / "0_Transformer")
-    assert above == inside and above.transformer == tmp_path / "0_Transformer" and len(above.dense) == 1
+    assert (
+        above == inside
+        and above.transformer == tmp_path / "0_Transformer"
+        and len(above.dense) == 1
+    )
     (tmp_path / "other").mkdir()
     assert read_layout(tmp_path / "other").files == {}  # a neighbour is not the model's
 
@@ -69,7 +90,14 @@ def test_a_transformer_in_a_sub_folder_is_found_from_above_and_from_inside(tmp_p
         (MEAN, "mean"),
         (CLS, "cls"),
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": False}, "mean"),
+        (
+            {
+                "pooling_mode_cls_token": False,
+                "pooling_mode_mean_tokens": True,
+                "pooling_mode_max_tokens": False,
+            },
+            "mean",
+        ),
         ({"word_embedding_dimension": 4}, "mean"),
         ({"pooling_mode": "cls", "pooling_mode_mean_tokens": True}, "cls"),
     ],
@@ -77,7 +105,10 @@ def test_a_transformer_in_a_sub_folder_is_found_from_above_and_from_inside(tmp_p
 def test_the_folders_pooling_in_both_forms_of_its_config(tmp_path, config, mode):
     layout = read_layout(folder_of(tmp_path, *WHOLE, pooling=config))
     assert resolve_pooling("auto", layout) == mode
-    assert {stated: resolve_pooling(stated, layout) for stated in ("mean", "cls")} == {"mean": "mean", "cls": "cls"}
+    assert {stated: resolve_pooling(stated, layout) for stated in ("mean", "cls")} == {
+        "mean": "mean",
+        "cls": "cls",
+    }
 
 
 @pytest.mark.parametrize(
@@ -123,7 +154,11 @@ def test_another_order_of_modules_is_refused(tmp_path, modules):
     [
         ({"activation_function": "os.system"}, "model.activation_unknown", "os.system"),
         ({"activation_function": "os.Tanh"}, "model.activation_unknown", "os.Tanh"),
-        ({"activation_function": "torch.nn.modules.activation.SiLU"}, "model.activation_unknown", "SiLU"),
+        (
+            {"activation_function": "torch.nn.modules.activation.SiLU"},
+            "model.activation_unknown",
+            "SiLU",
+        ),
         ({"use_residual": True}, "model.dense_kind", "2_Dense"),
         ({"module_input_name": "token_embeddings"}, "model.dense_kind", "2_Dense"),
         ({"module_output_name": "mine"}, "model.dense_kind", "2_Dense"),
@@ -160,14 +195,31 @@ def test_what_is_written_is_read_again(tmp_path):
     ]
     for layer in dense:
         put(layer.weights, "")
-    write_layout(tmp_path, width=8, pooling="cls", dense=dense, longest=64, prompts={"query": "q: "})
+    write_layout(
+        tmp_path, width=8, pooling="cls", dense=dense, longest=64, prompts={"query": "q: "}
+    )
     layout = read_layout(tmp_path)
-    assert layout.pooling == "cls" and layout.dense == tuple(dense) and (tmp_path / "4_Normalize").is_dir()
+    assert (
+        layout.pooling == "cls"
+        and layout.dense == tuple(dense)
+        and (tmp_path / "4_Normalize").is_dir()
+    )
 
 
 @pytest.mark.parametrize(
     "listed",
-    [{}, {"path": "", "type": "x"}, 3, "x", [], [3], [{}], [{"path": ""}], [{"type": "x"}], [{"path": 3, "type": "x"}]],
+    [
+        {},
+        {"path": "", "type": "x"},
+        3,
+        "x",
+        [],
+        [3],
+        [{}],
+        [{"path": ""}],
+        [{"type": "x"}],
+        [{"path": 3, "type": "x"}],
+    ],
 )
 def test_a_list_of_modules_of_another_type_is_one_line(tmp_path, listed):
     put(tmp_path / "modules.json", listed)
@@ -183,7 +235,9 @@ def test_a_module_outside_of_the_folder_is_refused(tmp_path, path):
     (root / "link").symlink_to(tmp_path / "other")
     with refused("model.leads_out", "modules.json"):
         read_layout(root)
-    assert read_layout(tmp_path / "other").files == {}, "nor is it the model of a folder that names it"
+    assert read_layout(tmp_path / "other").files == {}, (
+        "nor is it the model of a folder that names it"
+    )
 
 
 def test_links_within_the_cache_of_the_hub_are_followed_and_no_others(tmp_path):
@@ -199,7 +253,9 @@ def test_links_within_the_cache_of_the_hub_are_followed_and_no_others(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["[]", "3", '"x"', "{half", "null"])
-@pytest.mark.parametrize("name", ["1_Pooling/config.json", "2_Dense/config.json", "sentence_bert_config.json"])
+@pytest.mark.parametrize(
+    "name", ["1_Pooling/config.json", "2_Dense/config.json", "sentence_bert_config.json"]
+)
 def test_a_config_of_another_type_is_one_line(tmp_path, name, content):
     folder_of(tmp_path, *WHOLE)
     (tmp_path / name).write_text(content)
@@ -208,7 +264,8 @@ def test_a_config_of_another_type_is_one_line(tmp_path, name, content):
 
 
 @pytest.mark.parametrize(
-    "config", [{"in_features": "4"}, {"out_features": None}, {"in_features": -1}, {"out_features": 10**30}]
+    "config",
+    [{"in_features": "4"}, {"out_features": None}, {"in_features": -1}, {"out_features": 10**30}],
 )
 def test_sizes_of_a_dense_layer_of_another_type_are_one_line(tmp_path, config):
     with refused("model.whole_number", *config):
@@ -240,5 +297,8 @@ def test_an_index_of_weights_names_files_of_its_folder_alone(tmp_path, listed, k
     put(tmp_path / "model.safetensors.index.json", listed)
     with refused(key, "model.safetensors.index.json"):
         shards(tmp_path)
-    put(tmp_path / "model.safetensors.index.json", {"weight_map": {"w": "a.safetensors", "v": "a.safetensors"}})
+    put(
+        tmp_path / "model.safetensors.index.json",
+        {"weight_map": {"w": "a.safetensors", "v": "a.safetensors"}},
+    )
     assert shards(tmp_path) == ["a.safetensors"]

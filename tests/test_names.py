@@ -5,7 +5,22 @@ import pytest
 from hybrid_sweep import names
 from tests.refused import refused
 
-HOSTILE = ["", " ", "..", ".", "../x", "/etc", "a/b", "a\\b", "a\0b", "a\nb", "\x1b[31m", "a\u202eb", "-rf", ".git"]
+HOSTILE = [
+    "",
+    " ",
+    "..",
+    ".",
+    "../x",
+    "/etc",
+    "a/b",
+    "a\\b",
+    "a\0b",
+    "a\nb",
+    "\x1b[31m",
+    "a\u202eb",
+    "-rf",
+    ".git",
+]
 OTHER_TYPES = [None, 3, 1.5, True, [], {}, ["a"]]
 
 
@@ -15,7 +30,9 @@ def test_what_is_no_run_id(value: object) -> None:
         names.run_id(value, "points.json")
 
 
-@pytest.mark.parametrize("value", [*sorted({*HOSTILE} - {"a\\b"}), *OTHER_TYPES, "x" * 300, "é" * 150])
+@pytest.mark.parametrize(
+    "value", [*sorted({*HOSTILE} - {"a\\b"}), *OTHER_TYPES, "x" * 300, "é" * 150]
+)
 def test_what_is_no_folder_name(value: object) -> None:
     with refused("names.folder", "points.json"):
         names.folder_name(value, "points.json")
@@ -28,7 +45,8 @@ def test_what_is_no_name_of_a_collection(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [*HOSTILE, *OTHER_TYPES, "x" * 300, "macro", "trained", "unseen", "*", "de>en", "a b", "a,b"]
+    "value",
+    [*HOSTILE, *OTHER_TYPES, "x" * 300, "macro", "trained", "unseen", "*", "de>en", "a b", "a,b"],
 )
 def test_what_is_no_language(value: object) -> None:
     key = "names.language_reserved" if value in ("macro", "trained", "unseen") else "names.language"

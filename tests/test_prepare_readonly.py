@@ -1,4 +1,6 @@
-"""A cache that may only be read: what another user has prepared is used; what is missing is one line with the way out."""
+"""A cache that may only be read: what another user has prepared is used; what is missing is one
+line with the way out.
+"""
 
 import contextlib
 import errno
@@ -38,7 +40,10 @@ def made(shared_path, whole):
 
 
 def content(folder: Path) -> dict[str, tuple[int, int]]:
-    return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_ino) for path in sorted(folder.rglob("*"))}
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.lstat().st_ino)
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 def close(folder: Path, umask: int = 0) -> None:
@@ -51,7 +56,13 @@ def described(config) -> list:
     """What a run is named by, and what it reads."""
     ready = prepare.prepare(config)
     marks = prepare.fingerprints_of(config, ready)
-    return [marks, len(ready.queries), int(ready.passages.ids.sum()), len(ready.pairs), len(prepare.plan_of(config))]
+    return [
+        marks,
+        len(ready.queries),
+        int(ready.passages.ids.sum()),
+        len(ready.pairs),
+        len(prepare.plan_of(config)),
+    ]
 
 
 @pytest.mark.parametrize("locks", ["there", "removed", "closed"])
@@ -87,7 +98,9 @@ def told(config) -> str:
 
 @pytest.mark.parametrize("part", ["collections", "selections", "models", "tokens", "pairs"])
 @pytest.mark.parametrize("fault", ["missing", "damaged", "gone with its folder"])
-def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(shared_path, made, part, fault):
+def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(
+    shared_path, made, part, fault
+):
     cache = shared_path / "cache"
     if fault == "gone with its folder":
         shutil.rmtree(cache / part)
@@ -99,11 +112,18 @@ def test_what_is_missing_or_damaged_there_is_one_line_with_the_way_out(shared_pa
                 file.write_bytes(file.read_bytes()[:-9])
     close(cache)
     said = as_another_user(lambda: told(made))
-    assert str(cache / part) in said and "paths.cache" in said and "HYBRID_SWEEP_CACHE" in said and "\n" not in said
+    assert (
+        str(cache / part) in said
+        and "paths.cache" in said
+        and "HYBRID_SWEEP_CACHE" in said
+        and "\n" not in said
+    )
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(shared_path, made, whole, monkeypatch, number):
+def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(
+    shared_path, made, whole, monkeypatch, number
+):
     cache = shared_path / "cache"
     for lock in list(cache.rglob("*.lock"))[::2]:
         lock.unlink()
@@ -119,11 +139,17 @@ def test_a_cache_on_a_file_system_that_is_mounted_read_only_is_used(shared_path,
     shutil.rmtree(cache / "tokens")
     monkeypatch.setattr(os, "mkdir", lambda path, *_: opening(path, os.O_CREAT))
     said = told(made)
-    assert str(cache / "tokens") in said and os.strerror(number) in said and "HYBRID_SWEEP_CACHE" in said
+    assert (
+        str(cache / "tokens") in said
+        and os.strerror(number) in said
+        and "HYBRID_SWEEP_CACHE" in said
+    )
 
 
 @pytest.mark.parametrize("home", ["closed", "absent", "a file"])
-def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(shared_path, cache, monkeypatch, home):
+def test_a_home_that_cannot_be_written_is_bad_input_with_the_way_out(
+    shared_path, cache, monkeypatch, home
+):
     folder = shared_path / "home"
     if home == "closed":
         folder.mkdir(0o755)

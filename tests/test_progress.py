@@ -14,17 +14,29 @@ from hybrid_sweep.sweep import Point, State
 
 
 def point(ratio=0.5, seed=0, kind="trained", **batch):
-    made = Config(seed=seed, data=SyntheticData(name="synthetic", languages=["xa", "xb"]), model=TinyModel(name="tiny"))
+    made = Config(
+        seed=seed,
+        data=SyntheticData(name="synthetic", languages=["xa", "xb"]),
+        model=TinyModel(name="tiny"),
+    )
     made.batch = dataclasses.replace(made.batch, cross_lingual_ratio=ratio, **batch)
     words = ("data=synthetic", f"batch.cross_lingual_ratio={ratio}", f"seed={seed}")
-    return Point(f"id{ratio}{seed}{kind}", kind, words, made, {"collection": "cafe", "model": "beef"})
+    return Point(
+        f"id{ratio}{seed}{kind}", kind, words, made, {"collection": "cafe", "model": "beef"}
+    )
 
 
 def training(step, steps, speed, seconds):
     return Row(
         point(),
         seconds,
-        {"state": "training", "step": step, "max_steps": steps, "loss": 1.23456, "steps_per_second": speed},
+        {
+            "state": "training",
+            "step": step,
+            "max_steps": steps,
+            "loss": 1.23456,
+            "steps_per_second": speed,
+        },
     )
 
 
@@ -33,12 +45,15 @@ def test_time_left_from_the_points_that_ended():
     assert progress.time_left(
         [Row(point(), 40, {})], ["trained", "trained", "untrained"], 2, [90, 110]
     ) == pytest.approx(130)
-    assert progress.time_left([Row(point(), 40, {})], [], 2, [100]) == pytest.approx(60)  # one slot is idle at the end
+    # one slot is idle at the end
+    assert progress.time_left([Row(point(), 40, {})], [], 2, [100]) == pytest.approx(60)
 
 
 def test_time_left_from_the_pace_before_the_first_point_ended():
     assert progress.time_left([Row(point(), 3, {"state": "starting"})], ["trained"], 1, []) is None
-    assert progress.time_left([training(50, 100, 5.0, 12)], ["trained"], 1, []) == pytest.approx(10 + 22)
+    assert progress.time_left([training(50, 100, 5.0, 12)], ["trained"], 1, []) == pytest.approx(
+        10 + 22
+    )
 
 
 def test_durations_are_words():
@@ -66,7 +81,10 @@ def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys
         "[0/3] ratio 0.5, seed 0 (id0.50trained): started",
         "[0/3] ratio 0.5, seed 0 (id0.50trained): FAILED: no luck",
         "[1/3] ratio 1, seed 0 (id1.00trained): done in 2 min",
-        "2/3 done, 1 failed, about 3 min left: ratio 0.5, seed 0 training step 50/100 loss 1.235 5.0 steps/s left 10 s",
+        (
+            "2/3 done, 1 failed, about 3 min left: ratio 0.5, seed 0 training step 50/100 loss"
+            " 1.235 5.0 steps/s left 10 s"
+        ),
     ]
 
 
@@ -80,15 +98,32 @@ def test_who_waits_is_told_for_what_where_the_locks_are_and_what_to_do(capsys, a
 
 
 def test_encoding_is_counted_in_texts():
-    status = {"state": "encoding", "step": 9, "max_steps": 9, "collection": "debian", "encoded": 120, "texts": 500}
+    status = {
+        "state": "encoding",
+        "step": 9,
+        "max_steps": 9,
+        "collection": "debian",
+        "encoded": 120,
+        "texts": 500,
+    }
     assert progress.cells(Row(point(), 9, status))[1:] == ["encoding 120/500 texts", "", "", "", ""]
 
 
 def test_a_status_that_is_not_there_yet_is_no_trouble():
-    assert progress.cells(Row(point(), 0.1, {})) == ["ratio 0.5, seed 0", "starting", "", "", "", ""]
-    begun = {"state": "starting", "step": 0, "max_steps": 9}  # it may go on from a checkpoint, or be trained already
+    assert progress.cells(Row(point(), 0.1, {})) == [
+        "ratio 0.5, seed 0",
+        "starting",
+        "",
+        "",
+        "",
+        "",
+    ]
+    # it may go on from a checkpoint, or be trained already
+    begun = {"state": "starting", "step": 0, "max_steps": 9}
     assert progress.cells(Row(point(), 1, begun))[1:] == ["starting", "", "", "", ""]
-    assert progress.cells(Row(point(), 9, {"state": "training", "step": 0, "max_steps": 9}))[2:] == ["0/9", "", "", ""]
+    assert progress.cells(Row(point(), 9, {"state": "training", "step": 0, "max_steps": 9}))[
+        2:
+    ] == ["0/9", "", "", ""]
 
 
 def test_the_live_table_shows_running_points_and_the_total():
@@ -98,7 +133,9 @@ def test_the_live_table_shows_running_points_and_the_total():
     from rich.live import Live
 
     words = StringIO()
-    with Live(console=Console(file=words, force_terminal=True, width=100), auto_refresh=False) as screen:
+    with Live(
+        console=Console(file=words, force_terminal=True, width=100), auto_refresh=False
+    ) as screen:
         view = progress.Live(21, 2, screen)
         for number in range(7):
             view.skipped(point(seed=number))
@@ -106,11 +143,18 @@ def test_the_live_table_shows_running_points_and_the_total():
         screen.refresh()
         view.failed(point(0.25), "no luck")
     shown = words.getvalue()
-    assert "ratio 0.5, seed 0" in shown and "50/100" in shown and "starting" in shown and "7/21 done" in shown
+    assert (
+        "ratio 0.5, seed 0" in shown
+        and "50/100" in shown
+        and "starting" in shown
+        and "7/21 done" in shown
+    )
     assert "FAILED: no luck" in shown
 
 
-@pytest.mark.parametrize("terminal, live, kind", [(True, True, "Live"), (True, False, "Plain"), (False, True, "Plain")])
+@pytest.mark.parametrize(
+    "terminal, live, kind", [(True, True, "Live"), (True, False, "Plain"), (False, True, "Plain")]
+)
 def test_the_table_is_for_a_terminal_and_lines_are_for_all_else(monkeypatch, terminal, live, kind):
     monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: terminal, raising=False)
     with progress.watch(3, 2, live) as view:
@@ -118,11 +162,15 @@ def test_the_table_is_for_a_terminal_and_lines_are_for_all_else(monkeypatch, ter
 
 
 def make(*sources, steps=10, ratio=0.3, **more):
-    return make_plan(sources, ["xa", "xb", "xc"], seed=0, steps=steps, batch_size=16, ratio=ratio, **more)
+    return make_plan(
+        sources, ["xa", "xb", "xc"], seed=0, steps=steps, batch_size=16, ratio=ratio, **more
+    )
 
 
 def told(points, plans):
-    """The plan of points that are all to do, from the lines of their table on, but the last one, on their time."""
+    """The plan of points that are all to do, from the lines of their table on, but the last one, on
+    their time.
+    """
     found = {point.run_id: plan for point, plan in zip(points, plans, strict=True)}
     *lines, time = progress.plan_lines(points, [State("to do", "new")] * len(points), found)
     assert time.startswith("time: unknown")
@@ -144,7 +192,10 @@ def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
         and "beef" in text
         and "all with data=synthetic" in text
     )
-    assert any("ratio 0.3, seed 0" in line and "7 + 3" in line and "to do" in line and "new" in line for line in lines)
+    assert any(
+        "ratio 0.3, seed 0" in line and "7 + 3" in line and "to do" in line and "new" in line
+        for line in lines
+    )
     assert any("untrained, seed 0" in line and "  0  " in line for line in lines)
     assert "left out: xa-xc, which share 10 training groups, fewer than batch.size=16" in text
     assert text.count("left out: xa-xc") == 1 and "batch.groups=all" in text
@@ -153,19 +204,30 @@ def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
 
 def test_the_plan_tells_the_steps_of_the_other_budget():
     everywhere = Source("only", np.ones((3, 40), dtype=bool))
-    points = [point(added / 9, budget="fixed_monolingual", added=added, groups="all") for added in (0.0, 0.5, 3.0)]
+    points = [
+        point(added / 9, budget="fixed_monolingual", added=added, groups="all")
+        for added in (0.0, 0.5, 3.0)
+    ]
     assert [each.config.batch.cross_lingual_ratio for each in points] == [0, 0.333333, 0.75]
     lines = told(points, [make(everywhere, added=added) for added in (0.0, 0.5, 3.0)])
-    assert [steps in line for steps, line in zip(("10 + 0", "10 + 5", "10 + 30"), lines[1:4], strict=True)] == [
-        True
-    ] * 3
+    assert [
+        steps in line
+        for steps, line in zip(("10 + 0", "10 + 5", "10 + 30"), lines[1:4], strict=True)
+    ] == [True] * 3
     assert lines[4:] == [
-        "batch.budget=fixed_monolingual: the monolingual steps of all points are the same, ratio is c/(1+c)"
+        "batch.budget=fixed_monolingual: the monolingual steps of all points are the same, ratio is"
+        " c/(1+c)"
     ]
-    words = ("data=synthetic", "batch.cross_lingual_ratio=0")  # as the experiment gives it, and c/(1+c) replaces it
-    swept = [dataclasses.replace(each, overrides=(*words, f"batch.added={index}")) for index, each in enumerate(points)]
+    # as the experiment gives it, and c/(1+c) replaces it
+    words = ("data=synthetic", "batch.cross_lingual_ratio=0")
+    swept = [
+        dataclasses.replace(each, overrides=(*words, f"batch.added={index}"))
+        for index, each in enumerate(points)
+    ]
     lines = progress.plan_lines(swept, [State("to do", "new")] * 3, {})
-    assert lines[2] == "all with data=synthetic" and not any("cross_lingual_ratio" in line for line in lines)
+    assert lines[2] == "all with data=synthetic" and not any(
+        "cross_lingual_ratio" in line for line in lines
+    )
     unplanned = progress.plan_lines(points[1:2], [State("done", "has its result")], {})
     assert any(" 600 " in line for line in unplanned)  # 400 and half as many
 
@@ -173,7 +235,9 @@ def test_the_plan_tells_the_steps_of_the_other_budget():
 def test_the_plan_counts_examples_where_steps_have_both_kinds():
     everywhere = Source("only", np.ones((3, 40), dtype=bool))
     points = [point(ratio, composition="per_example", hard_negatives=4) for ratio in (0.0, 0.3)]
-    lines = told(points, [make(everywhere, ratio=ratio, composition="per_example") for ratio in (0.0, 0.3)])
+    lines = told(
+        points, [make(everywhere, ratio=ratio, composition="per_example") for ratio in (0.0, 0.3)]
+    )
     assert "10 + 0 " in lines[1] and "10 of both: 112 + 48 examples" in lines[2]
     assert lines[3:] == [
         "batch.composition=per_example: each example draws its own languages",
@@ -197,7 +261,14 @@ def test_the_plan_tells_the_steps_of_each_source():
 
 def test_failures_end_with_the_last_lines_of_their_logs():
     lines = progress.failure_lines(
-        [point(0.0), point(1.0)], [State("failed", "no luck"), State("to do", "new")], [["last"], []]
+        [point(0.0), point(1.0)],
+        [State("failed", "no luck"), State("to do", "new")],
+        [["last"], []],
     )
-    assert "no luck" in lines[1] and "to do" in lines[2] and lines[-1] == "    last" and "log.txt" in lines[-2]
+    assert (
+        "no luck" in lines[1]
+        and "to do" in lines[2]
+        and lines[-1] == "    last"
+        and "log.txt" in lines[-2]
+    )
     assert len(lines) == 5

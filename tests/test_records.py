@@ -11,10 +11,23 @@ from hybrid_sweep import records
 from hybrid_sweep.errors import UserError
 from tests.refused import refused
 
-POINT = {"run_id": "0a1b", "ratio": 0.5, "seed": 0, "kind": "trained", "also": ["other"], "overrides": ["seed=0"]}
+POINT = {
+    "run_id": "0a1b",
+    "ratio": 0.5,
+    "seed": 0,
+    "kind": "trained",
+    "also": ["other"],
+    "overrides": ["seed=0"],
+}
 PLAN = {"name": "toy", "margin": 0.01, "command": "hybrid-sweep run -m", "points": [POINT]}
 BIAS = {"languages": ["de"], "rank_distance": {"de": {"n": 1, "mean": None}}, "answer_rr": [[None]]}
-METRICS = {"run_id": "0a1b", "monolingual/RR@10": 0.5, "passages": {"de": 3, "*": 3}, "bias": BIAS, "cells": [{}]}
+METRICS = {
+    "run_id": "0a1b",
+    "monolingual/RR@10": 0.5,
+    "passages": {"de": 3, "*": 3},
+    "bias": BIAS,
+    "cells": [{}],
+}
 VALUES: list[Any] = [
     None,
     True,
@@ -43,7 +56,13 @@ def _written(folder: Path, name: str, value: Any) -> Path:
 
 def _paths(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     found = [at]
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    inner = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in inner:
         found += _paths(value, (*at, key))
     return found
@@ -81,7 +100,9 @@ def test_every_value_of_another_type_is_read_or_refused_in_one_line(
 
 
 @pytest.mark.parametrize("field", ["run_id", "also", "name"])
-@pytest.mark.parametrize("value", ["..", "../x", "/x", "a/b", "\0", "", "\x1b[31m", "\u202e", ".git", 3, None])
+@pytest.mark.parametrize(
+    "value", ["..", "../x", "/x", "a/b", "\0", "", "\x1b[31m", "\u202e", ".git", 3, None]
+)
 def test_no_name_leads_out_of_its_folder(tmp_path: Path, field: str, value: Any) -> None:
     point = POINT | {field: [value] if field == "also" else value} if field != "name" else POINT
     plan = PLAN | {"points": [point]} | ({"name": value} if field == "name" else {})
@@ -120,7 +141,11 @@ def test_no_name_of_a_published_run_leads_out(tmp_path: Path, name: str) -> None
     ],
 )
 def test_absent_and_broken_are_not_the_same(tmp_path: Path, content: str, key: str) -> None:
-    assert records.plan(tmp_path) is None and records.metrics(tmp_path) is None and records.published(tmp_path) is None
+    assert (
+        records.plan(tmp_path) is None
+        and records.metrics(tmp_path) is None
+        and records.published(tmp_path) is None
+    )
     for name, reader in (("points.json", records.plan), ("metrics.json", records.metrics)):
         with refused(key, kind=records.Broken) as refusal:
             reader(_written(tmp_path, name, content))
@@ -138,9 +163,19 @@ def test_what_is_no_regular_file_is_refused_without_opening_it(tmp_path: Path) -
 
 
 def test_a_broken_status_only_tells_nothing(tmp_path: Path) -> None:
-    for content in ("{", "[]", '{"state": 3}', '{"step": "x"}', '{"step": -1}', '{"encoded": 1e400}'):
+    for content in (
+        "{",
+        "[]",
+        '{"state": 3}',
+        '{"step": "x"}',
+        '{"step": -1}',
+        '{"encoded": 1e400}',
+    ):
         assert records.status(_written(tmp_path, "status.json", content)) == {}
-    assert records.status(_written(tmp_path, "status.json", '{"state": "done", "step": 3}'))["step"] == 3
+    assert (
+        records.status(_written(tmp_path, "status.json", '{"state": "done", "step": 3}'))["step"]
+        == 3
+    )
 
 
 @pytest.mark.parametrize(

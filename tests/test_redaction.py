@@ -1,4 +1,6 @@
-"""Secrets of the environment: known by their names, refused in a config, replaced in what is printed."""
+"""Secrets of the environment: known by their names, refused in a config, replaced in what is
+printed.
+"""
 
 import json
 import re
@@ -16,7 +18,15 @@ from hybrid_sweep import redaction
 from tests.refused import refused
 from tests.wandb_sweep_folder import SECRET
 
-NAMES = ["WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD", "my_secret", "PASSWORD", "APIKEY"]
+NAMES = [
+    "WANDB_API_KEY",
+    "HF_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "DB_PASSWORD",
+    "my_secret",
+    "PASSWORD",
+    "APIKEY",
+]
 NAMES += ["GOOGLE_CREDENTIALS"]
 
 
@@ -26,7 +36,9 @@ def test_secrets_are_known_by_the_names_of_their_variables(monkeypatch, name):
     assert redaction.redacted(f"key={SECRET};") == f"key=${name};"
 
 
-@pytest.mark.parametrize(("name", "value"), [("KEYBOARD", SECRET), ("TOKENIZERS_PARALLELISM", SECRET), ("A_KEY", "en")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("KEYBOARD", SECRET), ("TOKENIZERS_PARALLELISM", SECRET), ("A_KEY", "en")]
+)
 def test_other_variables_and_short_values_are_none(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     assert redaction.redacted(f"x {value}") == f"x {value}"
@@ -50,19 +62,30 @@ def test_a_config_that_holds_a_secret_is_refused(config, monkeypatch):
 
 def test_what_a_process_prints_and_raises_is_redacted():
     code = (
-        "import logging, os, traceback; from hybrid_sweep import redaction; redaction.guard()\n"
-        "logging.basicConfig(); key = os.environ['HF_TOKEN']; print('told', key); logging.warning('logged %s', key)\n"
-        "try: raise ValueError(key)\nexcept ValueError: traceback.print_exc()\n"
+        "import logging, os, traceback; from hybrid_sweep import redaction;"
+        " redaction.guard()\nlogging.basicConfig(); key = os.environ['HF_TOKEN']; print('told',"
+        " key); logging.warning('logged %s', key)\ntry: raise ValueError(key)\nexcept ValueError:"
+        " traceback.print_exc()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"HF_TOKEN": SECRET})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"HF_TOKEN": SECRET}
+    )
     assert done.returncode == 0 and SECRET not in done.stdout + done.stderr
-    assert done.stdout == "told $HF_TOKEN\n" and "ValueError: $HF_TOKEN" in done.stderr and "logged $" in done.stderr
+    assert (
+        done.stdout == "told $HF_TOKEN\n"
+        and "ValueError: $HF_TOKEN" in done.stderr
+        and "logged $" in done.stderr
+    )
 
 
 # A secret between marks that occur nowhere else, so that a part of it is found, too.
 CORES = some.text("abcdefgh0123456789", min_size=8, max_size=12).map("QZ{}ZQ".format)
-URL_SAFE = some.tuples(CORES, some.sampled_from(["", "!", "$", "~", "-", "_", "."]), CORES).map("".join)
-ANY = some.tuples(CORES, some.sampled_from(["", "'", '"', "<", ",", "}", "é", "%", "+"]), CORES).map("".join)
+URL_SAFE = some.tuples(CORES, some.sampled_from(["", "!", "$", "~", "-", "_", "."]), CORES).map(
+    "".join
+)
+ANY = some.tuples(
+    CORES, some.sampled_from(["", "'", '"', "<", ",", "}", "é", "%", "+"]), CORES
+).map("".join)
 TEXTS = {
     "user and password": "https://me:{}@host/x",
     "token alone": "https://{}@host:8080/x",
@@ -127,7 +150,11 @@ def test_no_secret_survives_percent_encoded(form: str, times: int, secret: str) 
         assert "QZ" not in redaction.redacted(f"mirror={shown} x")
 
 
-WORDS = ["hydra.job.env_set.WANDB_API_KEY={}", "+hydra.job.env_set={{A_TOKEN: '{}'}}", "data.mirror=https://me:{}@h/x"]
+WORDS = [
+    "hydra.job.env_set.WANDB_API_KEY={}",
+    "+hydra.job.env_set={{A_TOKEN: '{}'}}",
+    "data.mirror=https://me:{}@h/x",
+]
 WORDS += ["data.mirror=https://h/x?token={}"]
 
 
@@ -135,7 +162,13 @@ WORDS += ["data.mirror=https://h/x?token={}"]
 @given(secret=ANY)
 @example(secret="QZabc ZQ")
 def test_no_secret_survives_in_a_word_of_a_command(form: str, secret: str) -> None:
-    given = secret.replace("'", "") if "'" in form else secret.replace(" ", "%20") if "http" in form else secret
+    given = (
+        secret.replace("'", "")
+        if "'" in form
+        else secret.replace(" ", "%20")
+        if "http" in form
+        else secret
+    )
     shown = shlex.join(redaction.words(["hybrid-sweep", form.format(given), "seed=0"]))
     assert "QZ" not in shown and "ZQ" not in shown and shlex.split(shown)[-1] == "seed=0"
 
@@ -153,7 +186,12 @@ def test_a_secret_of_the_environment_goes_in_every_way_of_writing(secret: str, p
             quote(quote(text)),
             re.sub("%..", lambda code: code[0].lower(), quote(text)),
         ]
-        forms += [json.dumps(text), json.dumps(text, ensure_ascii=False), shlex.join([text]), shlex.quote(text)]
+        forms += [
+            json.dumps(text),
+            json.dumps(text, ensure_ascii=False),
+            shlex.join([text]),
+            shlex.quote(text),
+        ]
         for form in forms:
             assert "QZ" not in redaction.redacted(form), form
 
@@ -161,9 +199,15 @@ def test_a_secret_of_the_environment_goes_in_every_way_of_writing(secret: str, p
 def commands() -> list[str]:
     """The commands of README and docs, with their continued lines."""
     root = Path(__file__).parent.parent
-    texts = [path.read_text() for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]]
+    texts = [
+        path.read_text() for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    ]
     lines = [line.strip() for text in texts for line in text.replace("\\\n", " ").splitlines()]
-    return [line for line in lines if re.match(r"(`)?(hybrid-sweep|make|python|pip|wandb|torchrun|srun) ", line)]
+    return [
+        line
+        for line in lines
+        if re.match(r"(`)?(hybrid-sweep|make|python|pip|wandb|torchrun|srun) ", line)
+    ]
 
 
 def test_ordinary_commands_are_unchanged():
@@ -173,7 +217,9 @@ def test_ordinary_commands_are_unchanged():
         assert redaction.redacted(line) == line
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parent.parent.glob("experiments/*/points.json")), ids=str)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parent.parent.glob("experiments/*/points.json")), ids=str
+)
 def test_published_commands_are_unchanged(path: Path):
     from hybrid_sweep.analysis.public_command import public_command
 
@@ -182,8 +228,20 @@ def test_published_commands_are_unchanged(path: Path):
     assert redaction.words(shlex.split(command)) == shlex.split(command)
 
 
-NO_SECRETS = ["key=lambda row: row", "KEY=VALUE", "eval.batch_tokens=4096", '{"pad_token_id": 0}', "git@github.com:a/b"]
-NO_SECRETS += ["https://host:80/x@y", "cls_token=[CLS]", "a/b@de:synopsis", "TOKEN=$HF_TOKEN", "x_token=${oc.env:X}"]
+NO_SECRETS = [
+    "key=lambda row: row",
+    "KEY=VALUE",
+    "eval.batch_tokens=4096",
+    '{"pad_token_id": 0}',
+    "git@github.com:a/b",
+]
+NO_SECRETS += [
+    "https://host:80/x@y",
+    "cls_token=[CLS]",
+    "a/b@de:synopsis",
+    "TOKEN=$HF_TOKEN",
+    "x_token=${oc.env:X}",
+]
 
 
 @pytest.mark.parametrize("text", NO_SECRETS)
@@ -191,7 +249,15 @@ def test_what_only_looks_like_a_secret_stays(text: str) -> None:
     assert redaction.redacted(text) == text
 
 
-HOSTILE = ["a:" * 4000, "//:x" * 2000, "%26" * 2700, "{" * 8000, "{a:'" * 2000, '{a:"' * 2000, "--x " * 2000]
+HOSTILE = [
+    "a:" * 4000,
+    "//:x" * 2000,
+    "%26" * 2700,
+    "{" * 8000,
+    "{a:'" * 2000,
+    '{a:"' * 2000,
+    "--x " * 2000,
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:4])
@@ -204,7 +270,12 @@ def test_a_hostile_line_takes_no_time(text: str) -> None:
     assert process_time() - begun < 2
 
 
-REFUSED = ["https://TOKEN@host/x", "https://h/x?token=abc", "https://h/x?X-Amz-Signature=a", "me:pw@host:80/x"]
+REFUSED = [
+    "https://TOKEN@host/x",
+    "https://h/x?token=abc",
+    "https://h/x?X-Amz-Signature=a",
+    "me:pw@host:80/x",
+]
 REFUSED += ["https%3A%2F%2Fme%3Apw%40host", "https://h/x#access_token=abc"]
 
 

@@ -1,4 +1,6 @@
-"""What is kept of a point can be used again: vectors are scored, the optimiser's state is loaded, nothing is unpickled."""
+"""What is kept of a point can be used again: vectors are scored, the optimiser's state is loaded,
+nothing is unpickled.
+"""
 
 import numpy as np
 import pandas as pd
@@ -48,15 +50,28 @@ def test_kept_vectors_are_scored_again_from_their_folder_alone(encoded, tmp_path
 
 def test_rows_of_vectors_are_rows_of_texts(encoded):
     collection, split, found = encoded
-    assert len(split.queries) == len(found.query_vectors) and len(split.passages) == len(found.passage_vectors)
-    assert split.passages["id"].to_pylist() == collection.passages["id"].take(split.passage_rows).to_pylist()
-    splits = dict(zip(collection.queries["id"].to_pylist(), collection.queries["split"].to_pylist(), strict=True))
+    assert len(split.queries) == len(found.query_vectors) and len(split.passages) == len(
+        found.passage_vectors
+    )
+    assert (
+        split.passages["id"].to_pylist()
+        == collection.passages["id"].take(split.passage_rows).to_pylist()
+    )
+    splits = dict(
+        zip(
+            collection.queries["id"].to_pylist(),
+            collection.queries["split"].to_pylist(),
+            strict=True,
+        )
+    )
     assert {splits[name] for name in split.queries["id"].to_pylist()} == {"test"}
 
 
 @pytest.mark.slow
 def test_the_optimiser_goes_on_from_its_file(run, config):
-    """The state of a finished run, loaded into a fresh optimiser over weights of the same names and sizes."""
+    """The state of a finished run, loaded into a fresh optimiser over weights of the same names and
+    sizes.
+    """
     from hybrid_sweep.training import Retriever
 
     words = ("keep.optimizer=true", "keep.vectors=true")
@@ -69,11 +84,15 @@ def test_the_optimiser_goes_on_from_its_file(run, config):
     optimizer = module.configure_optimizers()["optimizer"]
     optimizer.load_state_dict(kept["state"])
     ordered = [weight for group in optimizer.param_groups for weight in group["params"]]
-    assert kept["step"] == 12 and [id(weights[name]) for name in kept["names"]] == [id(weight) for weight in ordered]
+    assert kept["step"] == 12 and [id(weights[name]) for name in kept["names"]] == [
+        id(weight) for weight in ordered
+    ]
     for weight in ordered:
         state = optimizer.state[weight]
         assert state["exp_avg"].shape == weight.shape and int(state["step"]) == 12
     assert torch.equal(kept["rows"], module.vocabulary.used)
     # The vectors are those of the table.
     texts = pq.read_table(folder / "vectors" / "queries.parquet")
-    assert set(texts["id"].to_pylist()) == set(pd.read_parquet(folder / "per_query.parquet")["query_id"])
+    assert set(texts["id"].to_pylist()) == set(
+        pd.read_parquet(folder / "per_query.parquet")["query_id"]
+    )

@@ -1,4 +1,6 @@
-"""The per-query table against trec_eval and brute force, on collections with gaps, grades and duplicates."""
+"""The per-query table against trec_eval and brute force, on collections with gaps, grades and
+duplicates.
+"""
 
 import json
 import subprocess
@@ -59,7 +61,9 @@ def unit(array: np.ndarray) -> np.ndarray:
 
 
 def collection(seed: int, *, groups: int = 14, presence: float = 0.7) -> dict[str, Any]:
-    """Questions and passages missing in some languages, up to four graded passages a question, duplicate vectors."""
+    """Questions and passages missing in some languages, up to four graded passages a question,
+    duplicate vectors.
+    """
     generator = np.random.default_rng(seed)
     # "B" < "a" < "é" in bytes, not in most locales; "mute" has queries and no passages.
     languages = ["a", "B", "é"]
@@ -87,7 +91,8 @@ def collection(seed: int, *, groups: int = 14, presence: float = 0.7) -> dict[st
         "passages": texts(passages),
         "qrels": qrels(judged),
         "query_vectors": unit(
-            vectors[[int(g[1:]) for _, g, _ in queries]] + 0.3 * generator.standard_normal((len(queries), 8))
+            vectors[[int(g[1:]) for _, g, _ in queries]]
+            + 0.3 * generator.standard_normal((len(queries), 8))
         ),
         "passage_vectors": vectors[[int(h[1:]) % 9 for _, h, _ in passages]],
     }
@@ -101,21 +106,33 @@ def evaluate(
     passage_vectors: np.ndarray,
     **options: Any,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    return retrieval.evaluate(queries, passages, qrels, Dense(query_vectors, passage_vectors), **options)
+    return retrieval.evaluate(
+        queries, passages, qrels, Dense(query_vectors, passage_vectors), **options
+    )
 
 
 def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]]:
-    """Each setting by sorting its pool in float64 and giving trec_eval the list, with -rank as the score."""
+    """Each setting by sorting its pool in float64 and giving trec_eval the list, with -rank as the
+    score.
+    """
     queries, passages = case["queries"].to_pylist(), case["passages"].to_pylist()
-    grades = {(row["query_group"], row["passage_group"]): row["grade"] for row in case["qrels"].to_pylist()}
-    score = np.round(case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9)
+    grades = {
+        (row["query_group"], row["passage_group"]): row["grade"]
+        for row in case["qrels"].to_pylist()
+    }
+    score = np.round(
+        case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9
+    )
     languages = sorted({row["lang"] for row in queries} | {row["lang"] for row in passages})
     found = {}
     for at, query in enumerate(queries):
         for target in [*languages, "*"]:
             pool = [row for row, passage in enumerate(passages) if target in ("*", passage["lang"])]
             pool.sort(key=lambda row: (-score[at, row], passages[row]["id"]))
-            relevant = {passages[row]["id"]: grades.get((query["group"], passages[row]["group"]), 0) for row in pool}
+            relevant = {
+                passages[row]["id"]: grades.get((query["group"], passages[row]["group"]), 0)
+                for row in pool
+            }
             ranks = [rank for rank, row in enumerate(pool, 1) if relevant[passages[row]["id"]] > 0]
             if not ranks:
                 continue
@@ -123,9 +140,21 @@ def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]
             names = {"map", "ndcg_cut.10", "recall.100"}
             long = pytrec_eval.RelevanceEvaluator({"q": relevant}, names).evaluate({"q": run})["q"]
             cut = {name: value for name, value in run.items() if value >= -10}
-            short = pytrec_eval.RelevanceEvaluator({"q": relevant}, {"recip_rank"}).evaluate({"q": cut})["q"]
-            same = np.mean([passages[row]["lang"] == query["lang"] for row in pool[:10]]) if target == "*" else np.nan
-            setting = "multilingual" if target == "*" else "monolingual" if target == query["lang"] else "cross-lingual"
+            short = pytrec_eval.RelevanceEvaluator({"q": relevant}, {"recip_rank"}).evaluate(
+                {"q": cut}
+            )["q"]
+            same = (
+                np.mean([passages[row]["lang"] == query["lang"] for row in pool[:10]])
+                if target == "*"
+                else np.nan
+            )
+            setting = (
+                "multilingual"
+                if target == "*"
+                else "monolingual"
+                if target == query["lang"]
+                else "cross-lingual"
+            )
             found[setting, query["lang"], target, query["id"]] = {
                 "n_relevant": len(ranks),
                 "rank_min": min(ranks),
@@ -148,8 +177,12 @@ def test_table_equals_trec_eval_on_sorted_pools(seed: int, presence: float) -> N
     assert [tuple(row) for row in table[KEYS].to_numpy()] == sorted(expected)
     for row in table.to_dict("records"):
         values = expected[tuple(row[key] for key in KEYS)]
-        assert [row[name] for name in values] == pytest.approx(list(values.values()), abs=1e-9, nan_ok=True)
-    group = dict(zip(case["queries"]["id"].to_pylist(), case["queries"]["group"].to_pylist(), strict=True))
+        assert [row[name] for name in values] == pytest.approx(
+            list(values.values()), abs=1e-9, nan_ok=True
+        )
+    group = dict(
+        zip(case["queries"]["id"].to_pylist(), case["queries"]["group"].to_pylist(), strict=True)
+    )
     assert table["group_id"].tolist() == [group[name] for name in table["query_id"]]
 
 
@@ -177,11 +210,20 @@ def test_lareqas_precision_of_the_mixed_pool_is_scikit_learns() -> None:
     case = collection(6, presence=1.0)
     table, _ = evaluate(**case, measures=["AP-lareqa"])
     passages, number = case["passages"].to_pylist(), case["queries"]["id"].to_pylist().index
-    grades = {(row["query_group"], row["passage_group"]): row["grade"] for row in case["qrels"].to_pylist()}
-    score = np.round(case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9)
+    grades = {
+        (row["query_group"], row["passage_group"]): row["grade"]
+        for row in case["qrels"].to_pylist()
+    }
+    score = np.round(
+        case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9
+    )
     assert (table["AP-lareqa"] != table["AP"]).any()
     for row in table.to_dict("records"):
-        pool = [at for at, passage in enumerate(passages) if row["passage_lang"] in ("*", passage["lang"])]
+        pool = [
+            at
+            for at, passage in enumerate(passages)
+            if row["passage_lang"] in ("*", passage["lang"])
+        ]
         relevant = [grades.get((row["group_id"], passages[at]["group"]), 0) > 0 for at in pool]
         expected = average_precision_score(relevant, score[number(row["query_id"]), pool])
         assert row["AP-lareqa"] == pytest.approx(expected, abs=1e-9)
@@ -195,7 +237,10 @@ def test_nothing_depends_on_the_order_of_the_input(seed: int) -> None:
     for name in ("query", "passage"):
         plural = {"query": "queries", "passage": "passages"}[name]
         rows = generator.permutation(len(case[plural]))
-        moved[plural], moved[f"{name}_vectors"] = case[plural].take(rows), case[f"{name}_vectors"][rows]
+        moved[plural], moved[f"{name}_vectors"] = (
+            case[plural].take(rows),
+            case[f"{name}_vectors"][rows],
+        )
     moved["qrels"] = case["qrels"].take(generator.permutation(len(case["qrels"])))
     (table, report), (other, other_report) = evaluate(**case), evaluate(**moved)
     pd.testing.assert_frame_equal(table, other, check_exact=True)
@@ -204,32 +249,48 @@ def test_nothing_depends_on_the_order_of_the_input(seed: int) -> None:
 
 
 def test_shuffled_judgements_give_chance() -> None:
-    """A near-perfect encoder, one relevant passage drawn at random: E RR@10 = sum of 1/r to 10 over N, rank uniform."""
+    """A near-perfect encoder, one relevant passage drawn at random: E RR@10 = sum of 1/r to 10 over
+    N, rank uniform.
+    """
     size, generator = 1500, np.random.default_rng(11)
     passages = texts([(f"p{row:05d}", f"g{row}", "xx") for row in range(size)])
     queries = texts([(f"q{row:05d}", f"g{row}", "xx") for row in range(size)])
     vectors = unit(generator.standard_normal((size, 16)))
     true = qrels([(f"g{row}", f"g{row}", 1) for row in range(size)])
-    shuffled = qrels([(f"g{row}", f"g{other}", 1) for row, other in enumerate(generator.permutation(size))])
+    shuffled = qrels(
+        [(f"g{row}", f"g{other}", 1) for row, other in enumerate(generator.permutation(size))]
+    )
     assert evaluate(queries, passages, true, vectors, vectors)[0]["RR@10"].mean() == 1
-    table = evaluate(queries, passages, shuffled, vectors, vectors)[0].query("setting == 'monolingual'")
+    table = evaluate(queries, passages, shuffled, vectors, vectors)[0].query(
+        "setting == 'monolingual'"
+    )
     ranks = np.arange(1, 11)
     mean = (1 / ranks).sum() / size
     error = ((1 / ranks**2).sum() / size - mean**2) ** 0.5 / size**0.5
     assert abs(table["RR@10"].mean() - mean) < 4 * error
-    assert abs(table["rank_min"].mean() - (size + 1) / 2) < 4 * (size**2 - 1) ** 0.5 / 12**0.5 / size**0.5
+    assert (
+        abs(table["rank_min"].mean() - (size + 1) / 2)
+        < 4 * (size**2 - 1) ** 0.5 / 12**0.5 / size**0.5
+    )
 
 
 def test_report_counts_what_the_table_leaves_out() -> None:
-    queries = texts([("q1", "g1", "de"), ("q2", "g1", "fr"), ("q3", "g2", "de"), ("q4", "g3", "fr")])
-    passages = texts([("p1", "g1", "de"), ("p2", "g2", "fr"), ("p3", "g1", "fr"), ("p4", "g9", "fr")])
+    queries = texts(
+        [("q1", "g1", "de"), ("q2", "g1", "fr"), ("q3", "g2", "de"), ("q4", "g3", "fr")]
+    )
+    passages = texts(
+        [("p1", "g1", "de"), ("p2", "g2", "fr"), ("p3", "g1", "fr"), ("p4", "g9", "fr")]
+    )
     vectors = np.eye(4, dtype=np.float32)
     judged = qrels([("g1", "g1", 2), ("g2", "g2", 1), ("g3", "g9", 0)])
     table, report = evaluate(queries, passages, judged, vectors, vectors)
     assert report["queries"] == 4 and report["without_relevant"] == 1
     assert report["passages"] == {"de": 1, "fr": 3, "*": 4}
     cells = {
-        (cell["setting"], cell["query_lang"], cell["passage_lang"]): (cell["n"], cell["without_relevant"])
+        (cell["setting"], cell["query_lang"], cell["passage_lang"]): (
+            cell["n"],
+            cell["without_relevant"],
+        )
         for cell in report["cells"]
     }
     assert cells == {
@@ -240,14 +301,23 @@ def test_report_counts_what_the_table_leaves_out() -> None:
         ("monolingual", "fr", "fr"): (1, 1),
         ("multilingual", "fr", "*"): (1, 1),
     }
-    assert table.groupby(KEYS[:3]).size().to_dict() == {key: n for key, (n, _) in cells.items() if n}
-    # q1 ranks p1 (its own vector), then the rest, tied at 0, by id: its two answers stand at 1 and 3.
+    assert table.groupby(KEYS[:3]).size().to_dict() == {
+        key: n for key, (n, _) in cells.items() if n
+    }
+    # q1 ranks p1 (its own vector), then the rest, tied at 0, by id: its two answers stand at 1 and
+    # 3.
     bias = report["bias"]
     assert bias["languages"] == ["de", "fr"]
-    assert bias["rank_distance"]["de"] == {"n": 1, "mean": 2.0, "median": 2.0, "relative": pytest.approx(2 / (5 / 3))}
+    assert bias["rank_distance"]["de"] == {
+        "n": 1,
+        "mean": 2.0,
+        "median": 2.0,
+        "relative": pytest.approx(2 / (5 / 3)),
+    }
     assert bias["first_retrieved"] == [[0.5, 0.5], [0.0, 1.0]]  # q1: p1, q3: p3; q2: p2, q4: p4
     assert bias["first_relevant"] == [[0.5, 0.5], [1.0, 0.0]]
-    assert bias["answer_rr"][0] == [1.0, pytest.approx((1 / 2 + 1 / 3) / 2)]  # q3: p3, then p1, p2 tied
+    # q3: p3, then p1, p2 tied
+    assert bias["answer_rr"][0] == [1.0, pytest.approx((1 / 2 + 1 / 3) / 2)]
     json.dumps(report, allow_nan=False)
 
 
@@ -263,7 +333,13 @@ def test_bad_input() -> None:
     with refused("data.judged_twice", "'h1'", "'g1'"):
         evaluate(**{**case, "qrels": qrels([("g1", "h1", 1), ("g1", "h1", 2)])})
     with refused("evaluation.no_texts", "passage"):
-        evaluate(**{**case, "passages": case["passages"].slice(0, 0), "passage_vectors": case["passage_vectors"][:0]})
+        evaluate(
+            **{
+                **case,
+                "passages": case["passages"].slice(0, 0),
+                "passage_vectors": case["passage_vectors"][:0],
+            }
+        )
     with pytest.raises(ValueError, match=f"passage vectors for {len(case['passages'])} texts"):
         evaluate(**{**case, "passage_vectors": case["passage_vectors"][:-1]})
     with pytest.raises(ValueError, match=r"ranker of \d+ queries for"):

@@ -93,7 +93,8 @@ def test_a_model_that_is_not_what_was_saved_is_trained_again_with_the_same_resul
     run("batch.cross_lingual_ratio=0.5")
     assert (folder / "per_query.parquet").read_bytes() == table
     again = read_json(folder / "trained.json")["files"]
-    assert {**again, "steps.parquet": ""} == {**record["files"], "steps.parquet": ""}  # which tells seconds
+    # which tells seconds
+    assert {**again, "steps.parquet": ""} == {**record["files"], "steps.parquet": ""}
 
 
 def test_the_untrained_encoder_is_a_point(run):
@@ -104,7 +105,9 @@ def test_the_untrained_encoder_is_a_point(run):
 
 @pytest.mark.slow
 def test_the_known_effect_of_the_ratio_shows(run):
-    """Training beats no training; all cross-lingual steps buy cross-lingual retrieval, pay in monolingual, and cut the bias."""
+    """Training beats no training; all cross-lingual steps buy cross-lingual retrieval, pay in
+    monolingual, and cut the bias.
+    """
     more = (
         "data.groups=600",
         "model.hidden_size=128",
@@ -112,8 +115,13 @@ def test_the_known_effect_of_the_ratio_shows(run):
         "batch.size=32",
         "trainer.max_steps=200",
     )
-    low, high = (read_json(run(f"batch.cross_lingual_ratio={ratio}", *more) / "metrics.json") for ratio in (0, 1))
-    none = read_json(run("trainer.max_steps=0", "batch.cross_lingual_ratio=0", *more[:3]) / "metrics.json")
+    low, high = (
+        read_json(run(f"batch.cross_lingual_ratio={ratio}", *more) / "metrics.json")
+        for ratio in (0, 1)
+    )
+    none = read_json(
+        run("trainer.max_steps=0", "batch.cross_lingual_ratio=0", *more[:3]) / "metrics.json"
+    )
     assert low["monolingual/RR@10"] > none["monolingual/RR@10"] + 0.08
     assert high["cross-lingual/RR@10"] > low["cross-lingual/RR@10"] + 0.05
     assert high["monolingual/RR@10"] < low["monolingual/RR@10"] - 0.03
@@ -134,11 +142,17 @@ sys.exit(worker.main(Path(sys.argv[1])))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("everything", [False, True])
-@pytest.mark.parametrize(("precision", "lr", "tolerance"), [("64-true", "3e-3", 1e-9), ("32-true", "3e-4", 1e-5)])
-def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, precision, lr, tolerance, everything):
-    """Fifty steps without dropout; with it the ranks draw their own masks, and no two world sizes can agree.
+@pytest.mark.parametrize(
+    ("precision", "lr", "tolerance"), [("64-true", "3e-3", 1e-9), ("32-true", "3e-4", 1e-5)]
+)
+def test_any_number_of_processes_trains_the_same(
+    planned, config, tmp_path, precision, lr, tolerance, everything
+):
+    """Fifty steps without dropout; with it the ranks draw their own masks, and no two world sizes
+    can agree.
 
-    Everything: hard negatives, some of them absent, cached gradients, and pairs of many languages in a batch.
+    Everything: hard negatives, some of them absent, cached gradients, and pairs of many languages
+    in a batch.
     """
     words = [
         f"trainer.precision={precision}",
@@ -150,7 +164,11 @@ def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, prec
         groups = prepare(config()).pairs.groups
         lines = [f"{a}\t{a}\t{b}\n" for a, b in pairwise(groups[:100])]
         (tmp_path / "triples.tsv").write_text("".join(lines))
-        words += [f"data.negatives={tmp_path / 'triples.tsv'}", "batch.hard_negatives=2", "batch.micro_batch=5"]
+        words += [
+            f"data.negatives={tmp_path / 'triples.tsv'}",
+            "batch.hard_negatives=2",
+            "batch.micro_batch=5",
+        ]
         words += ["batch.composition=per_example"]
     (tmp_path / "ranks.py").write_text(RANKS)
     folders = []
@@ -169,7 +187,10 @@ def test_any_number_of_processes_trains_the_same(planned, config, tmp_path, prec
         for name in ("loss", "lr") if precision == "32-true" else ("loss", "grad_norm", "lr"):
             assert np.allclose(other[name], steps[0][name], rtol=0, atol=tolerance)
     if precision == "64-true":
-        tables = [pd.read_parquet(folder / "per_query.parquet").drop(columns="run_id") for folder in folders]
+        tables = [
+            pd.read_parquet(folder / "per_query.parquet").drop(columns="run_id")
+            for folder in folders
+        ]
         assert tables[1].equals(tables[0]) and tables[2].equals(tables[0])
 
 
@@ -196,7 +217,12 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_two_processes_encode_every_text_once_and_leave_the_bytes_of_one(planned, tmp_path):
     """A run of zero steps, on two collections; the vectors are left behind here, to be compared."""
-    words = ["data.groups=60", "trainer.max_steps=0", "eval.batch_tokens=200", "+data@eval.also.other=synthetic"]
+    words = [
+        "data.groups=60",
+        "trainer.max_steps=0",
+        "eval.batch_tokens=200",
+        "+data@eval.also.other=synthetic",
+    ]
     words += ["eval.also.other.groups=60", "eval.also.other.seed=9"]
     (tmp_path / "ranks.py").write_text(ENCODED)  # a file, which Lightning can start again
     kept, encoded = [], []
@@ -204,19 +230,35 @@ def test_two_processes_encode_every_text_once_and_leave_the_bytes_of_one(planned
         folder = planned(*words, f"trainer.devices={ranks}")
         done = ready.run([tmp_path / "ranks.py", folder])
         assert done.returncode == 0, done.stderr[-2000:]
-        encoded.append([(folder / f"rank-{rank}").read_text().splitlines() for rank in range(ranks)])
-        names = ["per_query.parquet", "encoding/queries/vectors.npy", "encoding/passages/vectors.npy"]
-        kept.append([(folder / at / name).read_bytes() for at in (".", "evaluations/other") for name in names])
+        encoded.append(
+            [(folder / f"rank-{rank}").read_text().splitlines() for rank in range(ranks)]
+        )
+        names = [
+            "per_query.parquet",
+            "encoding/queries/vectors.npy",
+            "encoding/passages/vectors.npy",
+        ]
+        kept.append(
+            [
+                (folder / at / name).read_bytes()
+                for at in (".", "evaluations/other")
+                for name in names
+            ]
+        )
         shutil.move(folder, tmp_path / f"{ranks}")  # both are the same run
     assert kept[0] == kept[1]
     (alone,), (first, second) = encoded
-    assert sorted(first + second) == sorted(alone) and min(len(first), len(second)) > 0.3 * len(alone)
+    assert sorted(first + second) == sorted(alone) and min(len(first), len(second)) > 0.3 * len(
+        alone
+    )
     # Beside one text an array, which tells its width, each text goes in once.
     assert len(alone) == len(set(alone)) + 4
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_while_encoding_fails_the_run_which_then_goes_on(planned, tmp_path):
+def test_a_process_that_is_killed_while_encoding_fails_the_run_which_then_goes_on(
+    planned, tmp_path
+):
     words = ["data.groups=60", "trainer.max_steps=0", "eval.batch_tokens=200"]
     (tmp_path / "ranks.py").write_text(ENCODED)
     whole = planned(*words)
@@ -231,7 +273,11 @@ def test_a_process_that_is_killed_while_encoding_fails_the_run_which_then_goes_o
     both = sum(len((folder / f"rank-{rank}").read_text().splitlines()) for rank in (0, 1))
     alone = len((tmp_path / "whole" / "rank-0").read_text().splitlines())
     assert both - first < alone, "what was done is done again"
-    for name in ("per_query.parquet", "encoding/queries/vectors.npy", "encoding/passages/vectors.npy"):
+    for name in (
+        "per_query.parquet",
+        "encoding/queries/vectors.npy",
+        "encoding/passages/vectors.npy",
+    ):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
@@ -266,7 +312,9 @@ def test_a_mistake_of_the_user_has_an_exit_code_of_its_own(planned, monkeypatch)
 
 @pytest.mark.slow
 def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
-    """Such weights come in evaluation mode, and Lightning leaves modes alone: dropout would never happen."""
+    """Such weights come in evaluation mode, and Lightning leaves modes alone: dropout would never
+    happen.
+    """
     from omegaconf import OmegaConf
 
     from hybrid_sweep.checks import stored
@@ -280,9 +328,13 @@ def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
         folder = planned(f"seed={int(10 * dropout)}")
         made = stored(folder)
         made.seed = 0
-        made.model = ModelConfig(name="saved", path=str(source / "model"), passage_length=64, dropout=dropout)
+        made.model = ModelConfig(
+            name="saved", path=str(source / "model"), passage_length=64, dropout=dropout
+        )
         OmegaConf.save(OmegaConf.create(to_dict(made)), folder / "config.yaml")
-        write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints(made)})
+        write_json(
+            folder / "identity.json", {"run_id": folder.name, "fingerprints": fingerprints(made)}
+        )
         assert ready.run(["-m", "hybrid_sweep.worker", folder]).returncode == 0
         losses.append(pd.read_parquet(folder / "steps.parquet")["loss"])
     assert (losses[0] != losses[1]).all()
@@ -290,25 +342,40 @@ def test_dropout_is_on_while_weights_from_a_folder_are_trained(run, planned):
 
 @pytest.mark.slow
 def test_adapters_are_trained_and_saved_as_a_plain_model(run):
-    folder = run("model.lora_rank=4", "trainer.max_steps=20", "trainer.lr=1e-2", "trainer.compact_vocabulary=true")
+    folder = run(
+        "model.lora_rank=4",
+        "trainer.max_steps=20",
+        "trainer.lr=1e-2",
+        "trainer.compact_vocabulary=true",
+    )
     losses = pd.read_parquet(folder / "steps.parquet")["loss"]
     assert losses[-5:].mean() < losses[:5].mean()
     names = safetensors.safe_open(folder / "model" / "model.safetensors", "np").keys()
     assert names and not [name for name in names if "lora" in name]
-    before, after = (read_json(each / "metrics.json") for each in (run("trainer.max_steps=0"), folder))
+    before, after = (
+        read_json(each / "metrics.json") for each in (run("trainer.max_steps=0"), folder)
+    )
     assert before["monolingual/RR@10"] != after["monolingual/RR@10"]
 
 
 @pytest.mark.slow
 def test_both_budgets_count_their_examples(run):
-    """The axis of fixed_monolingual: all of the monolingual steps, and c times as many cross-lingual ones."""
+    """The axis of fixed_monolingual: all of the monolingual steps, and c times as many
+    cross-lingual ones.
+    """
     folder = run("batch.budget=fixed_monolingual", "batch.added=0.5", "trainer.max_steps=6")
     metrics = read_json(folder / "metrics.json")
     assert (metrics["examples_monolingual"], metrics["examples_cross_lingual"]) == (6 * 16, 3 * 16)
-    assert (metrics["budget"], metrics["added"], metrics["ratio"]) == ("fixed_monolingual", 0.5, 0.333333)
+    assert (metrics["budget"], metrics["added"], metrics["ratio"]) == (
+        "fixed_monolingual",
+        0.5,
+        0.333333,
+    )
     assert len(pd.read_parquet(folder / "steps.parquet")) == 9
     assert read_json(folder / "status.json")["max_steps"] == 9
-    assert not {"budget", "added", "dev"} & set(read_json(run("trainer.max_steps=2") / "metrics.json"))
+    assert not {"budget", "added", "dev"} & set(
+        read_json(run("trainer.max_steps=2") / "metrics.json")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Run files are read as they stand, or refused by file and line; what is written is read back as the same ranks."""
+"""Run files are read as they stand, or refused by file and line; what is written is read back as
+the same ranks.
+"""
 
 import gzip
 
@@ -15,13 +17,21 @@ from tests.test_retrieval import collection, texts
 
 
 def lines(run):
-    names = zip(run.query.tolist(), run.passage.tolist(), run.rank.tolist(), run.last.tolist(), strict=True)
-    return [(run.queries[query], run.passages[passage], rank, last) for query, passage, rank, last in names]
+    names = zip(
+        run.query.tolist(), run.passage.tolist(), run.rank.tolist(), run.last.tolist(), strict=True
+    )
+    return [
+        (run.queries[query], run.passages[passage], rank, last)
+        for query, passage, rank, last in names
+    ]
 
 
 def test_scores_order_a_trec_run_and_ids_break_ties(tmp_path):
     path = tmp_path / "run"
-    path.write_text("q Q0 b 2 .5 t\nq Q0 c 1 5e-1 t\nr Q0 b 1 -3 t\nq Q0 a 3 0.5 t\nq Q0 z 0 9 t\nq Q0 y 9 -1 t\n")
+    path.write_text(
+        "q Q0 b 2 .5 t\nq Q0 c 1 5e-1 t\nr Q0 b 1 -3 t\nq Q0 a 3 0.5 t\nq Q0 z 0 9 t\nq Q0 y 9"
+        " -1 t\n"
+    )
     tied = [("q", "a", 2, 4), ("q", "b", 3, 4), ("q", "c", 4, 4)]
     assert lines(read_run(path)) == [("q", "z", 1, 1), *tied, ("q", "y", 5, 5), ("r", "b", 1, 1)]
     zeros = tmp_path / "zeros"
@@ -78,12 +88,19 @@ def test_written_runs_hold_our_order_and_scores_exactly(tmp_path):
     files = sorted(path.name for path in (tmp_path / "runs").iterdir())
     languages = ["B", "a", "mute", "é"]
     kind = {True: "monolingual", False: "cross-lingual"}
-    expected = [f"{kind[one == other]}.{one}.{other}.trec" for one in languages for other in ("B", "a", "é")]
-    assert files == sorted([*expected, *(f"multilingual.{one}.all.trec" for one in languages), "qrels.trec"])
-    for setting, query_lang, passage_lang in table[["setting", "query_lang", "passage_lang"]].drop_duplicates().values:
+    expected = [
+        f"{kind[one == other]}.{one}.{other}.trec" for one in languages for other in ("B", "a", "é")
+    ]
+    assert files == sorted(
+        [*expected, *(f"multilingual.{one}.all.trec" for one in languages), "qrels.trec"]
+    )
+    for setting, query_lang, passage_lang in (
+        table[["setting", "query_lang", "passage_lang"]].drop_duplicates().values
+    ):
         name = f"{setting}.{query_lang}.{'all' if passage_lang == '*' else passage_lang}.trec"
         run = read_run(tmp_path / "runs" / name)
-        # Our ranks are those of the file as it stands, of the file as read, and of trec_eval, fed with the ranks.
+        # Our ranks are those of the file as it stands, of the file as read, and of trec_eval, fed
+        # with the ranks.
         written = [line.split() for line in (tmp_path / "runs" / name).read_text().splitlines()]
         ids = list(dict.fromkeys(one[0] for one in written))
         assert ids == sorted(ids)
@@ -98,13 +115,19 @@ def test_written_runs_hold_our_order_and_scores_exactly(tmp_path):
         rows = rows[rows["passage_lang"] == passage_lang]
         relevant = {"*": set(case["passages"]["id"].to_pylist())}
         for lang in ("B", "a", "é"):
-            relevant[lang] = {row["id"] for row in case["passages"].to_pylist() if row["lang"] == lang}
+            relevant[lang] = {
+                row["id"] for row in case["passages"].to_pylist() if row["lang"] == lang
+            }
         for query, value in rows[["query_id", "AP"]].values:
             # The file of judgements holds all languages; AP in one counts those of its own pool.
             number = sum(grade > 0 for name, grade in qrels[query].items())
-            mine = sum(grade > 0 for name, grade in qrels[query].items() if name in relevant[passage_lang])
+            mine = sum(
+                grade > 0 for name, grade in qrels[query].items() if name in relevant[passage_lang]
+            )
             assert found[query]["map"] * number / mine == pytest.approx(value, abs=1e-9)
-    assert all(line.split()[5] == "tag" for line in (tmp_path / "runs" / files[0]).read_text().splitlines())
+    assert all(
+        line.split()[5] == "tag" for line in (tmp_path / "runs" / files[0]).read_text().splitlines()
+    )
 
 
 def test_scores_are_written_to_the_last_digit(tmp_path):
@@ -118,8 +141,17 @@ def test_a_marco_run_ends_where_its_script_ends_and_needs_one_number_a_text(tmp_
     queries = texts([("a", "7", "de"), ("b", "7", "en")])
     judged = pa.table({"query_group": ["7"], "passage_group": ["1"], "grade": [1]})
     ranker = Dense(np.eye(2, 3, dtype=np.float32), np.eye(4, 3, dtype=np.float32))
-    for name, groups, files in (("one", "1203", 4), ("twice", "1130", 0), ("word", ["1", "2", "x", "3"], 0)):
-        passages = texts([(f"p{place}", group, "de" if place < 3 else "en") for place, group in enumerate(groups)])
+    for name, groups, files in (
+        ("one", "1203", 4),
+        ("twice", "1130", 0),
+        ("word", ["1", "2", "x", "3"], 0),
+    ):
+        passages = texts(
+            [
+                (f"p{place}", group, "de" if place < 3 else "en")
+                for place, group in enumerate(groups)
+            ]
+        )
         write_runs(tmp_path / name, queries, passages, judged, ranker, 5, "t")
         assert len(list((tmp_path / name).glob("*.tsv"))) == files
     assert (tmp_path / "one" / "monolingual.de.de.tsv").read_text() == "7\t1\t1\n7\t2\t2\n"

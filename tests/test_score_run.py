@@ -1,4 +1,6 @@
-"""A run file scored on a collection: equal to MS MARCO's official script, to trec_eval and to the ranker that wrote it."""
+"""A run file scored on a collection: equal to MS MARCO's official script, to trec_eval and to the
+ranker that wrote it.
+"""
 
 import subprocess
 import sys
@@ -20,10 +22,13 @@ from tests.test_retrieval import collection, qrels, texts
 
 
 def official(reference: Path, candidate: Path) -> float:
-    """MRR@10 as ms_marco_eval.py makes it, from its description: by position, over all queries of the reference."""
+    """MRR@10 as ms_marco_eval.py makes it, from its description: by position, over all queries of
+    the reference.
+    """
     relevant: dict[int, set[int]] = {}
     for line in reference.read_text().splitlines():
-        query, _, passage, _ = line.split("\t")  # the grade is ignored: a line of grade 0 counts as relevant
+        # the grade is ignored: a line of grade 0 counts as relevant
+        query, _, passage, _ = line.split("\t")
         relevant.setdefault(int(query), set()).add(int(passage))
     slots: dict[int, list[int]] = {}
     for line in candidate.read_text().splitlines():
@@ -31,23 +36,35 @@ def official(reference: Path, candidate: Path) -> float:
         slots.setdefault(query, [0] * 1000)[rank - 1] = passage
     total = 0.0
     for query, passages in slots.items():
-        found = [place for place, passage in enumerate(passages[:10], 1) if passage in relevant.get(query, set())]
+        found = [
+            place
+            for place, passage in enumerate(passages[:10], 1)
+            if passage in relevant.get(query, set())
+        ]
         total += 1 / found[0] if found else 0.0
     return total / len(relevant)
 
 
 def marco(folder: Path, seed: int) -> None:
-    """MS MARCO's files: 60 passages, 30 questions with one to three relevant ones; numbers start at 1."""
+    """MS MARCO's files: 60 passages, 30 questions with one to three relevant ones; numbers start at
+    1.
+    """
     draw = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "collection.tsv").write_text("".join(f"{number}\tpassage {number}\n" for number in range(1, 61)))
-    (folder / "queries.dev.small.tsv").write_text("".join(f"{number}\tquery {number}\n" for number in range(1, 31)))
+    (folder / "collection.tsv").write_text(
+        "".join(f"{number}\tpassage {number}\n" for number in range(1, 61))
+    )
+    (folder / "queries.dev.small.tsv").write_text(
+        "".join(f"{number}\tquery {number}\n" for number in range(1, 31))
+    )
     judged = [
         (query, passage)
         for query in range(1, 31)
         for passage in draw.choice(60, draw.integers(1, 4), replace=False) + 1
     ]
-    (folder / "qrels.dev.small.tsv").write_text("".join(f"{query}\t0\t{passage}\t1\n" for query, passage in judged))
+    (folder / "qrels.dev.small.tsv").write_text(
+        "".join(f"{query}\t0\t{passage}\t1\n" for query, passage in judged)
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -61,16 +78,30 @@ def test_a_marco_run_scores_as_the_official_script(cache, tmp_path, seed):
             order = draw.permutation(len(ranks))
             file.writelines(f"{query}\t{passages[at]}\t{ranks[at]}\n" for at in order)
     said = []
-    words = [f"run={run}", "data=msmarco", f"data.path={tmp_path / 'marco'}", f"paths.outputs={tmp_path / 'out'}"]
+    words = [
+        f"run={run}",
+        "data=msmarco",
+        f"data.path={tmp_path / 'marco'}",
+        f"paths.outputs={tmp_path / 'out'}",
+    ]
     shown = score_words([*words, "eval.measures=[success@5,AP-lareqa]"], said.append)
     expected = official(tmp_path / "marco" / "qrels.dev.small.tsv", run)
     (folder,) = (tmp_path / "out" / "scored").iterdir()
-    metrics, table = read_json(folder / "metrics.json"), pd.read_parquet(folder / "per_query.parquet")
+    metrics, table = (
+        read_json(folder / "metrics.json"),
+        pd.read_parquet(folder / "per_query.parquet"),
+    )
     assert metrics["monolingual/RR@10"] == pytest.approx(expected, abs=1e-12)
-    assert f"{expected:.4f}" in shown and "success@5" in shown and "read as: queries in en in en" in shown
+    assert (
+        f"{expected:.4f}" in shown
+        and "success@5" in shown
+        and "read as: queries in en in en" in shown
+    )
     assert len(table) == 30 and table["setting"].unique().tolist() == ["monolingual"]
     assert metrics["queries_without_list"] == 5 * seed
-    assert (f"{5 * seed} queries of these languages have no list and count as 0" in shown) == (seed > 0)
+    assert (f"{5 * seed} queries of these languages have no list and count as 0" in shown) == (
+        seed > 0
+    )
     assert metrics["run_id"] == folder.name == table["run_id"].unique().item()
 
 
@@ -80,14 +111,23 @@ def test_our_run_of_ms_marcos_numbers_scores_by_its_script_as_in_our_table(cache
     ((_, made),) = points([*words, "batch.cross_lingual_ratio=0"], multirun=False)
     case = collection_of(made)
     draw = np.random.default_rng(0)
-    vectors = [draw.standard_normal((len(each), 6)).astype(np.float32) for each in (case.queries, case.passages)]
+    vectors = [
+        draw.standard_normal((len(each), 6)).astype(np.float32)
+        for each in (case.queries, case.passages)
+    ]
     tables, ranker = (case.queries, case.passages, case.qrels), Dense(*vectors)
     table, _ = retrieval.evaluate(*tables, ranker)
     runs.write_runs(tmp_path / "runs", *tables, ranker, 20, "t")
     written = tmp_path / "runs" / "monolingual.en.en.tsv"
-    assert written.read_text().count("\n") == 30 * 20 and not list((tmp_path / "runs").glob("multi*.tsv"))
+    assert written.read_text().count("\n") == 30 * 20 and not list(
+        (tmp_path / "runs").glob("multi*.tsv")
+    )
     expected = table[table["setting"] == "monolingual"]["RR@10"].mean()
-    assert 0 < expected == pytest.approx(official(tmp_path / "marco" / "qrels.dev.small.tsv", written), abs=1e-12)
+    assert (
+        0
+        < expected
+        == pytest.approx(official(tmp_path / "marco" / "qrels.dev.small.tsv", written), abs=1e-12)
+    )
     shown = score_words([f"run={written}", *words, f"paths.outputs={tmp_path / 'out'}"], print)
     assert f"{expected:.4f}" in shown
 
@@ -96,7 +136,10 @@ def test_scoring_a_file_needs_no_torch(cache, tmp_path):
     """Importing it would take longer than all the rest."""
     marco(tmp_path / "marco", 0)
     (tmp_path / "run.tsv").write_text("1\t3\t1\n")
-    code = "import sys; from hybrid_sweep.score_run import score_words as score; score(sys.argv[1:], print); "
+    code = (
+        "import sys; from hybrid_sweep.score_run import score_words as score; score(sys.argv[1:],"
+        " print); "
+    )
     words = [f"run={tmp_path / 'run.tsv'}", "data=msmarco", f"data.path={tmp_path / 'marco'}"]
     command = [sys.executable, "-c", code + "assert 'torch' not in sys.modules", *words]
     subprocess.run([*command, f"paths.outputs={tmp_path / 'out'}"], check=True)
@@ -147,13 +190,17 @@ def split(case):
     return case["queries"], case["passages"], case["qrels"]
 
 
-@pytest.mark.parametrize("setting", ["monolingual.a.a", "cross-lingual.é.B", "multilingual.mute.all"])
+@pytest.mark.parametrize(
+    "setting", ["monolingual.a.a", "cross-lingual.é.B", "multilingual.mute.all"]
+)
 def test_whole_runs_of_our_own_have_the_ranks_of_their_ranker(tmp_path, setting):
     case = collection(11)
     ranker = Dense(case["query_vectors"], case["passage_vectors"])
     table, _ = retrieval.evaluate(*split(case), ranker, measures=["AP-lareqa"])
     runs.write_runs(tmp_path / "runs", *split(case), ranker, 10**6, "t")
-    found, asked, notes = placed(runs.read_run(tmp_path / "runs" / f"{setting}.trec"), *split(case)[:2])
+    found, asked, notes = placed(
+        runs.read_run(tmp_path / "runs" / f"{setting}.trec"), *split(case)[:2]
+    )
     again, _ = lists.evaluate(*split(case), found, asked, measures=["AP-lareqa"])
     kind, query_lang, passage_lang = setting.split(".")
     passage_lang = passage_lang.replace("all", "*")
@@ -169,12 +216,19 @@ def test_a_language_with_lists_of_several_languages_is_read_as_multilingual(tmp_
     known = texts_of(case["queries"], case["passages"])
     queries = np.flatnonzero(known.query_lang == known.languages.index("a"))[:2].tolist()
     ids, names = case["queries"]["id"].to_pylist(), case["passages"]["id"].to_pylist()
-    own, other = (np.flatnonzero(known.passage_lang == known.languages.index(lang))[0] for lang in ("a", "B"))
+    own, other = (
+        np.flatnonzero(known.passage_lang == known.languages.index(lang))[0] for lang in ("a", "B")
+    )
     run = tmp_path / "run"
-    run.write_text(f"{ids[queries[0]]} Q0 {names[own]} 1 2 t\n{ids[queries[1]]} Q0 {names[other]} 1 2 t\n")
+    run.write_text(
+        f"{ids[queries[0]]} Q0 {names[own]} 1 2 t\n{ids[queries[1]]} Q0 {names[other]} 1 2 t\n"
+    )
     found, asked, notes = placed(runs.read_run(run), case["queries"], case["passages"])
     assert notes["pools"] == {"a": "*"} and set(found.pool.tolist()) == {len(known.languages)}
-    assert asked[known.query_lang == known.languages.index("a"), -1].all() and asked.sum() == asked[:, -1].sum()
+    assert (
+        asked[known.query_lang == known.languages.index("a"), -1].all()
+        and asked.sum() == asked[:, -1].sum()
+    )
     assert notes["queries_of_languages_without_lists"] == int((~asked[:, -1]).sum()) > 0
 
 
@@ -194,13 +248,21 @@ def test_a_group_stands_for_its_text_only_where_it_has_one(tmp_path):
 
 
 def test_same_scores_in_a_run_are_one_block_of_lareqas_precision(tmp_path):
-    """Two of four tied: the block's end is rank 4, whatever the ids are; sklearn's value on the same scores."""
+    """Two of four tied: the block's end is rank 4, whatever the ids are; sklearn's value on the
+    same scores.
+    """
     from sklearn.metrics import average_precision_score
 
     passages = texts([(name, f"g{name}", "de") for name in "abcd"])
     queries, judged = texts([("q", "g", "de")]), qrels([("g", "gb", 1), ("g", "gc", 1)])
-    (tmp_path / "run").write_text("".join(f"q Q0 {name} 1 1 t\n" for name in "abc") + "q Q0 d 0 7 t\n")
+    (tmp_path / "run").write_text(
+        "".join(f"q Q0 {name} 1 1 t\n" for name in "abc") + "q Q0 d 0 7 t\n"
+    )
     found, asked, _ = placed(runs.read_run(tmp_path / "run"), queries, passages)
     table, _ = lists.evaluate(queries, passages, judged, found, asked, measures=["AP-lareqa"])
-    assert table["AP-lareqa"].tolist() == [average_precision_score([0, 1, 1, 0], [1, 1, 1, 7])] == [0.5]
+    assert (
+        table["AP-lareqa"].tolist()
+        == [average_precision_score([0, 1, 1, 0], [1, 1, 1, 7])]
+        == [0.5]
+    )
     assert table["AP"].tolist() == [pytest.approx((1 / 3 + 2 / 4) / 2)]

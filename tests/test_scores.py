@@ -1,4 +1,6 @@
-"""The score is one number however it is reached, and the error bound holds and is nearly reached."""
+"""The score is one number however it is reached, and the error bound holds and is nearly
+reached.
+"""
 
 import math
 
@@ -11,14 +13,21 @@ from hybrid_sweep.scores import UNIT_32, float32_band, norms, product_error, sco
 from tests.refused import refused
 
 
-def vectors(generator: np.random.Generator, count: int, dimension: int, scale: float = 1.0) -> np.ndarray:
-    return (scale * generator.standard_normal((count, dimension)) / dimension**0.5).astype(np.float32)
+def vectors(
+    generator: np.random.Generator, count: int, dimension: int, scale: float = 1.0
+) -> np.ndarray:
+    return (scale * generator.standard_normal((count, dimension)) / dimension**0.5).astype(
+        np.float32
+    )
 
 
 @given(st.integers(0, 10**6), st.integers(1, 70), st.sampled_from([1e-15, 1e-3, 1.0, 30.0]))
 def test_scores_are_the_rounded_dot_products(seed: int, dimension: int, scale: float) -> None:
     generator = np.random.default_rng(seed)
-    queries, passages = vectors(generator, 3, dimension, scale), vectors(generator, 4, dimension, scale)
+    queries, passages = (
+        vectors(generator, 3, dimension, scale),
+        vectors(generator, 4, dimension, scale),
+    )
     rows = np.indices((3, 4)).reshape(2, -1)
     for query, passage, score in zip(*rows, scores(queries, passages, *rows), strict=True):
         exact = math.fsum(queries[query].astype(float) * passages[passage].astype(float))
@@ -27,20 +36,32 @@ def test_scores_are_the_rounded_dot_products(seed: int, dimension: int, scale: f
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 70), st.sampled_from([1e-15, 1e-3, 1.0, 300.0, 3e5, 1e19]))
+@given(
+    st.integers(0, 10**6), st.integers(1, 70), st.sampled_from([1e-15, 1e-3, 1.0, 300.0, 3e5, 1e19])
+)
 def test_score_matrix_is_equal_to_the_last_bit(seed: int, dimension: int, scale: float) -> None:
     generator = np.random.default_rng(seed)
-    queries, passages = vectors(generator, 5, dimension, scale), vectors(generator, 40, dimension, scale)
+    queries, passages = (
+        vectors(generator, 5, dimension, scale),
+        vectors(generator, 40, dimension, scale),
+    )
     rows = np.indices((5, 40)).reshape(2, -1)
-    matrix = score_matrix(queries, passages, norms(queries, "query"), norms(passages, "passage").max())
+    matrix = score_matrix(
+        queries, passages, norms(queries, "query"), norms(passages, "passage").max()
+    )
     assert (matrix.ravel() == scores(queries, passages, *rows)).all()
 
 
 def test_the_sum_folds_the_upper_half_onto_the_lower() -> None:
-    """Where rounding to 1e-9 hides nothing, another order of summation would show in the last bits."""
+    """Where rounding to 1e-9 hides nothing, another order of summation would show in the last
+    bits.
+    """
     generator = np.random.default_rng(1)
     for dimension in (1, 2, 3, 5, 100, 129):
-        query, passage = vectors(generator, 1, dimension, 1e6), vectors(generator, 1, dimension, 1e6)
+        query, passage = (
+            vectors(generator, 1, dimension, 1e6),
+            vectors(generator, 1, dimension, 1e6),
+        )
         terms = [float(a) * float(b) for a, b in zip(query[0], passage[0], strict=True)]
         while len(terms) > 1:
             half = len(terms) // 2
@@ -65,11 +86,16 @@ def test_a_score_does_not_depend_on_its_neighbours() -> None:
 
 @pytest.mark.parametrize("dimension", [1, 2, 7, 384, 1024])
 def test_error_bound_holds_and_is_nearly_reached(dimension: int) -> None:
-    """Terms a little below half an ulp of the sum are all lost: the worst that sequential summation can do."""
+    """Terms a little below half an ulp of the sum are all lost: the worst that sequential summation
+    can do.
+    """
     worst = np.full(dimension, 2.0**-12 * 0.999, np.float32)
     worst[0] = 1
     generator = np.random.default_rng(dimension)
-    for one, other in [(worst, worst), *zip(*(vectors(generator, 50, dimension) for _ in "qp"), strict=True)]:
+    for one, other in [
+        (worst, worst),
+        *zip(*(vectors(generator, 50, dimension) for _ in "qp"), strict=True),
+    ]:
         total = np.float32(0)
         for left, right in zip(one, other, strict=True):
             total = total + left * right

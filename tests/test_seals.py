@@ -1,4 +1,6 @@
-"""Digests of stored files: every changed byte is noticed, and what did not change is not hashed again."""
+"""Digests of stored files: every changed byte is noticed, and what did not change is not hashed
+again.
+"""
 
 import os
 import time
@@ -58,14 +60,27 @@ def test_an_absent_shortened_or_linked_file_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [None, [], {}, 3, "x", {"a.bin": 3}, {3: "x"}, {"../a.bin": "x"}, {"/etc/passwd": "x"}, {"a\0": "x"}],
+    [
+        None,
+        [],
+        {},
+        3,
+        "x",
+        {"a.bin": 3},
+        {3: "x"},
+        {"../a.bin": "x"},
+        {"/etc/passwd": "x"},
+        {"a\0": "x"},
+    ],
 )
 def test_a_broken_record_is_damage(tmp_path: Path, record: object) -> None:
     with refused("seals.record", kind=seals.Damaged):
         seals.check(_folder(tmp_path), record)
 
 
-def test_what_did_not_change_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_did_not_change_is_hashed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = _folder(tmp_path)
     _aged(folder, monkeypatch)
     record = seals.seal(folder, ["a.bin"])
@@ -77,7 +92,9 @@ def test_what_did_not_change_is_hashed_once(tmp_path: Path, monkeypatch: pytest.
     assert calls == []
 
 
-def test_equal_size_and_time_are_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_size_and_time_are_not_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = _folder(tmp_path)
     _aged(folder, monkeypatch)
     record = seals.seal(folder, ["a.bin"])
@@ -91,7 +108,9 @@ def test_equal_size_and_time_are_not_enough(tmp_path: Path, monkeypatch: pytest.
     assert not seals.holds(folder, record, seals.Memory(path))
 
 
-def test_another_file_of_the_same_size_and_time_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_of_the_same_size_and_time_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = _folder(tmp_path)
     _aged(folder, monkeypatch)
     record = seals.seal(folder, ["a.bin"])

@@ -1,4 +1,6 @@
-"""GPUs and cores of a machine: nobody shares one, whoever starts the points, and a dead process holds none."""
+"""GPUs and cores of a machine: nobody shares one, whoever starts the points, and a dead process
+holds none.
+"""
 
 import errno
 import os
@@ -33,7 +35,9 @@ def on_gpus(devices=1, **more):
 
 @given(gpus=st.integers(0, 9), each=st.integers(1, 4), wanted=st.integers(1, 6))
 def test_slots_share_no_gpu_and_have_enough(tmp_path_factory, gpus, each, wanted):
-    machine = Machine({f"{n}": f"GPU-{n}" for n in range(gpus)}, (0,), tmp_path_factory.mktemp("slots"))
+    machine = Machine(
+        {f"{n}": f"GPU-{n}" for n in range(gpus)}, (0,), tmp_path_factory.mktemp("slots")
+    )
     config = on_gpus(each, most=wanted)
     if gpus < each:
         with refused("config.trainer.devices", "trainer.devices"):
@@ -95,7 +99,8 @@ def test_a_gpu_has_one_identity_under_all_its_names(tmp_path, monkeypatch):
         assert slots.visible_gpus({**around, "CUDA_VISIBLE_DEVICES": nothing}) == {}
     by_number, by_uuid = (
         slots.this_machine(
-            [on_gpus()], {**around, "CUDA_VISIBLE_DEVICES": name, "HYBRID_SWEEP_SLOTS": str(tmp_path / "s")}
+            [on_gpus()],
+            {**around, "CUDA_VISIBLE_DEVICES": name, "HYBRID_SWEEP_SLOTS": str(tmp_path / "s")},
         )
         for name in ("0", "GPU-aaa")
     )
@@ -132,7 +137,9 @@ def test_more_gpus_than_a_point_uses_can_be_its_own(tmp_path):
         slots.size(on_gpus(gpus_per_run=5), machine)
 
 
-@pytest.mark.parametrize("words", [["sweep.gpus_per_run=1", "trainer.devices=2"], ["sweep.retries=-1"]])
+@pytest.mark.parametrize(
+    "words", [["sweep.gpus_per_run=1", "trainer.devices=2"], ["sweep.retries=-1"]]
+)
 def test_impossible_numbers_are_refused(config, words):
     field = words[0].partition("=")[0]
     with refused(f"config.{field}", field):
@@ -152,7 +159,9 @@ time.sleep(60)
 
 def test_a_killed_process_holds_nothing(tmp_path):
     machine = Machine({}, (0,), tmp_path)
-    other = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert other.stdout.readline() == "held\n" and slots.take(made(), machine) is None
     other.send_signal(signal.SIGKILL)
     other.communicate()
@@ -176,7 +185,9 @@ def test_a_child_that_inherits_a_lease_keeps_it(tmp_path):
 
 
 def test_a_lease_of_another_user_can_be_looked_at(tmp_path):
-    """The folder is open to all, and a file in it that only its owner may write serves the others too."""
+    """The folder is open to all, and a file in it that only its owner may write serves the others
+    too.
+    """
     machine = Machine({}, (0,), tmp_path / "slots")
     slots.take(made(), machine).close()
     assert (tmp_path / "slots").stat().st_mode & 0o7777 == 0o1777
@@ -195,7 +206,9 @@ def test_what_one_user_makes_all_others_can_use_whatever_the_umask(tmp_path, uma
         os.umask(before)
     assert stat.S_IMODE(machine.folder.stat().st_mode) == 0o1777
     found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in machine.folder.iterdir()}
-    assert found.keys() == {"core-0", "core-1", "gpu-GPU-0"} and all(mode & 0o444 == 0o444 for mode in found.values())
+    assert found.keys() == {"core-0", "core-1", "gpu-GPU-0"} and all(
+        mode & 0o444 == 0o444 for mode in found.values()
+    )
 
 
 def test_another_user_leases_what_is_free_and_nothing_that_is_held(shared_path):
@@ -246,8 +259,12 @@ def test_a_lock_that_is_being_created_by_another_user_is_waited_for(tmp_path, mo
 
 
 def test_processes_that_start_at_once_in_no_folder_share_no_core(tmp_path):
-    code = HOLDER.replace('print("held" if held else "busy", flush=True)\ntime.sleep(60)', "input()")
-    code = code.replace("held = ", "input('ready')\nheld = ").replace("input()", "print(held is not None)\ninput()")
+    code = HOLDER.replace(
+        'print("held" if held else "busy", flush=True)\ntime.sleep(60)', "input()"
+    )
+    code = code.replace("held = ", "input('ready')\nheld = ").replace(
+        "input()", "print(held is not None)\ninput()"
+    )
     command = [sys.executable, "-c", code, str(tmp_path / "slots")]
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     started = [subprocess.Popen(command, umask=mask, **pipes) for mask in (0o077, 0o022, 0o777)]
@@ -256,7 +273,11 @@ def test_processes_that_start_at_once_in_no_folder_share_no_core(tmp_path):
     for process in started:
         process.stdin.write("\n")
         process.stdin.flush()
-    assert sorted(process.stdout.readline().strip() for process in started) == ["False", "False", "True"]
+    assert sorted(process.stdout.readline().strip() for process in started) == [
+        "False",
+        "False",
+        "True",
+    ]
     for process in started:
         process.communicate("\n")
 
@@ -294,7 +315,9 @@ def test_no_two_hold_a_core_while_its_file_is_removed_all_the_time(tmp_path):
             (tmp_path / "core-0").unlink(missing_ok=True)
             time.sleep(0.001)
 
-    threads = [threading.Thread(target=compete) for _ in range(3)] + [threading.Thread(target=remove)]
+    threads = [threading.Thread(target=compete) for _ in range(3)] + [
+        threading.Thread(target=remove)
+    ]
     for thread in threads:
         thread.start()
     time.sleep(0.5)
@@ -328,7 +351,9 @@ def test_a_taken_or_refused_lease_leaves_no_descriptor_open(tmp_path):
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("kind", ["link", "FIFO", "folder", "linked folder", "folder that is a file"])
+@pytest.mark.parametrize(
+    "kind", ["link", "FIFO", "folder", "linked folder", "folder that is a file"]
+)
 def test_what_is_no_lock_in_the_place_of_one_is_refused_with_the_way_out(tmp_path, kind):
     machine, lock = Machine({}, (0,), tmp_path / "slots"), tmp_path / "slots" / "core-0"
     (tmp_path / "elsewhere").mkdir()
@@ -338,9 +363,16 @@ def test_what_is_no_lock_in_the_place_of_one_is_refused_with_the_way_out(tmp_pat
         machine.folder.write_text("")
     else:
         machine.folder.mkdir()
-        lays = {"link": lambda: lock.symlink_to(tmp_path / "target"), "FIFO": lambda: os.mkfifo(lock)}
+        lays = {
+            "link": lambda: lock.symlink_to(tmp_path / "target"),
+            "FIFO": lambda: os.mkfifo(lock),
+        }
         lays.get(kind, lock.mkdir)()
-    key = "slots.no_folder" if kind in ("linked folder", "folder that is a file") else "locks.not_regular"
+    key = (
+        "slots.no_folder"
+        if kind in ("linked folder", "folder that is a file")
+        else "locks.not_regular"
+    )
     with refused(key, "HYBRID_SWEEP_SLOTS", machine.folder) as refusal:
         slots.take(made(), machine)
     assert "\n" not in refusal.message
@@ -366,19 +398,26 @@ def test_a_folder_that_another_user_keeps_to_himself_is_named_with_the_way_out(s
         return refusal.message
 
     said = as_another_user(words)
-    assert str(machine.folder) in said and "belongs to user 0" in said and "HYBRID_SWEEP_SLOTS" in said
+    assert (
+        str(machine.folder) in said and "belongs to user 0" in said and "HYBRID_SWEEP_SLOTS" in said
+    )
 
 
 def test_names_of_gpus_lead_nowhere(tmp_path):
     names = ["../../out", "MIG-GPU-aaa/1/0", "GPU-aaa"]
     machine = Machine({name: name for name in names}, (0,), tmp_path / "slots")
     slots.take(on_gpus(devices=3), machine).close()
-    assert len(list(machine.folder.iterdir())) == 3 and [path.name for path in tmp_path.iterdir()] == ["slots"]
+    assert len(list(machine.folder.iterdir())) == 3 and [
+        path.name for path in tmp_path.iterdir()
+    ] == ["slots"]
     assert (machine.folder / "gpu-GPU-aaa").is_file()
 
 
 def test_where_leases_cannot_be_kept_is_said_with_the_way_out(tmp_path):
     (tmp_path / "file").write_text("")
-    for folder, key in ((tmp_path / "file", "slots.no_folder"), (tmp_path / "file" / "below", "slots.unwritable")):
+    for folder, key in (
+        (tmp_path / "file", "slots.no_folder"),
+        (tmp_path / "file" / "below", "slots.unwritable"),
+    ):
         with refused(key, folder, "HYBRID_SWEEP_SLOTS"):
             slots.take(made(), Machine({}, (0,), folder))

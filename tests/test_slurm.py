@@ -1,4 +1,6 @@
-"""Sweeps on a real SLURM: the same bytes as on one machine, whatever the cluster takes away and gives back meanwhile."""
+"""Sweeps on a real SLURM: the same bytes as on one machine, whatever the cluster takes away and
+gives back meanwhile.
+"""
 
 import os
 import re
@@ -17,7 +19,12 @@ from tests.test_end_to_end import WORDS
 from tests.wandb_sweep_folder import kinds
 
 SCRIPT = Path(__file__).parent / "slurm" / "slurm.sh"
-POINT = ["batch.cross_lingual_ratio=0.5", "sweep.untrained=false", "sweep.bm25=false", "trainer.max_steps=600"]
+POINT = [
+    "batch.cross_lingual_ratio=0.5",
+    "sweep.untrained=false",
+    "sweep.bm25=false",
+    "trainer.max_steps=600",
+]
 LONG = ["-m", *(word for word in WORDS if not word.startswith("trainer.max_steps")), *POINT]
 
 
@@ -29,7 +36,8 @@ def slurm(tmp_path_factory):
     if started.returncode:
         message = f"SLURM does not start here: {started.stderr[-1000:]}"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
-    slots = tmp_path_factory.mktemp("slots")  # the leases of this machine's cores are not the nodes' own
+    # the leases of this machine's cores are not the nodes' own
+    slots = tmp_path_factory.mktemp("slots")
     yield {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "HYBRID_SWEEP_SLOTS": str(slots)}
     subprocess.run([SCRIPT, "stop", folder], capture_output=True)
 
@@ -38,7 +46,9 @@ def slurm(tmp_path_factory):
 def cluster(slurm, cache):
     """The same, when the cache of the tests is known; no job is left behind."""
     yield {**slurm, "HYBRID_SWEEP_CACHE": str(cache)}
-    subprocess.run(["scancel", "--full", "--signal=KILL", "--state=RUNNING"], env=slurm, capture_output=True)
+    subprocess.run(
+        ["scancel", "--full", "--signal=KILL", "--state=RUNNING"], env=slurm, capture_output=True
+    )
     subprocess.run(["scancel", f"--user={os.getuid()}"], env=slurm, capture_output=True)
 
 
@@ -75,7 +85,9 @@ def ask(env, *words):
 
 
 def hold(env, job):
-    """Let a job stay where it is, however long the next thing takes to come; SLURM wakes it before it tells it to end."""
+    """Let a job stay where it is, however long the next thing takes to come; SLURM wakes it before
+    it tells it to end.
+    """
     ask(env, "scancel", "--signal=STOP", job)
 
 
@@ -98,13 +110,19 @@ def training(folder, beyond=0):
     def step():
         runs = list((folder / "outputs" / "runs").glob("*/status.json"))
         status = (read_json(runs[0]) if runs else None) or {}
-        return status.get("step", 0) if status.get("state") == "training" and status["step"] > beyond else 0
+        return (
+            status.get("step", 0)
+            if status.get("state") == "training" and status["step"] > beyond
+            else 0
+        )
 
     return until(step)
 
 
 def kept(folder):
-    """When each step of the newest checkpoint was done, by the clock of the process that did it: no other has the same."""
+    """When each step of the newest checkpoint was done, by the clock of the process that did it: no
+    other has the same.
+    """
     run = the_run(folder)
     _, state = checkpoints.newest(run / "checkpoints", run.name)
     return [row["seconds"] for row in state["record"]]
@@ -142,7 +160,9 @@ def test_a_sweep_on_slurm_gives_the_bytes_of_one_on_this_machine(cluster, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_point_that_is_warned_and_preempted_is_requeued_and_ends_with_the_same_bytes(cluster, undisturbed, tmp_path):
+def test_a_point_that_is_warned_and_preempted_is_requeued_and_ends_with_the_same_bytes(
+    cluster, undisturbed, tmp_path
+):
     going = start(["run", *LONG, "hydra/launcher=slurm"], tmp_path, cluster)
     training(tmp_path)
     [job] = set(ask(cluster, "squeue", "--noheader", "--format=%A").split())
@@ -151,18 +171,30 @@ def test_a_point_that_is_warned_and_preempted_is_requeued_and_ends_with_the_same
     first = kept(tmp_path)
     training(tmp_path, beyond=len(first))
     hold(cluster, job)
-    ask(cluster, "sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+    ask(
+        cluster,
+        "sbatch",
+        "--partition=urgent",
+        "--nodes=2",
+        "--exclusive",
+        "--output=/dev/null",
+        "--wrap=sleep 2",
+    )
     until(lambda: starts(tmp_path) == 3)
     second = kept(tmp_path)
     assert "1/1 done" in finish(going)
     assert "Restarts=2" in ask(cluster, "scontrol", "show", "job", job)
     assert tables(tmp_path) == tables(undisturbed)
     assert 0 < len(first) < len(second) < len(took(tmp_path)) == 600
-    assert second[: len(first)] == first and took(tmp_path)[: len(second)] == second, "it began anew"
+    assert second[: len(first)] == first and took(tmp_path)[: len(second)] == second, (
+        "it began anew"
+    )
 
 
 @pytest.mark.slow
-def test_leaving_lets_the_array_run_the_same_command_waits_for_it_and_scancel_ends_it(cluster, undisturbed, tmp_path):
+def test_leaving_lets_the_array_run_the_same_command_waits_for_it_and_scancel_ends_it(
+    cluster, undisturbed, tmp_path
+):
     words = ["run", *LONG, "hydra/launcher=slurm"]
     going = start(words, tmp_path, cluster)
     training(tmp_path)
@@ -186,7 +218,9 @@ def test_two_processes_of_one_node(cluster, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     run([*words, "hydra/launcher=slurm"], there, cluster)
     steps = pd.read_parquet(the_run(there) / "steps.parquet")
-    assert (steps["world_size"] == 2).all() and len(steps) == 20 and steps["n_examples"].eq(16).all()
+    assert (
+        (steps["world_size"] == 2).all() and len(steps) == 20 and steps["n_examples"].eq(16).all()
+    )
     run(words, here, cluster)
     assert tables(here) == tables(there)
 
@@ -203,20 +237,38 @@ def test_two_nodes_that_are_warned_go_on_to_the_same_bytes(cluster, tmp_path):
     until(lambda: starts(warned) == 2)
     first = kept(warned)
     finish(going)
-    assert starts(warned) == 2 and (pd.read_parquet(the_run(warned) / "steps.parquet")["world_size"] == 2).all()
-    assert 0 < len(first) < len(took(warned)) == 200 and took(warned)[: len(first)] == first, "it began anew"
+    assert (
+        starts(warned) == 2
+        and (pd.read_parquet(the_run(warned) / "steps.parquet")["world_size"] == 2).all()
+    )
+    assert 0 < len(first) < len(took(warned)) == 200 and took(warned)[: len(first)] == first, (
+        "it began anew"
+    )
     assert tables(whole) == tables(warned)
     mirrors = sorted(the_run(warned).glob("wandb/offline-run-*/*.wandb"))
-    assert ["preempting" in kinds(file) for file in mirrors] == [True, False], "it was killed over a second warning"
+    assert ["preempting" in kinds(file) for file in mirrors] == [
+        True,
+        False,
+    ], "it was killed over a second warning"
 
 
 @pytest.mark.slow
 def test_a_point_that_fails_on_slurm_leaves_the_others_and_is_in_the_table(cluster, tmp_path):
-    words = ["-m", *WORDS, "batch.cross_lingual_ratio=0,1", "sweep.untrained=false", "sweep.bm25=false"]
+    words = [
+        "-m",
+        *WORDS,
+        "batch.cross_lingual_ratio=0,1",
+        "sweep.untrained=false",
+        "sweep.bm25=false",
+    ]
     shown = finish(start(["plan", *words], tmp_path, cluster))
     [broken] = re.findall(r"ratio 1, seed 0 .*\b([0-9a-f]{12})\b", shown)
     folder = tmp_path / "outputs" / "runs" / broken
     folder.mkdir(parents=True)
     (folder / "config.yaml").mkdir()  # a folder where the worker's config should be
     shown = run([*words, "hydra/launcher=slurm"], tmp_path, cluster, code=1)
-    assert "1/2 done" in shown and "[1/2] ratio 0, seed 0" in shown and broken in shown.split("1/2 done", 1)[1]
+    assert (
+        "1/2 done" in shown
+        and "[1/2] ratio 0, seed 0" in shown
+        and broken in shown.split("1/2 done", 1)[1]
+    )

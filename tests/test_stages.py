@@ -1,4 +1,6 @@
-"""Several evaluations of a run: each by itself, each again only where something else is asked of it."""
+"""Several evaluations of a run: each by itself, each again only where something else is asked of
+it.
+"""
 
 import dataclasses
 import subprocess
@@ -17,12 +19,18 @@ from tests.refused import refused
 
 SMALL = ["data=synthetic", "data.groups=60", "trainer.max_steps=0", "batch.cross_lingual_ratio=0"]
 ALSO = ["+data@eval.also.other=synthetic", "eval.also.other.groups=60", "eval.also.other.seed=9"]
-THIRD = ["+data@eval.also.third=synthetic", "eval.also.third.groups=60", "eval.also.third.languages=[xa,xd]"]
+THIRD = [
+    "+data@eval.also.third=synthetic",
+    "eval.also.third.groups=60",
+    "eval.also.third.languages=[xa,xd]",
+]
 
 
 @pytest.fixture
 def ask(planned, monkeypatch):
-    """Runs a point of these words in this process; its folder, and the names of the collections that were encoded."""
+    """Runs a point of these words in this process; its folder, and the names of the collections
+    that were encoded.
+    """
 
     def work(*words):
         folder, encoded, real = planned(*SMALL, *words), [], encoding.encode_jobs
@@ -42,11 +50,15 @@ def ask(planned, monkeypatch):
 def test_every_collection_leaves_its_own_table_and_result(ask):
     folder, encoded = ask(*ALSO, *THIRD, "data.languages=[xa,xb,xc]")
     assert encoded == ["", "other", "third"]
-    tables = {name: pd.read_parquet(folder / name / "per_query.parquet") for name in (".", "evaluations/other")}
+    tables = {
+        name: pd.read_parquet(folder / name / "per_query.parquet")
+        for name in (".", "evaluations/other")
+    }
     assert not tables["."]["query_id"].equals(tables["evaluations/other"]["query_id"])
     assert list(tables["."].columns) == list(tables["evaluations/other"].columns)
     main, other, third = (
-        read_json(folder / name / "metrics.json") for name in (".", "evaluations/other", "evaluations/third")
+        read_json(folder / name / "metrics.json")
+        for name in (".", "evaluations/other", "evaluations/third")
     )
     assert main["run_id"] == other["run_id"] == third["run_id"] == folder.name
     assert not {"fingerprint", "measures", "run_depth"} & set(main)
@@ -55,7 +67,11 @@ def test_every_collection_leaves_its_own_table_and_result(ask):
     provenance = read_json(folder / "evaluations/other/provenance.json")
     assert provenance["fingerprints"]["collection"] == other["fingerprint"]
     # xd is not trained on.
-    assert {"monolingual/unseen/RR@10", "monolingual/trained/RR@10", "micro/multilingual/AP"} <= set(third)
+    assert {
+        "monolingual/unseen/RR@10",
+        "monolingual/trained/RR@10",
+        "micro/multilingual/AP",
+    } <= set(third)
     assert "monolingual/trained/RR@10" not in main and "micro/monolingual/RR@10" in main
     assert not list(folder.rglob("encoding")), "vectors are left behind"
 
@@ -64,7 +80,10 @@ def test_bm25_is_scored_on_every_collection_and_encodes_nothing(config, tmp_path
     monkeypatch.setattr(encoding, "encode_batch", None)
     made = bm25(config(*SMALL, *ALSO))
     OmegaConf.save(OmegaConf.create(to_dict(made)), tmp_path / "config.yaml")
-    write_json(tmp_path / "identity.json", {"run_id": tmp_path.name, "fingerprints": prepare.fingerprints(made)})
+    write_json(
+        tmp_path / "identity.json",
+        {"run_id": tmp_path.name, "fingerprints": prepare.fingerprints(made)},
+    )
     run.execute(tmp_path)
     for name in (".", "evaluations/other"):
         assert 0.2 < read_json(tmp_path / name / "metrics.json")["monolingual/RR@10"] <= 1
@@ -76,10 +95,16 @@ def test_asking_for_more_does_only_what_is_missing(ask):
     metrics = (folder / "metrics.json").read_bytes()
     again, encoded = ask(*ALSO)
     assert again == folder and encoded == ["other"]
-    assert (folder / "per_query.parquet").read_bytes() == table and (folder / "metrics.json").read_bytes() == metrics
+    assert (folder / "per_query.parquet").read_bytes() == table and (
+        folder / "metrics.json"
+    ).read_bytes() == metrics
     assert ask(*ALSO)[1] == [] and ask()[1] == []
-    assert ask(*ALSO[:2], "eval.also.other.seed=10")[1] == ["other"], "another collection under the same name"
-    assert ask(*ALSO[:2], "eval.also.other.seed=10", "eval.also.other.languages=[xa,xb]")[1] == ["other"]
+    assert ask(*ALSO[:2], "eval.also.other.seed=10")[1] == ["other"], (
+        "another collection under the same name"
+    )
+    assert ask(*ALSO[:2], "eval.also.other.seed=10", "eval.also.other.languages=[xa,xb]")[1] == [
+        "other"
+    ]
     assert ask(*THIRD)[1] == ["third"] and read_json(folder / "status.json")["state"] == "done"
 
 
@@ -96,7 +121,9 @@ def test_a_new_measure_is_added_and_an_earlier_one_kept(ask):
 def test_run_files_are_written_where_they_are_asked_for(ask):
     folder, _ = ask()
     assert ask("eval.run_depth=5")[1] == [""] and ask("eval.run_depth=3")[1] == []
-    assert (folder / "runs" / "qrels.trec").is_file() and list((folder / "runs").glob("multilingual.*.all.trec"))
+    assert (folder / "runs" / "qrels.trec").is_file() and list(
+        (folder / "runs").glob("multilingual.*.all.trec")
+    )
     assert ask("eval.measures=[RR@5]")[1] == [""]
     assert read_json(folder / "metrics.json")["run_depth"] == 5
 
@@ -112,7 +139,11 @@ def test_the_times_of_a_training_outlive_another_evaluation(ask):
     again, encoded = ask("trainer.max_steps=2", "eval.measures=[RR@5]")
     after = read_json(folder / "provenance.json")["times"]
     assert again == folder and encoded == [""]
-    assert after["train_seconds"] == 1234.5 and after["steps"] == 2 and after["evaluate_seconds"] < 1000
+    assert (
+        after["train_seconds"] == 1234.5
+        and after["steps"] == 2
+        and after["evaluate_seconds"] < 1000
+    )
 
 
 def test_a_point_is_done_when_all_its_stages_are(ask, config):
@@ -130,7 +161,9 @@ def test_a_point_is_done_when_all_its_stages_are(ask, config):
         (folder / name).touch()
     trained.write(folder)
     assert sweep.state_of(asked).reason == "trained; to be evaluated on third"
-    fewer = dataclasses.replace(made, eval=dataclasses.replace(made.eval, also={"other": made.eval.also["other"]}))
+    fewer = dataclasses.replace(
+        made, eval=dataclasses.replace(made.eval, also={"other": made.eval.also["other"]})
+    )
     assert sweep.is_done(dataclasses.replace(point, config=fewer))
     for content in ({"run_id": "another"}, {"run_id": folder.name}, "{half"):
         write_json(folder / "evaluations" / "other" / "metrics.json", content)
@@ -149,7 +182,9 @@ def test_a_stage_that_was_stopped_is_done_from_where_it_was(ask, planned, monkey
     with pytest.raises(KeyboardInterrupt):
         ask(*ALSO, "sweep.name=stopped")
     folder = planned(*SMALL, *ALSO)
-    assert (folder / "metrics.json").is_file() and not (folder / "evaluations/other/metrics.json").exists()
+    assert (folder / "metrics.json").is_file() and not (
+        folder / "evaluations/other/metrics.json"
+    ).exists()
     vectors = folder / "evaluations/other/encoding/passages/vectors.npy"
     assert vectors.is_file()
     monkeypatch.setattr(splits, "score", real)
@@ -168,7 +203,11 @@ def test_a_further_collection_that_is_bad_is_found_before_training(config, tmp_p
             "data.folder_missing",
             ["eval.also.q: ", tmp_path / "none"],
         ),
-        ([*ALSO, "eval.also.other.languages=[xa,zz]"], "data.language_missing", ["eval.also.other: ", "zz"]),
+        (
+            [*ALSO, "eval.also.other.languages=[xa,zz]"],
+            "data.language_missing",
+            ["eval.also.other: ", "zz"],
+        ),
     ):
         with refused(key, *facts):
             sweep.expand([((), config(*words))], say)
@@ -177,8 +216,14 @@ def test_a_further_collection_that_is_bad_is_found_before_training(config, tmp_p
 def test_a_split_that_a_further_collection_lacks_is_told(config, cache):
     whole = prepare.whole_collection(config(*SMALL))
     kept = whole.queries.filter(pc.not_equal(whole.queries["split"], "dev"))
-    collection.save(collection.make("cut", kept, whole.passages, whole.qrels.slice(0, 0), {}), cache / "cut")
-    words = ["+data@eval.also.cut=xquad_r", f"eval.also.cut.path={cache / 'cut'}", "eval.also.cut.languages=[xa,xb]"]
+    collection.save(
+        collection.make("cut", kept, whole.passages, whole.qrels.slice(0, 0), {}), cache / "cut"
+    )
+    words = [
+        "+data@eval.also.cut=xquad_r",
+        f"eval.also.cut.path={cache / 'cut'}",
+        "eval.also.cut.languages=[xa,xb]",
+    ]
     stages.check(config(*SMALL, *words), print)
     with refused("data.split_missing", "eval.also.cut: ", "cut", "split dev"):
         stages.check(config(*SMALL, *words, "eval.split=dev"), print)
@@ -190,25 +235,50 @@ def test_a_further_collection_does_not_move_the_run_id(planned):
 
 
 def test_torch_is_not_imported():
-    program = "import sys, hybrid_sweep.stages; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    program = (
+        "import sys, hybrid_sweep.stages; sys.exit('torch' in sys.modules or 'pandas' in"
+        " sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_smaller_pools_rank_the_same_vectors_again(ask):
-    folder, encoded = ask(*ALSO, "data.pools=[9,3,9]", "eval.also.other.pools=[3,9]", "keep.vectors=true")
+    folder, encoded = ask(
+        *ALSO, "data.pools=[9,3,9]", "eval.also.other.pools=[3,9]", "keep.vectors=true"
+    )
     names = ["", "pool_3", "pool_9", "other", "other_pool_3", "other_pool_9"]
-    assert encoded == ["", "", "", "other", "other", "other"], "the vectors of a collection lie in one place"
+    assert encoded == [
+        "",
+        "",
+        "",
+        "other",
+        "other",
+        "other",
+    ], "the vectors of a collection lie in one place"
     places = [folder / "evaluations" / name if name else folder for name in names]
     tables = [pd.read_parquet(place / "per_query.parquet") for place in places]
     for whole, small, large in (tables[:3], tables[3:]):
-        key = ["setting", "query_lang", "passage_lang", "query_id", "n_relevant", "collection", "run_id"]
+        key = [
+            "setting",
+            "query_lang",
+            "passage_lang",
+            "query_id",
+            "n_relevant",
+            "collection",
+            "run_id",
+        ]
         assert small[key].equals(whole[key]) and large[key].equals(whole[key])
-        assert (small["rank_max"] <= large["rank_max"]).all() and (large["rank_max"] <= whole["rank_max"]).all()
+        assert (small["rank_max"] <= large["rank_max"]).all() and (
+            large["rank_max"] <= whole["rank_max"]
+        ).all()
         assert (small["rank_max"] < whole["rank_max"]).any()
     assert read_json(places[1] / "metrics.json")["passages"]["xa"] == 3
     assert read_json(places[5] / "metrics.json")["stage"] == "other_pool_9"
     assert not list(folder.rglob("encoding")), "vectors are left behind"
-    assert [path.parent for path in folder.rglob("vectors")] == [folder, folder / "evaluations/other"]
+    assert [path.parent for path in folder.rglob("vectors")] == [
+        folder,
+        folder / "evaluations/other",
+    ]
 
 
 MORE = [*ALSO, "data.pools=[3,5,7]", "eval.also.other.pools=[3,5,7]"]
@@ -218,7 +288,9 @@ def test_a_pool_is_added_to_a_finished_run_and_takes_one_encoding(ask, monkeypat
     texts, real = [], encoding.encode_batch
     folder, _ = ask(*ALSO)
     table = (folder / "per_query.parquet").read_bytes()
-    monkeypatch.setattr(encoding, "encode_batch", lambda *words: texts.append(words) or real(*words))
+    monkeypatch.setattr(
+        encoding, "encode_batch", lambda *words: texts.append(words) or real(*words)
+    )
     assert ask("data.pools=[3]", "eval.run_depth=0")[1] == [""]
     once = len(texts)
     assert ask(*MORE)[1] == ["", "", "other", "other", "other"]

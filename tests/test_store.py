@@ -41,9 +41,16 @@ def test_what_is_written_has_the_permissions_that_the_umask_leaves(tmp_path, uma
         assert os.umask(umask) == umask
     finally:
         os.umask(before)
-    found = {path: stat.S_IMODE(path.lstat().st_mode) for path in tmp_path.rglob("*") if not path.is_symlink()}
+    found = {
+        path: stat.S_IMODE(path.lstat().st_mode)
+        for path in tmp_path.rglob("*")
+        if not path.is_symlink()
+    }
     folders = {tmp_path / "folder", tmp_path / "folder" / "inner"}
-    assert found == {path: (0o777 if path in folders else 0o666) & ~umask for path in found} and len(found) == 6
+    assert (
+        found == {path: (0o777 if path in folders else 0o666) & ~umask for path in found}
+        and len(found) == 6
+    )
 
 
 def test_a_folder_keeps_the_group_that_it_inherits(tmp_path):
@@ -54,7 +61,9 @@ def test_a_folder_keeps_the_group_that_it_inherits(tmp_path):
 
 
 def test_the_umask_survives_threads_that_ask_for_it(monkeypatch):
-    """It can only be read by setting it: a thread that reads meanwhile must not take what is set for what was."""
+    """It can only be read by setting it: a thread that reads meanwhile must not take what is set
+    for what was.
+    """
     inner, before = os.umask, os.umask(0o022)
 
     def slow(mask):
@@ -65,7 +74,10 @@ def test_the_umask_survives_threads_that_ask_for_it(monkeypatch):
     monkeypatch.setattr(os, "umask", slow)
     try:
         found: list[int] = []
-        threads = [threading.Thread(target=lambda: found.extend(store.umask() for _ in range(20))) for _ in range(4)]
+        threads = [
+            threading.Thread(target=lambda: found.extend(store.umask() for _ in range(20)))
+            for _ in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -125,7 +137,11 @@ def test_what_is_absent_or_damaged_reads_as_none(tmp_path, text):
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -140,7 +156,9 @@ def test_the_digest_does_not_depend_on_the_order_of_keys(value):
 
 @given(VALUES, VALUES)
 def test_different_content_has_a_different_digest(one, other):
-    assert (store.digest(one) == store.digest(other)) == (store.canonical(one) == store.canonical(other))
+    assert (store.digest(one) == store.digest(other)) == (
+        store.canonical(one) == store.canonical(other)
+    )
 
 
 def test_what_has_no_one_text_has_no_digest():
@@ -157,7 +175,9 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["atomic_write", "atomic_dir"])
-def test_what_fails_on_a_full_disk_says_so_whatever_the_writer_makes_of_it(tmp_path, monkeypatch, kind):
+def test_what_fails_on_a_full_disk_says_so_whatever_the_writer_makes_of_it(
+    tmp_path, monkeypatch, kind
+):
     """torch, for one, raises RuntimeError and says nothing of the disk."""
     for is_full, wanted in ((True, OSError), (False, RuntimeError)):
         monkeypatch.setattr(store, "full", lambda folder, is_full=is_full: is_full)
@@ -165,5 +185,8 @@ def test_what_fails_on_a_full_disk_says_so_whatever_the_writer_makes_of_it(tmp_p
             raise RuntimeError("PytorchStreamWriter failed")
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(store, "full", lambda folder: True)
-    with pytest.raises(OSError, match=r"No space left on device.*file"), getattr(store, kind)(tmp_path / "file"):
+    with (
+        pytest.raises(OSError, match=r"No space left on device.*file"),
+        getattr(store, kind)(tmp_path / "file"),
+    ):
         raise RuntimeError("PytorchStreamWriter failed")

@@ -1,4 +1,6 @@
-"""A flipped bit, a cut, a link or another type in any file of any store of the cache: made again, with the same result."""
+"""A flipped bit, a cut, a link or another type in any file of any store of the cache: made again,
+with the same result.
+"""
 
 import dataclasses
 import json
@@ -28,19 +30,42 @@ FILES = [
     *(f"selections/*/{name}" for name in COLLECTION),
     *(f"models/tiny-*/{name}" for name in (*TINY, "info.json")),
 ]
-DAMAGES = ("a flipped bit", "a flipped bit with the old time", "cut", "gone", "a link", "another type")
+DAMAGES = (
+    "a flipped bit",
+    "a flipped bit with the old time",
+    "cut",
+    "gone",
+    "a link",
+    "another type",
+)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The config of a run with hard negatives in two of four languages, and its cache."""
     root = tmp_path_factory.mktemp("stores")
-    words = ["data=synthetic", "data.groups=60", "data.languages=[xa,xb]", "model.vocabulary=400", "logger=disabled"]
-    words += ["trainer.max_steps=2", "batch.size=4", "batch.hard_negatives=1", f"paths.cache={root / 'cache'}"]
+    words = [
+        "data=synthetic",
+        "data.groups=60",
+        "data.languages=[xa,xb]",
+        "model.vocabulary=400",
+        "logger=disabled",
+    ]
+    words += [
+        "trainer.max_steps=2",
+        "batch.size=4",
+        "batch.hard_negatives=1",
+        f"paths.cache={root / 'cache'}",
+    ]
     ((_, made),) = points([*words, f"data.negatives={root / 'negatives.tsv'}"], multirun=False)
     collection = prepare.whole_collection(made)
-    questions, passages = (table["id"].to_pylist() for table in (collection.queries, collection.passages))
-    lines = [f"{query}\t{passages[-1]}\t{passage}" for query, passage in zip(questions, passages[40:], strict=False)]
+    questions, passages = (
+        table["id"].to_pylist() for table in (collection.queries, collection.passages)
+    )
+    lines = [
+        f"{query}\t{passages[-1]}\t{passage}"
+        for query, passage in zip(questions, passages[40:], strict=False)
+    ]
     (root / "negatives.tsv").write_text("\n".join(lines) + "\n")
     return made, root / "cache"
 
@@ -50,8 +75,14 @@ def read(config: Config, cache: Path) -> str:
     made = dataclasses.replace(config, paths=dataclasses.replace(config.paths, cache=str(cache)))
     found = prepare.prepare(made)
     pairs, negatives = found.pairs, found.pairs.negatives
-    arrays = [getattr(tokens, name) for tokens in (found.queries, found.passages) for name in ("ids", "starts", "used")]
-    arrays += [getattr(pairs, name) for name in ARRAYS] + [getattr(negatives, name) for name in NEGATIVES]
+    arrays = [
+        getattr(tokens, name)
+        for tokens in (found.queries, found.passages)
+        for name in ("ids", "starts", "used")
+    ]
+    arrays += [getattr(pairs, name) for name in ARRAYS] + [
+        getattr(negatives, name) for name in NEGATIVES
+    ]
     tables = [found.collection.queries, found.collection.passages, found.collection.qrels]
     return digest(
         [

@@ -7,7 +7,13 @@ import pytest
 from hybrid_sweep.tokens import Tokens, id_count, load_tokenizer, token_store, train_bpe
 from tests.refused import refused
 
-TEXTS = ["the cat sat on the mat", "der Hund bellt laut", "ねこ は すわった", "a", "the the the cat " * 30]
+TEXTS = [
+    "the cat sat on the mat",
+    "der Hund bellt laut",
+    "ねこ は すわった",
+    "a",
+    "the the the cat " * 30,
+]
 
 
 @pytest.fixture
@@ -17,15 +23,25 @@ def folder(tmp_path):
 
 
 def table(texts):
-    return pa.table({"id": [f"t{place}" for place in range(len(texts))], "text": pa.array(texts, pa.large_string())})
+    return pa.table(
+        {
+            "id": [f"t{place}" for place in range(len(texts))],
+            "text": pa.array(texts, pa.large_string()),
+        }
+    )
 
 
 def test_tokens_are_those_of_the_tokenizer_with_prompt_and_cut(folder, tmp_path):
     tokenizer = load_tokenizer(folder)
-    store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, prompt="query: ", length=16, role="queries")
+    store = token_store(
+        tmp_path / "cache", table(TEXTS), "c", folder, prompt="query: ", length=16, role="queries"
+    )
     tokenizer.enable_truncation(16)
     for row, text in enumerate(TEXTS):
-        assert store.ids[store.starts[row] : store.starts[row + 1]].tolist() == tokenizer.encode("query: " + text).ids
+        assert (
+            store.ids[store.starts[row] : store.starts[row + 1]].tolist()
+            == tokenizer.encode("query: " + text).ids
+        )
     assert store.lengths.max() == 16 and len(store) == len(TEXTS) and store.ids.dtype == np.uint16
 
 
@@ -33,7 +49,9 @@ def test_the_ids_that_occur_are_kept(folder, tmp_path, monkeypatch):
     from hybrid_sweep import tokens
 
     monkeypatch.setattr(tokens, "BLOCK", 2)
-    store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, prompt="", length=16, role="queries")
+    store = token_store(
+        tmp_path / "cache", table(TEXTS), "c", folder, prompt="", length=16, role="queries"
+    )
     assert store.used.dtype == np.int64 and store.used.tolist() == sorted(set(store.ids.tolist()))
     assert 5 < len(store.used) < load_tokenizer(folder).get_vocab_size()
 
@@ -53,24 +71,37 @@ def with_ids(folder, moved):
     return target
 
 
-@pytest.mark.parametrize("largest, kind", [(2**16 - 1, np.uint16), (2**16, np.int32), (250_000, np.int32)])
-def test_every_id_is_kept_in_the_narrowest_type_that_holds_it_also_where_ids_have_gaps(folder, tmp_path, largest, kind):
+@pytest.mark.parametrize(
+    "largest, kind", [(2**16 - 1, np.uint16), (2**16, np.int32), (250_000, np.int32)]
+)
+def test_every_id_is_kept_in_the_narrowest_type_that_holds_it_also_where_ids_have_gaps(
+    folder, tmp_path, largest, kind
+):
     moved = with_ids(folder, {"[SEP]": largest})
     tokenizer = load_tokenizer(moved)
     assert tokenizer.get_vocab_size() < 500 and id_count(tokenizer) == largest + 1
-    store = token_store(tmp_path / "cache", table(TEXTS), "c", moved, prompt="", length=16, role="queries")
+    store = token_store(
+        tmp_path / "cache", table(TEXTS), "c", moved, prompt="", length=16, role="queries"
+    )
     tokenizer.enable_truncation(16)
     for row, text in enumerate(TEXTS):
-        assert store.ids[store.starts[row] : store.starts[row + 1]].tolist() == tokenizer.encode(text).ids
+        assert (
+            store.ids[store.starts[row] : store.starts[row + 1]].tolist()
+            == tokenizer.encode(text).ids
+        )
     assert (
-        store.ids.dtype == kind and store.used.tolist() == sorted(set(store.ids.tolist())) and store.used[-1] == largest
+        store.ids.dtype == kind
+        and store.used.tolist() == sorted(set(store.ids.tolist()))
+        and store.used[-1] == largest
     )
 
 
 def test_no_text_of_any_script_has_an_unknown_token(folder):
     tokenizer = load_tokenizer(folder)
     unknown = tokenizer.token_to_id("[UNK]")
-    assert not any(unknown in tokenizer.encode(text).ids for text in [*TEXTS, "Ελλάδα 한국 🎉 \x07"])
+    assert not any(
+        unknown in tokenizer.encode(text).ids for text in [*TEXTS, "Ελλάδα 한국 🎉 \x07"]
+    )
 
 
 def test_the_tokenizer_is_the_same_each_time_it_is_trained():
@@ -104,7 +135,15 @@ def test_a_text_that_leaves_no_token_is_named(folder, tmp_path):
     tokenizer.normalizer = normalizers.Replace("gone", "")
     tokenizer.save(str(folder / "tokenizer.json"))
     with refused("data.no_token", "'t1'"):
-        token_store(tmp_path / "cache", table(["fine", "gone"]), "c", folder, prompt="", length=16, role="queries")
+        token_store(
+            tmp_path / "cache",
+            table(["fine", "gone"]),
+            "c",
+            folder,
+            prompt="",
+            length=16,
+            role="queries",
+        )
     assert not list((tmp_path / "cache" / "tokens").glob("*/info.json"))
 
 
@@ -122,7 +161,9 @@ def test_a_damaged_store_is_made_again_with_a_message(folder, tmp_path, name, da
         path.write_bytes(content[:-3] if damage == "cut" else b"")
     after = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
     assert all(np.array_equal(getattr(after, field), value) for field, value in whole.items())
-    assert [line for line in said if "damaged: they are made again" in line] == said and len(said) == 1
+    assert [line for line in said if "damaged: they are made again" in line] == said and len(
+        said
+    ) == 1
 
 
 def test_a_store_of_other_lengths_than_its_texts_is_made_again(folder, tmp_path):
@@ -130,4 +171,6 @@ def test_a_store_of_other_lengths_than_its_texts_is_made_again(folder, tmp_path)
     store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
     (path,) = (tmp_path / "cache" / "tokens").glob("*/ids.npy")
     np.save(path, np.array(store.ids)[:-1])  # a whole file, but of another store
-    assert token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build).starts[-1] == len(store.ids)
+    assert token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build).starts[-1] == len(
+        store.ids
+    )

@@ -1,4 +1,6 @@
-"""The live mirror is never in the way: no wandb, no key, no network, disabled, or broken, and the run goes on."""
+"""The live mirror is never in the way: no wandb, no key, no network, disabled, or broken, and the
+run goes on.
+"""
 
 import builtins
 import logging
@@ -20,7 +22,9 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """A home without a login, and the client's own process ended after the test, with what it has kept of settings."""
+    """A home without a login, and the client's own process ended after the test, with what it has
+    kept of settings.
+    """
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -60,15 +64,20 @@ def test_without_wandb_there_is_one_clear_line(config, tmp_path, monkeypatch, ca
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [None, KEY])
-def test_without_key_or_network_the_run_is_recorded_offline(config, tmp_path, monkeypatch, caplog, key):
+def test_without_key_or_network_the_run_is_recorded_offline(
+    config, tmp_path, monkeypatch, caplog, key
+):
     if key:
         monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody answers there
-    monkeypatch.setattr(mirror, "CONNECT", 5.0)  # also what the offline run has to begin in, on a busy machine
+    # also what the offline run has to begin in, on a busy machine
+    monkeypatch.setattr(mirror, "CONNECT", 5.0)
     run = tracking.start(config("logger=online"), tmp_path, "r")
     tracking.finish(run)
     (line,) = warnings(caplog)
-    assert "cannot be reached" in line and "offline" in line and "\n" not in line and KEY not in line
+    assert (
+        "cannot be reached" in line and "offline" in line and "\n" not in line and KEY not in line
+    )
     assert summary(files(tmp_path)["r"])["state"] == "finished"
 
 
@@ -83,10 +92,22 @@ def test_an_offline_run_is_read_back_with_all_that_was_told(config, tmp_path, en
     end(run)
     ((name, file),) = files(tmp_path).items()
     found = summary(file)
-    assert (name, found["run_id"], found["name"], found["exit_code"]) == ("abc", "abc", "r0.5-s2", code)
+    assert (name, found["run_id"], found["name"], found["exit_code"]) == (
+        "abc",
+        "abc",
+        "r0.5-s2",
+        code,
+    )
     assert found["state"] == ("finished" if code == 0 else "failed")
-    assert (found["config"]["ratio"], found["config"]["seed"], found["config"]["run_id"]) == (0.5, 2, "abc")
-    assert (found["summary"]["monolingual/RR@10"], found["summary"]["xquad/monolingual/RR@10"]) == (0.25, 0.125)
+    assert (found["config"]["ratio"], found["config"]["seed"], found["config"]["run_id"]) == (
+        0.5,
+        2,
+        "abc",
+    )
+    assert (found["summary"]["monolingual/RR@10"], found["summary"]["xquad/monolingual/RR@10"]) == (
+        0.25,
+        0.125,
+    )
     assert history(file) == [{"step": 1, "train/loss": 0.5}, {"step": 2, "train/loss": 0.1}]
 
 
@@ -104,12 +125,16 @@ def test_a_run_that_was_told_to_stop_is_marked_as_pre_empted(config, tmp_path):
     assert [summary(found[name])["state"] for name in ("stopped", "broken")] == ["failed", "failed"]
 
 
-def test_nothing_of_the_repository_the_command_line_or_the_machine_is_told(config, tmp_path, monkeypatch):
+def test_nothing_of_the_repository_the_command_line_or_the_machine_is_told(
+    config, tmp_path, monkeypatch
+):
     """The address of a remote, or a word of a command, can hold a password."""
     repository = tmp_path / "repository"
     git = ["git", "-C", repository, "-c", "user.name=x", "-c", "user.email=x@x"]
     subprocess.run(["git", "init", "-q", repository], check=True)
-    subprocess.run([*git, "remote", "add", "origin", "https://host.invalid/told-of-a-remote.git"], check=True)
+    subprocess.run(
+        [*git, "remote", "add", "origin", "https://host.invalid/told-of-a-remote.git"], check=True
+    )
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
     monkeypatch.chdir(repository)
     monkeypatch.setattr(sys, "argv", [*sys.argv, "told-of-a-word"])
@@ -131,7 +156,11 @@ class Broken:
 
 def test_a_mirror_that_breaks_is_left_alone_after_one_line(caplog):
     run = tracking.Mirror(Broken())
-    for tell in (lambda to: tracking.log_metrics(to, {"x": 1.0}, 5), tracking.finish, tracking.fail):
+    for tell in (
+        lambda to: tracking.log_metrics(to, {"x": 1.0}, 5),
+        tracking.finish,
+        tracking.fail,
+    ):
         tell(run)
         tell(None)
     (line,) = warnings(caplog)
@@ -162,7 +191,9 @@ def test_training_goes_on_when_the_client_s_process_is_killed(planned):
     folder = planned("logger=offline")
     done = ready.run(["-c", ORPHAN, folder], timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (folder / "metrics.json").is_file() and done.stderr.count("takes no more of this run") == 1
+    assert (folder / "metrics.json").is_file() and done.stderr.count(
+        "takes no more of this run"
+    ) == 1
 
 
 STOPPED = """
@@ -187,13 +218,18 @@ def test_a_killed_run_goes_on_under_its_id_on_the_server(planned, monkeypatch):
     with serving() as server:
         env = {**os.environ, "WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.address}
         command = [sys.executable, "-c", STOPPED, str(folder)]
-        with subprocess.Popen([*command, "1", "4", "3"], env=env, stdin=-1, stdout=-1, stderr=-1) as first:
+        with subprocess.Popen(
+            [*command, "1", "4", "3"], env=env, stdin=-1, stdout=-1, stderr=-1
+        ) as first:
             assert first.stdout.readline()
             clients = psutil.Process(first.pid).children(recursive=True)
             os.kill(first.pid, signal.SIGKILL)
-            assert not psutil.wait_procs(clients, timeout=60)[1]  # the client's own process may still send what it has
+            # the client's own process may still send what it has
+            assert not psutil.wait_procs(clients, timeout=60)[1]
         before = len(server.runs["abc"]["history"])
-        done = subprocess.run([*command, "4", "6", "0"], env=env, input="", capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [*command, "4", "6", "0"], env=env, input="", capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
         run = server.runs["abc"]
         assert list(server.runs) == ["abc"] and run["resumed"] and run["exit"] == 0

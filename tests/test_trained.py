@@ -1,4 +1,6 @@
-"""The record of a training: its model is gone on from only as it was saved, by whoever goes on from it."""
+"""The record of a training: its model is gone on from only as it was saved, by whoever goes on from
+it.
+"""
 
 import shutil
 import subprocess
@@ -12,7 +14,12 @@ from hybrid_sweep.evaluate import config_of
 from hybrid_sweep.store import read_json, write_json
 from tests.refused import refused
 
-FILES = ("model/config.json", "model/model.safetensors", "model/modules.json", "model/1_Pooling/config.json")
+FILES = (
+    "model/config.json",
+    "model/model.safetensors",
+    "model/modules.json",
+    "model/1_Pooling/config.json",
+)
 TABLES = ("steps.parquet", "dev.parquet")
 
 
@@ -32,7 +39,10 @@ def reason(folder: Path) -> str | None:
 
 
 def test_what_was_saved_is_gone_on_from(folder):
-    assert stages.is_trained(folder) and set(read_json(folder / "trained.json")["files"]) == {*FILES, *TABLES}
+    assert stages.is_trained(folder) and set(read_json(folder / "trained.json")["files"]) == {
+        *FILES,
+        *TABLES,
+    }
 
 
 @pytest.mark.parametrize("name", [*FILES, *TABLES])
@@ -52,13 +62,17 @@ def test_every_file_is_compared(folder, name, damage, tmp_path):
         path.symlink_to(tmp_path / "away")
     else:
         path.write_bytes(content[::-1])
-    assert reason(folder) == "its model is not the one that was saved" and not stages.is_trained(folder)
+    assert reason(folder) == "its model is not the one that was saved" and not stages.is_trained(
+        folder
+    )
     altered = {"gone": "seals.file_missing", "a link": "files.not_followed"}
     with refused(altered.get(damage, "seals.altered"), path):
         config_of([str(folder)])
 
 
-@pytest.mark.parametrize("name", ["model/adapter_config.json", "model/pytorch_model.bin", "model/1_Pooling/more.py"])
+@pytest.mark.parametrize(
+    "name", ["model/adapter_config.json", "model/pytorch_model.bin", "model/1_Pooling/more.py"]
+)
 def test_a_file_that_was_added_to_the_model_is_noticed(folder, name):
     (folder / name).write_text("{}")
     with refused("trained.file_added", name, kind=trained.Untrained):
@@ -88,7 +102,10 @@ def test_notes_for_readers_may_be_added(folder):
 )
 def test_a_record_of_any_content_is_no_finished_training(folder, record):
     known = read_json(folder / "trained.json")
-    write_json(folder / "trained.json", {**known, **record} if record and isinstance(record, dict) else record)
+    write_json(
+        folder / "trained.json",
+        {**known, **record} if record and isinstance(record, dict) else record,
+    )
     assert reason(folder) == "its model is not the one that was saved"
 
 
@@ -96,12 +113,17 @@ def test_the_model_of_another_run_with_its_record_is_refused(folder, planned, tm
     other = planned("batch.cross_lingual_ratio=1")
     for name in ("model", "trained.json", *TABLES):
         source = folder / name
-        shutil.copytree(source, other / name) if source.is_dir() else shutil.copy(source, other / name)
+        (
+            shutil.copytree(source, other / name)
+            if source.is_dir()
+            else shutil.copy(source, other / name)
+        )
     assert not stages.is_trained(other)
     with refused("trained.other_run", other, kind=trained.Untrained):
         config_of([str(other)])
     moved = tmp_path / "moved"
-    shutil.copytree(folder, moved)  # a folder that was copied whole is the run that its identity names
+    # a folder that was copied whole is the run that its identity names
+    shutil.copytree(folder, moved)
     assert config_of([str(moved)]).model.path == str(moved / "model")
 
 
@@ -126,7 +148,9 @@ def test_only_results_of_an_earlier_version_stand_for_the_record(folder):
 
 def test_the_state_of_a_point_says_why_it_is_trained_again(folder, config):
     made = config("batch.cross_lingual_ratio=0.5", f"paths.outputs={folder.parent.parent}")
-    point = sweep.Point(folder.name, "trained", (), made, read_json(folder / "identity.json")["fingerprints"])
+    point = sweep.Point(
+        folder.name, "trained", (), made, read_json(folder / "identity.json")["fingerprints"]
+    )
     write_json(folder / "status.json", {"state": "encoding", "encoded": 3, "texts": 9})
     assert sweep.state_of(point).reason == "interrupted (encoding, text 3 of 9)"
     (folder / "model/config.json").write_text("other")
@@ -141,10 +165,15 @@ def test_the_digests_of_a_model_are_remembered_in_the_cache(folder, tmp_path, mo
     monkeypatch.setattr(seals.time, "time_ns", lambda: later)
     assert stages.is_trained(folder, tmp_path / "cache")
     hashed, real = [], seals.file_digest
-    monkeypatch.setattr(seals, "file_digest", lambda path, length: hashed.append(path) or real(path, length))
+    monkeypatch.setattr(
+        seals, "file_digest", lambda path, length: hashed.append(path) or real(path, length)
+    )
     assert stages.is_trained(folder, tmp_path / "cache") and not hashed
 
 
 def test_torch_is_not_imported():
-    program = "import sys, hybrid_sweep.trained, hybrid_sweep.checkpoint_notes; sys.exit('torch' in sys.modules)"
+    program = (
+        "import sys, hybrid_sweep.trained, hybrid_sweep.checkpoint_notes; sys.exit('torch' in"
+        " sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -21,7 +21,9 @@ def fit(config, plan=None):
     plan = plan or plan_of(config, prepared.sources)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     prepare_for_training(module.encoder, config.trainer)
-    make_trainer(config, [], None).fit(module, datamodule=HybridData(prepared, plan, config, 0, code_of(module)))
+    make_trainer(config, [], None).fit(
+        module, datamodule=HybridData(prepared, plan, config, 0, code_of(module))
+    )
     return module, plan
 
 
@@ -34,16 +36,23 @@ def test_the_record_of_the_loss_equals_the_plan(config, ratio):
     module, plan = fit(config(f"batch.cross_lingual_ratio={ratio}"))
     record = pd.DataFrame(module.record)
     check_realised(record, plan)
-    assert record["n_cross"].sum() == round(ratio * 12) * 16 and record["n_examples"].sum() == 12 * 16
+    assert (
+        record["n_cross"].sum() == round(ratio * 12) * 16 and record["n_examples"].sum() == 12 * 16
+    )
 
 
 def test_the_record_names_the_collection_of_each_step(config):
-    module, plan = fit(config("+data@more.other=synthetic", "more.other.seed=7", "trainer.max_steps=6"))
+    module, plan = fit(
+        config("+data@more.other=synthetic", "more.other.seed=7", "trainer.max_steps=6")
+    )
     record = pd.DataFrame(module.record)
     check_realised(record, plan)
     assert set(record["source"]) == {"synthetic", "other"}
     with pytest.raises(RuntimeError, match="step 0"):
-        check_realised(record.assign(source="other" if record["source"][0] == "synthetic" else "synthetic"), plan)
+        check_realised(
+            record.assign(source="other" if record["source"][0] == "synthetic" else "synthetic"),
+            plan,
+        )
 
 
 def test_a_step_that_trained_on_something_else_is_found(config):
@@ -69,7 +78,9 @@ def prepared_module(made):
 
 
 def test_every_known_answer_of_a_question_is_masked(config, monkeypatch):
-    """Two pairs of one question lie in one batch: neither passage is a negative of the other's query."""
+    """Two pairs of one question lie in one batch: neither passage is a negative of the other's
+    query.
+    """
     from hybrid_sweep import training
 
     module, _, batches = prepared_module(config())
@@ -78,7 +89,9 @@ def test_every_known_answer_of_a_question_is_masked(config, monkeypatch):
     questions[1] = questions[0]  # the second pair's question becomes the first's
     module.judged_0 = torch.sort(questions * module.widths[0] + batch.answers).values
     seen = []
-    monkeypatch.setattr(training, "info_nce", lambda *given: seen.append(given[3]) or given[0].sum(dim=1))
+    monkeypatch.setattr(
+        training, "info_nce", lambda *given: seen.append(given[3]) or given[0].sum(dim=1)
+    )
     module.training_step(replace(batch, questions=questions))
     wanted = np.eye(16, dtype=bool)
     wanted[0, 1] = wanted[1, 0] = True
@@ -86,7 +99,9 @@ def test_every_known_answer_of_a_question_is_masked(config, monkeypatch):
 
 
 def test_dropout_is_a_function_of_seed_and_step_alone(config):
-    """A step must not feel what random numbers were drawn before it: a log line, a resume, another ratio."""
+    """A step must not feel what random numbers were drawn before it: a log line, a resume, another
+    ratio.
+    """
     module, _, batches = prepared_module(config("model.dropout=0.3"))
     module.train()
     losses = []
@@ -104,21 +119,30 @@ def test_the_sub_batches_of_a_step_have_dropout_of_their_own(config):
     ids, mask = batch.parts[0]
     module.train()
     first, again = (
-        module._vectors(replace(batch, parts=[(ids, mask)] * 2))[batch.places[: len(ids)]] for _ in range(2)
+        module._vectors(replace(batch, parts=[(ids, mask)] * 2))[batch.places[: len(ids)]]
+        for _ in range(2)
     )
     assert torch.equal(first, again)
     one, other = (module._part(ids, mask, seed) for seed in (1, 2))
     assert not torch.equal(one, other)
     seeds, inner = [], module._part
-    module._part = lambda ids, mask, seed, *more: seeds.append(seed) or inner(ids, mask, seed, *more)
+    module._part = lambda ids, mask, seed, *more: (
+        seeds.append(seed) or inner(ids, mask, seed, *more)
+    )
     for step in (0, 1):
         module._vectors(batches[step])
     assert len(set(seeds)) == len(seeds) > 2
 
 
 def test_a_step_equals_a_brute_force_in_float64(config):
-    """Texts one by one without padding, pooling, cosine, mask and loss written out: the loss and every gradient."""
-    made = config("trainer.precision=64-true", "batch.cross_lingual_ratio=0.5", "trainer.compact_vocabulary=false")
+    """Texts one by one without padding, pooling, cosine, mask and loss written out: the loss and
+    every gradient.
+    """
+    made = config(
+        "trainer.precision=64-true",
+        "batch.cross_lingual_ratio=0.5",
+        "trainer.compact_vocabulary=false",
+    )
     module, plan, batches = prepared_module(made)
     module.double().eval()
     step = 5
@@ -129,8 +153,12 @@ def test_a_step_equals_a_brute_force_in_float64(config):
     source, batch = prepared.sources[0], plan.batch(step)
 
     def vector(tokens, row):
-        ids = torch.tensor(np.array(tokens.ids[tokens.starts[row] : tokens.starts[row + 1]], np.int64))[None]
-        hidden = module.encoder.transformer(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        ids = torch.tensor(
+            np.array(tokens.ids[tokens.starts[row] : tokens.starts[row + 1]], np.int64)
+        )[None]
+        hidden = module.encoder.transformer(
+            input_ids=ids, attention_mask=torch.ones_like(ids)
+        ).last_hidden_state[0]
         return hidden.mean(0) / hidden.mean(0).norm()
 
     module.zero_grad()
@@ -141,7 +169,8 @@ def test_a_step_equals_a_brute_force_in_float64(config):
     losses = []
     for i, query in enumerate(queries):
         scores = torch.stack([query @ passage for passage in passages]) / made.model.temperature
-        losses.append(scores.logsumexp(0) - scores[i])  # distinct questions with one answer each: nothing is masked
+        # distinct questions with one answer each: nothing is masked
+        losses.append(scores.logsumexp(0) - scores[i])
     wanted = torch.stack(losses).mean()
     wanted.backward()
     assert abs(float(loss) - float(wanted)) < 1e-12
@@ -160,23 +189,36 @@ def gradients(made, step=5):
 
 
 def test_length_buckets_equal_one_padded_batch(config):
-    """Vectors and loss to 1e-6 as trained, loss and gradients to 1e-12 where rounding plays no part."""
+    """Vectors and loss to 1e-6 as trained, loss and gradients to 1e-12 where rounding plays no
+    part.
+    """
     words = ("batch.cross_lingual_ratio=0.5", "batch.size=32")
-    found, wanted = (prepared_module(config(*words, f"trainer.length_buckets={way}")) for way in ("true", "false"))
+    found, wanted = (
+        prepared_module(config(*words, f"trainer.length_buckets={way}"))
+        for way in ("true", "false")
+    )
     assert len(found[2][5].parts) > 2 == len(wanted[2][5].parts)
     vectors = [module._vectors(batches[5]) for module, _, batches in (found, wanted)]
     assert torch.allclose(*vectors, rtol=0, atol=1e-6)
-    losses = [float(module.training_step(batches[5]).detach()) for module, _, batches in (found, wanted)]
+    losses = [
+        float(module.training_step(batches[5]).detach()) for module, _, batches in (found, wanted)
+    ]
     assert abs(losses[0] - losses[1]) < 1e-6
     loss, found = gradients(config(*words, "trainer.precision=64-true"))
-    plain, wanted = gradients(config(*words, "trainer.precision=64-true", "trainer.length_buckets=false"))
+    plain, wanted = gradients(
+        config(*words, "trainer.precision=64-true", "trainer.length_buckets=false")
+    )
     assert abs(loss - plain) < 1e-12
     assert all(torch.allclose(found[name], wanted[name], rtol=0, atol=1e-12) for name in wanted)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "xlm-roberta"])
-def test_one_look_up_of_the_embeddings_equals_one_for_each_sub_batch(config, monkeypatch, architecture):
-    """XLM-R counts positions by the ids where it has them: with padding on the right both ways count the same."""
+def test_one_look_up_of_the_embeddings_equals_one_for_each_sub_batch(
+    config, monkeypatch, architecture
+):
+    """XLM-R counts positions by the ids where it has them: with padding on the right both ways
+    count the same.
+    """
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     from hybrid_sweep import training
@@ -188,7 +230,9 @@ def test_one_look_up_of_the_embeddings_equals_one_for_each_sub_batch(config, mon
         module, _, batches = prepared_module(made)
         if architecture == "xlm-roberta":
             torch.manual_seed(0)
-            shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+            shape = dict(
+                hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+            )
             rows = len(module.encoder.transformer.get_input_embeddings().weight)
             settings = XLMRobertaConfig(vocab_size=rows, pad_token_id=0, **shape)
             module.encoder.transformer = XLMRobertaModel(settings, add_pooling_layer=False)
@@ -197,7 +241,12 @@ def test_one_look_up_of_the_embeddings_equals_one_for_each_sub_batch(config, mon
         loss = module.training_step(batches[5])
         loss.backward()
         assert len(batches[5].parts) > 1
-        found.append((float(loss), {name: p.grad for name, p in module.named_parameters() if p.grad is not None}))
+        found.append(
+            (
+                float(loss),
+                {name: p.grad for name, p in module.named_parameters() if p.grad is not None},
+            )
+        )
     (loss, one), (other, many) = found
     assert abs(loss - other) < 1e-12 and one.keys() == many.keys()
     assert all(torch.allclose(one[name], many[name], rtol=0, atol=1e-12) for name in many)
@@ -214,7 +263,9 @@ def test_cached_gradients_equal_the_plain_ones(config, buckets):
 
 
 def test_cached_gradients_are_those_of_the_dropout_that_made_the_loss(config):
-    """The second forward pass must draw what the first drew: then a cached step is a plain one of the same sub-batches."""
+    """The second forward pass must draw what the first drew: then a cached step is a plain one of
+    the same sub-batches.
+    """
     words = ("trainer.precision=64-true", "model.dropout=0.3", "batch.micro_batch=4")
     made = config(*words)
     module, _, batches = prepared_module(made)
@@ -227,7 +278,10 @@ def test_cached_gradients_are_those_of_the_dropout_that_made_the_loss(config):
     plain = module.training_step(batches[5])  # the same parts, without the cache
     plain.backward()
     assert float(plain) == float(cached)
-    assert all(torch.allclose(found[name], p.grad, rtol=0, atol=1e-13) for name, p in module.named_parameters())
+    assert all(
+        torch.allclose(found[name], p.grad, rtol=0, atol=1e-13)
+        for name, p in module.named_parameters()
+    )
 
 
 def test_the_norm_of_the_gradients_is_clipped():
@@ -238,16 +292,24 @@ def test_the_norm_of_the_gradients_is_clipped():
     before = [parameter.grad.clone() for parameter in parameters]
     whole = float(torch.cat([gradient.flatten() for gradient in before]).double().norm())
     assert abs(clip(parameters, 0) - whole) < 1e-6 and abs(clip(parameters, 100.0) - whole) < 1e-6
-    assert all(torch.equal(parameter.grad, gradient) for parameter, gradient in zip(parameters, before, strict=True))
+    assert all(
+        torch.equal(parameter.grad, gradient)
+        for parameter, gradient in zip(parameters, before, strict=True)
+    )
     assert abs(clip(parameters, 0.5) - whole) < 1e-6
     assert abs(float(torch.cat([p.grad.flatten() for p in parameters]).norm()) - 0.5) < 1e-6
 
 
 def test_rows_without_a_gradient_leave_the_norm_as_it_is():
-    """A compacted table and a full one must be scaled by the same number, or their weights part in the last digit."""
+    """A compacted table and a full one must be scaled by the same number, or their weights part in
+    the last digit.
+    """
     draw = np.random.default_rng(0)
     for _ in range(300):
-        rows, all_rows = draw.normal(size=(40, 24)).astype(np.float32), np.zeros((100, 24), np.float32)
+        rows, all_rows = (
+            draw.normal(size=(40, 24)).astype(np.float32),
+            np.zeros((100, 24), np.float32),
+        )
         all_rows[np.sort(draw.choice(100, 40, replace=False))] = rows
         norms = []
         for gradient in (rows, all_rows):
@@ -258,7 +320,9 @@ def test_rows_without_a_gradient_leave_the_norm_as_it_is():
 
 
 def test_half_precision_keeps_the_scores_whole(config, monkeypatch):
-    """bf16 on a CPU is slow, but it shows that the flag works: finite losses, and scores not rounded to 8 bits."""
+    """bf16 on a CPU is slow, but it shows that the flag works: finite losses, and scores not
+    rounded to 8 bits.
+    """
     from hybrid_sweep import training
 
     seen, inner = [], training.info_nce
@@ -277,7 +341,9 @@ def test_half_precision_keeps_the_scores_whole(config, monkeypatch):
 
 
 def test_two_fits_are_bit_equal_and_another_seed_is_not(config):
-    first, second, other = (fit(config("model.dropout=0.2", f"seed={seed}"))[0] for seed in (0, 0, 1))
+    first, second, other = (
+        fit(config("model.dropout=0.2", f"seed={seed}"))[0] for seed in (0, 0, 1)
+    )
     assert [r["loss"] for r in first.record] == [r["loss"] for r in second.record]
     assert [r["loss"] for r in first.record] != [r["loss"] for r in other.record]
     pairs = zip(first.parameters(), second.parameters(), strict=True)
@@ -312,7 +378,9 @@ def test_embeddings_biases_and_norms_are_not_decayed(config):
 
 def test_the_learning_rate_rises_and_falls():
     rates = [rate(step, 100, 0.1) for step in range(100)]
-    assert np.isclose(rates[0], 0.1) and rates[9] == rates[10] == 1.0 and np.isclose(rates[-1], 1 / 90)
+    assert (
+        np.isclose(rates[0], 0.1) and rates[9] == rates[10] == 1.0 and np.isclose(rates[-1], 1 / 90)
+    )
     assert rate(0, 10, 0.0) == 1.0 and rate(9, 10, 1.0) == 1.0
 
 
@@ -330,7 +398,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(config):
 def test_a_run_of_several_machines_says_how_it_is_started(config, monkeypatch):
     for name in ("RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
-    with refused("config.trainer.nodes", "trainer.nodes=2", "torchrun --nnodes=2 --nproc-per-node=4"):
+    with refused(
+        "config.trainer.nodes", "trainer.nodes=2", "torchrun --nnodes=2 --nproc-per-node=4"
+    ):
         make_trainer(config("trainer.nodes=2", "trainer.devices=4"), [], None)
 
 
@@ -381,5 +451,6 @@ def test_a_batch_of_4096_trains_in_the_memory_of_32_and_its_scores(config, tmp_p
             ["batch.size=4096"],
         )
     )
-    # The scores, their logarithms, the gradients of both, the mask, and what the allocator holds on to.
+    # The scores, their logarithms, the gradients of both, the mask, and what the allocator holds on
+    # to.
     assert cached < small + 6 * scores < plain

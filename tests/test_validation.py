@@ -1,4 +1,6 @@
-"""Validation while training: what is measured, that training does not feel it, and which weights come out of it."""
+"""Validation while training: what is measured, that training does not feel it, and which weights
+come out of it.
+"""
 
 import math
 
@@ -24,7 +26,9 @@ def fit(config, folder, logger=None):
     history = dev.History(config.eval.dev_metric)
     callback = validation.Validation(config, prepared, history, folder, len(plan))
     code = module.vocabulary.code if module.vocabulary else None
-    make_trainer(config, [callback], logger).fit(module, datamodule=HybridData(prepared, plan, config, 0, code))
+    make_trainer(config, [callback], logger).fit(
+        module, datamodule=HybridData(prepared, plan, config, 0, code)
+    )
     return module, history
 
 
@@ -63,7 +67,9 @@ def test_the_weights_of_the_best_step_are_kept_and_no_others(fitted):
 
 @pytest.mark.parametrize("compact", ["true", "false"])
 def test_training_does_not_feel_it(config, tmp_path, compact):
-    """Without compaction the encoder that is evaluated is the one that is trained, down to its modes."""
+    """Without compaction the encoder that is evaluated is the one that is trained, down to its
+    modes.
+    """
     words = ("model.dropout=0.2", f"trainer.compact_vocabulary={compact}")
     module, _ = fit(config(*words, "eval.dev_every=5"), tmp_path)
     alone, history = fit(config(*words), tmp_path / "alone")
@@ -85,12 +91,16 @@ def test_the_mirror_is_told_every_evaluation(config, tmp_path):
 
     _, history = fit(config("eval.dev_every=5"), tmp_path, tracking.Mirror(Run()))
     told = [(metrics.pop(mirror.STEP), metrics) for metrics in Run.told]
-    assert [{"step": step, **{name[4:]: value for name, value in each.items()}} for step, each in told] == history.rows
+    assert [
+        {"step": step, **{name[4:]: value for name, value in each.items()}} for step, each in told
+    ] == history.rows
     assert len(told) == 3
 
 
 def test_every_part_gets_its_own_mode_back():
-    module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Dropout()))
+    module = torch.nn.Sequential(
+        torch.nn.Dropout(), torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Dropout())
+    )
     module[1].eval()
     module[1][0].train()
     before = [part.training for part in module.modules()]
@@ -101,11 +111,18 @@ def test_every_part_gets_its_own_mode_back():
 
 
 def test_a_metric_that_turns_out_to_be_missing_is_refused(config, tmp_path):
-    with refused("config.eval.dev_metric", "eval.dev_metric=cross-lingual/RR@1", "cross-lingual/RR@10"):
+    with refused(
+        "config.eval.dev_metric", "eval.dev_metric=cross-lingual/RR@1", "cross-lingual/RR@10"
+    ):
         fit(config("eval.dev_every=5", "eval.dev_metric=cross-lingual/RR@1"), tmp_path)
 
 
-WORDS = ("eval.dev_every=2", "trainer.lr=0.05", "eval.dev_metric=monolingual/xa/RR@10", "keep.other_model=true")
+WORDS = (
+    "eval.dev_every=2",
+    "trainer.lr=0.05",
+    "eval.dev_metric=monolingual/xa/RR@10",
+    "keep.other_model=true",
+)
 
 
 @pytest.mark.slow
@@ -115,8 +132,19 @@ def test_last_or_best_becomes_the_model_and_the_other_one_is_kept(run, config, p
     words = (*WORDS, f"trainer.precision={precision}")
     last, best = run(*words), run(*words, "eval.select=best")
     curve = read_json(last / "metrics.json")["dev"]
-    assert curve == read_json(best / "metrics.json")["dev"] and curve["steps"] == [2, 4, 6, 8, 10, 12]
-    assert curve["best_step"] < 12 and curve["best"] > curve["last"] and math.isfinite(curve["still_rising"])
+    assert curve == read_json(best / "metrics.json")["dev"] and curve["steps"] == [
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+    ]
+    assert (
+        curve["best_step"] < 12
+        and curve["best"] > curve["last"]
+        and math.isfinite(curve["still_rising"])
+    )
 
     def weights(folder):
         return file_digest(folder / "model.safetensors")
@@ -138,12 +166,18 @@ def test_a_bad_metric_stops_the_worker_before_training(planned):
     folder = planned("eval.dev_every=5", "eval.dev_metric=nonsense")
     assert main(folder) == 2
     status = read_json(folder / "status.json")
-    assert status["state"] == "failed" and status["step"] == 0 and "eval.dev_metric=nonsense" in status["error"]
+    assert (
+        status["state"] == "failed"
+        and status["step"] == 0
+        and "eval.dev_metric=nonsense" in status["error"]
+    )
     assert not (folder / "checkpoints").exists() and not (folder / "steps.parquet").exists()
 
 
 def test_the_means_of_a_table_by_hand():
-    """Macro over cells, micro over queries; trained and unseen apart where some languages were not trained on."""
+    """Macro over cells, micro over queries; trained and unseen apart where some languages were not
+    trained on.
+    """
     rows = [
         ("monolingual", "a", "a", 1.0),
         ("monolingual", "a", "a", 0.0),
@@ -163,9 +197,20 @@ def test_the_means_of_a_table_by_hand():
     assert found["monolingual/RR@10"] == pytest.approx((0.5 + 1 + 0.25) / 3)
     assert found["micro/monolingual/RR@10"] == pytest.approx(2.75 / 5)
     assert found["monolingual/trained/RR@10"] == 0.75 and found["monolingual/unseen/RR@10"] == 0.25
-    assert found["cross-lingual/trained/RR@10"] == 0.5 and found["cross-lingual/unseen/RR@10"] == 0.1875
-    assert found["multilingual/trained/RR@10"] == 0.75 and found["multilingual/unseen/RR@10"] == 0.25
+    assert (
+        found["cross-lingual/trained/RR@10"] == 0.5
+        and found["cross-lingual/unseen/RR@10"] == 0.1875
+    )
+    assert (
+        found["multilingual/trained/RR@10"] == 0.75 and found["multilingual/unseen/RR@10"] == 0.25
+    )
     assert found["micro/multilingual/same@10"] == 0.75 and "micro/monolingual/same@10" not in found
     alone = retrieval.summary(table, ["a", "b", "c"])
-    assert alone == {name: value for name, value in found.items() if "/trained/" not in name and "/unseen/" not in name}
-    assert retrieval.macro(table) == {name: value for name, value in alone.items() if not name.startswith("micro/")}
+    assert alone == {
+        name: value
+        for name, value in found.items()
+        if "/trained/" not in name and "/unseen/" not in name
+    }
+    assert retrieval.macro(table) == {
+        name: value for name, value in alone.items() if not name.startswith("micro/")
+    }

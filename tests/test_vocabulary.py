@@ -1,4 +1,6 @@
-"""Training the rows that occur is training them all: bit for bit, and the others stay as they were."""
+"""Training the rows that occur is training them all: bit for bit, and the others stay as they
+were.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from tests.test_training import fit
 
 
 def widened(rows=500):
-    """The model with rows that no text uses, as a multilingual model has for languages that are not there."""
+    """The model with rows that no text uses, as a multilingual model has for languages that are not
+    there.
+    """
     from hybrid_sweep import models
 
     inner = models.build_encoder
@@ -35,16 +39,26 @@ def test_used_rows_are_bit_equal_and_the_others_unchanged(config, monkeypatch, c
     made = config("model.dropout=0.1", f"trainer.clip={clip}")
     build = widened()
     monkeypatch.setattr("tests.test_training.build_encoder", build)
-    before = build(made.model, prepare(made).model, made.seed).transformer.get_input_embeddings().weight
+    before = (
+        build(made.model, prepare(made).model, made.seed).transformer.get_input_embeddings().weight
+    )
     small, _ = fit(made)
-    full, _ = fit(config("model.dropout=0.1", f"trainer.clip={clip}", "trainer.compact_vocabulary=false"))
+    full, _ = fit(
+        config("model.dropout=0.1", f"trainer.clip={clip}", "trainer.compact_vocabulary=false")
+    )
     assert small.vocabulary is not None and full.vocabulary is None
     used = small.vocabulary.used
-    assert len(used) <= len(before) - 500 == len(full.encoder.transformer.get_input_embeddings().weight) - 500
+    assert (
+        len(used)
+        <= len(before) - 500
+        == len(full.encoder.transformer.get_input_embeddings().weight) - 500
+    )
     assert [row["loss"] for row in small.record] == [row["loss"] for row in full.record]
     assert [row["grad_norm"] for row in small.record] == [row["grad_norm"] for row in full.record]
     after = small.whole_encoder().state_dict()
-    assert all(torch.equal(after[name], value) for name, value in full.whole_encoder().state_dict().items())
+    assert all(
+        torch.equal(after[name], value) for name, value in full.whole_encoder().state_dict().items()
+    )
     table = after["transformer.embeddings.word_embeddings.weight"]
     others = np.setdiff1d(np.arange(len(before)), used.numpy())
     assert torch.equal(table[others], before[others]) and not torch.equal(table[used], before[used])
@@ -61,16 +75,23 @@ def test_a_row_outside_is_an_error_not_another_row(config):
 
 
 def test_positions_that_are_counted_by_the_padding_token_stay(config):
-    """XLM-R numbers the tokens that are not padding, known by its id: the id must not become another token's."""
+    """XLM-R numbers the tokens that are not padding, known by its id: the id must not become
+    another token's.
+    """
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     from hybrid_sweep.encoder import Encoder
 
     torch.manual_seed(0)
     shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
-    model = XLMRobertaModel(XLMRobertaConfig(vocab_size=50, pad_token_id=4, **shape), add_pooling_layer=False)
+    model = XLMRobertaModel(
+        XLMRobertaConfig(vocab_size=50, pad_token_id=4, **shape), add_pooling_layer=False
+    )
     encoder = Encoder(model, "mean").eval()
-    ids, mask = torch.tensor([[7, 9, 20, 30], [20, 9, 4, 4]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    ids, mask = (
+        torch.tensor([[7, 9, 20, 30], [20, 9, 4, 4]]),
+        torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
+    )
     wanted = encoder(ids, mask)
     found = compact(encoder, np.array([7, 9, 20, 30]))
     assert len(encoder.transformer.get_input_embeddings().weight) == 9
@@ -102,4 +123,6 @@ def test_the_whole_encoder_shares_all_but_the_table_and_is_saved_in_full(config,
     save_encoder(whole(encoder, vocabulary), made.model, prepared.model, tmp_path / "model")
     table = load_encoder(made.model, tmp_path / "model").transformer.get_input_embeddings().weight
     name = "transformer.embeddings.word_embeddings.weight"
-    assert torch.equal(table[::2][:200], wanted[name][::2][:200] + 1) and torch.equal(table[1], wanted[name][1])
+    assert torch.equal(table[::2][:200], wanted[name][::2][:200] + 1) and torch.equal(
+        table[1], wanted[name][1]
+    )

@@ -1,4 +1,6 @@
-"""A real sweep under W&B: what was mirrored while it ran is what push makes of its files, and no secret is in any file."""
+"""A real sweep under W&B: what was mirrored while it ran is what push makes of its files, and no
+secret is in any file.
+"""
 
 import os
 from pathlib import Path
@@ -10,7 +12,12 @@ from tests.small import SMALL
 from tests.wandb_sweep_folder import SECRET, files, history, program, summary
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
-SECRETS = {"WANDB_API_KEY": KEY, "HF_TOKEN": SECRET, "AWS_SECRET_ACCESS_KEY": "aws-s3cr3t", "DB_PASSWORD": "pw-s3cr3t0"}
+SECRETS = {
+    "WANDB_API_KEY": KEY,
+    "HF_TOKEN": SECRET,
+    "AWS_SECRET_ACCESS_KEY": "aws-s3cr3t",
+    "DB_PASSWORD": "pw-s3cr3t0",
+}
 
 
 def told(file):
@@ -31,10 +38,19 @@ def leaks(folder):
 
 
 @pytest.mark.slow
-def test_the_live_mirror_is_what_push_makes_and_nothing_that_was_written_holds_a_secret(cache, tmp_path):
+def test_the_live_mirror_is_what_push_makes_and_nothing_that_was_written_holds_a_secret(
+    cache, tmp_path
+):
     env = SECRETS | {"HYBRID_SWEEP_CACHE": str(cache)}
     runs, sweeps = tmp_path / "outputs" / "runs", tmp_path / "outputs" / "sweeps"
-    words = ["run", "-m", *SMALL, "eval.dev_every=6", "batch.cross_lingual_ratio=0,0.5", "sweep.name=s"]
+    words = [
+        "run",
+        "-m",
+        *SMALL,
+        "eval.dev_every=6",
+        "batch.cross_lingual_ratio=0,0.5",
+        "sweep.name=s",
+    ]
     done = program(*words, cwd=tmp_path, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     live = files(runs)
@@ -55,7 +71,9 @@ def test_the_live_mirror_is_what_push_makes_and_nothing_that_was_written_holds_a
     assert set(live) < set(pushed)
     for name, file in live.items():
         assert told(pushed[name]) == told(file), name
-    steps = [row["step"] for row in told(live[max(live, key=lambda name: len(history(live[name])))])[-1]]
+    steps = [
+        row["step"] for row in told(live[max(live, key=lambda name: len(history(live[name])))])[-1]
+    ]
     assert steps == [1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 11, 12, 12]
     assert leaks(tmp_path) == [] and leaks(cache) == []
 
@@ -64,12 +82,16 @@ def test_the_live_mirror_is_what_push_makes_and_nothing_that_was_written_holds_a
 def test_an_error_that_quotes_a_secret_reaches_no_file(planned, tmp_path):
     folder = planned("logger=offline")
     code = (
-        "import os, runpy, sys\nfrom hybrid_sweep import fit, redaction, worker\nfrom pathlib import Path\n"
-        "def trained(*given): raise RuntimeError('401 for ' + os.environ['HF_TOKEN'])\n"
-        "fit.encoder_of = trained\nredaction.guard()\nsys.exit(worker.main(Path(sys.argv[1])))"
+        "import os, runpy, sys\nfrom hybrid_sweep import fit, redaction, worker\nfrom pathlib"
+        " import Path\ndef trained(*given): raise RuntimeError('401 for ' +"
+        " os.environ['HF_TOKEN'])\nfit.encoder_of ="
+        " trained\nredaction.guard()\nsys.exit(worker.main(Path(sys.argv[1])))"
     )
     done = ready.run(["-c", code, folder], env=os.environ | SECRETS)
     (folder / "log.txt").write_text(done.stdout + done.stderr)
     assert done.returncode == 1
-    assert "401 for $HF_TOKEN" in (folder / "log.txt").read_text() + (folder / "status.json").read_text()
+    assert (
+        "401 for $HF_TOKEN"
+        in (folder / "log.txt").read_text() + (folder / "status.json").read_text()
+    )
     assert leaks(tmp_path) == [] and summary(files(folder)[folder.name])["state"] == "failed"

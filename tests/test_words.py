@@ -1,4 +1,6 @@
-"""What counts as a word: scripts with and without spaces, marks, widths, cases, and the stems of a language."""
+"""What counts as a word: scripts with and without spaces, marks, widths, cases, and the stems of a
+language.
+"""
 
 import subprocess
 import sys
@@ -39,7 +41,9 @@ def test_words_of_texts(text, expected):
 @given(st.text(max_size=40))
 def test_words_hold_letters_digits_and_marks_alone_and_spelling_does_not_matter(text):
     found = words(text)
-    assert all(word and all(unicodedata.category(sign)[0] in "LNM" for sign in word) for word in found)
+    assert all(
+        word and all(unicodedata.category(sign)[0] in "LNM" for sign in word) for word in found
+    )
     assert words(unicodedata.normalize("NFD", text)) == found == words(f" {text}. ")
 
 
@@ -51,7 +55,12 @@ def test_plain_text_takes_a_short_cut_that_changes_nothing(text):
 def test_stems_by_language_code():
     assert stems("en")(["running", "runs"]) == ["run", "run"]
     assert stems("pt_BR")(["correndo"]) == stems("pt")(["correndo"]) != ["correndo"]
-    assert stems("zh")(["running"]) == stems("xa")(["running"]) == stems("ja")(["running"]) == ["running"]
+    assert (
+        stems("zh")(["running"])
+        == stems("xa")(["running"])
+        == stems("ja")(["running"])
+        == ["running"]
+    )
 
 
 def test_every_algorithm_named_exists_in_the_pinned_version():
@@ -61,13 +70,25 @@ def test_every_algorithm_named_exists_in_the_pinned_version():
 
 
 def test_words_need_no_torch():
-    code = "import sys, hybrid_sweep.bm25; print(sorted({'torch', 'pandas', 'transformers'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    code = (
+        "import sys, hybrid_sweep.bm25; print(sorted({'torch', 'pandas', 'transformers'} &"
+        " set(sys.modules)))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 def test_the_fingerprint_names_every_version_that_makes_a_score(monkeypatch):
     found = []
-    for packages, unicode, ours in (("11", "1", 1), ("21", "1", 1), ("12", "1", 1), ("11", "2", 1), ("11", "1", 2)):
+    for packages, unicode, ours in (
+        ("11", "1", 1),
+        ("21", "1", 1),
+        ("12", "1", 1),
+        ("11", "2", 1),
+        ("11", "1", 2),
+    ):
         versions = dict(zip(("bm25s", "PyStemmer"), packages, strict=True))
         monkeypatch.setattr(module.importlib.metadata, "version", versions.__getitem__)
         monkeypatch.setattr(module.unicodedata, "unidata_version", unicode)

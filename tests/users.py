@@ -12,8 +12,9 @@ NOBODY = 65534
 def as_another_user(work):
     """Call `work` in a child process of another user, and return its answer, which JSON must hold.
 
-    The imports of this process are the child's, who may not read everything that they come from. What he uses lies in
-    `shared_path`: pytest closes its own temporary folders to other users, whenever one more session of it starts.
+    The imports of this process are the child's, who may not read everything that they come from.
+    What he uses lies in `shared_path`: pytest closes its own temporary folders to other users,
+    whenever one more session of it starts.
     """
     if os.geteuid() != 0:
         pytest.skip("only root can be another user")

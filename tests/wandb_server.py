@@ -1,4 +1,6 @@
-"""As much of a W&B server as a client needs to send runs to: it keeps what it is told, in memory, and has no other sense."""
+"""As much of a W&B server as a client needs to send runs to: it keeps what it is told, in memory,
+and has no other sense.
+"""
 
 import gzip
 import json
@@ -13,7 +15,9 @@ PROJECT = {"id": "P", "name": "p", "entity": {"id": "E", "name": "me"}}
 
 
 class Server(ThreadingHTTPServer):
-    """`runs` by id, each with history (lines), summary, config, name, group, job_type, exit and resumed."""
+    """`runs` by id, each with history (lines), summary, config, name, group, job_type, exit and
+    resumed.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -25,28 +29,63 @@ class Server(ThreadingHTTPServer):
     def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
         name = given.get("name")
         if "upsertBucket" in query:
-            run = self.runs.setdefault(str(name), {"history": [], "summary": {}, "exit": None, "resumed": False})
-            config = {key: value["value"] for key, value in json.loads(given.get("config") or "{}").items()}
+            run = self.runs.setdefault(
+                str(name), {"history": [], "summary": {}, "exit": None, "resumed": False}
+            )
+            config = {
+                key: value["value"]
+                for key, value in json.loads(given.get("config") or "{}").items()
+            }
             # A later update of a run tells only what is new.
-            told = {"name": given.get("displayName"), "group": given.get("groupName"), "job_type": given.get("jobType")}
+            told = {
+                "name": given.get("displayName"),
+                "group": given.get("groupName"),
+                "job_type": given.get("jobType"),
+            }
             run.update({key: value for key, value in told.items() if value}, config=config)
             run["config"].pop("_wandb", None)
-            bucket = {"id": f"B{name}", "name": name, "displayName": run["name"], "project": PROJECT}
-            more = {"description": None, "config": "{}", "sweepName": None, "historyLineCount": len(run["history"])}
+            bucket = {
+                "id": f"B{name}",
+                "name": name,
+                "displayName": run["name"],
+                "project": PROJECT,
+            }
+            more = {
+                "description": None,
+                "config": "{}",
+                "sweepName": None,
+                "historyLineCount": len(run["history"]),
+            }
             return {"upsertBucket": {"bucket": bucket | more, "inserted": True}}
         if "RunResumeStatus" in query:
             return {"model": PROJECT | {"bucket": self.resumable(str(name))}}
         if "createRunFiles" in query:
-            files = [{"name": file, "uploadUrl": f"{self.address}/storage/{file}"} for file in given["files"]]
+            files = [
+                {"name": file, "uploadUrl": f"{self.address}/storage/{file}"}
+                for file in given["files"]
+            ]
             return {"createRunFiles": {"runID": "B", "uploadHeaders": [], "files": files}}
         if "createArtifact(" in query:
             told = given.get("input") or given
             self.artifacts.append(str(told.get("artifactTypeName")))
             sequence = {"id": "S", "latestArtifact": None}
-            artifact = {"id": "A", "digest": told.get("digest"), "state": "COMMITTED", "aliases": []}
+            artifact = {
+                "id": "A",
+                "digest": told.get("digest"),
+                "state": "COMMITTED",
+                "aliases": [],
+            }
             return {"createArtifact": {"artifact": artifact | {"artifactSequence": sequence}}}
         if "viewer" in query:
-            return {"viewer": {"id": "V", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
+            return {
+                "viewer": {
+                    "id": "V",
+                    "entity": "me",
+                    "username": "me",
+                    "flags": "{}",
+                    "teams": {"edges": []},
+                }
+            }
         return {"serverInfo": {"features": [], "cliVersionInfo": {}}, "project": None}
 
     def resumable(self, name: str) -> dict[str, Any] | None:
@@ -55,8 +94,20 @@ class Server(ThreadingHTTPServer):
         run["resumed"] = True
         lines = {"logLineCount": 0, "eventsLineCount": 0, "historyLineCount": len(run["history"])}
         tails = {"historyTail": json.dumps(run["history"][-1:]), "eventsTail": "[]"}
-        texts = {"summaryMetrics": json.dumps(run["summary"]), "config": "{}", "wandbConfig": '{"t":1}', "tags": []}
-        return {"id": f"B{name}", "name": name, "displayName": run["name"], **lines, **tails, **texts}
+        texts = {
+            "summaryMetrics": json.dumps(run["summary"]),
+            "config": "{}",
+            "wandbConfig": '{"t":1}',
+            "tags": [],
+        }
+        return {
+            "id": f"B{name}",
+            "name": name,
+            "displayName": run["name"],
+            **lines,
+            **tails,
+            **texts,
+        }
 
     def stream(self, name: str, body: dict[str, Any]) -> None:
         run, files = self.runs[name], body.get("files") or {}

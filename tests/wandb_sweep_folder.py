@@ -1,4 +1,6 @@
-"""A finished sweep as files, with what the mirror reads, and a reader of the runs that W&B's client leaves."""
+"""A finished sweep as files, with what the mirror reads, and a reader of the runs that W&B's client
+leaves.
+"""
 
 import json
 import os
@@ -26,11 +28,15 @@ SECRET = "hf_s3cr3t0123456789"
 
 
 def write(root: Path, config: Any, fail: str = "") -> Path:
-    """A sweep of ratios 0 and 0.5, one seed and the untrained encoder; `fail`: the id of a point that failed."""
+    """A sweep of ratios 0 and 0.5, one seed and the untrained encoder; `fail`: the id of a point
+    that failed.
+    """
     folder = write_sweep(root, World(), ratios=(0.0, 0.5), seeds=(0,), untrained=(0,), name="toy")
     for entry in read_json(folder / "points.json")["points"]:
         run, steps = root / "runs" / entry["run_id"], 3 if entry["kind"] == "trained" else 0
-        words = to_dict(config(f"batch.cross_lingual_ratio={entry['ratio']}", f"trainer.max_steps={steps}"))
+        words = to_dict(
+            config(f"batch.cross_lingual_ratio={entry['ratio']}", f"trainer.max_steps={steps}")
+        )
         words["data"] |= {"name": "toy", "languages": ["de", "en", "fr"]}
         words["logger"]["mode"] = "offline"
         words["sweep"]["name"] = "toy"
@@ -40,16 +46,31 @@ def write(root: Path, config: Any, fail: str = "") -> Path:
             "monolingual/de/RR@10": 0.25,
             "multilingual/AP": 0.125,
         }
-        metrics = read_json(run / "metrics.json") | summary | {"collection": "toy", "queries": 40, "bias": BIAS}
+        metrics = (
+            read_json(run / "metrics.json")
+            | summary
+            | {
+                "collection": "toy",
+                "queries": 40,
+                "bias": BIAS,
+            }
+        )
         write_json(run / "metrics.json", metrics)
         write_json(run / "status.json", {"state": "done", "error": None})
         if steps:
-            rows = [{"step": i, "loss": 2.0 / (i + 3), "n_cross": 2 * i, "n_examples": 16} for i in range(3)]
+            rows = [
+                {"step": i, "loss": 2.0 / (i + 3), "n_cross": 2 * i, "n_examples": 16}
+                for i in range(3)
+            ]
             pq.write_table(pa.Table.from_pylist(rows), run / "steps.parquet")
-            pq.write_table(pa.Table.from_pylist([{"step": 2, "monolingual/RR@10": 0.375}]), run / "dev.parquet")
+            pq.write_table(
+                pa.Table.from_pylist([{"step": 2, "monolingual/RR@10": 0.375}]), run / "dev.parquet"
+            )
         if entry["run_id"] == fail:
             (run / "metrics.json").unlink()
-            write_json(run / "status.json", {"state": "failed", "error": "RuntimeError: the loss is nan"})
+            write_json(
+                run / "status.json", {"state": "failed", "error": "RuntimeError: the loss is nan"}
+            )
     return folder
 
 
@@ -67,7 +88,9 @@ def history(file: Path) -> list[dict[str, float]]:
     """The rows of the series of a run, without what W&B adds to them."""
     records = [json.loads(line) for line in _inspect(file).splitlines()]
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
-    return [{name: value for name, value in row.items() if not name.startswith("_")} for row in rows]
+    return [
+        {name: value for name, value in row.items() if not name.startswith("_")} for row in rows
+    ]
 
 
 def kinds(file: Path) -> set[str]:
@@ -82,7 +105,9 @@ def _inspect(file: Path, *words: str) -> str:
 
 
 def program(*words: str, cwd: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    """The program in a process of its own, with a home that knows no login, and only the W&B settings that are given."""
+    """The program in a process of its own, with a home that knows no login, and only the W&B
+    settings that are given.
+    """
     around = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     home = cwd / "home"
     home.mkdir(exist_ok=True)

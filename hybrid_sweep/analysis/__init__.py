@@ -1,1 +1,3 @@
-"""What the per-query tables of a sweep say: intervals, verdicts, a figure and a report, without torch or Hydra."""
+"""What the per-query tables of a sweep say: intervals, verdicts, a figure and a report, without
+torch or Hydra.
+"""

@@ -1,4 +1,6 @@
-"""What the runs of one or several sweeps were made with: what may differ within a sweep, and what does between sweeps."""
+"""What the runs of one or several sweeps were made with: what may differ within a sweep, and what
+does between sweeps.
+"""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -11,7 +13,8 @@ from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.config import SCHEMAS, Config
 from hybrid_sweep.errors import UserError
 
-# What a sweep varies on purpose. The cross-lingual steps added per monolingual one follow from the ratio.
+# What a sweep varies on purpose. The cross-lingual steps added per monolingual one follow from the
+# ratio.
 VARIED = ["batch.cross_lingual_ratio", "batch.added", "seed"]
 # What changes a run by rounding at most: worth a warning, not a refusal.
 MACHINE = [
@@ -30,10 +33,11 @@ SETTING, CONTENT, REST = "setting", "content", "rest"
 
 @dataclass(frozen=True)
 class Difference:
-    """A key with the value that it has in each sweep, in the order of the sweeps; "" where it is not recorded.
+    """A key with the value that it has in each sweep, in the order of the sweeps; "" where it is
+    not recorded.
 
-    part: `SETTING` or `CONTENT` (a fingerprint) can change the numbers; `REST` (machine, versions, code) by rounding at most,
-    unless the code was changed.
+    part: `SETTING` or `CONTENT` (a fingerprint) can change the numbers; `REST` (machine, versions,
+    code) by rounding at most, unless the code was changed.
     """
 
     part: str
@@ -43,7 +47,9 @@ class Difference:
 
 @cache
 def _keys(identity: object) -> frozenset[str]:
-    """Return the keys of the schema whose fields have this `identity` in their metadata (True where they have none)."""
+    """Return the keys of the schema whose fields have this `identity` in their metadata (True where
+    they have none).
+    """
 
     def walk(node: Any, prefix: str) -> Iterable[str]:
         for item in dataclasses.fields(node):
@@ -68,11 +74,16 @@ def matters(key: str) -> bool:
 def _values(records: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     """Return the flattened keys of some records, each with the values that it has, sorted."""
     flat = [flatten(record) for record in records]
-    return {key: sorted({record[key] for record in flat if key in record}) for key in sorted(set().union(*flat))}
+    return {
+        key: sorted({record[key] for record in flat if key in record})
+        for key in sorted(set().union(*flat))
+    }
 
 
 def _mixed(records: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """Return the flattened keys that have several values among the records that hold them, with these values."""
+    """Return the flattened keys that have several values among the records that hold them, with
+    these values.
+    """
     mixed = {key: found[:4] for key, found in _values(records).items() if len(found) > 1}
     return {key: " / ".join(_cut(value) for value in found) for key, found in mixed.items()}
 
@@ -95,24 +106,28 @@ def _fingerprints(sweep: Sweep) -> list[dict[str, Any]]:
         for point in sweep.finished
     ]
     measured = [sweep.metrics[point.run_id] for point in sweep.finished]
-    return found + [{"further collection": each["fingerprint"]} for each in measured if "fingerprint" in each]
+    return found + [
+        {"further collection": each["fingerprint"]} for each in measured if "fingerprint" in each
+    ]
 
 
 def check(sweep: Sweep) -> list[str]:
-    """Return warnings about points that were not made alike; raises UserError where a difference would pass for an
-    effect of r.
+    """Return warnings about points that were not made alike; raises UserError where a difference
+    would pass for an effect of r.
     """
     config = _mixed(sweep.config[point.run_id] for point in trained(sweep))
     config = {key: values for key, values in config.items() if key not in VARIED and matters(key)}
     for key, values in config.items():
         if key not in MACHINE:
             raise UserError(
-                f"the points differ in {key} ({values}), not only in ratio and seed: report one setting at a time",
+                f"the points differ in {key} ({values}), not only in ratio and seed: report one"
+                " setting at a time",
                 key="report.settings_mixed",
             )
     for key, values in _mixed(_fingerprints(sweep)).items():
         raise UserError(
-            f"the points differ in their {key} ({values}): bring the sweep up to date, or report them apart",
+            f"the points differ in their {key} ({values}): bring the sweep up to date, or report"
+            " them apart",
             key="report.fingerprints_mixed",
         )
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
@@ -121,11 +136,16 @@ def check(sweep: Sweep) -> list[str]:
         "machine settings": config,
         "package versions": _mixed(record.get("versions") or {} for record in made),
         "states of the code": _mixed(record.get("git") or {} for record in made),
-        "package versions of the evaluation": _mixed(record.get("versions") or {} for record in evaluated),
-        "states of the code of the evaluation": _mixed(record.get("git") or {} for record in evaluated),
+        "package versions of the evaluation": _mixed(
+            record.get("versions") or {} for record in evaluated
+        ),
+        "states of the code of the evaluation": _mixed(
+            record.get("git") or {} for record in evaluated
+        ),
     }
     warnings = [
-        f"the points mix {what}: " + "; ".join(f"{key} {values}" for key, values in list(found.items())[:6])
+        f"the points mix {what}: "
+        + "; ".join(f"{key} {values}" for key, values in list(found.items())[:6])
         for what, found in mixed.items()
         if found
     ]
@@ -135,28 +155,45 @@ def check(sweep: Sweep) -> list[str]:
 
 
 def settings(sweep: Sweep) -> dict[str, str]:
-    """Return what the trained points were made with, beside what a sweep varies: the flattened keys that matter, as
-    text.
+    """Return what the trained points were made with, beside what a sweep varies: the flattened keys
+    that matter, as text.
 
     A field that came after older runs stands at its default where their configs lack it.
     """
     found = _values(sweep.config[point.run_id] for point in trained(sweep))
-    kept = {key: " / ".join(values) for key, values in found.items() if matters(key) and key not in VARIED}
+    kept = {
+        key: " / ".join(values)
+        for key, values in found.items()
+        if matters(key) and key not in VARIED
+    }
     added = flatten(dataclasses.asdict(Config()))
     return {key: added[key] for key in _keys("unless default") if kept} | kept
 
 
 def _content(sweep: Sweep) -> dict[str, str]:
-    return {f"fingerprint of {key}": " / ".join(values) for key, values in _values(_fingerprints(sweep)).items()}
+    return {
+        f"fingerprint of {key}": " / ".join(values)
+        for key, values in _values(_fingerprints(sweep)).items()
+    }
 
 
 def _rest(sweep: Sweep) -> dict[str, str]:
-    """Return versions, hardware and state of the code; nothing of it holds a path or the name of a machine."""
+    """Return versions, hardware and state of the code; nothing of it holds a path or the name of a
+    machine.
+    """
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
     found: dict[str, str] = {}
-    for name, part, keys in [("version", "versions", None), ("hardware", "hardware", HARDWARE), ("code", "git", None)]:
+    for name, part, keys in [
+        ("version", "versions", None),
+        ("hardware", "hardware", HARDWARE),
+        ("code", "git", None),
+    ]:
         values = _values(record.get(part) or {} for record in made)
-        found |= {f"{name}: {key}": " / ".join(v) for key, v in values.items() if keys is None or key in keys}
+        found |= {
+            f"{name}: {key}": " / ".join(v)
+            for key, v in values.items()
+            if keys is None or key in keys
+        }
     return found
 
 
@@ -165,17 +202,22 @@ def _plain(value: str) -> str:
     return {"None": "null", "True": "true", "False": "false"}.get(value, value)
 
 
-def differences(sweeps: Sequence[Sweep], trained_on: Sequence[Sweep] | None = None) -> list[Difference]:
-    """Return what differs between sweeps: settings, fingerprints, then machine, versions and code; each sorted by its
-    key.
+def differences(
+    sweeps: Sequence[Sweep], trained_on: Sequence[Sweep] | None = None
+) -> list[Difference]:
+    """Return what differs between sweeps: settings, fingerprints, then machine, versions and code;
+    each sorted by its key.
 
-    Nothing that cannot change a number is listed, and so no path. On a further collection, where a config has lost the data
-    that was trained on, `trained_on` holds the same sweeps on their main one.
+    Nothing that cannot change a number is listed, and so no path. On a further collection, where a
+    config has lost the data that was trained on, `trained_on` holds the same sweeps on their main
+    one.
     """
     main = [settings(sweep) for sweep in trained_on or sweeps]
     content = [_content(sweep) for sweep in sweeps]
     if trained_on is not None:
-        content = [_content(first) | found for first, found in zip(trained_on, content, strict=True)]
+        content = [
+            _content(first) | found for first, found in zip(trained_on, content, strict=True)
+        ]
     parts = [
         (SETTING, [{k: v for k, v in found.items() if k not in MACHINE} for found in main]),
         (CONTENT, content),

@@ -1,7 +1,7 @@
 """The answer in words: every sentence is made from the results, with the interval that it rests on.
 
-A statement about the share needs an interval over seeds and questions. Where there is only one over questions, or none,
-the sentence says so and claims nothing about other seeds.
+A statement about the share needs an interval over seeds and questions. Where there is only one over
+questions, or none, the sentence says so and claims nothing about other seeds.
 """
 
 import pandas as pd
@@ -26,7 +26,10 @@ from hybrid_sweep.analysis.wording import (
 
 
 def _verdict_interval(row: Row) -> str:
-    return f"{signed(row['delta'])}, 90 % interval {between(row['delta_low_90'], row['delta_high_90'])}"
+    return (
+        f"{signed(row['delta'])}, 90 % interval"
+        f" {between(row['delta_low_90'], row['delta_high_90'])}"
+    )
 
 
 def _last(rows: list[Row], ratios: list[float]) -> str:
@@ -59,36 +62,59 @@ def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
     if all(row["verdict"] == "untested" for row in rows):
         few = max(int(row["delta_seeds"]) for row in rows)
         if rows[-1]["delta_interval"] != "conditional":
-            return f"No verdict: {counted(int(rows[-1]['n_questions']), 'question')} cannot carry an interval."
+            return (
+                f"No verdict: {counted(int(rows[-1]['n_questions']), 'question')} cannot carry an"
+                " interval."
+            )
         return (
-            f"No verdict: no interval over seeds is possible with {counted(few, 'seed')} ({st.MIN_SEEDS} are needed); for "
-            f"these checkpoints only, monolingual MRR@10 changes by {conditional(rows[-1])}."
+            f"No verdict: no interval over seeds is possible with {counted(few, 'seed')}"
+            f" ({st.MIN_SEEDS} are needed); for these checkpoints only, monolingual MRR@10 changes"
+            f" by {conditional(rows[-1])}."
         )
     return ""
 
 
 def answer(sweep: Sweep, results: pd.DataFrame) -> str:
-    """Return one sentence: what raising the share does to monolingual MRR@10, how sure that is, and what it buys."""
-    gap = f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)" if sweep.missing else ""
+    """Return one sentence: what raising the share does to monolingual MRR@10, how sure that is, and
+    what it buys.
+    """
+    gap = (
+        f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)"
+        if sweep.missing
+        else ""
+    )
     nothing = no_verdict(sweep, results)
     if nothing:
         return nothing + gap
     rows = compared(results, *MONO)
     margin = f"the margin of {sweep.margin:g}"
     best, gone = largest(results), unpaired(results)
-    beyond = [ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best]
+    beyond = [
+        ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best
+    ]
     parts = []
     if best == rows[-1]["ratio"]:
         worst = min(rows, key=lambda row: float(row["delta"]))
-        what = f"every cross-lingual share up to {best:g}" if len(rows) > 1 else f"a cross-lingual share of {best:g}"
+        what = (
+            f"every cross-lingual share up to {best:g}"
+            if len(rows) > 1
+            else f"a cross-lingual share of {best:g}"
+        )
         parts.append(
-            f"{what} keeps monolingual MRR@10 within {margin} (lowest: {_verdict_interval(worst)}, at r = {worst['ratio']:g})"
+            f"{what} keeps monolingual MRR@10 within {margin} (lowest: {_verdict_interval(worst)},"
+            f" at r = {worst['ratio']:g})"
         )
     elif best is not None:
-        parts.append(f"monolingual MRR@10 holds within {margin} up to a cross-lingual share of {best:g}")
+        parts.append(
+            f"monolingual MRR@10 holds within {margin} up to a cross-lingual share of {best:g}"
+        )
     else:
         smallest = min([rows[0]["ratio"], *gone])
-        what = f"the smallest cross-lingual share, {smallest:g}, is not" if beyond else "no cross-lingual share is"
+        what = (
+            f"the smallest cross-lingual share, {smallest:g}, is not"
+            if beyond
+            else "no cross-lingual share is"
+        )
         parts.append(f"{what} shown to keep monolingual MRR@10 within {margin}")
     for verdict, words in [("superior", "is higher"), ("degraded", "is degraded")]:
         ratios = _at(rows, verdict)
@@ -96,55 +122,85 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
             parts.append(f"it {words} at r = {listed(ratios)} ({_last(rows, ratios)})")
     open_ = _at(rows, "inconclusive")
     if open_:
-        parts.append(f"r = {listed(open_)} {'stay' if len(open_) > 1 else 'stays'} open ({_last(rows, open_)})")
+        parts.append(
+            f"r = {listed(open_)} {'stay' if len(open_) > 1 else 'stays'} open"
+            f" ({_last(rows, open_)})"
+        )
     if beyond:
         are = "are" if len(beyond) > 1 else "is"
-        parts.append(f"r = {listed(beyond)} {are} within the margin although a smaller ratio is not shown to be")
+        parts.append(
+            f"r = {listed(beyond)} {are} within the margin although a smaller ratio is not shown"
+            " to be"
+        )
     untested = _at(rows, "untested")
     if untested:
         parts.append(f"r = {listed(untested)} has too few seeds to be tested")
     if gone:
-        parts.append(f"r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0 has too")
-    cross = [row for row in compared(results, "cross-lingual", "RR@10") if row["delta_interval"] == "crossed"]
+        parts.append(
+            f"r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0"
+            " has too"
+        )
+    cross = [
+        row
+        for row in compared(results, "cross-lingual", "RR@10")
+        if row["delta_interval"] == "crossed"
+    ]
     if cross:
         parts.append(
-            f"cross-lingual MRR@10 changes by {signed(cross[-1]['delta'])} at r = {cross[-1]['ratio']:g} "
-            f"(95 % interval {between(cross[-1]['delta_low'], cross[-1]['delta_high'])})"
+            f"cross-lingual MRR@10 changes by {signed(cross[-1]['delta'])} at r ="
+            f" {cross[-1]['ratio']:g} (95 % interval"
+            f" {between(cross[-1]['delta_low'], cross[-1]['delta_high'])})"
         )
     # Only tested ratios stand behind the sentence, so only their seeds are counted.
     seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
-    return f"With {seeds} and {counted(int(rows[0]['n_questions']), 'question')}, " + "; ".join(parts) + "." + gap
+    return (
+        f"With {seeds} and {counted(int(rows[0]['n_questions']), 'question')}, "
+        + "; ".join(parts)
+        + "."
+        + gap
+    )
 
 
 def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
-    """Return two one-sided tests against both margins: "flat" is shown, never concluded from the absence of a
-    difference.
+    """Return two one-sided tests against both margins: "flat" is shown, never concluded from the
+    absence of a difference.
 
-    planned: ratios; where one between those of `rows` is not among them, these are named one by one.
+    planned: ratios; where one between those of `rows` is not among them, these are named one by
+    one.
     """
     ratios = [float(row["ratio"]) for row in rows]
     whole = [ratio for ratio in planned if ratios[0] <= ratio <= ratios[-1]] == ratios
-    span = f"r = {ratios[0]:g} to {ratios[-1]:g}" if whole and len(rows) > 1 else f"r = {listed(ratios)}"
+    span = (
+        f"r = {ratios[0]:g} to {ratios[-1]:g}"
+        if whole and len(rows) > 1
+        else f"r = {listed(ratios)}"
+    )
     moved = [row for row in rows if row["p_holm"] < 0.05]
-    wide = [row for row in rows if not (-margin < row["delta_low_90"] and row["delta_high_90"] < margin)]
+    wide = [
+        row for row in rows if not (-margin < row["delta_low_90"] and row["delta_high_90"] < margin)
+    ]
     if not wide:
         most = max(rows, key=lambda row: abs(float(row["delta"])))
         return (
-            f"**Flat, {span}**: each 90 % interval of the difference to r = 0 lies within {margin:g} either way "
-            f"(largest: {_verdict_interval(most)}, at r = {most['ratio']:g})."
+            f"**Flat, {span}**: each 90 % interval of the difference to r = 0 lies within"
+            f" {margin:g} either way (largest: {_verdict_interval(most)}, at r ="
+            f" {most['ratio']:g})."
         )
     if moved:
-        words = [f"r = {row['ratio']:g} ({signed(row['delta'])}, Holm {p_words(row['p_holm'])})" for row in moved]
+        words = [
+            f"r = {row['ratio']:g} ({signed(row['delta'])}, Holm {p_words(row['p_holm'])})"
+            for row in moved
+        ]
         return f"**Not flat, {span}**: a difference to r = 0 shows at {listed(words)}."
     return (
-        f"**Flatness is not shown, {span}**: no difference to r = 0 is significant, but the 90 % interval reaches "
-        f"beyond {margin:g} at r = {listed(float(row['ratio']) for row in wide)}."
+        f"**Flatness is not shown, {span}**: no difference to r = 0 is significant, but the 90 %"
+        f" interval reaches beyond {margin:g} at r = {listed(float(row['ratio']) for row in wide)}."
     )
 
 
 def _loss(row: Row, margin: float) -> str:
-    """Return what the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is real whatever its
-    size.
+    """Return what the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is
+    real whatever its size.
     """
     where = f"at r = {row['ratio']:g}"
     real = row["delta"] < 0 and row["p_holm"] < 0.05
@@ -158,17 +214,26 @@ def _loss(row: Row, margin: float) -> str:
         head += f" the margin of {margin:g}"
     else:
         head = f"A loss {where}, of open size" if real else f"Open {where}"
-        more = f" The interval is {row['half_width']:.3f} wide to either side, at a margin of {margin:g}." + (
-            " More questions, not more seeds, would be needed to settle it."
-            if row["seeds_to_settle"] == float("inf")
-            else f" About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates hold."
+        more = (
+            f" The interval is {row['half_width']:.3f} wide to either side, at a margin of"
+            f" {margin:g}."
+            + (
+                " More questions, not more seeds, would be needed to settle it."
+                if row["seeds_to_settle"] == float("inf")
+                else (
+                    f" About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates"
+                    " hold."
+                )
+            )
         )
     share = f"{percent(row['relative'])} of r = 0"
     return f"**{head}**: {_verdict_interval(row)}, {share}, Holm {p_words(row['p_holm'])}.{more}"
 
 
 def _change(name: str, rows: list[Row], digits: int) -> str:
-    """Return what happens to another measure at the highest ratio, and whether seeds and questions alone could do it."""
+    """Return what happens to another measure at the highest ratio, and whether seeds and questions
+    alone could do it.
+    """
     row = rows[-1]
     if row["delta_interval"] != "crossed":
         return f"{name}: {conditional(row, digits)}; these checkpoints only."
@@ -179,14 +244,18 @@ def _change(name: str, rows: list[Row], digits: int) -> str:
     if row["p_holm"] >= 0.05:
         return f"**{name}: no change is shown** beyond the noise of seeds and questions: {tail}."
     same = [r for r in rows if r["p_holm"] < 0.05 and (r["delta"] > 0) == (row["delta"] > 0)]
-    first = f" It shows from r = {same[0]['ratio']:g} on." if len(same) == len(rows) and len(rows) > 1 else ""
+    first = (
+        f" It shows from r = {same[0]['ratio']:g} on."
+        if len(same) == len(rows) and len(rows) > 1
+        else ""
+    )
     way = "rises" if row["delta"] > 0 else "falls"
     return f"**{name} {way}** beyond the noise of seeds and questions: {tail}.{first}"
 
 
 def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """Return the sentences under the answer: flat or not, a loss at the top, the gains, and what `derived` adds to
-    them.
+    """Return the sentences under the answer: flat or not, a loss at the top, the gains, and what
+    `derived` adds to them.
     """
     mono = compared(results, *MONO)
     if not mono:
@@ -206,7 +275,9 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
             else f"**No ratio is non-inferior together with every smaller {each} one.**"
         )
     else:
-        said.append(f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible.")
+        said.append(
+            f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible."
+        )
     for name, setting, measure, digits in [
         ("Cross-lingual MRR@10", "cross-lingual", "RR@10", 3),
         ("Multilingual mAP", "multilingual", "AP", 3),

@@ -1,4 +1,6 @@
-"""The Markdown tables of the derived statistics: shape, trade-off, languages, trained and unseen, questions."""
+"""The Markdown tables of the derived statistics: shape, trade-off, languages, trained and unseen,
+questions.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -28,9 +30,11 @@ def _note(interval: str) -> str:
 
 
 def _curve(row: Row) -> str:
-    scope = {MACRO: "mean", TRAINED: "languages trained on", UNSEEN: "languages not trained on"}.get(
-        row["scope"], markdown(row["scope"])
-    )
+    scope = {
+        MACRO: "mean",
+        TRAINED: "languages trained on",
+        UNSEEN: "languages not trained on",
+    }.get(row["scope"], markdown(row["scope"]))
     measure = {"RR@10": "MRR@10", "AP": "mAP"}.get(row["measure"], row["measure"])
     return f"{row['setting']} {measure}, {scope}"
 
@@ -40,22 +44,34 @@ def shape(derived: pd.DataFrame) -> list[str]:
     rows = []
     for slope in chosen(derived, "slope"):
         about = {name: slope[name] for name in ("setting", "measure", "scope")}
-        fitted, turns = (chosen(derived, statistic, **about) for statistic in ("isotonic", "reversal"))
+        fitted, turns = (
+            chosen(derived, statistic, **about) for statistic in ("isotonic", "reversal")
+        )
         digits = _digits(slope)
         rows.append(
             [
                 _curve(slope),
                 signed(slope["value"], digits),
-                between(slope["low"], slope["high"], digits) + _note(slope["interval"])
-                if slope["interval"] != "none"
-                else "",
+                (
+                    between(slope["low"], slope["high"], digits) + _note(slope["interval"])
+                    if slope["interval"] != "none"
+                    else ""
+                ),
                 p_words(slope["p_holm"]) if pd.notna(slope["p_holm"]) else "",
                 slope["word"],
                 fitted[0]["word"] if fitted else "",
                 turns[0]["word"] if turns and turns[0]["interval"] == "crossed" else "not tested",
             ]
         )
-    header = ["curve", "slope per unit of r", "95 % interval", "Holm", "slope", "monotone fit", "turn"]
+    header = [
+        "curve",
+        "slope per unit of r",
+        "95 % interval",
+        "Holm",
+        "slope",
+        "monotone fit",
+        "turn",
+    ]
     return grid(header, rows) if rows else []
 
 
@@ -63,7 +79,11 @@ def isotonic(derived: pd.DataFrame) -> list[str]:
     """Return the monotone fit of the monolingual mean: change to r = 0 with its band."""
     found = chosen(derived, "isotonic", setting=MONO[0], measure=MONO[1], scope=MACRO)
     rows = [
-        [f"{row['ratio']:g}", signed(row["value"]), between(row["low"], row["high"]) + _note(row["interval"])]
+        [
+            f"{row['ratio']:g}",
+            signed(row["value"]),
+            between(row["low"], row["high"]) + _note(row["interval"]),
+        ]
         for row in found
         if row["ratio"] > 0
     ]
@@ -84,22 +104,33 @@ def tradeoff(derived: pd.DataFrame) -> list[str]:
         cells.setdefault(row["ratio"], {})[f"price {row['against']}"] = _cost(row)
     for row in chosen(derived, "front"):
         share = (
-            f"{'on' if row['word'] == 'on the front' else 'off'}, {100 * row['value']:.0f} %{_note(row['interval'])}"
+            f"{'on' if row['word'] == 'on the front' else 'off'}, {100 * row['value']:.0f}"
+            f" %{_note(row['interval'])}"
         )
         cells.setdefault(row["ratio"], {})[f"front {row['against']}"] = share
     axes = [
-        axis for axis in AXES if any(f"front {axis}" in found or f"price {axis}" in found for found in cells.values())
+        axis
+        for axis in AXES
+        if any(f"front {axis}" in found or f"price {axis}" in found for found in cells.values())
     ]
-    header = ["r"] + [f"price of {AXES[axis]}" for axis in axes] + [f"front with {AXES[axis]}" for axis in axes]
+    header = (
+        ["r"]
+        + [f"price of {AXES[axis]}" for axis in axes]
+        + [f"front with {AXES[axis]}" for axis in axes]
+    )
     keys = [f"price {axis}" for axis in axes] + [f"front {axis}" for axis in axes]
-    rows = [[f"{ratio:g}", *(found.get(key, "") for key in keys)] for ratio, found in sorted(cells.items())]
+    rows = [
+        [f"{ratio:g}", *(found.get(key, "") for key in keys)]
+        for ratio, found in sorted(cells.items())
+    ]
     if not rows:
         return []
     note = (
-        "Price: monolingual MRR@10 points lost per point gained against r = 0 (rank distance: per 100 ranks taken off), with "
-        "its 95 % interval; below 0 both gain. A gain is a higher cross-lingual MRR@10, or less language bias: a smaller "
-        "same-language share, a smaller rank distance. Front: whether another ratio is as good on both and better on one, and "
-        "the share of the bootstrap replicates in which none is."
+        "Price: monolingual MRR@10 points lost per point gained against r = 0 (rank distance: per"
+        " 100 ranks taken off), with its 95 % interval; below 0 both gain. A gain is a higher"
+        " cross-lingual MRR@10, or less language bias: a smaller same-language share, a smaller"
+        " rank distance. Front: whether another ratio is as good on both and better on one, and the"
+        " share of the bootstrap replicates in which none is."
     )
     return [*grid(header, rows), "", note]
 
@@ -114,8 +145,13 @@ def winners(derived: pd.DataFrame) -> list[str]:
     for row in found:
         adjusted: str = p_words(row["p_holm"]) if pd.notna(row["p_holm"]) else "no test"
         word = f"**{row['word']}**, " if row["word"] in ("winner", "loser") else ""
-        cells.setdefault(row["ratio"], {})[row["scope"]] = f"{signed(row['value'])} ({word}{adjusted})"
-    rows = [[f"{ratio:g}", *(by_name.get(name, "") for name in names)] for ratio, by_name in cells.items()]
+        cells.setdefault(row["ratio"], {})[row["scope"]] = (
+            f"{signed(row['value'])} ({word}{adjusted})"
+        )
+    rows = [
+        [f"{ratio:g}", *(by_name.get(name, "") for name in names)]
+        for ratio, by_name in cells.items()
+    ]
     return [
         *grid(["r", *map(markdown, names)], rows),
         "",
@@ -124,9 +160,14 @@ def winners(derived: pd.DataFrame) -> list[str]:
 
 
 def unseen(results: pd.DataFrame) -> list[str]:
-    """Return one line per ratio: the change for languages, and pairs, trained on and not trained on."""
+    """Return one line per ratio: the change for languages, and pairs, trained on and not trained
+    on.
+    """
     columns = [
-        (f"{setting}, {words}", {row["ratio"]: row for row in compared(results, setting, "RR@10", scope)})
+        (
+            f"{setting}, {words}",
+            {row["ratio"]: row for row in compared(results, setting, "RR@10", scope)},
+        )
         for setting in ("monolingual", "cross-lingual")
         for scope, words in ((TRAINED, "trained on"), (UNSEEN, "not trained on"))
     ]
@@ -137,20 +178,41 @@ def unseen(results: pd.DataFrame) -> list[str]:
         cells = []
         for _, found in columns:
             row = found.get(ratio)
-            interval = f" {between(row['delta_low'], row['delta_high'])}{_note(row['delta_interval'])}" if row else ""
+            interval = (
+                f" {between(row['delta_low'], row['delta_high'])}{_note(row['delta_interval'])}"
+                if row
+                else ""
+            )
             cells.append(f"{signed(row['delta'])}{interval}" if row else "")
         rows.append([f"{ratio:g}", *cells])
-    note = "Change of MRR@10 to r = 0 with its 95 % interval; a pair is trained on if both of its languages are."
+    note = (
+        "Change of MRR@10 to r = 0 with its 95 % interval; a pair is trained on if both of its"
+        " languages are."
+    )
     return [*grid(["r", *(name for name, _ in columns)], rows), "", note] if rows else []
 
 
 def questions(results: pd.DataFrame) -> list[str]:
-    """Return one line per ratio: questions won, tied and lost, for the mean of languages and each language."""
+    """Return one line per ratio: questions won, tied and lost, for the mean of languages and each
+    language.
+    """
     scopes = [MACRO, *languages(results)]
-    found = {scope: {row["ratio"]: row for row in compared(results, *MONO, scope)} for scope in scopes}
+    found = {
+        scope: {row["ratio"]: row for row in compared(results, *MONO, scope)} for scope in scopes
+    }
     rows = []
     for ratio in sorted(found[MACRO]):
         counts = [found[scope].get(ratio) for scope in scopes]
-        rows.append([f"{ratio:g}", *(f"{r['won']:,} / {r['tied']:,} / {r['lost']:,}" if r else "" for r in counts)])
-    note = "Monolingual RR@10 of a question at the ratio against r = 0, mean over the common seeds and its languages."
-    return [*grid(["r", "all languages", *map(markdown, scopes[1:])], rows), "", note] if rows else []
+        rows.append(
+            [
+                f"{ratio:g}",
+                *(f"{r['won']:,} / {r['tied']:,} / {r['lost']:,}" if r else "" for r in counts),
+            ]
+        )
+    note = (
+        "Monolingual RR@10 of a question at the ratio against r = 0, mean over the common seeds and"
+        " its languages."
+    )
+    return (
+        [*grid(["r", "all languages", *map(markdown, scopes[1:])], rows), "", note] if rows else []
+    )

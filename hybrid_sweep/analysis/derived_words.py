@@ -1,6 +1,8 @@
-"""The sentences on shape, price, Pareto front, languages and questions, from the results and the derived statistics.
+"""The sentences on shape, price, Pareto front, languages and questions, from the results and the
+derived statistics.
 
-Nothing is claimed from an interval over the questions alone: with too few seeds a sentence says what is missing.
+Nothing is claimed from an interval over the questions alone: with too few seeds a sentence says
+what is missing.
 """
 
 import pandas as pd
@@ -8,14 +10,28 @@ import pandas as pd
 from hybrid_sweep.analysis import statistics as st
 from hybrid_sweep.analysis.results import MACRO, MONO, TRAINED, UNSEEN, records
 from hybrid_sweep.analysis.table import Sweep
-from hybrid_sweep.analysis.wording import Row, between, compared, conditional, counted, largest, listed, p_words, signed
+from hybrid_sweep.analysis.wording import (
+    Row,
+    between,
+    compared,
+    conditional,
+    counted,
+    largest,
+    listed,
+    p_words,
+    signed,
+)
 from hybrid_sweep.escaping import markdown
 
-# What monolingual MRR@10 is weighed against, by the column `against`: what is gained, and one unit of it, in a sentence.
+# What monolingual MRR@10 is weighed against, by the column `against`: what is gained, and one unit
+# of it, in a sentence.
 CROSS, SAME, DISTANCE = "cross-lingual RR@10", "multilingual same@10", "multilingual RD"
 NAMES = {
     CROSS: ("cross-lingual MRR@10", "each point of cross-lingual MRR@10 gained"),
-    SAME: ("a smaller same-language share of the top 10", "each point taken off the same-language share of the top 10"),
+    SAME: (
+        "a smaller same-language share of the top 10",
+        "each point taken off the same-language share of the top 10",
+    ),
     DISTANCE: ("a smaller rank distance", "each 100 ranks taken off the rank distance"),
 }
 GAINS = {
@@ -24,7 +40,8 @@ GAINS = {
     DISTANCE: "the rank distance is not shown to fall",
 }
 NO_SHAPE = "No slope, no word on whether the curve turns back, no Pareto front:"
-# From the units of derived.csv to those of a sentence: points are hundredths, and so cancel except against ranks.
+# From the units of derived.csv to those of a sentence: points are hundredths, and so cancel except
+# against ranks.
 UNITS = {CROSS: 1.0, SAME: 1.0, DISTANCE: 1e4}
 
 
@@ -38,12 +55,14 @@ def chosen(derived: pd.DataFrame, statistic: str, **values: str) -> list[Row]:
 
 def _shape(derived: pd.DataFrame) -> list[str]:
     about = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
-    slopes, turns, fit = (chosen(derived, statistic, **about) for statistic in ("slope", "reversal", "isotonic"))
+    slopes, turns, fit = (
+        chosen(derived, statistic, **about) for statistic in ("slope", "reversal", "isotonic")
+    )
     if not slopes or slopes[0]["interval"] != "crossed":
         few = slopes[0]["n_seeds"] if slopes else 0
         return [
-            f"{NO_SHAPE} {st.MIN_SEEDS} seeds with every ratio are needed to say how the curve runs, and there "
-            f"{'is' if few == 1 else 'are'} {few or 'none'}."
+            f"{NO_SHAPE} {st.MIN_SEEDS} seeds with every ratio are needed to say how the curve"
+            f" runs, and there {'is' if few == 1 else 'are'} {few or 'none'}."
         ]
     slope, turn = slopes[0], turns[0]
     curves = len(chosen(derived, "slope"))
@@ -58,14 +77,15 @@ def _shape(derived: pd.DataFrame) -> list[str]:
         said = [f"**Monolingual MRR@10 {slope['word']} with r**: {tail}."]
     if turn["word"] == "not monotone":
         said.append(
-            f"**Not monotone**: monolingual MRR@10 both rises and falls. Against its main direction it moves by "
-            f"{signed(turn['value'])} from {turn['against']} to {turn['ratio']:g}, 95 % interval "
-            f"{between(turn['low'], turn['high'])}, {p_words(turn['p_holm'])} (Holm over the pairs of ratios)."
+            "**Not monotone**: monolingual MRR@10 both rises and falls. Against its main direction"
+            f" it moves by {signed(turn['value'])} from {turn['against']} to {turn['ratio']:g}, 95"
+            f" % interval {between(turn['low'], turn['high'])}, {p_words(turn['p_holm'])} (Holm"
+            " over the pairs of ratios)."
         )
     else:
         said.append(
-            "No turn is shown: monolingual MRR@10 does not both rise and fall significantly between any ratios (Holm over all "
-            "pairs), which is not to say that it is monotone."
+            "No turn is shown: monolingual MRR@10 does not both rise and fall significantly between"
+            " any ratios (Holm over all pairs), which is not to say that it is monotone."
         )
     return said
 
@@ -79,17 +99,26 @@ def _price(row: Row) -> str:
     value, low, high = (UNITS[row["against"]] * row[key] for key in ("value", "low", "high"))
     interval = f"95 % interval {between(low, high, 2)}"
     if row["word"] == "no loss":
-        sure = "" if high < 0 else f", though a price of up to {high:.2f} points a point is not excluded"
-        return f"At {where} {name} comes with no monolingual loss (price {signed(value, 2)}, {interval}){sure}."
+        sure = (
+            ""
+            if high < 0
+            else f", though a price of up to {high:.2f} points a point is not excluded"
+        )
+        return (
+            f"At {where} {name} comes with no monolingual loss (price {signed(value, 2)},"
+            f" {interval}){sure}."
+        )
     text = f"At {where} {unit} costs {value:.2f} monolingual points"
     return (
-        f"**{text}**, {interval}." if low > 0 else f"{text} by the means, {interval}: no price at all is not excluded."
+        f"**{text}**, {interval}."
+        if low > 0
+        else f"{text} by the means, {interval}: no price at all is not excluded."
     )
 
 
 def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """Return the prices at the largest ratio that is still non-inferior, and at the highest; nothing where those have too few
-    seeds.
+    """Return the prices at the largest ratio that is still non-inferior, and at the highest;
+    nothing where those have too few seeds.
     """
     best = largest(results)
     said: list[str] = []
@@ -111,12 +140,24 @@ def _fronts(derived: pd.DataFrame) -> list[str]:
             continue
         parts = []
         for word in ("on the front", "off the front"):
-            found = [f"r = {row['ratio']:g} ({100 * row['value']:.0f} %)" for row in rows if row["word"] == word]
+            found = [
+                f"r = {row['ratio']:g} ({100 * row['value']:.0f} %)"
+                for row in rows
+                if row["word"] == word
+            ]
             parts += [f"{word}: {listed(found)}"] if found else []
         meaning = (
-            "" if said else " (in brackets the share of bootstrap replicates in which no other ratio beats it on both)"
+            ""
+            if said
+            else (
+                " (in brackets the share of bootstrap replicates in which no other ratio beats it"
+                " on both)"
+            )
         )
-        said.append(f"Pareto front of monolingual MRR@10 and {NAMES[against][0]}{meaning}, {'; '.join(parts)}.")
+        said.append(
+            f"Pareto front of monolingual MRR@10 and {NAMES[against][0]}{meaning},"
+            f" {'; '.join(parts)}."
+        )
     return said
 
 
@@ -129,17 +170,26 @@ def _languages(derived: pd.DataFrame) -> list[str]:
         return []
     parts = []
     for word, none in (("winner", "none is shown to win"), ("loser", "none is shown to lose")):
-        found = sorted((row for row in top if row["word"] == word), key=lambda row: -abs(float(row["value"])))
-        names = [f"{markdown(row['scope'])} ({signed(row['value'])}, {p_words(row['p_holm'])})" for row in found]
+        found = sorted(
+            (row for row in top if row["word"] == word), key=lambda row: -abs(float(row["value"]))
+        )
+        names = [
+            f"{markdown(row['scope'])} ({signed(row['value'])}, {p_words(row['p_holm'])})"
+            for row in found
+        ]
         verb = {"winner": "wins", "loser": "loses"}[word][: None if len(names) == 1 else -1]
         parts.append(f"{listed(names)} {verb}" if names else none)
     open_ = [markdown(row["scope"]) for row in top if row["word"] == "not shown"]
     parts += [f"nothing is shown for {listed(open_)}"] if open_ else []
     first = next((row for row in rows if row["word"] == "loser"), None)
-    earlier = f" The first loss shows at r = {first['ratio']:g} ({markdown(first['scope'])})." if first else ""
+    earlier = (
+        f" The first loss shows at r = {first['ratio']:g} ({markdown(first['scope'])})."
+        if first
+        else ""
+    )
     return [
-        f"**By language at r = {top[0]['ratio']:g}**: {'; '.join(parts)} (against r = 0, Holm over {len(top)} languages "
-        f"at each ratio).{earlier}"
+        f"**By language at r = {top[0]['ratio']:g}**: {'; '.join(parts)} (against r = 0, Holm over"
+        f" {len(top)} languages at each ratio).{earlier}"
     ]
 
 
@@ -157,12 +207,15 @@ def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
                 continue
             interval = between(row["delta_low"], row["delta_high"])
             parts.append(
-                f"{noun} {words}: {signed(row['delta'])} at r = {row['ratio']:g}, 95 % interval {interval}, "
-                f"Holm {p_words(row['p_holm'])}"
+                f"{noun} {words}: {signed(row['delta'])} at r = {row['ratio']:g}, 95 % interval"
+                f" {interval}, Holm {p_words(row['p_holm'])}"
             )
         if parts:
             name = f"{setting.capitalize()} MRR@10"
-            said.append(f"{name}, trained on {listed(map(markdown, sweep.trained_languages))}; {'; '.join(parts)}.")
+            said.append(
+                f"{name}, trained on {listed(map(markdown, sweep.trained_languages))};"
+                f" {'; '.join(parts)}."
+            )
     return said
 
 
@@ -172,15 +225,24 @@ def _questions(results: pd.DataFrame) -> list[str]:
         return []
     row = rows[-1]
     return [
-        f"Of {counted(int(row['n_questions']), 'question')}, {row['won']:,} score higher at r = {row['ratio']:g} than at "
-        f"r = 0, {row['tied']:,} the same and {row['lost']:,} lower (monolingual RR@10, mean over "
-        f"{counted(row['delta_seeds'], 'seed')} and languages; a count, not a test)."
+        f"Of {counted(int(row['n_questions']), 'question')}, {row['won']:,} score higher at r ="
+        f" {row['ratio']:g} than at r = 0, {row['tied']:,} the same and {row['lost']:,} lower"
+        f" (monolingual RR@10, mean over {counted(row['delta_seeds'], 'seed')} and languages; a"
+        " count, not a test)."
     ]
 
 
 def sentences(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """Return shape, prices, fronts, languages, trained and unseen, questions: each where there is something to say."""
+    """Return shape, prices, fronts, languages, trained and unseen, questions: each where there is
+    something to say.
+    """
     if not compared(results, *MONO):
         return []
     said = _shape(derived) + _prices(results, derived)
-    return said + _fronts(derived) + _languages(derived) + _unseen(sweep, results) + _questions(results)
+    return (
+        said
+        + _fronts(derived)
+        + _languages(derived)
+        + _unseen(sweep, results)
+        + _questions(results)
+    )

@@ -1,13 +1,14 @@
-"""A finished sweep as a folder to publish: its per-query rows, its report, and the proof that the one gives the other.
+"""A finished sweep as a folder to publish: its per-query rows, its report, and the proof that the
+one gives the other.
 
-    per_query.parquet      the rows of all runs; on-NAME.parquet: those of a further collection
-    runs.json              of each run the settings, versions, code and fingerprints, and what was counted
-    points.json            the points, as in the sweep's folder
-    results.csv, ...       the report, made from the three files above and nothing else: tables, texts and figures
-    vs-NAME/               the comparison with the published sweep in ../NAME, made from the files of both
+    per_query.parquet   the rows of all runs; on-NAME.parquet: those of a further collection
+    runs.json           of each run the settings, versions, code, fingerprints, and what was counted
+    points.json         the points, as in the sweep's folder
+    results.csv, ...    the report, made from the three files above and nothing else
+    vs-NAME/            the comparison with the published sweep in ../NAME, from the files of both
 
-No field that cannot change a number is kept, which leaves out every path, account and machine. So it is with the command
-that made the sweep: see `public_command`.
+No field that cannot change a number is kept, which leaves out every path, account and machine. So
+it is with the command that made the sweep: see `public_command`.
 """
 
 import shutil
@@ -40,11 +41,12 @@ ORDER = [(name, "ascending") for name in [*finished.KEY, "run_id"]]
 
 
 def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[str]:
-    """Publish a sweep into `folder`, files that are there being kept unless the report has them; the names written.
+    """Publish a sweep into `folder`, files that are there being kept unless the report has them;
+    the names written.
 
-    against: published folders beside `folder`, the sweep of each being what this one is compared with; those that it
-    has been compared with stay among them. Raises UserError where points are missing, the report refuses the sweep, or
-    one of these cannot be compared.
+    against: published folders beside `folder`, the sweep of each being what this one is compared
+    with; those that it has been compared with stay among them. Raises UserError where points are
+    missing, the report refuses the sweep, or one of these cannot be compared.
     """
     confined.check_links(sweep_dir)
     confined.check_links(folder)
@@ -52,7 +54,8 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
     for other in against:
         if other.resolve().parent != folder.resolve().parent:
             raise UserError(
-                f"{folder}: a published sweep can be compared with those beside it, and {other} is elsewhere",
+                f"{folder}: a published sweep can be compared with those beside it, and {other} is"
+                " elsewhere",
                 key="freeze.elsewhere",
             )
         rivals.add(other.resolve().name)
@@ -61,7 +64,8 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
         sweep = table.load([sweep_dir], name)
         if sweep.missing:
             raise UserError(
-                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run them first",
+                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run"
+                " them first",
                 key="freeze.points_missing",
             )
     plan = records.points(sweep_dir)
@@ -74,20 +78,35 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
         if folder.is_dir():
             shutil.copytree(folder, made, dirs_exist_ok=True)
         for name in collections:
-            places = {run_id: place for run_id, run in runs.items() if (place := _place(run, name)).is_dir()}
+            places = {
+                run_id: place
+                for run_id, run in runs.items()
+                if (place := _place(run, name)).is_dir()
+            }
             tables = [_rows(runs[run_id], place) for run_id, place in places.items()]
             rows = pa.concat_tables(tables).sort_by(ORDER)
-            pq.write_table(packed(rows), made / _file(name), compression="zstd", compression_level=19)
+            pq.write_table(
+                packed(rows), made / _file(name), compression="zstd", compression_level=19
+            )
         write_json(made / "points.json", plan)
-        write_json(made / "runs.json", {run_id: _record(run, collections[1:]) for run_id, run in runs.items()})
+        write_json(
+            made / "runs.json",
+            {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
+        )
         with tempfile.TemporaryDirectory() as outputs:
             thawed = _report(made, rivals, Path(outputs))
-            shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns("points.json", *LEFT_OUT))
+            shutil.copytree(
+                thawed,
+                made,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("points.json", *LEFT_OUT),
+            )
         return sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
 
 
 def thaw(folder: Path, outputs: Path) -> Path:
-    """Write the runs and the sweep of a published folder below `outputs`, as they were; the folder of the sweep.
+    """Write the runs and the sweep of a published folder below `outputs`, as they were; the folder
+    of the sweep.
 
     Raises UserError where `folder` holds no published sweep.
     """
@@ -95,7 +114,8 @@ def thaw(folder: Path, outputs: Path) -> Path:
     plan, runs = records.plan(folder), records.published(folder)
     if plan is None or runs is None:
         raise UserError(
-            f"{folder} holds no published sweep: points.json or runs.json is missing", key="freeze.not_published"
+            f"{folder} holds no published sweep: points.json or runs.json is missing",
+            key="freeze.not_published",
         )
     for run_id, record in runs.items():
         run = confined.inside(outputs, "runs", run_id)
@@ -111,7 +131,8 @@ def thaw(folder: Path, outputs: Path) -> Path:
             place = _place(confined.inside(outputs, "runs", run_id), name)
             if not (place / "metrics.json").is_file():
                 raise UserError(
-                    f"{folder / _file(name)} has rows of a run that runs.json does not have: {run_id}",
+                    f"{folder / _file(name)} has rows of a run that runs.json does not have:"
+                    f" {run_id}",
                     key="freeze.run_unknown",
                 )
             pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
@@ -121,7 +142,9 @@ def thaw(folder: Path, outputs: Path) -> Path:
 
 
 def _rows(run: Path, place: Path) -> pa.Table:
-    """Return the rows of a finished evaluation with its seed, in ROWS; raises UserError where they cannot be used."""
+    """Return the rows of a finished evaluation with its seed, in ROWS; raises UserError where they
+    cannot be used.
+    """
     try:
         finished.metrics(run, place)
         return pq.read_table(place / finished.TABLE).select(ROWS.names).cast(ROWS)
@@ -129,7 +152,8 @@ def _rows(run: Path, place: Path) -> pa.Table:
         raise UserError(f"{place}: {error}", key=error.key) from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise UserError(
-            f"{place / finished.TABLE} cannot be read ({type(error).__name__})", key="evaluation.table_unreadable"
+            f"{place / finished.TABLE} cannot be read ({type(error).__name__})",
+            key="evaluation.table_unreadable",
         ) from error
 
 
@@ -140,20 +164,26 @@ def _published_rows(path: Path) -> pa.Table:
         rows = unpacked(rows.select(ROWS.names).cast(ROWS))
         rows.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({type(error).__name__})", key="freeze.table_unreadable") from error
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__})", key="freeze.table_unreadable"
+        ) from error
     for run_id in pc.unique(rows["run_id"]).to_pylist():
         names.run_id(run_id, str(path))
     return rows
 
 
 def differences(folder: Path) -> list[str]:
-    """Return a line for every table and text of a published folder that its per-query rows do not give; [] where all
-    do.
+    """Return a line for every table and text of a published folder that its per-query rows do not
+    give; [] where all do.
     """
     confined.check_links(folder)
     with tempfile.TemporaryDirectory() as outputs:
         thawed = _report(folder, _rivals(folder), Path(outputs))
-        made = {path.relative_to(thawed): path for path in sorted(thawed.rglob("*")) if path.suffix in TEXTS}
+        made = {
+            path.relative_to(thawed): path
+            for path in sorted(thawed.rglob("*"))
+            if path.suffix in TEXTS
+        }
         found = []
         for name, path in made.items():
             if not (folder / name).is_file():
@@ -170,7 +200,9 @@ def _rivals(folder: Path) -> set[str]:
 
 
 def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
-    """Make all reports and comparisons of a published folder, below `outputs`; the folder of its sweep."""
+    """Make all reports and comparisons of a published folder, below `outputs`; the folder of its
+    sweep.
+    """
     thawed = thaw(folder, outputs / "itself")
     write_report([thawed])
     for name in sorted(rivals):
@@ -178,7 +210,8 @@ def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
         write_report([other, thawed])
         if not (made := folder_of([other, thawed])).is_dir():
             raise UserError(
-                f"{folder.parent / name} and this sweep differ in nothing that matters: they are one",
+                f"{folder.parent / name} and this sweep differ in nothing that matters: they"
+                " are one",
                 key="freeze.no_difference",
             )
         made.rename(thawed / f"vs-{name}")
@@ -249,7 +282,11 @@ def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
 
 def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metrics without the digests of files that are not published as they are."""
-    return {name: value for name, value in metrics.items() if name not in ("per_query", "run_files", finished.DIGEST)}
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name not in ("per_query", "run_files", finished.DIGEST)
+    }
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -275,4 +312,6 @@ def _first_difference(there: Path, made: Path) -> str:
     for number, (one, other) in enumerate(zip(old, new, strict=False), 1):
         if one != other:
             return f"line {number} is {one[:100]!r}, and its per-query rows give {other[:100]!r}"
-    return "" if len(old) == len(new) else f"{len(old)} lines, and its per-query rows give {len(new)}"
+    return (
+        "" if len(old) == len(new) else f"{len(old)} lines, and its per-query rows give {len(new)}"
+    )

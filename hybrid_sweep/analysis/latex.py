@@ -1,7 +1,8 @@
-"""table.tex: the table by ratio for a paper, with intervals and significance marks, ready to `\\input`.
+"""table.tex: the table by ratio for a paper, with intervals and significance marks, ready to
+`\\input`.
 
-It needs the package booktabs alone. The marks are those of results.csv: an asterisk for a difference to r = 0, the verdict
-as a letter, bold for the largest ratio still non-inferior.
+It needs the package booktabs alone. The marks are those of results.csv: an asterisk for a
+difference to r = 0, the verdict as a letter, bold for the largest ratio still non-inferior.
 """
 
 import re
@@ -15,7 +16,13 @@ from hybrid_sweep.analysis.results import MACRO, MONO, pick, records
 from hybrid_sweep.analysis.table import BASELINES, Sweep
 from hybrid_sweep.analysis.wording import counted, largest
 
-VERDICTS = {"superior": "S", "non-inferior": "N", "inconclusive": "I", "degraded": "D", "untested": "U"}
+VERDICTS = {
+    "superior": "S",
+    "non-inferior": "N",
+    "inconclusive": "I",
+    "degraded": "D",
+    "untested": "U",
+}
 # What a column shows: head, digits, setting, measure, scope.
 LEVELS = [
     ("Mono", 3, *MONO, MACRO),
@@ -29,7 +36,9 @@ Row = dict[str, Any]
 
 
 def _level(row: Row | None, digits: int) -> str:
-    """Return a mean; with an asterisk where it differs from ratio 0 at 5 % after Holm's adjustment."""
+    """Return a mean; with an asterisk where it differs from ratio 0 at 5 % after Holm's
+    adjustment.
+    """
     if row is None:
         return "--"
     return f"${row['mean']:.{digits}f}{'^{*}' if row['p_holm'] < 0.05 else ''}$"
@@ -43,31 +52,45 @@ def _change(row: Row | None, level: str) -> str:
     low, high = row[f"delta_low{suffix}"], row[f"delta_high{suffix}"]
     # A dagger marks an interval over the questions alone. Adding 0 makes -0 plain 0.
     mark = r"^{\dagger}" if row["delta_interval"] == "conditional" else ""
-    interval = f"\\,[{round(low, 3) + 0.0:+.3f}, {round(high, 3) + 0.0:+.3f}]{mark}" if pd.notna(low) else ""
+    interval = (
+        f"\\,[{round(low, 3) + 0.0:+.3f}, {round(high, 3) + 0.0:+.3f}]{mark}"
+        if pd.notna(low)
+        else ""
+    )
     return f"${round(row['delta'], 3) + 0.0:+.3f}{interval}$"
 
 
 def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
-    """Return the caption: what is shown and what the marks mean, and no more than the table holds."""
+    """Return the caption: what is shown and what the marks mean, and no more than the table
+    holds.
+    """
     mono = records(pick(results, *MONO))
-    questions = counted(int(mono[0]["n_questions"]), "question").replace(",", "{,}") if mono else "no question"
+    questions = (
+        counted(int(mono[0]["n_questions"]), "question").replace(",", "{,}")
+        if mono
+        else "no question"
+    )
     changes = [row for row in mono if pd.notna(row["delta"])]
     parts = [
-        f"Sweep {escaping.latex(sweep.name)}: share $r$ of cross-lingual batches against retrieval ({questions}). "
-        "Mono and Cross: MRR@10 within a language and across languages, mean of languages or ordered pairs."
+        f"Sweep {escaping.latex(sweep.name)}: share $r$ of cross-lingual batches against retrieval"
+        f" ({questions}). Mono and Cross: MRR@10 within a language and across languages, mean of"
+        " languages or ordered pairs."
     ]
     if changes:
         parts.append(
-            "$\\Delta$: paired change to $r=0$, 90\\,\\% interval for Mono, 95\\,\\% for Cross. ${}^{*}$: differs from $r=0$ "
-            "at 5\\,\\% (Holm)."
+            "$\\Delta$: paired change to $r=0$, 90\\,\\% interval for Mono, 95\\,\\% for Cross."
+            " ${}^{*}$: differs from $r=0$ at 5\\,\\% (Holm)."
         )
         parts.append(
-            f"V: verdict at a margin of {sweep.margin:g}: S superior, N non-inferior, I inconclusive, D degraded, U untested. "
-            "Bold: largest ratio still non-inferior."
+            f"V: verdict at a margin of {sweep.margin:g}: S superior, N non-inferior, I"
+            " inconclusive, D degraded, U untested. Bold: largest ratio still non-inferior."
         )
     if any(row["delta_interval"] == "conditional" for row in changes):
         parts.append("${}^{\\dagger}$: over questions only, too few seeds.")
-    names = {"mAP": "mAP: pool of all languages.", "Same": "Same: same-language share of its top 10."}
+    names = {
+        "mAP": "mAP: pool of all languages.",
+        "Same": "Same: same-language share of its top 10.",
+    }
     names["Dist."] = "Dist.: distance between the ranks of a question's passages in it."
     parts += [words for name, words in names.items() if name in shown]
     if sweep.missing:
@@ -76,14 +99,23 @@ def _note(sweep: Sweep, results: pd.DataFrame, shown: list[str]) -> str:
 
 
 def latex(sweep: Sweep, results: pd.DataFrame) -> str:
-    """Return the text of table.tex: one line per planned ratio, finished or not, and the baselines last."""
+    """Return the text of table.tex: one line per planned ratio, finished or not, and the baselines
+    last.
+    """
     levels = [item for item in LEVELS if not pick(results, *item[2:]).empty or item[0] == "Mono"]
     best = largest(results)
-    planned = [("trained", ratio) for ratio in sorted({p.ratio for p in sweep.points if p.kind == "trained"})]
-    planned += [(kind, -1.0) for kind in BASELINES if any(point.kind == kind for point in sweep.points)]
+    planned = [
+        ("trained", ratio)
+        for ratio in sorted({p.ratio for p in sweep.points if p.kind == "trained"})
+    ]
+    planned += [
+        (kind, -1.0) for kind in BASELINES if any(point.kind == kind for point in sweep.points)
+    ]
     head, lines = ["$r$", "seeds"], []
     for kind, ratio in planned:
-        total = sum(p.kind == kind and (kind in BASELINES or p.ratio == ratio) for p in sweep.points)
+        total = sum(
+            p.kind == kind and (kind in BASELINES or p.ratio == ratio) for p in sweep.points
+        )
         name = BASELINES.get(kind, f"{ratio:g}")
         cells, made = [f"\\textbf{{{name}}}" if kind == "trained" and ratio == best else name], 0
         for column, digits, *what in levels:
@@ -99,7 +131,11 @@ def latex(sweep: Sweep, results: pd.DataFrame) -> str:
         cells.insert(1, f"{made}" if made == total else f"{made} of {total}")
         lines.append(" & ".join(cells) + r" \\")
     for column, *_ in levels:
-        head += [column] + (["$\\Delta$"] if column in ("Mono", "Cross") else []) + (["V"] if column == "Mono" else [])
+        head += (
+            [column]
+            + (["$\\Delta$"] if column in ("Mono", "Cross") else [])
+            + (["V"] if column == "Mono" else [])
+        )
     split = len(lines) - sum(kind in BASELINES for kind, _ in planned)
     body = lines[:split] + ["\\midrule"] * (0 < split < len(lines)) + lines[split:]
     slug = re.sub(r"[^a-z0-9]+", "-", sweep.name.lower()).strip("-") or "sweep"

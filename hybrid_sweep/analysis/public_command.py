@@ -1,4 +1,6 @@
-"""The command that made a sweep, as it can be published: without secrets, paths, accounts and machines."""
+"""The command that made a sweep, as it can be published: without secrets, paths, accounts and
+machines.
+"""
 
 import re
 import shlex
@@ -8,7 +10,8 @@ from hybrid_sweep import redaction
 
 PLACE = "PATH"  # stands for a path that is left out
 LEFT_OUT = ("hydra.", "hydra/", "logger.entity", "logger.project", "paths.")
-# Keys whose values are files, folders or addresses; the name of one, without a slash, says nothing of where it lies.
+# Keys whose values are files, folders or addresses; the name of one, without a slash, says nothing
+# of where it lies.
 OF_PLACES = frozenset({"path", "mirror", "negatives", "run"})
 # An absolute path, one of the home folder or of a parent folder, a Windows path, or an address.
 ABSOLUTE = re.compile(
@@ -19,7 +22,8 @@ ABSOLUTE = re.compile(
 def public_command(command: str) -> str:
     """Return a recorded command as it can be published; "" where it cannot be read.
 
-    Words of `LEFT_OUT` keys go, values that hold a path become `PLACE`, and secrets become ***. All other words stay.
+    Words of `LEFT_OUT` keys go, values that hold a path become `PLACE`, and secrets become ***. All
+    other words stay.
     """
     try:
         words = shlex.split(command)
@@ -29,7 +33,9 @@ def public_command(command: str) -> str:
     for place, word in enumerate(redaction.words(words)):
         if word.lstrip("+~").startswith(LEFT_OUT):
             continue
-        after_option = place > 0 and words[place - 1].startswith("--") and "=" not in words[place - 1]
+        after_option = (
+            place > 0 and words[place - 1].startswith("--") and "=" not in words[place - 1]
+        )
         kept.append(PLACE if after_option and _is_place(word, of_places=True) else _public(word))
     made = shlex.join(kept)
     return command if kept == words else made

@@ -1,9 +1,12 @@
-"""The reports of sweeps: of one, of several that are one in all that matters (pooled), of several that differ (compared).
+"""The reports of sweeps: of one, of several that are one in all that matters (pooled), of several
+that differ (compared).
 
-One report is results.csv and .parquet, derived.csv, curve.png, .pdf and .svg, report.md, report.html and table.tex in the
-folder of its sweep. What the points scored on further collections (eval.also) is reported in the same way, in folders
-on-NAME, and what they scored in smaller pools (data.pools) is set beside the whole in pools/. Everything derives from the
-per-query tables; nothing written holds a time, a machine or a path, so that the same runs give the same results.csv anywhere.
+One report is results.csv and .parquet, derived.csv, curve.png, .pdf and .svg, report.md,
+report.html and table.tex in the folder of its sweep. What the points scored on further collections
+(eval.also) is reported in the same way, in folders on-NAME, and what they scored in smaller pools
+(data.pools) is set beside the whole in pools/. Everything derives from the per-query tables;
+nothing written holds a time, a machine or a path, so that the same runs give the same results.csv
+anywhere.
 """
 
 import dataclasses
@@ -22,15 +25,18 @@ __all__ = ["Report", "write_report"]
 
 
 def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> Report:
-    """Report one sweep, or several: pooled where they differ in nothing but ratio and seed, else compared.
+    """Report one sweep, or several: pooled where they differ in nothing but ratio and seed, else
+    compared.
 
-    One report is written into the first folder, a comparison into vs-NAME there; each file atomically, and nothing into any
-    other folder. Raises UserError where a folder is no sweep, nothing is finished, the points of one sweep cannot be
-    compared, or the folder cannot be written. What would be an error on a further collection is a line of the console, since
-    the others have reports.
+    One report is written into the first folder, a comparison into vs-NAME there; each file
+    atomically, and nothing into any other folder. Raises UserError where a folder is no sweep,
+    nothing is finished, the points of one sweep cannot be compared, or the folder cannot be
+    written. What would be an error on a further collection is a line of the console, since the
+    others have reports.
     """
     folders = list({path.resolve(): path for path in map(Path, sweep_dirs)}.values())
-    confined.check_links(folders[0].resolve())  # where it is written; the user may name it by a link
+    # where it is written; the user may name it by a link
+    confined.check_links(folders[0].resolve())
     pooled = _pooled(folders)
     if pooled is None:
         report, told = _compared(folders)
@@ -38,13 +44,22 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
         report, told = write_one(*pooled, folders[0], training(folders)), _further(folders)
     console, code = [report.console], report.exit_code
     for name, found in told:
-        console += ["", f"--- on {name} ---", "", found if isinstance(found, str) else found.console]
+        console += [
+            "",
+            f"--- on {name} ---",
+            "",
+            found if isinstance(found, str) else found.console,
+        ]
         code = max(code, 1 if isinstance(found, str) else found.exit_code)
-    return dataclasses.replace(report, console="\n".join(console), exit_code=0 if allow_missing else code)
+    return dataclasses.replace(
+        report, console="\n".join(console), exit_code=0 if allow_missing else code
+    )
 
 
 def _pooled(folders: Sequence[Path]) -> tuple[Sweep, list[str]] | None:
-    """Return all points as one sweep, with warnings about them; None where several folders cannot be one."""
+    """Return all points as one sweep, with warnings about them; None where several folders cannot
+    be one.
+    """
     try:
         sweep = load(folders)
         return sweep, check(sweep)
@@ -73,7 +88,9 @@ def _further(folders: Sequence[Path]) -> list[tuple[str, Report | str]]:
 
 
 def _compared(folders: Sequence[Path]) -> tuple[Report, list[tuple[str, Report | str]]]:
-    """Return the comparison on the sweeps' own collections, and those on the further ones that all have."""
+    """Return the comparison on the sweeps' own collections, and those on the further ones that all
+    have.
+    """
     names = [set(further([path])) for path in folders]
     shared = sorted(set.intersection(*names))
     report, found = compare_folders(folders, shared)

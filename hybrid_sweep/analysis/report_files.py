@@ -39,10 +39,11 @@ from hybrid_sweep.store import atomic_write, digest
 class Report:
     """What was written and what to print.
 
-    `console` is the table, what is missing, the warnings, the answer and the path of the figure, of each collection.
-    `exit_code` is 1 if points are missing, or a further collection has no report, and that was not allowed, else 0.
-    All other fields are those of the collection that was trained on; of a comparison, `results` is its table, and `missing`
-    and `warnings` are those of all its sweeps.
+    `console` is the table, what is missing, the warnings, the answer and the path of the figure, of
+    each collection. `exit_code` is 1 if points are missing, or a further collection has no report,
+    and that was not allowed, else 0. All other fields are those of the collection that was trained
+    on; of a comparison, `results` is its table, and `missing` and `warnings` are those of all its
+    sweeps.
     """
 
     answer: str
@@ -56,10 +57,17 @@ class Report:
 
     @property
     def more_seeds(self) -> bool:
-        """Return whether more seeds could settle what the answer leaves open; not of a comparison."""
+        """Return whether more seeds could settle what the answer leaves open; not of a
+        comparison.
+        """
         rows = pick(self.results, *MONO)
         few = rows["delta_interval"].eq("conditional")
-        return bool((few | (rows["verdict"].eq("inconclusive") & rows["seeds_to_settle"].lt(float("inf")))).any())
+        return bool(
+            (
+                few
+                | (rows["verdict"].eq("inconclusive") & rows["seeds_to_settle"].lt(float("inf")))
+            ).any()
+        )
 
 
 @contextmanager
@@ -69,7 +77,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"the report cannot be written into {folder}: {error.strerror or error}", key="report.unwritable"
+            f"the report cannot be written into {folder}: {error.strerror or error}",
+            key="report.unwritable",
         ) from error
     except BrokenProcessPool as error:
         raise UserError(
@@ -86,7 +95,9 @@ def put_csv(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def inert(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts are those of `csv_cell`; columns in which nothing changes are the same objects."""
+    """Return a table whose texts are those of `csv_cell`; columns in which nothing changes are the
+    same objects.
+    """
     changed: dict[str, pd.Series] = {}
     for name in frame.columns:
         if pd.api.types.is_numeric_dtype(frame[name]):
@@ -102,7 +113,10 @@ def put_parquet(frame: pd.DataFrame, path: Path) -> Path:
     with atomic_write(path) as temporary:
         texts = {name: "str" for name in frame.columns if frame[name].dtype == object}
         pq.write_table(
-            pa.Table.from_pandas(frame.astype(texts), preserve_index=False).replace_schema_metadata(), temporary
+            pa.Table.from_pandas(
+                frame.astype(texts), preserve_index=False
+            ).replace_schema_metadata(),
+            temporary,
         )
     return path
 
@@ -119,20 +133,34 @@ def gaps(sweep: Sweep) -> tuple[Point, ...]:
     return tuple(point for point in sweep.points if point.run_id in sweep.missing)
 
 
-def _console(sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str], figure: Path) -> str:
+def _console(
+    sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str], figure: Path
+) -> str:
     rows = [HEADER, *by_ratio(sweep, results)]
     kept = [i for i in range(len(HEADER)) if any(row[i] for row in rows[1:])]
     width = {i: max(len(row[i]) for row in rows) for i in kept}
     words = {HEADER.index(name) for name in ("r", "change to r = 0 [90 %]", "verdict")}
     lines = [
-        "  ".join(row[i].ljust(width[i]) if i in words else row[i].rjust(width[i]) for i in kept).rstrip()
+        "  ".join(
+            row[i].ljust(width[i]) if i in words else row[i].rjust(width[i]) for i in kept
+        ).rstrip()
         for row in rows
     ]
     lines.insert(1, "-" * max(map(len, lines)))
-    lines += [one_line(f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}") for p in gaps(sweep)]
+    lines += [
+        one_line(f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}")
+        for p in gaps(sweep)
+    ]
     lines += [one_line(f"warning: {warning}") for warning in warnings]
     return "\n".join(
-        [*lines, "", *textwrap.wrap(said, 110), "", f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
+        [
+            *lines,
+            "",
+            *textwrap.wrap(said, 110),
+            "",
+            f"page: {figure.with_name('report.html')}",
+            f"figure: {figure}",
+        ]
     )
 
 
@@ -152,7 +180,9 @@ def drawn(
     }
 
 
-def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Training | None = None) -> Report:
+def write_one(
+    sweep: Sweep, warnings: list[str], folder: Path, training: Training | None = None
+) -> Report:
     """Return the report of a sweep on one collection, written into a folder, each file atomically.
 
     training: what its runs logged while training, for the figure of that name.
@@ -162,7 +192,9 @@ def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Trainin
     said = answer(sweep, results)
     fingerprint = digest(sorted(point.run_id for point in sweep.finished), 8)
     seeds = counted(len({point.seed for point in trained(sweep)}), "seed")
-    questions = counted(int(pick(results, *MONO)["n_questions"].max()) if trained(sweep) else 0, "question")
+    questions = counted(
+        int(pick(results, *MONO)["n_questions"].max()) if trained(sweep) else 0, "question"
+    )
     told = findings(sweep, results, more)
     text = markdown(sweep, results, more, said, told, warnings, fingerprint)
     texts = {
@@ -179,9 +211,12 @@ def write_one(sweep: Sweep, warnings: list[str], folder: Path, training: Trainin
         corner = f"{legible(sweep.name)} · {seeds} · {questions} · {fingerprint}"
         sheets = drawn(sweep, results, more, training, corner)
         for name in (name for name, figure in sheets.items() if figure is None):
-            for kind in ("png", "pdf", "svg"):  # one of an earlier report would belong to other runs
+            # one of an earlier report would belong to other runs
+            for kind in ("png", "pdf", "svg"):
                 (folder / f"{name}.{kind}").unlink(missing_ok=True)
-        images = save_all({name: figure for name, figure in sheets.items() if figure is not None}, folder)
+        images = save_all(
+            {name: figure for name, figure in sheets.items() if figure is not None}, folder
+        )
         paths = (*tables, *images, *put_texts(texts, folder))
     return Report(
         answer=said,

@@ -1,9 +1,12 @@
-"""From the folders of a sweep to one tidy frame with a row per point and query, and the list of missing points.
+"""From the folders of a sweep to one tidy frame with a row per point and query, and the list of
+missing points.
 
-A sweep is read on the collection it was trained on, or on one of the further ones that its points were evaluated on.
+A sweep is read on the collection it was trained on, or on one of the further ones that its points
+were evaluated on.
 
-A point counts as finished by the definition in `hybrid_sweep.finished`; every other point of points.json is reported as
-missing, never dropped. Nothing here depends on the order of rows, points or folders.
+A point counts as finished by the definition in `hybrid_sweep.finished`; every other point of
+points.json is reported as missing, never dropped. Nothing here depends on the order of rows, points
+or folders.
 """
 
 import re
@@ -25,7 +28,8 @@ from hybrid_sweep.finished import KEY, STORED
 KINDS = ("trained", "untrained", "bm25")
 BASELINES = {"untrained": "untrained", "bm25": "BM25"}
 POOL = re.compile(r"(?:(.+)_)?pool_([0-9]+)")  # how stages of smaller pools are named
-EVALUATED = ["versions", "git"]  # what a report on a further collection reads of the provenance of its evaluation
+# what a report on a further collection reads of the provenance of its evaluation
+EVALUATED = ["versions", "git"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,14 @@ class Point:
 class Sweep:
     """The planned points in order, why some are missing, and what the others left.
 
-    `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and `KEY`, with the
-    columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED, rank (of the best relevant passage; inf: not
-    retrieved) and RD. Every finished point has the same rows.
-    `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is absent); on a further
-    collection `config` has it as data, `metrics` what was measured there, and `provenance` under "evaluated" the versions
-    and the code that measured it. `trained_languages`, sorted, are those that
-    any trained point learned from, whatever it was evaluated on; () where no config is recorded.
+    `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and
+    `KEY`, with the columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED, rank (of
+    the best relevant passage; inf: not retrieved) and RD. Every finished point has the same rows.
+    `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is
+    absent); on a further collection `config` has it as data, `metrics` what was measured there, and
+    `provenance` under "evaluated" the versions and the code that measured it. `trained_languages`,
+    sorted, are those that any trained point learned from, whatever it was evaluated on; () where no
+    config is recorded.
     """
 
     name: str
@@ -68,16 +73,19 @@ class Sweep:
 
 
 def further(sweep_dirs: Sequence[Path]) -> list[str]:
-    """Return the names of the further collections that any point of the sweeps was asked for, sorted."""
+    """Return the names of the further collections that any point of the sweeps was asked for,
+    sorted.
+    """
     rows = [row for sweep_dir in sweep_dirs for row in records.points(sweep_dir)["points"]]
     return sorted({name for row in rows for name in row.get("also", [])})
 
 
 def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
-    """Return, of each collection, "" or the name of a further one, the smaller pools that points were asked for,
-    smallest first.
+    """Return, of each collection, "" or the name of a further one, the smaller pools that points
+    were asked for, smallest first.
 
-    A pool: how many passages of each language it holds, and the name of the further collection that it counts as.
+    A pool: how many passages of each language it holds, and the name of the further collection that
+    it counts as.
     """
     found: dict[str, list[tuple[int, str]]] = {}
     for name in further(sweep_dirs):
@@ -87,7 +95,8 @@ def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
 
 
 def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
-    """Return names, margin, command and the points with their run folders, the points of all sweeps together.
+    """Return names, margin, command and the points with their run folders, the points of all sweeps
+    together.
 
     on: leaves out the points that were not asked for this further collection.
     """
@@ -105,16 +114,22 @@ def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str,
             folders[point] = runs / point.run_id
     if len(set(margins)) > 1:
         raise UserError(
-            f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one by one",
+            f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one"
+            " by one",
             key="report.margins_differ",
         )
     if not folders:
-        raise UserError(f"{sweep_dirs[0]}/points.json lists no point: run the sweep first", key="sweep.no_points")
+        raise UserError(
+            f"{sweep_dirs[0]}/points.json lists no point: run the sweep first",
+            key="sweep.no_points",
+        )
     return names, margins[0], next((text for text in commands if text), ""), folders
 
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
-    """Return the per-query table in a folder of a finished run, sorted by KEY, or None and why it is missing."""
+    """Return the per-query table in a folder of a finished run, sorted by KEY, or None and why it
+    is missing.
+    """
     try:
         table = finished.table(run_dir, folder)
     except finished.Unfinished as problem:
@@ -130,27 +145,42 @@ def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
 
 
 def _check_languages(folder: Path, table: pa.Table) -> None:
-    """Raise UserError for a language of a per-query table that cannot be one; "*" is the pool of all languages."""
+    """Raise UserError for a language of a per-query table that cannot be one; "*" is the pool of
+    all languages.
+    """
     where = str(folder / "per_query.parquet")
     for column in ("query_lang", "passage_lang"):
-        pool = pc.equal(table["setting"], "multilingual") if column == "passage_lang" else pa.scalar(False)
+        pool = (
+            pc.equal(table["setting"], "multilingual")
+            if column == "passage_lang"
+            else pa.scalar(False)
+        )
         whole = pc.and_(pc.equal(table[column], "*"), pool)
-        for code in table.filter(pc.invert(pc.fill_null(whole, False)))[column].unique().to_pylist():
+        for code in (
+            table.filter(pc.invert(pc.fill_null(whole, False)))[column].unique().to_pylist()
+        ):
             names.language(code, f"{where}, {column}")
 
 
 def _learned(config: dict[str, Any]) -> set[str]:
-    """Return the languages of the collections that a run was trained on, from its config; empty where they are not
-    recorded.
+    """Return the languages of the collections that a run was trained on, from its config; empty
+    where they are not recorded.
     """
     more = config.get("more")
     parts = [config.get("data"), *(more.values() if isinstance(more, dict) else [])]
     named = [part.get("languages") for part in parts if isinstance(part, dict)]
-    return {str(language) for languages in named if isinstance(languages, list) for language in languages}
+    return {
+        str(language)
+        for languages in named
+        if isinstance(languages, list)
+        for language in languages
+    }
 
 
 def _is_of(point: Point, table: pa.Table, config: dict[str, Any]) -> bool:
-    """Return whether a run is of the seed and kind that its point has, as far as its table and its config tell."""
+    """Return whether a run is of the seed and kind that its point has, as far as its table and its
+    config tell.
+    """
     if table["seed"].null_count < len(table) and table["seed"].unique().to_pylist() != [point.seed]:
         return False
     trainer, model = config.get("trainer"), config.get("model")
@@ -161,24 +191,32 @@ def _is_of(point: Point, table: pa.Table, config: dict[str, Any]) -> bool:
     return name != "bm25" or point.kind == "bm25"
 
 
-def _check(points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[str, dict[str, Any]]) -> None:
-    """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes in the values."""
+def _check(
+    points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[str, dict[str, Any]]
+) -> None:
+    """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes
+    in the values.
+    """
     seen: dict[tuple[str, float, int], str] = {}
     for point in points:
         place = (point.kind, point.ratio if point.kind == "trained" else 0.0, point.seed)
         if place in seen:
             raise UserError(
-                f"runs {seen[place]} and {point.run_id} are both {point.kind} at ratio {point.ratio:g}, seed {point.seed}: "
-                "the sweep varies something else as well; report one setting at a time",
+                f"runs {seen[place]} and {point.run_id} are both {point.kind} at ratio"
+                f" {point.ratio:g}, seed {point.seed}: the sweep varies something else as well;"
+                " report one setting at a time",
                 key="report.points_repeated",
             )
         seen[place] = point.run_id
     first = points[0].run_id
     names = ["collection", "group_id", "n_relevant", *KEY]
-    repeated = tables[first].select(KEY).group_by(KEY).aggregate([]).num_rows < tables[first].num_rows
+    repeated = (
+        tables[first].select(KEY).group_by(KEY).aggregate([]).num_rows < tables[first].num_rows
+    )
     if repeated:
         raise UserError(
-            f"run {first} has two rows for one query in one setting: its per_query.parquet is broken",
+            f"run {first} has two rows for one query in one setting: its per_query.parquet is"
+            " broken",
             key="evaluation.table_repeats",
         )
     for point in points:
@@ -188,33 +226,47 @@ def _check(points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[s
                 f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}",
                 key="report.run_not_as_planned",
             )
-        if point.kind == "trained" and not np.allclose(table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6):
+        if point.kind == "trained" and not np.allclose(
+            table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6
+        ):
             raise UserError(
-                f"run {point.run_id} was trained at another ratio than points.json says: {point.ratio:g}",
+                f"run {point.run_id} was trained at another ratio than points.json says:"
+                f" {point.ratio:g}",
                 key="report.ratio_not_as_planned",
             )
-        if table.num_rows != tables[first].num_rows or any(not table[n].equals(tables[first][n]) for n in names):
+        if table.num_rows != tables[first].num_rows or any(
+            not table[n].equals(tables[first][n]) for n in names
+        ):
             raise UserError(
-                f"runs {first} and {point.run_id} were evaluated on different questions or languages: "
-                "report one collection at a time",
+                f"runs {first} and {point.run_id} were evaluated on different questions or"
+                " languages: report one collection at a time",
                 key="report.questions_differ",
             )
         for name in STORED:
-            wanted = table.filter(pc.equal(table["setting"], "multilingual")) if name == "same@10" else table
+            wanted = (
+                table.filter(pc.equal(table["setting"], "multilingual"))
+                if name == "same@10"
+                else table
+            )
             if not np.isfinite(wanted[name].to_numpy()).all():
                 raise UserError(
-                    f"run {point.run_id} has {name} values that are no numbers: its model may have diverged",
+                    f"run {point.run_id} has {name} values that are no numbers: its model may have"
+                    " diverged",
                     key="evaluation.not_finite",
                 )
 
 
 def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
-    """Return the frame of `Sweep`: text as categories, or a million rows would take long to group."""
+    """Return the frame of `Sweep`: text as categories, or a million rows would take long to
+    group.
+    """
     parts = []
     for point in points:
         table = tables[point.run_id]
         distance = pc.subtract(table["rank_max"], table["rank_min"]).cast(pa.float64())
-        several = pc.and_(pc.equal(table["setting"], "multilingual"), pc.greater_equal(table["n_relevant"], 2))
+        several = pc.and_(
+            pc.equal(table["setting"], "multilingual"), pc.greater_equal(table["n_relevant"], 2)
+        )
         columns: dict[str, Any] = {
             "kind": pa.repeat(point.kind, table.num_rows).dictionary_encode(),
             "ratio": pa.repeat(point.ratio, table.num_rows),
@@ -233,12 +285,15 @@ def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
 def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     """Read the points of one or more sweep folders; a run that two sweeps share counts once.
 
-    on: the name of a further collection; "" is the one that the points were trained on. Raises UserError for a folder
-    without points.json, where no point is finished, and for points that cannot be compared.
+    on: the name of a further collection; "" is the one that the points were trained on. Raises
+    UserError for a folder without points.json, where no point is finished, and for points that
+    cannot be compared.
     """
     names, margin, command, folders = planned(sweep_dirs, on)
     points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
-    places = {point: folder / "evaluations" / on if on else folder for point, folder in folders.items()}
+    places = {
+        point: folder / "evaluations" / on if on else folder for point, folder in folders.items()
+    }
     tables, missing = {}, {}
     for point in points:
         table, reason = _finished(folders[point], places[point])
@@ -251,21 +306,26 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     if not there:
         where = f" on {on}" if on else ""
         raise UserError(
-            f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep first",
+            f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep"
+            " first",
             key="sweep.none_finished",
         )
     config = {point.run_id: records.config(folders[point]) for point in there}
     _check(there, tables, config)
     metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
     provenance = {point.run_id: records.provenance(folders[point]) for point in there}
-    learned = set[str]().union(*(_learned(config[point.run_id]) for point in there if point.kind == "trained"))
+    learned = set[str]().union(
+        *(_learned(config[point.run_id]) for point in there if point.kind == "trained")
+    )
     for point in there if on else []:
         here = records.metrics(places[point]) or {}
         data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
         config[point.run_id] = {**config[point.run_id], "data": data}
         metrics[point.run_id] = {**metrics[point.run_id], **here}
         measured = records.provenance(places[point])
-        provenance[point.run_id]["evaluated"] = {part: measured[part] for part in EVALUATED if part in measured}
+        provenance[point.run_id]["evaluated"] = {
+            part: measured[part] for part in EVALUATED if part in measured
+        }
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,

@@ -1,4 +1,6 @@
-"""How numbers, intervals and lists read in a sentence, and the rows that most sentences are made of."""
+"""How numbers, intervals and lists read in a sentence, and the rows that most sentences are made
+of.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -44,8 +46,8 @@ def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MAC
 
 
 def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:
-    """Return the planned ratios above 0 without a paired difference: all their points missing, or no seed that ratio 0
-    has too.
+    """Return the planned ratios above 0 without a paired difference: all their points missing, or
+    no seed that ratio 0 has too.
     """
     planned = results[(results["kind"] == "trained") & (results["ratio"] > 0)]["ratio"]
     return sorted(set(planned) - {row["ratio"] for row in compared(results, *MONO, scope)})
@@ -54,7 +56,8 @@ def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:
 def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
     """Return the largest ratio that is non-inferior together with every smaller one planned.
 
-    An unpaired ratio ends the run as one with too few seeds does, or the loss of a bad point would better the answer.
+    An unpaired ratio ends the run as one with too few seeds does, or the loss of a bad point would
+    better the answer.
     """
     verdicts = {row["ratio"]: row["verdict"] for row in compared(results, *MONO, scope)}
     verdicts |= dict.fromkeys(unpaired(results, scope), "untested")
@@ -63,6 +66,6 @@ def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
 
 def conditional(row: Row, digits: int = 3) -> str:
     return (
-        f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions alone "
-        f"{between(row['delta_low'], row['delta_high'], digits)}"
+        f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions"
+        f" alone {between(row['delta_low'], row['delta_high'], digits)}"
     )

@@ -1,4 +1,6 @@
-"""The one type of all sources: queries, passages and judgements, with the language and the group of each text."""
+"""The one type of all sources: queries, passages and judgements, with the language and the group of
+each text.
+"""
 
 import dataclasses
 import hashlib
@@ -18,14 +20,20 @@ from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_dir, read_own_json, write_json
 
 TEXTS = pa.schema(
-    [(name, pa.large_string() if name == "text" else pa.string()) for name in ("id", "group", "lang", "split", "text")]
+    [
+        (name, pa.large_string() if name == "text" else pa.string())
+        for name in ("id", "group", "lang", "split", "text")
+    ]
 )
-QRELS = pa.schema([("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())])
+QRELS = pa.schema(
+    [("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())]
+)
 SPLITS = ("train", "dev", "test")
 TABLES = ("queries", "passages", "qrels")
 FILES = tuple(f"{name}.arrow" for name in TABLES)
 AGAIN = "prepare it again with --refresh"
-_memory = seals.Memory(None)  # of the digests that this process computed, where the caller has no memory
+# of the digests that this process computed, where the caller has no memory
+_memory = seals.Memory(None)
 
 
 class Damaged(UserError):
@@ -36,10 +44,11 @@ class Damaged(UserError):
 class Collection:
     """A parallel retrieval collection.
 
-    queries, passages: id, group, lang, split, text; sorted by id (bytewise), ids unique; a passage of split "*" is in
-    the pool of every split. A group is one question, or one passage, in its several languages.
-    qrels: query_group, passage_group, grade; sorted; free of language: a judgement holds for every language version.
-    info: where the texts come from, what was dropped, and `fingerprint`, the hash of all of the above.
+    queries, passages: id, group, lang, split, text; sorted by id (bytewise), ids unique; a passage
+    of split "*" is in the pool of every split. A group is one question, or one passage, in its
+    several languages. qrels: query_group, passage_group, grade; sorted; free of language: a
+    judgement holds for every language version. info: where the texts come from, what was dropped,
+    and `fingerprint`, the hash of all of the above.
     """
 
     name: str
@@ -50,13 +59,17 @@ class Collection:
 
     @property
     def fingerprint(self) -> str:
-        """Return the hash of the content, twelve hex digits; equal for equal texts and judgements, whatever the source."""
+        """Return the hash of the content, twelve hex digits; equal for equal texts and judgements,
+        whatever the source.
+        """
         return str(self.info["fingerprint"])
 
     @property
     def languages(self) -> list[str]:
         """Return the languages that have at least one query and one passage, sorted."""
-        found = [set(pc.unique(table["lang"]).to_pylist()) for table in (self.queries, self.passages)]
+        found = [
+            set(pc.unique(table["lang"]).to_pylist()) for table in (self.queries, self.passages)
+        ]
         return sorted(found[0] & found[1])
 
 
@@ -70,9 +83,9 @@ def make(
 ) -> Collection:
     """Return a checked, sorted and fingerprinted collection.
 
-    Tables that are mapped from files stay there: what has to be sorted goes through files in the folder `work` (see
-    `sorted_by_id`), and all else looks at a part at a time. Raises UserError that names the first duplicate id, empty
-    text or judgement without a text.
+    Tables that are mapped from files stay there: what has to be sorted goes through files in the
+    folder `work` (see `sorted_by_id`), and all else looks at a part at a time. Raises UserError
+    that names the first duplicate id, empty text or judgement without a text.
     """
     tables = []
     _check_codes((queries, passages), f"collection {name}")
@@ -89,15 +102,21 @@ def make(
             empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(batch["text"])), 0)
             if pc.any(empty, min_count=0).as_py():
                 text = batch["id"].filter(empty)[0].as_py()
-                raise UserError(f"collection {name}: the {kind} {text!r} has no text; remove it", key="data.text_empty")
+                raise UserError(
+                    f"collection {name}: the {kind} {text!r} has no text; remove it",
+                    key="data.text_empty",
+                )
         tables.append(table)
     qrels = qrels.select(QRELS.names).cast(QRELS)
-    qrels = qrels.sort_by([("query_group", "ascending"), ("passage_group", "ascending")]).combine_chunks()
+    qrels = qrels.sort_by(
+        [("query_group", "ascending"), ("passage_group", "ascending")]
+    ).combine_chunks()
     judged = qrels.group_by(["query_group", "passage_group"]).aggregate([([], "count_all")])
     if len(judged) < len(qrels):
         twice = judged.filter(pc.greater(judged["count_all"], 1)).slice(0, 1).to_pylist()[0]
         raise UserError(
-            f"collection {name}: {twice['query_group']!r} and {twice['passage_group']!r} are judged twice; keep one grade",
+            f"collection {name}: {twice['query_group']!r} and {twice['passage_group']!r} are judged"
+            " twice; keep one grade",
             key="data.judged_twice",
         )
     for column, table in (("query_group", tables[0]), ("passage_group", tables[1])):
@@ -106,7 +125,9 @@ def make(
                 f"collection {name}: a judgement names the {column} {stray!r}, which has no text",
                 key="data.judgement_stray",
             )
-    return Collection(name, tables[0], tables[1], qrels, {**info, "fingerprint": _digest((*tables, qrels))})
+    return Collection(
+        name, tables[0], tables[1], qrels, {**info, "fingerprint": _digest((*tables, qrels))}
+    )
 
 
 def _check_codes(tables: Iterable[pa.Table], where: str) -> None:
@@ -124,17 +145,22 @@ def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
     names = sorted_unique(judged)
     known = np.zeros(len(names), bool)
     for start in range(0, len(groups), SLICE):
-        known[pc.index_in(groups.slice(start, SLICE), value_set=names).drop_null().to_numpy()] = True
+        known[pc.index_in(groups.slice(start, SLICE), value_set=names).drop_null().to_numpy()] = (
+            True
+        )
     if known.all():
         return None
-    return str(judged[pc.index(pc.is_in(judged, value_set=names.filter(pa.array(~known))), True).as_py()])
+    return str(
+        judged[pc.index(pc.is_in(judged, value_set=names.filter(pa.array(~known))), True).as_py()]
+    )
 
 
 def _digest(tables: Iterable[pa.Table]) -> str:
-    """Return SHA-256 over every value in order, each preceded by its length, so that no two contents share a byte
-    stream.
+    """Return SHA-256 over every value in order, each preceded by its length, so that no two
+    contents share a byte stream.
 
-    Column by column: first all lengths, then all values. Read from Arrow's own buffers, no value becomes an object.
+    Column by column: first all lengths, then all values. Read from Arrow's own buffers, no value
+    becomes an object.
     """
     state = hashlib.sha256()
     for table in tables:
@@ -152,41 +178,59 @@ def _digest(tables: Iterable[pa.Table]) -> str:
 
 
 def _values(column: pa.ChunkedArray) -> Iterator[tuple[pa.Array, np.ndarray]]:
-    """Yield the chunks of a column of strings, a part at a time, and where in its bytes each value starts and ends."""
+    """Yield the chunks of a column of strings, a part at a time, and where in its bytes each value
+    starts and ends.
+    """
     for whole in column.chunks:
         for start in range(0, len(whole), SLICE):
             chunk = whole.slice(start, SLICE).cast(pa.large_binary())
-            yield chunk, np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset :][: len(chunk) + 1]
+            yield (
+                chunk,
+                np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset :][: len(chunk) + 1],
+            )
 
 
 def save(collection: Collection, folder: Path, languages: Sequence[str] | None = None) -> None:
-    """Write the collection (only its texts in `languages`, where given) as Arrow files, the whole folder atomically.
+    """Write the collection (only its texts in `languages`, where given) as Arrow files, the whole
+    folder atomically.
 
-    A batch at a time: the memory does not grow with the collection. Beside the files stands what `load` checks them by.
+    A batch at a time: the memory does not grow with the collection. Beside the files stands what
+    `load` checks them by.
     """
     with atomic_dir(folder) as temporary:
         for name in TABLES:
             table = getattr(collection, name)
             texts = languages is not None and name != "qrels"
-            batches = _chosen(table, languages or []) if texts else table.to_batches(max_chunksize=CHUNK)
+            batches = (
+                _chosen(table, languages or []) if texts else table.to_batches(max_chunksize=CHUNK)
+            )
             with (
                 pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
                 pa.ipc.new_file(sink, table.schema) as writer,
             ):
                 for batch in batches:
                     writer.write_batch(batch)
-        # The content is hashed as it lies on disk: of some of the languages the fingerprint, that of all, says nothing.
+        # The content is hashed as it lies on disk: of some of the languages the fingerprint, that
+        # of all, says nothing.
         content = _digest(_tables(temporary).values())
         info = {"name": collection.name, **collection.info}
-        stored = {"fingerprint": collection.fingerprint, "content": content, "info": seals.value_digest(info)}
-        write_json(temporary / "info.json", {**info, "stored": {**stored, "digests": seals.seal(temporary, FILES)}})
+        stored = {
+            "fingerprint": collection.fingerprint,
+            "content": content,
+            "info": seals.value_digest(info),
+        }
+        write_json(
+            temporary / "info.json",
+            {**info, "stored": {**stored, "digests": seals.seal(temporary, FILES)}},
+        )
 
 
 def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
     """Return the collection in `folder`, its texts mapped from disk rather than read.
 
-    Each file is compared with its digest, which is computed again only where the file changed. A folder of an earlier
-    version has no digests of files: its texts and judgements are compared with the digest of the content.
+    Each file is compared with its digest, which is computed again only where the file changed. A
+    folder of an earlier version has no digests of files: its texts and judgements are compared with
+    the digest of the content.
 
     Args:
         folder: of the collection.
@@ -199,7 +243,8 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
     info = read_own_json(folder / "info.json")
     if not isinstance(info, dict) or not {"fingerprint", "name"} <= info.keys():
         raise Damaged(
-            f"no collection in {folder}: info.json is missing or damaged; {AGAIN}", key="collection.info_missing"
+            f"no collection in {folder}: info.json is missing or damaged; {AGAIN}",
+            key="collection.info_missing",
         )
     mark = info["fingerprint"]
     stored = info.pop("stored", None) or {"fingerprint": mark, "content": mark}
@@ -214,21 +259,36 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
         tables = _tables(folder)
         if "digests" not in stored:
             _check_content(folder, tables, stored["content"], memory)
-    except (pa.ArrowException, OSError, LookupError, AttributeError, TypeError, ValueError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = str(error).partition("\n")[0]
         raise Damaged(
-            f"the collection in {folder} is damaged ({reason}); {AGAIN}", key="collection.unreadable"
+            f"the collection in {folder} is damaged ({reason}); {AGAIN}",
+            key="collection.unreadable",
         ) from error
     _check_codes((tables["queries"], tables["passages"]), str(folder))
-    return Collection(str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info)
+    return Collection(
+        str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info
+    )
 
 
-def _check_files(folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: seals.Memory) -> None:
-    """Raise Damaged where a file of a collection, or what its info file says, has another digest than `stored` says."""
+def _check_files(
+    folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: seals.Memory
+) -> None:
+    """Raise Damaged where a file of a collection, or what its info file says, has another digest
+    than `stored` says.
+    """
     same = set(stored["digests"]) == set(FILES) and stored["info"] == seals.value_digest(info)
     if not same or (folder / "info.json").is_symlink():
         raise Damaged(
-            f"{folder / 'info.json'}: its content is not what was written; {AGAIN}", key="collection.info_altered"
+            f"{folder / 'info.json'}: its content is not what was written; {AGAIN}",
+            key="collection.info_altered",
         )
     try:
         seals.check(folder, stored["digests"], memory)
@@ -236,12 +296,20 @@ def _check_files(folder: Path, info: dict[str, Any], stored: dict[str, Any], mem
         raise Damaged(f"{error}; {AGAIN}", key=error.key) from error
 
 
-def _check_content(folder: Path, tables: dict[str, pa.Table], content: str, memory: seals.Memory) -> None:
-    """Raise Damaged where texts and judgements have another digest; what was found is remembered while no file changes."""
+def _check_content(
+    folder: Path, tables: dict[str, pa.Table], content: str, memory: seals.Memory
+) -> None:
+    """Raise Damaged where texts and judgements have another digest; what was found is remembered
+    while no file changes.
+    """
     paths = [folder / name for name in FILES]
-    if memory.value_of(f"{folder.resolve()}:content", paths, lambda: _digest(tables.values())) != content:
+    if (
+        memory.value_of(f"{folder.resolve()}:content", paths, lambda: _digest(tables.values()))
+        != content
+    ):
         raise Damaged(
-            f"the texts in {folder} are not those that its info.json names; {AGAIN}", key="collection.texts_altered"
+            f"the texts in {folder} are not those that its info.json names; {AGAIN}",
+            key="collection.texts_altered",
         )
     memory.flush()
 
@@ -252,14 +320,15 @@ def _tables(folder: Path) -> dict[str, pa.Table]:
         if not table.schema.equals(QRELS if name == "qrels" else TEXTS):
             raise ValueError(f"{name}.arrow has other columns")
         table.validate()
-        if any(column.null_count for column in table.columns):  # what the hash of the values would not tell
+        # what the hash of the values would not tell
+        if any(column.null_count for column in table.columns):
             raise ValueError(f"{name}.arrow has values that are missing")
     return found
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:
-    """Return the part of a collection in `languages`, copied into memory; judgements and fingerprint stay those of the
-    whole.
+    """Return the part of a collection in `languages`, copied into memory; judgements and
+    fingerprint stay those of the whole.
 
     Raises UserError for a language that the collection lacks.
     """
@@ -267,7 +336,8 @@ def select(collection: Collection, languages: Sequence[str]) -> Collection:
     if is_all(collection, languages):
         return collection
     queries, passages = (
-        pa.Table.from_batches(_chosen(table, languages), TEXTS) for table in (collection.queries, collection.passages)
+        pa.Table.from_batches(_chosen(table, languages), TEXTS)
+        for table in (collection.queries, collection.passages)
     )
     return dataclasses.replace(collection, queries=queries, passages=passages)
 
@@ -283,10 +353,13 @@ def check_languages(collection: Collection, languages: Sequence[str]) -> None:
 
 
 def is_all(collection: Collection, languages: Sequence[str]) -> bool:
-    """Return whether no text of the collection is in another language: `select` then returns it as it is, without a
-    copy.
+    """Return whether no text of the collection is in another language: `select` then returns it as
+    it is, without a copy.
     """
-    found = (set(pc.unique(table["lang"]).to_pylist()) for table in (collection.queries, collection.passages))
+    found = (
+        set(pc.unique(table["lang"]).to_pylist())
+        for table in (collection.queries, collection.passages)
+    )
     return all(each <= set(languages) for each in found)
 
 

@@ -8,14 +8,22 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hybrid_sweep.data.debian_lists import COMPONENTS, OTHER_SOURCES, Lists, assemble, own_codename, parse_release
+from hybrid_sweep.data.debian_lists import (
+    COMPONENTS,
+    OTHER_SOURCES,
+    Lists,
+    assemble,
+    own_codename,
+    parse_release,
+)
 from hybrid_sweep.data.debian_text import LANGUAGES
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.store import atomic_write
 
 TIMEOUT = 30  # seconds without a byte
 
-# Read after the machine's own config, which may ask for no languages, run hooks as root, or name folders of root.
+# Read after the machine's own config, which may ask for no languages, run hooks as root, or name
+# folders of root.
 _CONFIG = """\
 #clear Acquire::Languages;
 #clear APT::Architectures;
@@ -33,7 +41,9 @@ Dir::Cache "{work}/cache/";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 """
-_OTHER_TARGET = re.compile(r"^(Acquire::IndexTargets::(?!deb::(?:Packages|Translations)::)\S+?::\S+?)::MetaKey ", re.M)
+_OTHER_TARGET = re.compile(
+    r"^(Acquire::IndexTargets::(?!deb::(?:Packages|Translations)::)\S+?::\S+?)::MetaKey ", re.M
+)
 _FIELDS = (
     "CREATED_BY",
     "SITE",
@@ -46,20 +56,22 @@ _FIELDS = (
     "METAKEY",
     "FILENAME",
 )
-_ADDITION = re.compile(r"-(updates|security|backports|proposed|lts|debug)", re.I)  # suites with a few packages anew
+# suites with a few packages anew
+_ADDITION = re.compile(r"-(updates|security|backports|proposed|lts|debug)", re.I)
 
 
 def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None]) -> Lists:
-    """Return the lists of `languages` from the first Debian or Ubuntu archive in the machine's sources, kept under
-    `work`.
+    """Return the lists of `languages` from the first Debian or Ubuntu archive in the machine's
+    sources, kept under `work`.
 
-    Other sources neither enter the lists nor, where they fail, stop the work. Raises UserError where there is no
-    apt-get, where no such archive is reached, and where a list of it is missing.
+    Other sources neither enter the lists nor, where they fail, stop the work. Raises UserError
+    where there is no apt-get, where no such archive is reached, and where a list of it is missing.
     """
     apt = shutil.which("apt-get")
     if apt is None:
         raise UserError(
-            f"data debian: there is no apt-get to fetch Debian's package lists with; {OTHER_SOURCES}",
+            "data debian: there is no apt-get to fetch Debian's package lists with;"
+            f" {OTHER_SOURCES}",
             key="debian.no_apt",
         )
     work = work.resolve()
@@ -67,17 +79,29 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
         (work / folder).mkdir(parents=True, exist_ok=True)
     config = work / "apt.conf"
     with atomic_write(config) as temporary:
-        # Icons, file lists and sources, which the machine's config may add, are switched off one by one.
+        # Icons, file lists and sources, which the machine's config may add, are switched off one by
+        # one.
         others = _OTHER_TARGET.findall(_output([apt.removesuffix("-get") + "-config", "dump"]))
         temporary.write_text(
             _CONFIG.format(
-                timeout=TIMEOUT, work=work, languages=" ".join(f'"{LANGUAGES[language]}";' for language in languages)
+                timeout=TIMEOUT,
+                work=work,
+                languages=" ".join(f'"{LANGUAGES[language]}";' for language in languages),
             )
             + "".join(f'{name}::DefaultEnabled "false";\n' for name in others),
             encoding="utf-8",
         )
     complaint = _update([apt, "-c", str(config), "update"], progress)
-    listed = _output([apt, "-c", str(config), "indextargets", "--format", "\t".join(f"$({name})" for name in _FIELDS)])
+    listed = _output(
+        [
+            apt,
+            "-c",
+            str(config),
+            "indextargets",
+            "--format",
+            "\t".join(f"$({name})" for name in _FIELDS),
+        ]
+    )
     targets = [dict(zip(_FIELDS, line.split("\t"), strict=True)) for line in listed.splitlines()]
     targets = [
         target
@@ -88,13 +112,16 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     packages = [target for target in targets if target["CREATED_BY"] == "Packages"]
     if not packages:
         raise UserError(
-            f"data debian: apt-get reached no Debian archive ({complaint or 'none in its sources'}); {OTHER_SOURCES}",
+            "data debian: apt-get reached no Debian archive"
+            f" ({complaint or 'none in its sources'}); {OTHER_SOURCES}",
             key="debian.no_archive",
         )
     if complaint:
         progress(f"apt-get update: {complaint} (going on without)")
     # Of several releases the machine's own goes first, else the first of its sources.
-    chosen = next((target for target in packages if target["CODENAME"] == own_codename()), packages[0])
+    chosen = next(
+        (target for target in packages if target["CODENAME"] == own_codename()), packages[0]
+    )
     files = {
         target["METAKEY"]: Path(target["FILENAME"])
         for target in targets
@@ -107,7 +134,9 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
 
 
 def _output(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8", env=_environment()).stdout
+    return subprocess.run(
+        command, check=True, capture_output=True, encoding="utf-8", env=_environment()
+    ).stdout
 
 
 def _environment() -> dict[str, str]:
@@ -115,7 +144,9 @@ def _environment() -> dict[str, str]:
 
 
 def _update(command: list[str], progress: Callable[[str], None]) -> str | None:
-    """Run apt-get update with a progress line every two seconds; its first error or warning, or None."""
+    """Run apt-get update with a progress line every two seconds; its first error or warning, or
+    None.
+    """
     complaint, files, spoken = None, 0, time.monotonic()
     progress("fetching Debian's package lists with apt-get update")
     with subprocess.Popen(

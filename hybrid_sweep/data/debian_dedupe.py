@@ -1,4 +1,6 @@
-"""Finds near-copies among many short texts: which of them to keep, so that no question has its answer under two ids."""
+"""Finds near-copies among many short texts: which of them to keep, so that no question has its
+answer under two ids.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,18 +10,23 @@ from scipy import sparse
 
 WINDOW = 4  # words of a shingle
 COMMON = 60  # texts: a shingle in more of them is boilerplate and tells nothing
-RARE_SHARE, RARE_COUNT = 0.3, 4  # a text needs that share, and that many, of shingles that are not boilerplate
+# a text needs that share, and that many, of shingles that are not boilerplate
+RARE_SHARE, RARE_COUNT = 0.3, 4
 OVERLAP = 0.35  # share of the rare shingles of the shorter text, from which two texts are copies
 PER_SOURCE = 3  # groups
 BLOCK = 2048  # texts compared with all others at a time; bounds the memory
 
 
-def duplicates(bodies: Sequence[str], synopses: Sequence[str], sources: Sequence[str]) -> list[str | None]:
-    """Return, for each text, the rule that drops it, or None; earlier texts have precedence over later ones.
+def duplicates(
+    bodies: Sequence[str], synopses: Sequence[str], sources: Sequence[str]
+) -> list[str | None]:
+    """Return, for each text, the rule that drops it, or None; earlier texts have precedence over
+    later ones.
 
-    bodies, synopses: prepared for comparison (words parted by single blanks). The rules, in order: "boilerplate" (too
-    few shingles of its own), "same synopsis", "source full" (enough kept from the same source), "near-copy" (shares
-    OVERLAP of the rare shingles with a kept text). Only kept texts count against later ones. Exact: no hashing.
+    bodies, synopses: prepared for comparison (words parted by single blanks). The rules, in order:
+    "boilerplate" (too few shingles of its own), "same synopsis", "source full" (enough kept from
+    the same source), "near-copy" (shares OVERLAP of the rare shingles with a kept text). Only kept
+    texts count against later ones. Exact: no hashing.
     """
     shingles, counts = rare_shingles(bodies)
     own = np.diff(shingles.indptr)
@@ -46,8 +53,8 @@ def duplicates(bodies: Sequence[str], synopses: Sequence[str], sources: Sequence
 
 
 def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
-    """Return the (texts, shingles) 0/1 matrix of the word 4-grams in at most COMMON texts; each text's count of all of
-    its.
+    """Return the (texts, shingles) 0/1 matrix of the word 4-grams in at most COMMON texts; each
+    text's count of all of its.
 
     A text shorter than a 4-gram has one, padded.
     """
@@ -60,7 +67,8 @@ def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
         lengths.append(len(tokens))
     flat, sizes = np.array(words, np.int64), np.array(lengths, np.int64)
     text = np.repeat(np.arange(len(sizes)), sizes)
-    # A 4-gram is a pair of pairs: numbering the distinct pairs twice keeps every key in 64 bits without hashing.
+    # A 4-gram is a pair of pairs: numbering the distinct pairs twice keeps every key in 64 bits
+    # without hashing.
     grams, width = flat, 1
     while width < WINDOW:
         keys = grams[:-width] * (int(grams.max(initial=0)) + 1) + grams[width:]
@@ -73,7 +81,8 @@ def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
     rare = np.bincount(columns)[columns] <= COMMON
     columns = np.unique(columns[rare], return_inverse=True)[1]
     matrix = sparse.csr_array(
-        # int32: what is counted with them are shingles that two texts share, fewer than words of a text.
+        # int32: what is counted with them are shingles that two texts share, fewer than words of a
+        # text.
         (np.ones(len(columns), np.int32), (rows[rare], columns)),
         shape=(len(sizes), int(columns.max(initial=-1)) + 1),
     )
@@ -90,6 +99,8 @@ def _copies(shingles: sparse.csr_array, among: np.ndarray) -> dict[int, list[int
         shared = (chosen[start : start + BLOCK] @ transposed).tocoo()
         later, earlier = shared.coords[0] + start, shared.coords[1]
         copy = (earlier < later) & (shared.data >= OVERLAP * np.minimum(own[later], own[earlier]))
-        for one, other in zip(among[later[copy]].tolist(), among[earlier[copy]].tolist(), strict=True):
+        for one, other in zip(
+            among[later[copy]].tolist(), among[earlier[copy]].tolist(), strict=True
+        ):
             found[one].append(other)
     return found

@@ -1,6 +1,7 @@
 """The pure text rules of the Debian collection: parsing, unwrapping, and what makes a text unfit.
 
-A rule is a name; `english_defect` and `translation_defect` return the first rule that a text breaks, or None.
+A rule is a name; `english_defect` and `translation_defect` return the first rule that a text
+breaks, or None.
 """
 
 import re
@@ -27,28 +28,43 @@ LANGUAGES = {
     "es": "es",
     "zh": "zh_CN",
 }
-EAST_ASIAN, CYRILLIC, UNSPACED = frozenset({"ja", "ko", "zh"}), frozenset({"ru", "uk"}), frozenset({"ja", "zh"})
+EAST_ASIAN, CYRILLIC, UNSPACED = (
+    frozenset({"ja", "ko", "zh"}),
+    frozenset({"ru", "uk"}),
+    frozenset({"ja", "zh"}),
+)
 
 SECTIONS = frozenset({"oldlibs", "debug", "metapackages"})
-TRANSITIONAL = re.compile(r"\b(transitional|dummy|meta-?packages?|virtual package|(debug|debugging) symbols)\b", re.I)
+TRANSITIONAL = re.compile(
+    r"\b(transitional|dummy|meta-?packages?|virtual package|(debug|debugging) symbols)\b", re.I
+)
 ENGLISH_BODY, ENGLISH_SYNOPSIS = (80, 2500), (8, 100)  # characters, inclusive
-SYNOPSIS = {True: (3, 80), False: (6, 160)}  # characters, of a translation; by whether the language is East Asian
-RATIO = {True: (0.2, 1.1), False: (0.6, 2.0)}  # characters of a translation per English one, likewise
-MARKED = re.compile(r"<\s*trans\b|FIXME", re.I)  # what the translation project writes where text is missing
-DAMAGED = re.compile("\ufffd|\u00c3[\u0080-\u00bf]|\u00e2\u20ac")  # not decodable, or UTF-8 once read as Latin-1
-# Only words that are no words of the other languages: "for" is Danish too, "in" German, "a" half of Europe.
+# characters, of a translation; by whether the language is East Asian
+SYNOPSIS = {True: (3, 80), False: (6, 160)}
+# characters of a translation per English one, likewise
+RATIO = {True: (0.2, 1.1), False: (0.6, 2.0)}
+# what the translation project writes where text is missing
+MARKED = re.compile(r"<\s*trans\b|FIXME", re.I)
+# not decodable, or UTF-8 once read as Latin-1
+DAMAGED = re.compile("\ufffd|\u00c3[\u0080-\u00bf]|\u00e2\u20ac")
+# Only words that are no words of the other languages: "for" is Danish too, "in" German, "a" half of
+# Europe.
 FUNCTION_WORDS = frozenset("the of and is with this that which from are you".split())
-ENGLISH_SHARE, ENGLISH_PARAGRAPH_SHARE = 0.06, 0.2  # of the Latin words of a whole body; of one long paragraph
+# of the Latin words of a whole body; of one long paragraph
+ENGLISH_SHARE, ENGLISH_PARAGRAPH_SHARE = 0.06, 0.2
 # English prose has a third of these; under a twentieth, it is a list of names or another language.
-PROSE_WORDS, PROSE_SHARE = FUNCTION_WORDS | frozenset("a an to for in by on it can be".split()), 0.05
+PROSE_WORDS, PROSE_SHARE = (
+    FUNCTION_WORDS | frozenset("a an to for in by on it can be".split()),
+    0.05,
+)
 LONG = 6  # words: shorter paragraphs may be alike by right, such as a list of file names
 
 _LATIN_WORD, _ENGLISH_WORD = re.compile(r"[a-z']+"), re.compile(r"[a-z]{2,}")
 _NO_WORD, _DIGITS = re.compile(r"\W+"), re.compile(r"\d+")
 # Control, zero-width, direction and soft-hyphen characters: unseen, but tokens to a model.
 _UNSEEN = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-# "o" and "1." are list markers only where indented: "o" is a word in six of the languages. A dash or a middle dot
-# also opens a line in mid-sentence: it is a marker only where an item may begin.
+# "o" and "1." are list markers only where indented: "o" is a word in six of the languages. A dash
+# or a middle dot also opens a line in mid-sentence: it is a marker only where an item may begin.
 _MARKER = re.compile(r"\s*(?:[-*+•·⋅‣◦○●※−][\s⋅]+|[•●]\s*)|\s+(?:o|\d{1,2}[.)])\s+")
 _DASH = re.compile(r"\s*[–—・][\s⋅]*")
 _WIDE = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
@@ -68,22 +84,25 @@ _OF_SCRIPT = {
     "ru": re.compile("[\u0400-\u04ff]"),
     "uk": re.compile("[\u0400-\u04ff]"),
 }
-_SCRIPT_SHARE = {"ja": 0.15, "ko": 0.35, "zh": 0.35, "ru": 0.5, "uk": 0.5}  # of the letters; names stay Latin
+# of the letters; names stay Latin
+_SCRIPT_SHARE = {"ja": 0.15, "ko": 0.35, "zh": 0.35, "ru": 0.5, "uk": 0.5}
 _KANA, _LATIN_LETTER = re.compile("[\u3040-\u30ff]"), re.compile("[A-Za-z\u00c0-\u024f]")
 _ONLY_RUSSIAN, _ONLY_UKRAINIAN = re.compile("[ыэъё]", re.I), re.compile("[іїєґ]", re.I)
 
 
 @dataclass(frozen=True)
 class Description:
-    """A synopsis and the paragraphs of the long description; all NFC, blanks single, none at the ends, none empty."""
+    """A synopsis and the paragraphs of the long description; all NFC, blanks single, none at the
+    ends, none empty.
+    """
 
     synopsis: str
     paragraphs: tuple[str, ...]
 
     @cached_property
     def body(self) -> str:
-        """Return the paragraphs on one line, as in MS MARCO: no newline for tables, logs or byte-level tokenizers to
-        meet.
+        """Return the paragraphs on one line, as in MS MARCO: no newline for tables, logs or
+        byte-level tokenizers to meet.
         """
         return " ".join(self.paragraphs)
 
@@ -100,21 +119,31 @@ class Description:
     @cached_property
     def plain_long_paragraphs(self) -> frozenset[str]:
         """Return the paragraphs of six English words or more, for comparison."""
-        return frozenset(plain(text) for text in self.paragraphs if len(_ENGLISH_WORD.findall(text.lower())) >= LONG)
+        return frozenset(
+            plain(text)
+            for text in self.paragraphs
+            if len(_ENGLISH_WORD.findall(text.lower())) >= LONG
+        )
 
 
 def stanzas(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Yield the stanzas of an archive list, as text without the blank line between them, from chunks cut anywhere."""
+    """Yield the stanzas of an archive list, as text without the blank line between them, from
+    chunks cut anywhere.
+    """
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
-        yield from (stanza.decode("utf-8", "replace").strip("\n") for stanza in whole if stanza.strip())
+        yield from (
+            stanza.decode("utf-8", "replace").strip("\n") for stanza in whole if stanza.strip()
+        )
     if rest.strip():
         yield rest.decode("utf-8", "replace").strip("\n")
 
 
 def fields(stanza: str) -> dict[str, str]:
-    """Return the fields of a stanza; a continued value keeps its line breaks and the indentation of its lines."""
+    """Return the fields of a stanza; a continued value keeps its line breaks and the indentation of
+    its lines.
+    """
     found: dict[str, str] = {}
     for entry in re.split(r"\n(?![ \t])", stanza):
         name, colon, value = entry.partition(":")
@@ -124,11 +153,12 @@ def fields(stanza: str) -> dict[str, str]:
 
 
 def parse(value: str, language: str) -> Description:
-    """Return the description in a field: wrapped lines joined, list items as paragraphs without marker, blanks single,
-    NFC.
+    """Return the description in a field: wrapped lines joined, list items as paragraphs without
+    marker, blanks single, NFC.
 
-    A line break is nothing between two characters of a script without blanks, within a Korean word and after a hyphen
-    within a word; elsewhere a blank. Paragraphs without any letter or digit (rulers) go.
+    A line break is nothing between two characters of a script without blanks, within a Korean word
+    and after a hyphen within a word; elsewhere a blank. Paragraphs without any letter or digit
+    (rulers) go.
     """
     synopsis, *lines = value.split("\n")
     paragraphs: list[list[str]] = [[]]
@@ -137,7 +167,9 @@ def parse(value: str, language: str) -> Description:
         text, inner = line.strip(), line[1:]  # without the one blank that marks a continued line
         marker = _MARKER.match(inner)
         last = paragraphs[-1]
-        if not marker and (listed or inner[:1] == " " or not last or last[-1].endswith((".", ";", ":"))):
+        if not marker and (
+            listed or inner[:1] == " " or not last or last[-1].endswith((".", ";", ":"))
+        ):
             marker = _DASH.match(inner)
         if text in (".", ""):
             paragraphs.append([])
@@ -151,16 +183,21 @@ def parse(value: str, language: str) -> Description:
             paragraphs[-1].append(text)
         previous = line
     joined = (_clean(_join(paragraph, language)) for paragraph in paragraphs)
-    return Description(_clean(synopsis), tuple(text for text in joined if any(map(str.isalnum, text))))
+    return Description(
+        _clean(synopsis), tuple(text for text in joined if any(map(str.isalnum, text)))
+    )
 
 
 def _cuts_word(line: str, following: str) -> bool:
-    """Return whether a Korean line break falls between two Hangul syllables at the column where the list was cut."""
+    """Return whether a Korean line break falls between two Hangul syllables at the column where the
+    list was cut.
+    """
     return (
         len(line) > 1
         and "\uac00" <= line[-1] <= "\ud7a3"
         and "\uac00" <= following[1:2] <= "\ud7a3"
-        and sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line) in _FULL_LINE
+        and sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line)
+        in _FULL_LINE
     )
 
 
@@ -180,17 +217,23 @@ def _clean(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text for comparison: lower case, words parted by one blank, numbers as 0 (versions are no difference)."""
+    """Return a text for comparison: lower case, words parted by one blank, numbers as 0 (versions
+    are no difference).
+    """
     return _NO_WORD.sub(" ", _DIGITS.sub("0", text.lower())).strip()
 
 
 def english_defect(english: Description, section: str) -> str | None:
-    """Return the rule that an English description breaks, or None; `section` is the package's, without its area."""
+    """Return the rule that an English description breaks, or None; `section` is the package's,
+    without its area.
+    """
     if section in SECTIONS:
         return "section"
     if TRANSITIONAL.search(english.synopsis) or TRANSITIONAL.search(english.body):
         return "transitional"
-    if not _within(len(english.body), ENGLISH_BODY) or not _within(len(english.synopsis), ENGLISH_SYNOPSIS):
+    if not _within(len(english.body), ENGLISH_BODY) or not _within(
+        len(english.synopsis), ENGLISH_SYNOPSIS
+    ):
         return "english length"
     words = _LATIN_WORD.findall(english.body.lower())
     if sum(word in PROSE_WORDS for word in words) < PROSE_SHARE * len(words):
@@ -198,8 +241,12 @@ def english_defect(english: Description, section: str) -> str | None:
     return None
 
 
-def translation_defect(raw: str, text: Description, english: Description, language: str) -> str | None:
-    """Return the rule that a translation (`raw` parsed to `text`) breaks against its English original, or None."""
+def translation_defect(
+    raw: str, text: Description, english: Description, language: str
+) -> str | None:
+    """Return the rule that a translation (`raw` parsed to `text`) breaks against its English
+    original, or None.
+    """
     wide = language in EAST_ASIAN
     if MARKED.search(raw):
         return "marked"
@@ -211,7 +258,10 @@ def translation_defect(raw: str, text: Description, english: Description, langua
         return "synopsis length"
     if english.synopsis_words.issuperset(text.plain_synopsis.split()):
         return "synopsis is English"
-    if any(len(part) >= LONG * 3 - 1 and plain(part) in english.plain_long_paragraphs for part in text.paragraphs):
+    if any(
+        len(part) >= LONG * 3 - 1 and plain(part) in english.plain_long_paragraphs
+        for part in text.paragraphs
+    ):
         return "untranslated paragraph"
     if not _within(len(text.body) / len(english.body), RATIO[wide]):
         return "length ratio"
@@ -235,7 +285,10 @@ def _own_script(text: Description, language: str) -> bool:
     if language not in _OF_SCRIPT:
         return letters > 0 and (body.isascii() or len(_LATIN_LETTER.findall(body)) >= 0.9 * letters)
     script = _OF_SCRIPT[language]
-    if len(script.findall(body)) < _SCRIPT_SHARE[language] * max(letters, 1) or text.synopsis.isascii():
+    if (
+        len(script.findall(body)) < _SCRIPT_SHARE[language] * max(letters, 1)
+        or text.synopsis.isascii()
+    ):
         return False
     if language == "zh":
         return len(_KANA.findall(body)) < 0.02 * letters
@@ -246,8 +299,8 @@ def _own_script(text: Description, language: str) -> bool:
 
 
 def _reads_english(text: Description) -> bool:
-    """Return whether English function words are more than names and quotations explain, in all or in one long
-    paragraph.
+    """Return whether English function words are more than names and quotations explain, in all or
+    in one long paragraph.
     """
     total = found = 0
     for paragraph in text.paragraphs:

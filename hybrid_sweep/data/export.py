@@ -1,4 +1,6 @@
-"""Write any collection in a format that other tools read, and that data=files or data=mmarco reads back."""
+"""Write any collection in a format that other tools read, and that data=files or data=mmarco reads
+back.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,17 +19,20 @@ FORMATS = ("mmarco", "beir", "jsonl", "trec", "tsv")
 def export(
     collection: Collection, folder: Path, form: str = "mmarco", languages: Sequence[str] = ()
 ) -> tuple[Collection, int]:
-    """Write a collection (only its texts in `languages`, where given) and source.json, its origin, into a new folder.
+    """Write a collection (only its texts in `languages`, where given) and source.json, its origin,
+    into a new folder.
 
-    Read back, it has the same content, and so the same fingerprint, but for texts with tabs or line breaks in files of
-    columns (mmarco, tsv, the queries of trec): there they become one space. Returned: what was written, and how many such
-    texts there are.
-    Raises UserError for a folder that is not empty, for a language that the collection lacks, and for what the files
-    cannot hold; nothing is written then.
+    Read back, it has the same content, and so the same fingerprint, but for texts with tabs or line
+    breaks in files of columns (mmarco, tsv, the queries of trec): there they become one space.
+    Returned: what was written, and how many such texts there are. Raises UserError for a folder
+    that is not empty, for a language that the collection lacks, and for what the files cannot hold;
+    nothing is written then.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there and not empty; export into a new folder", key="export.not_empty")
+        raise UserError(
+            f"{folder}: is there and not empty; export into a new folder", key="export.not_empty"
+        )
     if languages:
         collection = _within(collection, languages)
     with atomic_dir(folder) as temporary:

@@ -1,4 +1,6 @@
-"""Write any collection in the layout of mMARCO, for the tools that read MS MARCO's files, and for msmarco.py."""
+"""Write any collection in the layout of mMARCO, for the tools that read MS MARCO's files, and for
+msmarco.py.
+"""
 
 import re
 from functools import cache
@@ -16,11 +18,12 @@ PARTS = {"train": "train", "dev": "dev", "test": "dev.small"}
 def write(collection: Collection, folder: Path) -> int:
     """Write qrels.*.tsv, collections and queries of each language, and groups.tsv into a folder.
 
-    A number of the files is the place of the group among all groups in bytewise order, the same for a question and a
-    passage of one group; groups.tsv says which id, group and split each text had. Questions of the split test are
-    those of dev.small, of dev those of dev. Tabs and line breaks in a text, which the files cannot hold, become one
-    space: the count of such texts is returned. Raises UserError for two texts of one group and language, for a question in
-    two splits, and for names that cannot stand in the files.
+    A number of the files is the place of the group among all groups in bytewise order, the same for
+    a question and a passage of one group; groups.tsv says which id, group and split each text had.
+    Questions of the split test are those of dev.small, of dev those of dev. Tabs and line breaks in
+    a text, which the files cannot hold, become one space: the count of such texts is returned.
+    Raises UserError for two texts of one group and language, for a question in two splits, and for
+    names that cannot stand in the files.
     """
     tables = {"query": collection.queries, "passage": collection.passages}
     groups = sorted({group for table in tables.values() for group in table["group"].to_pylist()})
@@ -31,7 +34,9 @@ def write(collection: Collection, folder: Path) -> int:
     with lines_into(folder) as put:
         for part in PARTS.values():  # what has no texts is an empty file, not a missing one
             put(f"qrels.{part}.tsv")
-            for language in sorted({language for table in tables.values() for language in table["lang"].to_pylist()}):
+            for language in sorted(
+                {language for table in tables.values() for language in table["lang"].to_pylist()}
+            ):
                 put(_place("query", language, part))
                 put(_place("passage", language, part))
         for kind, table in tables.items():
@@ -39,18 +44,21 @@ def write(collection: Collection, folder: Path) -> int:
                 key = (kind, group, language)
                 if key in written:
                     raise UserError(
-                        f"collection {collection.name}: two texts are the {kind} {group!r} in {language}",
+                        f"collection {collection.name}: two texts are the {kind} {group!r} in"
+                        f" {language}",
                         key="export.text_repeated",
                     )
                 written.add(key)
                 if kind == "query" and split.setdefault(group, where) != where:
                     raise UserError(
-                        f"collection {collection.name}: the query {group!r} is in two splits", key="export.two_splits"
+                        f"collection {collection.name}: the query {group!r} is in two splits",
+                        key="export.two_splits",
                     )
                 for name in (text_id, group):
                     if re.search(r"[\t\n\r]", name):
                         raise UserError(
-                            f"collection {collection.name}: the name {name!r} has a tab or a line break",
+                            f"collection {collection.name}: the name {name!r} has a tab or a line"
+                            " break",
                             key="export.name",
                         )
                 line = one_line(text)
@@ -59,15 +67,25 @@ def write(collection: Collection, folder: Path) -> int:
                 put(_place(kind, language, PARTS.get(where, "")), number[group], line)
         for judged in collection.qrels.to_pylist():
             query, passage = judged["query_group"], judged["passage_group"]
-            put(f"qrels.{PARTS[split[query]]}.tsv", number[query], 0, number[passage], judged["grade"])
+            put(
+                f"qrels.{PARTS[split[query]]}.tsv",
+                number[query],
+                0,
+                number[passage],
+                judged["grade"],
+            )
     return cut
 
 
 @cache  # asked for with every text
 def _place(kind: str, language: str, part: str) -> str:
-    """Return where the texts of a language stand; the layout writes its own languages out, all others by code."""
+    """Return where the texts of a language stand; the layout writes its own languages out, all
+    others by code.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", language):
-        raise UserError(f"the language {language!r} cannot stand in the name of a file", key="export.language")
+        raise UserError(
+            f"the language {language!r} cannot stand in the name of a file", key="export.language"
+        )
     name = {code: name for name, code in MARCO_LANGUAGES.items()}.get(language, language)
     if kind == "passage":
         return f"{FOLDER}/collections/{name}_collection.tsv"

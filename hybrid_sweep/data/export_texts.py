@@ -1,4 +1,6 @@
-"""Write any collection as BEIR, JSONL, TREC or TSV: one folder with the texts of all languages, and every judged pair."""
+"""Write any collection as BEIR, JSONL, TREC or TSV: one folder with the texts of all languages, and
+every judged pair.
+"""
 
 import json
 import re
@@ -13,7 +15,8 @@ from hybrid_sweep.data.collection import SPLITS, TEXTS, Collection
 from hybrid_sweep.data.records import BEIR_HEADER
 from hybrid_sweep.errors import UserError
 
-Put = Callable[..., None]  # (name of a file, the fields of a line; none: the file is there, and empty at first)
+# (name of a file, the fields of a line; none: the file is there, and empty at first)
+Put = Callable[..., None]
 
 
 def rows(table: pa.Table) -> Iterator[tuple[str, ...]]:
@@ -40,17 +43,21 @@ def lines_into(folder: Path) -> Iterator[Put]:
 
 
 def one_line(text: str) -> str:
-    """Return the text with each run of tabs and line breaks, which files of columns cannot hold, as a space."""
+    """Return the text with each run of tabs and line breaks, which files of columns cannot hold, as
+    a space.
+    """
     return re.sub(r"[\t\n\r]+", " ", text)
 
 
 def write(collection: Collection, folder: Path, form: str) -> int:
-    """Write the texts with their language, group and split, and the judgements between texts, into a folder.
+    """Write the texts with their language, group and split, and the judgements between texts, into
+    a folder.
 
-    form: beir | jsonl | trec | tsv. A judgement of two groups is one line for each of the query's versions and each of the
-    passage's, so that the files are a multilingual collection for any other tool too. The count of texts whose tabs and line
-    breaks became spaces is returned; beir and jsonl hold them as they are. Raises UserError for names that cannot stand in
-    the files, and for a query whose versions are in two splits.
+    form: beir | jsonl | trec | tsv. A judgement of two groups is one line for each of the query's
+    versions and each of the passage's, so that the files are a multilingual collection for any
+    other tool too. The count of texts whose tabs and line breaks became spaces is returned; beir
+    and jsonl hold them as they are. Raises UserError for names that cannot stand in the files, and
+    for a query whose versions are in two splits.
     """
     writer = _Writer(form, collection.name)
     with lines_into(folder) as put:
@@ -62,8 +69,14 @@ def write(collection: Collection, folder: Path, form: str) -> int:
 
 
 def _json(node: dict[str, Any]) -> str:
-    """Return a line of JSON in which no reader finds another line's end, whatever it takes for one."""
-    return re.sub("[\x85\u2028\u2029]", lambda end: f"\\u{ord(end[0]):04x}", json.dumps(node, ensure_ascii=False))
+    """Return a line of JSON in which no reader finds another line's end, whatever it takes
+    for one.
+    """
+    return re.sub(
+        "[\x85\u2028\u2029]",
+        lambda end: f"\\u{ord(end[0]):04x}",
+        json.dumps(node, ensure_ascii=False),
+    )
 
 
 class _Writer:
@@ -73,15 +86,23 @@ class _Writer:
         self.form, self.name, self.cut = form, name, 0
         self.splits: dict[str, str] = {}
 
-    def text(self, put: Put, kind: str, text_id: str, group: str, lang: str, split: str, text: str) -> None:
+    def text(
+        self, put: Put, kind: str, text_id: str, group: str, lang: str, split: str, text: str
+    ) -> None:
         if kind == "query" and self.splits.setdefault(group, split) != split:
-            raise UserError(f"collection {self.name}: the query {group!r} is in two splits", key="export.two_splits")
+            raise UserError(
+                f"collection {self.name}: the query {group!r} is in two splits",
+                key="export.two_splits",
+            )
         columns = self.form == "tsv" or (self.form == "trec" and kind == "query")
         for value in (text_id, group):
-            if re.search(r"[\t\n\r]", value) or (self.form == "trec" and value == text_id and re.search(r"\s", value)):
+            if re.search(r"[\t\n\r]", value) or (
+                self.form == "trec" and value == text_id and re.search(r"\s", value)
+            ):
                 hint = "; take --format jsonl" if self.form == "trec" else ""
                 raise UserError(
-                    f"collection {self.name}: the name {value!r} cannot stand in files of {self.form}{hint}",
+                    f"collection {self.name}: the name {value!r} cannot stand in files of"
+                    f" {self.form}{hint}",
                     key="export.name",
                 )
         if columns:
@@ -113,7 +134,9 @@ class _Writer:
 
 
 def _judgements(collection: Collection, writer: _Writer, put: Put) -> None:
-    """Write every judged pair of texts; a split with queries has a file even where none is judged."""
+    """Write every judged pair of texts; a split with queries has a file even where none is
+    judged.
+    """
     judged = collection.qrels.to_pylist()
     versions: dict[str, dict[str, list[str]]] = {}
     for kind, table in (("query", collection.queries), ("passage", collection.passages)):

@@ -1,6 +1,8 @@
-"""Files fetched by address into a folder of their own: resumed where a transfer broke off, checked, and kept.
+"""Files fetched by address into a folder of their own: resumed where a transfer broke off, checked,
+and kept.
 
-The hub's own client compares no hashes and cannot fetch from other places; this does both with the standard library.
+The hub's own client compares no hashes and cannot fetch from other places; this does both with the
+standard library.
 """
 
 import hashlib
@@ -27,10 +29,11 @@ REPORT = 10.0  # seconds between two lines of progress
 
 @dataclass(frozen=True)
 class Remote:
-    """A file elsewhere: its name below the folder of the files (with /), its address, and what its content must be.
+    """A file elsewhere: its name below the folder of the files (with /), its address, and what its
+    content must be.
 
-    checksum: "sha256:...", "md5:..." or "git:..." (of a blob); None or size None where it is not known beforehand.
-    secret: headers that only this address may see, not one that it leads on to.
+    checksum: "sha256:...", "md5:..." or "git:..." (of a blob); None or size None where it is not
+    known beforehand. secret: headers that only this address may see, not one that it leads on to.
     """
 
     name: str
@@ -43,18 +46,27 @@ class Remote:
 def inside(folder: Path, name: str) -> Path:
     """Return the path of a name below a folder; a UserError for one that would lead out of it."""
     parts = PurePosixPath(name).parts
-    plain = bool(parts) and not any(part in ("..", "/") or "\\" in part or "\0" in part for part in parts)
+    plain = bool(parts) and not any(
+        part in ("..", "/") or "\\" in part or "\0" in part for part in parts
+    )
     if not plain or not folder.joinpath(*parts).resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"the name {name[:80]!r} leads out of {folder}: nothing was written", key="fetch.leads_out")
+        raise UserError(
+            f"the name {name[:80]!r} leads out of {folder}: nothing was written",
+            key="fetch.leads_out",
+        )
     return folder.joinpath(*parts)
 
 
 def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
-    """Return those that are not in the folder as they were fetched: no address is asked, and only changed files are
-    read.
+    """Return those that are not in the folder as they were fetched: no address is asked, and only
+    changed files are read.
     """
     known, memory = _manifest(folder), Memory(folder / "digests.json")
-    absent = [remote for remote in remotes if not _is_whole(remote, folder, known.get(remote.name), memory)]
+    absent = [
+        remote
+        for remote in remotes
+        if not _is_whole(remote, folder, known.get(remote.name), memory)
+    ]
     memory.flush()
     return absent
 
@@ -63,19 +75,25 @@ def forget(remotes: Sequence[Remote], folder: Path) -> None:
     """Let files count as missing: the next `fetch` brings them again."""
     known = _manifest(folder)
     if names := {remote.name for remote in remotes} & known.keys():
-        write_json(folder / "manifest.json", {name: entry for name, entry in known.items() if name not in names})
+        write_json(
+            folder / "manifest.json",
+            {name: entry for name, entry in known.items() if name not in names},
+        )
 
 
 def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
-    """Bring what is missing to folder/files; a part of a file stays in folder/parts and is gone on with the next time.
+    """Bring what is missing to folder/files; a part of a file stays in folder/parts and is gone on
+    with the next time.
 
-    Raises UserError for an address that has no such file, a transfer that stays incomplete, or another content.
+    Raises UserError for an address that has no such file, a transfer that stays incomplete, or
+    another content.
     """
     wanted = missing(remotes, folder)
     total = sum(remote.size or 0 for remote in wanted)
     if total > (free := shutil.disk_usage(_existing(folder)).free):
         raise UserError(
-            f"{folder}: {amount(total)} are to be fetched, and the disk has {amount(free)} left", key="fetch.disk_full"
+            f"{folder}: {amount(total)} are to be fetched, and the disk has {amount(free)} left",
+            key="fetch.disk_full",
         )
     for number, remote in enumerate(wanted, 1):
         target = inside(folder / "files", remote.name)
@@ -84,20 +102,24 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
         part = folder / "parts" / digest([remote.name, remote.url, remote.checksum])
         part.parent.mkdir(parents=True, exist_ok=True)
         _transfer(remote, part, say)
-        if not _agrees(remote, part):  # the part at hand was of other content: once more from the start
+        # the part at hand was of other content: once more from the start
+        if not _agrees(remote, part):
             part.unlink()
             _transfer(remote, part, say)
         if not _agrees(remote, part):
             part.unlink()
             raise UserError(
-                f"{remote.url} is not the file that is expected ({remote.checksum}); try again later",
+                f"{remote.url} is not the file that is expected ({remote.checksum}); try again"
+                " later",
                 key="fetch.altered",
             )
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(part, target)
-        write_json(folder / "manifest.json", {**_manifest(folder), remote.name: _entry(remote, target)})
+        write_json(
+            folder / "manifest.json", {**_manifest(folder), remote.name: _entry(remote, target)}
+        )
 
 
 def amount(size: int) -> str:
@@ -145,7 +167,8 @@ def _transfer(remote: Remote, part: Path, say: Say) -> None:
                 return
             raise OSError(f"incomplete: {part.stat().st_size:,} of {total:,} bytes")
         except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError) and error.code == 416:  # the part is longer than the file
+            # the part is longer than the file
+            if isinstance(error, urllib.error.HTTPError) and error.code == 416:
                 part.unlink()
             now = part.stat().st_size if part.exists() else 0
             failures = failures + 1 if now <= have else 1
@@ -160,13 +183,18 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, total: int | None, sa
         target.write(block)
         if time.monotonic() - said > REPORT:
             said = time.monotonic()
-            say(f"  {name}: {amount(target.tell())}" + (f" of {amount(total)}" if total is not None else ""))
+            say(
+                f"  {name}: {amount(target.tell())}"
+                + (f" of {amount(total)}" if total is not None else "")
+            )
 
 
 def _request(url: str, secret: Mapping[str, str]) -> urllib.request.Request:
     if not url.startswith(("http://", "https://")):
         raise UserError(f"{url}: must be an http or https address", key="fetch.address")
-    request = urllib.request.Request(url, headers={"User-Agent": "hybrid-sweep", "Accept-Encoding": "identity"})
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "hybrid-sweep", "Accept-Encoding": "identity"}
+    )
     for name, value in secret.items():
         request.add_unredirected_header(name, value)
     return request
@@ -177,18 +205,20 @@ def _refused(url: str, error: Exception, *, last: bool) -> None:
     if isinstance(error, urllib.error.HTTPError):
         if error.code in (401, 403):
             raise UserError(
-                f"{url}: the server refuses it ({error.code}); where a set is open to members alone, accept its terms "
-                "on its page and give your token: hf auth login, or HF_TOKEN",
+                f"{url}: the server refuses it ({error.code}); where a set is open to members"
+                " alone, accept its terms on its page and give your token: hf auth login, or"
+                " HF_TOKEN",
                 key="fetch.refused",
             ) from error
         if error.code in (404, 410):
             raise UserError(
-                f"{url}: there is no such file ({error.code}); check data.revision", key="fetch.not_found"
+                f"{url}: there is no such file ({error.code}); check data.revision",
+                key="fetch.not_found",
             ) from error
     if last:
         raise UserError(
-            f"{url} cannot be fetched ({_reason(error)}); run the same command again and it goes on from here, "
-            "or give data.path=FOLDER",
+            f"{url} cannot be fetched ({_reason(error)}); run the same command again and it goes on"
+            " from here, or give data.path=FOLDER",
             key="fetch.unreachable",
         ) from error
 
@@ -231,7 +261,9 @@ def _entry(remote: Remote, path: Path) -> dict[str, Any]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """Return what is known of the fetched files by name; a broken file says nothing: they are fetched again."""
+    """Return what is known of the fetched files by name; a broken file says nothing: they are
+    fetched again.
+    """
     known = read_json(folder / "manifest.json")
     return known if isinstance(known, dict) else {}
 
@@ -239,7 +271,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _is_whole(remote: Remote, folder: Path, known: Any, memory: Memory) -> bool:
     """Return whether a file is there with the bytes that were fetched, by its digest."""
     path = inside(folder / "files", remote.name)
-    if not (isinstance(known, dict) and path.is_file() and known.get("checksum") == remote.checksum):
+    if not (
+        isinstance(known, dict) and path.is_file() and known.get("checksum") == remote.checksum
+    ):
         return False
     if path.stat().st_size != known.get("size"):
         return False

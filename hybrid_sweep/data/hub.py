@@ -1,4 +1,6 @@
-"""Which files each published collection consists of, at which revision, and where they are kept once fetched."""
+"""Which files each published collection consists of, at which revision, and where they are kept
+once fetched.
+"""
 
 import dataclasses
 import json
@@ -9,7 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config import MARCO_LANGUAGES, DataConfig, FileData, LareqaData, MarcoData, MiraclData
+from hybrid_sweep.config import (
+    MARCO_LANGUAGES,
+    DataConfig,
+    FileData,
+    LareqaData,
+    MarcoData,
+    MiraclData,
+)
 from hybrid_sweep.data.fetch import Remote, Say, fetch, forget, inside, missing, read
 from hybrid_sweep.data.marco_judgements import TRACKS, TRIPLES, name_of
 from hybrid_sweep.data.miracl import check_languages
@@ -23,7 +32,8 @@ MSMARCO = "https://msmarco.z22.web.core.windows.net/msmarcoranking"
 TREC = "https://trec.nist.gov/data/deep"
 MMARCO, MIRACL, CORPUS = "unicamp-dl/mmarco", "miracl/miracl", "miracl/miracl-corpus"
 
-# What is fetched unless data.revision names another: of mMARCO and MS MARCO, of MIRACL's questions, of LAReQA's files.
+# What is fetched unless data.revision names another: of mMARCO and MS MARCO, of MIRACL's questions,
+# of LAReQA's files.
 PINNED = {
     "mmarco": "6d039c4638c0ba3e46a9cb7b498b145e7edc6230",
     "miracl": "5be20db9509754dadad47689368639fcec739c00",
@@ -45,10 +55,14 @@ LAREQA: dict[str, dict[str, str | None]] = {
         "vi": "e35926bf5cc6fc6ecbdfca49467aabeb454f08d152d7818143a906bd31dde995",
         "zh": "80c2cde7b9c2fb134c303cbb52f2ba396ead9eb0014aec43993543d2ba9e93ed",
     },
-    "mlqa_r": dict.fromkeys(("ar", "de", "en", "es", "hi", "vi", "zh")),  # the commit alone says what they are
+    # the commit alone says what they are
+    "mlqa_r": dict.fromkeys(("ar", "de", "en", "es", "hi", "vi", "zh")),
 }
 TRAIN_QRELS = "md5:733fb9fe12d93e497f7289409316eccf"
-TRACK_QRELS = {"dl19": "md5:2f4be390198da108f6845c822e5ada14", "dl20": "md5:0355ccee7509ac0463e8278186cdd8d1"}
+TRACK_QRELS = {
+    "dl19": "md5:2f4be390198da108f6845c822e5ada14",
+    "dl20": "md5:0355ccee7509ac0463e8278186cdd8d1",
+}
 
 
 def revision(data: DataConfig) -> str | None:
@@ -57,39 +71,60 @@ def revision(data: DataConfig) -> str | None:
     return (data.revision or PINNED[family]) if family and isinstance(data, FileData) else None
 
 
-def local(data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: bool = False) -> DataConfig:
-    """Return `data` with the folder of its fetched files as data.path; as it is where it has a path or nothing is
-    fetched.
+def local(
+    data: DataConfig, cache: Path, say: Say, *, download: bool, refresh: bool = False
+) -> DataConfig:
+    """Return `data` with the folder of its fetched files as data.path; as it is where it has a path
+    or nothing is fetched.
 
-    Files that are there and whole are used without asking anyone. download: whether missing ones may be fetched; refresh:
-    whether what no checksum and no commit pins is then fetched, or asked for, again. Raises UserError with the command that
-    fetches them.
+    Files that are there and whole are used without asking anyone. download: whether missing ones
+    may be fetched; refresh: whether what no checksum and no commit pins is then fetched, or asked
+    for, again. Raises UserError with the command that fetches them.
     """
     name = revision(data)
     if data.path or name is None:
         return data
     found = _brought(
-        data, name, lambda lists: _remotes(data, name, lists), cache, say, download=download, refresh=refresh
+        data,
+        name,
+        lambda lists: _remotes(data, name, lists),
+        cache,
+        say,
+        download=download,
+        refresh=refresh,
     )
     return dataclasses.replace(data, path=str(found))
 
 
 def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
-    """Return MS MARCO's own file of hard negatives: in data.path, beside the qrels, or as it was fetched.
+    """Return MS MARCO's own file of hard negatives: in data.path, beside the qrels, or as it was
+    fetched.
 
-    download: whether it may be fetched. Raises UserError where it is not there, with the command that fetches it.
+    download: whether it may be fetched. Raises UserError where it is not there, with the command
+    that fetches it.
     """
     if data.path:
         root = Path(data.path).expanduser()
         found = [path for path in (root / TRIPLES, root / "data" / TRIPLES) if path.is_file()]
         if not found:
             raise UserError(
-                f"data.negatives={TRIPLES}: no such file, neither here nor in data.path={data.path}",
+                f"data.negatives={TRIPLES}: no such file, neither here nor in"
+                f" data.path={data.path}",
                 key="negatives.file_missing",
             )
         return found[0]
     name, file = str(revision(data)), f"data/{TRIPLES}"
-    return _brought(data, name, lambda lists: [lists.file(MMARCO, name, file)], cache, say, download=download) / file
+    return (
+        _brought(
+            data,
+            name,
+            lambda lists: [lists.file(MMARCO, name, file)],
+            cache,
+            say,
+            download=download,
+        )
+        / file
+    )
 
 
 def _brought(
@@ -102,10 +137,13 @@ def _brought(
     download: bool,
     refresh: bool = False,
 ) -> Path:
-    """Return the folder of the fetched files of a collection at a revision, with the `wanted` ones in it; see `local`."""
+    """Return the folder of the fetched files of a collection at a revision, with the `wanted` ones
+    in it; see `local`.
+    """
     folder = inside(cache / "downloads", f"{_family(data)}-{name.replace('/', '-')[:40]}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
-        asked_again = refresh and not re.fullmatch("[0-9a-f]{40}", name)  # what a commit holds does not change
+        # what a commit holds does not change
+        asked_again = refresh and not re.fullmatch("[0-9a-f]{40}", name)
         lists = _Lists(folder / "lists.json", say if download else None, refresh=asked_again)
         try:
             remotes = list(wanted(lists))
@@ -116,13 +154,15 @@ def _brought(
             absent = None
         if not download and absent != []:
             raise UserError(
-                f"data={data.name} is not here yet: fetch it with {command(data)}, or give data.path=FOLDER",
+                f"data={data.name} is not here yet: fetch it with {command(data)}, or give"
+                " data.path=FOLDER",
                 key="data.not_fetched",
             )
         if absent:
             if _offline():
                 raise UserError(
-                    f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it", key="hub.offline"
+                    f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it",
+                    key="hub.offline",
                 )
             fetch(remotes, folder, say)
     return folder / "files"
@@ -144,11 +184,17 @@ def command(data: DataConfig) -> str:
 
 
 def _family(data: DataConfig) -> str | None:
-    """Return the name under which files are kept: collections that are made from the same ones share them."""
+    """Return the name under which files are kept: collections that are made from the same ones
+    share them.
+    """
     name = data.name.removesuffix("_context")
     if isinstance(data, MarcoData):
         return "mmarco"
-    return name if isinstance(data, MiraclData) or (isinstance(data, LareqaData) and name in LAREQA) else None
+    return (
+        name
+        if isinstance(data, MiraclData) or (isinstance(data, LareqaData) and name in LAREQA)
+        else None
+    )
 
 
 class _NotListed(Exception):
@@ -156,21 +202,26 @@ class _NotListed(Exception):
 
 
 class _Lists:
-    """What the hub says is in a folder of a set, asked once: a revision does not change. say None: nothing is asked."""
+    """What the hub says is in a folder of a set, asked once: a revision does not change. say None:
+    nothing is asked.
+    """
 
     def __init__(self, path: Path, say: Say | None, *, refresh: bool) -> None:
         self.path, self.say = path, say
         self.known: dict[str, Any] = {} if refresh and say else _listed(path)
 
     def files(self, repository: str, revision: str, folder: str) -> list[Remote]:
-        """Return the files in a folder, their names those in the set; raises _NotListed, and UserError as `fetch.read`."""
+        """Return the files in a folder, their names those in the set; raises _NotListed, and
+        UserError as `fetch.read`.
+        """
         key = f"{repository}@{revision}/{folder}"
         if key not in self.known:
             if self.say is None:
                 raise _NotListed
             if _offline():
                 raise UserError(
-                    f"{repository}/{folder} is not here, and HF_HUB_OFFLINE forbids asking for it", key="hub.offline"
+                    f"{repository}/{folder} is not here, and HF_HUB_OFFLINE forbids asking for it",
+                    key="hub.offline",
                 )
             self.say(f"asking the hub for {repository}/{folder}")
             found = list(_tree(repository, revision, folder))
@@ -178,7 +229,9 @@ class _Lists:
                 inside(self.path.parent / "files", name)
             self.known[key] = found
             write_json(self.path, {**self.known, "digest": digest(self.known, LENGTH)})
-        base = f"{_endpoint()}/datasets/{repository}/resolve/{urllib.parse.quote(revision, safe='')}"
+        base = (
+            f"{_endpoint()}/datasets/{repository}/resolve/{urllib.parse.quote(revision, safe='')}"
+        )
         secret = _secret()
         return [
             Remote(name, f"{base}/{urllib.parse.quote(name)}", checksum, size, secret)
@@ -186,8 +239,12 @@ class _Lists:
         ]
 
     def file(self, repository: str, revision: str, name: str) -> Remote:
-        """Return one file; a UserError that names what else there is, where it is not in the set."""
-        there = {each.name: each for each in self.files(repository, revision, name.rpartition("/")[0])}
+        """Return one file; a UserError that names what else there is, where it is not in the
+        set.
+        """
+        there = {
+            each.name: each for each in self.files(repository, revision, name.rpartition("/")[0])
+        }
         if name not in there:
             others = ", ".join(sorted(each.rpartition("/")[2] for each in there)) or "nothing"
             raise UserError(
@@ -198,7 +255,8 @@ class _Lists:
 
 
 def _listed(path: Path) -> dict[str, Any]:
-    """Return the lists that were stored, by what was asked; {} where they are not what was written: they are asked again.
+    """Return the lists that were stored, by what was asked; {} where they are not what was written:
+    they are asked again.
 
     An earlier version wrote no digest: of its lists the types alone are checked.
     """
@@ -236,7 +294,8 @@ def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, st
                     yield str(item["path"]), checksum, int(item["size"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{url}: is not a list of files ({type(error).__name__}); check HF_ENDPOINT", key="hub.no_list"
+                f"{url}: is not a list of files ({type(error).__name__}); check HF_ENDPOINT",
+                key="hub.no_list",
             ) from error
         following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("Link") or "")
         url = urllib.parse.urljoin(url, following[1]) if following else ""
@@ -269,7 +328,8 @@ def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
             for kind in ("topics", "qrels"):
                 folder = f"miracl-v1.0-{language}/{kind}"
                 for each in lists.files(MIRACL, name, folder):
-                    if re.search(r"-(train|dev)\.tsv$", each.name):  # what else there is has no judgements
+                    # what else there is has no judgements
+                    if re.search(r"-(train|dev)\.tsv$", each.name):
                         yield dataclasses.replace(each, name=f"miracl/{each.name}")
             for each in lists.files(CORPUS, PINNED_CORPUS, f"miracl-corpus-v1.0-{language}"):
                 if each.name.endswith(".jsonl.gz"):
@@ -278,7 +338,11 @@ def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
         family = str(_family(data))
         for language, checksum in LAREQA[family].items():
             pinned = f"sha256:{checksum}" if checksum and name == PINNED[family] else None
-            yield Remote(f"{language}.json", f"{GITHUB}/{name}/{family.replace('_', '-')}/{language}.json", pinned)
+            yield Remote(
+                f"{language}.json",
+                f"{GITHUB}/{name}/{family.replace('_', '-')}/{language}.json",
+                pinned,
+            )
 
 
 def _marco(data: MarcoData, name: str, lists: _Lists) -> Iterator[Remote]:

@@ -1,7 +1,9 @@
-"""XQuAD-R and MLQA-R: every sentence of the paragraphs is a candidate, the one in which the answer starts is relevant.
+"""XQuAD-R and MLQA-R: every sentence of the paragraphs is a candidate, the one in which the answer
+starts is relevant.
 
-The construction of LAReQA (Roy et al., 2020, arXiv 2004.05484) from its files, one per language: SQuAD's JSON, with the
-sentence breaks of each paragraph. Equal sentences are candidates of their own: the published counts have them all.
+The construction of LAReQA (Roy et al., 2020, arXiv 2004.05484) from its files, one per language:
+SQuAD's JSON, with the sentence breaks of each paragraph. Equal sentences are candidates of their
+own: the published counts have them all.
 """
 
 import json
@@ -27,7 +29,9 @@ Row = tuple[str, str, str, str, str]  # in the order of collection.TEXTS
 
 @dataclass
 class Part:
-    """What one file gives: texts, (question, candidate) judgements, and how often something was left out or is odd."""
+    """What one file gives: texts, (question, candidate) judgements, and how often something was
+    left out or is odd.
+    """
 
     queries: list[Row] = field(default_factory=list)
     passages: list[Row] = field(default_factory=list)
@@ -35,30 +39,40 @@ class Part:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def build(folder: Path, name: str, *, context: bool = False, problems: Problems | None = None) -> Collection:
-    """Return the collection of all files LANGUAGE.json in `folder`; every text is of the split "test".
+def build(
+    folder: Path, name: str, *, context: bool = False, problems: Problems | None = None
+) -> Collection:
+    """Return the collection of all files LANGUAGE.json in `folder`; every text is of the split
+    "test".
 
-    A candidate's id and group are "{language}_{paragraph of the file}_{sentence of the paragraph}": sentences are not
-    parallel, so that a question, whose group is its id in all languages, has a judgement for each language. context: a
-    candidate is its sentence, a space, and its paragraph. A sentence without text, and a question whose answer starts in
-    no sentence, is left out and counted in info. Raises UserError that names file and place, unless `problems` leaves out what
+    A candidate's id and group are "{language}_{paragraph of the file}_{sentence of the paragraph}":
+    sentences are not parallel, so that a question, whose group is its id in all languages, has a
+    judgement for each language. context: a candidate is its sentence, a space, and its paragraph. A
+    sentence without text, and a question whose answer starts in no sentence, is left out and
+    counted in info. Raises UserError that names file and place, unless `problems` leaves out what
     cannot be used: a paragraph, a sentence, or a question.
     """
     files = sorted(folder.glob("*.json"))
     if not files:
         raise UserError(
-            f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}", key="data.files_missing"
+            f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}",
+            key="data.files_missing",
         )
     for file in files:
         names.language(file.stem, str(file))
     problems = problems or Problems()
     parts = {file.stem: _language(file, context, problems) for file in files}
     queries, passages = (
-        pa.table([*zip(*(row for part in parts.values() for row in getattr(part, kind)), strict=True)], TEXTS.names)
+        pa.table(
+            [*zip(*(row for part in parts.values() for row in getattr(part, kind)), strict=True)],
+            TEXTS.names,
+        )
         for kind in ("queries", "passages")
     )
     judged = [pair for part in parts.values() for pair in part.relevant]
-    grades = pa.table([[pair[0] for pair in judged], [pair[1] for pair in judged], [1] * len(judged)], QRELS.names)
+    grades = pa.table(
+        [[pair[0] for pair in judged], [pair[1] for pair in judged], [1] * len(judged)], QRELS.names
+    )
     info = {
         "source": ORIGIN,
         "licence": LICENCES[name.removesuffix("_context")],
@@ -75,7 +89,9 @@ def _language(file: Path, context: bool, problems: Problems) -> Part:
     for number, (place, paragraph) in enumerate(_paragraphs(file, problems)):
         try:
             text = _get(paragraph, "context", str, file, place)
-            breaks, items = (_get(paragraph, key, list, file, place) for key in ("sentence_breaks", "qas"))
+            breaks, items = (
+                _get(paragraph, key, list, file, place) for key in ("sentence_breaks", "qas")
+            )
         except BadLine as error:
             problems.take(error)
             continue
@@ -100,15 +116,23 @@ def _language(file: Path, context: bool, problems: Problems) -> Part:
                 problems.take(error)
     if not part.queries:
         raise UserError(
-            f"{file}: no question whose answer starts in a sentence; is it a file of {ORIGIN}?", key="data.no_question"
+            f"{file}: no question whose answer starts in a sentence; is it a file of {ORIGIN}?",
+            key="data.no_question",
         )
     return part
 
 
 def _question(
-    part: Part, item: Any, spans: list[tuple[int, int, str]], asked: set[str], file: Path, place: str
+    part: Part,
+    item: Any,
+    spans: list[tuple[int, int, str]],
+    asked: set[str],
+    file: Path,
+    place: str,
 ) -> None:
-    """Add a question, and the sentence where its answer starts, to `part`; spans: start, end and id of each sentence."""
+    """Add a question, and the sentence where its answer starts, to `part`; spans: start, end and id
+    of each sentence.
+    """
     identifier, question = (_get(item, key, str, file, place) for key in ("id", "question"))
     if not (identifier.strip() and question.strip()):
         refuse(file, place, "the id or the question is empty", key="line.text_empty")
@@ -121,9 +145,12 @@ def _question(
         )
     asked.add(identifier)
     answers = _get(item, "answers", list, file, place)
-    # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its sentence.
+    # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its
+    # sentence.
     begin = _get(answers[0], "answer_start", int, file, f"{place}.answers[0]") if answers else -1
-    found = next(((end, candidate) for start, end, candidate in spans if start <= begin < end), None)
+    found = next(
+        ((end, candidate) for start, end, candidate in spans if start <= begin < end), None
+    )
     if found is None:
         part.counts["questions without a sentence"] += 1
         return
@@ -138,17 +165,24 @@ def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})", key="data.file_unreadable") from error
+        raise UserError(
+            f"{file}: cannot be read ({error.strerror})", key="data.file_unreadable"
+        ) from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{file}: byte {error.start} is not UTF-8; fetch the file again", key="data.file_encoding"
+            f"{file}: byte {error.start} is not UTF-8; fetch the file again",
+            key="data.file_encoding",
         ) from error
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{file}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})", key="data.file_json"
+            f"{file}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})",
+            key="data.file_json",
         ) from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        raise UserError(f"{file}: not JSON that can be read ({error})", key="data.file_json") from error
+    # a number of thousands of digits; thousands of brackets
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{file}: not JSON that can be read ({error})", key="data.file_json"
+        ) from error
     articles = content.get("data") if isinstance(content, dict) else None
     if not isinstance(articles, list):
         raise UserError(f"{file}: data is missing or not {KINDS[list]}", key="data.file_layout")
@@ -164,10 +198,12 @@ def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
 
 
 def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
-    """Return the start and end of a sentence, in code points of its paragraph of `length`; a UserError for anything
-    else.
+    """Return the start and end of a sentence, in code points of its paragraph of `length`; a
+    UserError for anything else.
     """
-    if not (isinstance(span, list) and len(span) == 2 and all(type(value) is int for value in span)):
+    if not (
+        isinstance(span, list) and len(span) == 2 and all(type(value) is int for value in span)
+    ):
         refuse(file, place, "must be a start and an end, two whole numbers", key="line.span")
     start, end = span
     if not 0 <= start <= end <= length:
@@ -181,7 +217,9 @@ def _span(span: Any, length: int, file: Path, place: str) -> tuple[int, int]:
 
 
 def _get(node: Any, key: str, kind: type, file: Path, place: str) -> Any:
-    """Return a field of a JSON object; a UserError where it is missing, of another kind, or a text that is not Unicode."""
+    """Return a field of a JSON object; a UserError where it is missing, of another kind, or a text
+    that is not Unicode.
+    """
     value = node.get(key) if isinstance(node, dict) else None
     if type(value) is not kind:
         refuse(file, place, f"{key} is missing or not {KINDS[kind]}", key="line.field_kind")
@@ -190,6 +228,9 @@ def _get(node: Any, key: str, kind: type, file: Path, place: str) -> Any:
             value.encode()
         except UnicodeEncodeError as error:
             raise BadLine(
-                file, place, f"character {error.start} of {key} is half a surrogate pair", key="line.surrogate"
+                file,
+                place,
+                f"character {error.start} of {key} is half a surrogate pair",
+                key="line.surrogate",
             ) from error
     return value

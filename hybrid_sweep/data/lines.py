@@ -1,4 +1,6 @@
-"""The lines of text files, and the one policy for those that cannot be used: refuse the first, or leave out and list."""
+"""The lines of text files, and the one policy for those that cannot be used: refuse the first, or
+leave out and list.
+"""
 
 import gzip
 import zlib
@@ -15,7 +17,10 @@ LISTED = 100  # lines left out that are listed by name; the others are only coun
 
 
 class BadLine(UserError):
-    """A line that cannot be used; lines count from 1. In a file of one JSON value: the place in it, as data[3].qas[0]."""
+    """A line that cannot be used; lines count from 1.
+
+    In a file of one JSON value: the place in it, as data[3].qas[0].
+    """
 
     def __init__(self, path: Path, line: int | str, reason: str, *, key: str) -> None:
         super().__init__(described(path, line, reason), key=key)
@@ -55,15 +60,18 @@ class Problems:
             self.first.append({"file": str(bad.path), "line": bad.line, "reason": bad.reason})
 
     def info(self) -> dict[str, Any]:
-        """Return what belongs into the info of the collection: nothing where all lines were used; the number is also
-        said.
+        """Return what belongs into the info of the collection: nothing where all lines were used;
+        the number is also said.
         """
         if not self.count:
             return {}
         if self.say:
             one = self.first[0]
             left = "1 line" if self.count == 1 else f"{self.count:,} lines"
-            self.say(f"{left} left out, the first: {described(Path(one['file']), one['line'], one['reason'])}")
+            self.say(
+                f"{left} left out, the first:"
+                f" {described(Path(one['file']), one['line'], one['reason'])}"
+            )
         return {"skipped": {"count": self.count, "first": self.first}}
 
 
@@ -71,8 +79,8 @@ STRICT = Problems()
 
 
 def opened(path: Path) -> BinaryIO:
-    """Return a file for reading, unpacked where its first bytes are those of gzip; a UserError where it cannot be
-    opened.
+    """Return a file for reading, unpacked where its first bytes are those of gzip; a UserError
+    where it cannot be opened.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file", key="data.file_missing")
@@ -81,15 +89,19 @@ def opened(path: Path) -> BinaryIO:
             packed = file.read(2) == GZIP
         return cast(BinaryIO, gzip.open(path, "rb")) if packed else open(path, "rb")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable"
+        ) from error
 
 
 def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str]]:
-    """Yield the number, from 1, and the text of each line of a file, plain or gzip; one line at a time is in memory.
+    """Yield the number, from 1, and the text of each line of a file, plain or gzip; one line at a
+    time is in memory.
 
-    Only line feeds end lines. Bad lines are those with a byte order mark, CR LF, or bytes that are not UTF-8. Raises
-    UserError for a missing or unreadable file, for damaged gzip and for a line of more than LONGEST bytes, whatever the
-    policy: a packed file of a few kilobytes can hold a line that fills the memory.
+    Only line feeds end lines. Bad lines are those with a byte order mark, CR LF, or bytes that are
+    not UTF-8. Raises UserError for a missing or unreadable file, for damaged gzip and for a line of
+    more than LONGEST bytes, whatever the policy: a packed file of a few kilobytes can hold a line
+    that fills the memory.
     """
     with opened(path) as file:
         number = 0
@@ -107,13 +119,21 @@ def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str
                     )
                 elif raw.endswith((b"\r\n", b"\r")):
                     problems.add(
-                        path, number, "ends in CR LF; convert the file to plain line feeds", key="line.carriage_return"
+                        path,
+                        number,
+                        "ends in CR LF; convert the file to plain line feeds",
+                        key="line.carriage_return",
                     )
                 else:
                     try:
                         text = raw.removesuffix(b"\n").decode()
                     except UnicodeDecodeError as error:
-                        problems.add(path, number, f"byte {error.start + 1} is not UTF-8", key="line.encoding")
+                        problems.add(
+                            path,
+                            number,
+                            f"byte {error.start + 1} is not UTF-8",
+                            key="line.encoding",
+                        )
                         continue
                     yield number, text
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -122,4 +142,6 @@ def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str
                 key="data.gzip_damaged",
             ) from error
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable") from error
+            raise UserError(
+                f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable"
+            ) from error

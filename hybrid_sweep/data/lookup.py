@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.errors import UserError
 
-SLICE = 4_194_304  # rows looked up at a time: bounds the memory, and is long enough to pay for the hash table
+# rows looked up at a time: bounds the memory, and is long enough to pay for the hash table
+SLICE = 4_194_304
 
 
 ROWS = 2**31  # numbers of rows and of ids are int32, since there is one for each text and language
@@ -18,18 +19,23 @@ def check_rows(count: int) -> None:
     """Raise UserError for more rows than int32 can number."""
     if count > ROWS:
         raise UserError(
-            f"{count:,} texts or ids are too many for one collection: it can have {ROWS:,}", key="data.too_many_texts"
+            f"{count:,} texts or ids are too many for one collection: it can have {ROWS:,}",
+            key="data.too_many_texts",
         )
 
 
 def sorted_unique(column: pa.ChunkedArray) -> pa.Array:
-    """Return the distinct strings of a column in the order of their bytes, which is that of their code points."""
+    """Return the distinct strings of a column in the order of their bytes, which is that of their
+    code points.
+    """
     found = pc.unique(column)
     return found.take(pc.sort_indices(found))
 
 
 def index_in(column: pa.ChunkedArray, known: pa.Array) -> np.ndarray:
-    """Return (N,) int32 place of each value among the distinct `known` ones, -1 where it is none of them."""
+    """Return (N,) int32 place of each value among the distinct `known` ones, -1 where it is none of
+    them.
+    """
     found = [numbers for _, numbers in _slices(column, known)]
     return np.concatenate(found) if found else np.zeros(0, np.int32)
 
@@ -42,8 +48,8 @@ def _slices(column: pa.ChunkedArray, known: pa.Array) -> Iterator[tuple[int, np.
 
 
 def text_rows(table: pa.Table, known: pa.Array, languages: Sequence[str], split: str) -> np.ndarray:
-    """Return (L, K) int32 row of each group's text in each language, -1 where it has none in the split (or in the split
-    *).
+    """Return (L, K) int32 row of each group's text in each language, -1 where it has none in the
+    split (or in the split *).
 
     known: (K,) distinct groups. Where a group has two texts of a language the later row counts.
     """
@@ -51,8 +57,12 @@ def text_rows(table: pa.Table, known: pa.Array, languages: Sequence[str], split:
     rows = np.full((len(languages), len(known)), -1, np.int32)
     codes, splits = pa.array(languages, pa.string()), pa.array([split, "*"])
     for start, group in _slices(table["group"], known):
-        language = pc.fill_null(pc.index_in(table["lang"].slice(start, SLICE), value_set=codes), -1).to_numpy()
-        inside = pc.is_in(table["split"].slice(start, SLICE), value_set=splits).to_numpy(zero_copy_only=False)
+        language = pc.fill_null(
+            pc.index_in(table["lang"].slice(start, SLICE), value_set=codes), -1
+        ).to_numpy()
+        inside = pc.is_in(table["split"].slice(start, SLICE), value_set=splits).to_numpy(
+            zero_copy_only=False
+        )
         where = np.flatnonzero(inside & (group >= 0) & (language >= 0))
         rows[language[where], group[where]] = where + start
     return rows

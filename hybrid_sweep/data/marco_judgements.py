@@ -1,4 +1,6 @@
-"""MS MARCO's judgements: qrels of its own parts and of TREC Deep Learning, or the training pairs that triples tell."""
+"""MS MARCO's judgements: qrels of its own parts and of TREC Deep Learning, or the training pairs
+that triples tell.
+"""
 
 from array import array
 from collections.abc import Callable, Iterator
@@ -10,7 +12,8 @@ import numpy as np
 from hybrid_sweep.data.lines import BadLine, Problems, refuse
 from hybrid_sweep.data.tsv import rows, whole
 
-TRACKS = {"dl19": "2019", "dl20": "2020"}  # TREC Deep Learning: English questions of their own, grades 0 to 3
+# TREC Deep Learning: English questions of their own, grades 0 to 3
+TRACKS = {"dl19": "2019", "dl20": "2020"}
 TRIPLES = "triples.train.ids.small.tsv"
 SAID = 10_000_000  # lines of triples between two lines of progress
 
@@ -34,9 +37,11 @@ def name_of(part: str) -> str:
 def read_judgements(
     part: str, folders: list[Path], problems: Problems, say: Callable[[str], None]
 ) -> Judgements | None:
-    """Return the judgements of a part, from the first of the folders that has them; None where none has.
+    """Return the judgements of a part, from the first of the folders that has them; None where none
+    has.
 
-    Of train, where there are no qrels, the positives of triples. A pair may be judged once; of others the later line is bad.
+    Of train, where there are no qrels, the positives of triples. A pair may be judged once; of
+    others the later line is bad.
     """
     for path in (folder / name_of(part) for folder in folders):
         if path.is_file():
@@ -49,9 +54,13 @@ def read_judgements(
 
 
 def repeated(values: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield the places, in order, whose value, or row, stands at an earlier place too, and the first such place."""
+    """Yield the places, in order, whose value, or row, stands at an earlier place too, and the
+    first such place.
+    """
     # Of millions of numbers in ascending order, as those of passages mostly are, no copy is made.
-    if values.ndim == 1 and ((values[1:] > values[:-1]).all() or (np.diff(np.sort(values)) > 0).all()):
+    if values.ndim == 1 and (
+        (values[1:] > values[:-1]).all() or (np.diff(np.sort(values)) > 0).all()
+    ):
         return
     _, first, inverse = np.unique(values, axis=0, return_index=True, return_inverse=True)
     earliest = first[inverse.ravel()]
@@ -80,15 +89,22 @@ def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
     for again, _ in repeated(np.stack([found.query, found.passage], axis=1)):
         pair = f"the query {found.query[again]} and the passage {found.passage[again]}"
         problems.add(
-            path, int(found.line[again]), f"{pair} are judged in an earlier line already", key="line.judged_twice"
+            path,
+            int(found.line[again]),
+            f"{pair} are judged in an earlier line already",
+            key="line.judged_twice",
         )
         use[again] = False
-    return found if use.all() else Judgements(path, *(np.array(column, np.int64)[use] for column in columns))
+    return (
+        found
+        if use.all()
+        else Judgements(path, *(np.array(column, np.int64)[use] for column in columns))
+    )
 
 
 def _triples(path: Path, problems: Problems, say: Callable[[str], None]) -> Judgements:
-    """Return the distinct pairs of question and positive of a file of triples, each with the line where it stands
-    first.
+    """Return the distinct pairs of question and positive of a file of triples, each with the line
+    where it stands first.
     """
     first: dict[tuple[str, str], int] = {}
     for line, (query, positive, negative) in rows(path, 3, problems):
@@ -97,7 +113,11 @@ def _triples(path: Path, problems: Problems, say: Callable[[str], None]) -> Judg
         if (query, positive) in first:
             continue
         try:
-            for name, word in (("query id", query), ("passage id", positive), ("passage id", negative)):
+            for name, word in (
+                ("query id", query),
+                ("passage id", positive),
+                ("passage id", negative),
+            ):
                 whole(path, line, name, word)
         except BadLine as error:
             problems.take(error)
@@ -105,5 +125,9 @@ def _triples(path: Path, problems: Problems, say: Callable[[str], None]) -> Judg
         first[query, positive] = line
     pairs = np.array([[int(word) for word in pair] for pair in first], np.int64).reshape(-1, 2)
     return Judgements(
-        path, np.array([*first.values()], np.int64), pairs[:, 0], pairs[:, 1], np.ones(len(pairs), np.int64)
+        path,
+        np.array([*first.values()], np.int64),
+        pairs[:, 0],
+        pairs[:, 1],
+        np.ones(len(pairs), np.int64),
     )

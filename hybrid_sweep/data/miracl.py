@@ -1,7 +1,9 @@
-"""MIRACL: questions about Wikipedia in 18 languages, each judged against passages of its own language only.
+"""MIRACL: questions about Wikipedia in 18 languages, each judged against passages of its own
+language only.
 
-The construction of Zhang et al. (2023, TACL 11) from its two sets of files: topics and judgements, and the corpus. Split
-train is its train, test is its dev, which papers report (its tests have no public judgements).
+The construction of Zhang et al. (2023, TACL 11) from its two sets of files: topics and judgements,
+and the corpus. Split train is its train, test is its dev, which papers report (its tests have no
+public judgements).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,22 +17,44 @@ from hybrid_sweep.data.lines import Problems
 from hybrid_sweep.data.records import Found, column_judgements, column_texts, json_texts
 from hybrid_sweep.errors import UserError
 
-LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
+LANGUAGES = (
+    "ar",
+    "bn",
+    "de",
+    "en",
+    "es",
+    "fa",
+    "fi",
+    "fr",
+    "hi",
+    "id",
+    "ja",
+    "ko",
+    "ru",
+    "sw",
+    "te",
+    "th",
+    "yo",
+    "zh",
+)
 PARTS = {"train": "train", "dev": "test"}
 ORIGIN = "https://github.com/project-miracl/miracl"
 
 
 def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collection:
-    """Return the collection of the files in data.path, in data.languages: no other language's files are opened.
+    """Return the collection of the files in data.path, in data.languages: no other language's files
+    are opened.
 
-    data.path holds the folders miracl-v1.0-LANG and miracl-corpus-v1.0-LANG, or miracl/ and miracl-corpus/ that hold them.
-    Id and group of a question or passage are "id@lang": nothing is parallel. A passage is its title, a space, its text; it
-    is in the pool of every split. Judgements of grade 0 are kept. Raises UserError for a language that MIRACL lacks, for a
-    missing file, or for a bad line, as data.on_error says.
+    data.path holds the folders miracl-v1.0-LANG and miracl-corpus-v1.0-LANG, or miracl/ and
+    miracl-corpus/ that hold them. Id and group of a question or passage are "id@lang": nothing is
+    parallel. A passage is its title, a space, its text; it is in the pool of every split.
+    Judgements of grade 0 are kept. Raises UserError for a language that MIRACL lacks, for a missing
+    file, or for a bad line, as data.on_error says.
     """
     if not data.path:
         raise UserError(
-            f"data={data.name} is read from files: run hybrid-sweep data prepare {data.name}, or give data.path=FOLDER",
+            f"data={data.name} is read from files: run hybrid-sweep data prepare {data.name}, or"
+            " give data.path=FOLDER",
             key="data.path_unset",
         )
     root, problems = Path(data.path).expanduser(), Problems(data.on_error, say)
@@ -52,7 +76,8 @@ def check_languages(languages: Sequence[str]) -> None:
     for lang in sorted(languages):
         if lang not in LANGUAGES:
             raise UserError(
-                f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}", key="data.language_missing"
+                f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}",
+                key="data.language_missing",
             )
 
 
@@ -64,7 +89,9 @@ def _folder(root: Path, repository: str, name: str) -> Path:
     return found[0]
 
 
-def _source(asked: Path, shards: list[Path], lang: str, problems: Problems, say: Callable[[str], None]) -> Source:
+def _source(
+    asked: Path, shards: list[Path], lang: str, problems: Problems, say: Callable[[str], None]
+) -> Source:
     queries, judgements = [], []
     for part, split in PARTS.items():
         name = f"miracl-v1.0-{lang}-{part}.tsv"
@@ -80,4 +107,6 @@ def _source(asked: Path, shards: list[Path], lang: str, problems: Problems, say:
         return json_texts(path, problems)
 
     passages = chain.from_iterable(map(texts, shards))
-    return Source(lang, True, passages, chain.from_iterable(queries), chain.from_iterable(judgements))
+    return Source(
+        lang, True, passages, chain.from_iterable(queries), chain.from_iterable(judgements)
+    )

@@ -1,7 +1,9 @@
-"""MS MARCO and its translations (mMARCO) from local files: the official names, or the layout of mMARCO's hub.
+"""MS MARCO and its translations (mMARCO) from local files: the official names, or the layout of
+mMARCO's hub.
 
-A question has one number in all languages, and so has a passage: the numbers are the groups. Where groups.tsv stands
-beside the qrels, as in what export.py writes, it brings back the ids, groups and splits that the numbers stand for.
+A question has one number in all languages, and so has a passage: the numbers are the groups. Where
+groups.tsv stands beside the qrels, as in what export.py writes, it brings back the ids, groups and
+splits that the numbers stand for.
 """
 
 import hashlib
@@ -18,7 +20,13 @@ import pyarrow as pa
 from hybrid_sweep.config import MARCO_LANGUAGES, MarcoData
 from hybrid_sweep.data.collection import QRELS, SPLITS, TEXTS, Collection, make
 from hybrid_sweep.data.lines import BadLine, Problems, refuse
-from hybrid_sweep.data.marco_judgements import TRACKS, Judgements, name_of, read_judgements, repeated
+from hybrid_sweep.data.marco_judgements import (
+    TRACKS,
+    Judgements,
+    name_of,
+    read_judgements,
+    repeated,
+)
 from hybrid_sweep.data.sorting import mapped
 from hybrid_sweep.data.texts import batch_of
 from hybrid_sweep.data.tsv import rows, whole
@@ -32,7 +40,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Names:
-    """What groups.tsv says: group of (kind, number) in any language; id and split of (kind, number, language)."""
+    """What groups.tsv says: group of (kind, number) in any language; id and split of (kind, number,
+    language).
+    """
 
     group: dict[tuple[str, int], str] = field(default_factory=dict)
     text: dict[tuple[str, int, str], tuple[str, str]] = field(default_factory=dict)
@@ -43,23 +53,30 @@ class Names:
 
 
 def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
-    """Return the collection of the files in data.path, in data.languages: no other language's files are opened.
+    """Return the collection of the files in data.path, in data.languages: no other language's files
+    are opened.
 
-    Ids are "number@language". Only questions with a judgement (grade 0 included) are kept; those of train are split
-    train, but for data.dev_share of them, those of data.qrels are split test; passages are split "*". With groups.tsv
-    all of this is as it says. Texts are streamed through files in the folder `work` (None: the system's own for temporary
-    files) and mapped from there. Raises UserError for a missing file, or with file, line and reason for a bad line, unless
+    Ids are "number@language". Only questions with a judgement (grade 0 included) are kept; those of
+    train are split train, but for data.dev_share of them, those of data.qrels are split test;
+    passages are split "*". With groups.tsv all of this is as it says. Texts are streamed through
+    files in the folder `work` (None: the system's own for temporary files) and mapped from there.
+    Raises UserError for a missing file, or with file, line and reason for a bad line, unless
     data.on_error=skip leaves such lines out: info lists them as `skipped`.
     """
     if not data.path:
         raise UserError(
-            f"data={data.name} reads local files: give data.path=FOLDER; conf/data/{data.name}.yaml lists them",
+            f"data={data.name} reads local files: give data.path=FOLDER; conf/data/{data.name}.yaml"
+            " lists them",
             key="data.path_unset",
         )
     path = Path(data.path).expanduser()
     root = path / "data" if (path / "data" / data.translation).is_dir() else path
     problems = Problems(data.on_error, say)
-    names = _names(root / "groups.tsv", data.languages, problems) if (root / "groups.tsv").is_file() else None
+    names = (
+        _names(root / "groups.tsv", data.languages, problems)
+        if (root / "groups.tsv").is_file()
+        else None
+    )
     files = {language: _files(root, data, language) for language in sorted(data.languages)}
     parts = (
         {"train": "train", data.qrels: "test"}
@@ -95,7 +112,9 @@ def _read(
     work: Path,
     problems: Problems,
 ) -> Collection:
-    """Read the texts through files in `work`, and keep the judgements between those that were read."""
+    """Read the texts through files in `work`, and keep the judgements between those that were
+    read.
+    """
     nothing = np.zeros(0, np.int64)
     present = {"passage": nothing}  # the numbers that were read, in any language
     questions = dict.fromkeys(judgements, nothing)
@@ -107,7 +126,9 @@ def _read(
         for language, (collection, queries) in files.items():
             say(f"reading {collection}")
             reader = _Reader("passage", language, names, passage_sink, problems, say)
-            present["passage"] = np.union1d(present["passage"], reader.read(collection, lambda number: "*", None, {}))
+            present["passage"] = np.union1d(
+                present["passage"], reader.read(collection, lambda number: "*", None, {})
+            )
             earlier: dict[Path, np.ndarray] = {}
             for part, judged in judgements.items():
                 if (path := queries(part)) is None:
@@ -139,24 +160,37 @@ def _read(
         info |= {"exported": exported, "licence": exported.get("licence", "unknown")}
     if len(texts[1]) > SAID:
         say(f"sorting and checking {len(texts[1]):,} passages")
-    return make(data.name, texts[0], texts[1], pa.concat_tables(qrels), info | problems.info(), work)
+    return make(
+        data.name, texts[0], texts[1], pa.concat_tables(qrels), info | problems.info(), work
+    )
 
 
 def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[str], Path | None]]:
-    """Return the passages of a language, and a function from the part (train, dev, dev.small, dl19, dl20) to its
-    questions.
+    """Return the passages of a language, and a function from the part (train, dev, dev.small, dl19,
+    dl20) to its questions.
 
-    The questions of TREC Deep Learning are not translated: None for them in another language than English.
+    The questions of TREC Deep Learning are not translated: None for them in another language than
+    English.
     """
     base = root / data.translation
     called = [name for name, code in MARCO_LANGUAGES.items() if code == language]
-    found = [name for name in [*called, language] if (base / "collections" / f"{name}_collection.tsv").is_file()]
+    found = [
+        name
+        for name in [*called, language]
+        if (base / "collections" / f"{name}_collection.tsv").is_file()
+    ]
 
     def questions(part: str) -> Path | None:
         if part in TRACKS:
             plain = root / f"msmarco-test{TRACKS[part]}-queries.tsv"
             packed = plain.with_name(f"{plain.name}.gz")
-            return None if language != "en" else packed if packed.is_file() and not plain.is_file() else plain
+            return (
+                None
+                if language != "en"
+                else packed
+                if packed.is_file() and not plain.is_file()
+                else plain
+            )
         if found:
             return base / "queries" / part.partition(".")[0] / f"{found[0]}_queries.{part}.tsv"
         return root / f"queries.{part}.tsv"
@@ -165,18 +199,23 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
         return base / "collections" / f"{found[0]}_collection.tsv", questions
     if language == "en" and (root / "collection.tsv").is_file():
         return root / "collection.tsv", questions
-    there = sorted(file.name.removesuffix("_collection.tsv") for file in base.glob("collections/*_collection.tsv"))
+    there = sorted(
+        file.name.removesuffix("_collection.tsv")
+        for file in base.glob("collections/*_collection.tsv")
+    )
     there += ["english"] if (root / "collection.tsv").is_file() else []
     wanted = base / "collections" / f"{[*called, language][0]}_collection.tsv"
     raise UserError(
-        f"{wanted}: no such file, so no passages in {language}; in data.path={data.path} there are: "
-        f"{', '.join(there) or 'no passages in any language'}",
+        f"{wanted}: no such file, so no passages in {language}; in data.path={data.path} there are:"
+        f" {', '.join(there) or 'no passages in any language'}",
         key="data.files_missing",
     )
 
 
 def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
-    """Return the split of a question by its number: a seeded hash sets a share of train apart, alike in all languages."""
+    """Return the split of a question by its number: a seeded hash sets a share of train apart,
+    alike in all languages.
+    """
 
     def share(number: int) -> str:
         word = hashlib.sha256(f"{data.dev_seed}:{number}".encode()).digest()[:8]
@@ -186,20 +225,29 @@ def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
 
 
 class _Reader:
-    """Reads files of texts of one kind and language into a file of Arrow batches; `kept` counts the texts kept."""
+    """Reads files of texts of one kind and language into a file of Arrow batches; `kept` counts the
+    texts kept.
+    """
 
-    def __init__(self, kind: str, language: str, names: Names | None, sink: Any, problems: Problems, say: Say) -> None:
+    def __init__(
+        self, kind: str, language: str, names: Names | None, sink: Any, problems: Problems, say: Say
+    ) -> None:
         self.say = say
         self.kind, self.language, self.names, self.sink, self.kept = kind, language, names, sink, 0
         self.problems = problems
 
     def read(
-        self, path: Path, split: Callable[[int], str], keep: set[int] | None, earlier: dict[Path, np.ndarray]
+        self,
+        path: Path,
+        split: Callable[[int], str],
+        keep: set[int] | None,
+        earlier: dict[Path, np.ndarray],
     ) -> np.ndarray:
-        """Return (N,) int64 numbers of all texts of a file, in its order; the sink gets those in `keep` (None: all).
+        """Return (N,) int64 numbers of all texts of a file, in its order; the sink gets those in
+        `keep` (None: all).
 
-        A number that stands twice is a bad line. Where bad lines are left out the file is read twice, so that it is known
-        before a text is written.
+        A number that stands twice is a bad line. Where bad lines are left out the file is read
+        twice, so that it is known before a text is written.
         """
         numbers = array("q")
         pending: list[tuple[str, ...]] = []
@@ -231,10 +279,16 @@ class _Reader:
         self, numbers: np.ndarray, lines: np.ndarray, earlier: dict[Path, np.ndarray]
     ) -> Iterator[tuple[int, str]]:
         for again, first in repeated(numbers):
-            yield int(lines[again]), f"the {self.kind} {numbers[again]} stands in line {lines[first]} already"
+            yield (
+                int(lines[again]),
+                f"the {self.kind} {numbers[again]} stands in line {lines[first]} already",
+            )
         for other, before in earlier.items():
             for twice in np.flatnonzero(np.isin(numbers, before)):
-                yield int(lines[twice]), f"the {self.kind} {numbers[twice]} stands in {other} already"
+                yield (
+                    int(lines[twice]),
+                    f"the {self.kind} {numbers[twice]} stands in {other} already",
+                )
 
     def _texts(self, path: Path, problems: Problems) -> Iterator[tuple[int, int, str, str]]:
         """Yield line, number, the number as a word, and text."""
@@ -242,7 +296,9 @@ class _Reader:
             try:
                 number = whole(path, line, f"{self.kind} id", word)
                 if not text.strip():
-                    refuse(path, line, f"the {self.kind} {number} has no text", key="line.text_empty")
+                    refuse(
+                        path, line, f"the {self.kind} {number} has no text", key="line.text_empty"
+                    )
             except BadLine as error:
                 problems.take(error)
                 continue
@@ -269,7 +325,10 @@ class _Reader:
                 continue
             if (named := self.names.text.get((self.kind, number, self.language))) is None:
                 self.problems.add(
-                    path, line, f"groups.tsv has no {self.kind} {number} in {self.language}", key="line.text_unnamed"
+                    path,
+                    line,
+                    f"groups.tsv has no {self.kind} {number} in {self.language}",
+                    key="line.text_unnamed",
                 )
                 continue
             numbers.append(number)
@@ -282,8 +341,12 @@ class _Reader:
             pending.clear()
 
 
-def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | None, problems: Problems) -> pa.Table:
-    """Return the judgements between texts that were read; those of texts that are in no language at all are bad lines."""
+def _qrels(
+    judged: Judgements, present: dict[str, np.ndarray], names: Names | None, problems: Problems
+) -> pa.Table:
+    """Return the judgements between texts that were read; those of texts that are in no language at
+    all are bad lines.
+    """
     use = np.ones(len(judged.query), bool)
     known = present if names is None else {kind: names.numbers(kind) for kind in present}
     columns = {"query": judged.query, "passage": judged.passage}
@@ -300,13 +363,20 @@ def _qrels(judged: Judgements, present: dict[str, np.ndarray], names: Names | No
 
 
 def _names(path: Path, languages: list[str], problems: Problems) -> Names:
-    """Read groups.tsv: number, kind (query, passage), language, split, id, group; ids only of the languages read."""
+    """Read groups.tsv: number, kind (query, passage), language, split, id, group; ids only of the
+    languages read.
+    """
     names = Names()
     for line, (word, kind, language, split, text_id, group) in rows(path, 6, problems):
         try:
             number = whole(path, line, "number", word)
             if kind not in ("query", "passage"):
-                refuse(path, line, f"the kind {kind[:40]!r} is neither query nor passage", key="line.kind")
+                refuse(
+                    path,
+                    line,
+                    f"the kind {kind[:40]!r} is neither query nor passage",
+                    key="line.kind",
+                )
             if split not in (*SPLITS, *(["*"] if kind == "passage" else [])):
                 refuse(
                     path,
@@ -318,7 +388,8 @@ def _names(path: Path, languages: list[str], problems: Problems) -> Names:
                 refuse(
                     path,
                     line,
-                    f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier line",
+                    f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier"
+                    " line",
                     key="line.group_contradicts",
                 )
             if language in languages:

@@ -1,4 +1,6 @@
-"""A file of hard negatives as columns: triples or a run, told apart by what stands in it, read block by block."""
+"""A file of hard negatives as columns: triples or a run, told apart by what stands in it, read
+block by block.
+"""
 
 import gzip
 import zlib
@@ -17,13 +19,18 @@ from hybrid_sweep.errors import UserError
 
 BLOCK = 8_388_608  # bytes of the file in memory at a time
 SAMPLE = 100_000  # lines that tell triples from a run
-FORMS = "triples (query, positive, negative), a TREC run (six columns) or an MS MARCO run (query, passage, rank)"
+FORMS = (
+    "triples (query, positive, negative), a TREC run (six columns) or an MS MARCO run (query,"
+    " passage, rank)"
+)
 WHOLE = "^[0-9]{1,18}$"
 
 
 @dataclass(frozen=True)
 class Lines:
-    """The words of a file, row n from line n + 1: queries and passages; positives of triples, ranks of a run (int64)."""
+    """The words of a file, row n from line n + 1: queries and passages; positives of triples, ranks
+    of a run (int64).
+    """
 
     path: Path
     query: pa.ChunkedArray
@@ -34,9 +41,11 @@ class Lines:
 
 @dataclass(frozen=True)
 class Known:
-    """The ids a file may use: groups, or ids of single texts of the group, of questions and of passages.
+    """The ids a file may use: groups, or ids of single texts of the group, of questions and of
+    passages.
 
-    queries, passages: (K,) distinct groups. relevant: sorted int64 keys query << 32 | passage of all relevant judgements.
+    queries, passages: (K,) distinct groups. relevant: sorted int64 keys query << 32 | passage of
+    all relevant judgements.
     """
 
     queries: pa.Array
@@ -74,12 +83,13 @@ def _numbers(words: pa.ChunkedArray, groups: pa.Array, texts: pa.Table) -> np.nd
 
 
 def read_lines(path: Path, known: Known, work: Path) -> Lines:
-    """Return the lines of a file of negatives, plain or gzip; their words lie in a file in the folder `work`, mapped
-    from there.
+    """Return the lines of a file of negatives, plain or gzip; their words lie in a file in the
+    folder `work`, mapped from there.
 
-    Columns are separated by tabs, or by spaces where the first line has no tab. Three columns are triples where the third
-    names passages, and a run where it holds ranks; where it could be both (numbers as ids), a run is a file whose passages and
-    ranks never repeat within a query, and that holds more than judged positives. Raises UserError with file, line and reason.
+    Columns are separated by tabs, or by spaces where the first line has no tab. Three columns are
+    triples where the third names passages, and a run where it holds ranks; where it could be both
+    (numbers as ids), a run is a file whose passages and ranks never repeat within a query, and that
+    holds more than judged positives. Raises UserError with file, line and reason.
     """
     names: list[str] = []
     with pa.OSFile(str(work / "lines.arrow"), "wb") as sink:
@@ -90,7 +100,9 @@ def read_lines(path: Path, known: Known, work: Path) -> Lines:
                 writer = pa.ipc.new_file(sink, pa.schema([(name, pa.string()) for name in names]))
             writer.write_batch(pa.record_batch(columns, names=names))
         if writer is None:
-            raise UserError(f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty")
+            raise UserError(
+                f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty"
+            )
         writer.close()
     table = mapped(work / "lines.arrow")
     if len(names) == 6:
@@ -112,7 +124,9 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
                 if not feed:
                     rest += block
                     if len(rest) > LONGEST:
-                        refuse(path, line + 1, f"is longer than {LONGEST:,} bytes", key="line.too_long")
+                        refuse(
+                            path, line + 1, f"is longer than {LONGEST:,} bytes", key="line.too_long"
+                        )
                     continue
                 head, rest = rest + head, tail
                 if not width:
@@ -124,7 +138,8 @@ def _blocks(path: Path) -> Iterator[list[pa.Array]]:
                 yield _columns(path, line, rest, width, tabs)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
-            f"data.negatives={path}: the gzip file is damaged ({error}); fetch it again", key="data.gzip_damaged"
+            f"data.negatives={path}: the gzip file is damaged ({error}); fetch it again",
+            key="data.gzip_damaged",
         ) from error
 
 
@@ -137,7 +152,9 @@ def _form(path: Path, first: bytes) -> tuple[int, bool]:
 
 
 def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> list[pa.Array]:
-    """Return the words of whole lines, column by column; `before`: how many lines stand before them."""
+    """Return the words of whole lines, column by column; `before`: how many lines stand before
+    them.
+    """
     if (place := text.find(b"\r")) >= 0:
         refuse(
             path,
@@ -148,13 +165,27 @@ def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> li
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
-        refuse(path, before + text.count(b"\n", 0, error.start) + 1, "is not UTF-8", key="line.encoding")
+        refuse(
+            path,
+            before + text.count(b"\n", 0, error.start) + 1,
+            "is not UTF-8",
+            key="line.encoding",
+        )
     lines = pc.split_pattern(pa.array([decoded]), "\n").flatten()
-    words = pc.split_pattern(lines, "\t") if tabs else pc.ascii_split_whitespace(pc.ascii_trim_whitespace(lines))
+    words = (
+        pc.split_pattern(lines, "\t")
+        if tabs
+        else pc.ascii_split_whitespace(pc.ascii_trim_whitespace(lines))
+    )
     counts = pc.list_value_length(words).to_numpy()
     if (wrong := np.flatnonzero(counts != width)).size:
         found = 0 if not lines[wrong[0]].as_py().strip() else counts[wrong[0]]
-        refuse(path, before + int(wrong[0]) + 1, f"has {found} columns, the first line {width}", key="line.columns")
+        refuse(
+            path,
+            before + int(wrong[0]) + 1,
+            f"has {found} columns, the first line {width}",
+            key="line.columns",
+        )
     flat = words.flatten()
     return [flat.take(pa.array(np.arange(column, len(flat), width))) for column in range(width)]
 
@@ -163,29 +194,43 @@ def _ranks(path: Path, words: pa.ChunkedArray) -> pa.ChunkedArray:
     number = pc.match_substring_regex(words, WHOLE)
     if not pc.all(number).as_py():
         line = int(np.flatnonzero(~number.to_numpy())[0])
-        refuse(path, line + 1, f"the rank {words[line].as_py()[:40]!r} is not a whole number", key="line.rank")
+        refuse(
+            path,
+            line + 1,
+            f"the rank {words[line].as_py()[:40]!r} is not a whole number",
+            key="line.rank",
+        )
     return words.cast(pa.int64())
 
 
 def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
-    """Return whether three columns are query, passage, rank rather than query, positive, negative."""
+    """Return whether three columns are query, passage, rank rather than query, positive,
+    negative.
+    """
     sample = table.slice(0, SAMPLE)
     third = sample["c2"]
     whole = pc.match_substring_regex(third, WHOLE).to_numpy()
     passage = known.passage_numbers(third) >= 0
     if (stray := np.flatnonzero(~whole & ~passage)).size:
         line = int(stray[0])
-        reason = f"{third[line].as_py()[:40]!r} is neither the id of a passage nor a rank; the file should hold {FORMS}"
+        reason = (
+            f"{third[line].as_py()[:40]!r} is neither the id of a passage nor a rank; the file"
+            f" should hold {FORMS}"
+        )
         refuse(path, line + 1, reason, key="line.rank_or_passage")
     if not whole.all():
         return False  # a name among the ids: no rank
     repeated, tied = (_repeats(sample["c0"], sample[column]) for column in ("c1", "c2"))
-    relevant = known.is_relevant(known.query_numbers(sample["c0"]), known.passage_numbers(sample["c1"])).all()
+    relevant = known.is_relevant(
+        known.query_numbers(sample["c0"]), known.passage_numbers(sample["c1"])
+    ).all()
     first = pc.min(third.cast(pa.int64())).as_py()
-    could_be_run = not repeated and not tied and first <= 1  # a run lists no passage and no rank twice
+    # a run lists no passage and no rank twice
+    could_be_run = not repeated and not tied and first <= 1
     if could_be_run and relevant and passage.all():
         raise UserError(
-            f"data.negatives={path}: its third column could be ranks or passages; give the run in six columns (a TREC run)",
+            f"data.negatives={path}: its third column could be ranks or passages; give the run in"
+            " six columns (a TREC run)",
             key="negatives.ambiguous",
         )
     return could_be_run and (not relevant or not passage.all())
@@ -193,5 +238,8 @@ def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
 
 def _repeats(query: pa.ChunkedArray, value: pa.ChunkedArray) -> bool:
     """Return whether a query has a value twice."""
-    codes = [pc.index_in(column, value_set=pc.unique(column)).to_numpy().astype(np.int64) for column in (query, value)]
+    codes = [
+        pc.index_in(column, value_set=pc.unique(column)).to_numpy().astype(np.int64)
+        for column in (query, value)
+    ]
     return len(np.unique(codes[0] << 32 | codes[1])) < len(query)

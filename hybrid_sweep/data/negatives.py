@@ -1,4 +1,6 @@
-"""Hard negatives: read once from a file into arrays on disk, and drawn by a key, the same at every cross-lingual ratio."""
+"""Hard negatives: read once from a file into arrays on disk, and drawn by a key, the same at every
+cross-lingual ratio.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from hybrid_sweep.errors import UserError
 
 LOW = 0xFFFFFFFF  # of a key: the passage
 NEVER = np.uint64(2**64 - 1)  # in the order of the draw: behind all others
-TABLE = 65_536  # entries of the tables that a draw works on: they stay in the cache of the processor
+# entries of the tables that a draw works on: they stay in the cache of the processor
+TABLE = 65_536
 ARRAYS = ("start", "member", "number", "passage")
 FILES = tuple(f"negatives/{name}.npy" for name in ARRAYS)  # below the folder of the pairs
 DEPTH = 200  # ranks of a run that give negatives: those further down are hardly hard
@@ -25,11 +28,13 @@ DEPTH = 200  # ranks of a run that give negatives: those further down are hardly
 
 @dataclass(frozen=True)
 class Negatives:
-    """The hard negatives of each question: M passages, each in some of the L languages of the pairs.
+    """The hard negatives of each question: M passages, each in some of the L languages of the
+    pairs.
 
-    question: (G,) question number of each group of the pairs. start: (Q + 1,) int64; question n has the passages
-    member[start[n]:start[n + 1]], numbers below M. number: (M,) int64 the passage's number as an answer, below the
-    pairs' width. passage: (L, M) int32 row in the passage table, -1 where it has no text. The arrays may be read-only.
+    question: (G,) question number of each group of the pairs. start: (Q + 1,) int64; question n has
+    the passages member[start[n]:start[n + 1]], numbers below M. number: (M,) int64 the passage's
+    number as an answer, below the pairs' width. passage: (L, M) int32 row in the passage table, -1
+    where it has no text. The arrays may be read-only.
     """
 
     question: np.ndarray
@@ -59,13 +64,14 @@ class Negatives:
         k: int,
         key: Sequence[int],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return k negatives of each of B examples: rows in the passage table and answer numbers, (B, k) int64, -1 =
-        none.
+        """Return k negatives of each of B examples: rows in the passage table and answer numbers,
+        (B, k) int64, -1 = none.
 
-        groups: (B,) indices into the pairs. query_language, partner, passage_language: (B,) indices into the languages of
-        the pairs. Drawn without replacement from those that have a text in both query_language and partner, in an order
-        that is a hash of (key, group, passage): which are drawn does not depend on passage_language, only what they are
-        read in. key: the words of a SeedSequence.
+        groups: (B,) indices into the pairs. query_language, partner, passage_language: (B,) indices
+        into the languages of the pairs. Drawn without replacement from those that have a text in
+        both query_language and partner, in an order that is a hash of (key, group, passage): which
+        are drawn does not depend on passage_language, only what they are read in. key: the words of
+        a SeedSequence.
         """
         question = self.question[groups]
         first, count = self.start[question], self.start[question + 1] - self.start[question]
@@ -81,7 +87,9 @@ class Negatives:
             order = np.where(inside, mix(salt[part, None] ^ member.astype(np.uint64)), NEVER)
             if k < len(place):
                 smallest = np.argpartition(order, k, axis=1)[:, :k]
-                order, member = (np.take_along_axis(array, smallest, axis=1) for array in (order, member))
+                order, member = (
+                    np.take_along_axis(array, smallest, axis=1) for array in (order, member)
+                )
             ranked = np.argsort(order, axis=1)
             order, member = (np.take_along_axis(array, ranked, axis=1) for array in (order, member))
             read = self.passage[passage_language[part, None], member]
@@ -91,7 +99,9 @@ class Negatives:
 
 
 def _alike(count: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the places of the counts above 0, in parts that are small as tables as wide as their largest count."""
+    """Yield the places of the counts above 0, in parts that are small as tables as wide as their
+    largest count.
+    """
     order = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
     while len(order):
         rows = max(1, TABLE // int(count[order[0]]))
@@ -108,21 +118,26 @@ def build_negatives(
     answers: pa.Array,
     folder: Path,
 ) -> tuple[int, dict[str, int]]:
-    """Write the negatives of a file as arrays into folder/negatives; the pairs' width, and counts of lines left out.
+    """Write the negatives of a file as arrays into folder/negatives; the pairs' width, and counts
+    of lines left out.
 
-    The file holds triples or a run (see `read_lines`), of which the first 200 ranks of a query count; its ids are those of
-    `whole`, of any language. collection: the selected languages of it. questions (Q,), answers (A,): the groups behind
-    the numbers of the training pairs. A passage that is an answer keeps its number, the others follow behind. Passages
-    judged relevant and those without a text in the split are left out. Raises UserError with file, line and reason.
+    The file holds triples or a run (see `read_lines`), of which the first 200 ranks of a query
+    count; its ids are those of `whole`, of any language. collection: the selected languages of it.
+    questions (Q,), answers (A,): the groups behind the numbers of the training pairs. A passage
+    that is an answer keeps its number, the others follow behind. Passages judged relevant and those
+    without a text in the split are left out. Raises UserError with file, line and reason.
     """
     (folder / "negatives").mkdir()
     known = _known(whole)
     lines = read_lines(path, known, folder)
-    counts = _write_keys(lines, known, index_in(pa.chunked_array([known.queries]), questions), folder / "keys.raw")
+    counts = _write_keys(
+        lines, known, index_in(pa.chunked_array([known.queries]), questions), folder / "keys.raw"
+    )
     (folder / "lines.arrow").unlink()
     if not counts["candidates"]:
         raise UserError(
-            f"data.negatives={path}: no line gives a negative for a training question ({counts})", key="negatives.none"
+            f"data.negatives={path}: no line gives a negative for a training question ({counts})",
+            key="negatives.none",
         )
     keys = np.memmap(folder / "keys.raw", np.int64, "r+")
     keys.sort()  # in the file's own pages
@@ -131,11 +146,15 @@ def build_negatives(
     for part in _distinct(keys):
         used[part & LOW] = True
     wanted = np.flatnonzero(used)
-    rows = text_rows(collection.passages, known.passages.take(pa.array(wanted)), collection.languages, split)
+    rows = text_rows(
+        collection.passages, known.passages.take(pa.array(wanted)), collection.languages, split
+    )
     present = (rows >= 0).any(axis=0)
     member_of = np.full(len(used), -1, np.int32)  # lookup.ROWS bounds them
     member_of[wanted[present]] = np.arange(present.sum(), dtype=np.int32)
-    number = index_in(pa.chunked_array([known.passages.take(pa.array(wanted[present]))]), answers).astype(np.int64)
+    number = index_in(
+        pa.chunked_array([known.passages.take(pa.array(wanted[present]))]), answers
+    ).astype(np.int64)
     others = number < 0
     number[others] = len(answers) + np.arange(others.sum())
 
@@ -148,7 +167,12 @@ def build_negatives(
             raw.write(member[here].tobytes())
     start = np.concatenate([[0], np.cumsum(sizes)])
     member = np.memmap(folder / "member.raw", np.int32, "r") if start[-1] else np.zeros(0, np.int32)
-    for name, array in (("start", start), ("member", member), ("number", number), ("passage", rows[:, present])):
+    for name, array in (
+        ("start", start),
+        ("member", member),
+        ("number", number),
+        ("passage", rows[:, present]),
+    ):
         np.save(folder / "negatives" / f"{name}.npy", np.ascontiguousarray(array))
     for name in ("keys.raw", "member.raw"):
         (folder / name).unlink()
@@ -164,12 +188,17 @@ def _known(whole: Collection) -> Known:
     return Known(queries, passages, whole.queries, whole.passages, np.sort(keys))
 
 
-def _write_keys(lines: Lines, known: Known, question_of: np.ndarray, target: Path) -> dict[str, int]:
-    """Write question number << 32 | passage of each line that can be a negative, in the file's order; what became of all.
+def _write_keys(
+    lines: Lines, known: Known, question_of: np.ndarray, target: Path
+) -> dict[str, int]:
+    """Write question number << 32 | passage of each line that can be a negative, in the file's
+    order; what became of all.
 
     question_of: number among the training questions of each known query, -1 for others.
     """
-    counts = dict.fromkeys(("lines", "deeper", "other_questions", "judged_relevant", "candidates"), 0)
+    counts = dict.fromkeys(
+        ("lines", "deeper", "other_questions", "judged_relevant", "candidates"), 0
+    )
     last = DEPTH + pc.min(lines.rank).as_py() if lines.rank is not None else 0
     with open(target, "wb") as file:
         for start in range(0, len(lines.query), SLICE):
@@ -181,7 +210,13 @@ def _write_keys(lines: Lines, known: Known, question_of: np.ndarray, target: Pat
                 )
             )
             if lines.positive is not None:
-                _checked(lines.path, start, "passage", lines.positive.slice(start, SLICE), known.passage_numbers)
+                _checked(
+                    lines.path,
+                    start,
+                    "passage",
+                    lines.positive.slice(start, SLICE),
+                    known.passage_numbers,
+                )
             keep = np.ones(len(query), bool)
             if lines.rank is not None:
                 keep = lines.rank.slice(start, SLICE).to_numpy() < last
@@ -199,7 +234,11 @@ def _write_keys(lines: Lines, known: Known, question_of: np.ndarray, target: Pat
 
 
 def _checked(
-    path: Path, start: int, kind: str, words: pa.ChunkedArray, find: Callable[[pa.ChunkedArray], np.ndarray]
+    path: Path,
+    start: int,
+    kind: str,
+    words: pa.ChunkedArray,
+    find: Callable[[pa.ChunkedArray], np.ndarray],
 ) -> np.ndarray:
     found = find(words)
     if (stray := np.flatnonzero(found < 0)).size:

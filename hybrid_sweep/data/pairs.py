@@ -1,4 +1,6 @@
-"""The training pairs of a collection as plain arrays: made once by vector operations, then mapped from the cache."""
+"""The training pairs of a collection as plain arrays: made once by vector operations, then mapped
+from the cache.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,11 +25,12 @@ ARRAYS = ("query", "passage", "question", "answer", "judged")
 class Pairs:
     """The training pairs of one split, a column per group that exists somewhere in full.
 
-    languages: sorted codes. ids: (G,) names of the groups, sorted. query, passage: (L, G) int32 row numbers in the tables
-    of the collection, -1 where the group has no such text. A group counts as present in a language when it has both.
-    question, answer: (G,) int64, number of the group's question and of its passage, in any language. judged: sorted int64
-    keys question * width + answer of all relevant judgements among them; width: above every number of a passage, those
-    of hard negatives included. The arrays may be read-only maps of files.
+    languages: sorted codes. ids: (G,) names of the groups, sorted. query, passage: (L, G) int32 row
+    numbers in the tables of the collection, -1 where the group has no such text. A group counts as
+    present in a language when it has both. question, answer: (G,) int64, number of the group's
+    question and of its passage, in any language. judged: sorted int64 keys question * width +
+    answer of all relevant judgements among them; width: above every number of a passage, those of
+    hard negatives included. The arrays may be read-only maps of files.
     """
 
     languages: list[str]
@@ -45,8 +48,8 @@ class Pairs:
 
     @property
     def groups(self) -> np.ndarray:
-        """Return (G,) the names of the groups as Python strings: for messages and tests, much memory for large
-        collections.
+        """Return (G,) the names of the groups as Python strings: for messages and tests, much
+        memory for large collections.
         """
         return np.array(self.ids.to_pylist(), dtype=object)
 
@@ -57,7 +60,8 @@ class Pairs:
 
 
 def pairs(collection: Collection, split: str) -> Pairs:
-    """Return the question-passage pairs of a split: a group for each relevant judgement, named by its question.
+    """Return the question-passage pairs of a split: a group for each relevant judgement, named by
+    its question.
 
     A question with several relevant passages gives one group for each, "question|passage".
     """
@@ -65,11 +69,16 @@ def pairs(collection: Collection, split: str) -> Pairs:
 
 
 def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Array]:
-    """Return the pairs, and the groups of texts that the numbers of questions and answers stand for."""
+    """Return the pairs, and the groups of texts that the numbers of questions and answers stand
+    for.
+    """
     languages = collection.languages
     relevant = collection.qrels.filter(pc.greater(collection.qrels["grade"], 0))
     known, rows, keys = [], [], []
-    for table, column in ((collection.queries, "query_group"), (collection.passages, "passage_group")):
+    for table, column in (
+        (collection.queries, "query_group"),
+        (collection.passages, "passage_group"),
+    ):
         known.append(sorted_unique(relevant[column]))
         rows.append(text_rows(table, known[-1], languages, split))
         keys.append(index_in(relevant[column], known[-1]))
@@ -82,8 +91,11 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
         [("name", "ascending"), ("question", "ascending"), ("answer", "ascending")],
     ).to_numpy()
     question, answer, ids = question[order], answer[order], names.take(pa.array(order))
-    (questions, first), (answers, second) = (np.unique(column, return_inverse=True) for column in (question, answer))
-    # The keys below fit int64: lookup.ROWS bounds the questions, and twice ROWS the width (answers and negatives).
+    (questions, first), (answers, second) = (
+        np.unique(column, return_inverse=True) for column in (question, answer)
+    )
+    # The keys below fit int64: lookup.ROWS bounds the questions, and twice ROWS the width (answers
+    # and negatives).
     width = max(1, len(answers))
     made = Pairs(
         languages,
@@ -107,7 +119,9 @@ def _names(relevant: pa.Table) -> pa.ChunkedArray:
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """A file of hard negatives, the digest of its content, the collection in all languages, whose ids it may use."""
+    """A file of hard negatives, the digest of its content, the collection in all languages, whose
+    ids it may use.
+    """
 
     path: Path
     digest: str
@@ -122,10 +136,12 @@ def pair_store(
     negatives: HardNegatives | None = None,
     say: Callable[[str], None] = print,
 ) -> Pairs:
-    """Return the pairs of a split, mapped read-only from the cache, or built into it once (other processes wait).
+    """Return the pairs of a split, mapped read-only from the cache, or built into it once (other
+    processes wait).
 
-    What is not whole, by the digests of its files, is built again, and `say` told so; so is what an earlier version stored
-    without digests. Raises UserError for a file of negatives that cannot be used, with its line.
+    What is not whole, by the digests of its files, is built again, and `say` told so; so is what an
+    earlier version stored without digests. Raises UserError for a file of negatives that cannot be
+    used, with its line.
     """
     mark = negatives.digest if negatives else None
     languages = collection.languages
@@ -134,7 +150,10 @@ def pair_store(
     with exclusive(cache / "pairs" / f"{key}.lock"):
         if (found := _stored(cache, folder, languages, negatives is not None)) is None:
             if folder.exists():
-                say(f"the training pairs in {folder} are {seals.fault(folder)}: they are made again now")
+                say(
+                    f"the training pairs in {folder} are {seals.fault(folder)}: they are made"
+                    " again now"
+                )
             _build(folder, collection, split, negatives)
             found = _stored(cache, folder, languages, negatives is not None)
     assert found is not None
@@ -142,7 +161,9 @@ def pair_store(
 
 
 def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pairs | None:
-    """Return the pairs in a folder, or None where a file is not what was written or not as long as the others say."""
+    """Return the pairs in a folder, or None where a file is not what was written or not as long as
+    the others say.
+    """
     try:
         info = seals.read_info(folder, seals.memory_of(cache, folder))
         if set(info["files"]) != set(_files(hard)):
@@ -154,7 +175,9 @@ def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pair
         return None
     sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}
     whole = sizes == {info["pairs"]}
-    return Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives) if whole else None
+    return (
+        Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives) if whole else None
+    )
 
 
 def _files(hard: bool) -> list[str]:
@@ -162,14 +185,21 @@ def _files(hard: bool) -> list[str]:
     return [*(f"{name}.npy" for name in ARRAYS), "ids.arrow", *(FILES if hard else [])]
 
 
-def _build(folder: Path, collection: Collection, split: str, negatives: HardNegatives | None) -> None:
+def _build(
+    folder: Path, collection: Collection, split: str, negatives: HardNegatives | None
+) -> None:
     made, questions, answers = _pairs(collection, split)
     width, judged, counts = made.width, made.judged, None
     with atomic_dir(folder) as temporary:
         if negatives:
             path, whole = negatives.path, negatives.whole
-            width, counts = build_negatives(path, whole, collection, split, questions, answers, temporary)
-            negatives.say(f"{path}: " + ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items()))
+            width, counts = build_negatives(
+                path, whole, collection, split, questions, answers, temporary
+            )
+            negatives.say(
+                f"{path}: "
+                + ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())
+            )
             judged = judged // made.width * width + judged % made.width  # in the same order
         for name in ARRAYS:
             np.save(temporary / f"{name}.npy", judged if name == "judged" else getattr(made, name))

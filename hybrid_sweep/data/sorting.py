@@ -1,4 +1,6 @@
-"""Texts in the order of their ids: through files on disk where they are many, so that memory does not grow with them."""
+"""Texts in the order of their ids: through files on disk where they are many, so that memory does
+not grow with them.
+"""
 
 import contextlib
 import itertools
@@ -18,11 +20,12 @@ SAMPLES = 64  # ids looked at per bucket to place its borders: buckets then diff
 
 
 def sorted_by_id(table: pa.Table, work: Path | None = None) -> pa.Table:
-    """Return the rows of a table in the order of its column `id`, bytewise; the table itself where they are in it
-    already.
+    """Return the rows of a table in the order of its column `id`, bytewise; the table itself where
+    they are in it already.
 
-    Up to BUCKET bytes are sorted in memory. More are dealt out into files by ranges of ids, each of which is sorted by
-    itself into a file in the folder `work` (None: the system's own for temporary files), from which the result is mapped.
+    Up to BUCKET bytes are sorted in memory. More are dealt out into files by ranges of ids, each of
+    which is sorted by itself into a file in the folder `work` (None: the system's own for temporary
+    files), from which the result is mapped.
     """
     if _in_order(table):
         return table
@@ -59,7 +62,9 @@ def _in_order(table: pa.Table) -> bool:
 
 
 def _deal(table: pa.Table, count: int, folder: Path) -> list[Path]:
-    """Write the rows into `count` files by ranges of ids, in ascending order; the files in that order."""
+    """Write the rows into `count` files by ranges of ids, in ascending order; the files in that
+    order.
+    """
     places = np.linspace(0, len(table) - 1, min(len(table), SAMPLES * count)).astype(np.int64)
     sample = sorted(table["id"].take(pa.array(places)).to_pylist())
     borders = [sample[len(sample) * number // count] for number in range(1, count)]
@@ -73,9 +78,12 @@ def _deal(table: pa.Table, count: int, folder: Path) -> list[Path]:
 
 
 def _ranges(batch: pa.RecordBatch, borders: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield the rows of a batch that lie between two borders, with the number of the range; empty ranges are left out."""
+    """Yield the rows of a batch that lie between two borders, with the number of the range; empty
+    ranges are left out.
+    """
     batch = batch.take(pc.sort_indices(batch["id"]))
-    ids = batch["id"].to_pylist()  # Python compares texts by code points: the order of their UTF-8 bytes
+    # Python compares texts by code points: the order of their UTF-8 bytes
+    ids = batch["id"].to_pylist()
     cuts = [0, *(bisect_left(ids, border) for border in borders), len(ids)]
     for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
         if stop > start:

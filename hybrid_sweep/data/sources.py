@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from hybrid_sweep.config import DataConfig, FilesData, LareqaData, MarcoData, MiraclData, SyntheticData
+from hybrid_sweep.config import (
+    DataConfig,
+    FilesData,
+    LareqaData,
+    MarcoData,
+    MiraclData,
+    SyntheticData,
+)
 from hybrid_sweep.data.collection import Collection
 
 Say = Callable[[str], None]
@@ -14,7 +21,11 @@ def _synthetic(data: DataConfig, work: Path, say: Say) -> Collection:
 
     assert isinstance(data, SyntheticData)
     return synthetic.build(
-        groups=data.groups, concepts=data.concepts, shared=data.shared, noise=data.noise, seed=data.seed
+        groups=data.groups,
+        concepts=data.concepts,
+        shared=data.shared,
+        noise=data.noise,
+        seed=data.seed,
     )
 
 
@@ -28,7 +39,9 @@ def _lareqa(data: DataConfig, work: Path, say: Say) -> Collection:
     from hybrid_sweep.data import lareqa
     from hybrid_sweep.data.lines import Problems
 
-    assert isinstance(data, LareqaData) and data.path is not None, "hub.local gives the fetched files' folder"
+    assert isinstance(data, LareqaData) and data.path is not None, (
+        "hub.local gives the fetched files' folder"
+    )
     context, problems = data.name.endswith("_context"), Problems(data.on_error, say)
     return lareqa.build(Path(data.path).expanduser(), data.name, context=context, problems=problems)
 
@@ -54,8 +67,9 @@ def _files(data: DataConfig, work: Path, say: Say) -> Collection:
     return files.build(data, work.parent, say)
 
 
-# (what the config says, a private folder to work in, where to report progress) -> all languages of the collection;
-# of MS MARCO and MIRACL, which have files of gigabytes for each, those of data.languages
+# (what the config says, a private folder to work in, where to report progress) -> all languages of
+# the collection; of MS MARCO and MIRACL, which have files of gigabytes for each, those of
+# data.languages
 BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "debian": _debian,
     "synthetic": _synthetic,

@@ -1,4 +1,6 @@
-"""Texts that were read from files, checked and streamed into Arrow: the memory does not grow with their length."""
+"""Texts that were read from files, checked and streamed into Arrow: the memory does not grow with
+their length.
+"""
 
 import re
 from array import array
@@ -55,7 +57,10 @@ def check(kind: str, text: Text) -> None:
     if text.split not in SPLITS and (text.split != "*" or kind == "query"):
         known = ", ".join((*SPLITS, "*") if kind == "passage" else SPLITS)
         refuse(
-            text.path, text.line, f"the split {text.split[:40]!r} of a {kind} is not one of {known}", key="line.split"
+            text.path,
+            text.line,
+            f"the split {text.split[:40]!r} of a {kind} is not one of {known}",
+            key="line.split",
         )
     if not text.text.strip():
         refuse(
@@ -67,10 +72,12 @@ def check(kind: str, text: Text) -> None:
 
 
 def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Problems) -> pa.Table:
-    """Return the good ones of `texts`, as a table of collection.TEXTS that is mapped from a file in `folder`.
+    """Return the good ones of `texts`, as a table of collection.TEXTS that is mapped from a file in
+    `folder`.
 
-    Bad lines are those that `check` refuses, an id that stands in an earlier line, and a second text of one group in one
-    language. Two numbers per text are kept in memory, and a third where it has a group.
+    Bad lines are those that `check` refuses, an id that stands in an earlier line, and a second
+    text of one group in one language. Two numbers per text are kept in memory, and a third where it
+    has a group.
     """
     ids, versions, lines = array("q"), array("q"), array("q")
     version_rows = array("q")
@@ -90,7 +97,13 @@ def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Proble
                 version_rows.append(len(lines))
             ids.append(hash(text.id))
             lines.append(text.line)
-            yield text.id, text.id if text.group is None else text.group, text.lang, text.split, text.text
+            yield (
+                text.id,
+                text.id if text.group is None else text.group,
+                text.lang,
+                text.split,
+                text.text,
+            )
 
     _write(folder / kind, rows())
     table = mapped(folder / kind)
@@ -107,12 +120,20 @@ def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Proble
             path, line = place(row)
             name = table.slice(row, 1).to_pylist()[0]
             what = (
-                f"the {kind} {name['id']!r}" if columns == ["id"] else f"a {kind} {name['group']!r} in {name['lang']}"
+                f"the {kind} {name['id']!r}"
+                if columns == ["id"]
+                else f"a {kind} {name['group']!r} in {name['lang']}"
             )
             other, earlier = place(first)
             there = f"line {earlier}" if other == path else f"{other}, line {earlier},"
-            hint = "" if columns == ["id"] else "; texts of one group are versions of one text in several languages"
-            problems.add(path, line, f"{what} stands in {there} already{hint}", key="line.text_repeated")
+            hint = (
+                ""
+                if columns == ["id"]
+                else "; texts of one group are versions of one text in several languages"
+            )
+            problems.add(
+                path, line, f"{what} stands in {there} already{hint}", key="line.text_repeated"
+            )
             drop[row] = True
     if drop.any():
         _filter(table, drop, folder / f"{kind}.kept")
@@ -142,12 +163,14 @@ def batch_of(rows: list[tuple[str, ...]]) -> pa.RecordBatch:
 def _repeated(
     table: pa.Table, columns: list[str], hashes: np.ndarray, rows: np.ndarray, drop: np.ndarray
 ) -> Iterator[tuple[int, int]]:
-    """Yield the rows, in order, whose columns are those of an earlier row, and that row; equal hashes only raise
-    suspicion.
+    """Yield the rows, in order, whose columns are those of an earlier row, and that row; equal
+    hashes only raise suspicion.
     """
     order = np.argsort(hashes, kind="stable")
     same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
-    suspects = np.sort(rows[np.unique(order[np.concatenate([same, same + 1])])]) if same.size else same
+    suspects = (
+        np.sort(rows[np.unique(order[np.concatenate([same, same + 1])])]) if same.size else same
+    )
     found: dict[tuple[str, ...], int] = {}
     for row in suspects[~drop[suspects]].tolist():
         value = tuple(table[column][row].as_py() for column in columns)

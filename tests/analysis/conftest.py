@@ -20,18 +20,23 @@ SETTINGS = ("cross-lingual", "monolingual", "multilingual")
 
 @dataclass(frozen=True)
 class World:
-    """Questions with a difficulty each, in several languages (not every question in every one), and what a ratio does."""
+    """Questions with a difficulty each, in several languages (not every question in every one), and
+    what a ratio does.
+    """
 
     questions: int = 40
     languages: tuple[str, ...] = LANGUAGES
-    mono: Callable[[float], float] = lambda ratio: -0.02 * ratio**4  # shift of the mean reciprocal rank
+    # shift of the mean reciprocal rank
+    mono: Callable[[float], float] = lambda ratio: -0.02 * ratio**4
     cross: Callable[[float], float] = lambda ratio: 0.09 * ratio**0.6
     bias: Callable[[float], float] = lambda ratio: -0.13 * ratio**0.7
     seed_sd: float = 0.004
     noise: float = 0.15
     seed: int = 0
-    has: dict[str, float] = field(default_factory=dict)  # share of the questions that a language has; 1 unless named
-    trained: tuple[str, ...] = ()  # the languages that the runs say they were trained on; all unless named
+    # share of the questions that a language has; 1 unless named
+    has: dict[str, float] = field(default_factory=dict)
+    # the languages that the runs say they were trained on; all unless named
+    trained: tuple[str, ...] = ()
 
 
 def _reciprocal_rank(values: np.ndarray) -> np.ndarray:
@@ -39,17 +44,28 @@ def _reciprocal_rank(values: np.ndarray) -> np.ndarray:
     return np.maximum(1, np.rint(1 / np.clip(values, 0.004, 1))).astype(np.int64)
 
 
-def per_query(world: World, run_id: str, ratio: float, seed: int, kind: str = "trained") -> pd.DataFrame:
-    """The per-query table of one run; question and seed effects are the same at every ratio, noise is not."""
+def per_query(
+    world: World, run_id: str, ratio: float, seed: int, kind: str = "trained"
+) -> pd.DataFrame:
+    """The per-query table of one run; question and seed effects are the same at every ratio, noise
+    is not.
+    """
     fixed = np.random.default_rng([world.seed, 1])
     easy = fixed.beta(0.5, 0.45, size=world.questions)
-    exists = {lang: np.arange(world.questions) * 37 % 97 < 97 * world.has.get(lang, 1.0) for lang in world.languages}
+    exists = {
+        lang: np.arange(world.questions) * 37 % 97 < 97 * world.has.get(lang, 1.0)
+        for lang in world.languages
+    }
     run = np.random.default_rng([world.seed, 2, seed, round(ratio * 1e6), kind == "trained"])
     common = np.random.default_rng([world.seed, 3, seed]).normal(0, world.seed_sd)
     shift = common + run.normal(0, world.seed_sd / 2)
     parts = []
     for setting in SETTINGS:
-        targets = {"monolingual": None, "multilingual": ["*"], "cross-lingual": list(world.languages)}[setting]
+        targets = {
+            "monolingual": None,
+            "multilingual": ["*"],
+            "cross-lingual": list(world.languages),
+        }[setting]
         for query_lang in world.languages:
             for passage_lang in targets or [query_lang]:
                 if setting == "cross-lingual" and passage_lang == query_lang:
@@ -64,9 +80,15 @@ def per_query(world: World, run_id: str, ratio: float, seed: int, kind: str = "t
                     quality = easy[index] - (0.1 if setting == "monolingual" else 0.6)
                 rank = _reciprocal_rank(quality)
                 several = np.stack([exists[lang][index] for lang in world.languages]).sum(axis=0)
-                n_relevant = several if setting == "multilingual" else np.ones(len(index), dtype=np.int64)
-                spread = run.geometric(np.clip(0.02 - 0.05 * world.bias(ratio), 0.01, 1), len(index))
-                same = np.clip(0.44 + world.bias(ratio) + run.normal(0, 0.15, len(index)), 0, 1).round(1)
+                n_relevant = (
+                    several if setting == "multilingual" else np.ones(len(index), dtype=np.int64)
+                )
+                spread = run.geometric(
+                    np.clip(0.02 - 0.05 * world.bias(ratio), 0.01, 1), len(index)
+                )
+                same = np.clip(
+                    0.44 + world.bias(ratio) + run.normal(0, 0.15, len(index)), 0, 1
+                ).round(1)
                 parts.append(
                     pd.DataFrame(
                         {
@@ -91,11 +113,16 @@ def per_query(world: World, run_id: str, ratio: float, seed: int, kind: str = "t
                     )
                 )
     frame = pd.concat(parts, ignore_index=True)
-    return frame.sort_values(["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True)
+    return frame.sort_values(
+        ["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True
+    )
 
 
 def write_run(root: Path, world: World, point: dict[str, Any], **changes: Any) -> Path:
-    """One finished run folder; `changes` go into its provenance. BM25 names itself as its model, as the worker does."""
+    """One finished run folder; `changes` go into its provenance.
+
+    BM25 names itself as its model, as the worker does.
+    """
     if point["kind"] == "bm25":
         changes = {"fingerprints": {"collection": "c0ffee", "model": "words"}} | changes
     run_dir = root / "runs" / point["run_id"]
@@ -106,8 +133,9 @@ def write_run(root: Path, world: World, point: dict[str, Any], **changes: Any) -
     crossed = round(point["ratio"] * steps)
     languages = "".join(f"\n  - {lang}" for lang in world.trained or world.languages)
     (run_dir / "config.yaml").write_text(
-        f"data:\n  name: toy\n  languages:{languages}\nmodel:\n  name: tiny\nbatch:\n  size: 64\n"
-        f"  cross_lingual_ratio: {point['ratio']}\ntrainer:\n  max_steps: {steps}\nseed: {point['seed']}\n"
+        f"data:\n  name: toy\n  languages:{languages}\nmodel:\n  name: tiny\nbatch:\n  size: 64\n "
+        f" cross_lingual_ratio: {point['ratio']}\ntrainer:\n  max_steps: {steps}\nseed:"
+        f" {point['seed']}\n"
     )
     provenance = {
         "versions": {"numpy": "2.4.6", "torch": "2.13.0"},
@@ -117,8 +145,13 @@ def write_run(root: Path, world: World, point: dict[str, Any], **changes: Any) -
         "times": {"train": 1.5},
     } | changes
     (run_dir / "provenance.json").write_text(json.dumps(provenance))
-    examples = {"examples_monolingual": 64 * (steps - crossed), "examples_cross_lingual": 64 * crossed}
-    (run_dir / "metrics.json").write_text(json.dumps({"run_id": point["run_id"], "summary": {}} | examples))
+    examples = {
+        "examples_monolingual": 64 * (steps - crossed),
+        "examples_cross_lingual": 64 * crossed,
+    }
+    (run_dir / "metrics.json").write_text(
+        json.dumps({"run_id": point["run_id"], "summary": {}} | examples)
+    )
     return run_dir
 
 
@@ -168,13 +201,17 @@ def make_sweep(tmp_path: Path) -> Callable[..., Path]:
     def make(world: World | None = None, **changes: Any) -> Path:
         world = world or World()
         root = tmp_path / changes.get("name", "toy")
-        return _copied(root, _key(world, changes), lambda folder: write_sweep(folder, world, **changes))
+        return _copied(
+            root, _key(world, changes), lambda folder: write_sweep(folder, world, **changes)
+        )
 
     return make
 
 
 def _copied(root: Path, key: str | None, write: Callable[[Path], Path]) -> Path:
-    """What `write` makes in a folder, copied to `root` where this process has made it already; its path."""
+    """What `write` makes in a folder, copied to `root` where this process has made it already; its
+    path.
+    """
     if key is None:
         return write(root)
     if key not in _written:
@@ -186,7 +223,8 @@ def _copied(root: Path, key: str | None, write: Callable[[Path], Path]) -> Path:
     return root / made
 
 
-_written: dict[str, tuple[Path, Path]] = {}  # sweeps that were made already, which each test gets a copy of
+# sweeps that were made already, which each test gets a copy of
+_written: dict[str, tuple[Path, Path]] = {}
 
 
 def _key(world: World, changes: Mapping[str, Any]) -> str | None:
@@ -202,7 +240,9 @@ def _key(world: World, changes: Mapping[str, Any]) -> str | None:
 
 @pytest.fixture
 def sweep_dir(make_sweep: Callable[..., Path]) -> Path:
-    """3 ratios x 3 seeds and one untrained encoder; some questions have two languages, some only English."""
+    """3 ratios x 3 seeds and one untrained encoder; some questions have two languages, some only
+    English.
+    """
     return make_sweep(World(has={"de": 0.6, "fr": 0.8}))
 
 
@@ -213,7 +253,9 @@ def make(tmp_path: Path, world: Any) -> Callable[..., Path]:
     from tests.analysis.comparison.pairs_of_sweeps import renamed
 
     def made(name: str, **changes: Any) -> Path:
-        parts = {key: changes.pop(key) for key in list(changes) if key in world.__dataclass_fields__}
+        parts = {
+            key: changes.pop(key) for key in list(changes) if key in world.__dataclass_fields__
+        }
         its = world(**({"questions": 30} | parts))
         key = _key(its, changes)
 

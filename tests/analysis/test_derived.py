@@ -1,4 +1,6 @@
-"""The table of derived statistics as a whole: its columns, what it leaves out, and that it is the same everywhere."""
+"""The table of derived statistics as a whole: its columns, what it leaves out, and that it is the
+same everywhere.
+"""
 
 import json
 import os
@@ -35,7 +37,9 @@ def test_columns_and_rows(sweep_dir: Path) -> None:
         "price": 3 * 2,
         "language": 3 * 2,
     }
-    assert not found.duplicated(["statistic", "setting", "measure", "scope", "against", "ratio"]).any()
+    assert not found.duplicated(
+        ["statistic", "setting", "measure", "scope", "against", "ratio"]
+    ).any()
     assert found[["n_seeds", "n_questions"]].dtypes.astype(str).tolist() == ["int64", "int64"]
     assert found["value"].notna().sum() > 50 and found["word"].ne("").all()
 
@@ -70,9 +74,15 @@ sys.stdout.write(results.to_csv(index=False) + derived(sweep, results).to_csv(in
 
 
 @pytest.mark.slow
-def test_another_processor_and_more_threads_give_the_same_bytes(make_sweep: Make, world: Any) -> None:
-    """OpenBLAS with the kernels of other processors sums in other orders, and so does numpy without its vector units."""
-    sweep_dir = make_sweep(world(questions=300, has={"de": 0.6, "fr": 0.8}), ratios=(0, 0.25, 0.5, 1.0))
+def test_another_processor_and_more_threads_give_the_same_bytes(
+    make_sweep: Make, world: Any
+) -> None:
+    """OpenBLAS with the kernels of other processors sums in other orders, and so does numpy without
+    its vector units.
+    """
+    sweep_dir = make_sweep(
+        world(questions=300, has={"de": 0.6, "fr": 0.8}), ratios=(0, 0.25, 0.5, 1.0)
+    )
     machines = [
         {"OPENBLAS_NUM_THREADS": "1"},
         {"OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Prescott"},
@@ -95,13 +105,17 @@ def test_a_missing_point_takes_its_seed_from_the_shape_alone(make_sweep: Make) -
     sweep_dir = make_sweep(seeds=(0, 1, 2, 3))
     shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s3")
     found = table(sweep_dir)
-    assert set(found[found["statistic"].isin(["slope", "isotonic", "reversal", "front"])]["n_seeds"]) == {3}
+    assert set(
+        found[found["statistic"].isin(["slope", "isotonic", "reversal", "front"])]["n_seeds"]
+    ) == {3}
     price = found[(found["statistic"] == "price") & (found["against"] == "cross-lingual RR@10")]
     assert price["n_seeds"].tolist() == [3, 4]
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_few_seeds_are_labelled_and_nothing_is_shown(make_sweep: Make, world: Any, seeds: tuple[int, ...]) -> None:
+def test_few_seeds_are_labelled_and_nothing_is_shown(
+    make_sweep: Make, world: Any, seeds: tuple[int, ...]
+) -> None:
     found = table(make_sweep(world(mono=lambda r: -0.3 * r, noise=0.02), seeds=seeds))
     assert set(found["interval"]) <= {"conditional", "none"}
     assert found["p"].isna().all() and found["p_holm"].isna().all()
@@ -140,7 +154,9 @@ def test_equal_runs_have_no_shape_no_price_and_share_the_front(make_sweep: Make)
     sweep_dir = make_sweep(ratios=(0.0, 0.5))
     runs = sweep_dir.parent.parent / "runs"
     for seed in range(3):
-        same = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet").assign(run_id=f"t050s{seed}", ratio=0.5)
+        same = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet").assign(
+            run_id=f"t050s{seed}", ratio=0.5
+        )
         same.to_parquet(runs / f"t050s{seed}" / "per_query.parquet", index=False)
     found = table(sweep_dir)
     assert set(found[found["statistic"] == "slope"]["value"]) == {0.0}

@@ -1,4 +1,6 @@
-"""A published sweep gives its tables back from its own rows, and a changed number in either is found."""
+"""A published sweep gives its tables back from its own rows, and a changed number in either is
+found.
+"""
 
 import json
 import shutil
@@ -25,7 +27,9 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where what takes seconds to publish lies, for each test to copy: the sweeps are the same every time."""
+    """Where what takes seconds to publish lies, for each test to copy: the sweeps are the same
+    every time.
+    """
     return tmp_path_factory.mktemp("kept")
 
 
@@ -45,7 +49,9 @@ def spoil_ranks(folder: Path) -> None:
     pq.write_table(rows, folder / "per_query.parquet")
 
 
-def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(sweep_dir: Path, published: Path) -> None:
+def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
+    sweep_dir: Path, published: Path
+) -> None:
     write_report([sweep_dir])
     for name in ("results.csv", "derived.csv", "table.tex", "report.md"):
         assert (published / name).read_bytes() == (sweep_dir / name).read_bytes()
@@ -60,13 +66,18 @@ def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path:
             for folder in (sweep_dir, thawed)
         )
         order = [(name, "ascending") for name in finished.KEY]
-        kept = [each.select(frozen.ROWS.names).cast(frozen.ROWS).sort_by(order).to_pandas() for each in (one, other)]
+        kept = [
+            each.select(frozen.ROWS.names).cast(frozen.ROWS).sort_by(order).to_pandas()
+            for each in (one, other)
+        ]
         assert kept[0].equals(kept[1])
 
 
 def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
     lines = (published / "results.csv").read_text().splitlines()
-    (published / "results.csv").write_text("\n".join([lines[0], lines[1].replace("0.", "0.9", 1), *lines[2:]]) + "\n")
+    (published / "results.csv").write_text(
+        "\n".join([lines[0], lines[1].replace("0.", "0.9", 1), *lines[2:]]) + "\n"
+    )
     (found,) = frozen.differences(published)
     assert "results.csv: line 2 is" in found
     (published / "results.csv").write_text("\n".join(lines) + "\n")
@@ -77,17 +88,27 @@ def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
 
 @pytest.mark.slow
 def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) -> None:
-    edit(sweep_dir / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]])
+    edit(
+        sweep_dir / "points.json",
+        lambda plan: [row.update(also=["near"]) for row in plan["points"]],
+    )
     for run in runs_of(sweep_dir).iterdir():
         place = run / "evaluations" / "near"
         place.mkdir(parents=True)
         rows = pd.read_parquet(run / "per_query.parquet")
-        rows.assign(collection="bank", rank_min=2 * rows["rank_min"], rank_max=2 * rows["rank_max"]).to_parquet(
-            place / "per_query.parquet", index=False
-        )
-        metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
+        rows.assign(
+            collection="bank", rank_min=2 * rows["rank_min"], rank_max=2 * rows["rank_max"]
+        ).to_parquet(place / "per_query.parquet", index=False)
+        metrics = {
+            "run_id": run.name,
+            "collection": "bank",
+            "languages": ["de", "en", "fr"],
+            "fingerprint": "beef",
+        }
         (place / "metrics.json").write_text(json.dumps(metrics))
-        (place / "provenance.json").write_text(json.dumps({"git": {"commit": "later"}, "hardware": {"cpu": "mine"}}))
+        (place / "provenance.json").write_text(
+            json.dumps({"git": {"commit": "later"}, "hardware": {"cpu": "mine"}})
+        )
     write_report([sweep_dir])
     folder = tmp_path / "published"
     frozen.freeze(sweep_dir, folder)
@@ -105,7 +126,9 @@ def against(two: tuple[Path, Path], kept: Path, tmp_path: Path) -> tuple[Path, P
     if not (kept / "second").exists():
         frozen.freeze(two[0], kept / "first")
         frozen.freeze(two[1], kept / "second", [kept / "first"])
-    first, second = (Path(shutil.copytree(kept / name, tmp_path / name)) for name in ("first", "second"))
+    first, second = (
+        Path(shutil.copytree(kept / name, tmp_path / name)) for name in ("first", "second")
+    )
     return first, second
 
 
@@ -118,7 +141,10 @@ def test_a_comparison_with_a_published_sweep_is_published_too(
     for name in ("comparison.csv", "comparison.md", "comparison.tex"):
         assert (second / "vs-first" / name).read_bytes() == (two[0] / "vs-b" / name).read_bytes()
     assert (second / "vs-first" / "comparison.png").is_file() and not list(second.rglob("*.html"))
-    assert not list(first.glob("vs-*")) and frozen.differences(first) == frozen.differences(second) == []
+    assert (
+        not list(first.glob("vs-*"))
+        and frozen.differences(first) == frozen.differences(second) == []
+    )
     (second / "vs-first" / "comparison.csv").write_text("old\n")
     frozen.freeze(two[1], second)  # what was compared once is compared again
     assert frozen.differences(second) == []
@@ -147,26 +173,41 @@ def test_what_cannot_be_compared_is_not_published(
 
 def test_a_table_that_is_gone_is_found(published: Path) -> None:
     (published / "table.tex").unlink()
-    assert frozen.differences(published) == [f"{published / 'table.tex'}: absent, though the report has it"]
+    assert frozen.differences(published) == [
+        f"{published / 'table.tex'}: absent, though the report has it"
+    ]
 
 
 def test_no_path_account_or_machine_is_published(sweep_dir: Path, tmp_path: Path) -> None:
     for run in (sweep_dir.parents[1] / "runs").iterdir():
         with open(run / "config.yaml", "a") as file:
-            file.write("paths:\n  outputs: /home/someone\nlogger:\n  entity: someone\nkeep:\n  model: true\n")
+            file.write(
+                "paths:\n  outputs: /home/someone\nlogger:\n  entity: someone\nkeep:\n  model:"
+                " true\n"
+            )
     frozen.freeze(sweep_dir, tmp_path / "published")
     text = (tmp_path / "published" / "runs.json").read_text()
     assert "someone" not in text and '"hardware"' not in text and '"times"' not in text
     config = read_json(tmp_path / "published" / "runs.json")["t050s1"]["config"]
-    assert config["batch"] == {"size": 64, "cross_lingual_ratio": 0.5} and not {"paths", "logger", "keep"} & set(config)
+    assert config["batch"] == {"size": 64, "cross_lingual_ratio": 0.5} and not {
+        "paths",
+        "logger",
+        "keep",
+    } & set(config)
 
 
-def test_publishing_again_replaces_the_report_and_keeps_the_readme(sweep_dir: Path, published: Path) -> None:
+def test_publishing_again_replaces_the_report_and_keeps_the_readme(
+    sweep_dir: Path, published: Path
+) -> None:
     (published / "README.md").write_text("What was asked.\n")
     (published / "results.csv").write_text("old\n")
     written = frozen.freeze(sweep_dir, published)
-    assert (published / "README.md").read_text() == "What was asked.\n" and frozen.differences(published) == []
-    assert {"README.md", "per_query.parquet", "runs.json", "points.json", "results.csv"} <= set(written)
+    assert (published / "README.md").read_text() == "What was asked.\n" and frozen.differences(
+        published
+    ) == []
+    assert {"README.md", "per_query.parquet", "runs.json", "points.json", "results.csv"} <= set(
+        written
+    )
 
 
 def test_an_unfinished_sweep_is_not_published(sweep_dir: Path, tmp_path: Path) -> None:
@@ -184,7 +225,9 @@ def test_an_unfinished_sweep_is_not_published(sweep_dir: Path, tmp_path: Path) -
         ("per_query.parquet", "freeze.table_unreadable"),
     ],
 )
-def test_a_folder_without_a_published_sweep_is_refused(published: Path, tmp_path: Path, spoil: str, key: str) -> None:
+def test_a_folder_without_a_published_sweep_is_refused(
+    published: Path, tmp_path: Path, spoil: str, key: str
+) -> None:
     (published / spoil).write_text("{half")
     with refused(key, spoil):
         frozen.thaw(published, tmp_path / "thawed")
@@ -196,16 +239,22 @@ def test_packing_loses_nothing(ranks: list[int], seed: int) -> None:
     first = np.array(ranks, np.int64)
     measures = {
         "rank_max": np.where(draw.random(len(first)) < 0.5, first, first + 3),
-        "RR@10": np.where(draw.random(len(first)) < 0.5, np.where(first <= 10, 1 / first, 0.0), 0.25),
+        "RR@10": np.where(
+            draw.random(len(first)) < 0.5, np.where(first <= 10, 1 / first, 0.0), 0.25
+        ),
         "AP": np.where(draw.random(len(first)) < 0.5, 1 / first, draw.random(len(first))),
         "nDCG@10": np.where(draw.random(len(first)) < 0.5, np.nan, draw.random(len(first))),
         "R@100": np.where(first <= 100, 1.0, draw.integers(0, 2, len(first))),
     }
     rows: dict[str, Any] = {field.name: np.zeros(len(first)) for field in frozen.ROWS}
     rows |= {"rank_min": first, **measures}
-    before = pa.table({field.name: pa.array(rows[field.name]).cast(field.type) for field in frozen.ROWS})
+    before = pa.table(
+        {field.name: pa.array(rows[field.name]).cast(field.type) for field in frozen.ROWS}
+    )
     small = frozen.packed(before)
     after = frozen.unpacked(small)
     for name in frozen.ROWS.names:
-        assert np.array_equal(after[name].to_numpy(), before[name].to_numpy(), equal_nan=name in measures)
+        assert np.array_equal(
+            after[name].to_numpy(), before[name].to_numpy(), equal_nan=name in measures
+        )
     assert small["R@100"].null_count >= int((first <= 100).sum())

@@ -25,7 +25,9 @@ def table(sweep_dir: Path) -> str:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """The lines between the first and the last rule, as cells by their first one; every line as long as the head."""
+    """The lines between the first and the last rule, as cells by their first one; every line as
+    long as the head.
+    """
     body = text.split("\\toprule\n")[1].split("\\bottomrule")[0]
     lines = [line for line in body.splitlines() if line != "\\midrule"]
     assert all(line.endswith(r" \\") for line in lines)
@@ -57,7 +59,13 @@ def test_structure(sweep_dir: Path) -> None:
         "\\midrule",
         "\\bottomrule",
     ]
-    assert [re.sub(r"\\textbf\{(.*)\}", r"\1", name) for name in rows(text)] == ["$r$", "0", "0.5", "1", "untrained"]
+    assert [re.sub(r"\\textbf\{(.*)\}", r"\1", name) for name in rows(text)] == [
+        "$r$",
+        "0",
+        "0.5",
+        "1",
+        "untrained",
+    ]
     assert "\\label{tab:toy}" in text and table(sweep_dir) == text
 
 
@@ -66,12 +74,19 @@ def test_numbers_and_marks_are_those_of_the_results(sweep_dir: Path) -> None:
     results = aggregate(load([sweep_dir]))
     last = next(cells for name, cells in found.items() if name in ("1", r"\textbf{1}"))
     head = found["$r$"]
-    macro = results.query("kind == 'trained' and ratio == 1 and scope == 'macro'").set_index(["setting", "measure"])
-    for column, place in [("Mono", ("monolingual", "RR@10")), ("Cross", ("cross-lingual", "RR@10"))]:
+    macro = results.query("kind == 'trained' and ratio == 1 and scope == 'macro'").set_index(
+        ["setting", "measure"]
+    )
+    for column, place in [
+        ("Mono", ("monolingual", "RR@10")),
+        ("Cross", ("cross-lingual", "RR@10")),
+    ]:
         row, start = macro.loc[place], head.index(column)
         star = "^{*}" if row["p_holm"] < 0.05 else ""
         assert last[start] == f"${row['mean']:.3f}{star}$"
-        ends = ("delta_low_90", "delta_high_90") if column == "Mono" else ("delta_low", "delta_high")
+        ends = (
+            ("delta_low_90", "delta_high_90") if column == "Mono" else ("delta_low", "delta_high")
+        )
         low, high = (row[name] for name in ends)
         assert last[start + 1] == f"${row['delta']:+.3f}\\,[{low:+.3f}, {high:+.3f}]$"
     assert any("^{*}" in cell for cell in last)
@@ -79,7 +94,13 @@ def test_numbers_and_marks_are_those_of_the_results(sweep_dir: Path) -> None:
 
 
 def row_letter(verdict: str) -> str:
-    return {"superior": "S", "non-inferior": "N", "inconclusive": "I", "degraded": "D", "untested": "U"}[verdict]
+    return {
+        "superior": "S",
+        "non-inferior": "N",
+        "inconclusive": "I",
+        "degraded": "D",
+        "untested": "U",
+    }[verdict]
 
 
 def test_a_name_cannot_break_it(make_sweep: Make) -> None:
@@ -90,7 +111,8 @@ def test_a_name_cannot_break_it(make_sweep: Make) -> None:
     text = table(sweep_dir)
     assert balanced(text)
     assert (
-        r"Sweep a\_b \& 50\% of \$x \{y\} \#1 \textbackslash{}input\{z\} \textasciitilde{}\textasciicircum{}:" in text
+        r"Sweep a\_b \& 50\% of \$x \{y\} \#1 \textbackslash{}input\{z\}"
+        r" \textasciitilde{}\textasciicircum{}:" in text
     )
     assert "\\label{tab:a-b-50-of-x-y-1-input-z}" in text
 
@@ -100,12 +122,20 @@ def test_missing_points_one_seed_and_untrained_only(make_sweep: Make) -> None:
     for seed in range(3):
         (sweep_dir.parent.parent / "runs" / f"t050s{seed}" / "metrics.json").unlink()
     text = table(sweep_dir)
-    assert rows(text)["0.5"][1:4] == ["0 of 3", "--", "--"] and "3 of 10 points are missing." in text
+    assert (
+        rows(text)["0.5"][1:4] == ["0 of 3", "--", "--"] and "3 of 10 points are missing." in text
+    )
     text = table(make_sweep(name="one", seeds=(0,)))
-    assert r"^{\dagger}" in rows(text)["1"][3] and "over questions only" in text and "textbf" not in text
+    assert (
+        r"^{\dagger}" in rows(text)["1"][3]
+        and "over questions only" in text
+        and "textbf" not in text
+    )
     assert rows(text)["1"][4] == "U"
     text = table(make_sweep(name="raw", ratios=()))
-    assert list(rows(text)) == ["$r$", "untrained"] and balanced(text) and text.count("\\midrule") == 1
+    assert (
+        list(rows(text)) == ["$r$", "untrained"] and balanced(text) and text.count("\\midrule") == 1
+    )
 
 
 def test_columns_without_rows_are_left_out(make_sweep: Make, world: Any) -> None:
@@ -114,13 +144,21 @@ def test_columns_without_rows_are_left_out(make_sweep: Make, world: Any) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("pdflatex") is None and not os.environ.get("CI"), reason="needs pdflatex on PATH")
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None and not os.environ.get("CI"), reason="needs pdflatex on PATH"
+)
 def test_it_compiles(sweep_dir: Path) -> None:
     edit(sweep_dir / "points.json", lambda plan: plan.update(name="é Å ł – 中 ‘ş’ \\ # ^"))
     (sweep_dir / "table.tex").write_text(table(sweep_dir), encoding="utf-8")
     document = "\\documentclass[twocolumn]{article}\\usepackage{booktabs}\\begin{document}\\input{table}\\end{document}"
     (sweep_dir / "paper.tex").write_text(document)
-    subprocess.run(["pdflatex", "-halt-on-error", "paper"], cwd=sweep_dir, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        ["pdflatex", "-halt-on-error", "paper"],
+        cwd=sweep_dir,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
 
 
 def test_an_asterisk_asks_for_the_adjusted_p(sweep_dir: Path) -> None:

@@ -22,13 +22,21 @@ def told(sweep_dir: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     sweep = load([sweep_dir])
     results = aggregate(sweep)
     more = derived(sweep, results)
-    return markdown(sweep, results, more, "The answer.", findings(sweep, results, more), [], "c0ffee"), results, more
+    return (
+        markdown(sweep, results, more, "The answer.", findings(sweep, results, more), [], "c0ffee"),
+        results,
+        more,
+    )
 
 
 def cells(text: str, title: str) -> dict[str, dict[str, str]]:
     """The table under a title: first cell -> header -> cell; {} where the title is not there."""
     part = text.split(f"\n## {title}\n\n")
-    lines = [line for line in part[1].split("\n## ")[0].splitlines() if line.startswith("|")] if len(part) > 1 else []
+    lines = (
+        [line for line in part[1].split("\n## ")[0].splitlines() if line.startswith("|")]
+        if len(part) > 1
+        else []
+    )
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0]: dict(zip(split[0], row, strict=True)) for row in split[2:]}
 
@@ -41,7 +49,9 @@ def of(frame: pd.DataFrame, **values: Any) -> dict[str, Any]:
 
 
 def test_trade_off(make_sweep: Make, world: Any) -> None:
-    text, _, more = told(make_sweep(world(noise=0.02, seed_sd=0.0005, questions=150, bias=lambda r: -2 * r)))
+    text, _, more = told(
+        make_sweep(world(noise=0.02, seed_sd=0.0005, questions=150, bias=lambda r: -2 * r))
+    )
     found = cells(text, "Trade-off")
     assert list(found) == ["0", "0.5", "1"] and found["0"]["price of rank distance"] == ""
     for against, name, unit in [
@@ -49,7 +59,9 @@ def test_trade_off(make_sweep: Make, world: Any) -> None:
         ("multilingual same@10", "same-language share", 1),
         ("multilingual RD", "rank distance", 100 * 100),  # 100 ranks, hundredths of MRR@10
     ]:
-        price, front = (of(more, statistic=s, against=against, ratio=1.0) for s in ("price", "front"))
+        price, front = (
+            of(more, statistic=s, against=against, ratio=1.0) for s in ("price", "front")
+        )
         value, low, high = (unit * price[column] for column in ("value", "low", "high"))
         assert found["1"][f"price of {name}"] == f"{signed(value, 2)} {between(low, high, 2)}"
         place = "on" if front["word"] == "on the front" else "off"
@@ -63,7 +75,9 @@ def test_shape(sweep_dir: Path) -> None:
     assert len(found) == 8
     slope = of(more, statistic="slope", setting="multilingual", measure="RD")
     row = found["multilingual RD, mean"]
-    assert row["slope per unit of r"] == signed(slope["value"], 1) and row["Holm"] == p_words(slope["p_holm"])
+    assert row["slope per unit of r"] == signed(slope["value"], 1) and row["Holm"] == p_words(
+        slope["p_holm"]
+    )
     assert row["95 % interval"] == between(slope["low"], slope["high"], 1)
     fit = cells(text, "The monotone curve closest to monolingual MRR@10")
     one = of(more, statistic="isotonic", setting="monolingual", scope="macro", ratio=1.0)
@@ -78,7 +92,9 @@ def test_winners_and_losers(make_sweep: Make, world: Any) -> None:
         for language in ("de", "en", "fr"):
             row = of(more, statistic="language", scope=language, ratio=float(ratio))
             mark = f"**{row['word']}**, " if row["word"] == "loser" else ""
-            assert found[ratio][language] == f"{signed(row['value'])} ({mark}{p_words(row['p_holm'])})"
+            assert (
+                found[ratio][language] == f"{signed(row['value'])} ({mark}{p_words(row['p_holm'])})"
+            )
     assert "**loser**" in found["1"]["de"]
 
 
@@ -98,24 +114,37 @@ def test_trained_and_unseen(make_sweep: Make, world: Any) -> None:
     assert found["1"]["cross-lingual, not trained on"] == wanted
     assert set(found["1"]) == {
         "r",
-        *(f"{s}, {w}" for s in ("monolingual", "cross-lingual") for w in ("trained on", "not trained on")),
+        *(
+            f"{s}, {w}"
+            for s in ("monolingual", "cross-lingual")
+            for w in ("trained on", "not trained on")
+        ),
     }
     languages = cells(text, "Monolingual MRR@10 by language")
     assert len(languages["1"]) == 4 and not any("trained" in name for name in languages["1"])
-    assert "the model can see 2 distinct query-passage pairs of a question that exists in all 2 languages" in text
+    assert (
+        "the model can see 2 distinct query-passage pairs of a question that exists in all 2"
+        " languages" in text
+    )
     assert not cells(told(make_sweep(name="all"))[0], "Languages trained on and not trained on")
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
-def test_few_seeds_are_marked_in_every_table(make_sweep: Make, world: Any, seeds: tuple[int, ...]) -> None:
+def test_few_seeds_are_marked_in_every_table(
+    make_sweep: Make, world: Any, seeds: tuple[int, ...]
+) -> None:
     text, _, _ = told(make_sweep(world(mono=lambda r: -0.3 * r, noise=0.02), seeds=seeds))
     trade = cells(text, "Trade-off")["1"]
     assert trade["price of cross-lingual MRR@10"] == "too few seeds"
     assert trade["front with cross-lingual MRR@10"].endswith("% questions only")
     shape = cells(text, "Shape of the curves")["monolingual MRR@10, mean"]
-    assert shape["95 % interval"].endswith("questions only") and (shape["Holm"], shape["turn"]) == ("", "not tested")
+    assert shape["95 % interval"].endswith("questions only") and (shape["Holm"], shape["turn"]) == (
+        "",
+        "not tested",
+    )
     assert all(
-        cell.endswith("(no test)") for cell in list(cells(text, "Winners and losers by language")["1"].values())[1:]
+        cell.endswith("(no test)")
+        for cell in list(cells(text, "Winners and losers by language")["1"].values())[1:]
     )
 
 
@@ -129,7 +158,11 @@ def test_it_says_which_budget_was_fixed(sweep_dir: Path) -> None:
     assert "200 optimiser steps of 64 pairs" in text and "The number of steps is fixed" in text
     for run in runs_of(sweep_dir).iterdir():
         config = (run / "config.yaml").read_text()
-        (run / "config.yaml").write_text(config.replace("batch:\n", "batch:\n  budget: fixed_monolingual\n"))
+        (run / "config.yaml").write_text(
+            config.replace("batch:\n", "batch:\n  budget: fixed_monolingual\n")
+        )
     text, *_ = told(sweep_dir)
-    assert "200 monolingual optimiser steps of 64 pairs" in text and "means a longer training" in text
+    assert (
+        "200 monolingual optimiser steps of 64 pairs" in text and "means a longer training" in text
+    )
     assert "The number of steps is fixed" not in text and "sees no same-language pair" not in text

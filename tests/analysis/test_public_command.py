@@ -1,4 +1,6 @@
-"""The command of a published sweep: no path, account, machine or secret in it, all other words as they were."""
+"""The command of a published sweep: no path, account, machine or secret in it, all other words as
+they were.
+"""
 
 import shlex
 
@@ -17,9 +19,24 @@ KEPT = [
     "model.query_prompt=query: ",
     "+data@eval.also.x=y",
 ]
-GONE = ["logger.entity=alice", "+logger.project=alice", "paths.outputs=alice", "~paths.cache=/home/alice"]
-GONE += ["hydra.job.env_set.A=alice", "++hydra.launcher.account=alice", "hydra/launcher=alice", "+hydra.x={a: alice}"]
-PLACES = ["model.path=/home/alice/m", "data.path=~alice/x", "data.path=../alice", "data.mirror=https://alice.org/x"]
+GONE = [
+    "logger.entity=alice",
+    "+logger.project=alice",
+    "paths.outputs=alice",
+    "~paths.cache=/home/alice",
+]
+GONE += [
+    "hydra.job.env_set.A=alice",
+    "++hydra.launcher.account=alice",
+    "hydra/launcher=alice",
+    "+hydra.x={a: alice}",
+]
+PLACES = [
+    "model.path=/home/alice/m",
+    "data.path=~alice/x",
+    "data.path=../alice",
+    "data.mirror=https://alice.org/x",
+]
 PLACES += [
     "data.negatives=alice/x.tsv",
     "model.path=a,/alice/b",
@@ -46,7 +63,10 @@ def test_no_path_and_no_account_is_published(words: list[str]) -> None:
 
 
 def test_a_folder_after_its_option_goes_too() -> None:
-    assert public_command("hybrid-sweep run --config-dir conf/alice -m") == "hybrid-sweep run --config-dir PATH -m"
+    assert (
+        public_command("hybrid-sweep run --config-dir conf/alice -m")
+        == "hybrid-sweep run --config-dir PATH -m"
+    )
 
 
 @pytest.mark.parametrize("command", ["broken 'quote", ""])

@@ -20,7 +20,15 @@ from tests import snapshots
 from tests.analysis.folders import edit, runs_of
 from tests.refused import refused
 
-NAMES = ["results.csv", "results.parquet", "derived.csv", "curve.png", "report.md", "report.html", "table.tex"]
+NAMES = [
+    "results.csv",
+    "results.parquet",
+    "derived.csv",
+    "curve.png",
+    "report.md",
+    "report.html",
+    "table.tex",
+]
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
@@ -41,7 +49,8 @@ def test_results_need_nothing_but_the_per_query_tables(sweep_dir: Path) -> None:
         (run / "metrics.json").write_text(json.dumps({"run_id": run.name}))
     report = write_report([sweep_dir])
     found = pd.read_csv(report.paths[0])
-    assert first[EXAMPLES].notna().any(axis=None) and found[EXAMPLES].isna().all(axis=None)  # those are metrics.json's
+    # those are metrics.json's
+    assert first[EXAMPLES].notna().any(axis=None) and found[EXAMPLES].isna().all(axis=None)
     pd.testing.assert_frame_equal(found.drop(columns=EXAMPLES), first.drop(columns=EXAMPLES))
     assert "not recorded" in (sweep_dir / "report.md").read_text()
 
@@ -49,7 +58,8 @@ def test_results_need_nothing_but_the_per_query_tables(sweep_dir: Path) -> None:
 def test_bm25_of_another_collection_is_refused(make_sweep: Callable[..., Path], world: Any) -> None:
     sweep_dir = make_sweep(world(questions=10), bm25=True)
     edit(
-        runs_of(sweep_dir) / "b000s0" / "provenance.json", lambda found: found["fingerprints"].update(collection="dead")
+        runs_of(sweep_dir) / "b000s0" / "provenance.json",
+        lambda found: found["fingerprints"].update(collection="dead"),
     )
     with refused("report.fingerprints_mixed", "collection"):
         write_report([sweep_dir])
@@ -57,18 +67,34 @@ def test_bm25_of_another_collection_is_refused(make_sweep: Callable[..., Path], 
 
 @pytest.fixture
 def further(make_sweep: Callable[..., Path], world: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A sweep whose points were asked for two further collections, and have been evaluated on the first."""
+    """A sweep whose points were asked for two further collections, and have been evaluated on the
+    first.
+    """
     sweep_dir = make_sweep(world(questions=10), bm25=True)
-    edit(sweep_dir / "points.json", lambda plan: [row.update(also=["near", "far"]) for row in plan["points"]])
+    edit(
+        sweep_dir / "points.json",
+        lambda plan: [row.update(also=["near", "far"]) for row in plan["points"]],
+    )
     for run in runs_of(sweep_dir).iterdir():
         folder = run / "evaluations" / "near"
         folder.mkdir(parents=True)
         table = pd.read_parquet(run / "per_query.parquet")
-        table[["RR@10", "collection"]] = pd.DataFrame({"RR@10": table["RR@10"] / 2, "collection": "bank"})
+        table[["RR@10", "collection"]] = pd.DataFrame(
+            {"RR@10": table["RR@10"] / 2, "collection": "bank"}
+        )
         table.to_parquet(folder / "per_query.parquet", index=False)
-        metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
+        metrics = {
+            "run_id": run.name,
+            "collection": "bank",
+            "languages": ["de", "en", "fr"],
+            "fingerprint": "beef",
+        }
         (folder / "metrics.json").write_text(json.dumps(metrics))
-        made = {"git": {"commit": "later", "dirty": False}, "versions": {"torch": "2.14.0"}, "times": {"evaluate": 1.5}}
+        made = {
+            "git": {"commit": "later", "dirty": False},
+            "versions": {"torch": "2.14.0"},
+            "times": {"evaluate": 1.5},
+        }
         (folder / "provenance.json").write_text(json.dumps(made))
     return sweep_dir
 
@@ -78,18 +104,29 @@ def test_each_further_collection_has_a_report_of_its_own(further: Path) -> None:
     alone = [path.read_bytes() for path in report.paths]
     assert {path.name for path in (further / "on-near").iterdir()} == set(NAMES)
     here, there = (
-        pd.read_csv(folder / "results.csv").query("measure == 'RR@10'") for folder in (further, further / "on-near")
+        pd.read_csv(folder / "results.csv").query("measure == 'RR@10'")
+        for folder in (further, further / "on-near")
     )
     assert (there["mean"] * 2).to_numpy() == pytest.approx(here["mean"].to_numpy(), rel=1e-6)
     text = (further / "on-near" / "report.md").read_text()
-    assert "Sweep toy on near" in text and "Data: bank" in text and "| 0.5 | 6,400 | 6,400 |" in text
+    assert (
+        "Sweep toy on near" in text and "Data: bank" in text and "| 0.5 | 6,400 | 6,400 |" in text
+    )
     assert ", further collection beef, " in text  # not only the collection that was trained on
-    assert "- Code: commit 0123456789abcdef, dirty False\n" in text  # that trained, and that which evaluated
-    assert "- Code of the evaluation: commit later, dirty False\n- Versions of the evaluation: torch 2.14.0\n" in text
+    # that trained, and that which evaluated
+    assert "- Code: commit 0123456789abcdef, dirty False\n" in text
+    assert (
+        "- Code of the evaluation: commit later, dirty False\n- Versions of the evaluation: torch"
+        " 2.14.0\n" in text
+    )
     assert "of the evaluation" not in (further / "report.md").read_text()
-    assert "--- on near ---" in report.console and str(further / "on-near" / "report.html") in report.console
+    assert (
+        "--- on near ---" in report.console
+        and str(further / "on-near" / "report.html") in report.console
+    )
     edit(further / "points.json", lambda plan: [row.pop("also") for row in plan["points"]])
-    assert [path.read_bytes() for path in write_report([further]).paths] == alone  # the main report knows nothing of it
+    # the main report knows nothing of it
+    assert [path.read_bytes() for path in write_report([further]).paths] == alone
 
 
 def test_evaluations_by_different_code_are_warned_about(further: Path) -> None:
@@ -99,37 +136,61 @@ def test_evaluations_by_different_code_are_warned_about(further: Path) -> None:
     report = write_report([further])
     assert report.warnings == ()  # of the main report
     text = (further / "on-near" / "report.md").read_text()
-    assert "**Warning**: the points mix package versions of the evaluation: torch 2.14.0 / 2.15.0." in text
+    assert (
+        "**Warning**: the points mix package versions of the evaluation: torch 2.14.0 / 2.15.0."
+        in text
+    )
     assert "states of the code of the evaluation: commit later / latest" in text.replace(
         "latest / later", "later / latest"
     )
-    assert "**Warning**: some points were made with changes to the code that are not committed." in text
+    assert (
+        "**Warning**: some points were made with changes to the code that are not committed."
+        in text
+    )
 
 
-def test_a_further_collection_without_a_result_does_not_take_the_others_along(further: Path) -> None:
+def test_a_further_collection_without_a_result_does_not_take_the_others_along(
+    further: Path,
+) -> None:
     report = write_report([further])
-    assert report.exit_code == 1 and "no report: " in report.console and "finished on far" in report.console
+    assert (
+        report.exit_code == 1
+        and "no report: " in report.console
+        and "finished on far" in report.console
+    )
     assert (further / "on-near" / "curve.png").is_file() and not (further / "on-far").exists()
     assert write_report([further], allow_missing=True).exit_code == 0
 
 
 def test_points_that_lack_a_further_collection_are_missing_there(further: Path) -> None:
-    edit(further / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]])
+    edit(
+        further / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]]
+    )
     (runs_of(further) / "t050s1" / "evaluations" / "near" / "metrics.json").unlink()
     report = write_report([further])
     assert report.exit_code == 1 and report.missing == ()
     assert report.console.count("run t050s1: not finished") == 1
-    edit(further / "points.json", lambda plan: [row.pop("also") for row in plan["points"] if row["run_id"] == "t050s1"])
+    edit(
+        further / "points.json",
+        lambda plan: [row.pop("also") for row in plan["points"] if row["run_id"] == "t050s1"],
+    )
     assert write_report([further]).exit_code == 0  # it was never asked for there
 
 
-def test_points_that_read_other_texts_of_a_further_collection_are_refused_there(further: Path) -> None:
-    edit(runs_of(further) / "t050s1/evaluations/near/metrics.json", lambda found: found.update(fingerprint="dead"))
+def test_points_that_read_other_texts_of_a_further_collection_are_refused_there(
+    further: Path,
+) -> None:
+    edit(
+        runs_of(further) / "t050s1/evaluations/near/metrics.json",
+        lambda found: found.update(fingerprint="dead"),
+    )
     assert "differ in their further collection (beef / dead)" in write_report([further]).console
 
 
 @pytest.mark.parametrize("run_id", ["t000s0", "t050s2", "u000s0"])
-def test_a_missing_run_is_reported(make_sweep: Callable[..., Path], world: Any, run_id: str) -> None:
+def test_a_missing_run_is_reported(
+    make_sweep: Callable[..., Path], world: Any, run_id: str
+) -> None:
     sweep_dir = make_sweep(world(questions=10))
     (runs_of(sweep_dir) / run_id / "metrics.json").unlink()
     report = write_report([sweep_dir])
@@ -159,8 +220,14 @@ def test_a_ratio_without_points_keeps_its_line(make_sweep: Callable[..., Path], 
 
 
 def test_mixed_versions_and_code_are_warned_about(sweep_dir: Path) -> None:
-    edit(runs_of(sweep_dir) / "t050s1" / "provenance.json", lambda found: found["versions"].update(torch="2.9.0"))
-    edit(runs_of(sweep_dir) / "t100s1" / "provenance.json", lambda found: found["git"].update(dirty=True))
+    edit(
+        runs_of(sweep_dir) / "t050s1" / "provenance.json",
+        lambda found: found["versions"].update(torch="2.9.0"),
+    )
+    edit(
+        runs_of(sweep_dir) / "t100s1" / "provenance.json",
+        lambda found: found["git"].update(dirty=True),
+    )
     report = write_report([sweep_dir])
     assert any("package versions: torch 2.13.0 / 2.9.0" in warning for warning in report.warnings)
     assert any("states of the code: dirty" in warning for warning in report.warnings)
@@ -185,18 +252,24 @@ def replace(run: Path, old: str, new: str) -> None:
         ("200", "300", "trainer.max_steps"),
     ],
 )
-def test_points_with_other_settings_are_refused(sweep_dir: Path, old: str, new: str, key: str) -> None:
+def test_points_with_other_settings_are_refused(
+    sweep_dir: Path, old: str, new: str, key: str
+) -> None:
     replace(runs_of(sweep_dir) / "t100s1", old, new)
     with refused("report.settings_mixed", key):
         write_report([sweep_dir])
     assert [path.name for path in sweep_dir.iterdir()] == ["points.json"]
 
 
-def test_two_sweeps_of_one_setting_give_one_report_in_the_first_folder(make: Callable[..., Path]) -> None:
+def test_two_sweeps_of_one_setting_give_one_report_in_the_first_folder(
+    make: Callable[..., Path],
+) -> None:
     first, other = make("a"), make("b", seeds=(3, 4), untrained=())
     report = write_report([first, other])
     rows = report.results.query("kind == 'trained' and scope == 'macro' and measure == 'RR@10'")
-    assert set(rows["seeds"]) == {"0 1 2 3 4"} and "Sweep a + b" in (first / "report.md").read_text()
+    assert (
+        set(rows["seeds"]) == {"0 1 2 3 4"} and "Sweep a + b" in (first / "report.md").read_text()
+    )
     assert sorted(path.name for path in first.iterdir()) == sorted([*NAMES, "points.json"])
     assert [path.name for path in other.iterdir()] == ["points.json"]
 
@@ -206,11 +279,21 @@ def test_settings_that_cannot_change_the_numbers_may_differ(sweep_dir: Path) -> 
     also = "\neval:\n  also:\n    near:\n      name: xquad_r\nmore:\n  other:\n    path: /here"
     replace(runs_of(sweep_dir) / "t050s0", "seed: 0", f"seed: 0{also}")
     replace(
-        runs_of(sweep_dir) / "t050s1", "seed: 1", f"seed: 1{also.replace('xquad_r', 'mlqa_r').replace('here', 'there')}"
+        runs_of(sweep_dir) / "t050s1",
+        "seed: 1",
+        f"seed: 1{also.replace('xquad_r', 'mlqa_r').replace('here', 'there')}",
     )
-    replace(runs_of(sweep_dir) / "t050s0", "name: toy", "name: toy\n  revision: a\n  on_error: strict")
-    replace(runs_of(sweep_dir) / "t050s1", "name: toy", "name: toy\n  revision: b\n  on_error: skip")
-    replace(runs_of(sweep_dir) / "t100s1", "seed: 1", "seed: 1\nsweep:\n  name: other\npaths:\n  outputs: elsewhere")
+    replace(
+        runs_of(sweep_dir) / "t050s0", "name: toy", "name: toy\n  revision: a\n  on_error: strict"
+    )
+    replace(
+        runs_of(sweep_dir) / "t050s1", "name: toy", "name: toy\n  revision: b\n  on_error: skip"
+    )
+    replace(
+        runs_of(sweep_dir) / "t100s1",
+        "seed: 1",
+        "seed: 1\nsweep:\n  name: other\npaths:\n  outputs: elsewhere",
+    )
     replace(runs_of(sweep_dir) / "t100s0", "seed: 0", "seed: 0\nsweep:\n  name: one")
     assert write_report([sweep_dir]).warnings == ()
 
@@ -226,7 +309,8 @@ def test_a_sweep_over_added_steps_is_one_setting(sweep_dir: Path) -> None:
 
 def test_another_collection_is_refused(sweep_dir: Path) -> None:
     edit(
-        runs_of(sweep_dir) / "t100s1" / "provenance.json", lambda found: found["fingerprints"].update(collection="dead")
+        runs_of(sweep_dir) / "t100s1" / "provenance.json",
+        lambda found: found["fingerprints"].update(collection="dead"),
     )
     with refused("report.fingerprints_mixed", "collection"):
         write_report([sweep_dir])
@@ -250,7 +334,9 @@ def killed(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_writer_of_figures_that_is_killed_is_one_line(sweep_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_of_figures_that_is_killed_is_one_line(
+    sweep_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(report_files, "save_all", style.save_all)
     monkeypatch.setattr(style, "save", killed)
     with refused("report.process_killed"):
@@ -259,8 +345,13 @@ def test_a_writer_of_figures_that_is_killed_is_one_line(sweep_dir: Path, monkeyp
 
 @pytest.mark.slow
 def test_smaller_pools_are_set_beside_the_whole_all_paired(further: Path) -> None:
-    """Each size has a report; where a loss grows with the pool, the difference of changes says so, of the same runs."""
-    edit(further / "points.json", lambda plan: [row.update(also=["near", "near_pool_30"]) for row in plan["points"]])
+    """Each size has a report; where a loss grows with the pool, the difference of changes says so,
+    of the same runs.
+    """
+    edit(
+        further / "points.json",
+        lambda plan: [row.update(also=["near", "near_pool_30"]) for row in plan["points"]],
+    )
     for run in runs_of(further).iterdir():
         shutil.copytree(run / "evaluations" / "near", run / "evaluations" / "near_pool_30")
         small = run / "evaluations" / "near_pool_30" / "per_query.parquet"
@@ -271,25 +362,46 @@ def test_smaller_pools_are_set_beside_the_whole_all_paired(further: Path) -> Non
     assert report.exit_code == 0 and "--- on near, by pool ---" in report.console
     assert "passages per language: 30 / all" in report.console
     found = pd.read_csv(further / "on-near" / "pools" / "comparison.csv")
-    assert set(found["sweep"]) == {"30 passages", "all passages"} and (further / "on-near_pool_30").is_dir()
-    whole = pd.read_csv(further / "on-near" / "results.csv").query("setting == 'monolingual' and measure == 'RR@10'")
-    twice = found.query("statistic == 'difference of changes' and setting == 'monolingual' and scope == 'macro'")
+    assert (
+        set(found["sweep"]) == {"30 passages", "all passages"}
+        and (further / "on-near_pool_30").is_dir()
+    )
+    whole = pd.read_csv(further / "on-near" / "results.csv").query(
+        "setting == 'monolingual' and measure == 'RR@10'"
+    )
+    twice = found.query(
+        "statistic == 'difference of changes' and setting == 'monolingual' and scope == 'macro'"
+    )
     wanted = whole.query("scope == 'macro' and ratio > 0")
-    assert twice["ratio"].tolist() == wanted["ratio"].tolist() and set(twice["against"]) == {"30 passages"}
-    for ours, theirs in (("value", "delta"), ("low", "delta_low"), ("high", "delta_high"), ("p", "p")):
-        assert twice[ours].to_numpy() == pytest.approx(wanted[theirs].to_numpy(), rel=1e-6, nan_ok=True)
+    assert twice["ratio"].tolist() == wanted["ratio"].tolist() and set(twice["against"]) == {
+        "30 passages"
+    }
+    for ours, theirs in (
+        ("value", "delta"),
+        ("low", "delta_low"),
+        ("high", "delta_high"),
+        ("p", "p"),
+    ):
+        assert twice[ours].to_numpy() == pytest.approx(
+            wanted[theirs].to_numpy(), rel=1e-6, nan_ok=True
+        )
     assert not (further / "pools").exists()
 
 
 def test_more_pools_than_a_figure_holds_are_told(further: Path) -> None:
     names = [f"pool_{size}" for size in range(1, 7)]
     edit(further / "points.json", lambda plan: [row.update(also=names) for row in plan["points"]])
-    assert "no comparison: 6 pools: compare at most 5 with all passages" in write_report([further]).console
+    assert (
+        "no comparison: 6 pools: compare at most 5 with all passages"
+        in write_report([further]).console
+    )
 
 
 def test_a_value_of_any_length_is_cut_in_a_warning(sweep_dir: Path) -> None:
     for run, value in (("t050s0", "x" * 5000), ("t050s1", "2")):
         path = runs_of(sweep_dir) / run / "config.yaml"
-        path.write_text(path.read_text().replace("max_steps: 200", f"max_steps: 200\n  devices: {value}"))
+        path.write_text(
+            path.read_text().replace("max_steps: 200", f"max_steps: 200\n  devices: {value}")
+        )
     (warning,) = write_report([sweep_dir]).warnings
     assert len(warning) < 300 and "trainer.devices 2 / xxx" in warning

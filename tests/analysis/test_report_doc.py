@@ -1,4 +1,6 @@
-"""docs/report.md: its snippet gives the page's numbers, and it names every file, verdict and column that there is."""
+"""docs/report.md: its snippet gives the page's numbers, and it names every file, verdict and column
+that there is.
+"""
 
 import re
 from collections.abc import Callable
@@ -21,14 +23,17 @@ def test_the_snippet_gives_the_means_of_the_page(
 ) -> None:
     sweep_dir = make_sweep(world(has={"de": 0.6, "fr": 0.8}), bm25=True)
     snippet = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert snippet and len([line for line in snippet[1].splitlines() if line]) == 1 + 5  # the imports, and five lines
+    # the imports, and five lines
+    assert snippet and len([line for line in snippet[1].splitlines() if line]) == 1 + 5
     names: dict[str, Any] = {"SWEEP": str(sweep_dir)}
     exec(snippet[1], names)
     printed = capsys.readouterr().out
     head, *rows = grid(page(sweep_dir), "By ratio")
     shown = {row[0]: row[head.index("mono MRR@10")] for row in rows}
     means: pd.Series = names["means"].groupby("ratio").mean()
-    assert {f"{ratio:g}": f"{mean:.3f}" for ratio, mean in means.items()} == {r: shown[r] for r in ("0", "0.5", "1")}
+    assert {f"{ratio:g}": f"{mean:.3f}" for ratio, mean in means.items()} == {
+        r: shown[r] for r in ("0", "0.5", "1")
+    }
     assert all(f"{mean:.4f}" in printed for mean in means)
 
 
@@ -36,7 +41,12 @@ def test_the_snippet_gives_the_means_of_the_page(
 def test_every_file_of_a_report_is_named(sweep_dir: Path) -> None:
     table = TEXT.split("## What is written")[1].split("\n## ")[0]
     named = set(re.findall(r"`([\w.-]+\.\w+)`", table))
-    named |= {Path(name).with_suffix(kind).name for name in named if name.endswith(".png") for kind in (".pdf", ".svg")}
+    named |= {
+        Path(name).with_suffix(kind).name
+        for name in named
+        if name.endswith(".png")
+        for kind in (".pdf", ".svg")
+    }
     written = {path.name for path in write_report([sweep_dir]).paths}
     assert written and written - named == set()
 

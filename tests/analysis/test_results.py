@@ -1,4 +1,6 @@
-"""The table of results against plain pandas and loops, and what happens to it when points are missing."""
+"""The table of results against plain pandas and loops, and what happens to it when points are
+missing.
+"""
 
 import json
 import shutil
@@ -39,11 +41,16 @@ def test_means_equal_plain_pandas(sweep_dir: Path, setting: str, measure: str) -
         wanted = means[row["run_ids"].split()].mean()
         assert row["mean"] == pytest.approx(wanted, rel=1e-8)
         assert row["n_seeds"] == 3
-    rows = frame[(frame["setting"] == setting) & (frame["query_lang"] == "de") & frame[measure].notna()]
+    rows = frame[
+        (frame["setting"] == setting) & (frame["query_lang"] == "de") & frame[measure].notna()
+    ]
     if setting != "cross-lingual":
         french = pick(results, setting, measure, "de").iloc[1]
         wanted = rows[rows["ratio"] == 0.5][measure].mean()
-        assert (french["mean"], french["n_rows"]) == (pytest.approx(wanted, rel=1e-8), len(rows) // 10)
+        assert (french["mean"], french["n_rows"]) == (
+            pytest.approx(wanted, rel=1e-8),
+            len(rows) // 10,
+        )
     else:
         pair = pick(results, setting, measure, "de>en").iloc[1]
         wanted = rows[(rows["ratio"] == 0.5) & (rows["passage_lang"] == "en")][measure].mean()
@@ -51,9 +58,14 @@ def test_means_equal_plain_pandas(sweep_dir: Path, setting: str, measure: str) -
 
 
 def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> None:
-    """Paired macro difference, its crossed interval and its relative size, in plain loops over the files."""
+    """Paired macro difference, its crossed interval and its relative size, in plain loops over the
+    files.
+    """
     runs = sweep_dir.parent.parent / "runs"
-    tables = {name: pd.read_parquet(runs / name / "per_query.parquet") for name in (p.name for p in runs.iterdir())}
+    tables = {
+        name: pd.read_parquet(runs / name / "per_query.parquet")
+        for name in (p.name for p in runs.iterdir())
+    }
     tables = {name: table[table["setting"] == "monolingual"] for name, table in tables.items()}
     groups = sorted(set(tables["t000s0"]["group_id"]))
     sizes = tables["t000s0"]["query_lang"].value_counts()
@@ -63,7 +75,9 @@ def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> 
         high, low = (tables[f"t{r}s{s}"].set_index("query_id") for r in ("100", "000"))
         delta = high["RR@10"] - low["RR@10"]
         mean = {lang: delta[high["query_lang"] == lang].mean() for lang in sizes.index}
-        base.append(np.mean([low[low["query_lang"] == lang]["RR@10"].mean() for lang in sizes.index]))
+        base.append(
+            np.mean([low[low["query_lang"] == lang]["RR@10"].mean() for lang in sizes.index])
+        )
         y[s] += np.mean(list(mean.values()))
         for query, value in delta.items():
             lang = high.loc[query, "query_lang"]
@@ -73,7 +87,10 @@ def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> 
             )
     tau2 = np.array(
         [
-            sum(1 / sizes[lang] ** 2 for lang in tables["t000s0"][tables["t000s0"]["group_id"] == g]["query_lang"])
+            sum(
+                1 / sizes[lang] ** 2
+                for lang in tables["t000s0"][tables["t000s0"]["group_id"] == g]["query_lang"]
+            )
             for g in groups
         ]
     )
@@ -81,8 +98,12 @@ def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> 
     row = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10").iloc[-1]
     assert row["delta"] == pytest.approx(y.mean(), rel=1e-8)
     assert (row["delta_low"], row["delta_high"]) == pytest.approx(st.bounds(found, 0.95), rel=1e-7)
-    assert (row["delta_low_90"], row["delta_high_90"]) == pytest.approx(st.bounds(found, 0.90), rel=1e-7)
-    assert row["half_width"] == pytest.approx(scipy.stats.t.ppf(0.95, found.df) * found.se, rel=1e-7)
+    assert (row["delta_low_90"], row["delta_high_90"]) == pytest.approx(
+        st.bounds(found, 0.90), rel=1e-7
+    )
+    assert row["half_width"] == pytest.approx(
+        scipy.stats.t.ppf(0.95, found.df) * found.se, rel=1e-7
+    )
     assert row["p"] == pytest.approx(st.p_value(found), rel=1e-6)
     assert row["relative"] == pytest.approx(y.mean() / np.mean(base), rel=1e-7)
     assert row["n_questions"] == len(groups) and row["n_rows"] == sizes.sum()
@@ -93,7 +114,9 @@ def test_p_values_are_adjusted_over_the_ratios_of_one_curve(sweep_dir: Path) -> 
     for setting, measure in MEASURES:
         rows = pick(results, setting, measure)
         assert rows["p"].notna().tolist() == [False, True, True]
-        assert rows["p_holm"].tolist()[1:] == pytest.approx(st.holm(rows["p"].tolist()[1:]), rel=1e-7)
+        assert rows["p_holm"].tolist()[1:] == pytest.approx(
+            st.holm(rows["p"].tolist()[1:]), rel=1e-7
+        )
 
 
 def test_columns_are_the_documented_ones_and_verdicts_only_monolingual(sweep_dir: Path) -> None:
@@ -108,14 +131,24 @@ def test_columns_are_the_documented_ones_and_verdicts_only_monolingual(sweep_dir
 def test_the_effect_is_found_and_named(make_sweep: Callable[..., Path], world: Any) -> None:
     quiet = dict(questions=150, noise=0.02, seed_sd=0.001)
     loss = aggregate(load([make_sweep(world(mono=lambda r: -0.06 * r, **quiet), name="loss")]))
-    assert pick(loss, "monolingual", "RR@10")["verdict"].tolist() == ["baseline", "degraded", "degraded"]
+    assert pick(loss, "monolingual", "RR@10")["verdict"].tolist() == [
+        "baseline",
+        "degraded",
+        "degraded",
+    ]
     flat = aggregate(load([make_sweep(world(mono=lambda r: 0, **quiet), margin=0.03, name="flat")]))
-    assert pick(flat, "monolingual", "RR@10")["verdict"].tolist() == ["baseline", "non-inferior", "non-inferior"]
+    assert pick(flat, "monolingual", "RR@10")["verdict"].tolist() == [
+        "baseline",
+        "non-inferior",
+        "non-inferior",
+    ]
     gain = aggregate(load([make_sweep(world(mono=lambda r: 0.06 * r, **quiet), name="gain")]))
     assert pick(gain, "monolingual", "RR@10")["verdict"].tolist()[2] == "superior"
 
 
-def test_only_seeds_that_both_ratios_have_are_paired(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_only_seeds_that_both_ratios_have_are_paired(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     """A seed that is missing at one ratio must not shift the difference by its own level."""
     sweep_dir = make_sweep(world(seed_sd=0.05), seeds=(0, 1, 2, 3))
     whole = aggregate(load([sweep_dir]))
@@ -159,7 +192,9 @@ def test_equal_runs_differ_by_exactly_nothing(make_sweep: Callable[..., Path], w
     sweep_dir = make_sweep(world(questions=20))
     runs = sweep_dir.parent.parent / "runs"
     for seed in range(3):
-        same = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet").assign(run_id=f"t050s{seed}", ratio=0.5)
+        same = pd.read_parquet(runs / f"t000s{seed}" / "per_query.parquet").assign(
+            run_id=f"t050s{seed}", ratio=0.5
+        )
         same.to_parquet(runs / f"t050s{seed}" / "per_query.parquet", index=False)
     row = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10").iloc[1]
     assert (row["delta"], row["delta_low"], row["delta_high"], row["p"]) == (0, 0, 0, 1)
@@ -176,37 +211,53 @@ def test_rows_and_points_in_any_order_give_the_same_numbers(sweep_dir: Path) -> 
     pd.testing.assert_frame_equal(aggregate(load([sweep_dir])), before, check_exact=True)
 
 
-def test_a_row_without_a_rank_in_any_run_is_left_out_of_rank_distance_in_all(make_sweep: Callable[..., Path]) -> None:
-    """An approximate index may not find a passage; the same questions must stand behind every ratio."""
+def test_a_row_without_a_rank_in_any_run_is_left_out_of_rank_distance_in_all(
+    make_sweep: Callable[..., Path],
+) -> None:
+    """An approximate index may not find a passage; the same questions must stand behind every
+    ratio.
+    """
     sweep_dir = make_sweep(seeds=(0,), bm25=True)
     before = pick(aggregate(load([sweep_dir])), "multilingual", "RD")
     for run, lost in (("t050s0", 3), ("t100s0", 5)):
         path = sweep_dir.parent.parent / "runs" / run / "per_query.parquet"
         table = pd.read_parquet(path)
         table["rank_max"] = table["rank_max"].astype("Int64")
-        rows = table.index[(table["setting"] == "multilingual") & (table["query_lang"] == "de")][:lost]
+        rows = table.index[(table["setting"] == "multilingual") & (table["query_lang"] == "de")][
+            :lost
+        ]
         table.loc[rows, "rank_max"] = pd.NA
         table.to_parquet(path, index=False)
     results = aggregate(load([sweep_dir]))
     for kind in ("trained", "bm25"):
         after = pick(results, "multilingual", "RD", kind=kind)
-        assert (after["n_rows"] == before["n_rows"].iloc[0] - 5).all() and after["mean"].notna().all()
+        assert (after["n_rows"] == before["n_rows"].iloc[0] - 5).all() and after[
+            "mean"
+        ].notna().all()
     assert pick(results, "multilingual", "AP")["n_rows"].tolist() == before["n_rows"].tolist()
 
 
 def test_questions_won_tied_and_lost_are_counted_by_hand(sweep_dir: Path) -> None:
-    """A question's mean difference over seeds and languages, from the raw tables; a language counts its own rows alone."""
+    """A question's mean difference over seeds and languages, from the raw tables; a language counts
+    its own rows alone.
+    """
     runs = sweep_dir.parent.parent / "runs"
 
     def signs(setting: str, measure: str, lang: str | None) -> tuple[int, int, int]:
         found: dict[str, list[float]] = {}
         for seed in range(3):
-            high, low = (pd.read_parquet(runs / f"t{r}s{seed}" / "per_query.parquet") for r in ("050", "000"))
+            high, low = (
+                pd.read_parquet(runs / f"t{r}s{seed}" / "per_query.parquet") for r in ("050", "000")
+            )
             key = ["setting", "query_lang", "passage_lang", "query_id"]
             both = high.merge(low, on=[*key, "group_id"])
-            both = both[(both["setting"] == setting) & ((both["query_lang"] == lang) | (lang is None))]
+            both = both[
+                (both["setting"] == setting) & ((both["query_lang"] == lang) | (lang is None))
+            ]
             for row in both.to_dict("records"):
-                found.setdefault(row["group_id"], []).append(row[f"{measure}_x"] - row[f"{measure}_y"])
+                found.setdefault(row["group_id"], []).append(
+                    row[f"{measure}_x"] - row[f"{measure}_y"]
+                )
         means = [round(sum(values) / len(values), 10) for values in found.values()]
         return sum(m > 0 for m in means), sum(m == 0 for m in means), sum(m < 0 for m in means)
 
@@ -239,7 +290,9 @@ def test_seeds_that_cancel_are_a_tie(make_sweep: Callable[..., Path], world: Any
     assert (row["won"], row["tied"], row["lost"]) == (0, 20, 0)
 
 
-def test_examples_are_the_mean_of_the_runs_and_empty_where_one_does_not_say(sweep_dir: Path) -> None:
+def test_examples_are_the_mean_of_the_runs_and_empty_where_one_does_not_say(
+    sweep_dir: Path,
+) -> None:
     def examples() -> list[list[float]]:
         rows = pick(aggregate(load([sweep_dir])), "monolingual", "RR@10")
         return rows[["examples_monolingual", "examples_cross_lingual"]].to_numpy().tolist()
@@ -256,7 +309,13 @@ def test_examples_are_the_mean_of_the_runs_and_empty_where_one_does_not_say(swee
 def test_languages_trained_on_and_not_trained_on_have_means_of_their_own(
     make_sweep: Callable[..., Path], world: Any
 ) -> None:
-    sweep = load([make_sweep(world(languages=("de", "en", "fr", "ja"), trained=("de", "en"), has={"fr": 0.6}))])
+    sweep = load(
+        [
+            make_sweep(
+                world(languages=("de", "en", "fr", "ja"), trained=("de", "en"), has={"fr": 0.6})
+            )
+        ]
+    )
     results = aggregate(sweep)
     scopes = results[results["setting"] == "monolingual"]["scope"].drop_duplicates().tolist()
     assert scopes == ["macro", "trained", "unseen", "de", "en", "fr", "ja"]
@@ -272,11 +331,15 @@ def test_languages_trained_on_and_not_trained_on_have_means_of_their_own(
             each = [pick(results, setting, "RR@10", name) for name in names]
             for column in ("mean", "delta"):
                 wanted = np.mean([one[column] for one in each], axis=0)
-                assert rows[column].to_numpy() == pytest.approx(wanted, rel=1e-7, abs=1e-9, nan_ok=True)
+                assert rows[column].to_numpy() == pytest.approx(
+                    wanted, rel=1e-7, abs=1e-9, nan_ok=True
+                )
             assert rows["delta_interval"].tolist() == ["", "crossed", "crossed"]
     pairs = pick(results, "cross-lingual", "RR@10", "unseen")
     whole, two = (pick(results, "cross-lingual", "RR@10", scope) for scope in ("macro", "trained"))
-    assert pairs["mean"].to_numpy() == pytest.approx((12 * whole["mean"] - 2 * two["mean"]) / 10, rel=1e-7)
+    assert pairs["mean"].to_numpy() == pytest.approx(
+        (12 * whole["mean"] - 2 * two["mean"]) / 10, rel=1e-7
+    )
     assert set(pick(results, "monolingual", "RR@10", "unseen")["verdict"]) != {""}
 
 
@@ -292,8 +355,12 @@ def test_all_languages_unseen_is_one_mean_and_unknown_ones_are_none(
     assert not set(aggregate(load([make_sweep(name="all")]))["scope"]) & {"trained", "unseen"}
 
 
-def test_a_difference_pairs_the_same_seeds_whichever_is_missing(make_sweep: Callable[..., Path]) -> None:
-    """The first seed is the one that is gone: whoever pairs by place compares seed 1 with seed 0."""
+def test_a_difference_pairs_the_same_seeds_whichever_is_missing(
+    make_sweep: Callable[..., Path],
+) -> None:
+    """The first seed is the one that is gone: whoever pairs by place compares seed 1 with
+    seed 0.
+    """
     sweep_dir = make_sweep(seeds=(0, 1, 2, 3))
     shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s0")
     sweep = load([sweep_dir])

@@ -1,4 +1,6 @@
-"""The estimates against brute force and statsmodels, and the error rates that the intervals promise, by simulation."""
+"""The estimates against brute force and statsmodels, and the error rates that the intervals
+promise, by simulation.
+"""
 
 import itertools
 import math
@@ -14,7 +16,9 @@ from hypothesis import strategies as some
 from hybrid_sweep.analysis import statistics as st
 
 
-def cells(n_seeds: int, n_questions: int, seed: int = 0, sd: Sequence[float] = (0.3, 1.0, 0.5)) -> np.ndarray:
+def cells(
+    n_seeds: int, n_questions: int, seed: int = 0, sd: Sequence[float] = (0.3, 1.0, 0.5)
+) -> np.ndarray:
     """y[s, g] with seed, question and rest standard deviations."""
     rng = np.random.default_rng(seed)
     sizes = [(n_seeds, 1), (1, n_questions), (n_seeds, n_questions)]
@@ -41,7 +45,9 @@ def test_estimate_equals_a_brute_force_in_plain_loops() -> None:
     by_g = [sum(y[:, g]) / n_s for g in range(n_g)]
     a = sum(n_g * (v - m) ** 2 for v in by_s) / (n_s - 1)
     b = sum(n_s * (v - m) ** 2 for v in by_g) / (n_g - 1)
-    e = sum((y[s, g] - by_s[s] - by_g[g] + m) ** 2 for s in range(n_s) for g in range(n_g)) / ((n_s - 1) * (n_g - 1))
+    e = sum((y[s, g] - by_s[s] - by_g[g] + m) ** 2 for s in range(n_s) for g in range(n_g)) / (
+        (n_s - 1) * (n_g - 1)
+    )
     v = a + max(b - e, 0)
     df = v**2 / ((1 + 2 / (n_s - 1)) * a**2 / (n_s - 1) + max(b - e, 0) ** 2 / (n_g - 1))
     half = scipy.stats.t.ppf(0.975, max(df, n_s - 1)) * math.sqrt(max(v, b) / (n_s * n_g))
@@ -62,7 +68,9 @@ def test_the_question_component_is_floored_at_zero() -> None:
 
 @pytest.mark.parametrize("n_seeds", [3, 4])
 def test_few_seeds_that_agree_by_chance_do_not_beat_the_questions_alone(n_seeds: int) -> None:
-    """Seeds whose means happen to coincide (A near 0) leave the uncertainty over questions whole."""
+    """Seeds whose means happen to coincide (A near 0) leave the uncertainty over questions
+    whole.
+    """
     y = cells(n_seeds, 200, sd=(0.0, 0.5, 1.0))
     y -= 0.99 * (y.mean(axis=1, keepdims=True) - y.mean())
     found = st.estimate(y)
@@ -100,7 +108,9 @@ def test_one_question_has_no_interval_and_equal_runs_have_no_difference() -> Non
 
 
 layouts = some.lists(
-    some.tuples(some.integers(0, 3), some.integers(0, 8), some.floats(0, 1)), min_size=1, max_size=60
+    some.tuples(some.integers(0, 3), some.integers(0, 8), some.floats(0, 1)),
+    min_size=1,
+    max_size=60,
 ).map(lambda rows: tuple(np.array(column) for column in zip(*rows, strict=True)))
 
 
@@ -144,7 +154,9 @@ def test_a_balanced_table_keeps_plain_weights_and_all_degrees_of_freedom() -> No
 
 
 def test_a_question_in_more_languages_does_not_vary_more_for_that_alone() -> None:
-    """All values of a language equal: the macro mean is known exactly, whoever has how many questions."""
+    """All values of a language equal: the macro mean is known exactly, whoever has how many
+    questions.
+    """
     domain, group = np.array([0] * 9 + [1] * 2), np.array([*range(9), 0, 1])
     y, _ = st.contributions(np.where(domain == 0, 0.4, 0.8)[None, :], domain, group)
     assert y == pytest.approx(0.6)
@@ -159,10 +171,14 @@ def test_holm_equals_statsmodels(size: int) -> None:
     p[rng.random(size) < 0.2] = np.nan
     found, known = np.array(st.holm(p.tolist())), ~np.isnan(p)
     assert (np.isnan(found) == ~known).all()
-    assert found[known] == pytest.approx(multipletests(p[known], method="holm")[1] if known.any() else [])
+    assert found[known] == pytest.approx(
+        multipletests(p[known], method="holm")[1] if known.any() else []
+    )
 
 
-def effect_of(mean: float, seeds: float = 0.2, questions: float = 0.2, rest: float = 0.1, n: int = 5) -> st.Estimate:
+def effect_of(
+    mean: float, seeds: float = 0.2, questions: float = 0.2, rest: float = 0.1, n: int = 5
+) -> st.Estimate:
     return st.from_squares(np.float64(mean), (seeds, questions, rest), n, 1000, 999)
 
 
@@ -189,7 +205,9 @@ def test_largest_non_inferior_ends_at_the_first_failure() -> None:
 
 def test_seeds_to_settle() -> None:
     assert st.seeds_to_settle(effect_of(-0.01), 0.01) == math.inf
-    few, many = (st.seeds_to_settle(effect_of(m, seeds=2.0, questions=0.11), 0.01) for m in (0.01, -0.002))
+    few, many = (
+        st.seeds_to_settle(effect_of(m, seeds=2.0, questions=0.11), 0.01) for m in (0.01, -0.002)
+    )
     assert 3 <= few < many < math.inf
     # Questions alone leave too much doubt: no number of seeds helps.
     assert st.seeds_to_settle(effect_of(-0.008, questions=50.0), 0.01) == math.inf
@@ -206,8 +224,8 @@ def test_relative_change_has_the_interval_of_a_ratio_of_means() -> None:
     assert np.isnan(st.relative(y, 0 * base).mean)
 
 
-# The grids of the simulations: standard deviations to the rest's, which is 1. G x seed variance and S x question variance
-# are what the mean squares see.
+# The grids of the simulations: standard deviations to the rest's, which is 1. G x seed variance and
+# S x question variance are what the mean squares see.
 SEED_EXCESS = (0, 0.3, 1, 3, 10, 30, 100, 1000)
 QUESTION_EXCESS = (0, 0.1, 0.3, 1, 3, 10, 30, 100)
 
@@ -216,11 +234,12 @@ QUESTION_EXCESS = (0, 0.1, 0.3, 1, 3, 10, 30, 100)
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 @pytest.mark.parametrize("n_questions", [30, 200, 2000])
 def test_error_rate_and_coverage_in_closed_form(n_seeds: int, n_questions: int) -> None:
-    """Mean squares from their chi-square distributions, 20,000 repetitions for each pair of variance components.
+    """Mean squares from their chi-square distributions, 20,000 repetitions for each pair of
+    variance components.
 
-    Rejection of a true null at 5 % (one minus coverage) is at most 7 %, from 5 seeds on at least 3 %, and false
-    non-inferiority at a true effect of exactly minus the margin is at most 7 %. The only corner left out has no variance
-    at all.
+    Rejection of a true null at 5 % (one minus coverage) is at most 7 %, from 5 seeds on at least 3
+    %, and false non-inferiority at a true effect of exactly minus the margin is at most 7 %. The
+    only corner left out has no variance at all.
     """
     rng = np.random.default_rng([n_seeds, n_questions])
     dfs = (n_seeds - 1, n_questions - 1, (n_seeds - 1) * (n_questions - 1))
@@ -231,7 +250,9 @@ def test_error_rate_and_coverage_in_closed_form(n_seeds: int, n_questions: int) 
         noise = rng.standard_normal(20_000) * math.sqrt(variance)
         margin = 0.7
         null = st.from_squares(noise, tuple(squares), n_seeds, n_questions, n_questions - 1)
-        worst = st.from_squares(noise - margin, tuple(squares), n_seeds, n_questions, n_questions - 1)
+        worst = st.from_squares(
+            noise - margin, tuple(squares), n_seeds, n_questions, n_questions - 1
+        )
         size = np.mean(st.p_value(null) < 0.05)
         low, high = st.bounds(null, 0.95)
         coverage = np.mean((low <= 0) & (high >= 0))
@@ -243,12 +264,19 @@ def test_error_rate_and_coverage_in_closed_form(n_seeds: int, n_questions: int) 
 
 
 def simulate(
-    n_seeds: int, counts: Sequence[int], sds: Sequence[float], *, skewed: bool, repetitions: int = 2000
+    n_seeds: int,
+    counts: Sequence[int],
+    sds: Sequence[float],
+    *,
+    skewed: bool,
+    repetitions: int = 2000,
 ) -> tuple[st.Estimate, np.ndarray]:
-    """Paired differences of no true mean, cell by cell through `contributions`; language l has the first counts[l] questions.
+    """Paired differences of no true mean, cell by cell through `contributions`; language l has the
+    first counts[l] questions.
 
-    `sds`: of the seed, seed x language, question (shared by its language versions) and question x language; the rest's is 1.
-    `skewed` draws all but the seeds' from a distribution that is 0 nine times in ten, as differences of RR@10 are.
+    `sds`: of the seed, seed x language, question (shared by its language versions) and question x
+    language; the rest's is 1. `skewed` draws all but the seeds' from a distribution that is 0 nine
+    times in ten, as differences of RR@10 are.
     """
     rng = np.random.default_rng([n_seeds, *counts, *(round(10 * sd) for sd in sds), skewed])
     domain = np.repeat(np.arange(len(counts)), counts)
@@ -276,10 +304,14 @@ GRID = list(itertools.product((0, 0.05, 0.3), (0, 0.1), (0, 0.5, 2), (0, 1)))
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 @pytest.mark.parametrize("counts", [(60, 60, 60), (120, 60, 12), (150, 20)])
-def test_error_rate_with_clustered_and_rare_languages(n_seeds: int, counts: tuple[int, ...]) -> None:
-    """Cell means with seed, seed x language, question and question x language variance; 2,000 repetitions each.
+def test_error_rate_with_clustered_and_rare_languages(
+    n_seeds: int, counts: tuple[int, ...]
+) -> None:
+    """Cell means with seed, seed x language, question and question x language variance; 2,000
+    repetitions each.
 
-    A language of a dozen questions is still safe; one of four is not (10 % at 10 seeds), and no formula cures that.
+    A language of a dozen questions is still safe; one of four is not (10 % at 10 seeds), and no
+    formula cures that.
     """
     for sds in GRID:
         found, _ = simulate(n_seeds, counts, sds, skewed=False)
@@ -287,13 +319,16 @@ def test_error_rate_with_clustered_and_rare_languages(n_seeds: int, counts: tupl
         low, high = st.bounds(found, 0.95)
         assert (0.03 if n_seeds >= st.FLOOR_SEEDS else 0.0) <= size <= 0.07, sds
         assert np.mean((low <= 0) & (high >= 0)) >= 0.93, sds
-        assert np.mean(st.bounds(found, 0.90)[0] > 0) <= 0.07, sds  # non-inferior at a true effect of -margin
+        # non-inferior at a true effect of -margin
+        assert np.mean(st.bounds(found, 0.90)[0] > 0) <= 0.07, sds
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 def test_error_rate_with_values_that_are_mostly_zero(n_seeds: int) -> None:
-    """With 60 questions and one value in ten not 0 the interval errs on the safe side: 2 % where questions dominate."""
+    """With 60 questions and one value in ten not 0 the interval errs on the safe side: 2 % where
+    questions dominate.
+    """
     for sds in GRID:
         found, _ = simulate(n_seeds, (60, 60, 60), sds, skewed=True)
         assert np.mean(st.p_value(found) < 0.05) <= 0.07, sds
@@ -302,7 +337,9 @@ def test_error_rate_with_values_that_are_mostly_zero(n_seeds: int) -> None:
 
 @pytest.mark.slow
 def test_two_seed_sets_at_one_ratio_are_not_degraded() -> None:
-    """A/A: the seeds of one set against those of another; the margin is one standard error, so nothing hides behind it."""
+    """A/A: the seeds of one set against those of another; the margin is one standard error, so
+    nothing hides behind it.
+    """
     for n_seeds in (3, 5, 10):
         found, _ = simulate(n_seeds, (60, 60, 60), (0.3, 0.1, 0.5, 0.5), skewed=False)
         margin = float(np.sqrt(np.mean(found.se**2)))
@@ -312,7 +349,9 @@ def test_two_seed_sets_at_one_ratio_are_not_degraded() -> None:
 
 @pytest.mark.slow
 def test_questions_alone_are_the_wrong_test_once_seeds_matter() -> None:
-    """Why a conditional interval carries no verdict: it rejects a true null many times too often."""
+    """Why a conditional interval carries no verdict: it rejects a true null many times too
+    often.
+    """
     _, y = simulate(3, (200,), (0.15, 0, 0.3, 0), skewed=False)
     per_question = y.mean(axis=1)
     assert np.mean(scipy.stats.ttest_1samp(per_question, 0, axis=1).pvalue < 0.05) > 0.2
@@ -321,7 +360,9 @@ def test_questions_alone_are_the_wrong_test_once_seeds_matter() -> None:
 
 @pytest.mark.slow
 def test_the_promised_number_of_seeds_settles_the_verdict_four_times_in_five() -> None:
-    """With the estimates taken for the truth; 4,000 repetitions of mean squares at the promised number."""
+    """With the estimates taken for the truth; 4,000 repetitions of mean squares at the promised
+    number.
+    """
     truth, margin, n_questions = effect_of(-0.004, seeds=0.6, questions=0.5, rest=0.4), 0.02, 1000
     needed = int(st.seeds_to_settle(truth, margin))
     assert 10 < needed < 60
@@ -329,7 +370,9 @@ def test_the_promised_number_of_seeds_settles_the_verdict_four_times_in_five() -
     for n_seeds, low, high in [(needed, 0.78, 0.87), (needed // 2, 0, 0.75)]:
         expected = (0.6, 0.4 + n_seeds * (0.5 - 0.4) / 5, 0.4)
         dfs = (n_seeds - 1, n_questions - 1, (n_seeds - 1) * (n_questions - 1))
-        squares = tuple(e * rng.chisquare(df, 4000) / df for e, df in zip(expected, dfs, strict=True))
+        squares = tuple(
+            e * rng.chisquare(df, 4000) / df for e, df in zip(expected, dfs, strict=True)
+        )
         sd = math.sqrt((expected[0] + expected[1] - expected[2]) / (n_seeds * n_questions))
         mean = -0.004 + sd * rng.standard_normal(4000)
         found = st.from_squares(mean, squares, n_seeds, n_questions, n_questions - 1)

@@ -30,7 +30,9 @@ def test_the_frame_is_tidy_and_sorted(sweep_dir: Path) -> None:
         rows = sweep.frame[sweep.frame["run_id"] == point.run_id]
         assert rows[KEY].astype(str).apply(tuple, axis=1).is_monotonic_increasing
         assert set(rows["ratio"]) == {point.ratio}
-    raw = pd.concat([pd.read_parquet(path) for path in sweep_dir.parent.parent.glob("runs/*/per_query.parquet")])
+    raw = pd.concat(
+        [pd.read_parquet(path) for path in sweep_dir.parent.parent.glob("runs/*/per_query.parquet")]
+    )
     assert len(sweep.frame) == len(raw)
     assert sweep.frame["RR@10"].sum() == pytest.approx(raw["RR@10"].sum())
 
@@ -53,7 +55,9 @@ def test_rank_distance_needs_two_relevant_passages_in_the_mixed_pool(sweep_dir: 
         (lambda run: (run / "per_query.parquet").write_bytes(b"PAR1 cut short"), "cannot be read"),
     ],
 )
-def test_a_run_without_a_whole_result_is_missing(sweep_dir: Path, spoil: Callable[[Path], Any], reason: str) -> None:
+def test_a_run_without_a_whole_result_is_missing(
+    sweep_dir: Path, spoil: Callable[[Path], Any], reason: str
+) -> None:
     spoil(sweep_dir.parent.parent / "runs" / "t050s1")
     sweep = load([sweep_dir])
     assert list(sweep.missing) == ["t050s1"]
@@ -65,7 +69,9 @@ def test_a_run_without_a_whole_result_is_missing(sweep_dir: Path, spoil: Callabl
 def test_a_failed_run_says_why(sweep_dir: Path) -> None:
     run = sweep_dir.parent.parent / "runs" / "t100s2"
     (run / "metrics.json").unlink()
-    (run / "status.json").write_text(json.dumps({"state": "failed", "error": "the loss is not a number\nat step 3"}))
+    (run / "status.json").write_text(
+        json.dumps({"state": "failed", "error": "the loss is not a number\nat step 3"})
+    )
     assert load([sweep_dir]).missing == {"t100s2": "failed: the loss is not a number"}
 
 
@@ -78,7 +84,9 @@ def test_sweeps_share_points(sweep_dir: Path) -> None:
     other = sweep_dir.parent / "other"
     other.mkdir()
     plan = json.loads((sweep_dir / "points.json").read_text())
-    (other / "points.json").write_text(json.dumps(plan | {"name": "other", "points": plan["points"][:4]}))
+    (other / "points.json").write_text(
+        json.dumps(plan | {"name": "other", "points": plan["points"][:4]})
+    )
     assert load([other, sweep_dir]).points == load([sweep_dir]).points
     assert load([other, sweep_dir]).name == "other + toy"
     (other / "points.json").write_text(json.dumps(plan | {"margin": 0.02}))
@@ -92,7 +100,8 @@ def test_writers_may_differ_in_types_but_not_in_columns(sweep_dir: Path) -> None
         sweep_dir,
         "t050s1",
         lambda frame: frame.assign(
-            query_lang=frame["query_lang"].astype("category"), n_relevant=frame["n_relevant"].astype("int64")
+            query_lang=frame["query_lang"].astype("category"),
+            n_relevant=frame["n_relevant"].astype("int64"),
         ),
     )
     pd.testing.assert_frame_equal(load([sweep_dir]).frame, before)
@@ -171,9 +180,11 @@ def test_the_languages_trained_on_are_those_of_all_training_collections(sweep_di
     assert load([sweep_dir]).trained_languages == ("de", "en", "fr")
     runs = sweep_dir.parent.parent / "runs"
     for run in runs.iterdir():
-        more = "" if run.name[0] == "t" else "  - xx\n"  # the untrained encoder learned from nothing
+        # the untrained encoder learned from nothing
+        more = "" if run.name[0] == "t" else "  - xx\n"
         (run / "config.yaml").write_text(
-            f"data:\n  languages:\n  - en\n{more}more:\n  a:\n    languages: [sw, en]\n  b:\n    languages: [bn]\n"
+            f"data:\n  languages:\n  - en\n{more}more:\n  a:\n    languages: [sw, en]\n  b:\n   "
+            " languages: [bn]\n"
         )
     assert load([sweep_dir]).trained_languages == ("bn", "en", "sw")
     for run in runs.iterdir():
@@ -203,8 +214,14 @@ def test_the_languages_trained_on_are_not_those_of_a_further_collection(sweep_di
 
 @pytest.mark.parametrize("code", ["macro", "trained", "unseen", "*", "a>b", "<b>", "", "\x1b[31m"])
 @pytest.mark.parametrize("column", ["query_lang", "passage_lang"])
-def test_a_language_that_can_be_none_is_refused_with_its_file(sweep_dir: Path, column: str, code: str) -> None:
-    rewrite(sweep_dir, "t050s1", lambda frame: frame.assign(**{column: frame[column].replace("de", code)}))
+def test_a_language_that_can_be_none_is_refused_with_its_file(
+    sweep_dir: Path, column: str, code: str
+) -> None:
+    rewrite(
+        sweep_dir,
+        "t050s1",
+        lambda frame: frame.assign(**{column: frame[column].replace("de", code)}),
+    )
     key = "names.language_reserved" if code in ("macro", "trained", "unseen") else "names.language"
     with refused(key, "t050s1/per_query.parquet", column):
         load([sweep_dir])

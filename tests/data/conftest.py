@@ -28,16 +28,28 @@ def words(key: str, count: int) -> list[str]:
 
 
 def entry(name: str, source: str = "", languages: str = "en de it", **changes: Any) -> Entry:
-    """A package with good descriptions; `texts` in the changes replaces the (synopsis, lines) of single languages."""
-    glue = {"en": "the {} of {} is", "de": "der {} von {} ist", "it": "il {} di {} era", "da": "den {} af {} er"}
+    """A package with good descriptions; `texts` in the changes replaces the (synopsis, lines) of
+    single languages.
+    """
+    glue = {
+        "en": "the {} of {} is",
+        "de": "der {} von {} ist",
+        "it": "il {} di {} era",
+        "da": "den {} af {} er",
+    }
     made: Entry = {"name": name, "source": source or name, "section": "misc", "texts": {}}
     for language in languages.split():
         parts = words(f"{name} {language}", 26)
         lines = [
-            glue[language].format(*parts[start : start + 2]) + " " + " ".join(parts[start + 2 : start + 5])
+            glue[language].format(*parts[start : start + 2])
+            + " "
+            + " ".join(parts[start + 2 : start + 5])
             for start in range(4, 24, 5)
         ]
-        made["texts"][language] = (f"{parts[0]} {parts[1]} {parts[2]}", [f" {line}" for line in lines])
+        made["texts"][language] = (
+            f"{parts[0]} {parts[1]} {parts[2]}",
+            [f" {line}" for line in lines],
+        )
     made["texts"] |= changes.pop("texts", {})
     return made | changes
 
@@ -60,12 +72,16 @@ def write_archive(
         if not item.get("unlisted"):
             source = f"Source: {item['source']} (1.0)\n" if item["source"] != item["name"] else ""
             lists.setdefault("Packages", []).append(
-                f"Package: {item['name']}\n{source}Version: 1\nArchitecture: all\nDescription: {english[0]}\n"
-                f"Description-md5: {md5}\nTag: x,\n y\nSection: {item['section']}\n"
-                f"Filename: pool/{item['name']}.deb\nSize: 1\nSHA256: {'0' * 64}"
+                f"Package: {item['name']}\n{source}Version: 1\nArchitecture: all\nDescription:"
+                f" {english[0]}\nDescription-md5: {md5}\nTag: x,\n y\nSection:"
+                f" {item['section']}\nFilename: pool/{item['name']}.deb\nSize: 1\nSHA256:"
+                f" {'0' * 64}"
             )
         for language, (synopsis, lines) in item["texts"].items():
-            head = f"Package: {item['name']}\nDescription-md5: {md5}\nDescription-{language}: {synopsis}"
+            head = (
+                f"Package: {item['name']}\nDescription-md5: {md5}\nDescription-{language}:"
+                f" {synopsis}"
+            )
             lists.setdefault(f"Translation-{language}", []).append("\n".join([head, *lines]))
     release = folder / "dists" / name
     sums = []
@@ -86,30 +102,39 @@ def write_archive(
                 if suffix == pack:
                     (release / (place + suffix)).write_bytes(data)
     (release / "Release").write_text(
-        f"Origin: {origin}\nLabel: {origin}\nSuite: {suite or name}\nCodename: {suite or name}\nVersion: 99\n"
-        f"Date: Sat, 11 Jul 2026 10:16:37 UTC\nArchitectures: amd64 {own_architecture()}\nComponents: main\n"
-        "SHA256:\n" + "\n".join(sorted(sums)) + "\n"
+        f"Origin: {origin}\nLabel: {origin}\nSuite: {suite or name}\nCodename:"
+        f" {suite or name}\nVersion: 99\nDate: Sat, 11 Jul 2026 10:16:37 UTC\nArchitectures: amd64"
+        f" {own_architecture()}\nComponents: main\nSHA256:\n" + "\n".join(sorted(sums)) + "\n"
     )
 
 
 def own_architecture() -> str:
     if not shutil.which("dpkg"):
         return "amd64"
-    return subprocess.run(["dpkg", "--print-architecture"], stdout=-1, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["dpkg", "--print-architecture"], stdout=-1, text=True, check=True
+    ).stdout.strip()
 
 
 def quiet(line: str) -> None:
     """Progress that nobody reads."""
 
 
-def make(tmp_path: Path, entries: list[Entry], languages: str = "de it da", **how: Any) -> Collection:
+def make(
+    tmp_path: Path, entries: list[Entry], languages: str = "de it da", **how: Any
+) -> Collection:
     write_archive(tmp_path / "mirror", entries, **how)
-    return build(languages.split(), mirror=str(tmp_path / "mirror"), work=tmp_path / "work", progress=quiet)
+    return build(
+        languages.split(), mirror=str(tmp_path / "mirror"), work=tmp_path / "work", progress=quiet
+    )
 
 
 @pytest.fixture
 def archive(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The functions above. The archives' release is called stable, whatever the machine runs; no test waits to retry."""
+    """The functions above.
+
+    The archives' release is called stable, whatever the machine runs; no test waits to retry.
+    """
     monkeypatch.setattr(debian_mirror, "own_codename", lambda: None)
     monkeypatch.setattr(debian_apt, "own_codename", lambda: None)
     monkeypatch.setattr(debian_mirror.time, "sleep", lambda seconds: None)

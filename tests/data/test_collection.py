@@ -16,12 +16,23 @@ from tests.refused import refused
 
 def table(*rows):
     return pa.table(
-        {name: [row[place] for row in rows] for place, name in enumerate(("id", "group", "lang", "split", "text"))}
+        {
+            name: [row[place] for row in rows]
+            for place, name in enumerate(("id", "group", "lang", "split", "text"))
+        }
     )
 
 
-QUERIES = table(("q1", "g1", "en", "train", "a"), ("q2", "g1", "de", "train", "b"), ("q3", "g2", "en", "test", "c"))
-PASSAGES = table(("p1", "g1", "en", "train", "A"), ("p2", "g2", "en", "test", "B"), ("p3", "g1", "de", "train", "C"))
+QUERIES = table(
+    ("q1", "g1", "en", "train", "a"),
+    ("q2", "g1", "de", "train", "b"),
+    ("q3", "g2", "en", "test", "c"),
+)
+PASSAGES = table(
+    ("p1", "g1", "en", "train", "A"),
+    ("p2", "g2", "en", "test", "B"),
+    ("p3", "g1", "de", "train", "C"),
+)
 QRELS = pa.table({"query_group": ["g1", "g2"], "passage_group": ["g1", "g2"], "grade": [1, 1]})
 
 
@@ -51,7 +62,8 @@ def test_the_fingerprint_is_over_every_value_however_the_tables_are_cut(parts):
         for table in (built.queries, built.passages)
     )
     assert queries["text"].num_chunks == parts
-    made = make("x", queries, passages, built.qrels, {})  # sorted already: the pieces stay as they are
+    # sorted already: the pieces stay as they are
+    made = make("x", queries, passages, built.qrels, {})
     assert slow_fingerprint(built) == built.fingerprint == made.fingerprint
     part = make("x", QUERIES.slice(1, 2), PASSAGES, QRELS, {})
     assert slow_fingerprint(part) == part.fingerprint
@@ -71,10 +83,14 @@ def test_saved_and_loaded_is_the_same(tmp_path):
 
 def test_the_fingerprint_is_that_of_the_content_whatever_the_order():
     one = make("x", QUERIES, PASSAGES, QRELS, {"date": 1})
-    assert make("x", QUERIES.take([2, 0, 1]), PASSAGES, QRELS.take([1, 0]), {"date": 2}).fingerprint == one.fingerprint
+    assert (
+        make("x", QUERIES.take([2, 0, 1]), PASSAGES, QRELS.take([1, 0]), {"date": 2}).fingerprint
+        == one.fingerprint
+    )
     other = PASSAGES.set_column(4, "text", pa.array(["A", "B", "C!"]))
     assert make("x", QUERIES, other, QRELS, {}).fingerprint != one.fingerprint
-    # a letter moved from one text to the next changes it too, though all texts in a row read the same
+    # a letter moved from one text to the next changes it too, though all texts in a row read the
+    # same
     here, there = (
         make("x", QUERIES.set_column(4, "text", pa.array(texts)), PASSAGES, QRELS, {})
         for texts in (["aa", "b", "c"], ["a", "ab", "c"])
@@ -85,8 +101,18 @@ def test_the_fingerprint_is_that_of_the_content_whatever_the_order():
 @pytest.mark.parametrize(
     ("queries", "qrels", "key", "fact"),
     [
-        (table(("q1", "g1", "en", "train", "a"), ("q1", "g2", "en", "train", "b")), QRELS, "data.id_repeated", "'q1'"),
-        (table(("q1", "g1", "en", "train", " \n"), ("q2", "g2", "en", "train", "b")), QRELS, "data.text_empty", "'q1'"),
+        (
+            table(("q1", "g1", "en", "train", "a"), ("q1", "g2", "en", "train", "b")),
+            QRELS,
+            "data.id_repeated",
+            "'q1'",
+        ),
+        (
+            table(("q1", "g1", "en", "train", " \n"), ("q2", "g2", "en", "train", "b")),
+            QRELS,
+            "data.text_empty",
+            "'q1'",
+        ),
         (
             QUERIES,
             pa.table({"query_group": ["g1", "g1"], "passage_group": ["g1", "g1"], "grade": [1, 0]}),
@@ -129,13 +155,19 @@ def test_a_selection_is_written_as_it_is_selected(tmp_path, monkeypatch):
     assert found.queries.equals(wanted.queries) and found.passages.equals(wanted.passages)
     assert found.qrels.equals(built.qrels) and found.info == built.info
     (tmp_path / "c" / "passages.arrow").touch()
-    assert load(tmp_path / "c").passages.equals(wanted.passages)  # compared with what was written, not with the whole
+    # compared with what was written, not with the whole
+    assert load(tmp_path / "c").passages.equals(wanted.passages)
     assert found.languages == ["xb", "xe"] and 0 < len(found.queries) < len(built.queries)
 
 
 def test_the_fingerprint_never_changes():
-    """The digest of generated text, as of the first version: run ids of frozen results hang on it."""
-    assert synthetic.build(groups=50, concepts=60, shared=0.2, noise=0.2, seed=0).fingerprint == "c271a7b7795e"
+    """The digest of generated text, as of the first version: run ids of frozen results hang
+    on it.
+    """
+    assert (
+        synthetic.build(groups=50, concepts=60, shared=0.2, noise=0.2, seed=0).fingerprint
+        == "c271a7b7795e"
+    )
 
 
 def test_a_damaged_folder_is_refused(tmp_path):
@@ -157,9 +189,13 @@ def flip(path, place):
 
 @pytest.fixture
 def hashed(monkeypatch):
-    """The files that are hashed from now on, by a clock that stands a minute behind all files: what is seen is remembered."""
+    """The files that are hashed from now on, by a clock that stands a minute behind all files: what
+    is seen is remembered.
+    """
     files, real, later = [], seals.file_digest, time.time_ns() + 60_000_000_000
-    monkeypatch.setattr(seals, "file_digest", lambda path, length: files.append(path.name) or real(path, length))
+    monkeypatch.setattr(
+        seals, "file_digest", lambda path, length: files.append(path.name) or real(path, length)
+    )
     monkeypatch.setattr(seals.time, "time_ns", lambda: later)
     return files
 
@@ -182,7 +218,12 @@ def test_files_that_are_not_what_was_written_are_damaged(tmp_path, name, damage)
         flip(path, text)
     else:
         path.write_bytes(content[:-1] if damage == "cut" else content + b"x")
-    with refused("seals.file_missing" if damage == "gone" else "seals.altered", path, "--refresh", kind=Damaged):
+    with refused(
+        "seals.file_missing" if damage == "gone" else "seals.altered",
+        path,
+        "--refresh",
+        kind=Damaged,
+    ):
         load(tmp_path / "c")
 
 
@@ -220,7 +261,9 @@ def unsealed(folder):
     write_json(folder / "info.json", info | {"stored": {**kept, "files": files}})
 
 
-def test_a_folder_of_an_earlier_version_is_compared_by_its_content_once(tmp_path, monkeypatch, hashed):
+def test_a_folder_of_an_earlier_version_is_compared_by_its_content_once(
+    tmp_path, monkeypatch, hashed
+):
     save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c", ["en"])
     unsealed(tmp_path / "c")
     times, real, memory = [], collections._digest, tmp_path / "memory.json"
@@ -249,14 +292,19 @@ def test_a_folder_without_marks_is_compared_with_its_fingerprint(tmp_path):
     built = make("x", QUERIES, PASSAGES, QRELS, {"a": 1})
     save(built, tmp_path / "c")
     info = read_json(tmp_path / "c" / "info.json")
-    write_json(tmp_path / "c" / "info.json", {name: value for name, value in info.items() if name != "stored"})
+    write_json(
+        tmp_path / "c" / "info.json",
+        {name: value for name, value in info.items() if name != "stored"},
+    )
     assert load(tmp_path / "c").info == built.info
     write_json(tmp_path / "c" / "info.json", {"name": "x", "fingerprint": "0" * 12})
     with refused("collection.texts_altered", kind=Damaged):
         load(tmp_path / "c")
 
 
-@pytest.mark.parametrize("stored", [3, "x", {"files": 1}, {"files": {"../x": [1, 2]}, "content": 1}, {"files": {}}, []])
+@pytest.mark.parametrize(
+    "stored", [3, "x", {"files": 1}, {"files": {"../x": [1, 2]}, "content": 1}, {"files": {}}, []]
+)
 def test_an_info_file_of_any_content_is_one_line(tmp_path, stored):
     save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
     info = read_json(tmp_path / "c" / "info.json")
@@ -271,14 +319,19 @@ def test_other_columns_are_refused(tmp_path):
     with pa.ipc.new_file(str(tmp_path / "c/qrels.arrow"), pa.schema([("a", pa.int32())])) as sink:
         sink.write_table(pa.table({"a": pa.array([1], pa.int32())}))
     info = read_json(tmp_path / "c" / "info.json")
-    write_json(tmp_path / "c" / "info.json", {name: value for name, value in info.items() if name != "stored"})
+    write_json(
+        tmp_path / "c" / "info.json",
+        {name: value for name, value in info.items() if name != "stored"},
+    )
     with refused("collection.unreadable", tmp_path / "c", kind=Damaged):
         load(tmp_path / "c")
 
 
 def test_the_first_stray_judgement_is_named_however_many_texts_there_are(monkeypatch):
     monkeypatch.setattr(collections, "SLICE", 2)
-    qrels = pa.table({"query_group": ["g1", "g2", "g1"], "passage_group": ["g1", "gb", "ga"], "grade": [1, 1, 1]})
+    qrels = pa.table(
+        {"query_group": ["g1", "g2", "g1"], "passage_group": ["g1", "gb", "ga"], "grade": [1, 1, 1]}
+    )
     with refused("data.judgement_stray", "passage_group 'ga'"):
         make("x", QUERIES, PASSAGES, qrels, {})
 
@@ -293,7 +346,9 @@ def test_a_fingerprint_that_was_changed_is_damage(tmp_path):
 
 @pytest.mark.parametrize("code", ["macro", "trained", "unseen", "*", "a>b", ""])
 @pytest.mark.parametrize("kind", ["query", "passage"])
-def test_a_language_that_can_be_none_is_refused_when_made_and_when_loaded(tmp_path, monkeypatch, kind, code):
+def test_a_language_that_can_be_none_is_refused_when_made_and_when_loaded(
+    tmp_path, monkeypatch, kind, code
+):
     extra = table(("x1", "g1", code, "train", "X"))
     queries = pa.concat_tables([QUERIES, extra]) if kind == "query" else QUERIES
     passages = pa.concat_tables([PASSAGES, extra]) if kind == "passage" else PASSAGES

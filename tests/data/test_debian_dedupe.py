@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.data import debian_dedupe
-from hybrid_sweep.data.debian_dedupe import COMMON, OVERLAP, RARE_COUNT, RARE_SHARE, WINDOW, duplicates
+from hybrid_sweep.data.debian_dedupe import (
+    COMMON,
+    OVERLAP,
+    RARE_COUNT,
+    RARE_SHARE,
+    WINDOW,
+    duplicates,
+)
 
 WORDS = ["red", "green", "blue", "grey"]
 
@@ -16,7 +23,9 @@ def naive(bodies: list[str], synopses: list[str], sources: list[str]) -> list[st
     grams = []
     for body in bodies:
         words = body.split() + [""] * (WINDOW - len(body.split()))
-        grams.append({tuple(words[start : start + WINDOW]) for start in range(len(words) - WINDOW + 1)})
+        grams.append(
+            {tuple(words[start : start + WINDOW]) for start in range(len(words) - WINDOW + 1)}
+        )
     frequency = Counter(gram for found in grams for gram in found)
     rare = [{gram for gram in found if frequency[gram] <= COMMON} for found in grams]
     verdicts: list[str | None] = []
@@ -28,7 +37,10 @@ def naive(bodies: list[str], synopses: list[str], sources: list[str]) -> list[st
             verdicts.append("same synopsis")
         elif sum(sources[other] == sources[place] for other in kept) >= 3:
             verdicts.append("source full")
-        elif any(len(rare[place] & rare[other]) >= OVERLAP * min(len(rare[place]), len(rare[other])) for other in kept):
+        elif any(
+            len(rare[place] & rare[other]) >= OVERLAP * min(len(rare[place]), len(rare[other]))
+            for other in kept
+        ):
             verdicts.append("near-copy")
         else:
             verdicts.append(None)
@@ -46,7 +58,9 @@ def test_equals_the_naive_definition(seed: int, texts: int, block: int) -> None:
             piece = bodies[draw.integers(len(bodies))].split()[: draw.integers(1, 16)]
         else:
             piece = []
-        bodies.append(" ".join([*piece, *(WORDS[word] for word in draw.integers(0, 4, draw.integers(0, 24)))]))
+        bodies.append(
+            " ".join([*piece, *(WORDS[word] for word in draw.integers(0, 4, draw.integers(0, 24)))])
+        )
     synopses = [str(number) for number in draw.integers(0, 30, texts)]
     sources = [str(number) for number in draw.integers(0, 6, texts)]
     with_blocks, debian_dedupe.BLOCK = debian_dedupe.BLOCK, block
@@ -63,7 +77,8 @@ def text(start: int, words: int = 20) -> str:
 def test_planted_copies_go_and_the_first_stays() -> None:
     bodies = [text(0), text(100), text(0) + " and more", text(110), text(112) + " " + text(200)]
     verdicts = duplicates(bodies, list("abcde"), list("vwxyz"))
-    # The fourth shares 7 of its 17 shingles with the second, the last 5 of 37 with it: 5 of 17 is under the bound.
+    # The fourth shares 7 of its 17 shingles with the second, the last 5 of 37 with it: 5 of 17 is
+    # under the bound.
     assert verdicts == [None, None, "near-copy", "near-copy", None]
 
 
@@ -76,13 +91,35 @@ def test_a_dropped_text_does_not_drop_others() -> None:
 def test_boilerplate_same_synopsis_and_full_source() -> None:
     shared = text(0, 30)
     common = [f"{shared} {text(1000 * number, 6)}" for number in range(1, COMMON + 2)]
-    bodies = [*common, text(90_000), text(91_000), text(92_000), text(93_000), text(94_000), text(95_000)]
+    bodies = [
+        *common,
+        text(90_000),
+        text(91_000),
+        text(92_000),
+        text(93_000),
+        text(94_000),
+        text(95_000),
+    ]
     synopses = [str(number) for number in range(len(bodies) - 1)] + ["0b"]
     synopses[-2] = synopses[-6]
-    sources = [str(number) for number in range(len(common))] + ["one", "one", "one", "one", "two", "one"]
+    sources = [str(number) for number in range(len(common))] + [
+        "one",
+        "one",
+        "one",
+        "one",
+        "two",
+        "one",
+    ]
     verdicts = duplicates(bodies, synopses, sources)
     assert verdicts[: len(common)] == ["boilerplate"] * len(common)
-    assert verdicts[len(common) :] == [None, None, None, "source full", "same synopsis", "source full"]
+    assert verdicts[len(common) :] == [
+        None,
+        None,
+        None,
+        "source full",
+        "same synopsis",
+        "source full",
+    ]
 
 
 def test_nothing_and_short_texts() -> None:

@@ -26,9 +26,12 @@ def pack(content: bytes, path: Path, codec: str | None) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "codec"), [(".lz4", "lz4"), (".zst", "zstd"), (".xz", None), (".gz", None), (".bz2", None), ("", None)]
+    ("suffix", "codec"),
+    [(".lz4", "lz4"), (".zst", "zstd"), (".xz", None), (".gz", None), (".bz2", None), ("", None)],
 )
-def test_lists_are_read_in_every_form_whole_or_not_at_all(tmp_path: Path, suffix: str, codec: str | None) -> None:
+def test_lists_are_read_in_every_form_whole_or_not_at_all(
+    tmp_path: Path, suffix: str, codec: str | None
+) -> None:
     content = random.Random(0).randbytes(400_000).hex().encode()
     sha256 = hashlib.sha256(content).hexdigest()
     path = pack(content, tmp_path / f"Translation-pt%5fBR{suffix}", codec)
@@ -66,12 +69,20 @@ def test_a_size_that_is_no_number_is_one_line(size: str) -> None:
         parse_release(f"Origin: Debian\nSHA256:\n aa {size} main/x\n")
     assert len(refusal.message) < 300
     with refused("debian.release_incomplete"):
-        assemble(parse_release("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256"), "amd64", ["en"], {})
+        assemble(
+            parse_release("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256"), "amd64", ["en"], {}
+        )
 
 
 def test_lists_of_a_release_are_all_there_or_refused() -> None:
-    names = ["main/binary-amd64/Packages", "main/i18n/Translation-en", "main/i18n/Translation-pt_BR"]
-    told = {f"{name}.xz": ("aa", 9) for name in [*names, "universe/i18n/Translation-en"]} | {names[1]: ("bb", 9)}
+    names = [
+        "main/binary-amd64/Packages",
+        "main/i18n/Translation-en",
+        "main/i18n/Translation-pt_BR",
+    ]
+    told = {f"{name}.xz": ("aa", 9) for name in [*names, "universe/i18n/Translation-en"]} | {
+        names[1]: ("bb", 9)
+    }
     release = Release({"Origin": "Ubuntu", "Codename": "c"}, told, "cc")
     files = {name: Path(name) for name in names}
     lists = assemble(release, "amd64", ["en", "pt", "ja"], files)
@@ -81,6 +92,16 @@ def test_lists_of_a_release_are_all_there_or_refused() -> None:
     assert lists.release["components"] == "main" and lists.release["sha256"] == "cc"
     for name, key in ((names[2], "debian.list_missing"), (names[0], "debian.release_incomplete")):
         with refused(key, "DATA=synthetic"):
-            assemble(release, "amd64", ["en", "pt"], {other: path for other, path in files.items() if other != name})
+            assemble(
+                release,
+                "amd64",
+                ["en", "pt"],
+                {other: path for other, path in files.items() if other != name},
+            )
     with refused("debian.release_incomplete"):
-        assemble(Release({}, {}, ""), "amd64", ["en", "pt"], {name: files[name] for name in (names[0], names[2])})
+        assemble(
+            Release({}, {}, ""),
+            "amd64",
+            ["en", "pt"],
+            {name: files[name] for name in (names[0], names[2])},
+        )

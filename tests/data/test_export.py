@@ -31,17 +31,27 @@ SMALL = dict(groups=300, concepts=100, shared=0.2, noise=0.2, seed=0)
 
 
 def back(folder, *languages: str) -> Collection:
-    return build(MarcoData(name="mmarco", languages=list(languages), path=str(folder)), lambda line: None)
+    return build(
+        MarcoData(name="mmarco", languages=list(languages), path=str(folder)), lambda line: None
+    )
 
 
 def table(rows: list[tuple[str, ...]]) -> pa.Table:
     return pa.table(
-        dict(zip(("id", "group", "lang", "split", "text"), map(list, zip(*rows, strict=True)), strict=True))
+        dict(
+            zip(
+                ("id", "group", "lang", "split", "text"),
+                map(list, zip(*rows, strict=True)),
+                strict=True,
+            )
+        )
     )
 
 
 def graded() -> Collection:
-    """Groups with spaces and quotes, "9" before "10", a passage of two questions, grades, languages of one side only."""
+    """Groups with spaces and quotes, "9" before "10", a passage of two questions, grades, languages
+    of one side only.
+    """
     queries = [
         (f"q {g}@{lang}", f"q {g}", lang, split, f'"{g} \u2028{lang}')
         for g, lang, split in (
@@ -64,7 +74,13 @@ def graded() -> Collection:
     ]
     judged = [("q 9", "q 9", 1), ("q 9", "p", 0), ("q 10", "p", 3), ("q é", "r", 2)]
     qrels = pa.table(
-        dict(zip(("query_group", "passage_group", "grade"), map(list, zip(*judged, strict=True)), strict=True))
+        dict(
+            zip(
+                ("query_group", "passage_group", "grade"),
+                map(list, zip(*judged, strict=True)),
+                strict=True,
+            )
+        )
     )
     return make("graded", table(queries), table(passages), qrels, {"licence": "CC0-1.0"})
 
@@ -73,15 +89,25 @@ def graded() -> Collection:
 def test_all_languages_read_back_are_the_same_content(tmp_path, made):
     before = made()
     assert export(before, tmp_path / "x")[1] == 0
-    after = back(tmp_path / "x", *before.queries["lang"].to_pylist(), *before.passages["lang"].to_pylist())
-    assert after.fingerprint == before.fingerprint and after.info["exported"]["fingerprint"] == before.fingerprint
+    after = back(
+        tmp_path / "x", *before.queries["lang"].to_pylist(), *before.passages["lang"].to_pylist()
+    )
+    assert (
+        after.fingerprint == before.fingerprint
+        and after.info["exported"]["fingerprint"] == before.fingerprint
+    )
     assert after.info["licence"] == before.info["licence"]
 
 
 @pytest.mark.parametrize("languages", [["xa", "xb", "xc", "xd"], ["xb", "xf"]])
 def test_the_plan_is_the_same(tmp_path, cache, languages):
     """Every array of the plan, and the groups of every step, from the words of a user."""
-    words = [f"data.languages=[{','.join(languages)}]", "batch.size=16", "trainer.max_steps=40", "seed=3"]
+    words = [
+        f"data.languages=[{','.join(languages)}]",
+        "batch.size=16",
+        "trainer.max_steps=40",
+        "seed=3",
+    ]
     ((_, original),) = points(["data=synthetic", "data.groups=300", *words], multirun=False)
     export(prepare.whole_collection(original), tmp_path / "x")
     ((_, copy),) = points(["data=mmarco", f"data.path={tmp_path / 'x'}", *words], multirun=False)
@@ -90,12 +116,17 @@ def test_the_plan_is_the_same(tmp_path, cache, languages):
         assert np.array_equal(*(np.asarray(getattr(each, item.name)) for each in found)), item.name
     plans = [prepare.plan_of(config) for config in (original, copy)]
     assert plans[0].left_out == plans[1].left_out and len(plans[0]) == 40
-    assert np.array_equal(*(plan.n_cross for plan in plans)) and plans[0].languages == plans[1].languages
+    assert (
+        np.array_equal(*(plan.n_cross for plan in plans))
+        and plans[0].languages == plans[1].languages
+    )
     for step in range(40):
         batches = [plan.batch(step) for plan in plans]
         for item in dataclasses.fields(batches[0]):
             assert np.array_equal(*(getattr(batch, item.name) for batch in batches)), item.name
-        assert np.array_equal(*(each.groups[batch.groups] for each, batch in zip(found, batches, strict=True)))
+        assert np.array_equal(
+            *(each.groups[batch.groups] for each, batch in zip(found, batches, strict=True))
+        )
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
@@ -119,7 +150,9 @@ def test_the_per_query_table_is_the_same(tmp_path, split):
 
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory):
-    """Debian's descriptions from a small archive, as `data prepare` leaves them, and the same exported in mMARCO's layout."""
+    """Debian's descriptions from a small archive, as `data prepare` leaves them, and the same
+    exported in mMARCO's layout.
+    """
     folder = tmp_path_factory.mktemp("debian")
     entries = [archive.entry(f"package{number}", languages="en de it") for number in range(150)]
     made = archive.make(folder, entries, "de it")
@@ -129,9 +162,16 @@ def debian(tmp_path_factory):
 
 
 def test_debian_in_the_layout_of_mmarco_has_the_same_plan_and_table(debian, tmp_path, cache):
-    """By the words of a user: every batch, and every byte of the table but for what names the collection."""
+    """By the words of a user: every batch, and every byte of the table but for what names the
+    collection.
+    """
     made, folder = debian
-    words = ["data.languages=[de,en,it]", "batch.size=16", "trainer.max_steps=30", "batch.cross_lingual_ratio=0.5"]
+    words = [
+        "data.languages=[de,en,it]",
+        "batch.size=16",
+        "trainer.max_steps=30",
+        "batch.cross_lingual_ratio=0.5",
+    ]
     found = []
     for name, path in (("debian", folder / "collection"), ("mmarco", folder / "mmarco")):
         ((_, config),) = points([f"data={name}", f"data.path={path}", *words], multirun=False)
@@ -160,25 +200,50 @@ def test_debian_in_the_layout_of_mmarco_has_the_same_plan_and_table(debian, tmp_
 def test_the_files_are_those_of_the_layout(tmp_path):
     export(graded(), tmp_path / "x")
     found = {str(path.relative_to(tmp_path / "x")) for path in (tmp_path / "x").rglob("*.tsv")}
-    assert {"google/collections/german_collection.tsv", "google/collections/pt_BR_collection.tsv"} <= found
+    assert {
+        "google/collections/german_collection.tsv",
+        "google/collections/pt_BR_collection.tsv",
+    } <= found
     assert "google/queries/dev/german_queries.dev.small.tsv" in found
     read = {name: (tmp_path / "x" / name).read_text().split("\n") for name in found}
     # p, q 10, q 9, q é, r are 0 to 4
-    assert read["google/collections/german_collection.tsv"] == ["0\ttext p de", "2\ttext q 9 de", ""]
+    assert read["google/collections/german_collection.tsv"] == [
+        "0\ttext p de",
+        "2\ttext q 9 de",
+        "",
+    ]
     assert read["google/queries/dev/german_queries.dev.small.tsv"] == ['1\t"10 \u2028de', ""]
     assert read["qrels.train.tsv"] == ["2\t0\t0\t0", "2\t0\t2\t1", ""]
-    assert read["qrels.dev.small.tsv"] == ["1\t0\t0\t3", ""] and read["qrels.dev.tsv"] == ["3\t0\t4\t2", ""]
+    assert read["qrels.dev.small.tsv"] == ["1\t0\t0\t3", ""] and read["qrels.dev.tsv"] == [
+        "3\t0\t4\t2",
+        "",
+    ]
     assert "2\tquery\tpt_BR\ttrain\tq 9@pt_BR\tq 9" in read["groups.tsv"]
 
 
 @pytest.mark.slow
 def test_the_run_is_the_same(tmp_path, cache):
-    """Trained and evaluated by the worker: what entered every step, and every row of the per-query table."""
-    words = ["data.languages=[xa,xb,xc]", "model.vocabulary=600", "model.hidden_size=32", "model.heads=2"]
-    words += ["model.intermediate_size=64", "batch.size=16", "trainer.max_steps=8", "logger=disabled"]
+    """Trained and evaluated by the worker: what entered every step, and every row of the per-query
+    table.
+    """
+    words = [
+        "data.languages=[xa,xb,xc]",
+        "model.vocabulary=600",
+        "model.hidden_size=32",
+        "model.heads=2",
+    ]
+    words += [
+        "model.intermediate_size=64",
+        "batch.size=16",
+        "trainer.max_steps=8",
+        "logger=disabled",
+    ]
     export(synthetic.build(groups=300, concepts=400, shared=0.2, noise=0.2, seed=0), tmp_path / "x")
     found = []
-    for data in (["data=synthetic", "data.groups=300"], ["data=mmarco", f"data.path={tmp_path / 'x'}"]):
+    for data in (
+        ["data=synthetic", "data.groups=300"],
+        ["data=mmarco", f"data.path={tmp_path / 'x'}"],
+    ):
         ((_, config),) = points([*data, *words], multirun=False)
         fingerprints = prepare.fingerprints(config)
         folder = tmp_path / "runs" / run_id(config, fingerprints)
@@ -193,13 +258,21 @@ def test_the_run_is_the_same(tmp_path, cache):
     assert set(again["collection"]) == {"mmarco"} and len(table) > 100
     pd.testing.assert_frame_equal(steps, steps_again, check_exact=True)
     own = ["run_id", "collection"]
-    pd.testing.assert_frame_equal(table.drop(columns=own), again.drop(columns=own), check_exact=True)
+    pd.testing.assert_frame_equal(
+        table.drop(columns=own), again.drop(columns=own), check_exact=True
+    )
 
 
 def one(**change: str) -> Collection:
     row = {"id": "a", "group": "g", "lang": "en", "split": "train", "text": "t"} | change
     qrels = pa.table({"query_group": [row["group"]], "passage_group": ["g"], "grade": [1]})
-    return make("one", pa.table({k: [v] for k, v in row.items()}), table([("a", "g", "en", "*", "t")]), qrels, {})
+    return make(
+        "one",
+        pa.table({k: [v] for k, v in row.items()}),
+        table([("a", "g", "en", "*", "t")]),
+        qrels,
+        {},
+    )
 
 
 def test_breaks_in_a_text_become_spaces_and_are_counted(tmp_path):
@@ -209,7 +282,11 @@ def test_breaks_in_a_text_become_spaces_and_are_counted(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "key"),
-    [({"lang": "../en"}, "names.language"), ({"group": "g\tg"}, "export.name"), ({"id": "a\nb"}, "export.name")],
+    [
+        ({"lang": "../en"}, "names.language"),
+        ({"group": "g\tg"}, "export.name"),
+        ({"id": "a\nb"}, "export.name"),
+    ],
 )
 def test_what_the_files_cannot_hold_is_refused_and_nothing_is_written(tmp_path, change, key):
     with refused(key):
@@ -270,7 +347,8 @@ def test_the_verb(tmp_path, cache, capsys):
     assert main(["data", "export", "synthetic", str(folder), "data.groups=60"]) == 0
     told = capsys.readouterr().out
     assert (
-        "synthetic: " in told and f"data prepare mmarco data.path={folder} 'data.languages=[xa,xb,xc,xd,xe,xf]'" in told
+        "synthetic: " in told
+        and f"data prepare mmarco data.path={folder} 'data.languages=[xa,xb,xc,xd,xe,xf]'" in told
     )
     assert main(["data", "prepare", "mmarco", f"data.path={folder}", "data.languages=[xa,xf]"]) == 0
     assert "mmarco: xa xf; " in capsys.readouterr().out
@@ -286,7 +364,9 @@ def named() -> Collection:
     """Like `graded`, but with ids that files of TREC can hold."""
     before = graded()
     tables = [
-        table.set_column(0, "id", pa.array([text_id.replace(" ", "_") for text_id in table["id"].to_pylist()]))
+        table.set_column(
+            0, "id", pa.array([text_id.replace(" ", "_") for text_id in table["id"].to_pylist()])
+        )
         for table in (before.queries, before.passages)
     ]
     return make("graded", *tables, before.qrels, before.info)
@@ -297,7 +377,8 @@ def named() -> Collection:
 def test_users_files_read_back_are_the_same_content(tmp_path, made, form):
     before = made()
     assert export(before, tmp_path / "x", form)[1] == 0
-    data = FilesData(name="files", languages=["xa", "xb"], path=str(tmp_path / "x"))  # all languages are read
+    # all languages are read
+    data = FilesData(name="files", languages=["xa", "xb"], path=str(tmp_path / "x"))
     after = files.build(data, tmp_path, lambda line: None)
     assert after.fingerprint == before.fingerprint and after.info["format"] == form
     assert after.info["exported"]["fingerprint"] == before.fingerprint
@@ -309,12 +390,20 @@ def test_every_judged_pair_of_texts_is_a_line(tmp_path, form):
     export(before, tmp_path / "x", form)
     groups = before.queries["group"].to_pylist(), before.passages["group"].to_pylist()
     expected = sum(
-        groups[0].count(row["query_group"]) * groups[1].count(row["passage_group"]) for row in before.qrels.to_pylist()
+        groups[0].count(row["query_group"]) * groups[1].count(row["passage_group"])
+        for row in before.qrels.to_pylist()
     )
     found = [
-        line for path in (tmp_path / "x").rglob("*qrels*") if path.is_file() for line in path.read_text().splitlines()
+        line
+        for path in (tmp_path / "x").rglob("*qrels*")
+        if path.is_file()
+        for line in path.read_text().splitlines()
     ]
-    found += [line for path in (tmp_path / "x").glob("qrels/*") for line in path.read_text().splitlines()[1:]]
+    found += [
+        line
+        for path in (tmp_path / "x").glob("qrels/*")
+        for line in path.read_text().splitlines()[1:]
+    ]
     assert len(set(found)) == len(found) == expected > 400
 
 
@@ -324,14 +413,18 @@ def test_the_files_of_beir_are_those_that_others_read(tmp_path):
     assert (
         tmp_path / "x/qrels/train.tsv"
     ).read_text() == "query-id\tcorpus-id\tscore\nq_9@de\tp#de\t0\nq_9@de\tq_9#de\t1\n"
-    assert (tmp_path / "x/qrels/test.tsv").read_text() == "query-id\tcorpus-id\tscore\nq_10@de\tp#de\t3\n"
+    assert (
+        tmp_path / "x/qrels/test.tsv"
+    ).read_text() == "query-id\tcorpus-id\tscore\nq_10@de\tp#de\t3\n"
     corpus = [json.loads(line) for line in (tmp_path / "x/corpus.jsonl").read_text().splitlines()]
     assert [(node["_id"], node["title"], node["text"]) for node in corpus] == [
         ("p#de", "", "text p de"),
         ("q_9#de", "", "text q 9 de"),
     ]
     asked = [json.loads(line) for line in (tmp_path / "x/queries.jsonl").read_text().splitlines()]
-    assert {node["_id"] for node in asked} == {"q_9@de", "q_10@de"} and not (tmp_path / "x/qrels/dev.tsv").exists()
+    assert {node["_id"] for node in asked} == {"q_9@de", "q_10@de"} and not (
+        tmp_path / "x/qrels/dev.tsv"
+    ).exists()
 
 
 def test_one_language_in_the_layout_of_mmarco(tmp_path):
@@ -345,19 +438,28 @@ def test_one_language_in_the_layout_of_mmarco(tmp_path):
 def test_breaks_stay_where_the_files_hold_them(tmp_path, form):
     rows = [("a", "g", "en", "train", " a\r\nb\t\tc ")]
     made = make(
-        "one", table(rows), table(rows), pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]}), {}
+        "one",
+        table(rows),
+        table(rows),
+        pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]}),
+        {},
     )
     cut = export(made, tmp_path / "x", form)[1]
     after = files.build(
-        FilesData(name="files", languages=["en"], path=str(tmp_path / "x")), tmp_path, lambda line: None
+        FilesData(name="files", languages=["en"], path=str(tmp_path / "x")),
+        tmp_path,
+        lambda line: None,
     )
     texts = [after.queries["text"][0].as_py(), after.passages["text"][0].as_py()]
-    assert (cut, texts.count(" a b c "), texts.count(" a\r\nb\t\tc ")) == {"tsv": (2, 2, 0), "trec": (1, 1, 1)}.get(
-        form, (0, 0, 2)
-    )
+    assert (cut, texts.count(" a b c "), texts.count(" a\r\nb\t\tc ")) == {
+        "tsv": (2, 2, 0),
+        "trec": (1, 1, 1),
+    }.get(form, (0, 0, 2))
 
 
-@pytest.mark.parametrize(("form", "name"), [("trec", "a b"), ("beir", "a\tb"), ("tsv", "a\nb"), ("jsonl", "a\rb")])
+@pytest.mark.parametrize(
+    ("form", "name"), [("trec", "a b"), ("beir", "a\tb"), ("tsv", "a\nb"), ("jsonl", "a\rb")]
+)
 def test_ids_that_a_format_cannot_hold_are_refused_and_nothing_is_written(tmp_path, form, name):
     with refused("export.name", form):
         export(one(id=name), tmp_path / "x", form)
@@ -377,8 +479,23 @@ def test_the_verb_knows_formats_and_languages(tmp_path, cache, capsys):
     words = ["data", "export", "synthetic", str(folder), "data.groups=60"]
     assert main([*words, "--format", "beir", "--languages", "xa,xb"]) == 0
     told = capsys.readouterr().out
-    assert f"next: hybrid-sweep data prepare files data.format=beir data.path={folder} 'data.languages=[xa,xb]'" in told
-    assert main(["data", "prepare", "files", "data.format=beir", f"data.path={folder}", "data.languages=[xa,xb]"]) == 0
+    assert (
+        f"next: hybrid-sweep data prepare files data.format=beir data.path={folder}"
+        " 'data.languages=[xa,xb]'" in told
+    )
+    assert (
+        main(
+            [
+                "data",
+                "prepare",
+                "files",
+                "data.format=beir",
+                f"data.path={folder}",
+                "data.languages=[xa,xb]",
+            ]
+        )
+        == 0
+    )
     assert "files: xa xb; " in capsys.readouterr().out
     assert main([*words, "--format", "csv"]) == 2
     assert "--format csv: must be one of mmarco, beir, jsonl, trec, tsv" in capsys.readouterr().err

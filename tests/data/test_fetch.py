@@ -1,4 +1,6 @@
-"""Files come whole or not at all: resumed, compared, kept, and never written outside their folder."""
+"""Files come whole or not at all: resumed, compared, kept, and never written outside their
+folder.
+"""
 
 import hashlib
 import os
@@ -43,7 +45,11 @@ def test_a_file_is_fetched_once_and_then_used_without_a_request(server, tmp_path
     wanted, said = [a(server, checksum, size)], []
     assert missing(wanted, tmp_path) == wanted
     fetch(wanted, tmp_path, said.append)
-    assert content(tmp_path) == BODY and len(server.asked) == 1 and not any((tmp_path / "parts").iterdir())
+    assert (
+        content(tmp_path) == BODY
+        and len(server.asked) == 1
+        and not any((tmp_path / "parts").iterdir())
+    )
     assert said[0].startswith("fetching sub/a.bin (1 of 1")
     server.asked.clear()
     fetch(wanted, tmp_path, silent)
@@ -65,7 +71,9 @@ def test_what_a_killed_process_had_fetched_is_gone_on_with(server, tmp_path):
     server.cut.clear()
     server.asked.clear()
     fetch([a(server)], tmp_path, silent)
-    assert content(tmp_path) == BODY and [wanted for _, wanted, _ in server.asked] == ["bytes=5000-"]
+    assert content(tmp_path) == BODY and [wanted for _, wanted, _ in server.asked] == [
+        "bytes=5000-"
+    ]
 
 
 def test_a_truncated_answer_without_known_size_or_checksum_is_noticed(server, tmp_path):
@@ -129,7 +137,11 @@ def test_a_file_that_was_changed_on_disk_is_fetched_again(server, tmp_path):
 
 @pytest.mark.parametrize(
     ("code", "key", "fact"),
-    [(404, "fetch.not_found", "404"), (403, "fetch.refused", "HF_TOKEN"), (401, "fetch.refused", "HF_TOKEN")],
+    [
+        (404, "fetch.not_found", "404"),
+        (403, "fetch.refused", "HF_TOKEN"),
+        (401, "fetch.refused", "HF_TOKEN"),
+    ],
 )
 def test_a_refusal_is_one_line_and_is_not_tried_again(server, tmp_path, code, key, fact):
     server.status["/a"] = code
@@ -145,7 +157,9 @@ def test_a_server_that_fails_is_tried_a_few_times(server, tmp_path):
     assert len(server.asked) == fetching.TRIES
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "a/../x", "/etc/x", "", "a\\..\\x", "..", "out/x", "x\0y"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "a/../x", "/etc/x", "", "a\\..\\x", "..", "out/x", "x\0y"]
+)
 def test_a_name_cannot_lead_out_of_the_folder(server, tmp_path, name):
     (tmp_path / "in/files").mkdir(parents=True)
     (tmp_path / "in/files/out").symlink_to(tmp_path)
@@ -162,8 +176,15 @@ def test_only_the_web_is_asked(tmp_path):
 
 def test_a_secret_stays_with_the_address_it_is_for(server, tmp_path):
     server.moved["/private"] = f"{server.url}/a"
-    fetch([Remote("x", f"{server.url}/private", SUM, None, {"Authorization": "Bearer me"})], tmp_path, silent)
-    assert [(path, secret) for path, _, secret in server.asked] == [("/private", "Bearer me"), ("/a", None)]
+    fetch(
+        [Remote("x", f"{server.url}/private", SUM, None, {"Authorization": "Bearer me"})],
+        tmp_path,
+        silent,
+    )
+    assert [(path, secret) for path, _, secret in server.asked] == [
+        ("/private", "Bearer me"),
+        ("/a", None),
+    ]
 
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(server, tmp_path):
@@ -183,7 +204,9 @@ def test_a_file_that_was_changed_with_its_size_and_time_kept_is_fetched_again(se
     assert content(tmp_path) == BODY and not missing([a(server)], tmp_path)
 
 
-@pytest.mark.parametrize("known", ["[]", "3", "{half", '{"sub/a.bin": 3}', '{"sub/a.bin": {"size": "x"}}', "null"])
+@pytest.mark.parametrize(
+    "known", ["[]", "3", "{half", '{"sub/a.bin": 3}', '{"sub/a.bin": {"size": "x"}}', "null"]
+)
 def test_a_manifest_of_any_content_brings_the_files_again(server, tmp_path, known):
     fetch([a(server)], tmp_path, silent)
     (tmp_path / "manifest.json").write_text(known)

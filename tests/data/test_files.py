@@ -1,4 +1,6 @@
-"""Users' own files: every format, one folder or one for each language, groups, splits, and bad lines."""
+"""Users' own files: every format, one folder or one for each language, groups, splits, and bad
+lines.
+"""
 
 import gzip
 import json
@@ -30,7 +32,9 @@ def lines(*nodes: dict) -> str:
 
 
 def read(path: Path, *languages: str, said: list | None = None, **fields) -> Collection:
-    data = FilesData(name="files", languages=list(languages) or ["en", "de"], path=str(path), **fields)
+    data = FilesData(
+        name="files", languages=list(languages) or ["en", "de"], path=str(path), **fields
+    )
     return files.build(data, path.parent, (said if said is not None else []).append)
 
 
@@ -53,8 +57,14 @@ def rows(table) -> list[tuple]:
 
 def test_a_beir_folder_is_one_language(tmp_path):
     built = read(beir(tmp_path / "x"), "en")
-    assert rows(built.queries) == [("q1", "q1", "en", "test", "ask 1"), ("q2", "q2", "en", "train", "ask 2")]
-    assert rows(built.passages) == [("d1", "d1", "en", "*", "T one"), ("d2", "d2", "en", "*", "two")]
+    assert rows(built.queries) == [
+        ("q1", "q1", "en", "test", "ask 1"),
+        ("q2", "q2", "en", "train", "ask 2"),
+    ]
+    assert rows(built.passages) == [
+        ("d1", "d1", "en", "*", "T one"),
+        ("d2", "d2", "en", "*", "two"),
+    ]
     assert rows(built.qrels) == [("q1", "d1", 2), ("q1", "d2", 0), ("q2", "d2", 1)]
     assert built.info["queries_without_judgement"] == 1 and built.info["format"] == "beir"
 
@@ -87,13 +97,19 @@ def jsonl(folder: Path, **changes: str) -> Path:
             for la in ("de", "en", "sw")
         ],
     }
-    judged = [("q1-en", "p1-en", 1), ("q2-en", "p1-en", 3), ("q1-de", "p1-en", 1), ("q3-de", "p2-de", 1)]
+    judged = [
+        ("q1-en", "p1-en", 1),
+        ("q2-en", "p1-en", 3),
+        ("q1-de", "p1-en", 1),
+        ("q3-de", "p2-de", 1),
+    ]
     return put(
         folder,
         queries__jsonl=changes.get("queries", lines(*texts["queries"])),
         passages__jsonl=changes.get("passages", lines(*texts["passages"])),
         qrels__jsonl=changes.get(
-            "qrels", lines(*(dict(zip(("query", "passage", "grade"), row, strict=True)) for row in judged))
+            "qrels",
+            lines(*(dict(zip(("query", "passage", "grade"), row, strict=True)) for row in judged)),
         ),
     )
 
@@ -101,7 +117,10 @@ def jsonl(folder: Path, **changes: str) -> Path:
 def test_a_group_makes_a_collection_cross_lingual(tmp_path):
     built = read(jsonl(tmp_path / "x"))
     assert built.languages == ["de", "en"]
-    assert rows(built.queries)[:2] == [("q1-de", "q1", "de", "test", "de1"), ("q1-en", "q1", "en", "test", "en1")]
+    assert rows(built.queries)[:2] == [
+        ("q1-de", "q1", "de", "test", "de1"),
+        ("q1-en", "q1", "en", "test", "en1"),
+    ]
     assert rows(built.qrels) == [("q1", "p1", 1), ("q2", "p1", 3), ("q3-de", "p2", 1)]
     test = pairs(built, "test")
     assert test.groups.tolist() == ["q1|p1", "q2|p1"] and test.present.all()
@@ -116,8 +135,14 @@ TSV = dict(
 
 def test_tsv_with_columns_for_language_group_and_split(tmp_path):
     built = read(put(tmp_path / "x", **TSV))
-    assert rows(built.queries) == [("q1", "Q", "en", "train", "ask"), ("q2", "Q", "de", "train", "frag")]
-    assert rows(built.passages) == [("p1", "P1", "en", "train", "one"), ("p2", "P1", "de", "*", "two")]
+    assert rows(built.queries) == [
+        ("q1", "Q", "en", "train", "ask"),
+        ("q2", "Q", "de", "train", "frag"),
+    ]
+    assert rows(built.passages) == [
+        ("p1", "P1", "en", "train", "one"),
+        ("p2", "P1", "de", "*", "two"),
+    ]
     assert pairs(built, "train").present.all()
 
 
@@ -129,18 +154,30 @@ def test_the_columns_of_ms_marco_in_a_folder_for_each_language(tmp_path):
             queries__dev__tsv="7\tq\n",
             qrels__dev__tsv="7\t0\t1\t1\n",
         )
-    assert rows(read(tmp_path / "x").passages) == [("1@en", "1@en", "en", "*", '"a'), ("1@sw", "1@sw", "sw", "*", '"a')]
+    assert rows(read(tmp_path / "x").passages) == [
+        ("1@en", "1@en", "en", "*", '"a'),
+        ("1@sw", "1@sw", "sw", "*", '"a'),
+    ]
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("tags", [False, True])
 def test_trec_topics_as_tags_or_columns(tmp_path, tags, packed):
-    top = "<top>\n<num> Number: 301 \n<title> Topic: organised\ncrime\n<desc> Description:\nwords\n</top>\n\n"
+    top = (
+        "<top>\n<num> Number: 301 \n<title> Topic: organised\ncrime\n<desc>"
+        " Description:\nwords\n</top>\n\n"
+    )
     put(
         tmp_path / "x",
-        corpus__jsonl=lines({"docid": "a#0", "title": "T", "text": "x"}, {"docid": "b", "text": "y"}),
+        corpus__jsonl=lines(
+            {"docid": "a#0", "title": "T", "text": "x"}, {"docid": "b", "text": "y"}
+        ),
         qrels__test__txt="301 0 a#0  1\n301 0\tb 0\n",
-        **{"topics__test__trec" if tags else "topics__test__tsv": top if tags else "301\torganised crime\n"},
+        **{
+            "topics__test__trec" if tags else "topics__test__tsv": (
+                top if tags else "301\torganised crime\n"
+            )
+        },
     )
     if packed:
         for path in list((tmp_path / "x").iterdir()):
@@ -148,7 +185,9 @@ def test_trec_topics_as_tags_or_columns(tmp_path, tags, packed):
             path.unlink()
     built = read(tmp_path / "x", "en")
     assert rows(built.queries) == [("301", "301", "en", "test", "organised crime")]
-    assert rows(built.qrels) == [("301", "a#0", 1), ("301", "b", 0)] and built.info["format"] == "trec"
+    assert (
+        rows(built.qrels) == [("301", "a#0", 1), ("301", "b", 0)] and built.info["format"] == "trec"
+    )
 
 
 Z = '{"id": "z", "lang": "en", "text": "z"'
@@ -166,9 +205,24 @@ BAD = {
     "no id": ("queries", '{"text": "x"}', "line.field_missing", "_id or id or docid"),
     "no text": ("passages", '{"id": "x", "lang": "en"}', "line.field_missing", "field text"),
     "id is a list": ("passages", '{"id": ["x"], "text": "y"}', "line.field_kind", "field id"),
-    "empty id": ("passages", '{"id": " ", "lang": "en", "text": "y"}', "line.name", "id ' ' of a passage"),
-    "a break in an id": ("queries", '{"id": "a\\nb", "lang": "en", "text": "y"}', "line.name", "query"),
-    "blank text": ("passages", '{"id": "x", "lang": "en", "text": " \\u2003"}', "line.text_empty", "passage 'x'"),
+    "empty id": (
+        "passages",
+        '{"id": " ", "lang": "en", "text": "y"}',
+        "line.name",
+        "id ' ' of a passage",
+    ),
+    "a break in an id": (
+        "queries",
+        '{"id": "a\\nb", "lang": "en", "text": "y"}',
+        "line.name",
+        "query",
+    ),
+    "blank text": (
+        "passages",
+        '{"id": "x", "lang": "en", "text": " \\u2003"}',
+        "line.text_empty",
+        "passage 'x'",
+    ),
     "no language": ("queries", '{"id": "x", "text": "y"}', "line.language_missing", "field lang"),
     "odd language": ("queries", '{"id": "x", "lang": "*", "text": "y"}', "line.language", "'*'"),
     "odd split": (
@@ -211,15 +265,29 @@ BAD = {
         "line.judgement_stray",
         "passage 'z'",
     ),
-    "judged twice": ("qrels", '{"query": "q1-en", "passage": "p1-en", "grade": 1}', "line.judged_twice"),
-    "other grade": ("qrels", '{"query": "q1-de", "passage": "p1-de", "grade": 2}', "line.grade_contradicts", "grade 2"),
+    "judged twice": (
+        "qrels",
+        '{"query": "q1-en", "passage": "p1-en", "grade": 1}',
+        "line.judged_twice",
+    ),
+    "other grade": (
+        "qrels",
+        '{"query": "q1-de", "passage": "p1-de", "grade": 2}',
+        "line.grade_contradicts",
+        "grade 2",
+    ),
     "negative": (
         "qrels",
         '{"query": "q1-de", "passage": "p1-de", "grade": -1}',
         "line.whole_number",
         "grade '-1'",
     ),
-    "share": ("qrels", '{"query": "q1-de", "passage": "p1-de", "grade": 0.5}', "line.field_kind", "field grade"),
+    "share": (
+        "qrels",
+        '{"query": "q1-de", "passage": "p1-de", "grade": 0.5}',
+        "line.field_kind",
+        "field grade",
+    ),
     "huge": (
         "qrels",
         '{"query": "q1-de", "passage": "p1-de", "grade": 2147483648}',
@@ -243,7 +311,11 @@ def test_a_bad_line_is_refused_or_skipped(tmp_path, case):
     assert "\n" not in refusal.message
     said = []
     built = read(tmp_path / "x", on_error="skip", said=said)
-    assert built.fingerprint == whole and built.info["skipped"]["count"] == 1 and "1 line left out" in said[-1]
+    assert (
+        built.fingerprint == whole
+        and built.info["skipped"]["count"] == 1
+        and "1 line left out" in said[-1]
+    )
     first = built.info["skipped"]["first"][0]
     assert first["line"] == number and all(fact in first["reason"] for fact in facts)
 
@@ -332,7 +404,9 @@ def test_without_a_path_the_docs_are_named():
 
 
 def test_the_words_of_a_user(tmp_path, cache):
-    """Strict and skipping are two collections of the cache: what was left out never passes for what was read whole."""
+    """Strict and skipping are two collections of the cache: what was left out never passes for what
+    was read whole.
+    """
     jsonl(tmp_path / "x")
     words = ["data=files", f"data.path={tmp_path / 'x'}", "batch.cross_lingual_ratio=0"]
     ((_, strict),) = points(words, multirun=False)
@@ -351,7 +425,9 @@ def examples() -> dict[str, dict[str, str]]:
     """The files that docs/collections.md shows for each format."""
     text = (Path(__file__).parents[2] / "docs/collections.md").read_text(encoding="utf-8")
     found = {}
-    for match in re.finditer(r"^\*\*\w+\*\* \(`(\w+)`\).*?\n\n((?:    [^\n]*\n)+)", text, re.M | re.S):
+    for match in re.finditer(
+        r"^\*\*\w+\*\* \(`(\w+)`\).*?\n\n((?:    [^\n]*\n)+)", text, re.M | re.S
+    ):
         block = [line[4:] for line in match[2].splitlines()]
         column = re.match(r"\S+ +", block[0]).end()
         named: dict[str, str] = {}
@@ -375,18 +451,29 @@ def test_the_examples_of_the_docs_are_read(tmp_path, form, packed):
     built = read(tmp_path / "x", "en")
     assert built.info["format"] == form and built.queries["text"][0].as_py() == "how long to sleep"
     if form == "trec":
-        assert built.languages == ["en"] and rows(built.qrels) == [("301", "d1", 1), ("301", "d2", 0)]
+        assert built.languages == ["en"] and rows(built.qrels) == [
+            ("301", "d1", 1),
+            ("301", "d2", 0),
+        ]
     else:
-        assert built.languages == ["en", "sw"] and ("q1", "d1", 1) in rows(built.qrels) and len(built.qrels) == 3
+        assert (
+            built.languages == ["en", "sw"]
+            and ("q1", "d1", 1) in rows(built.qrels)
+            and len(built.qrels) == 3
+        )
         split = "test" if form == "beir" else "train"
         train = pairs(built, split)
-        assert train.present[:, train.groups.tolist().index("q1|d1")].all()  # judged in English, and so in Swahili
+        # judged in English, and so in Swahili
+        assert train.present[:, train.groups.tolist().index("q1|d1")].all()
 
 
 def test_the_command_that_prepares_it_names_all_that_counts():
-    data = FilesData(name="files", languages=["en", "sw"], path="a b", format="tsv", on_error="skip")
+    data = FilesData(
+        name="files", languages=["en", "sw"], path="a b", format="tsv", on_error="skip"
+    )
     words = (
-        "hybrid-sweep data prepare files 'data.path=a b' 'data.languages=[en,sw]' data.format=tsv data.on_error=skip"
+        "hybrid-sweep data prepare files 'data.path=a b' 'data.languages=[en,sw]' data.format=tsv"
+        " data.on_error=skip"
     )
     assert cli_data.preparing(data) == words
 

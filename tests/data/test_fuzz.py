@@ -1,4 +1,6 @@
-"""Damaged files of every kind at every reader: a result or a UserError of one line, and never half a cache entry."""
+"""Damaged files of every kind at every reader: a result or a UserError of one line, and never half
+a cache entry.
+"""
 
 import gzip
 import json
@@ -42,11 +44,19 @@ CLEAN = synthetic.build(groups=8, concepts=60, shared=0.2, noise=0.2, seed=0)
 NUMBERED = make(
     "numbers",
     *(
-        table.set_column(1, "group", pa.array([group[1:].lstrip("0") or "0" for group in table["group"].to_pylist()]))
+        table.set_column(
+            1,
+            "group",
+            pa.array([group[1:].lstrip("0") or "0" for group in table["group"].to_pylist()]),
+        )
         for table in (CLEAN.queries, CLEAN.passages)
     ),
     pa.table(
-        {"query_group": [str(n) for n in range(8)], "passage_group": [str(n) for n in range(8)], "grade": [1] * 8}
+        {
+            "query_group": [str(n) for n in range(8)],
+            "passage_group": [str(n) for n in range(8)],
+            "grade": [1] * 8,
+        }
     ),
     {},
 )
@@ -74,7 +84,10 @@ def through_the_cache(folder: Path, cache: Path, data: DataConfig) -> Reader:
             built = [path for path in cache.glob("collections/*") if path.is_dir()]
             assert all(path.suffix == ".work" for path in built)  # there lies what was fetched
             raise
-        assert len(found.languages) >= 0 and found.fingerprint == collections.load(folder_of(config)).fingerprint
+        assert (
+            len(found.languages) >= 0
+            and found.fingerprint == collections.load(folder_of(config)).fingerprint
+        )
         assert pc.min(pc.utf8_length(found.passages["text"])).as_py() > 0
 
     return Reader(folder, read)
@@ -89,7 +102,11 @@ def runs(folder: Path) -> Reader:
     folder.mkdir()
     ids = CLEAN.passages["id"].to_pylist()[:12]
     queries = CLEAN.queries["id"].to_pylist()[:3]
-    trec = [f"{q} Q0 {p} {rank} {9.5 - rank / 7} tag\n" for q in queries for rank, p in enumerate(ids, 1)]
+    trec = [
+        f"{q} Q0 {p} {rank} {9.5 - rank / 7} tag\n"
+        for q in queries
+        for rank, p in enumerate(ids, 1)
+    ]
     (folder / "a.trec").write_text("".join(trec))
     (folder / "b.tsv").write_text(
         "".join(f"{q}\t{p}\t{rank}\n" for q in (3, 10) for rank, p in enumerate((7, 1, 0), 1))
@@ -126,7 +143,9 @@ def negatives(folder: Path, cache: Path) -> Reader:
 def prepared(folder: Path, cache: Path) -> Reader:
     """A collection as the cache keeps it, given as data.path."""
     collections.save(CLEAN, folder)
-    config = Config(data=FilesData(name="files", path=str(folder)), paths=PathsConfig(cache=str(cache)))
+    config = Config(
+        data=FilesData(name="files", path=str(folder)), paths=PathsConfig(cache=str(cache))
+    )
 
     def read(policy: str) -> None:
         shutil.rmtree(cache, ignore_errors=True)
@@ -139,7 +158,9 @@ def prepared(folder: Path, cache: Path) -> Reader:
 
 
 def files_of(form: str, folder: Path, cache: Path, *languages: str) -> Reader:
-    """A user's files as the export writes them; with languages, a folder for each, its corpus packed."""
+    """A user's files as the export writes them; with languages, a folder for each, its corpus
+    packed.
+    """
     if not languages:
         export(CLEAN, folder, form)
     for language in languages:
@@ -147,7 +168,9 @@ def files_of(form: str, folder: Path, cache: Path, *languages: str) -> Reader:
         for path in (folder / language).glob("c*"):
             path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
             path.unlink()
-    return through_the_cache(folder, cache, FilesData(name="files", languages=["xa", "xb"], path=str(folder)))
+    return through_the_cache(
+        folder, cache, FilesData(name="files", languages=["xa", "xb"], path=str(folder))
+    )
 
 
 def mmarco(folder: Path, cache: Path, made: Callable[[Path], object], **fields: object) -> Reader:
@@ -157,43 +180,58 @@ def mmarco(folder: Path, cache: Path, made: Callable[[Path], object], **fields: 
 
 def lareqa(folder: Path, cache: Path) -> Reader:
     test_lareqa.write(folder, en=test_lareqa.EN, de=test_lareqa.DE)
-    return through_the_cache(folder, cache, LareqaData(name="xquad_r", languages=["en"], path=str(folder)))
+    return through_the_cache(
+        folder, cache, LareqaData(name="xquad_r", languages=["en"], path=str(folder))
+    )
 
 
 def mirror(folder: Path, cache: Path) -> Reader:
     """A mirror of which the lists are fetched, and compared with their Release."""
     archive.write_archive(folder, [archive.entry(f"good{number}") for number in range(4)])
-    return through_the_cache(folder, cache, DebianData(name="debian", languages=["en", "de"], mirror=str(folder)))
+    return through_the_cache(
+        folder, cache, DebianData(name="debian", languages=["en", "de"], mirror=str(folder))
+    )
 
 
 def debian_lists(folder: Path, cache: Path) -> Reader:
     """Lists in several forms, as apt leaves them, without a hash to compare them with."""
-    archive.write_archive(folder / "mirror", [archive.entry(f"good{number}") for number in range(4)])
+    archive.write_archive(
+        folder / "mirror", [archive.entry(f"good{number}") for number in range(4)]
+    )
     paths = {}
     for name, suffix in (("Packages", ".gz"), ("en", ""), ("de", ".gz"), ("it", ".xz")):
         stem = name if name == "Packages" else f"Translation-{name}"
-        (content,) = {lzma.decompress(path.read_bytes()) for path in (folder / "mirror").rglob(f"{stem}.xz")}
+        (content,) = {
+            lzma.decompress(path.read_bytes()) for path in (folder / "mirror").rglob(f"{stem}.xz")
+        }
         paths[name] = folder / f"{stem}{suffix}"
         paths[name].write_bytes(archive.PACK[suffix](content))
     shutil.rmtree(folder / "mirror")
     languages = {name: (path,) for name, path in paths.items() if name != "Packages"}
 
     def read(policy: str) -> None:
-        assert len(from_lists(Lists((paths["Packages"],), languages, {}, {}), archive.quiet).passages)
+        assert len(
+            from_lists(Lists((paths["Packages"],), languages, {}, {}), archive.quiet).passages
+        )
 
     return Reader(folder, read)
 
 
 def miracl(folder: Path, cache: Path) -> Reader:
     test_miracl.write(folder, "sw", "te")
-    return through_the_cache(folder, cache, MiraclData(name="miracl", languages=["sw", "te"], path=str(folder)))
+    return through_the_cache(
+        folder, cache, MiraclData(name="miracl", languages=["sw", "te"], path=str(folder))
+    )
 
 
 READERS: dict[str, Callable[[Path, Path], Reader]] = {
     "msmarco": lambda folder, cache: mmarco(folder, cache, test_msmarco.official, languages=["en"]),
     "mmarco": lambda folder, cache: mmarco(folder, cache, test_msmarco.hub, languages=["en", "nl"]),
     "mmarco with groups": lambda folder, cache: mmarco(
-        folder, cache, lambda path: export(CLEAN, path, languages=["xa", "xb"]), languages=["xa", "xb"]
+        folder,
+        cache,
+        lambda path: export(CLEAN, path, languages=["xa", "xb"]),
+        languages=["xa", "xb"],
     ),
     "lareqa": lareqa,
     "miracl": miracl,
@@ -209,7 +247,19 @@ READERS: dict[str, Callable[[Path, Path], Reader]] = {
     "prepared": prepared,
 }
 
-WORDS = [b'"', b"\t", b" ", b"\n", b"\r", b"\r\n", b"\x00", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xe2\x80\xa8"]
+WORDS = [
+    b'"',
+    b"\t",
+    b" ",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\x00",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\xef\xbb\xbf",
+    b"\xe2\x80\xa8",
+]
 WORDS += [
     b"9" * 30,
     b"9" * 5000,
@@ -247,11 +297,17 @@ def damage(raw: bytes, draw: random.Random) -> bytes:
             lines[one], lines[other] = lines[other], lines[one]
             raw = b"\n".join(lines)
         elif kind == 5:
-            lines[one] = b"\t".join(draw.sample(fields := lines[one].split(b"\t"), draw.randrange(len(fields) + 1)))
+            lines[one] = b"\t".join(
+                draw.sample(fields := lines[one].split(b"\t"), draw.randrange(len(fields) + 1))
+            )
             raw = b"\n".join(lines)
         elif kind == 6:
             raw = draw.choice(
-                (b"\xef\xbb\xbf" + raw, raw.replace(b"\n", b"\r\n"), raw.decode("latin-1").encode("utf-16"))
+                (
+                    b"\xef\xbb\xbf" + raw,
+                    raw.replace(b"\n", b"\r\n"),
+                    raw.decode("latin-1").encode("utf-16"),
+                )
             )
         elif kind == 7:
             raw = in_json(lines, one, draw)
@@ -300,7 +356,11 @@ def fuzz(name: str, count: int, seed: int, tmp_path: Path) -> tuple[int, int]:
             refused += 1
             said = str(error)
             assert "\n" not in said and len(said) < 2000, (name, number, said)
-            assert str(tmp_path) in said or "data" in said or "collection" in said, (name, number, said)
+            assert str(tmp_path) in said or "data" in said or "collection" in said, (
+                name,
+                number,
+                said,
+            )
         except Exception as error:
             content = path.read_bytes()[:300] if path.exists() else "removed"
             raise AssertionError(f"{name}, damage {number} of {path.name}: {content!r}") from error
@@ -333,7 +393,9 @@ def test_a_missing_value_does_not_pass_for_an_empty_one(tmp_path):
     passages = CLEAN.passages.set_column(1, "group", pa.array([""] * len(CLEAN.passages)))
     folder = tmp_path / "x"
     collections.save(make("x", CLEAN.queries, passages, CLEAN.qrels.slice(0, 0), {}), folder)
-    holes = passages.set_column(1, "group", pa.array([None, *[""] * (len(passages) - 1)], pa.string()))
+    holes = passages.set_column(
+        1, "group", pa.array([None, *[""] * (len(passages) - 1)], pa.string())
+    )
     with pa.ipc.new_file(str(folder / "passages.arrow"), passages.schema) as sink:
         sink.write_table(holes.select(passages.column_names))
     info = read_json(folder / "info.json")

@@ -1,4 +1,6 @@
-"""Published collections are fetched by `data prepare` alone, as pinned, once; everything after that asks nobody."""
+"""Published collections are fetched by `data prepare` alone, as pinned, once; everything after that
+asks nobody.
+"""
 
 import gzip
 import hashlib
@@ -41,7 +43,10 @@ def serve(server, repository, revision, files):
         server.files[f"/datasets/{repository}/resolve/{revision}/{name}"] = body
         item = {"type": "file", "path": name, "size": len(body)}
         if len(body) % 2:  # some are kept as large files, some are not
-            item |= {"oid": "x", "lfs": {"oid": hashlib.sha256(body).hexdigest(), "size": len(body)}}
+            item |= {
+                "oid": "x",
+                "lfs": {"oid": hashlib.sha256(body).hexdigest(), "size": len(body)},
+            }
         else:
             item["oid"] = git(body)
         folders.setdefault(name.rpartition("/")[0], []).append(item)
@@ -132,19 +137,28 @@ def test_another_revision_is_another_collection_in_the_cache(server, tmp_path, m
 
 def test_what_the_set_lacks_is_said_with_what_it_has(server, tmp_path, monkeypatch):
     serve_marco(server, tmp_path, monkeypatch)
-    with refused("hub.file_missing", "data/google/collections/french_collection.tsv", "dutch_collection.tsv"):
+    with refused(
+        "hub.file_missing", "data/google/collections/french_collection.tsv", "dutch_collection.tsv"
+    ):
         prepare.whole_collection(config("data=mmarco", "data.languages=[fr]"), download=True)
     server.asked.clear()
     for name, language, what in (("mmarco", "th", "mMARCO"), ("miracl", "it", "MIRACL")):
         for download in (False, True):
             with refused("data.language_missing", what, language, "ar, "):
-                prepare.whole_collection(config(f"data={name}", f"data.languages=[{language}]"), download=download)
+                prepare.whole_collection(
+                    config(f"data={name}", f"data.languages=[{language}]"), download=download
+                )
     assert server.asked == []
 
 
 def test_names_in_a_list_cannot_lead_out_of_the_cache(server, tmp_path):
     corpus = f"/api/datasets/{hub.CORPUS}/tree/{hub.PINNED_CORPUS}/miracl-corpus-v1.0-sw"
-    serve(server, hub.MIRACL, hub.PINNED["miracl"], {"miracl-v1.0-sw/topics/x.tsv": b"", "miracl-v1.0-sw/qrels/x": b""})
+    serve(
+        server,
+        hub.MIRACL,
+        hub.PINNED["miracl"],
+        {"miracl-v1.0-sw/topics/x.tsv": b"", "miracl-v1.0-sw/qrels/x": b""},
+    )
     evil = {"type": "file", "path": "../../../../evil.jsonl.gz", "size": 1, "oid": "x"}
     server.files[corpus] = json.dumps([evil]).encode()
     with refused("fetch.leads_out"):
@@ -152,11 +166,16 @@ def test_names_in_a_list_cannot_lead_out_of_the_cache(server, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
     server.files[corpus] = b"<html>"
     with refused("hub.no_list"):
-        prepare.whole_collection(config("data=miracl", "data.languages=[sw]"), download=True, refresh=True)
+        prepare.whole_collection(
+            config("data=miracl", "data.languages=[sw]"), download=True, refresh=True
+        )
 
 
 def test_miracl_is_fetched_from_its_two_sets(server, tmp_path):
-    topics, qrels = "miracl-v1.0-sw/topics/topics.miracl-v1.0-sw-", "miracl-v1.0-sw/qrels/qrels.miracl-v1.0-sw-"
+    topics, qrels = (
+        "miracl-v1.0-sw/topics/topics.miracl-v1.0-sw-",
+        "miracl-v1.0-sw/qrels/qrels.miracl-v1.0-sw-",
+    )
     serve(
         server,
         hub.MIRACL,
@@ -169,8 +188,14 @@ def test_miracl_is_fetched_from_its_two_sets(server, tmp_path):
             f"{qrels}train.tsv": b"3\tQ0\t2#0\t1\n",
         },
     )
-    lines = [json.dumps({"docid": f"{n}#0", "title": "T", "text": f"maandishi {n}"}) + "\n" for n in range(3)]
-    shards = {f"miracl-corpus-v1.0-sw/docs-{n}.jsonl.gz": gzip.compress(line.encode()) for n, line in enumerate(lines)}
+    lines = [
+        json.dumps({"docid": f"{n}#0", "title": "T", "text": f"maandishi {n}"}) + "\n"
+        for n in range(3)
+    ]
+    shards = {
+        f"miracl-corpus-v1.0-sw/docs-{n}.jsonl.gz": gzip.compress(line.encode())
+        for n, line in enumerate(lines)
+    }
     serve(server, hub.CORPUS, hub.PINNED_CORPUS, shards | {"miracl-corpus-v1.0-sw/README.md": b"x"})
     found = prepare.whole_collection(config("data=miracl", "data.languages=[sw]"), download=True)
     assert found.queries["split"].to_pylist() == ["train", "test"] and len(found.passages) == 3
@@ -190,7 +215,13 @@ def test_lareqa_is_fetched_by_its_commit_for_both_its_collections(server, tmp_pa
                         {
                             "context": "A b. C d.",
                             "sentence_breaks": [[0, 4], [5, 9]],
-                            "qas": [{"id": "1", "question": "c?", "answers": [{"text": "C", "answer_start": 5}]}],
+                            "qas": [
+                                {
+                                    "id": "1",
+                                    "question": "c?",
+                                    "answers": [{"text": "C", "answer_start": 5}],
+                                }
+                            ],
                         }
                     ]
                 }
@@ -215,7 +246,10 @@ def test_lareqa_is_fetched_by_its_commit_for_both_its_collections(server, tmp_pa
 
 
 def test_xquad_r_is_what_is_pinned(server, tmp_path, monkeypatch):
-    server.files = {f"/GITHUB/{hub.PINNED['xquad_r']}/xquad-r/{one}.json": b"{}" for one in hub.LAREQA["xquad_r"]}
+    server.files = {
+        f"/GITHUB/{hub.PINNED['xquad_r']}/xquad-r/{one}.json": b"{}"
+        for one in hub.LAREQA["xquad_r"]
+    }
     with refused("fetch.altered", "ar.json", "sha256:c52922d3"):
         prepare.whole_collection(config("data=xquad_r"), download=True)
 
@@ -224,7 +258,9 @@ def test_the_pinned_checksums_are_those_of_the_real_files(server):
     shared = Path(__file__).parents[3] / "shared"
     folder = Path(os.environ.get("XQUAD_R") or shared / "data" / "xquad-r")
     if not (folder / "en.json").is_file():
-        assert not (os.environ.get("CI") and shared.is_dir()), f"no XQuAD-R in {folder}: it must be tested here"
+        assert not (os.environ.get("CI") and shared.is_dir()), (
+            f"no XQuAD-R in {folder}: it must be tested here"
+        )
         pytest.skip("no XQuAD-R here; set XQUAD_R to LAReQA's folder xquad-r")
     for language, checksum in hub.LAREQA["xquad_r"].items():
         body = (folder / f"{language}.json").read_bytes()
@@ -251,14 +287,19 @@ def test_the_program_prepares_and_lists(server, tmp_path, monkeypatch, capsys):
     assert cli.main(["data", "prepare", "mmarco", "data.languages=[en,nl]"]) == 0
     out = capsys.readouterr().out
     assert "fetching data/google/collections/dutch_collection.tsv (" in out
-    assert f"mmarco: en nl; {2 * (len(QRELS['train']) - 1 + len(TEST))} queries" in out and len(TRAIN) == 4
+    assert (
+        f"mmarco: en nl; {2 * (len(QRELS['train']) - 1 + len(TEST))} queries" in out
+        and len(TRAIN) == 4
+    )
     assert cli.main(["run", "data=xquad_r", "batch.cross_lingual_ratio=0"]) == 2
     assert "hybrid-sweep data prepare xquad_r, or" in capsys.readouterr().err
 
 
 def test_the_triples_are_fetched_where_they_are_asked_for(server, tmp_path, monkeypatch, capsys):
     serve_marco(server, tmp_path, monkeypatch)
-    triples = "".join(f"{query}\t{good}\t{bad}\n" for query, good, bad in ((3, 1, 2), (3, 1, 0), (11, 7, 42)))
+    triples = "".join(
+        f"{query}\t{good}\t{bad}\n" for query, good, bad in ((3, 1, 2), (3, 1, 0), (11, 7, 42))
+    )
     plain = dict(server.files)
     body = {f"data/{TRIPLES}": triples.encode(), "data/other.tsv": b"x"}
     serve(server, hub.MMARCO, hub.PINNED["mmarco"], body)
@@ -266,9 +307,18 @@ def test_the_triples_are_fetched_where_they_are_asked_for(server, tmp_path, monk
     server.files[listed] = plain[listed]  # both pages: what was there, and the triples
     server.files[f"{listed}?cursor=2"] = json.dumps(
         json.loads(plain[f"{listed}?cursor=2"])
-        + [{"type": "file", "path": name, "size": len(one), "oid": git(one)} for name, one in body.items()]
+        + [
+            {"type": "file", "path": name, "size": len(one), "oid": git(one)}
+            for name, one in body.items()
+        ]
     ).encode()
-    words = [*MARCO, f"data.negatives={TRIPLES}", "batch.hard_negatives=1", "batch.size=2", "model.vocabulary=300"]
+    words = [
+        *MARCO,
+        f"data.negatives={TRIPLES}",
+        "batch.hard_negatives=1",
+        "batch.size=2",
+        "model.vocabulary=300",
+    ]
     prepare.whole_collection(config(*MARCO), download=True)
     with refused("data.not_fetched", f"'data.languages=[en,nl]' data.negatives={TRIPLES}"):
         prepare.fingerprints(config(*words))
@@ -279,12 +329,18 @@ def test_the_triples_are_fetched_where_they_are_asked_for(server, tmp_path, monk
     found = prepare.prepare(config(*words)).pairs
     rows = found.negatives.passage.max(axis=0)
     ids = prepare.collection_of(config(*MARCO)).passages["id"].to_pylist()
-    assert {ids[row].partition("@")[0] for row in rows.tolist()} == {"2", "0", "42"} and server.asked == []
+    assert {ids[row].partition("@")[0] for row in rows.tolist()} == {
+        "2",
+        "0",
+        "42",
+    } and server.asked == []
     beside = tmp_path / "published"
     with refused("negatives.file_missing", f"data.path={beside}"):
         prepare.fingerprints(config(*words, f"data.path={beside}"))
     (beside / "data" / TRIPLES).write_text(triples)
-    assert prepare.negatives_file(config(*words, f"data.path={beside}")) == beside / "data" / TRIPLES
+    assert (
+        prepare.negatives_file(config(*words, f"data.path={beside}")) == beside / "data" / TRIPLES
+    )
     for other in ("data.negatives=mine.tsv", "data.negatives=triples.tsv"):
         with refused("negatives.file_missing", "data.negatives"):
             prepare.negatives_file(config(*MARCO, other), download=True)

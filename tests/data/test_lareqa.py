@@ -16,7 +16,9 @@ from hybrid_sweep.data.collection import select
 from hybrid_sweep.data.pairs import pairs
 from tests.refused import refused
 
-PUBLISHED = dict(ar=1222, de=1276, el=1234, en=1180, es=1215, hi=1244, ru=1219, th=852, tr=1167, vi=1209, zh=1196)
+PUBLISHED = dict(
+    ar=1222, de=1276, el=1234, en=1180, es=1215, hi=1244, ru=1219, th=852, tr=1167, vi=1209, zh=1196
+)
 
 
 def question(identifier, start, text="x", **changes):
@@ -37,8 +39,12 @@ def write(folder, **languages):
     folder.mkdir(exist_ok=True)
     for language, content in languages.items():
         if isinstance(content, list):
-            content = json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": [one]} for one in content]})
-        (folder / f"{language}.json").write_bytes(content.encode() if isinstance(content, str) else content)
+            content = json.dumps(
+                {"version": "1.1", "data": [{"title": "t", "paragraphs": [one]} for one in content]}
+            )
+        (folder / f"{language}.json").write_bytes(
+            content.encode() if isinstance(content, str) else content
+        )
     return folder
 
 
@@ -46,15 +52,24 @@ EN = [
     paragraph("One two. Three.", [[0, 8], [9, 15]], question("q1", 9), question("q2", 0)),
     paragraph("One two. Four.", [[0, 8], [9, 14]], question("q3", 10)),
 ]
-DE = [paragraph("Eins zwei drei.", [[0, 15]], question("q1", 10)), paragraph("Vier.", [[0, 5]], question("q3", 0))]
+DE = [
+    paragraph("Eins zwei drei.", [[0, 15]], question("q1", 10)),
+    paragraph("Vier.", [[0, 5]], question("q3", 0)),
+]
 
 
 def texts(built):
-    return dict(zip(built.passages["id"].to_pylist(), built.passages["text"].to_pylist(), strict=True))
+    return dict(
+        zip(built.passages["id"].to_pylist(), built.passages["text"].to_pylist(), strict=True)
+    )
 
 
 def relevant(built):
-    return sorted((row["query_group"], row["passage_group"]) for row in built.qrels.to_pylist() if row["grade"] == 1)
+    return sorted(
+        (row["query_group"], row["passage_group"])
+        for row in built.qrels.to_pylist()
+        if row["grade"] == 1
+    )
 
 
 def test_every_sentence_is_a_candidate_of_its_own_even_where_texts_are_equal(tmp_path):
@@ -84,22 +99,29 @@ def test_relevant_is_the_sentence_where_the_answer_starts_in_each_language(tmp_p
         ("q3", "de_1_0"),
         ("q3", "en_1_1"),
     ]
-    # A judgement of the question's other languages names one passage group, which has one version: no more pairs arise.
+    # A judgement of the question's other languages names one passage group, which has one version:
+    # no more pairs arise.
     query, passage, _ = retrieval.judged_pairs(built.queries, built.passages, built.qrels)
     names = [built.queries["id"].to_pylist(), built.passages["id"].to_pylist()]
     assert {(names[0][q], names[1][p]) for q, p in zip(query, passage, strict=True)} == {
-        (f"{q}@{language}", p) for q, p in relevant(built) for language in ("de", "en") if (q, language) != ("q2", "de")
+        (f"{q}@{language}", p)
+        for q, p in relevant(built)
+        for language in ("de", "en")
+        if (q, language) != ("q2", "de")
     }
     only = select(built, ["en"])
     assert len(retrieval.judged_pairs(only.queries, only.passages, only.qrels)[0]) == 3
 
 
 @pytest.mark.parametrize(
-    ("start", "expected"), [(0, "en_0_0"), (7, "en_0_0"), (8, None), (9, "en_0_1"), (14, "en_0_1"), (15, None)]
+    ("start", "expected"),
+    [(0, "en_0_0"), (7, "en_0_0"), (8, None), (9, "en_0_1"), (14, "en_0_1"), (15, None)],
 )
 def test_a_sentence_reaches_from_its_start_to_before_its_end(tmp_path, start, expected):
     """Between sentences there is none: such a question is left out, and counted."""
-    content = [paragraph("One two. Three.", [[0, 8], [9, 15]], question("q1", start), question("q2", 0))]
+    content = [
+        paragraph("One two. Three.", [[0, 8], [9, 15]], question("q1", start), question("q2", 0))
+    ]
     built = lareqa.build(write(tmp_path / "x", en=content), "xquad_r")
     assert dict(relevant(built)).get("q1") == expected
     assert built.info["counts"]["en"].get("questions without a sentence", 0) == (expected is None)
@@ -108,7 +130,12 @@ def test_a_sentence_reaches_from_its_start_to_before_its_end(tmp_path, start, ex
 
 def test_an_answer_beyond_its_sentence_belongs_to_the_one_where_it_starts(tmp_path):
     content = [
-        paragraph("One two. Three.", [[0, 8], [9, 15]], question("q1", 4, "two. Three"), question("q2", 4, "two."))
+        paragraph(
+            "One two. Three.",
+            [[0, 8], [9, 15]],
+            question("q1", 4, "two. Three"),
+            question("q2", 4, "two."),
+        )
     ]
     built = lareqa.build(write(tmp_path / "x", en=content), "xquad_r")
     assert relevant(built) == [("q1", "en_0_0"), ("q2", "en_0_0")]
@@ -123,10 +150,19 @@ def test_a_question_without_an_answer_is_left_out_and_counted(tmp_path):
 
 
 def test_a_sentence_without_text_is_left_out_and_the_others_keep_their_numbers(tmp_path):
-    content = [paragraph("One.  Two.", [[0, 4], [4, 6], [6, 6], [6, 10]], question("q1", 6), question("q2", 5))]
+    content = [
+        paragraph(
+            "One.  Two.", [[0, 4], [4, 6], [6, 6], [6, 10]], question("q1", 6), question("q2", 5)
+        )
+    ]
     built = lareqa.build(write(tmp_path / "x", en=content), "xquad_r")
-    assert texts(built) == {"en_0_0": "One.", "en_0_3": "Two."} and relevant(built) == [("q1", "en_0_3")]
-    assert built.info["counts"]["en"] == {"sentences without text": 2, "questions without a sentence": 1}
+    assert texts(built) == {"en_0_0": "One.", "en_0_3": "Two."} and relevant(built) == [
+        ("q1", "en_0_3")
+    ]
+    assert built.info["counts"]["en"] == {
+        "sentences without text": 2,
+        "questions without a sentence": 1,
+    }
 
 
 @settings(max_examples=60, deadline=None)
@@ -151,8 +187,14 @@ def test_offsets_are_code_points_in_any_script(tmp_path_factory, sentences):
 
 def test_with_context_the_paragraph_follows_and_nothing_else_changes(tmp_path):
     folder = write(tmp_path / "x", en=EN, de=DE)
-    plain, whole = lareqa.build(folder, "xquad_r"), lareqa.build(folder, "xquad_r_context", context=True)
-    assert texts(whole)["en_0_1"] == "Three. One two. Three." and texts(whole)["en_1_0"] == "One two. One two. Four."
+    plain, whole = (
+        lareqa.build(folder, "xquad_r"),
+        lareqa.build(folder, "xquad_r_context", context=True),
+    )
+    assert (
+        texts(whole)["en_0_1"] == "Three. One two. Three."
+        and texts(whole)["en_1_0"] == "One two. One two. Four."
+    )
     assert whole.queries.equals(plain.queries) and whole.qrels.equals(plain.qrels)
     assert whole.passages.drop("text").equals(plain.passages.drop("text"))
     assert whole.fingerprint != plain.fingerprint
@@ -170,16 +212,32 @@ GOOD = paragraph("One.", [[0, 4]], question("q1", 0))
         ("[]", "data.file_layout", "en.json: data"),
         ('{"data": [{"title": "t"}]}', "line.field_kind", "en.json: data[0]: paragraphs"),
         ('{"data": []}', "data.no_question", "en.json: "),
-        ([GOOD, {"context": "a", "qas": []}], "line.field_kind", "en.json: data[1].paragraphs[0]: sentence_breaks"),
+        (
+            [GOOD, {"context": "a", "qas": []}],
+            "line.field_kind",
+            "en.json: data[1].paragraphs[0]: sentence_breaks",
+        ),
         ([GOOD | {"context": None}], "line.field_kind", "data[0].paragraphs[0]: context"),
-        ([GOOD | {"context": "\ud800 x."}], "line.surrogate", "paragraphs[0]: character 0 of context"),
+        (
+            [GOOD | {"context": "\ud800 x."}],
+            "line.surrogate",
+            "paragraphs[0]: character 0 of context",
+        ),
         ([GOOD | {"sentence_breaks": [[0, 4], [4]]}], "line.span", "sentence_breaks[1]: "),
         ([GOOD | {"sentence_breaks": [[0, True]]}], "line.span", "sentence_breaks[0]: "),
         ([GOOD | {"sentence_breaks": [[0, 5]]}], "line.span_outside", "sentence_breaks[0]: 0 to 5"),
-        ([GOOD | {"sentence_breaks": [[-1, 4]]}], "line.span_outside", "sentence_breaks[0]: -1 to 4"),
+        (
+            [GOOD | {"sentence_breaks": [[-1, 4]]}],
+            "line.span_outside",
+            "sentence_breaks[0]: -1 to 4",
+        ),
         ([GOOD, GOOD], "line.text_repeated", "data[1].paragraphs[0].qas[0]: the question id 'q1'"),
         ([GOOD | {"qas": [question("q1", 0, question=" ")]}], "line.text_empty", "qas[0]: "),
-        ([GOOD | {"qas": [question("q1", "0")]}], "line.field_kind", "qas[0].answers[0]: answer_start"),
+        (
+            [GOOD | {"qas": [question("q1", "0")]}],
+            "line.field_kind",
+            "qas[0].answers[0]: answer_start",
+        ),
     ],
 )
 def test_bad_files_are_refused_by_file_and_place(tmp_path, content, key, fact):
@@ -191,7 +249,9 @@ def test_bad_files_are_refused_by_file_and_place(tmp_path, content, key, fact):
 
 def test_the_same_question_in_two_files_is_two_versions_and_a_byte_order_mark_is_none(tmp_path):
     folder = write(
-        tmp_path / "x", en=b"\xef\xbb\xbf" + json.dumps({"data": [{"paragraphs": [GOOD]}]}).encode(), de=[GOOD]
+        tmp_path / "x",
+        en=b"\xef\xbb\xbf" + json.dumps({"data": [{"paragraphs": [GOOD]}]}).encode(),
+        de=[GOOD],
     )
     assert lareqa.build(folder, "xquad_r").queries["id"].to_pylist() == ["q1@de", "q1@en"]
 
@@ -204,7 +264,8 @@ def test_by_config_the_context_has_a_cache_of_its_own_and_a_missing_folder_is_to
         return points([*common, *words], multirun=False)[0][1]
 
     plain, whole = (
-        prepare.collection_of(composed(f"data={name}", f"data.path={folder}")) for name in ("mlqa_r", "mlqa_r_context")
+        prepare.collection_of(composed(f"data={name}", f"data.path={folder}"))
+        for name in ("mlqa_r", "mlqa_r_context")
     )
     assert (texts(plain)["de_1_0"], texts(whole)["de_1_0"]) == ("Vier.", "Vier. Vier.")
     assert (plain.name, plain.info["licence"]) == ("mlqa_r", "CC-BY-NC-4.0")
@@ -214,7 +275,9 @@ def test_by_config_the_context_has_a_cache_of_its_own_and_a_missing_folder_is_to
     with refused("data.files_missing", "en.json"):
         prepare.collection_of(composed("data=xquad_r", f"data.path={tmp_path / 'empty'}"))
     with refused("data.language_missing", "fr", "de, en"):
-        prepare.collection_of(composed("data=xquad_r", f"data.path={folder}", "data.languages=[en,fr]"))
+        prepare.collection_of(
+            composed("data=xquad_r", f"data.path={folder}", "data.languages=[en,fr]")
+        )
 
 
 def test_it_has_nothing_to_train_on(tmp_path):
@@ -223,13 +286,17 @@ def test_it_has_nothing_to_train_on(tmp_path):
     [(_, config)] = points([*words, f"paths.cache={tmp_path / 'cache'}"], multirun=False)
     with refused("data.nothing_to_train"):
         prepare.plan_of(config)
-    [(_, config)] = points([*words[:3], "model=tiny", f"paths.cache={tmp_path / 'cache'}"], multirun=False)
+    [(_, config)] = points(
+        [*words[:3], "model=tiny", f"paths.cache={tmp_path / 'cache'}"], multirun=False
+    )
     with refused("model.no_training_texts"):
         prepare.fingerprints(config)
 
 
 def test_a_pretrained_model_is_scored_though_there_is_nothing_to_train_on(tmp_path):
-    """Each setting against its pool: one relevant sentence of one language, or one of each in the pool of all."""
+    """Each setting against its pool: one relevant sentence of one language, or one of each in the
+    pool of all.
+    """
     from transformers import BertConfig, BertModel
 
     from hybrid_sweep import validation
@@ -240,15 +307,32 @@ def test_a_pretrained_model_is_scored_though_there_is_nothing_to_train_on(tmp_pa
     tokenizer = train_bpe(iter(["One two three.", "Eins zwei drei."]), 300)
     size = tokenizer.get_vocab_size()
     BertModel(
-        BertConfig(vocab_size=size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+        BertConfig(
+            vocab_size=size,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+        )
     ).save_pretrained(model)
     tokenizer.save(str(model / "tokenizer.json"))
-    words = ["data=xquad_r", f"data.path={folder}", "data.languages=[en,de]", f"paths.cache={tmp_path / 'cache'}"]
-    [(_, config)] = points([*words, "model=pretrained", f"model.path={model}", "trainer.max_steps=0"], multirun=False)
+    words = [
+        "data=xquad_r",
+        f"data.path={folder}",
+        "data.languages=[en,de]",
+        f"paths.cache={tmp_path / 'cache'}",
+    ]
+    [(_, config)] = points(
+        [*words, "model=pretrained", f"model.path={model}", "trainer.max_steps=0"], multirun=False
+    )
     prepared = prepare.prepare(config)
     table, report = validation.evaluate(config, prepared, build_encoder(config.model, model, 0))
-    cells = table.groupby(["setting", "query_lang", "passage_lang"])["n_relevant"].agg(["size", "max"])
-    assert {key: tuple(row) for key, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)} == {
+    cells = table.groupby(["setting", "query_lang", "passage_lang"])["n_relevant"].agg(
+        ["size", "max"]
+    )
+    assert {
+        key: tuple(row) for key, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)
+    } == {
         ("monolingual", "en", "en"): (3, 1),
         ("monolingual", "de", "de"): (2, 1),
         ("cross-lingual", "en", "de"): (2, 1),
@@ -288,7 +372,9 @@ def test_every_real_question_has_one_relevant_sentence_in_each_language(real):
     per_question = {}
     for query, passage in relevant(built):
         per_question.setdefault(query, []).append(passage.split("_")[0])
-    assert len(per_question) == 1190 and all(found == sorted(PUBLISHED) for found in per_question.values())
+    assert len(per_question) == 1190 and all(
+        found == sorted(PUBLISHED) for found in per_question.values()
+    )
 
 
 def test_the_real_texts_are_those_of_the_offsets(real):
@@ -304,4 +390,7 @@ def test_the_real_texts_are_those_of_the_offsets(real):
                 if found[f"{language}_{number}_{index}"] != sentence:
                     differ.append(language)
     assert differ == ["tr", "tr"]
-    assert re.search(r"\b308\b", found["en_0_0"]) and ("56beb4343aeaaa14008c925b", "en_0_0") in relevant(built)
+    assert re.search(r"\b308\b", found["en_0_0"]) and (
+        "56beb4343aeaaa14008c925b",
+        "en_0_0",
+    ) in relevant(built)

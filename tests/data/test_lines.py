@@ -29,8 +29,14 @@ def test_skip_leaves_out_counts_and_lists(tmp_path):
     assert list(numbered(tmp_path / "x", problems)) == [(2, "one"), (5, "four\x00")]
     found = problems.info()["skipped"]
     assert found["count"] == 3 and [each["line"] for each in found["first"]] == [1, 3, 4]
-    assert found["first"][2] == {"file": str(tmp_path / "x"), "line": 4, "reason": "byte 4 is not UTF-8"}
-    assert said == [f"3 lines left out, the first: {tmp_path / 'x'}, line 1: {found['first'][0]['reason']}"]
+    assert found["first"][2] == {
+        "file": str(tmp_path / "x"),
+        "line": 4,
+        "reason": "byte 4 is not UTF-8",
+    }
+    assert said == [
+        f"3 lines left out, the first: {tmp_path / 'x'}, line 1: {found['first'][0]['reason']}"
+    ]
 
 
 def test_nothing_is_said_where_all_lines_are_used(tmp_path):
@@ -42,12 +48,18 @@ def test_the_list_is_bounded_and_the_count_is_not(tmp_path):
     for line in range(1, 1001):
         problems.add(tmp_path, line, "bad", key="line.test")
     found = problems.info()["skipped"]
-    assert found["count"] == 1000 and [each["line"] for each in found["first"]] == list(range(1, LISTED + 1))
+    assert found["count"] == 1000 and [each["line"] for each in found["first"]] == list(
+        range(1, LISTED + 1)
+    )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    lines=st.lists(st.text(st.characters(exclude_characters="\n\r\ufeff", exclude_categories=["Cs"]))),
+    lines=st.lists(
+        st.text(st.characters(exclude_characters="\n\r\ufeff", exclude_categories=["Cs"]))
+    ),
     end=st.booleans(),
     packed=st.booleans(),
 )
@@ -63,7 +75,12 @@ def test_only_line_feeds_end_lines_plain_or_packed(tmp_path, lines, end, packed)
 
 @pytest.mark.parametrize("policy", ["strict", "skip"])
 @pytest.mark.parametrize(
-    "damage", [lambda raw: raw[:-20], lambda raw: raw[:40] + b"\x00\x00" + raw[42:], lambda raw: raw[:-6] + b"123456"]
+    "damage",
+    [
+        lambda raw: raw[:-20],
+        lambda raw: raw[:40] + b"\x00\x00" + raw[42:],
+        lambda raw: raw[:-6] + b"123456",
+    ],
 )
 def test_damaged_gzip_is_an_error_whatever_the_policy(tmp_path, damage, policy):
     raw = gzip.compress("".join(f"{n * n}\n" for n in range(1000)).encode())
@@ -94,22 +111,31 @@ def test_ms_marco_leaves_out_what_it_would_refuse(tmp_path, case):
 
 
 def test_lines_left_out_take_their_judgements_along(tmp_path):
-    """The first of two passages of one number stays; a question without text goes, and what judges it."""
+    """The first of two passages of one number stays; a question without text goes, and what judges
+    it.
+    """
     root = test_msmarco.hub(tmp_path, ("en",))
     small = root / "data/google/queries/dev/english_queries.dev.small.tsv"
     small.write_text(small.read_text().replace('query "5 in en', " "))
     path = root / "data/google/collections/english_collection.tsv"
     path.write_text("7\tfirst\n" + path.read_text())
     built = test_msmarco.read(root, "en", on_error="skip")
-    assert "5@en" not in built.queries["id"].to_pylist() and "5" not in built.qrels["query_group"].to_pylist()
-    texts = dict(zip(built.passages["id"].to_pylist(), built.passages["text"].to_pylist(), strict=True))
+    assert (
+        "5@en" not in built.queries["id"].to_pylist()
+        and "5" not in built.qrels["query_group"].to_pylist()
+    )
+    texts = dict(
+        zip(built.passages["id"].to_pylist(), built.passages["text"].to_pylist(), strict=True)
+    )
     assert texts["7@en"] == "first" and built.info["skipped"]["count"] == 3
 
 
 def test_lareqa_leaves_out_a_sentence_a_question_and_a_paragraph(tmp_path):
     whole = [
         *test_lareqa.EN,
-        test_lareqa.paragraph("A. B.", [[0, 2], [3, 9]], test_lareqa.question("q7", 0), test_lareqa.question("q1", 0)),
+        test_lareqa.paragraph(
+            "A. B.", [[0, 2], [3, 9]], test_lareqa.question("q7", 0), test_lareqa.question("q1", 0)
+        ),
         {"context": 7},
     ]
     folder = test_lareqa.write(tmp_path / "x", en=whole)
@@ -117,14 +143,20 @@ def test_lareqa_leaves_out_a_sentence_a_question_and_a_paragraph(tmp_path):
         lareqa.build(folder, "xquad_r")
     problems = Problems("skip")
     built = lareqa.build(folder, "xquad_r", problems=problems)
-    places = [(each["line"], each["reason"].partition(";")[0]) for each in built.info["skipped"]["first"]]
+    places = [
+        (each["line"], each["reason"].partition(";")[0]) for each in built.info["skipped"]["first"]
+    ]
     assert places == [
-        ("data[2].paragraphs[0].sentence_breaks[1]", "3 to 9 is not within the 5 characters of the paragraph"),
+        (
+            "data[2].paragraphs[0].sentence_breaks[1]",
+            "3 to 9 is not within the 5 characters of the paragraph",
+        ),
         ("data[2].paragraphs[0].qas[1]", "the question id 'q1' occurs twice in this file"),
         ("data[3].paragraphs[0]", "context is missing or not a text"),
     ]
     assert (
-        built.queries["group"].to_pylist() == ["q1", "q2", "q3", "q7"] and "en_2_0" in built.passages["id"].to_pylist()
+        built.queries["group"].to_pylist() == ["q1", "q2", "q3", "q7"]
+        and "en_2_0" in built.passages["id"].to_pylist()
     )
 
 
@@ -151,7 +183,9 @@ def test_a_packed_line_that_would_fill_the_memory_is_refused(
         tracemalloc.stop()
 
 
-def test_a_packed_line_of_negatives_is_refused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packed_line_of_negatives_is_refused_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(negative_lines, "LONGEST", 2**20)
     monkeypatch.setattr(negative_lines, "BLOCK", 2**18)
     with refused("line.too_long"):

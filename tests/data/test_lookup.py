@@ -14,8 +14,12 @@ WORDS = st.lists(st.sampled_from("abcdefgh"), max_size=20)
 @given(WORDS, st.sets(st.sampled_from("abcdefgh")))
 def test_each_value_has_its_place_among_the_known(column, known):
     names = sorted(known)
-    found = lookup.index_in(pa.chunked_array([pa.array(column, pa.string())]), pa.array(names, pa.string()))
-    assert found.dtype == np.int32 and found.tolist() == [names.index(name) if name in known else -1 for name in column]
+    found = lookup.index_in(
+        pa.chunked_array([pa.array(column, pa.string())]), pa.array(names, pa.string())
+    )
+    assert found.dtype == np.int32 and found.tolist() == [
+        names.index(name) if name in known else -1 for name in column
+    ]
 
 
 def test_what_int32_cannot_number_is_refused_before_it_is_numbered():
@@ -32,7 +36,9 @@ def test_what_int32_cannot_number_is_refused_before_it_is_numbered():
 
 
 def test_the_last_rows_that_fit_are_numbered_right(monkeypatch):
-    """Slices whose rows would be the last ones: the number is the place in the slice and where that begins."""
+    """Slices whose rows would be the last ones: the number is the place in the slice and where that
+    begins.
+    """
     table = pa.table({"group": ["a", "b"], "lang": ["en", "en"], "split": ["train", "train"]})
     group = np.array([0, 1], np.int32)
     first = lookup.ROWS - 2
@@ -55,7 +61,10 @@ def test_the_last_rows_that_fit_are_numbered_right(monkeypatch):
 def test_two_numbers_are_one_key_of_64_bits_and_come_apart_again(question, passage):
     """As in `negatives` and `negative_lines`."""
     key = np.array([question], np.int32).astype(np.int64) << 32 | np.array([passage], np.int32)
-    assert key[0] == question * 2**32 + passage and (key[0] >> 32, key[0] & 0xFFFFFFFF) == (question, passage)
+    assert key[0] == question * 2**32 + passage and (key[0] >> 32, key[0] & 0xFFFFFFFF) == (
+        question,
+        passage,
+    )
 
 
 @given(st.integers(0, lookup.ROWS - 1), st.integers(1, 2 * lookup.ROWS), st.data())

@@ -15,16 +15,24 @@ from tests.refused import refused
 TOPICS = {"train": "3\tswali {}\n", "dev": '1\t"who {}\n2\twhat {}\n9\tnobody judged {}\n'}
 QRELS = {"train": "3\tQ0\t1#0\t1\n", "dev": "1\tQ0\t1#0\t1\n1\tQ0\t1#1\t0\n2\tQ0\t2#0\t1\n"}
 SHARDS = [
-    [{"docid": "1#0", "title": "One", "text": "first"}, {"docid": "1#1", "title": "One", "text": "second"}],
+    [
+        {"docid": "1#0", "title": "One", "text": "first"},
+        {"docid": "1#1", "title": "One", "text": "second"},
+    ],
     [{"docid": "2#0", "title": "", "text": "Two."}],
 ]
 
 
-def write(root: Path, *languages: str, train: bool = True, packed: bool = True, flat: bool = False) -> Path:
+def write(
+    root: Path, *languages: str, train: bool = True, packed: bool = True, flat: bool = False
+) -> Path:
     for lang in languages:
         base = root / ("" if flat else "miracl") / f"miracl-v1.0-{lang}"
         for part in ("train", "dev") if train else ("dev",):
-            for kind, content in (("topics", TOPICS[part].replace("{}", lang)), ("qrels", QRELS[part])):
+            for kind, content in (
+                ("topics", TOPICS[part].replace("{}", lang)),
+                ("qrels", QRELS[part]),
+            ):
                 path = base / kind / f"{kind}.miracl-v1.0-{lang}-{part}.tsv"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
@@ -61,8 +69,15 @@ def test_the_construction(tmp_path):
         ("1#1@sw", "1#1@sw", "sw", "*", "One second"),
     ]
     assert rows(built.passages)[4][4] == "Two."
-    judged = {("1@sw", "1#0@sw", 1), ("1@sw", "1#1@sw", 0), ("2@sw", "2#0@sw", 1), ("3@sw", "1#0@sw", 1)}
-    assert {row for row in rows(built.qrels) if row[0].endswith("@sw")} == judged and len(built.qrels) == 8
+    judged = {
+        ("1@sw", "1#0@sw", 1),
+        ("1@sw", "1#1@sw", 0),
+        ("2@sw", "2#0@sw", 1),
+        ("3@sw", "1#0@sw", 1),
+    }
+    assert {row for row in rows(built.qrels) if row[0].endswith("@sw")} == judged and len(
+        built.qrels
+    ) == 8
     assert built.info["queries_without_judgement"] == 2
 
 
@@ -73,7 +88,9 @@ def test_nothing_is_parallel(tmp_path):
 
 @pytest.mark.parametrize("change", [{"flat": True}, {"packed": False}])
 def test_both_layouts_packed_or_not_are_the_same_collection(tmp_path, change):
-    found = [read(write(tmp_path / name, "sw", **how), "sw") for name, how in (("a", {}), ("b", change))]
+    found = [
+        read(write(tmp_path / name, "sw", **how), "sw") for name, how in (("a", {}), ("b", change))
+    ]
     assert found[0].fingerprint == found[1].fingerprint
 
 
@@ -121,7 +138,10 @@ def test_what_is_not_there_is_said(tmp_path):
         read(tmp_path / "x", "sw")
 
 
-CORPUS, DEV = "miracl-corpus/miracl-corpus-v1.0-sw/docs-1.jsonl", "miracl/miracl-v1.0-sw/{0}/{0}.miracl-v1.0-sw-dev.tsv"
+CORPUS, DEV = (
+    "miracl-corpus/miracl-corpus-v1.0-sw/docs-1.jsonl",
+    "miracl/miracl-v1.0-sw/{0}/{0}.miracl-v1.0-sw-dev.tsv",
+)
 BAD = {
     "a passage of an earlier shard": (
         CORPUS,
@@ -130,12 +150,44 @@ BAD = {
         "line.text_repeated",
         "docs-0.jsonl, line 2",
     ),
-    "a passage twice": (CORPUS, '{"docid": "2#0", "text": "x"}', 2, "line.text_repeated", "'2#0@sw'", "in line 1"),
-    "no text": (CORPUS, '{"docid": "3#0", "title": "", "text": ""}', 2, "line.text_empty", "'3#0@sw'"),
+    "a passage twice": (
+        CORPUS,
+        '{"docid": "2#0", "text": "x"}',
+        2,
+        "line.text_repeated",
+        "'2#0@sw'",
+        "in line 1",
+    ),
+    "no text": (
+        CORPUS,
+        '{"docid": "3#0", "title": "", "text": ""}',
+        2,
+        "line.text_empty",
+        "'3#0@sw'",
+    ),
     "columns": (DEV.format("topics"), "4\tx\ten", 4, "line.columns", "3 columns, not 2"),
-    "a question twice": (DEV.format("topics"), "1\tagain", 4, "line.text_repeated", "'1@sw'", "in line 1"),
-    "a question of train": (DEV.format("topics"), "3\tagain", 4, "line.split_contradicts", "'train'"),
-    "unknown passage": (DEV.format("qrels"), "1\tQ0\t7#0\t1", 4, "line.judgement_stray", "passage '7#0'"),
+    "a question twice": (
+        DEV.format("topics"),
+        "1\tagain",
+        4,
+        "line.text_repeated",
+        "'1@sw'",
+        "in line 1",
+    ),
+    "a question of train": (
+        DEV.format("topics"),
+        "3\tagain",
+        4,
+        "line.split_contradicts",
+        "'train'",
+    ),
+    "unknown passage": (
+        DEV.format("qrels"),
+        "1\tQ0\t7#0\t1",
+        4,
+        "line.judgement_stray",
+        "passage '7#0'",
+    ),
     "a question of the other part": (
         DEV.format("qrels"),
         "3\tQ0\t1#1\t1",

@@ -1,4 +1,6 @@
-"""MS MARCO's files, official and in mMARCO's layout: what is kept, what is refused, and that ids are parallel."""
+"""MS MARCO's files, official and in mMARCO's layout: what is kept, what is refused, and that ids
+are parallel.
+"""
 
 import gzip
 import random
@@ -18,7 +20,10 @@ from tests.refused import refused
 
 NAMES = {code: name for name, code in MARCO_LANGUAGES.items()}
 TRAIN, TEST, PASSAGES = (3, 10, 11, 20), (5, 100), (0, 1, 2, 7, 10, 42)
-QRELS = {"train": [(3, 1, 1), (10, 10, 1), (11, 2, 0), (11, 7, 1)], "dev.small": [(5, 42, 1), (100, 0, 1), (100, 7, 2)]}
+QRELS = {
+    "train": [(3, 1, 1), (10, 10, 1), (11, 2, 0), (11, 7, 1)],
+    "dev.small": [(5, 42, 1), (100, 0, 1), (100, 7, 2)],
+}
 
 
 def write(path: Path, table: list[tuple]) -> None:
@@ -30,14 +35,19 @@ def texts(kind: str, language: str, numbers: tuple[int, ...]) -> list[tuple]:
     return [(number, f'{kind} "{number} in {language}') for number in numbers]
 
 
-def hub(root: Path, languages: tuple[str, ...] = ("en", "de", "nl"), folder: str = "google") -> Path:
+def hub(
+    root: Path, languages: tuple[str, ...] = ("en", "de", "nl"), folder: str = "google"
+) -> Path:
     for language in languages:
         name, base = NAMES[language], root / "data" / folder
         write(base / f"collections/{name}_collection.tsv", texts("passage", language, PASSAGES))
         write(base / f"queries/train/{name}_queries.train.tsv", texts("query", language, TRAIN))
         write(base / f"queries/dev/{name}_queries.dev.small.tsv", texts("query", language, TEST))
     for part, judged in QRELS.items():
-        write(root / f"data/qrels.{part}.tsv", [(query, 0, passage, grade) for query, passage, grade in judged])
+        write(
+            root / f"data/qrels.{part}.tsv",
+            [(query, 0, passage, grade) for query, passage, grade in judged],
+        )
     return root
 
 
@@ -46,12 +56,17 @@ def official(root: Path) -> Path:
     write(root / "queries.train.tsv", texts("query", "en", TRAIN))
     write(root / "queries.dev.small.tsv", texts("query", "en", TEST))
     for part, judged in QRELS.items():
-        write(root / f"qrels.{part}.tsv", [(query, 0, passage, grade) for query, passage, grade in judged])
+        write(
+            root / f"qrels.{part}.tsv",
+            [(query, 0, passage, grade) for query, passage, grade in judged],
+        )
     return root
 
 
 def read(path: Path, *languages: str, name: str = "mmarco", **fields) -> Collection:
-    return build(MarcoData(name=name, languages=list(languages), path=str(path), **fields), lambda line: None)
+    return build(
+        MarcoData(name=name, languages=list(languages), path=str(path), **fields), lambda line: None
+    )
 
 
 def test_ids_groups_splits_and_texts(tmp_path):
@@ -59,12 +74,20 @@ def test_ids_groups_splits_and_texts(tmp_path):
     assert built.name == "mmarco" and built.languages == ["en", "nl"]
     kept = {3: "train", 10: "train", 11: "train", 5: "test", 100: "test"}  # 20 has no judgement
     expected = [
-        {"id": f"{q}@{lang}", "group": str(q), "lang": lang, "split": split, "text": f'query "{q} in {lang}'}
+        {
+            "id": f"{q}@{lang}",
+            "group": str(q),
+            "lang": lang,
+            "split": split,
+            "text": f'query "{q} in {lang}',
+        }
         for q, split in kept.items()
         for lang in ("en", "nl")
     ]
     assert built.queries.to_pylist() == sorted(expected, key=lambda row: row["id"].encode())
-    assert built.passages["id"].to_pylist() == sorted(f"{p}@{lang}" for p in PASSAGES for lang in ("en", "nl"))
+    assert built.passages["id"].to_pylist() == sorted(
+        f"{p}@{lang}" for p in PASSAGES for lang in ("en", "nl")
+    )
     assert set(built.passages["split"].to_pylist()) == {"*"}
     found = {tuple(row.values()) for row in built.qrels.to_pylist()}
     assert found == {(str(q), str(p), grade) for judged in QRELS.values() for q, p, grade in judged}
@@ -92,16 +115,33 @@ def test_only_the_languages_asked_for_are_opened(tmp_path):
 
 def test_a_passage_that_one_language_lacks_is_judged_in_the_others(tmp_path):
     path = hub(tmp_path) / "data" / DUTCH
-    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("42\t")))
+    path.write_text(
+        "".join(
+            line
+            for line in path.read_text().splitlines(keepends=True)
+            if not line.startswith("42\t")
+        )
+    )
     built = read(tmp_path, "en", "nl")
-    assert "42@en" in built.passages["id"].to_pylist() and "42@nl" not in built.passages["id"].to_pylist()
+    assert (
+        "42@en" in built.passages["id"].to_pylist()
+        and "42@nl" not in built.passages["id"].to_pylist()
+    )
     assert "42" in built.qrels["passage_group"].to_pylist()
 
 
 def test_codes_name_and_alias_are_one_language():
-    assert MarcoData(languages=["dt"]).languages == MarcoData(languages=["dutch"]).languages == ["nl"]
-    assert MarcoData(languages=list(MARCO_LANGUAGES)).languages == "ar zh nl en fr de hi id it ja pt ru es vi".split()
-    made = [points(["data=mmarco", f"data.languages=[en,{word}]"], multirun=False)[0][1] for word in ("dt", "nl")]
+    assert (
+        MarcoData(languages=["dt"]).languages == MarcoData(languages=["dutch"]).languages == ["nl"]
+    )
+    assert (
+        MarcoData(languages=list(MARCO_LANGUAGES)).languages
+        == "ar zh nl en fr de hi id it ja pt ru es vi".split()
+    )
+    made = [
+        points(["data=mmarco", f"data.languages=[en,{word}]"], multirun=False)[0][1]
+        for word in ("dt", "nl")
+    ]
     assert run_id(made[0], {}) == run_id(made[1], {})
 
 
@@ -142,13 +182,17 @@ def test_without_train_there_is_a_test_only(tmp_path):
 
 def test_the_full_dev_questions_on_request(tmp_path):
     hub(tmp_path, ("en",))
-    write(tmp_path / "data/google/queries/dev/english_queries.dev.tsv", texts("query", "en", (5, 100, 200)))
+    write(
+        tmp_path / "data/google/queries/dev/english_queries.dev.tsv",
+        texts("query", "en", (5, 100, 200)),
+    )
     write(tmp_path / "data/qrels.dev.tsv", [(5, 0, 42, 1), (200, 0, 1, 1)])
     rows = read(tmp_path, "en", qrels="dev").queries.to_pylist()
     assert {row["group"] for row in rows if row["split"] == "test"} == {"5", "200"}
 
 
-TRACK = "5 Q0 42 3\n5 Q0 7 0\n5\tQ0\t1  1\n900 Q0 2 2\n"  # as the track's files: spaces, and grades 0 to 3
+# as the track's files: spaces, and grades 0 to 3
+TRACK = "5 Q0 42 3\n5 Q0 7 0\n5\tQ0\t1  1\n900 Q0 2 2\n"
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -170,7 +214,8 @@ def test_the_questions_and_grades_of_a_track(tmp_path, part, packed):
         (str(q), str(p), g) for q, p, g in QRELS["train"]
     }
     assert judged == {("5", "42", 3), ("5", "7", 0), ("5", "1", 1), ("900", "2", 2)}
-    assert built.languages == ["en", "nl"]  # the Dutch passages are a pool for the English questions
+    # the Dutch passages are a pool for the English questions
+    assert built.languages == ["en", "nl"]
     alone = read(tmp_path / "official", "en", name="msmarco", qrels=part)
     assert alone.fingerprint == read(tmp_path / "hub", "en", qrels=part).fingerprint
     with refused("config.data.qrels", part, "data.languages"):
@@ -198,9 +243,11 @@ def test_without_qrels_the_positives_of_triples_are_the_training_pairs(tmp_path)
     assert any("triples.train.ids.small.tsv" in line and "training pairs" in line for line in said)
     train = pairs(built, "train")
     assert set(train.groups) == {"10", "11|2", "11|7", "3|1"} and train.present.all()
-    assert {tuple(row.values()) for row in built.qrels.to_pylist() if row["query_group"] in ("3", "10", "11")} == {
-        (str(q), str(p), 1) for q, p, _ in triples
-    }
+    assert {
+        tuple(row.values())
+        for row in built.qrels.to_pylist()
+        if row["query_group"] in ("3", "10", "11")
+    } == {(str(q), str(p), 1) for q, p, _ in triples}
     for more, key, fact in (
         ((20, 1), "line.columns", "2 columns, not 3"),
         ((20, 1, "x"), "line.whole_number", "passage id 'x'"),
@@ -224,7 +271,10 @@ def test_the_folder_of_the_translation(tmp_path):
 
 
 DUTCH = "google/collections/dutch_collection.tsv"
-TRAINING, SMALL = "google/queries/train/dutch_queries.train.tsv", "google/queries/dev/dutch_queries.dev.small.tsv"
+TRAINING, SMALL = (
+    "google/queries/train/dutch_queries.train.tsv",
+    "google/queries/dev/dutch_queries.dev.small.tsv",
+)
 REFUSED = {
     "duplicate passage": (DUTCH, "7\tagain\n", 7, "line.text_repeated", "passage 7", "in line 4"),
     "duplicate query": (TRAINING, "20\tagain\n", 5, "line.text_repeated", "query 20", "in line 4"),
@@ -235,9 +285,21 @@ REFUSED = {
     "id no number": (DUTCH, "D50\ta\n", 7, "line.whole_number", "passage id 'D50'"),
     "id spelt twice": (DUTCH, "07\ta\n", 7, "line.whole_number", "passage id '07'"),
     "carriage return": (DUTCH, "50\ta\r\n", 7, "line.carriage_return"),
-    "unknown passage": ("qrels.train.tsv", "3\t0\t43\t1\n", 5, "line.judgement_stray", "passage 43"),
+    "unknown passage": (
+        "qrels.train.tsv",
+        "3\t0\t43\t1\n",
+        5,
+        "line.judgement_stray",
+        "passage 43",
+    ),
     "unknown query": ("qrels.dev.small.tsv", "6\t0\t42\t1\n", 4, "line.judgement_stray", "query 6"),
-    "query of another part": ("qrels.dev.small.tsv", "20\t0\t42\t1\n", 4, "line.judgement_stray", "query 20"),
+    "query of another part": (
+        "qrels.dev.small.tsv",
+        "20\t0\t42\t1\n",
+        4,
+        "line.judgement_stray",
+        "query 20",
+    ),
     "judged twice": (
         "qrels.train.tsv",
         "3\t0\t1\t0\n",
@@ -321,7 +383,9 @@ def test_many_batches_are_one_table(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, seed):
-    """Random bytes in place of others, cuts and repeats: a collection or a UserError that names the file."""
+    """Random bytes in place of others, cuts and repeats: a collection or a UserError that names the
+    file.
+    """
     draw = random.Random(seed)
     files = sorted(hub(tmp_path, ("en",)).rglob("*.tsv"))
     refused = 0
@@ -331,13 +395,25 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, seed):
         start = draw.randrange(len(whole))
         stop = draw.randrange(start, len(whole) + 1)
         middle = draw.choice(
-            [b"", whole[start:stop] * 2, draw.randbytes(3), b"\r", b"\t", b"\n", b"\n\n", b"0", b"\x00"]
+            [
+                b"",
+                whole[start:stop] * 2,
+                draw.randbytes(3),
+                b"\r",
+                b"\t",
+                b"\n",
+                b"\n\n",
+                b"0",
+                b"\x00",
+            ]
         )
         path.write_bytes(whole[:start] + middle + whole[stop:])
         try:
             read(tmp_path, "en")
         except UserError as error:
             refused += 1
-            assert str(tmp_path) in str(error) and ", line " in str(error) and "\n" not in str(error)
+            assert (
+                str(tmp_path) in str(error) and ", line " in str(error) and "\n" not in str(error)
+            )
         path.write_bytes(whole)
     assert 30 < refused < 100

@@ -20,10 +20,18 @@ ABSENT = {("5", "de"), ("6", "fr"), ("7", "en")}  # passages without a version i
 
 @pytest.fixture
 def marco():
-    """Questions 100 to 103 (103 is of the split dev), passages 0 to 9, numbers as in MS MARCO; n answers 100 + n."""
+    """Questions 100 to 103 (103 is of the split dev), passages 0 to 9, numbers as in MS MARCO; n
+    answers 100 + n.
+    """
     names = ("id", "group", "lang", "split", "text")
     queries = [
-        (f"{number}@{language}", str(number), language, "dev" if number == 103 else "train", "question")
+        (
+            f"{number}@{language}",
+            str(number),
+            language,
+            "dev" if number == 103 else "train",
+            "question",
+        )
         for number in range(100, 104)
         for language in LANGUAGES
     ]
@@ -33,7 +41,14 @@ def marco():
         for language in LANGUAGES
         if (str(number), language) not in ABSENT
     ]
-    qrels = [("100", "0", 1), ("101", "1", 1), ("102", "2", 1), ("102", "3", 1), ("102", "4", 0), ("103", "3", 1)]
+    qrels = [
+        ("100", "0", 1),
+        ("101", "1", 1),
+        ("102", "2", 1),
+        ("102", "3", 1),
+        ("102", "4", 0),
+        ("103", "3", 1),
+    ]
     columns = ("query_group", "passage_group", "grade")
     tables = (
         pa.table(dict(zip(head, zip(*rows, strict=True), strict=True)))
@@ -58,7 +73,9 @@ def read(tmp_path, said):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         part = select(collection, languages) if languages else collection
-        return pair_store(tmp_path / "cache", part, "train", HardNegatives(path, name, collection, said.append))
+        return pair_store(
+            tmp_path / "cache", part, "train", HardNegatives(path, name, collection, said.append)
+        )
 
     return work
 
@@ -67,7 +84,10 @@ def listed(pairs):
     """The passages of each question, by the number in the id of their text."""
     hard = pairs.negatives
     rows = hard.passage.max(axis=0)
-    return [rows[hard.member[a:b]].tolist() for a, b in zip(hard.start[:-1], hard.start[1:], strict=True)]
+    return [
+        rows[hard.member[a:b]].tolist()
+        for a, b in zip(hard.start[:-1], hard.start[1:], strict=True)
+    ]
 
 
 def names(collection, pairs):
@@ -86,14 +106,31 @@ FOUND = [["4", "5"], ["5"], ["1", "8"]]
         TRIPLES.replace("\t", " "),
         TRIPLES.rstrip("\n"),
         gzip.compress(TRIPLES.encode(), mtime=0),
-        TRIPLES.replace("\t5\n", "\t5@fr\n").replace("101\t", "101@en\t").replace("\t3\t", "\t3@de\t"),
-        "100 Q0 4 1 9.5 x\n100 Q0 0 2 9 x\n100 Q0 5 3 8 x\n101 Q0 5 1 8 x\n102 Q0 8 1 7 x\n102 Q0 1 2 7 x\n",
+        TRIPLES.replace("\t5\n", "\t5@fr\n")
+        .replace("101\t", "101@en\t")
+        .replace("\t3\t", "\t3@de\t"),
+        (
+            "100 Q0 4 1 9.5 x\n100 Q0 0 2 9 x\n100 Q0 5 3 8 x\n101 Q0 5 1 8 x\n102 Q0 8 1 7 x\n102"
+            " Q0 1 2 7 x\n"
+        ),
         "100\tQ0\t4\t0\t1\tx\n100\tQ0\t5\t1\t1\tx\n101\tQ0\t5\t0\t1\tx\n102\tQ0\t8\t0\t1\tx\n102\tQ0\t1\t1\t1\tx\n",
         "100\t4\t1\n100\t0\t2\n100\t5\t3\n101\t5\t1\n101\t1\t2\n102\t8\t1\n102\t2\t2\n102\t1\t3\n",
         "100\t4\t0\n100\t5\t1\n101\t5\t0\n102\t8\t0\n102\t3\t1\n102\t1\t2\n",
-        "100\t4\t12\n100\t5\t13\n101\t5\t1\n102\t8\t11\n102\t1\t2\n",  # ranks that are no passages, out of order
+        # ranks that are no passages, out of order
+        "100\t4\t12\n100\t5\t13\n101\t5\t1\n102\t8\t11\n102\t1\t2\n",
     ],
-    ids=["tabs", "spaces", "no last feed", "gzip", "text ids", "trec", "trec from 0", "marco run", "from 0", "no ids"],
+    ids=[
+        "tabs",
+        "spaces",
+        "no last feed",
+        "gzip",
+        "text ids",
+        "trec",
+        "trec from 0",
+        "marco run",
+        "from 0",
+        "no ids",
+    ],
 )
 def test_every_form_of_file_gives_the_same(marco, read, text):
     assert names(marco, read(marco, text)) == FOUND
@@ -113,7 +150,8 @@ def test_so_it_does_in_small_blocks_and_parts(marco, read, monkeypatch):
 
 
 def test_what_cannot_be_a_negative_is_left_out_and_counted(marco, read, said, tmp_path):
-    # judged relevant, a question of another split, a passage of another split alone, and twice the same
+    # judged relevant, a question of another split, a passage of another split alone, and twice the
+    # same
     pairs = read(marco, TRIPLES + "102\t2\t3\n103\t3\t5\n100\t0\t9\n100\t0\t5\n")
     assert names(marco, pairs) == FOUND
     (folder,) = (path for path in (tmp_path / "cache" / "pairs").iterdir() if path.is_dir())
@@ -137,16 +175,28 @@ def test_only_the_first_ranks_of_a_run_count(marco, read, monkeypatch):
         ("100\t0\n", "line.columns", ["line 1: ", "2 columns"]),
         ("100\t0\t4\n100\t0\n", "line.columns", ["line 2: ", "2 columns", "3"]),
         ("100\t0\t4\n\n100\t0\t5\n", "line.columns", ["line 2: ", "0 columns"]),
-        ("100\t0\t4\n100\t0\t5\n999\t0\t5\n", "line.not_in_collection", ["line 3: ", "query '999'"]),
+        (
+            "100\t0\t4\n100\t0\t5\n999\t0\t5\n",
+            "line.not_in_collection",
+            ["line 3: ", "query '999'"],
+        ),
         ("100\t0\t4\n100\t0\t77\n", "line.not_in_collection", ["line 2: ", "passage '77'"]),
-        ("100\t0\t4\n100\t0\t5\n100\t77\t5\n", "line.not_in_collection", ["line 3: ", "passage '77'"]),
+        (
+            "100\t0\t4\n100\t0\t5\n100\t77\t5\n",
+            "line.not_in_collection",
+            ["line 3: ", "passage '77'"],
+        ),
         ("100\t0\tx\n", "line.rank_or_passage", ["line 1: ", "'x'"]),
         ("100 Q0 4 1 1 x\n100 Q0 5 two 1 x\n", "line.rank", ["line 2: ", "'two'"]),
         ("100\t0\t4\r\n", "line.carriage_return", ["line 1: "]),
         (b"100\t0\t4\n100\t0\t\xff\n", "line.encoding", ["line 2: "]),
         ("100\t0\t1\n101\t1\t0\n", "negatives.ambiguous", ["data.negatives="]),
         ("103\t3\t5\n103\t3\t4\n", "negatives.none", ["data.negatives="]),
-        (gzip.compress(TRIPLES.encode() * 50, mtime=0)[:-20], "data.gzip_damaged", ["data.negatives="]),
+        (
+            gzip.compress(TRIPLES.encode() * 50, mtime=0)[:-20],
+            "data.gzip_damaged",
+            ["data.negatives="],
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(marco, read, text, key, facts):
@@ -159,7 +209,12 @@ def test_numbers_are_those_of_the_answers_and_others_follow(marco, read):
     pairs = read(marco, TRIPLES)
     hard = pairs.negatives
     assert pairs.answer.tolist() == [0, 1, 2, 3] and pairs.width == 7
-    assert dict(zip(["1", "4", "5", "8"], hard.number.tolist(), strict=True)) == {"1": 1, "4": 4, "5": 5, "8": 6}
+    assert dict(zip(["1", "4", "5", "8"], hard.number.tolist(), strict=True)) == {
+        "1": 1,
+        "4": 4,
+        "5": 5,
+        "8": 6,
+    }
     # the keys of what is judged hold with the new width
     assert pairs.judged.tolist() == sorted((pairs.question * pairs.width + pairs.answer).tolist())
     plain = plain_pairs(marco, "train")
@@ -168,7 +223,9 @@ def test_numbers_are_those_of_the_answers_and_others_follow(marco, read):
 
 
 def test_of_a_selection_only_its_texts_count_but_ids_of_all_languages(marco, read):
-    pairs = read(marco, TRIPLES.replace("\t8\n", "\t8@fr\n") + "100\t0\t7@fr\n100\t0\t6\n", ["de", "en"])
+    pairs = read(
+        marco, TRIPLES.replace("\t8\n", "\t8@fr\n") + "100\t0\t7@fr\n100\t0\t6\n", ["de", "en"]
+    )
     part = select(marco, ["de", "en"])
     assert names(part, pairs) == [["4", "5", "6", "7"], ["5"], ["1", "8"]]
     for language, rows in zip(pairs.languages, pairs.negatives.passage, strict=True):
@@ -177,11 +234,19 @@ def test_of_a_selection_only_its_texts_count_but_ids_of_all_languages(marco, rea
 
 
 def made(count=40, questions=5, languages=3, seed=0):
-    """Negatives at random: question n has from 0 to `count` of them, a third of their texts are missing."""
+    """Negatives at random: question n has from 0 to `count` of them, a third of their texts are
+    missing.
+    """
     draw = np.random.default_rng(seed)
-    members = [np.sort(draw.permutation(count)[: draw.integers(0, count)]) for _ in range(questions)]
+    members = [
+        np.sort(draw.permutation(count)[: draw.integers(0, count)]) for _ in range(questions)
+    ]
     members[1] = members[1][:1]
-    passage = np.where(draw.random((languages, count)) < 2 / 3, np.arange(languages * count).reshape(languages, -1), -1)
+    passage = np.where(
+        draw.random((languages, count)) < 2 / 3,
+        np.arange(languages * count).reshape(languages, -1),
+        -1,
+    )
     return Negatives(
         np.repeat(np.arange(questions), 2),
         np.cumsum([0, *map(len, members)]),
@@ -207,15 +272,20 @@ def test_drawn_are_distinct_negatives_of_the_question_that_stand_in_both_languag
         usable = {int(n) + 100 for n in of_question if (hard.passage[:2, n] >= 0).all()}
         found = [number for number in numbers[group].tolist() if number >= 0]
         assert len(set(found)) == len(found) == min(4, len(usable)) and set(found) <= usable
-        assert numbers[group].tolist() == found + [-1] * (4 - len(found))  # none is missing before one that is there
-        assert rows[group].tolist() == [hard.passage[1, n - 100] for n in found] + [-1] * (4 - len(found))
+        # none is missing before one that is there
+        assert numbers[group].tolist() == found + [-1] * (4 - len(found))
+        assert rows[group].tolist() == [hard.passage[1, n - 100] for n in found] + [-1] * (
+            4 - len(found)
+        )
 
 
 def test_the_kind_of_an_example_changes_the_language_alone():
     hard = made()
     (mono, alone), (cross, other) = drawn(hard, cross=False), drawn(hard, cross=True)
     assert (alone == other).all() and (mono[mono >= 0] != cross[mono >= 0]).all()
-    assert (mono[mono >= 0] < 40).all() and ((cross[cross >= 0] >= 40) & (cross[cross >= 0] < 80)).all()
+    assert (mono[mono >= 0] < 40).all() and (
+        (cross[cross >= 0] >= 40) & (cross[cross >= 0] < 80)
+    ).all()
 
 
 def test_another_key_or_group_is_another_draw_and_other_examples_none():
@@ -226,7 +296,8 @@ def test_another_key_or_group_is_another_draw_and_other_examples_none():
         assert (drawn(hard, key=key)[1] != numbers).any()
     assert (drawn(hard, groups=[3, 8])[1] == numbers[[3, 8]]).all()
     pairs = [group for group in range(0, 10, 2) if (numbers[group] >= 0).all()]
-    assert any((numbers[group] != numbers[group + 1]).any() for group in pairs)  # two groups of one question
+    # two groups of one question
+    assert any((numbers[group] != numbers[group + 1]).any() for group in pairs)
     assert (drawn(hard, k=2)[1] == numbers[:, :2]).all()
 
 
@@ -239,11 +310,14 @@ def test_the_parts_of_a_draw_do_not_change_it(monkeypatch):
 
 
 def test_all_negatives_of_a_question_are_drawn_alike_often():
-    hard = Negatives(np.zeros(1, int), np.array([0, 6]), np.arange(6), np.arange(6), np.arange(12).reshape(2, 6))
+    hard = Negatives(
+        np.zeros(1, int), np.array([0, 6]), np.arange(6), np.arange(6), np.arange(12).reshape(2, 6)
+    )
     wanted = 2000
     found = [drawn(hard, k=1, key=(3, 5, step))[1][0, 0] for step in range(wanted)]
     counts, expected = np.bincount(found, minlength=6), wanted / 6
-    assert ((counts - expected) ** 2 / expected).sum() < 20.5  # chi squared, 5 degrees of freedom, p = 0.001
+    # chi squared, 5 degrees of freedom, p = 0.001
+    assert ((counts - expected) ** 2 / expected).sum() < 20.5
 
 
 def test_without_a_file_nothing_is_drawn():

@@ -19,7 +19,9 @@ def slow_pairs(collection, split):
         found = {}
         for row, text in enumerate(texts.to_pylist()):
             if text["split"] in (split, "*") and text["lang"] in languages:
-                found.setdefault(text["group"], [-1] * len(languages))[languages.index(text["lang"])] = row
+                found.setdefault(text["group"], [-1] * len(languages))[
+                    languages.index(text["lang"])
+                ] = row
         sides.append(found)
     questions, answers = sides
     items = sorted(
@@ -27,7 +29,10 @@ def slow_pairs(collection, split):
         for q, a, grade in (row.values() for row in collection.qrels.to_pylist())
         if grade > 0 and q in questions and a in answers
     )
-    numbers = [{name: n for n, name in enumerate(sorted({item[place] for item in items}))} for place in (1, 2)]
+    numbers = [
+        {name: n for n, name in enumerate(sorted({item[place] for item in items}))}
+        for place in (1, 2)
+    ]
     question, answer = ([numbers[place - 1][item[place]] for item in items] for place in (1, 2))
     shape = (len(items), len(languages))
     return {
@@ -48,9 +53,23 @@ def same(found, wanted):
 
 
 def tangled(seed):
-    """A collection with all that can be odd: shared passages, splits, languages on one side only, texts of no group."""
+    """A collection with all that can be odd: shared passages, splits, languages on one side only,
+    texts of no group.
+    """
     draw = np.random.default_rng(seed)
-    names = ["a", "b", "a|b", "ä", "Z", "10", "9", "g 1", "日本", "z" * 40, *(f"n{n}" for n in range(12))]
+    names = [
+        "a",
+        "b",
+        "a|b",
+        "ä",
+        "Z",
+        "10",
+        "9",
+        "g 1",
+        "日本",
+        "z" * 40,
+        *(f"n{n}" for n in range(12)),
+    ]
     texts = []
     for kind, languages, splits in (
         ("q", ["en", "de", "ja", "xx"], ["train", "dev"]),
@@ -59,14 +78,19 @@ def tangled(seed):
         rows = []
         for name in names:
             for language in languages:
-                for copy in range(int(draw.integers(0, 3))):  # two texts of a group in a language: the later row counts
+                # two texts of a group in a language: the later row counts
+                for copy in range(int(draw.integers(0, 3))):
                     identifier = f"{draw.integers(1 << 40)}{kind}{copy}"
                     rows.append((identifier, name, language, str(draw.choice(splits)), "text"))
         texts.append(table(*rows))
     queries, passages = (pc.unique(each["group"]).to_pylist() for each in texts)
-    judged = {(str(draw.choice(queries)), str(draw.choice(passages))): int(draw.integers(0, 3)) for _ in range(60)}
+    judged = {
+        (str(draw.choice(queries)), str(draw.choice(passages))): int(draw.integers(0, 3))
+        for _ in range(60)
+    }
     qrels = pa.table(
-        [*zip(*judged, strict=True), list(judged.values())], names=["query_group", "passage_group", "grade"]
+        [*zip(*judged, strict=True), list(judged.values())],
+        names=["query_group", "passage_group", "grade"],
     )
     return make("tangled", *texts, qrels, {})
 
@@ -93,15 +117,24 @@ def test_pairs_of_a_split():
     train = pairs(make("x", QUERIES, PASSAGES, QRELS, {}), "train")
     assert train.languages == ["de", "en"] and train.groups.tolist() == ["g1"] and len(train) == 1
     assert train.query.tolist() == [[1], [0]] and train.passage.tolist() == [[2], [0]]
-    assert pairs(make("x", QUERIES, PASSAGES, QRELS, {}), "test").present.tolist() == [[False], [True]]
+    assert pairs(make("x", QUERIES, PASSAGES, QRELS, {}), "test").present.tolist() == [
+        [False],
+        [True],
+    ]
 
 
 def test_several_relevant_passages_are_several_groups_and_grade_zero_none():
     passages = pa.concat_tables([PASSAGES, table(("p4", "g9", "en", "*", "D"))])
-    qrels = pa.table({"query_group": ["g1", "g1", "g2"], "passage_group": ["g1", "g9", "g2"], "grade": [1, 2, 0]})
+    qrels = pa.table(
+        {"query_group": ["g1", "g1", "g2"], "passage_group": ["g1", "g9", "g2"], "grade": [1, 2, 0]}
+    )
     train = pairs(make("x", QUERIES, passages, qrels, {}), "train")
     assert train.groups.tolist() == ["g1", "g1|g9"]
-    assert train.question.tolist() == [0, 0] and train.answer.tolist() == [0, 1] and train.judged.tolist() == [0, 1]
+    assert (
+        train.question.tolist() == [0, 0]
+        and train.answer.tolist() == [0, 1]
+        and train.judged.tolist() == [0, 1]
+    )
     assert pairs(make("x", QUERIES, passages, qrels, {}), "test").groups.tolist() == []
 
 
@@ -148,4 +181,9 @@ def test_a_damaged_store_is_made_again_with_a_message(tmp_path, name, damage):
 def test_a_split_without_pairs_is_stored_too(tmp_path):
     built = make("x", QUERIES, PASSAGES, QRELS.slice(0, 0), {})
     stored = pair_store(tmp_path, built, "train")
-    assert (len(stored), stored.query.shape, stored.judged.tolist(), stored.width) == (0, (2, 0), [], 1)
+    assert (len(stored), stored.query.shape, stored.judged.tolist(), stored.width) == (
+        0,
+        (2, 0),
+        [],
+        1,
+    )

@@ -12,12 +12,19 @@ from hybrid_sweep.data.sorting import sorted_by_id
 
 
 def table(ids, chunk=7):
-    rows = [{"id": one, "group": f"g{one}", "lang": "en", "split": "*", "text": f"text {one} " * 3} for one in ids]
-    return pa.Table.from_batches(pa.Table.from_pylist(rows, TEXTS).to_batches(max_chunksize=chunk), TEXTS)
+    rows = [
+        {"id": one, "group": f"g{one}", "lang": "en", "split": "*", "text": f"text {one} " * 3}
+        for one in ids
+    ]
+    return pa.Table.from_batches(
+        pa.Table.from_pylist(rows, TEXTS).to_batches(max_chunksize=chunk), TEXTS
+    )
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), max_size=60))
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), max_size=60)
+)
 def test_many_texts_are_sorted_through_files_as_few_are_in_memory(ids):
     given_ = table(ids)
     with pytest.MonkeyPatch.context() as patch:
@@ -32,7 +39,8 @@ def test_many_texts_are_sorted_through_files_as_few_are_in_memory(ids):
 def test_what_is_in_order_is_not_copied():
     ordered = table([f"{number:04d}" for number in range(100)])
     assert sorted_by_id(ordered) is ordered
-    assert sorted_by_id(table(["b", "a"], 1)).column("id").to_pylist() == ["a", "b"]  # the border of two chunks
+    # the border of two chunks
+    assert sorted_by_id(table(["b", "a"], 1)).column("id").to_pylist() == ["a", "b"]
 
 
 def test_the_buckets_are_even_and_nothing_is_left_behind(tmp_path, monkeypatch):
@@ -44,7 +52,9 @@ def test_the_buckets_are_even_and_nothing_is_left_behind(tmp_path, monkeypatch):
 
     def deal(rows, count, folder):
         files = real(rows, count, folder)
-        dealt.extend(pa.ipc.open_file(pa.memory_map(str(file))).read_all().num_rows for file in files)
+        dealt.extend(
+            pa.ipc.open_file(pa.memory_map(str(file))).read_all().num_rows for file in files
+        )
         return files
 
     monkeypatch.setattr(sorting, "_deal", deal)

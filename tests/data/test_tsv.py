@@ -37,10 +37,14 @@ def test_a_missing_file_is_named(tmp_path):
 FIELD = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(table=st.lists(st.tuples(st.just("1"), FIELD, FIELD)), end=st.booleans())
 def test_all_other_characters_are_text(tmp_path, table, end):
-    """Quotes, U+2028, form feeds and null characters neither end a line nor a field; the last line feed may lack."""
+    """Quotes, U+2028, form feeds and null characters neither end a line nor a field; the last line
+    feed may lack.
+    """
     path = tmp_path / "file.tsv"
     content = "".join("\t".join(fields) + "\n" for fields in table)
     path.write_bytes((content if end else content.removesuffix("\n")).encode())
@@ -50,10 +54,16 @@ def test_all_other_characters_are_text(tmp_path, table, end):
 def test_quotes_are_ordinary(tmp_path):
     path = tmp_path / "file.tsv"
     path.write_bytes('1\t"open\n2\t"a"b"\n3\tx\u2028y\x0b\x85\n'.encode())
-    assert [fields for _, fields in rows(path, 2)] == [["1", '"open'], ["2", '"a"b"'], ["3", "x\u2028y\x0b\x85"]]
+    assert [fields for _, fields in rows(path, 2)] == [
+        ["1", '"open'],
+        ["2", '"a"b"'],
+        ["3", "x\u2028y\x0b\x85"],
+    ]
 
 
-@pytest.mark.parametrize("word", ["", "-1", "+1", "1.0", "01", "1_0", " 1", "\u0663", "\u00b2", "1" * 19, "x"])
+@pytest.mark.parametrize(
+    "word", ["", "-1", "+1", "1.0", "01", "1_0", " 1", "\u0663", "\u00b2", "1" * 19, "x"]
+)
 def test_numbers_have_one_spelling(tmp_path, word):
     with refused("line.whole_number", "file, line 7: ", "query id"):
         whole(tmp_path / "file", 7, "query id", word)

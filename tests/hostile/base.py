@@ -1,7 +1,8 @@
-"""One valid world of files: two sweeps with their runs, their published folders, a cache, a collection, loose files.
+"""One valid world of files: two sweeps with their runs, their published folders, a cache, a
+collection, loose files.
 
-It is made once, by the program itself, and copied for each group of cases. All paths in it are relative, so that a copy
-works wherever it stands.
+It is made once, by the program itself, and copied for each group of cases. All paths in it are
+relative, so that a copy works wherever it stands.
 """
 
 import contextlib
@@ -21,37 +22,75 @@ from unittest import mock
 
 REPOSITORY = Path(__file__).parents[2]
 LANGUAGES = ["xa", "xb"]
-MODEL = ["model.vocabulary=400", "model.hidden_size=16", "model.heads=2", "model.intermediate_size=16", "model.depth=1"]
+MODEL = [
+    "model.vocabulary=400",
+    "model.hidden_size=16",
+    "model.heads=2",
+    "model.intermediate_size=16",
+    "model.depth=1",
+]
 DATA = ["data=synthetic", "data.groups=40", "data.languages=[xa,xb]"]
-WORDS = [*DATA, *MODEL, "batch.size=4", "trainer.max_steps=3", "eval.dev_every=2", "logger=disabled"]
+WORDS = [
+    *DATA,
+    *MODEL,
+    "batch.size=4",
+    "trainer.max_steps=3",
+    "eval.dev_every=2",
+    "logger=disabled",
+]
 GRID = ["batch.cross_lingual_ratio=0,0.5", "seed=0,1"]
 TOY = ["-m", *WORDS, *GRID, "data.pools=[3]", "sweep.name=wide"]
-OTHER = ["-m", *WORDS, *GRID, "batch.size=6", "sweep.name=other", "sweep.untrained=false", "sweep.bm25=false"]
+OTHER = [
+    "-m",
+    *WORDS,
+    *GRID,
+    "batch.size=6",
+    "sweep.name=other",
+    "sweep.untrained=false",
+    "sweep.bm25=false",
+]
 FILES = ["data=files", "data.path=texts", "data.languages=[xa,xb]"]
 ONE = ["batch.cross_lingual_ratio=0.5", "sweep.untrained=false", "sweep.bm25=false"]
-HARD = [*WORDS, "data.negatives=negatives.tsv.gz", "batch.hard_negatives=1", "seed=0", "sweep.name=hard", *ONE]
+HARD = [
+    *WORDS,
+    "data.negatives=negatives.tsv.gz",
+    "batch.hard_negatives=1",
+    "seed=0",
+    "sweep.name=hard",
+    *ONE,
+]
 KEPT = Path("kept")  # copies, beside the working folder, of what a case may have changed
 SECRET = "s3cr3t-0123456789-of-the-environment"
 
 
 def build(root: Path) -> Path:
-    """Make the world below `root` once, also where several processes ask at the same time; return its folder."""
+    """Make the world below `root` once, also where several processes ask at the same time; return
+    its folder.
+    """
     world = root / "world"
     with open(root / "world.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "world.done").exists():
             shutil.rmtree(world, ignore_errors=True)
-            # In a process of its own: what commands remember of a world must not reach those that read a copy of it.
-            code = "import sys, torch; from tests.hostile import base; base.fill(base.Path(sys.argv[1]))"
+            # In a process of its own: what commands remember of a world must not reach those that
+            # read a copy of it.
+            code = (
+                "import sys, torch; from tests.hostile import base;"
+                " base.fill(base.Path(sys.argv[1]))"
+            )
             around = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-            subprocess.run([sys.executable, "-c", code, str(world)], check=True, cwd=REPOSITORY, env=around)
+            subprocess.run(
+                [sys.executable, "-c", code, str(world)], check=True, cwd=REPOSITORY, env=around
+            )
             (root / "world.done").touch()
     return world
 
 
 @contextlib.contextmanager
 def standing_in(world: Path) -> Iterator[None]:
-    """Stand in the world's own working folder, with home, cache and temporary folder inside the world."""
+    """Stand in the world's own working folder, with home, cache and temporary folder inside the
+    world.
+    """
     before = Path.cwd()
     around = {
         "HOME": str(world / "home"),
@@ -65,7 +104,10 @@ def standing_in(world: Path) -> Iterator[None]:
     os.chdir(world / "cwd")
     try:
         # Python remembers the temporary folder, whatever the environment says later.
-        with mock.patch.dict(os.environ, around), mock.patch.object(tempfile, "tempdir", str(world / "tmp")):
+        with (
+            mock.patch.dict(os.environ, around),
+            mock.patch.object(tempfile, "tempdir", str(world / "tmp")),
+        ):
             yield
     finally:
         os.chdir(before)
@@ -92,7 +134,9 @@ def fill(world: Path) -> None:
 
 
 def _write_plan(sweeps: Path, name: str, pools: bool) -> None:
-    """Write the sweep of the plain collection, and the one that has a pool too, over the same runs."""
+    """Write the sweep of the plain collection, and the one that has a pool too, over the same
+    runs.
+    """
     plan = json.loads((sweeps / "wide" / "points.json").read_text())
     plan["name"] = name
     for point in plan["points"]:
@@ -103,7 +147,9 @@ def _write_plan(sweeps: Path, name: str, pools: bool) -> None:
 
 
 def _keep_a_run_file(run: str) -> None:
-    """Keep one run file of an evaluation, whose own folder holds an absolute path and so cannot be copied."""
+    """Keep one run file of an evaluation, whose own folder holds an absolute path and so cannot be
+    copied.
+    """
     runs = Path("outputs/runs")
     before = set(runs.iterdir())
     _must(["evaluate", str(runs / run), "eval.run_depth=5", "sweep.name=again", "logger=disabled"])
@@ -133,11 +179,17 @@ def _keep(world: Path) -> None:
 def trained_run(sweep_dir: Path) -> str:
     """The id of the first trained run of a sweep with a cross-lingual share."""
     points = json.loads((sweep_dir / "points.json").read_text())["points"]
-    return next(str(point["run_id"]) for point in points if point["kind"] == "trained" and point["ratio"] > 0)
+    return next(
+        str(point["run_id"])
+        for point in points
+        if point["kind"] == "trained" and point["ratio"] > 0
+    )
 
 
 def _outside(world: Path) -> None:
-    """Fill the folder that no command may touch: it holds a run, so that a name that leads there would find one."""
+    """Fill the folder that no command may touch: it holds a run, so that a name that leads there
+    would find one.
+    """
     outside = world / "outside"
     run = trained_run(world / "cwd" / "outputs" / "sweeps" / "toy")
     shutil.copytree(world / "cwd" / "outputs" / "runs" / run, outside / "run" / run)
@@ -180,7 +232,11 @@ def do_points(points: Sequence[Any], **_: Any) -> None:
         OmegaConf.save(OmegaConf.create(to_dict(point.config)), point.run_dir / "config.yaml")
         identity = {"run_id": point.run_id, "fingerprints": point.fingerprints}
         write_json(point.run_dir / "identity.json", identity)
-        # Handlers of a library's log keep the file of the point before, which is closed: that is no fault of the point.
-        with open(point.run_dir / "log.txt", "a") as log, mock.patch.object(logging, "raiseExceptions", False):
+        # Handlers of a library's log keep the file of the point before, which is closed: that is no
+        # fault of the point.
+        with (
+            open(point.run_dir / "log.txt", "a") as log,
+            mock.patch.object(logging, "raiseExceptions", False),
+        ):
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
                 worker.main(point.run_dir)

@@ -1,4 +1,7 @@
-"""All cases: which file of the world is spoiled, how, and which command then reads it. The same list every time."""
+"""All cases: which file of the world is spoiled, how, and which command then reads it.
+
+The same list every time.
+"""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -11,7 +14,8 @@ from tests.hostile.values import Change
 SWEEP = "outputs/sweeps/toy"
 # Of JSON places: how many of the values each gets, by how often the place is read.
 FEW = 5
-# How many of the 6,000 cases that are made by rule are run for each command, drawn once for all: few where one takes long.
+# How many of the 6,000 cases that are made by rule are run for each command, drawn once for all:
+# few where one takes long.
 QUOTA = {
     "report": 400,
     "report-wide": 14,
@@ -37,7 +41,9 @@ WITH_PAGES = ("report", "report-wide", "report-two", "probe", "freeze", "check",
 
 @dataclass(frozen=True)
 class Case:
-    """A spoiled file and a command. pages: whether the report writes its pages too, which takes longer."""
+    """A spoiled file and a command. pages: whether the report writes its pages too, which takes
+    longer.
+    """
 
     file: str
     label: str
@@ -61,11 +67,16 @@ def all_cases(world: Path) -> list[Case]:
         mine = [case for case in found if case.command == command]
         chosen += _chance(command).sample(mine, min(quota, len(mine)))
     distinct = list({case.name: case for case in chosen}.values())  # a place may be drawn twice
-    return sorted(distinct, key=lambda case: case.command)  # each piece of the list needs few commands
+    # each piece of the list needs few commands
+    return sorted(distinct, key=lambda case: case.command)
 
 
-def _turns(changes: Iterator[tuple[str, Change]], file: str, commands: Sequence[str], every: int = 1) -> Iterator[Case]:
-    """A case for each change, the commands taking turns; each `every`-th report writes its pages."""
+def _turns(
+    changes: Iterator[tuple[str, Change]], file: str, commands: Sequence[str], every: int = 1
+) -> Iterator[Case]:
+    """A case for each change, the commands taking turns; each `every`-th report writes its
+    pages.
+    """
     for number, (label, change) in enumerate(changes):
         command = commands[number % len(commands)]
         yield Case(file, label, change, command, pages=command in WITH_PAGES and number % 12 == 0)
@@ -82,12 +93,18 @@ def _sweeps(cwd: Path) -> Iterator[Case]:
     text = (cwd / file).read_text()
     yield from _turns(values.json_changes(text, _chance(file), 28), file, readers)
     yield from _turns(values.whole_changes(text.encode()), file, ["report", "push", "dashboard"])
-    yield from _turns(values.byte_changes(text.encode(), _chance(file), 20), file, ["report", "dashboard"])
+    yield from _turns(
+        values.byte_changes(text.encode(), _chance(file), 20), file, ["report", "dashboard"]
+    )
     wide = "outputs/sweeps/wide/points.json"
     text = (cwd / wide).read_text()
-    changes = (change for change in values.json_changes(text, _chance(wide), 8) if "also" in change[0])
+    changes = (
+        change for change in values.json_changes(text, _chance(wide), 8) if "also" in change[0]
+    )
     yield from _turns(changes, wide, ["report-wide", "run"])
-    changes = (change for change in values.json_changes(text, _chance(wide), 3) if "also" not in change[0])
+    changes = (
+        change for change in values.json_changes(text, _chance(wide), 3) if "also" not in change[0]
+    )
     yield from _turns(changes, wide, ["run"])
     other = "outputs/sweeps/other/points.json"
     changes = values.json_changes((cwd / other).read_text(), _chance(other), 1)
@@ -122,7 +139,11 @@ def _another(cwd: Path) -> str:
 
     first = base.trained_run(cwd / SWEEP)
     points = json.loads((cwd / SWEEP / "points.json").read_text())["points"]
-    return next(str(point["run_id"]) for point in points if point["kind"] == "trained" and point["run_id"] != first)
+    return next(
+        str(point["run_id"])
+        for point in points
+        if point["kind"] == "trained" and point["run_id"] != first
+    )
 
 
 def _published(cwd: Path) -> Iterator[Case]:
@@ -150,7 +171,9 @@ def _configs(cwd: Path) -> Iterator[Case]:
     """The settings of a run, which reports read and evaluate and mine take over."""
     file = f"outputs/runs/{base.trained_run(cwd / SWEEP)}/config.yaml"
     text = (cwd / file).read_text()
-    yield from _turns(values.yaml_changes(text, _chance(file), 4), file, ["evaluate", "push", "report", "mine"])
+    yield from _turns(
+        values.yaml_changes(text, _chance(file), 4), file, ["evaluate", "push", "report", "mine"]
+    )
     twin = cwd / f"outputs/runs/{_another(cwd)}/config.yaml"
     commands = ["evaluate", "report", "mine", "push", "freeze"]
     yield from _turns(values.whole_changes(text.encode(), twin), file, commands)
@@ -196,7 +219,9 @@ def _cache(cwd: Path) -> Iterator[Case]:
         if not path.is_file():
             continue
         file, data = str(path.relative_to(cwd)), path.read_bytes()
-        commands = ["train", "evaluate", "mine"] if path.suffix == ".npy" else ["plan", "evaluate", "mine"]
+        commands = (
+            ["train", "evaluate", "mine"] if path.suffix == ".npy" else ["plan", "evaluate", "mine"]
+        )
         if "collections/files" in file:
             commands = ["prepare"]
         if path.suffix == ".lock":
@@ -229,11 +254,17 @@ def _loose(cwd: Path) -> Iterator[Case]:
 
 def _special(cwd: Path) -> Iterator[Case]:
     """Packed files that grow, and models that bring code."""
-    for file, command in (("negatives.tsv.gz", "negatives"), ("run.trec", "score"), ("texts/corpus.jsonl", "prepare")):
+    for file, command in (
+        ("negatives.tsv.gz", "negatives"),
+        ("run.trec", "score"),
+        ("texts/corpus.jsonl", "prepare"),
+    ):
         yield Case(file, "a packed line of 512 MiB", values.bomb, command)
     run = f"outputs/runs/{base.trained_run(cwd / SWEEP)}"
     for command in ("evaluate", "mine"):
-        yield Case(run, "code in the model's folder, permitted by config.yaml", values.code(True), command)
+        yield Case(
+            run, "code in the model's folder, permitted by config.yaml", values.code(True), command
+        )
         yield Case(run, "code in the model's folder", values.code(False), command)
     yield Case(run, "code in the model's folder", values.code(False), "evaluate-model")
 
@@ -253,7 +284,13 @@ def _folders(cwd: Path) -> Iterator[Case]:
         "cache/tokens": ["evaluate"],
         "cache/pairs": ["plan"],
     }
-    for part in ("cache/tokens", "cache/pairs", "cache/collections", "cache/models", "cache/selections"):
+    for part in (
+        "cache/tokens",
+        "cache/pairs",
+        "cache/collections",
+        "cache/models",
+        "cache/selections",
+    ):
         for path in sorted((cwd / part).iterdir()):
             if path.is_dir():
                 readers[str(path.relative_to(cwd))] = ["plan", "evaluate"]

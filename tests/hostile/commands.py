@@ -1,4 +1,6 @@
-"""The commands that read stored files, run in this process, and what of their results must not change silently."""
+"""The commands that read stored files, run in this process, and what of their results must not
+change silently.
+"""
 
 import contextlib
 import copy
@@ -29,7 +31,9 @@ MIRRORED: list["FakeRun"] = []
 
 @dataclass(frozen=True)
 class Command:
-    """Words of the program; `writes`: where it may write, below the working folder; `numbers`: what came of it."""
+    """Words of the program; `writes`: where it may write, below the working folder; `numbers`: what
+    came of it.
+    """
 
     words: tuple[str, ...]
     writes: tuple[str, ...] = ()
@@ -77,11 +81,15 @@ def table_numbers(path: Path) -> Numbers:
 
 
 def report_numbers(folder: str) -> Callable[[Outcome], Numbers]:
-    """Give a reader of the results of a report in a folder; further collections have folders of their own."""
+    """Give a reader of the results of a report in a folder; further collections have folders of
+    their own.
+    """
 
     def read(_: Outcome) -> Numbers:
         found = {}
-        for path in sorted(Path(folder).glob("results.csv")) + sorted(Path(folder).glob("on-*/results.csv")):
+        for path in sorted(Path(folder).glob("results.csv")) + sorted(
+            Path(folder).glob("on-*/results.csv")
+        ):
             rows = table_numbers(path)
             found |= {f"{path.parent.name}|{key}": row for key, row in rows.items()}
         return found
@@ -105,23 +113,35 @@ def pushed_numbers(outcome: Outcome) -> Numbers:
     found: Numbers = {}
     for run in outcome.mirrored:
         if not str(run.id).startswith("sweep-"):
-            numbers = {name: value for name, value in run.summary.items() if isinstance(value, int | float)}
+            numbers = {
+                name: value for name, value in run.summary.items() if isinstance(value, int | float)
+            }
             found[str(run.id)] = {"summary": numbers, "series": repr(run.series)}
     return found
 
 
 def printed_numbers(outcome: Outcome) -> Numbers:
     """Give the table that evaluate prints, and a hash of the per-query table that it names."""
-    lines = re.findall(r"^(monolingual|cross-lingual|multilingual)( .*)$", outcome.out, re.MULTILINE)
-    found: Numbers = {f"{number}:{name}": values.split() for number, (name, values) in enumerate(lines)}
+    lines = re.findall(
+        r"^(monolingual|cross-lingual|multilingual)( .*)$", outcome.out, re.MULTILINE
+    )
+    found: Numbers = {
+        f"{number}:{name}": values.split() for number, (name, values) in enumerate(lines)
+    }
     if named := re.search(r"per query: (.*\.parquet)$", outcome.out, re.MULTILINE):
-        rows = pd.read_parquet(named[1]).drop(columns="run_id").sort_values(["setting", "query_id", "passage_lang"])
+        rows = (
+            pd.read_parquet(named[1])
+            .drop(columns="run_id")
+            .sort_values(["setting", "query_id", "passage_lang"])
+        )
         found["rows"] = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
     return found
 
 
 def trained_numbers(_: Outcome) -> Numbers:
-    """Give the losses of the run that was trained on hard negatives, and a hash of what it ranks."""
+    """Give the losses of the run that was trained on hard negatives, and a hash of what it
+    ranks.
+    """
     found: Numbers = {}
     for path in Path("outputs/runs").glob("*/steps.parquet"):
         losses = pd.read_parquet(path)["loss"].tolist()
@@ -133,12 +153,20 @@ def trained_numbers(_: Outcome) -> Numbers:
 def mined_numbers(_: Outcome) -> Numbers:
     """Give the digest of the mined triples."""
     path = Path("mined.tsv.gz")
-    return {"triples": hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()} if path.is_file() else {}
+    return (
+        {"triples": hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()}
+        if path.is_file()
+        else {}
+    )
 
 
 def planned_runs(outcome: Outcome) -> Numbers:
     """Give the run ids in the table of a plan: another id stands for other content."""
-    lines = [line for line in outcome.out.splitlines() if line.startswith(("done", "to do", "failed", "resume"))]
+    lines = [
+        line
+        for line in outcome.out.splitlines()
+        if line.startswith(("done", "to do", "failed", "resume"))
+    ]
     return {name: True for line in lines for name in re.findall(r"\b[0-9a-f]{12}\b", line)[:1]}
 
 
@@ -166,7 +194,9 @@ def commands(run: str) -> dict[str, Command]:
         "plan": Command(("plan", *base.TOY), ("cache",), planned_runs),
         "run": Command(("run", *base.TOY), ("cache", "outputs/sweeps/wide")),
         "train": Command(("run", *base.HARD), ("cache", "outputs"), trained_numbers),
-        "evaluate": Command(("evaluate", stored, "logger=disabled", "sweep.name=again"), scored, printed_numbers),
+        "evaluate": Command(
+            ("evaluate", stored, "logger=disabled", "sweep.name=again"), scored, printed_numbers
+        ),
         "evaluate-model": Command(
             (
                 "evaluate",
@@ -179,13 +209,21 @@ def commands(run: str) -> dict[str, Command]:
             scored,
             printed_numbers,
         ),
-        "mine": Command(("mine", stored, "mined.tsv.gz"), ("mined.tsv.gz", ".mined.tsv.gz", "cache"), mined_numbers),
+        "mine": Command(
+            ("mine", stored, "mined.tsv.gz"),
+            ("mined.tsv.gz", ".mined.tsv.gz", "cache"),
+            mined_numbers,
+        ),
         "negatives": Command(("plan", *base.HARD), ("cache",), planned_runs),
         "score": Command(
-            ("evaluate", "run=run.trec", *base.DATA, "logger=disabled"), ("cache", "outputs/scored"), printed_numbers
+            ("evaluate", "run=run.trec", *base.DATA, "logger=disabled"),
+            ("cache", "outputs/scored"),
+            printed_numbers,
         ),
         "list": Command(("data", "list"), ("cache",)),
-        "prepare": Command(("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_collection),
+        "prepare": Command(
+            ("data", "prepare", "files", *base.FILES[1:]), ("cache",), named_collection
+        ),
     }
 
 
@@ -196,7 +234,11 @@ def execute(command: Command) -> Outcome:
     forget()
     out, err = io.StringIO(), io.StringIO()
     outcome = Outcome(0, "", "")
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         try:
             outcome.code = cli.main(list(command.words))
@@ -212,19 +254,27 @@ def execute(command: Command) -> Outcome:
 def where(error: BaseException) -> str:
     """Name an exception and the innermost line of the program that it came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "hybrid_sweep" in frame.filename and "/tests/" not in frame.filename]
+    ours = [
+        frame
+        for frame in frames
+        if "hybrid_sweep" in frame.filename and "/tests/" not in frame.filename
+    ]
     last = ours[-1] if ours else frames[-1]
     text = str(error).splitlines()[0][:100] if str(error) else ""
     return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno} {last.name}: {text}"
 
 
 def forget() -> None:
-    """Forget what the program remembers for the life of a process: here each case stands for a process of its own."""
+    """Forget what the program remembers for the life of a process: here each case stands for a
+    process of its own.
+    """
     for name, module in list(sys.modules.items()):
         if not name.startswith("hybrid_sweep."):
             continue
         for value in list(vars(module).values()):
-            if isinstance(value, functools._lru_cache_wrapper) and value.__module__.startswith("hybrid_sweep"):
+            if isinstance(value, functools._lru_cache_wrapper) and value.__module__.startswith(
+                "hybrid_sweep"
+            ):
                 value.cache_clear()
         known = getattr(module, "_known", None)
         if isinstance(known, dict):
@@ -233,9 +283,11 @@ def forget() -> None:
 
 @contextlib.contextmanager
 def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
-    """Leave out what costs time and reads nothing more: figures, the network, processes; without `pages` the pages too.
+    """Leave out what costs time and reads nothing more: figures, the network, processes; without
+    `pages` the pages too.
 
-    pushing: without pages the mirror is made of the points alone, since the report has cases of its own.
+    pushing: without pages the mirror is made of the points alone, since the report has cases of its
+    own.
     """
     from hybrid_sweep import cli_sweep, compose, evaluate, launcher, mirror, wandb_sweep
     from hybrid_sweep.analysis import frozen, report, report_files
@@ -310,7 +362,9 @@ KNOWN: dict[str, Any] = {}
 
 
 def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Remember what a pure function makes of the numbers of a sweep; most cases leave them as they are."""
+    """Remember what a pure function makes of the numbers of a sweep; most cases leave them as they
+    are.
+    """
 
     def call(sweep: Any, *more: Any) -> Any:
         key = f"{function.__name__}:{_mark(sweep)}"
@@ -324,6 +378,12 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _mark(sweep: Any) -> str:
     state = hashlib.sha256(pd.util.hash_pandas_object(sweep.frame).to_numpy().tobytes())
-    parts: Sequence[Any] = (sweep.name, sweep.margin, sweep.points, sweep.missing, sweep.trained_languages)
+    parts: Sequence[Any] = (
+        sweep.name,
+        sweep.margin,
+        sweep.points,
+        sweep.missing,
+        sweep.trained_languages,
+    )
     state.update(repr([*parts, list(sweep.frame.columns)]).encode(errors="surrogatepass"))
     return state.hexdigest()

@@ -1,4 +1,6 @@
-"""Run cases in a child process, which may hang, crash or be killed without taking the tests with it."""
+"""Run cases in a child process, which may hang, crash or be killed without taking the tests with
+it.
+"""
 
 import json
 import os
@@ -29,7 +31,9 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 
 
 def problems(world: Path, place: Path, cases: Sequence[Case]) -> list[tuple[int, str]]:
-    """Run the cases in copies of the world below `place`; the number of each case that went wrong, and how."""
+    """Run the cases in copies of the world below `place`; the number of each case that went wrong,
+    and how.
+    """
     found: list[tuple[int, str]] = []
     begin = 0
     while begin < len(cases):
@@ -44,7 +48,9 @@ def problems(world: Path, place: Path, cases: Sequence[Case]) -> list[tuple[int,
 def _batch(
     world: Path, place: Path, cases: Sequence[Case], begin: int, found: list[tuple[int, str]]
 ) -> tuple[int, str]:
-    """Run cases from `begin` on in one child; the first that it did not end, and what became of the child there."""
+    """Run cases from `begin` on in one child; the first that it did not end, and what became of the
+    child there.
+    """
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -105,7 +111,9 @@ def _work(world: Path, place: Path, cases: Sequence[Case], begin: int, pipe: int
 
 
 def _sound(world: Path, work: Path, pristine: Tree, name: str, command: Command) -> None:
-    """Check that a command does its work on the unspoiled copy, or every case of it would be content with nothing."""
+    """Check that a command does its work on the unspoiled copy, or every case of it would be
+    content with nothing.
+    """
     with commands.quick(pages=False, pushing=name == "push"):
         outcome = commands.execute(command)
     assert outcome.code == 0 and command.numbers(outcome) == EXPECTED[name], f"{name}: {outcome}"
@@ -143,7 +151,9 @@ def expect(world: Path, place: Path, names: Sequence[str]) -> None:
     shutil.rmtree(work)
 
 
-def _one(world: Path, work: Path, pristine: Tree, case: Case, command: Command, watch: Watch) -> list[str]:
+def _one(
+    world: Path, work: Path, pristine: Tree, case: Case, command: Command, watch: Watch
+) -> list[str]:
     """Spoil the file, run the command, and compare the world with what it was; what was wrong."""
     case.change(work / "cwd" / case.file)
     before = tree(work)
@@ -167,7 +177,9 @@ def _one(world: Path, work: Path, pristine: Tree, case: Case, command: Command, 
 
 
 def _may_be_read(case: Case, said: str) -> bool:
-    """Whether a file was only read through a link among the texts that the user names: copies from a hub are such links."""
+    """Whether a file was only read through a link among the texts that the user names: copies from
+    a hub are such links.
+    """
     return case.file.startswith(INPUTS) and said.startswith("followed")
 
 
@@ -215,21 +227,26 @@ def _logged(work: Path, touched: Sequence[str]) -> list[str]:
 def _leaked(work: Path, touched: Sequence[str], outcome: Outcome) -> list[str]:
     """Whether a value of the environment came into what was printed, sent or written."""
     secrets = (base.SECRET, base.SECRET[::-1])
-    texts = {"output": outcome.out + outcome.err, "mirror": repr([vars(run) for run in outcome.mirrored])}
+    texts = {
+        "output": outcome.out + outcome.err,
+        "mirror": repr([vars(run) for run in outcome.mirrored]),
+    }
     for name in touched:
         path = work / name
         if path.is_file() and not path.is_symlink():
             texts[name] = path.read_bytes().decode("latin-1")
     return [
-        f"environment: a value of it is in {name}" for name, text in texts.items() if any(s in text for s in secrets)
+        f"environment: a value of it is in {name}"
+        for name, text in texts.items()
+        if any(s in text for s in secrets)
     ]
 
 
 def _silent(case: Case, outcome: Outcome, command: Command) -> list[str]:
     """Which numbers are others than those of the unspoiled world, though the command was content.
 
-    The texts that a user names are the input: other texts are another collection, with another fingerprint. A run that is
-    left out is named with the reason.
+    The texts that a user names are the input: other texts are another collection, with another
+    fingerprint. A run that is left out is named with the reason.
     """
     if case.file.startswith(INPUTS):
         return []
@@ -243,7 +260,9 @@ def _silent(case: Case, outcome: Outcome, command: Command) -> list[str]:
     shared = sorted(numbers.keys() & expected.keys())
     pairs = [(_told(case, numbers[key]), _told(case, expected[key])) for key in shared]
     other = [(one, two) for one, two in pairs if one != two]
-    new = sorted(key for key in numbers.keys() - expected.keys() if not _of_fewer(case, numbers[key]))
+    new = sorted(
+        key for key in numbers.keys() - expected.keys() if not _of_fewer(case, numbers[key])
+    )
     gone = sorted(key for key in expected.keys() - numbers.keys() if key not in outcome.out)
     found = [f"silent: {len(other)} numbers changed, as {_differing(*other[0])}"] if other else []
     if new:
@@ -254,11 +273,15 @@ def _silent(case: Case, outcome: Outcome, command: Command) -> list[str]:
 
 
 def _passed(case: Case) -> list[str]:
-    """Whether a published table or text that is not what was published passes for what its rows give."""
+    """Whether a published table or text that is not what was published passes for what its rows
+    give.
+    """
     path = Path(case.file)
     if path.suffix not in (".csv", ".md", ".tex"):
         return []
-    one, other = (each.read_text(encoding="utf-8").splitlines() for each in (path, base.published(path.name)))
+    one, other = (
+        each.read_text(encoding="utf-8").splitlines() for each in (path, base.published(path.name))
+    )
     return ["silent: a text that was changed passes"] if one != other else []
 
 
@@ -267,7 +290,18 @@ INPUTS = ("texts/", "negatives", "run.trec")
 # What follows from the margin, which points.json states and nothing else knows.
 OF_MARGIN = ("verdict", "seeds_to_settle", "p", "p_holm")
 # What a row says of its own runs; all else compares it with other rows.
-OF_ITSELF = ("kind", "ratio", "setting", "measure", "scope", "seeds", "mean", "low", "high", "run_ids")
+OF_ITSELF = (
+    "kind",
+    "ratio",
+    "setting",
+    "measure",
+    "scope",
+    "seeds",
+    "mean",
+    "low",
+    "high",
+    "run_ids",
+)
 
 
 def _told(case: Case, row: Any) -> Any:
@@ -282,14 +316,18 @@ def _told(case: Case, row: Any) -> Any:
 
 
 def _fewer(case: Case) -> bool:
-    """Whether the list now has fewer points or evaluations: a report is of those that are listed."""
+    """Whether the list now has fewer points or evaluations: a report is of those that are
+    listed.
+    """
     if not case.file.endswith("points.json"):
         return False
     return sum(_listed(Path(case.file)).values()) < sum(_listed(base.kept_plan(case.file)).values())
 
 
 def _listed(path: Path) -> dict[tuple[Any, ...], int]:
-    """The points of a list (run id, kind, ratio, seed) with how many evaluations each has; {} where it cannot be read."""
+    """The points of a list (run id, kind, ratio, seed) with how many evaluations each has; {} where
+    it cannot be read.
+    """
     try:
         points = json.loads(path.read_text())["points"]
         return {_entry(point): 1 + len(point.get("also", [])) for point in points}

@@ -1,6 +1,8 @@
-"""Two thousand damaged and hostile folders: nothing outside changes, no code runs, no traceback, no number in silence.
+"""Two thousand damaged and hostile folders: nothing outside changes, no code runs, no traceback, no
+number in silence.
 
-A failure names the command, the file and what was done to it; `cases.all_cases` makes the same list every time.
+A failure names the command, the file and what was done to it; `cases.all_cases` makes the same list
+every time.
 """
 
 from pathlib import Path
@@ -22,7 +24,9 @@ def test_there_are_at_least_two_thousand_cases(world: Path) -> None:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("piece", range(PIECES))
-def test_a_spoiled_folder_is_refused_or_read_as_it_was(world: Path, tmp_path: Path, piece: int) -> None:
+def test_a_spoiled_folder_is_refused_or_read_as_it_was(
+    world: Path, tmp_path: Path, piece: int
+) -> None:
     found = cases.all_cases(world)
     mine = found[len(found) * piece // PIECES : len(found) * (piece + 1) // PIECES]
     run_cases.expect(world, tmp_path, [case.command for case in mine])

@@ -1,4 +1,6 @@
-"""Damage and attacks that were met once, each by its name; the rules behind them are in test_hostile.py."""
+"""Damage and attacks that were met once, each by its name; the rules behind them are in
+test_hostile.py.
+"""
 
 import json
 import os
@@ -50,7 +52,9 @@ def flipped(path: Path) -> None:
 
 def prefixed(path: Path) -> None:
     """Give the names of all weights a prefix, as some trainers do."""
-    save_file({f"model.{name}": value for name, value in load_file(path).items()}, path, {"format": "pt"})
+    save_file(
+        {f"model.{name}": value for name, value in load_file(path).items()}, path, {"format": "pt"}
+    )
 
 
 def one_layer_less(path: Path) -> None:
@@ -63,7 +67,9 @@ def of_another_run(path: Path) -> None:
     """Put the weights of another run in the place of a run's own."""
     runs = path.parent.parent.parent
     other = next(
-        each for each in sorted(runs.glob("*/model/model.safetensors")) if each.read_bytes() != path.read_bytes()
+        each
+        for each in sorted(runs.glob("*/model/model.safetensors"))
+        if each.read_bytes() != path.read_bytes()
     )
     path.write_bytes(other.read_bytes())
 
@@ -114,9 +120,17 @@ NAMED: dict[str, tuple[str, Change, str]] = {
     "token starts shifted": (f"{TOKENS}/starts.npy", array(add(1, 2)), "evaluate"),
     "token starts huge": (f"{TOKENS}/starts.npy", array(add(1, 2**60)), "evaluate"),
     "used tokens negative": (f"{TOKENS}/used.npy", array(add(0, -5)), "train"),
-    "pairs exchanged": ("cache/pairs/*/query.npy", array(np.random.default_rng(0).shuffle), "train"),
+    "pairs exchanged": (
+        "cache/pairs/*/query.npy",
+        array(np.random.default_rng(0).shuffle),
+        "train",
+    ),
     "weights of another run": (f"{MODEL}/model.safetensors", of_another_run, "evaluate"),
-    "another activation": (f"{MODEL}/config.json", edited(lambda config: config.update(hidden_act="relu")), "evaluate"),
+    "another activation": (
+        f"{MODEL}/config.json",
+        edited(lambda config: config.update(hidden_act="relu")),
+        "evaluate",
+    ),
     "weights with a prefix": (f"{MODEL}/model.safetensors", prefixed, "evaluate-model"),
     "weights of a layer missing": (f"{MODEL}/model.safetensors", one_layer_less, "evaluate-model"),
     "pooling folder missing": (f"{MODEL}/1_Pooling/config.json", Path.unlink, "evaluate-model"),
@@ -129,8 +143,16 @@ NAMED: dict[str, tuple[str, Change, str]] = {
     "a bit of the steps": (f"{RUN}/steps.parquet", flipped, "report"),
     "rows cut short": (f"{RUN}/per_query.parquet", lambda path: os.truncate(path, 5000), "report"),
     "garbage as points": (PLAN, values.written(b"{half"), "report"),
-    "a published run id with parents": (f"{PUBLISHED}/runs.json", named("../../../../outside/run"), "check"),
-    "a published run id that is a path": (f"{PUBLISHED}/runs.json", named("@outside@/run"), "check"),
+    "a published run id with parents": (
+        f"{PUBLISHED}/runs.json",
+        named("../../../../outside/run"),
+        "check",
+    ),
+    "a published run id that is a path": (
+        f"{PUBLISHED}/runs.json",
+        named("@outside@/run"),
+        "check",
+    ),
     "a published name with parents": (
         f"{PUBLISHED}/points.json",
         edited(lambda plan: plan.update(name="../../../../outside/x")),
@@ -141,7 +163,11 @@ NAMED: dict[str, tuple[str, Change, str]] = {
         edited(lambda plan: plan.update(name="@outside@/x")),
         "check",
     ),
-    "a collection with parents": (f"{PUBLISHED}/points.json", every_also("../../../../../../outside/x"), "check"),
+    "a collection with parents": (
+        f"{PUBLISHED}/points.json",
+        every_also("../../../../../../outside/x"),
+        "check",
+    ),
     "a collection that is a path": (PLAN, every_also("@outside@/x"), "report"),
     "a run id with parents": (PLAN, last(run_id="../../../outside/run/@id@"), "report"),
     "another seed": (PLAN, last(seed=7), "report"),
@@ -150,13 +176,21 @@ NAMED: dict[str, tuple[str, Change, str]] = {
     "a run id of a pattern": (PLAN, last(run_id="*"), "push"),
     "a run id with quotes": (PLAN, last(run_id="x']) or Metric('y"), "dashboard"),
     "points of another type": (PLAN, edited(lambda plan: plan.update(points=3)), "dashboard"),
-    "a bias of another type": (f"{RUN}/metrics.json", edited(lambda found: found.update(bias="x")), "push"),
+    "a bias of another type": (
+        f"{RUN}/metrics.json",
+        edited(lambda found: found.update(bias="x")),
+        "push",
+    ),
     "counts of another type": (
         f"{RUN}/metrics.json",
         edited(lambda found: found.update(examples_cross_lingual="x")),
         "report",
     ),
-    "a published run of another type": (f"{PUBLISHED}/runs.json", edited(lambda runs: runs.update(x=3)), "check"),
+    "a published run of another type": (
+        f"{PUBLISHED}/runs.json",
+        edited(lambda runs: runs.update(x=3)),
+        "check",
+    ),
     "the run is a link": (RUN, _changed("a link to where it was moved"), "report"),
     "the model is a link": (MODEL, _changed("a link to where it was moved"), "evaluate"),
     "the tokens are a link": (TOKENS, _changed("a link to an empty folder outside"), "evaluate"),

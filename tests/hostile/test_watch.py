@@ -1,4 +1,6 @@
-"""The watch hears what a hostile folder could make the program do: or the tests that rely on it would always pass."""
+"""The watch hears what a hostile folder could make the program do: or the tests that rely on it
+would always pass.
+"""
 
 import os
 import socket
@@ -13,7 +15,9 @@ from tests.hostile.watch import Tree, Watch, changed, restore, tree
 
 
 def heard(root: Path, action: Callable[[], object]) -> str:
-    """What a watch of a folder hears of an action, in a process of its own: an audit hook cannot be taken away."""
+    """What a watch of a folder hears of an action, in a process of its own: an audit hook cannot be
+    taken away.
+    """
     read, write = os.pipe()
     if os.fork() == 0:
         watch = Watch(root)
@@ -54,7 +58,12 @@ def connect() -> None:
         (lambda root: (root / "outside" / "file").read_text(), "followed: "),
         (lambda root: (root / "link" / "file").read_text(), "followed: "),
         (lambda root: (root / "link" / "new").touch(), "followed: "),
-        (lambda root: exec(compile((root / "code.py").read_text(), str(root / "code.py"), "exec")), "code: "),
+        (
+            lambda root: exec(
+                compile((root / "code.py").read_text(), str(root / "code.py"), "exec")
+            ),
+            "code: ",
+        ),
         (lambda root: os.system("true"), "code: "),
         (lambda root: subprocess.run([sys.executable, "-c", ""], check=True), "code: "),
         (lambda root: connect(), "network: "),
@@ -62,11 +71,15 @@ def connect() -> None:
         (lambda root: (root / "new").write_text("x"), "nothing"),
     ],
 )
-def test_it_hears_what_leads_out_of_a_folder(root: Path, action: Callable[[Path], object], kind: str) -> None:
+def test_it_hears_what_leads_out_of_a_folder(
+    root: Path, action: Callable[[Path], object], kind: str
+) -> None:
     assert heard(root, lambda: action(root)).startswith(kind)
 
 
-def test_every_change_is_seen_and_undone(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_every_change_is_seen_and_undone(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     pristine = tmp_path_factory.mktemp("kept") / "world"
     subprocess.run(["cp", "-a", str(root), str(pristine)], check=True)
     before = tree(root)

@@ -1,4 +1,6 @@
-"""Ways to spoil a file: JSON and YAML value by value, whole files, bytes, and the columns of a Parquet table."""
+"""Ways to spoil a file: JSON and YAML value by value, whole files, bytes, and the columns of a
+Parquet table.
+"""
 
 import gzip
 import json
@@ -62,13 +64,21 @@ def paths(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Walk over the places of all values of a JSON value."""
     if at:
         yield at
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in items:
         yield from paths(value, (*at, key))
 
 
 def patterns(node: Any) -> list[tuple[Any, ...]]:
-    """One place of each kind: of the items of a list the last stands for all, and so of the values of a map of runs."""
+    """One place of each kind: of the items of a list the last stands for all, and so of the values
+    of a map of runs.
+    """
     found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for place in paths(node):
         kind = tuple("*" if isinstance(key, int) or _is_id(key) else key for key in place)
@@ -139,7 +149,10 @@ def json_changes(text: str, chance: random.Random, few: int) -> Changes:
         name = ".".join(str(key)[:60] for key in place)
         chosen = chance.sample(sorted(VALUES), min(few, len(VALUES)))
         for label in chosen:
-            yield f"{name}={label}", _writing(lambda old, place=place, label=label: replaced(old, place, VALUES[label]))
+            yield (
+                f"{name}={label}",
+                _writing(lambda old, place=place, label=label: replaced(old, place, VALUES[label])),
+            )
         if few > 2 or chance.random() < 0.3:
             yield f"{name} removed", _writing(lambda old, place=place: without(old, place))
         if chance.random() < 0.3:
@@ -149,7 +162,10 @@ def json_changes(text: str, chance: random.Random, few: int) -> Changes:
     for key in ("../../../../outside/key", "@outside@/key", "constructor"):
         yield f"last key named {key[:20]!r}", _writing(lambda old, key=key: renamed(old, key))
     for key in ("__proto__", "", "x" * 300, "../x", "\x1b[31m"):
-        yield f"added {key[:20]!r}", _writing(lambda old, key=key: json.dumps({**json.loads(old), key: {"a": [1]}}))
+        yield (
+            f"added {key[:20]!r}",
+            _writing(lambda old, key=key: json.dumps({**json.loads(old), key: {"a": [1]}})),
+        )
 
 
 YAMLS = {
@@ -191,7 +207,9 @@ YAMLS = {
 
 
 def yaml_changes(text: str, chance: random.Random, few: int) -> Changes:
-    """Each line of a flat YAML file with `few` other values; whole files that grow, recurse or run."""
+    """Each line of a flat YAML file with `few` other values; whole files that grow, recurse
+    or run.
+    """
     lines = text.splitlines()
     for number, line in enumerate(lines):
         key, colon, _ = line.partition(":")
@@ -199,15 +217,26 @@ def yaml_changes(text: str, chance: random.Random, few: int) -> Changes:
             continue
         for label in chance.sample(sorted(YAMLS), few):
             spoiled = [*lines[:number], f"{key}: {YAMLS[label]}", *lines[number + 1 :]]
-            yield f"{key.strip()}, line {number}: {label}", _text("\n".join(_without_children(spoiled, number)) + "\n")
+            yield (
+                f"{key.strip()}, line {number}: {label}",
+                _text("\n".join(_without_children(spoiled, number)) + "\n"),
+            )
         if chance.random() < 0.4:
-            rest = _without_children([*lines[:number], f"{key}: null", *lines[number + 1 :]], number)
-            yield f"{key.strip()}, line {number} removed", _text("\n".join(rest[:number] + rest[number + 1 :]) + "\n")
+            rest = _without_children(
+                [*lines[:number], f"{key}: null", *lines[number + 1 :]], number
+            )
+            yield (
+                f"{key.strip()}, line {number} removed",
+                _text("\n".join(rest[:number] + rest[number + 1 :]) + "\n"),
+            )
     laughs = ["a: &a [x,x,x,x,x,x,x,x,x]"]
     for one, other in zip("bcdefghij", "abcdefghi", strict=True):
         laughs.append(f"{one}: &{one} [{','.join([f'*{other}'] * 9)}]")
     yield "billion laughs", _text(text + "\n".join(laughs) + "\n")
-    yield "billion laughs in data", _text(text.replace("languages:", "x: &a [1,1]\n  y: &b [*a,*a]\n  languages:", 1))
+    yield (
+        "billion laughs in data",
+        _text(text.replace("languages:", "x: &a [1,1]\n  y: &b [*a,*a]\n  languages:", 1)),
+    )
     yield "a key twice", _text(text + "seed: 7\n")
     yield "unknown key", _text(text + "unknown: {a: 1}\n")
     yield "deep", _text("a: " + DEEP + "\n")
@@ -241,7 +270,9 @@ def written(data: bytes) -> Change:
 
 
 def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
-    """A file as a whole: empty, cut, other content, not a file at all, a link that leads out of the folder."""
+    """A file as a whole: empty, cut, other content, not a file at all, a link that leads out of the
+    folder.
+    """
     for length in sorted({0, 1, 2, 7, len(data) // 4, len(data) // 2, len(data) - 1}):
         yield f"cut at {length}", written(data[:length])
     other: dict[str, bytes] = {
@@ -265,16 +296,27 @@ def whole_changes(data: bytes, twin: Path | None = None) -> Changes:
     yield "a folder", _in_its_place(Path.mkdir)
     yield "a FIFO", _in_its_place(os.mkfifo)
     yield "a link to itself", _in_its_place(lambda path: path.symlink_to(path.name))
-    yield "a link to a file outside", _in_its_place(lambda path: path.symlink_to(outside() / "file.json"))
-    yield "a link to a folder outside", _in_its_place(lambda path: path.symlink_to(outside() / "empty"))
+    yield (
+        "a link to a file outside",
+        _in_its_place(lambda path: path.symlink_to(outside() / "file.json")),
+    )
+    yield (
+        "a link to a folder outside",
+        _in_its_place(lambda path: path.symlink_to(outside() / "empty")),
+    )
     yield "a link to its own content outside", _moved_out
     if twin is not None:
         yield "that of another run", written(twin.read_bytes())
 
 
 def folder_changes() -> Changes:
-    """A folder that leads out: a link to an empty folder, or to the folder itself, which has been moved there."""
-    yield "a link to an empty folder outside", _in_its_place(lambda path: path.symlink_to(outside() / "empty"))
+    """A folder that leads out: a link to an empty folder, or to the folder itself, which has been
+    moved there.
+    """
+    yield (
+        "a link to an empty folder outside",
+        _in_its_place(lambda path: path.symlink_to(outside() / "empty")),
+    )
     yield "a link to where it was moved", _moved_out
 
 
@@ -296,7 +338,10 @@ def byte_changes(data: bytes, chance: random.Random, count: int) -> Changes:
     """Single bits flipped all over a file, blocks of zeros, pieces that are gone."""
     for place in chance.sample(range(len(data)), min(count, len(data))):
         bit = 1 << chance.randrange(8)
-        yield f"bit {bit} of byte {place}", written(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+        yield (
+            f"bit {bit} of byte {place}",
+            written(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]),
+        )
     for place in chance.sample(range(len(data)), min(3, len(data))):
         block = min(64, len(data) - place)
         yield f"zeros at {place}", written(data[:place] + bytes(block) + data[place + block :])
@@ -361,7 +406,9 @@ class EvilModel(BertModel):
 
 
 def code(permitted: bool) -> Change:
-    """Let the model of a run bring Python code, and where `permitted` let the stored settings of the run allow it."""
+    """Let the model of a run bring Python code, and where `permitted` let the stored settings of
+    the run allow it.
+    """
 
     def change(run: Path) -> None:
         config = json.loads((run / "model" / "config.json").read_text())
@@ -371,6 +418,8 @@ def code(permitted: bool) -> Change:
         (run / "model" / "evil.py").write_text(EVIL)
         if permitted:
             stored = (run / "config.yaml").read_text()
-            (run / "config.yaml").write_text(stored.replace("remote_code: false", "remote_code: true"))
+            (run / "config.yaml").write_text(
+                stored.replace("remote_code: false", "remote_code: true")
+            )
 
     return change

@@ -1,4 +1,6 @@
-"""What a command did to the world around it: files that changed, code that ran, programs and connections that began."""
+"""What a command did to the world around it: files that changed, code that ran, programs and
+connections that began.
+"""
 
 import os
 import shutil
@@ -17,7 +19,9 @@ PROGRAMS = ("git",)
 
 
 def tree(root: Path) -> Tree:
-    """Describe every file, folder and link below `root`, without following links: mode, size, time, inode, target."""
+    """Describe every file, folder and link below `root`, without following links: mode, size, time,
+    inode, target.
+    """
     found: Tree = {}
     waiting = [root]
     while waiting:
@@ -32,7 +36,13 @@ def tree(root: Path) -> Tree:
                 waiting.append(Path(entry.path))
                 continue
             target = os.readlink(entry.path) if entry.is_symlink() else ""
-            found[name] = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino, target)
+            found[name] = (
+                status.st_mode,
+                status.st_size,
+                status.st_mtime_ns,
+                status.st_ino,
+                target,
+            )
     return found
 
 
@@ -66,7 +76,9 @@ def remove(path: Path) -> None:
 
 
 class Watch:
-    """Hear what Python does (an audit hook cannot be removed, so that it is switched on and off)."""
+    """Hear what Python does (an audit hook cannot be removed, so that it is switched on and
+    off).
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = str(root.resolve()) + os.sep
@@ -89,7 +101,13 @@ class Watch:
                 self.heard.append(f"code: started {args[0]!r} {args[1]!r}"[:200])
         elif event in ("socket.connect", "socket.getaddrinfo"):
             self.heard.append(f"network: {event} {args[1:]!r}"[:200])
-        elif event == "pickle.find_class" and args[0] in ("os", "posix", "subprocess", "builtins", "nt"):
+        elif event == "pickle.find_class" and args[0] in (
+            "os",
+            "posix",
+            "subprocess",
+            "builtins",
+            "nt",
+        ):
             self.heard.append(f"code: unpickled {args[0]}.{args[1]}")
 
     def _opened(self, path: Any) -> None:
@@ -101,7 +119,9 @@ class Watch:
         self.on = False
         try:
             if os.path.realpath(path).startswith(self.outside):
-                self.heard.append(f"followed: opened {os.path.realpath(path).removeprefix(self.root)}")
+                self.heard.append(
+                    f"followed: opened {os.path.realpath(path).removeprefix(self.root)}"
+                )
         finally:
             self.on = True
 

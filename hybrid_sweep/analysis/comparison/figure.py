@@ -1,7 +1,8 @@
-"""Sweeps side by side: what raising the ratio does in each, where each stands, and the same against the examples seen.
+"""Sweeps side by side: what raising the ratio does in each, where each stands, and the same against
+the examples seen.
 
-A sweep keeps its line style and the shape of its marks in every panel, which tell it apart without its colour; how a mark is
-filled is the verdict at the sweep's own margin.
+A sweep keeps its line style and the shape of its marks in every panel, which tell it apart without
+its colour; how a mark is filled is the verdict at the sweep's own margin.
 """
 
 from typing import Any
@@ -31,7 +32,8 @@ from hybrid_sweep.analysis.figures.style import (
 from hybrid_sweep.analysis.results import MACRO, MONO, records
 
 LIMIT = 6  # sweeps that can be told apart in one panel
-BANDS = 3  # up to so many sweeps have bands; more have bars side by side, since bands would hide each other
+# up to so many sweeps have bands; more have bars side by side, since bands would hide each other
+BANDS = 3
 LOOKS: list[tuple[str, Any, str]] = [
     (BLUE, "-", "o"),
     (ORANGE, (0, (5, 1.6)), "s"),
@@ -52,8 +54,8 @@ LETTERS = "ABCDEF"
 
 
 def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.DataFrame]:
-    """Return what the panels draw of each sweep: `figures.curve` with the change to r = 0 (0 there) and its interval
-    beside it.
+    """Return what the panels draw of each sweep: `figures.curve` with the change to r = 0 (0 there)
+    and its interval beside it.
 
     Columns of the change: change, change_bottom, change_top; all NaN where ratio 0 is not finished.
     """
@@ -61,19 +63,25 @@ def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.Data
     for sweep, results in zip(comparison.sweeps, comparison.results, strict=True):
         drawn = curve(sweep, results, what)
         base = (drawn["ratio"] == 0) & drawn["y"].notna()
-        for name, source in [("change", "delta"), ("change_bottom", "delta_low_90"), ("change_top", "delta_high_90")]:
+        for name, source in [
+            ("change", "delta"),
+            ("change_bottom", "delta_low_90"),
+            ("change_top", "delta_high_90"),
+        ]:
             drawn[name] = drawn[source].where(~base, 0.0)
         found.append(drawn)
     return found
 
 
 def _fill(row: dict[str, Any], tested: bool) -> str:
-    """Return the fill style of a mark; where there are no verdicts, filled if it differs from r = 0 at Holm-adjusted 5
-    %.
+    """Return the fill style of a mark; where there are no verdicts, filled if it differs from r = 0
+    at Holm-adjusted 5 %.
     """
     if not tested:
         return "full" if row["ratio"] == 0 or row["p_holm"] < 0.05 else "none"
-    return next((fill for fill, (_, verdicts) in FILLS.items() if row["verdict"] in verdicts), "none")
+    return next(
+        (fill for fill, (_, verdicts) in FILLS.items() if row["verdict"] in verdicts), "none"
+    )
 
 
 def _dodge(values: np.ndarray, index: int, count: int, width: float) -> np.ndarray:
@@ -82,7 +90,15 @@ def _dodge(values: np.ndarray, index: int, count: int, width: float) -> np.ndarr
 
 
 def _draw(
-    axes: Axes, drawn: list[pd.DataFrame], x: str, y: str, bottom: str, top: str, *, tested: bool, scale: float = 1.0
+    axes: Axes,
+    drawn: list[pd.DataFrame],
+    x: str,
+    y: str,
+    bottom: str,
+    top: str,
+    *,
+    tested: bool,
+    scale: float = 1.0,
 ) -> None:
     """Draw one line per sweep; x: the column of the x axis, in units of `scale`."""
     known = [each[x].to_numpy(dtype=np.float64) / scale for each in drawn]
@@ -97,19 +113,53 @@ def _draw(
             axes.vlines(place, low, high, color=colour, lw=0.9, alpha=0.8, zorder=2)
         else:
             hatch = "/////" if weak(each) else None
-            axes.fill_between(place, low, high, fc=colour, ec=colour, alpha=0.13, lw=0, hatch=hatch, zorder=1)
+            axes.fill_between(
+                place, low, high, fc=colour, ec=colour, alpha=0.13, lw=0, hatch=hatch, zorder=1
+            )
             for edge in (low, high):
                 axes.plot(place, edge, ls=line, color=colour, lw=0.5, alpha=0.8, zorder=2)
         axes.plot(place, middle, ls=line, color=colour, lw=1.3, zorder=4)
         for at, value, row in zip(place, middle, records(each), strict=True):
             if np.isfinite(at) and np.isfinite(value):
-                look: dict[str, Any] = {"marker": mark, "fillstyle": _fill(row, tested), "mfcalt": "white"}
-                axes.plot(at, value, ls="", color=colour, ms=SIZE, mew=0.8, zorder=5, clip_on=False, **look)
-                if look["fillstyle"] == "none":  # empty, not transparent: the line must not run through it
-                    axes.plot(at, value, ls="", marker=mark, mfc="white", mec=colour, ms=SIZE, mew=0.8, zorder=5)
+                look: dict[str, Any] = {
+                    "marker": mark,
+                    "fillstyle": _fill(row, tested),
+                    "mfcalt": "white",
+                }
+                axes.plot(
+                    at,
+                    value,
+                    ls="",
+                    color=colour,
+                    ms=SIZE,
+                    mew=0.8,
+                    zorder=5,
+                    clip_on=False,
+                    **look,
+                )
+                # empty, not transparent: the line must not run through it
+                if look["fillstyle"] == "none":
+                    axes.plot(
+                        at,
+                        value,
+                        ls="",
+                        marker=mark,
+                        mfc="white",
+                        mec=colour,
+                        ms=SIZE,
+                        mew=0.8,
+                        zorder=5,
+                    )
             elif np.isfinite(at) and pd.isna(row["status"]):  # planned, and no point finished
                 axes.plot(
-                    at, 0.03, "x", color=colour, ms=4.5, transform=axes.get_xaxis_transform(), clip_on=False, zorder=6
+                    at,
+                    0.03,
+                    "x",
+                    color=colour,
+                    ms=4.5,
+                    transform=axes.get_xaxis_transform(),
+                    clip_on=False,
+                    zorder=6,
                 )
 
 
@@ -120,7 +170,9 @@ def _share(axes: Axes) -> None:
 
 
 def _margins(axes: Axes, comparison: Comparison) -> None:
-    """Draw a line at 0 and one at minus each margin, with the letters of its sweeps where they state several."""
+    """Draw a line at 0 and one at minus each margin, with the letters of its sweeps where they
+    state several.
+    """
     axes.axhline(0, color=GREY, lw=0.6, zorder=1)
     margins = [sweep.margin for sweep in comparison.sweeps]
     for margin in sorted(set(margins)):
@@ -134,7 +186,8 @@ def _margins(axes: Axes, comparison: Comparison) -> None:
             textcoords="offset points",
             fontsize=SMALL,
             va="top",
-            bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6},  # a band behind it stays legible
+            # a band behind it stays legible
+            bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6},
         )
 
 
@@ -144,12 +197,16 @@ def _legend(comparison: Comparison, drawn: list[pd.DataFrame]) -> list[Any]:
         colour, line, mark = LOOKS[index]
         # The letter keeps a name that begins with an underscore in the legend.
         words = f"{LETTERS[index]}: {legible(name)}"
-        handles.append(Line2D([], [], ls=line, color=colour, marker=mark, ms=SIZE, lw=1.3, label=words))
+        handles.append(
+            Line2D([], [], ls=line, color=colour, marker=mark, ms=SIZE, lw=1.3, label=words)
+        )
     found = {verdict for each in drawn for verdict in each["verdict"].dropna()}
     for fill, (meaning, verdicts) in FILLS.items():
         if found & set(verdicts):
             look: dict[str, Any] = {"fillstyle": fill, "mfcalt": "white"}
-            handles.append(Line2D([], [], ls="", marker="o", color="black", ms=SIZE, label=meaning, **look))
+            handles.append(
+                Line2D([], [], ls="", marker="o", color="black", ms=SIZE, label=meaning, **look)
+            )
     if len(drawn) <= BANDS:
         handles.append(Patch(fc="#d0d0d0", ec=GREY, lw=0, label="90 % interval of the change"))
     return handles
@@ -168,18 +225,26 @@ def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
 
 
 def draw(comparison: Comparison) -> Figure:
-    """Return the whole figure: change and level of monolingual MRR@10, then cross-lingual MRR@10 and the change by
-    examples seen.
+    """Return the whole figure: change and level of monolingual MRR@10, then cross-lingual MRR@10
+    and the change by examples seen.
 
-    The two panels of the change have one y axis. A panel for which no sweep has anything is left out.
+    The two panels of the change have one y axis. A panel for which no sweep has anything is left
+    out.
     """
     with styled():
         mono, cross = lines_of(comparison, (*MONO, MACRO)), lines_of(comparison, CROSS)
-        seen = any(np.isfinite(each["examples_cross_lingual"].to_numpy(dtype=np.float64)).any() for each in mono)
+        seen = any(
+            np.isfinite(each["examples_cross_lingual"].to_numpy(dtype=np.float64)).any()
+            for each in mono
+        )
         across = any(each["y"].notna().any() for each in cross)
-        corner = " · ".join(comparison.fingerprints) + (f" · {legible(comparison.on)}" if comparison.on else "")
+        corner = " · ".join(comparison.fingerprints) + (
+            f" · {legible(comparison.on)}" if comparison.on else ""
+        )
         lower = across + seen
-        figure = sheet(WIDE, 4.6 if lower else 2.5, _notes(comparison, mono), corner, _legend(comparison, mono))
+        figure = sheet(
+            WIDE, 4.6 if lower else 2.5, _notes(comparison, mono), corner, _legend(comparison, mono)
+        )
         rows = figure.add_gridspec(2 if lower else 1, 1, height_ratios=[1.2, 1] if lower else None)
         grid = rows[0].subgridspec(1, 2, width_ratios=[1.35, 1])
         change = ("change", "change_bottom", "change_top")

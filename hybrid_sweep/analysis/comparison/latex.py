@@ -1,4 +1,6 @@
-"""comparison.tex: the sweeps one under the other for a paper, ready to `\\input`; it needs the package booktabs alone."""
+"""comparison.tex: the sweeps one under the other for a paper, ready to `\\input`; it needs the
+package booktabs alone.
+"""
 
 import re
 from typing import Any
@@ -20,7 +22,20 @@ LEVELS = [
     ("Same", 3, "multilingual", "same@10"),
     ("Dist.", 1, "multilingual", "RD"),
 ]
-HEAD = ["$r$", "seeds", "Mono", "$\\Delta$", "V", "Cross", "mAP", "Same", "Dist.", "$n_m$", "$n_c$", "$\\Delta_1$"]
+HEAD = [
+    "$r$",
+    "seeds",
+    "Mono",
+    "$\\Delta$",
+    "V",
+    "Cross",
+    "mAP",
+    "Same",
+    "Dist.",
+    "$n_m$",
+    "$n_c$",
+    "$\\Delta_1$",
+]
 HEAD += ["$\\Delta\\Delta_1$"]
 
 
@@ -47,7 +62,11 @@ def _count(value: float) -> str:
 
 def _lines(comparison: Comparison, index: int) -> list[str]:
     """Return one line per planned ratio of a sweep, finished or not."""
-    sweep, results, name = comparison.sweeps[index], comparison.results[index], comparison.names[index]
+    sweep, results, name = (
+        comparison.sweeps[index],
+        comparison.results[index],
+        comparison.names[index],
+    )
     best = largest(results)
     table = comparison.table[
         (comparison.table["sweep"] == name)
@@ -74,7 +93,10 @@ def _lines(comparison: Comparison, index: int) -> list[str]:
             if column == "Mono":
                 cells += [_change(mono), VERDICTS.get(mono["verdict"], "")] if mono else ["--", ""]
         known = next((row for row in rows.values() if row), None)
-        cells += [_count(known[key]) if known else "--" for key in ("examples_monolingual", "examples_cross_lingual")]
+        cells += [
+            _count(known[key]) if known else "--"
+            for key in ("examples_monolingual", "examples_cross_lingual")
+        ]
         for statistic in (DIFFERENCE, TWICE):
             found_row = tested.get((statistic, ratio))
             star = "^{*}" if found_row is not None and found_row["p_holm"] < 0.05 else ""
@@ -88,23 +110,31 @@ def latex(comparison: Comparison) -> str:
     on = f" on {escaping.latex(comparison.on)}" if comparison.on else ""
     margins = sorted({sweep.margin for sweep in comparison.sweeps})
     note = (
-        f"Sweeps over the share $r$ of cross-lingual batches{on}. Mono and Cross: MRR@10 within a language and across "
-        "languages; mAP, Same, Dist.: pool of all languages. $\\Delta$: paired change to the sweep's own $r=0$, 90\\,\\% "
-        f"interval. V: verdict at the sweep's margin ({', '.join(f'{margin:g}' for margin in margins)}): S superior, N "
-        "non-inferior, I inconclusive, D degraded, U untested; bold: largest ratio still non-inferior. $n_m$, $n_c$: "
-        "monolingual and cross-lingual examples of a run, thousands. $\\Delta_1$: Mono minus that of the first sweep; "
-        "$\\Delta\\Delta_1$: its change minus that of the first sweep; ${}^{*}$: not 0 at 5\\,\\% (Holm); --: not tested."
+        f"Sweeps over the share $r$ of cross-lingual batches{on}. Mono and Cross: MRR@10 within a"
+        " language and across languages; mAP, Same, Dist.: pool of all languages. $\\Delta$:"
+        " paired change to the sweep's own $r=0$, 90\\,\\% interval. V: verdict at the sweep's"
+        f" margin ({', '.join(f'{margin:g}' for margin in margins)}): S superior, N non-inferior, I"
+        " inconclusive, D degraded, U untested; bold: largest ratio still non-inferior. $n_m$,"
+        " $n_c$: monolingual and cross-lingual examples of a run, thousands. $\\Delta_1$: Mono"
+        " minus that of the first sweep; $\\Delta\\Delta_1$: its change minus that of the first"
+        " sweep; ${}^{*}$: not 0 at 5\\,\\% (Holm); --: not tested."
     )
     if any("conditional" in set(results["delta_interval"]) for results in comparison.results):
         note += " ${}^{\\dagger}$: over questions only, too few seeds."
     gone = sum(len(sweep.missing) for sweep in comparison.sweeps)
     if gone:
-        note += f" {gone} of {sum(len(sweep.points) for sweep in comparison.sweeps)} points are missing."
+        note += (
+            f" {gone} of {sum(len(sweep.points) for sweep in comparison.sweeps)} points are"
+            " missing."
+        )
     body: list[str] = []
     for index, name in enumerate(comparison.names):
         body += ["\\midrule", f"\\multicolumn{{{len(HEAD)}}}{{l}}{{{escaping.latex(name)}}} \\\\"]
         body += _lines(comparison, index)
-    slug = re.sub(r"[^a-z0-9]+", "-", " ".join((*comparison.names, comparison.on)).lower()).strip("-") or "sweeps"
+    slug = (
+        re.sub(r"[^a-z0-9]+", "-", " ".join((*comparison.names, comparison.on)).lower()).strip("-")
+        or "sweeps"
+    )
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",

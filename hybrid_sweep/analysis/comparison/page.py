@@ -1,4 +1,6 @@
-"""comparison.html: the comparison as one file without a reference to any other and without a script."""
+"""comparison.html: the comparison as one file without a reference to any other and without a
+script.
+"""
 
 from base64 import b64encode
 from importlib.resources import files
@@ -10,7 +12,10 @@ from hybrid_sweep.analysis.comparison.words import caption as caption_of
 from hybrid_sweep.analysis.page.parts import rendered
 
 CLOSED = "Columns of comparison.csv"
-STYLE = "figure img { width: 100%; height: auto; background: #fff; border-radius: 4px; } .scroll { max-height: none; }"
+STYLE = (
+    "figure img { width: 100%; height: auto; background: #fff; border-radius: 4px; } .scroll {"
+    " max-height: none; }"
+)
 
 
 def html(comparison: Comparison, svg: bytes) -> str:
@@ -24,7 +29,8 @@ def html(comparison: Comparison, svg: bytes) -> str:
     picture = f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
     caption = escaping.html(caption_of(comparison))
     cards = [
-        f'<section class="card"><h2>In short</h2>{"".join(map(rendered, comparison_text.head(comparison)))}</section>'
+        '<section class="card"><h2>In'
+        f" short</h2>{''.join(map(rendered, comparison_text.head(comparison)))}</section>"
     ]
     cards.append(
         f'<section class="card"><h2>Side by side</h2><figure><img alt="{caption}" src="{picture}">'
@@ -33,7 +39,9 @@ def html(comparison: Comparison, svg: bytes) -> str:
     for title, lines in comparison_text.sections(comparison).items():
         body = f"<h2>{escaping.html(title)}</h2>"
         if title == CLOSED:
-            cards.append(f'<details class="card"><summary>{body}</summary>\n{rendered(lines)}</details>')
+            cards.append(
+                f'<details class="card"><summary>{body}</summary>\n{rendered(lines)}</details>'
+            )
         else:
             cards.append(f'<section class="card">{body}\n{rendered(lines)}</section>')
     gone = sum(len(sweep.missing) for sweep in comparison.sweeps)

@@ -1,4 +1,5 @@
-"""The report of sweeps that differ: comparison.csv and the rest in FIRST/vs-SECOND, and nothing in any other folder.
+"""The report of sweeps that differ: comparison.csv and the rest in FIRST/vs-SECOND, and nothing in
+any other folder.
 
 The pools of one sweep are compared in the same way, in its own folder pools/.
 """
@@ -16,7 +17,14 @@ from hybrid_sweep.analysis.comparison import page as comparison_page
 from hybrid_sweep.analysis.comparison import text as comparison_text
 from hybrid_sweep.analysis.comparison.table import Comparison, compare
 from hybrid_sweep.analysis.figures.style import save
-from hybrid_sweep.analysis.report_files import Report, gaps, put_csv, put_parquet, put_texts, writing
+from hybrid_sweep.analysis.report_files import (
+    Report,
+    gaps,
+    put_csv,
+    put_parquet,
+    put_texts,
+    writing,
+)
 from hybrid_sweep.analysis.table import Sweep, load
 from hybrid_sweep.errors import UserError
 
@@ -24,8 +32,8 @@ LONGEST = 200  # bytes of a folder's name: file systems end at 255
 
 
 def folder_of(sweep_dirs: Sequence[Path]) -> Path:
-    """Return where a comparison is written: vs- and the names of the other folders, in the first; what is too long ends
-    in a hash.
+    """Return where a comparison is written: vs- and the names of the other folders, in the first;
+    what is too long ends in a hash.
     """
     name = "".join(f"-vs-{path.resolve().name}" for path in sweep_dirs[1:])[1:]
     if len(name.encode()) > LONGEST:
@@ -37,7 +45,8 @@ def folder_of(sweep_dirs: Sequence[Path]) -> Path:
 def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[list[str]]]:
     """Return each sweep by itself, with the warnings about its points.
 
-    on: the name of a further collection. Raises UserError, with the folder, where one cannot be reported alone either.
+    on: the name of a further collection. Raises UserError, with the folder, where one cannot be
+    reported alone either.
     """
     sweeps, warnings = [], []
     for path in sweep_dirs:
@@ -45,7 +54,9 @@ def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[li
             sweep = load([path], on)
             warnings.append(check(sweep))
         except UserError as error:
-            raise error if str(path) in str(error) else UserError(f"{path}: {error}", key=error.key) from error
+            raise (
+                error if str(path) in str(error) else UserError(f"{path}: {error}", key=error.key)
+            ) from error
         sweeps.append(sweep)
     return sweeps, warnings
 
@@ -66,9 +77,16 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
         }
         paths = (*tables, *drawn, *put_texts(texts, folder))
     missing = tuple(point for sweep in comparison.sweeps for point in gaps(sweep))
-    told = [comparison_console.console(comparison), "", f"page: {folder / 'comparison.html'}", f"figure: {drawn[0]}"]
+    told = [
+        comparison_console.console(comparison),
+        "",
+        f"page: {folder / 'comparison.html'}",
+        f"figure: {drawn[0]}",
+    ]
     return Report(
-        answer=" ".join(f"{name}: {said}" for name, said in zip(comparison.names, comparison.said, strict=True)),
+        answer=" ".join(
+            f"{name}: {said}" for name, said in zip(comparison.names, comparison.said, strict=True)
+        ),
         console="\n".join(told),
         figure=drawn[0],
         paths=paths,
@@ -79,11 +97,14 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
     )
 
 
-def compare_folders(sweep_dirs: Sequence[Path], shared: Sequence[str]) -> tuple[Report, list[tuple[str, Report | str]]]:
-    """Compare sweeps on the collection of each, and by name on the further ones that all were asked for (`shared`).
+def compare_folders(
+    sweep_dirs: Sequence[Path], shared: Sequence[str]
+) -> tuple[Report, list[tuple[str, Report | str]]]:
+    """Compare sweeps on the collection of each, and by name on the further ones that all were asked
+    for (`shared`).
 
-    A further collection that cannot be compared has the reason in place of its report. Raises UserError where the main ones
-    cannot, or where there are more sweeps than a figure can hold.
+    A further collection that cannot be compared has the reason in place of its report. Raises
+    UserError where the main ones cannot, or where there are more sweeps than a figure can hold.
     """
     if len(sweep_dirs) > figure_comparison.LIMIT:
         raise UserError(
@@ -97,18 +118,24 @@ def compare_folders(sweep_dirs: Sequence[Path], shared: Sequence[str]) -> tuple[
     for name in shared:
         try:
             there, about = read(sweep_dirs, name)
-            found.append((name, write_comparison(compare(there, about, name, sweeps), folder / f"on-{name}")))
+            found.append(
+                (name, write_comparison(compare(there, about, name, sweeps), folder / f"on-{name}"))
+            )
         except UserError as error:
             found.append((name, f"no comparison: {error}"))
     return report, found
 
 
-def compare_pools(sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple[int, str]]) -> Report:
-    """Compare what the ratio does in smaller pools of a collection and in all of it, the smallest first.
+def compare_pools(
+    sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple[int, str]]
+) -> Report:
+    """Compare what the ratio does in smaller pools of a collection and in all of it, the smallest
+    first.
 
-    source: "" or the name of a further collection; sizes: as in `table.pools`. The runs and questions are the same at every
-    size, so that all is paired. Written into pools/ beside the collection's own report. Raises UserError for more pools than
-    a figure can hold, and where a pool cannot be reported alone.
+    source: "" or the name of a further collection; sizes: as in `table.pools`. The runs and
+    questions are the same at every size, so that all is paired. Written into pools/ beside the
+    collection's own report. Raises UserError for more pools than a figure can hold, and where a
+    pool cannot be reported alone.
     """
     if len(sizes) >= figure_comparison.LIMIT:
         raise UserError(
@@ -126,4 +153,6 @@ def compare_pools(sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple
         [main] * len(sweeps),
         [Difference(SETTING, "passages per language", values)],
     )
-    return write_comparison(comparison, (sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0]) / "pools")
+    return write_comparison(
+        comparison, (sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0]) / "pools"
+    )

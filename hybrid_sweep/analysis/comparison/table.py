@@ -1,6 +1,8 @@
-"""The table of a comparison: what each sweep says alone, and where it can be tested, how far each is from the first.
+"""The table of a comparison: what each sweep says alone, and where it can be tested, how far each
+is from the first.
 
-The first sweep is what the others are compared with. A difference is always the other sweep minus the first.
+The first sweep is what the others are compared with. A difference is always the other sweep minus
+the first.
 """
 
 from collections.abc import Sequence
@@ -16,46 +18,98 @@ from hybrid_sweep.analysis.answer import answer
 from hybrid_sweep.analysis.comparison.between import Footing, apart, footing, merged
 from hybrid_sweep.analysis.curves import grid
 from hybrid_sweep.analysis.derived import derived
-from hybrid_sweep.analysis.results import MEANS, MEASURES, MONO, aggregate, block, clean, records, scopes, select
+from hybrid_sweep.analysis.results import (
+    MEANS,
+    MEASURES,
+    MONO,
+    aggregate,
+    block,
+    clean,
+    records,
+    scopes,
+    select,
+)
 from hybrid_sweep.analysis.table import Sweep
 from hybrid_sweep.analysis.wording import largest
 from hybrid_sweep.store import digest
 
-LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = "level", "change", "slope", "difference", "difference of changes"
+LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = (
+    "level",
+    "change",
+    "slope",
+    "difference",
+    "difference of changes",
+)
 # The columns of comparison.csv and comparison.parquet.
 COLUMNS = {
-    "statistic": "level: mean of a sweep at a ratio. change: its paired difference to its own ratio 0. slope: change of "
-    "its mean per unit of r (least squares), as in derived.csv. difference: level of "
-    "this sweep minus that of `against`. difference of changes: change of this sweep minus that of `against`",
+    "statistic": (
+        "level: mean of a sweep at a ratio. change: its paired difference to its own ratio 0."
+        " slope: change of its mean per unit of r (least squares), as in derived.csv. difference:"
+        " level of this sweep minus that of `against`. difference of changes: change of this sweep"
+        " minus that of `against`"
+    ),
     "sweep": "name of the sweep; with a number where names repeat",
     "against": "the first sweep, in the rows of a difference",
     "kind": "trained, untrained (the encoder before its first step) or bm25 (words alone)",
     "ratio": "cross-lingual share of the training steps; empty for untrained and bm25",
     "setting": "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
-    "measure": "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank distance, in ranks)",
-    "scope": "macro, trained or unseen, as in results.csv; for monolingual RR@10 also each language",
-    "status": "complete; partial: a point of this ratio is missing; missing: the row stands for one missing point",
+    "measure": (
+        "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank distance, in"
+        " ranks)"
+    ),
+    "scope": (
+        "macro, trained or unseen, as in results.csv; for monolingual RR@10 also each language"
+    ),
+    "status": (
+        "complete; partial: a point of this ratio is missing; missing: the row stands for one"
+        " missing point"
+    ),
     "value": "the level, change or difference",
     "low": "lower end of its 95 % interval",
     "high": "upper end of its 95 % interval",
     "low_90": "lower end of its 90 % interval, the one that a verdict reads; empty for levels",
     "high_90": "upper end of its 90 % interval",
-    "interval": "crossed: over seeds (paired, where two ratios or sweeps are compared) and questions; independent: over the "
-    "seeds of each sweep apart and the shared questions; conditional: over questions alone; none",
+    "interval": (
+        "crossed: over seeds (paired, where two ratios or sweeps are compared) and questions;"
+        " independent: over the seeds of each sweep apart and the shared questions; conditional:"
+        " over questions alone; none"
+    ),
     "p": "two-sided p of no change or no difference; only with a crossed or independent interval",
-    "p_holm": "p adjusted (Holm): a change, over the ratios of its sweep; a slope, over its curves; a difference, over the "
-    "ratios of all sweeps",
+    "p_holm": (
+        "p adjusted (Holm): a change, over the ratios of its sweep; a slope, over its curves; a"
+        " difference, over the ratios of all sweeps"
+    ),
     "margin": "the margin of non-inferiority that the sweep states",
-    "verdict": "monolingual changes: superior, non-inferior, inconclusive, degraded or untested, at the sweep's own margin",
-    "largest_non_inferior": "monolingual changes: largest ratio of the sweep still non-inferior with every smaller one",
+    "verdict": (
+        "monolingual changes: superior, non-inferior, inconclusive, degraded or untested, at the"
+        " sweep's own margin"
+    ),
+    "largest_non_inferior": (
+        "monolingual changes: largest ratio of the sweep still non-inferior with every smaller one"
+    ),
     "seeds": "the seeds of this sweep in the value, separated by blanks",
     "seeds_against": "those of `against`",
     "n_questions": "number of questions (groups): all language versions of one count once",
-    "examples_monolingual": "mean number of monolingual training examples of a run; empty where not recorded",
-    "examples_cross_lingual": "mean number of cross-lingual training examples of a run; empty where not recorded",
+    "examples_monolingual": (
+        "mean number of monolingual training examples of a run; empty where not recorded"
+    ),
+    "examples_cross_lingual": (
+        "mean number of cross-lingual training examples of a run; empty where not recorded"
+    ),
     "run_ids": "the runs in a level, separated by blanks",
 }
-NUMBERS = ["ratio", "value", "low", "high", "low_90", "high_90", "p", "p_holm", "margin", "largest_non_inferior"]
+NUMBERS = [
+    "ratio",
+    "value",
+    "low",
+    "high",
+    "low_90",
+    "high_90",
+    "p",
+    "p_holm",
+    "margin",
+    "largest_non_inferior",
+]
 NUMBERS += ["examples_monolingual", "examples_cross_lingual"]
 # What a row of a sweep's own results and its row here have in common.
 SHARED = ["kind", "ratio", "setting", "measure", "scope", "status", "seeds", "n_questions"]
@@ -67,8 +121,9 @@ Row = dict[str, Any]
 class Comparison:
     """Several sweeps side by side, the first being what the others are compared with.
 
-    on: the further collection that they were evaluated on, or "". All tuples are in the order of the sweeps; `grounds` says
-    of each but the first on what it is tested against the first. table: as in `COLUMNS`.
+    on: the further collection that they were evaluated on, or "". All tuples are in the order of
+    the sweeps; `grounds` says of each but the first on what it is tested against the first. table:
+    as in `COLUMNS`.
     """
 
     on: str
@@ -84,7 +139,9 @@ class Comparison:
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """Return what stands for the runs of each sweep; the same as in its own report."""
-        return tuple(digest(sorted(point.run_id for point in sweep.finished), 8) for sweep in self.sweeps)
+        return tuple(
+            digest(sorted(point.run_id for point in sweep.finished), 8) for sweep in self.sweeps
+        )
 
 
 def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
@@ -99,7 +156,9 @@ def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
 
 
 def _alone(name: str, sweep: Sweep, results: pd.DataFrame) -> list[Row]:
-    """Return the levels and changes of a sweep by itself, and its missing points, from its results."""
+    """Return the levels and changes of a sweep by itself, and its missing points, from its
+    results.
+    """
     best = largest(results)
     rows: list[Row] = []
     for row in records(results):
@@ -107,20 +166,37 @@ def _alone(name: str, sweep: Sweep, results: pd.DataFrame) -> list[Row]:
         if row["status"] != "missing" and row["scope"] not in MEANS and not by_language:
             continue
         head = {"sweep": name, "margin": sweep.margin} | {key: row[key] for key in SHARED}
-        interval = {"value": row["mean"], "low": row["low"], "high": row["high"], "interval": row["interval"]}
+        interval = {
+            "value": row["mean"],
+            "low": row["low"],
+            "high": row["high"],
+            "interval": row["interval"],
+        }
         rows.append({"statistic": LEVEL, **head, **interval, "run_ids": row["run_ids"]})
         if pd.isna(row["delta"]):
             continue
-        change = {key.replace("delta_", ""): row[key] for key in ("delta_low", "delta_high", "delta_interval")}
-        change |= {"value": row["delta"], "low_90": row["delta_low_90"], "high_90": row["delta_high_90"]}
+        change = {
+            key.replace("delta_", ""): row[key]
+            for key in ("delta_low", "delta_high", "delta_interval")
+        }
+        change |= {
+            "value": row["delta"],
+            "low_90": row["delta_low_90"],
+            "high_90": row["delta_high_90"],
+        }
         tested = {"p": row["p"], "p_holm": row["p_holm"], "verdict": row["verdict"]}
         # The pairs have the seeds of both ratios; a level may have more.
-        base = results[(results["scope"] == row["scope"]) & (results["ratio"] == 0) & (results["kind"] == "trained")]
+        base = results[
+            (results["scope"] == row["scope"])
+            & (results["ratio"] == 0)
+            & (results["kind"] == "trained")
+        ]
         known = set(str(base["seeds"].iloc[0]).split())
         head["seeds"] = " ".join(seed for seed in row["seeds"].split() if seed in known)
         whole = row["scope"] == MEANS[0] and by_language
         rows.append(
-            {"statistic": CHANGE, **head, **change, **tested} | ({"largest_non_inferior": best} if whole else {})
+            {"statistic": CHANGE, **head, **change, **tested}
+            | ({"largest_non_inferior": best} if whole else {})
         )
     return rows
 
@@ -164,14 +240,17 @@ def _tested(found: st.Estimate, seeds: tuple[list[int], list[int]]) -> Row:
 
 
 def _pair(names: tuple[str, str], here: Sweep, there: Sweep, ground: Footing) -> list[Row]:
-    """Return levels and changes of a sweep minus those of another, at every ratio that both have; [] where nothing is
-    tested.
+    """Return levels and changes of a sweep minus those of another, at every ratio that both have;
+    [] where nothing is tested.
     """
     if ground.refusal:
         return []
     split = sum(point.kind == "trained" for point in here.finished)
-    places = [grid(here), grid(there)]  # ratio -> seed -> position among the finished points of its sweep
-    order = [[i for i, p in enumerate(sweep.finished) if p.kind == "trained"] for sweep in (here, there)]
+    # ratio -> seed -> position among the finished points of its sweep
+    places = [grid(here), grid(there)]
+    order = [
+        [i for i, p in enumerate(sweep.finished) if p.kind == "trained"] for sweep in (here, there)
+    ]
     if not places[0].keys() & places[1].keys():
         return []
     both = merged(here, there, ground)
@@ -188,7 +267,9 @@ def _pair(names: tuple[str, str], here: Sweep, there: Sweep, ground: Footing) ->
             y, df = st.contributions(part.values, part.domain, part.group)
             sides: list[dict[float, dict[int, st.Array]]] = [
                 {
-                    ratio: {seed: y[offset + positions.index(place)] for seed, place in seeds.items()}
+                    ratio: {
+                        seed: y[offset + positions.index(place)] for seed, place in seeds.items()
+                    }
                     for ratio, seeds in found.items()
                 }
                 for found, positions, offset in zip(places, order, (0, split), strict=True)
@@ -199,7 +280,11 @@ def _pair(names: tuple[str, str], here: Sweep, there: Sweep, ground: Footing) ->
                 level = apart(sides[0][ratio], sides[1][ratio], df, bool(ground.by_seed))
                 rows.append({"statistic": DIFFERENCE, **head, "ratio": ratio, **_tested(*level)})
                 changes = [
-                    {s: y_s - side[0.0][s] for s, y_s in side[ratio].items() if s in side.get(0.0, {})}
+                    {
+                        s: y_s - side[0.0][s]
+                        for s, y_s in side[ratio].items()
+                        if s in side.get(0.0, {})
+                    }
                     for side in sides
                 ]
                 if ratio > 0 and all(changes):
@@ -209,8 +294,8 @@ def _pair(names: tuple[str, str], here: Sweep, there: Sweep, ground: Footing) ->
 
 
 def _adjusted(rows: list[Row]) -> list[Row]:
-    """Return rows of differences with Holm's adjustment over the ratios of all sweeps, for each statistic, measure and
-    scope.
+    """Return rows of differences with Holm's adjustment over the ratios of all sweeps, for each
+    statistic, measure and scope.
     """
     keys = ("statistic", "setting", "measure", "scope")
     for key in dict.fromkeys(tuple(row[k] for k in keys) for row in rows):
@@ -227,8 +312,8 @@ def table_of(
     shapes: Sequence[pd.DataFrame],
     grounds: Sequence[Footing],
 ) -> pd.DataFrame:
-    """Return every level, change, slope and difference of a comparison, columns as in `COLUMNS`, to nine significant
-    digits.
+    """Return every level, change, slope and difference of a comparison, columns as in `COLUMNS`, to
+    nine significant digits.
     """
     rows = []
     for name, sweep, found, shape in zip(names, sweeps, results, shapes, strict=True):
@@ -241,7 +326,9 @@ def table_of(
     frame = pd.DataFrame([*rows, *_adjusted(pairs)], columns=list(COLUMNS))
     for column in frame.columns:
         if column in NUMBERS:
-            frame[column] = [clean(float(value)) for value in frame[column].astype(object).fillna(np.nan)]
+            frame[column] = [
+                clean(float(value)) for value in frame[column].astype(object).fillna(np.nan)
+            ]
         elif column == "n_questions":
             frame[column] = frame[column].astype(np.int64)
         else:
@@ -258,15 +345,16 @@ def compare(
 ) -> Comparison:
     """Analyse each sweep alone, and all but the first against the first.
 
-    warnings: about the points of each sweep. on: the further collection; trained_on: the same sweeps on their main one.
-    beside: what else differs than the runs record.
+    warnings: about the points of each sweep. on: the further collection; trained_on: the same
+    sweeps on their main one. beside: what else differs than the runs record.
     """
     names = names_of(sweeps)
     results = tuple(aggregate(sweep) for sweep in sweeps)
     shapes = [derived(sweep, found) for sweep, found in zip(sweeps, results, strict=True)]
     main = trained_on or sweeps
     grounds = tuple(
-        footing(sweep, sweeps[0], on, (main[index], main[0])) for index, sweep in enumerate(sweeps[1:], start=1)
+        footing(sweep, sweeps[0], on, (main[index], main[0]))
+        for index, sweep in enumerate(sweeps[1:], start=1)
     )
     return Comparison(
         on=on,

@@ -14,7 +14,9 @@ from hybrid_sweep.escaping import markdown, markdown_code
 _TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r = 0 differs"}
 
 
-def pairs(comparison: Comparison, statistic: str, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
+def pairs(
+    comparison: Comparison, statistic: str, setting: str, measure: str, scope: str = MACRO
+) -> list[Row]:
     """Return the tested differences of one measure, by sweep and ratio."""
     table = comparison.table
     chosen = (table["statistic"] == statistic) & (table["setting"] == setting)
@@ -37,9 +39,16 @@ def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
     kinds = {row["interval"] for row in rows}
     same = f"the same {listed(ground.by_seed)} in both" if ground.by_seed else ""
     if kinds == {"independent", "crossed"}:
-        return f"paired by seed (which draws {same}) and question where three seeds are common, else with seeds apart"
+        return (
+            f"paired by seed (which draws {same}) and question where three seeds are common, else"
+            " with seeds apart"
+        )
     if "independent" in kinds:
-        why = "fewer than three seeds in common" if ground.by_seed else "the same number draws nothing alike in both"
+        why = (
+            "fewer than three seeds in common"
+            if ground.by_seed
+            else "the same number draws nothing alike in both"
+        )
         return f"seeds taken as independent ({why}), questions shared"
     if kinds == {"conditional"}:
         return "too few seeds: intervals over the questions alone, for these checkpoints only"
@@ -47,20 +56,26 @@ def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
 
 
 def contrast(comparison: Comparison, index: int) -> str:
-    """Return what can be said of a sweep against the first: where they differ beyond noise, or why that is not tested."""
+    """Return what can be said of a sweep against the first: where they differ beyond noise, or why
+    that is not tested.
+    """
     name, first = markdown_code(comparison.names[index]), markdown_code(comparison.names[0])
     ground = comparison.grounds[index - 1]
     if ground.refusal:
         return (
-            f"{name} is not tested against {first} ({markdown(ground.refusal)}): their numbers only stand side by side."
+            f"{name} is not tested against {first} ({markdown(ground.refusal)}): their numbers only"
+            " stand side by side."
         )
     if not ground.whole:
         common = listed(map(markdown, ground.languages))
         return (
-            f"{name} and {first} have the same questions in {common} alone: monolingual MRR@10 is tested "
-            "in each of these languages, and no mean."
+            f"{name} and {first} have the same questions in {common} alone: monolingual MRR@10 is"
+            " tested in each of these languages, and no mean."
         )
-    mine = {s: [r for r in pairs(comparison, s, *MONO) if r["sweep"] == comparison.names[index]] for s in _TESTED}
+    mine = {
+        s: [r for r in pairs(comparison, s, *MONO) if r["sweep"] == comparison.names[index]]
+        for s in _TESTED
+    }
     if not mine[DIFFERENCE]:
         return f"{name} and {first} have no finished ratio in common: no difference is tested."
     parts = []
@@ -79,7 +94,11 @@ def contrast(comparison: Comparison, index: int) -> str:
         )
         told = f"{words} by {signed(last['value'])} at {at} ({ends}{p})"
         if any(pd.notna(row["p_holm"]) for row in rows):
-            told += f", a difference shown at r = {listed(shown)}" if shown else ", no difference shown at any ratio"
+            told += (
+                f", a difference shown at r = {listed(shown)}"
+                if shown
+                else ", no difference shown at any ratio"
+            )
         parts.append(told)
     how = _seeds_words(comparison, index, [row for rows in mine.values() for row in rows])
     return f"{name} minus {first}, {how}: " + "; ".join(parts) + "."
@@ -93,14 +112,16 @@ def title(comparison: Comparison) -> str:
 
 def caption(comparison: Comparison) -> str:
     """Return what the figure shows, and how to read its marks."""
-    budgets = {found.key for found in comparison.differences if found.part == SETTING} & {"batch.budget"}
+    budgets = {found.key for found in comparison.differences if found.part == SETTING} & {
+        "batch.budget"
+    }
     return (
-        "Monolingual MRR@10 against the share r of cross-lingual batches: its change from each sweep's own r = 0 with 90 % "
-        "intervals, and its level; cross-lingual MRR@10; and the change again, against the cross-lingual examples that a run "
-        "has seen"
+        "Monolingual MRR@10 against the share r of cross-lingual batches: its change from each"
+        " sweep's own r = 0 with 90 % intervals, and its level; cross-lingual MRR@10; and the"
+        " change again, against the cross-lingual examples that a run has seen"
         + (", where sweeps of different budgets stand side by side" if budgets else "")
-        + ". Dashed lines: minus the margins. A filled mark is non-inferior at the sweep's own margin, a half "
-        "filled one degraded, an empty one open or not tested. Each "
-        "level has the interval of its change. "
+        + ". Dashed lines: minus the margins. A filled mark is non-inferior at the sweep's own"
+        " margin, a half filled one degraded, an empty one open or not tested. Each level has the"
+        " interval of its change. "
         + f"{counted(sum(len(sweep.finished) for sweep in comparison.sweeps), 'run')}."
     )

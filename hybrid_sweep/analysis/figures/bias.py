@@ -1,7 +1,8 @@
-"""Language bias by query language and ratio: how much of the top 10 is in the query's language, and the rank distance.
+"""Language bias by query language and ratio: how much of the top 10 is in the query's language, and
+the rank distance.
 
-All numbers are rows of the results but one column: "pool", the share of a language among the passages, which no preference
-at all would give, is from metrics.json.
+All numbers are rows of the results but one column: "pool", the share of a language among the
+passages, which no preference at all would give, is from metrics.json.
 """
 
 from typing import Any
@@ -28,10 +29,12 @@ ROW = 0.135  # inches
 EDGE = 0.2  # inches: the air about the names of the rows
 
 
-def matrix(sweep: Sweep, results: pd.DataFrame, measure: str) -> tuple[list[str], list[str], Array, NDArray[np.bool_]]:
-    """Return the names of the rows (the mean of the languages, then each) and columns (ratios, then baselines), (R, C)
-    means, and (R, C) whether the change to r = 0 is significant (5 %, Holm over the ratios). NaN where there is no
-    value.
+def matrix(
+    sweep: Sweep, results: pd.DataFrame, measure: str
+) -> tuple[list[str], list[str], Array, NDArray[np.bool_]]:
+    """Return the names of the rows (the mean of the languages, then each) and columns (ratios, then
+    baselines), (R, C) means, and (R, C) whether the change to r = 0 is significant (5 %, Holm over
+    the ratios). NaN where there is no value.
     """
     rows = results[(results["setting"] == "multilingual") & (results["measure"] == measure)]
     names = [MACRO, *sorted(set(rows["scope"]) - set(MEANS))]
@@ -42,14 +45,22 @@ def matrix(sweep: Sweep, results: pd.DataFrame, measure: str) -> tuple[list[str]
     values = np.full((len(names), len(columns)), np.nan)
     shown = np.zeros(values.shape, dtype=bool)
     for row in records(rows[rows["scope"].isin(names)]):
-        place = names.index(row["scope"]), columns[row["ratio"] if row["kind"] == "trained" else row["kind"]]
+        place = (
+            names.index(row["scope"]),
+            columns[row["ratio"] if row["kind"] == "trained" else row["kind"]],
+        )
         values[place], shown[place] = row["mean"], row["p_holm"] < 0.05
-    return names, [*(f"{ratio:g}" for ratio in ratios), *(BASELINES[kind] for kind in kinds)], values, shown
+    return (
+        names,
+        [*(f"{ratio:g}" for ratio in ratios), *(BASELINES[kind] for kind in kinds)],
+        values,
+        shown,
+    )
 
 
 def pool_share(sweep: Sweep, names: list[str]) -> Array | None:
-    """Return (R, 1) the share of each language among the passages, by metrics.json; NaN for a mean, None where not
-    recorded.
+    """Return (R, 1) the share of each language among the passages, by metrics.json; NaN for a mean,
+    None where not recorded.
     """
     for point in sweep.finished:
         passages = sweep.metrics[point.run_id].get("passages") or {}
@@ -61,8 +72,8 @@ def pool_share(sweep: Sweep, names: list[str]) -> Array | None:
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
-    """Return the figure; `corner` is the short line of origin at its lower right. Side by side, or one above the other
-    where the numbers would not fit; a measure without rows is left out.
+    """Return the figure; `corner` is the short line of origin at its lower right. Side by side, or
+    one above the other where the numbers would not fit; a measure without rows is left out.
     """
     with styled():
         found = []
@@ -76,26 +87,44 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
                 columns, values = [*columns, POOL], np.concatenate([values, share], axis=1)
                 shown = np.concatenate([shown, np.zeros(share.shape, dtype=bool)], axis=1)
             found.append((title, unit, digits, names, columns, values, shown, colour))
-        edge = EDGE + max((width_of(name) for each in found for name in ["mean", *each[3]]), default=0.0) / 72
-        beside = len(found) > 1 and all(width_of(each[0], 8) < 72 * (WIDE / 2 - edge) for each in found)
+        edge = (
+            EDGE
+            + max((width_of(name) for each in found for name in ["mean", *each[3]]), default=0.0)
+            / 72
+        )
+        beside = len(found) > 1 and all(
+            width_of(each[0], 8) < 72 * (WIDE / 2 - edge) for each in found
+        )
         room = _room(len(found), edge, max((len(each[4]) for each in found), default=1))
-        beside = beside and all(fitting(each[5], each[2], room, bold=True) is not None for each in found)
+        beside = beside and all(
+            fitting(each[5], each[2], room, bold=True) is not None for each in found
+        )
         if found and not beside:
             room = _room(1, edge, max(len(each[4]) for each in found))
         ratios = [ratio for ratio in planned(sweep) if ratio > 0]
         note = (
-            "By query language (rows) over a pool of all languages, and the ratio r (columns); lower is less bias. "
-            "Colours span the trained points."
+            "By query language (rows) over a pool of all languages, and the ratio r (columns);"
+            " lower is less bias. Colours span the trained points."
         )
         if any(each[6].any() for each in found):
             note += " Bold: the change to r = 0 is significant (5 %, Holm over the ratios)."
         if any(POOL in each[4] for each in found):
-            note += " Pool: the language's share of the passages, what no preference would give (metrics.json)."
+            note += (
+                " Pool: the language's share of the passages, what no preference would give"
+                " (metrics.json)."
+            )
         gaps = any(np.isnan(each[7]).any() for each in found)
         if not found:
-            note = "No multilingual setting was evaluated, or no point is finished: there is no language bias to show."
-        heights = [ROW * len(each[3]) + 0.65 + max(turned(each[4], room), 0.1) for each in found] or [0.3]
-        figure = sheet(WIDE, max(heights) if beside else sum(heights), note, corner, handles(gaps=gaps))
+            note = (
+                "No multilingual setting was evaluated, or no point is finished: there is no"
+                " language bias to show."
+            )
+        heights = [
+            ROW * len(each[3]) + 0.65 + max(turned(each[4], room), 0.1) for each in found
+        ] or [0.3]
+        figure = sheet(
+            WIDE, max(heights) if beside else sum(heights), note, corner, handles(gaps=gaps)
+        )
         grid = figure.add_gridspec(*((1, len(found)) if beside else (max(len(found), 1), 1)))
         for place, (title, unit, digits, names, columns, values, shown, colour) in enumerate(found):
             inner = grid[place].subgridspec(2, 1, height_ratios=[ROW * len(names), 0.1])

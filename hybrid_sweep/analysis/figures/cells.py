@@ -1,4 +1,6 @@
-"""A heat map that can be read without its colours: numbers where they fit, marks for what is shown, hatching for gaps."""
+"""A heat map that can be read without its colours: numbers where they fit, marks for what is shown,
+hatching for gaps.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +22,8 @@ MINUS = "\u2212"
 
 
 def chosen(ratios: Sequence[float], most: int) -> tuple[list[float], list[float]]:
-    """Return at most so many of the sorted ratios, the first and the last among them and the others evenly spread; and
-    the rest.
+    """Return at most so many of the sorted ratios, the first and the last among them and the others
+    evenly spread; and the rest.
     """
     ratios = sorted(ratios)
     if len(ratios) <= most:
@@ -41,7 +43,10 @@ def chosen(ratios: Sequence[float], most: int) -> tuple[list[float], list[float]
 def left_out(ratios: Sequence[float], where: str) -> str:
     """Return a sentence on the ratios that a figure has no room for; "" where it shows them all."""
     return (
-        f" Not drawn for want of room: r = {', '.join(f'{ratio:g}' for ratio in ratios)}, in {where}." if ratios else ""
+        f" Not drawn for want of room: r = {', '.join(f'{ratio:g}' for ratio in ratios)}, in"
+        f" {where}."
+        if ratios
+        else ""
     )
 
 
@@ -54,9 +59,11 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     return (MINUS if rounded < 0 else "+" if sign and rounded > 0 else "") + text
 
 
-def fitting(values: Array, digits: Sequence[int], room: float, *, sign: bool = False, bold: bool = False) -> int | None:
-    """Return the most digits of those offered with which every value is narrower than `room` points; None where none
-    is.
+def fitting(
+    values: Array, digits: Sequence[int], room: float, *, sign: bool = False, bold: bool = False
+) -> int | None:
+    """Return the most digits of those offered with which every value is narrower than `room`
+    points; None where none is.
     """
     weight = "bold" if bold else "normal"
     known = values[np.isfinite(values)]
@@ -81,8 +88,9 @@ def cells(
 ) -> None:
     """Draw a matrix (R, C), row 0 on top; NaN cells are gaps, grey and hatched.
 
-    digits: of the numbers in the cells, None for none; sign: they are changes, and falls without a number are hatched.
-    shown: (R, C) +1 or -1 where a rise or a fall is significant. bold: (R, C) numbers to stress. framed: (R, C) cells.
+    digits: of the numbers in the cells, None for none; sign: they are changes, and falls without a
+    number are hatched. shown: (R, C) +1 or -1 where a rise or a fall is significant. bold: (R, C)
+    numbers to stress. framed: (R, C) cells.
     """
     n_rows, n_columns = values.shape
     axes.set_xlim(0, n_columns)
@@ -91,12 +99,25 @@ def cells(
     axes.tick_params(length=0, pad=2)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.add_patch(Rectangle((0, 0), n_columns, n_rows, fc=GAP, ec="#ffffff", hatch=GAP_HATCH, lw=0, zorder=0.5))
+    axes.add_patch(
+        Rectangle(
+            (0, 0), n_columns, n_rows, fc=GAP, ec="#ffffff", hatch=GAP_HATCH, lw=0, zorder=0.5
+        )
+    )
     # Not an image: viewers blur small ones. The cells' white edges are drawn with them.
-    axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, norm=scale, edgecolors="white", linewidth=0.3, zorder=1)
+    axes.pcolormesh(
+        np.ma.masked_invalid(values),
+        cmap=colours,
+        norm=scale,
+        edgecolors="white",
+        linewidth=0.3,
+        zorder=1,
+    )
     if sign and digits is None:
         for row, column in zip(*np.nonzero(values < 0), strict=True):
-            box = Rectangle((column, row), 1, 1, fill=False, ec="#00000055", hatch=FALL_HATCH, lw=0, zorder=1.5)
+            box = Rectangle(
+                (column, row), 1, 1, fill=False, ec="#00000055", hatch=FALL_HATCH, lw=0, zorder=1.5
+            )
             axes.add_patch(box)
     for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
         value = float(values[row, column])
@@ -107,19 +128,34 @@ def cells(
             place = (column + 0.5, row + (0.64 if shown is not None else 0.54))
             text = number(value, digits, sign=sign)
             weight = "bold" if strong else "normal"
-            axes.text(*place, text, size=SMALL, color=colour, weight=weight, ha="center", va="center", zorder=3)
+            axes.text(
+                *place,
+                text,
+                size=SMALL,
+                color=colour,
+                weight=weight,
+                ha="center",
+                va="center",
+                zorder=3,
+            )
         if mark:
             height = row + (0.21 if digits is not None else 0.5)
             shape = "^" if mark > 0 else "v"
-            axes.plot(column + 0.5, height, shape, ms=MARK, mfc=colour, mec=colour, mew=0.3, zorder=3)
+            axes.plot(
+                column + 0.5, height, shape, ms=MARK, mfc=colour, mec=colour, mew=0.3, zorder=3
+            )
     if framed is not None:
         for row, column in zip(*np.nonzero(framed), strict=True):
-            axes.add_patch(Rectangle((column, row), 1, 1, fill=False, ec="black", lw=0.9, zorder=2, clip_on=False))
+            axes.add_patch(
+                Rectangle(
+                    (column, row), 1, 1, fill=False, ec="black", lw=0.9, zorder=2, clip_on=False
+                )
+            )
 
 
 def label(axes: Axes, rows: Sequence[str], columns: Sequence[str], room: float) -> None:
-    """Name the rows at the left and the columns; [] for no names. Names wider than `room` points stand upright, and all of
-    them where those are the most.
+    """Name the rows at the left and the columns; [] for no names. Names wider than `room` points
+    stand upright, and all of them where those are the most.
     """
     rows, columns = ([legible(name) for name in names] for names in (rows, columns))
     wide = [width_of(name) > room - 1 for name in columns]
@@ -131,15 +167,32 @@ def label(axes: Axes, rows: Sequence[str], columns: Sequence[str], room: float) 
 
 
 def turned(columns: Sequence[str], room: float) -> float:
-    """Return inches that upright names below (or above) the columns add to a figure; see `label`."""
+    """Return inches that upright names below (or above) the columns add to a figure; see
+    `label`.
+    """
     return max((width_of(name) for name in columns if width_of(name) > room - 1), default=0.0) / 72
 
 
-def key(axes: Axes, colours: Colormap, scale: Normalize, title: str, *, digits: int = 3, sign: bool = False) -> None:
+def key(
+    axes: Axes,
+    colours: Colormap,
+    scale: Normalize,
+    title: str,
+    *,
+    digits: int = 3,
+    sign: bool = False,
+) -> None:
     """Fill axes with a horizontal bar of the colours and the values at its ends and middle."""
     low, high = float(scale.vmin or 0.0), float(scale.vmax or 0.0)
     steps = np.linspace(low, high, 65)
-    axes.pcolormesh(steps, [0, 1], (steps[None, 1:] + steps[None, :-1]) / 2, cmap=colours, norm=scale, rasterized=False)
+    axes.pcolormesh(
+        steps,
+        [0, 1],
+        (steps[None, 1:] + steps[None, :-1]) / 2,
+        cmap=colours,
+        norm=scale,
+        rasterized=False,
+    )
     axes.set_xlim(low, high)
     axes.grid(False)
     for spine in axes.spines.values():
@@ -154,7 +207,9 @@ def key(axes: Axes, colours: Colormap, scale: Normalize, title: str, *, digits: 
     axes.set_title(title, fontsize=7, pad=2.5)
 
 
-def handles(*, marks: bool = False, falls: bool = False, gaps: bool = False, frame: str = "") -> list[Any]:
+def handles(
+    *, marks: bool = False, falls: bool = False, gaps: bool = False, frame: str = ""
+) -> list[Any]:
     """Return the handles of a legend for what the cells show beside colours."""
     found: list[Any] = []
     if frame:
@@ -162,9 +217,13 @@ def handles(*, marks: bool = False, falls: bool = False, gaps: bool = False, fra
     if marks:
         for shape, word in (("^", "rise"), ("v", "fall")):
             text = f"significant {word}"
-            found.append(Line2D([], [], ls="", marker=shape, ms=4, mfc="black", mec="black", label=text))
+            found.append(
+                Line2D([], [], ls="", marker=shape, ms=4, mfc="black", mec="black", label=text)
+            )
     if falls:
         found.append(Patch(fc="white", ec=GREY, hatch=FALL_HATCH, lw=0.4, label="a fall"))
     if gaps:
-        found.append(Patch(fc=GAP, ec="white", hatch=GAP_HATCH, lw=0, label="not measured or missing"))
+        found.append(
+            Patch(fc=GAP, ec="white", hatch=GAP_HATCH, lw=0, label="not measured or missing")
+        )
     return found

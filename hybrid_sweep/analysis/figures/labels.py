@@ -1,4 +1,6 @@
-"""Words beside points that do not cover each other: a greedy search over places around each point."""
+"""Words beside points that do not cover each other: a greedy search over places around each
+point.
+"""
 
 from collections.abc import Sequence
 from math import cos, hypot, pi, sin
@@ -8,7 +10,8 @@ from matplotlib.axes import Axes
 from hybrid_sweep.analysis.figures.style import GREY, SMALL, width_of
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top; points
-DISTANCES = (5.5, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 64.0)  # points from a point to the nearest edge of its words
+# points from a point to the nearest edge of its words
+DISTANCES = (5.5, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 64.0)
 AROUND = 16  # directions tried
 HEIGHT = 7.6  # points: a line of small print
 LEADER = 8.0  # words farther away are tied to their point by a line
@@ -22,12 +25,18 @@ def _overlap(a: Box, b: Box) -> float:
 
 def _away(box: Box, point: tuple[float, float]) -> float:
     """Return the distance of a point from a box."""
-    return hypot(max(box[0] - point[0], 0.0, point[0] - box[2]), max(box[1] - point[1], 0.0, point[1] - box[3]))
+    return hypot(
+        max(box[0] - point[0], 0.0, point[0] - box[2]),
+        max(box[1] - point[1], 0.0, point[1] - box[3]),
+    )
 
 
 def _line(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
     """Return points along the line from a point to its words."""
-    return [(start[0] + t / 8 * (end[0] - start[0]), start[1] + t / 8 * (end[1] - start[1])) for t in range(2, 8)]
+    return [
+        (start[0] + t / 8 * (end[0] - start[0]), start[1] + t / 8 * (end[1] - start[1]))
+        for t in range(2, 8)
+    ]
 
 
 def places(
@@ -37,11 +46,12 @@ def places(
     taken: Sequence[Box],
     soft: Sequence[Box],
 ) -> list[tuple[float, float]]:
-    """Return the middle of the words of each point; all lengths in points, the order of the points is the order of
-    choice.
+    """Return the middle of the words of each point; all lengths in points, the order of the points
+    is the order of choice.
 
-    Words keep within `frame` and off the boxes `taken` and each other where that is possible at all, off `soft` ones where
-    it costs little, and nearer to their own points than to others. The same input gives the same places.
+    Words keep within `frame` and off the boxes `taken` and each other where that is possible at
+    all, off `soft` ones where it costs little, and nearer to their own points than to others. The
+    same input gives the same places.
     """
     hard, labels, found = list(taken), list[Box](), []
     for own, ((x, y), width) in enumerate(zip(points, widths, strict=True)):
@@ -50,7 +60,10 @@ def places(
         for distance in DISTANCES:
             for step in range(AROUND):
                 angle = 2 * pi * step / AROUND + pi / 2
-                middle = (x + cos(angle) * (distance + width / 2), y + sin(angle) * (distance + HEIGHT / 2))
+                middle = (
+                    x + cos(angle) * (distance + width / 2),
+                    y + sin(angle) * (distance + HEIGHT / 2),
+                )
                 box = (
                     middle[0] - width / 2 - 1,
                     middle[1] - HEIGHT / 2,
@@ -62,7 +75,10 @@ def places(
                 cost += 0.4 * sum(_overlap(box, other) for other in soft) + distance
                 near = _away(box, (x, y))
                 if near > LEADER:
-                    cost += 20 * sum(any(_away(label, spot) < 1 for label in labels) for spot in _line((x, y), middle))
+                    cost += 20 * sum(
+                        any(_away(label, spot) < 1 for label in labels)
+                        for spot in _line((x, y), middle)
+                    )
                 for away in (_away(box, other) for other in others):
                     cost += 3 * max(CLEAR - away, 0.0) + (40 if away < near + 2 else 0)
                 if best is None or cost < best[0] - 1e-9:
@@ -77,12 +93,16 @@ def places(
 
 
 def annotate(
-    axes: Axes, points: Sequence[tuple[float, float]], words: Sequence[str], bars: Sequence[Box], marker: float = 6.0
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    words: Sequence[str],
+    bars: Sequence[Box],
+    marker: float = 6.0,
 ) -> None:
     """Write words beside points given in data units, with a thin line where they stand far off.
 
-    bars: (left, bottom, right, top) in data units that words keep off where they can. The layout of the figure must stand:
-    call it last, after `settle`; the words do not move it any more.
+    bars: (left, bottom, right, top) in data units that words keep off where they can. The layout of
+    the figure must stand: call it last, after `settle`; the words do not move it any more.
     """
     scale = 72.0 / axes.figure.dpi
 
@@ -114,9 +134,12 @@ def annotate(
             ha="center",
             va="center",
             zorder=6,
-            bbox={"fc": "white", "alpha": 0.7, "lw": 0, "pad": 0.3},  # lines behind the words leave them legible
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": marker / 2}
-            if away > LEADER
-            else None,
+            # lines behind the words leave them legible
+            bbox={"fc": "white", "alpha": 0.7, "lw": 0, "pad": 0.3},
+            arrowprops=(
+                {"arrowstyle": "-", "lw": 0.4, "color": GREY, "shrinkA": 0, "shrinkB": marker / 2}
+                if away > LEADER
+                else None
+            ),
         )
         note.set_in_layout(False)

@@ -1,7 +1,8 @@
-"""Small multiples: monolingual RR@10 over the share, one panel per language, in the same units per inch.
+"""Small multiples: monolingual RR@10 over the share, one panel per language, in the same units per
+inch.
 
-A mean of languages hides who pays. Languages that were trained on come first; panels of the others are shaded, and their
-curves have another line and colour.
+A mean of languages hides who pays. Languages that were trained on come first; panels of the others
+are shaded, and their curves have another line and colour.
 """
 
 from math import ceil
@@ -11,7 +12,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybrid_sweep.analysis.figures.curve import LEVELS, covers, curve, limits, marks, panel, seed_means
+from hybrid_sweep.analysis.figures.curve import (
+    LEVELS,
+    covers,
+    curve,
+    limits,
+    marks,
+    panel,
+    seed_means,
+)
 from hybrid_sweep.analysis.figures.style import BLUE, GREY, PURPLE, WIDE, legible, sheet, styled
 from hybrid_sweep.analysis.results import MACRO, MONO, languages, pick
 from hybrid_sweep.analysis.table import BASELINES, Sweep
@@ -22,8 +31,8 @@ SHADE = "#f1f1f1"
 
 
 def split(sweep: Sweep, results: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Return the languages with monolingual questions: those trained on, or all where that is not recorded; and the
-    others.
+    """Return the languages with monolingual questions: those trained on, or all where that is not
+    recorded; and the others.
     """
     known, names = sweep.trained_languages, languages(results)
     seen = [name for name in names if name in known or not known]
@@ -31,14 +40,17 @@ def split(sweep: Sweep, results: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def columns(count: int) -> int:
-    """Return how many panels stand side by side: at most four, which keeps an axis readable, and no row all but empty."""
+    """Return how many panels stand side by side: at most four, which keeps an axis readable, and no
+    row all but empty.
+    """
     return ceil(count / ceil(count / 4)) if count else 1
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     """Return the figure; `corner` is the short line of origin at its lower right.
 
-    Every panel has its own level and the same span, so that drops compare by eye. Bands, marks and gaps as in the curve.
+    Every panel has its own level and the same span, so that drops compare by eye. Bands, marks and
+    gaps as in the curve.
     """
     with styled():
         seen, unseen = split(sweep, results)
@@ -71,16 +83,27 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
         wide = columns(len(names))
         rows = ceil(len(names) / wide)
         note = (
-            f"Monolingual MRR@10 by language over the share r of cross-lingual batches; all panels have the same units per "
-            f"inch. Dashes: r = 0 minus the margin of {sweep.margin:g}. {covers(whole)} "
-            "Verdicts at 5 % each, not adjusted for the number of languages."
+            "Monolingual MRR@10 by language over the share r of cross-lingual batches; all panels"
+            f" have the same units per inch. Dashes: r = 0 minus the margin of {sweep.margin:g}."
+            f" {covers(whole)} Verdicts at 5 % each, not adjusted for the number of languages."
         )
-        figure = sheet(WIDE, (1.35 if rows < 3 else 1.05) * max(rows, 1) + 0.35, note, corner, handles)
+        figure = sheet(
+            WIDE, (1.35 if rows < 3 else 1.05) * max(rows, 1) + 0.35, note, corner, handles
+        )
         grid = figure.add_gridspec(max(rows, 1), wide)
         for place, name in enumerate(names):
             axes = figure.add_subplot(grid[place // wide, place % wide])
             look = {**(UNSEEN if name in unseen else TRAINED), "scale": 0.65, "stretch": 0.0}
-            panel(axes, (*MONO, name), drawn[name], found[name], results, sweep.margin, span=span, **look)
+            panel(
+                axes,
+                (*MONO, name),
+                drawn[name],
+                found[name],
+                results,
+                sweep.margin,
+                span=span,
+                **look,
+            )
             shown = legible(name)
             axes.set_title(f"{shown}, not trained on" if name in unseen else shown, pad=3)
             if name in unseen:

@@ -1,6 +1,8 @@
-"""The shape of the curve: changes of monolingual RR@10 to r = 0, the isotonic fit with its band, and the straight line.
+"""The shape of the curve: changes of monolingual RR@10 to r = 0, the isotonic fit with its band,
+and the straight line.
 
-The changes and their intervals are rows of the results, the fit and the slope of the derived statistics.
+The changes and their intervals are rows of the results, the fit and the slope of the derived
+statistics.
 """
 
 from typing import Any
@@ -19,14 +21,19 @@ from hybrid_sweep.analysis.wording import between, p_words, signed
 
 
 def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per planned ratio: `delta` with its 90 % interval `low`, `high`, `verdict`, and whether it is
-    `finished`.
+    """Return one row per planned ratio: `delta` with its 90 % interval `low`, `high`, `verdict`,
+    and whether it is `finished`.
 
     0 at r = 0; NaN where there is no finished point or none to compare it with.
     """
     rows = pick(results, *MONO).set_index("ratio").reindex(planned(sweep))
     found = pd.DataFrame(
-        {"delta": rows["delta"], "low": rows["delta_low_90"], "high": rows["delta_high_90"], "verdict": rows["verdict"]}
+        {
+            "delta": rows["delta"],
+            "low": rows["delta_low_90"],
+            "high": rows["delta_high_90"],
+            "verdict": rows["verdict"],
+        }
     )
     found["finished"] = rows["mean"].notna()
     if 0.0 in found.index and found["finished"][0.0]:
@@ -35,7 +42,11 @@ def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curve(derived: pd.DataFrame, statistic: str) -> pd.DataFrame:
-    chosen = (derived["statistic"] == statistic) & (derived["setting"] == MONO[0]) & (derived["measure"] == MONO[1])
+    chosen = (
+        (derived["statistic"] == statistic)
+        & (derived["setting"] == MONO[0])
+        & (derived["measure"] == MONO[1])
+    )
     return derived[chosen & (derived["scope"] == MACRO)].sort_values("ratio", kind="stable")
 
 
@@ -62,29 +73,59 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         for verdict, (shape, filled, size, meaning) in VERDICTS.items():
             if verdict in set(drawn[drawn["delta"].notna()]["verdict"]):
                 face = "black" if filled else "white"
-                handles.append(Line2D([], [], ls="", marker=shape, ms=0.8 * size, mfc=face, mec="black", label=meaning))
+                handles.append(
+                    Line2D(
+                        [],
+                        [],
+                        ls="",
+                        marker=shape,
+                        ms=0.8 * size,
+                        mfc=face,
+                        mec="black",
+                        label=meaning,
+                    )
+                )
         if drawn["low"].notna().any():
-            handles.append(Line2D([], [], color="black", lw=0.8, marker="_", ms=4, label="90 % interval"))
+            handles.append(
+                Line2D([], [], color="black", lw=0.8, marker="_", ms=4, label="90 % interval")
+            )
         if not drawn["finished"].all():
             handles.append(Line2D([], [], color="black", label=GONE, **CROSS))
-        note = f"Change of monolingual MRR@10 (mean of languages) to r = 0. Dashes: the margin of {sweep.margin:g}."
+        note = (
+            "Change of monolingual MRR@10 (mean of languages) to r = 0. Dashes: the margin of"
+            f" {sweep.margin:g}."
+        )
         bands = bool(fit["low"].notna().any())
         if len(fit):
             word = str(fit["word"].iloc[0])
             handles.append(Line2D([], [], color=BLUE, lw=1.4, label=f"isotonic fit ({word})"))
             if bands:
-                band = "95 % bootstrap band" if set(fit["interval"]) == {"bootstrap"} else "95 % band, questions only"
+                band = (
+                    "95 % bootstrap band"
+                    if set(fit["interval"]) == {"bootstrap"}
+                    else "95 % band, questions only"
+                )
                 handles.append(Patch(fc=BLUE, alpha=0.2, lw=0, label=band))
         if len(slope):
-            handles.append(Line2D([], [], color=ORANGE, lw=1.1, ls=(0, (6, 1.5, 1, 1.5)), label="least squares"))
+            handles.append(
+                Line2D(
+                    [], [], color=ORANGE, lw=1.1, ls=(0, (6, 1.5, 1, 1.5)), label="least squares"
+                )
+            )
             note += f" {_slope(records(slope)[0])}"
         base = pick(results, *MONO)["mean"][pick(results, *MONO)["ratio"] == 0]
         level = {name: pick(results, *MONO, kind=kind)["mean"] for kind, name in BASELINES.items()}
         if len(base) and any(len(mean) for mean in level.values()):
-            said = [f"{name} {signed(mean.iloc[0] - base.iloc[0])}" for name, mean in level.items() if len(mean)]
+            said = [
+                f"{name} {signed(mean.iloc[0] - base.iloc[0])}"
+                for name, mean in level.items()
+                if len(mean)
+            ]
             note += f" Against r = 0: {', '.join(said)}."
         if not len(fit) and not len(slope):
-            note += " No fit: r = 0 and one more ratio are needed, with a seed that has every ratio."
+            note += (
+                " No fit: r = 0 and one more ratio are needed, with a seed that has every ratio."
+            )
         if set(results[results["setting"] == MONO[0]]["delta_interval"]) & {"conditional"}:
             note += " Intervals over questions only (too few seeds)."
         figure = sheet(NARROW, 2.15, note, corner, handles)
@@ -104,10 +145,27 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
                 mark_missing(axes, row["ratio"])
             if np.isnan(row["delta"]):
                 continue
-            axes.plot([row["ratio"]] * 2, [row["low"], row["high"]], color="black", lw=0.8, marker="_", ms=4, zorder=4)
+            axes.plot(
+                [row["ratio"]] * 2,
+                [row["low"], row["high"]],
+                color="black",
+                lw=0.8,
+                marker="_",
+                ms=4,
+                zorder=4,
+            )
             shape, filled, size, _ = VERDICTS[row["verdict"] or "untested"]
             face = "black" if filled else "white"
-            axes.plot(row["ratio"], row["delta"], shape, ms=0.7 * size, mfc=face, mec="black", mew=0.8, zorder=5)
+            axes.plot(
+                row["ratio"],
+                row["delta"],
+                shape,
+                ms=0.7 * size,
+                mfc=face,
+                mec="black",
+                mew=0.8,
+                zorder=5,
+            )
         axes.set_xlim(-0.04, 1.04)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         axes.set_xlabel("share r of cross-lingual batches", labelpad=2)

@@ -1,4 +1,6 @@
-"""Training and dev curves: the loss of all batches and of each kind, and the scores on the split dev, per ratio."""
+"""Training and dev curves: the loss of all batches and of each kind, and the scores on the split
+dev, per ratio.
+"""
 
 from collections import Counter
 from typing import Any
@@ -17,19 +19,30 @@ from hybrid_sweep.analysis.wording import counted
 MOST = 5  # ratios whose bands can still be told apart
 LINES: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2))]
 LOSSES = dict(
-    zip(KINDS, ["Loss, all batches", "Loss, monolingual batches", "Loss, cross-lingual batches"], strict=True)
+    zip(
+        KINDS,
+        ["Loss, all batches", "Loss, monolingual batches", "Loss, cross-lingual batches"],
+        strict=True,
+    )
 )
 SCORES = dict(zip(DEV, ["Monolingual MRR@10 on dev", "Cross-lingual MRR@10 on dev"], strict=True))
 
 
-def _panel(axes: Axes, series: pd.DataFrame, looks: dict[float, dict[str, Any]], title: str) -> None:
-    """Draw a line and a band over the seeds for each ratio, at the steps that it has; gaps where no seed has a value."""
+def _panel(
+    axes: Axes, series: pd.DataFrame, looks: dict[float, dict[str, Any]], title: str
+) -> None:
+    """Draw a line and a band over the seeds for each ratio, at the steps that it has; gaps where no
+    seed has a value.
+    """
     for ratio, look in looks.items():
         mine = series[series["ratio"] == ratio]
         if mine["mean"].notna().any():
-            step, mean, low, high = (mine[name].to_numpy(dtype=np.float64) for name in ("step", "mean", "low", "high"))
+            step, mean, low, high = (
+                mine[name].to_numpy(dtype=np.float64) for name in ("step", "mean", "low", "high")
+            )
             axes.fill_between(step, low, high, color=look["color"], alpha=0.15, lw=0)
-            marker = "." if len(step) < 2 or np.isnan(mean).any() else ""  # a value between gaps has no line
+            # a value between gaps has no line
+            marker = "." if len(step) < 2 or np.isnan(mean).any() else ""
             axes.plot(step, mean, lw=1.2, marker=marker, ms=4, gid=f"r = {ratio:g}", **look)
     axes.set_title(title)
     axes.set_xlabel("optimiser step", labelpad=2)
@@ -37,12 +50,15 @@ def _panel(axes: Axes, series: pd.DataFrame, looks: dict[float, dict[str, Any]],
 
 
 def draw(training: Training, corner: str) -> Figure | None:
-    """Return the figure, or None where no run has a record; `corner` is the short line of origin at its lower right.
+    """Return the figure, or None where no run has a record; `corner` is the short line of origin at
+    its lower right.
 
-    Lines are means over the seeds, bands run from the lowest to the highest seed. Up to five ratios; it says which are left
-    out, and which runs have no record.
+    Lines are means over the seeds, bands run from the lowest to the highest seed. Up to five
+    ratios; it says which are left out, and which runs have no record.
     """
-    losses = {kind: over_seeds(training.loss[training.loss["kind"] == kind], "loss") for kind in KINDS}
+    losses = {
+        kind: over_seeds(training.loss[training.loss["kind"] == kind], "loss") for kind in KINDS
+    }
     scores = {name: over_seeds(training.dev[training.dev["name"] == name], "value") for name in DEV}
     upper = [kind for kind in KINDS if losses[kind]["mean"].notna().any()]
     lower = [name for name in DEV if scores[name]["mean"].notna().any()]
@@ -55,10 +71,13 @@ def draw(training: Training, corner: str) -> Figure | None:
             ratio: {"color": LEVEL(shade), "ls": line}
             for ratio, shade, line in zip(ratios, shades, LINES, strict=False)
         }
-        handles = [Line2D([], [], lw=1.4, label=f"r = {ratio:g}", **look) for ratio, look in looks.items()]
+        handles = [
+            Line2D([], [], lw=1.4, label=f"r = {ratio:g}", **look) for ratio, look in looks.items()
+        ]
         note = (
-            f"Lines: mean over seeds; bands: lowest to highest seed. Loss: means of windows of {training.window} steps, each "
-            "batch counted once, a gap where a window has no batch of the kind."
+            "Lines: mean over seeds; bands: lowest to highest seed. Loss: means of windows of"
+            f" {training.window} steps, each batch counted once, a gap where a window has no batch"
+            " of the kind."
         )
         if not lower:
             note += " No scores on the dev split were recorded (eval.dev_every)."

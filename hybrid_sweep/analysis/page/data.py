@@ -1,4 +1,6 @@
-"""What the page's scripts draw from: one JSON block with the rows of results.csv and derived.csv, and how to name them."""
+"""What the page's scripts draw from: one JSON block with the rows of results.csv and derived.csv,
+and how to name them.
+"""
 
 from typing import Any
 
@@ -18,8 +20,8 @@ VIEWS = [
     ("multilingual", "same@10", "Language bias: same-language share of the top 10", 3),
     ("multilingual", "RD", "Language bias: rank distance", 1),
 ]
-# What monolingual MRR@10 is weighed against: setting, measure, name, digits, whether more of it is better, and the unit of
-# its price: how much, and in words.
+# What monolingual MRR@10 is weighed against: setting, measure, name, digits, whether more of it is
+# better, and the unit of its price: how much, and in words.
 AGAINST: list[tuple[str, str, str, int, bool, float, str]] = [
     ("cross-lingual", "RR@10", "Cross-lingual MRR@10", 3, True, 1, "point gained"),
     ("multilingual", "same@10", "Same-language share", 3, False, 1, "point less"),
@@ -35,7 +37,10 @@ BIAS: list[tuple[str, str, str, int]] = [
 MEANS = {
     MACRO: ("mean of languages", "mean of pairs"),
     TRAINED: ("mean of the languages trained on", "mean of the pairs of languages trained on"),
-    UNSEEN: ("mean of the languages never trained on", "mean of the pairs with a language never trained on"),
+    UNSEEN: (
+        "mean of the languages never trained on",
+        "mean of the pairs with a language never trained on",
+    ),
 }
 
 
@@ -63,8 +68,8 @@ def _named(views: list[Any]) -> list[dict[str, Any]]:
 
 
 def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
-    """Return the JSON text: margin, planned ratios, the views that have rows, and every row of results.csv and
-    derived.csv.
+    """Return the JSON text: margin, planned ratios, the views that have rows, and every row of
+    results.csv and derived.csv.
     """
     content = {
         "margin": sweep.margin,

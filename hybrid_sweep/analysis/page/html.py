@@ -1,8 +1,9 @@
-"""report.html: one file without a reference to any other, the answer on top, then what can be looked at closely.
+"""report.html: one file without a reference to any other, the answer on top, then what can be
+looked at closely.
 
-Figures are drawn by page.js and page_*.js from a JSON block with the rows of results.csv and derived.csv (data.py);
-tables (page_tables.py) and text stand in the page and need no script. Like report.md it holds no time, machine or path.
-Whatever comes from a run or a sweep is escaped.
+Figures are drawn by page.js and page_*.js from a JSON block with the rows of results.csv and
+derived.csv (data.py); tables (page_tables.py) and text stand in the page and need no script. Like
+report.md it holds no time, machine or path. Whatever comes from a run or a sweep is escaped.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,14 @@ from hybrid_sweep.analysis.page.data import block
 from hybrid_sweep.analysis.page.parts import inline, rendered
 from hybrid_sweep.analysis.table import Sweep
 
-SCRIPTS = ("page.js", "page_curve.js", "page_front.js", "page_each.js", "page_maps.js", "page_sort.js")
+SCRIPTS = (
+    "page.js",
+    "page_curve.js",
+    "page_front.js",
+    "page_each.js",
+    "page_maps.js",
+    "page_sort.js",
+)
 # What is taken over from report.md, and whether it starts open.
 SECTIONS = {
     "How it was measured": True,
@@ -37,20 +45,37 @@ def _asset(name: str) -> str:
 def _section(title: str, content: str, opened: bool = True) -> str:
     if opened:
         return f'<section class="card"><h2>{escaping.html(title)}</h2>\n{content}</section>'
-    return f'<details class="card"><summary><h2>{escaping.html(title)}</h2></summary>\n{content}</details>'
+    return (
+        "<details"
+        f' class="card"><summary><h2>{escaping.html(title)}</h2></summary>\n{content}</details>'
+    )
 
 
 def _answer(told: Headline) -> str:
-    questions = {"What happens?": told.happens, "How sure are we?": told.sure, "Which ratio to use?": told.use}
+    questions = {
+        "What happens?": told.happens,
+        "How sure are we?": told.sure,
+        "Which ratio to use?": told.use,
+    }
     cards = "\n".join(
-        f'<div class="card"><h2>{question}</h2><p class="short">{escaping.html(short)}</p><p>{escaping.html(text)}</p></div>'
+        f'<div class="card"><h2>{question}</h2><p'
+        f' class="short">{escaping.html(short)}</p><p>{escaping.html(text)}</p></div>'
         for question, (short, text) in questions.items()
     )
     return f'<section class="answer">{cards}</section>'
 
 
-def html(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, told: Sequence[str], text: str) -> str:
-    """Return the text of report.html; `said` is the answer, `told` the findings under it, `text` that of report.md."""
+def html(
+    sweep: Sweep,
+    results: pd.DataFrame,
+    derived: pd.DataFrame,
+    said: str,
+    told: Sequence[str],
+    text: str,
+) -> str:
+    """Return the text of report.html; `said` is the answer, `told` the findings under it, `text`
+    that of report.md.
+    """
     sections = text.split("\n## ")[1:]
     taken = {part.split("\n", 1)[0]: part.split("\n", 1)[1].splitlines() for part in sections}
     said_more = "".join(f"<li>{inline(sentence)}</li>" for sentence in told)
@@ -64,13 +89,20 @@ def html(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, said: str, 
         _section("Winners and losers among the languages", tables.winners(sweep, derived)),
         _section("By language, monolingual", tables.by_language(results)),
         views.maps(results),
-        *(_section(title, rendered(taken[title]), opened) for title, opened in SECTIONS.items() if title in taken),
+        *(
+            _section(title, rendered(taken[title]), opened)
+            for title, opened in SECTIONS.items()
+            if title in taken
+        ),
     ]
     body = "\n".join(part for part in parts if part)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     gap = ""
     if sweep.missing:
-        gap = f'<p class="gap">{len(sweep.missing)} of {len(sweep.points)} points are missing: see Missing points.</p>'
+        gap = (
+            f'<p class="gap">{len(sweep.missing)} of {len(sweep.points)} points are missing: see'
+            " Missing points.</p>"
+        )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

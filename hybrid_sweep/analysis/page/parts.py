@@ -1,4 +1,6 @@
-"""Small parts of a page as HTML: escaped text, the Markdown of report.md, and tables that can be sorted."""
+"""Small parts of a page as HTML: escaped text, the Markdown of report.md, and tables that can be
+sorted.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +35,9 @@ def rendered(lines: Iterable[str]) -> str:
             parts.append("<ul>" + "".join(f"<li>{inline(item)}</li>" for item in items) + "</ul>")
             items = []
         if grid and not text.startswith("|"):
-            parts.append(table("", grid[0], [[(cell, None) for cell in row] for row in grid[2:]], inline))
+            parts.append(
+                table("", grid[0], [[(cell, None) for cell in row] for row in grid[2:]], inline)
+            )
             grid = []
         if text.startswith("- "):
             items.append(text[2:])
@@ -44,7 +48,12 @@ def rendered(lines: Iterable[str]) -> str:
     return "\n".join(parts)
 
 
-def table(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]], shown: Callable[[str], str] = html) -> str:
+def table(
+    name: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    shown: Callable[[str], str] = html,
+) -> str:
     """Return a table as HTML; with a name it can be sorted.
 
     Args:
@@ -60,9 +69,11 @@ def table(name: str, header: Sequence[str], rows: Iterable[Sequence[Cell]], show
     body = []
     for row in rows:
         cells = [
-            f"<td>{shown(text)}</td>"
-            if value is None or pd.isna(value)
-            else f'<td data-value="{value}">{html(text)}</td>'
+            (
+                f"<td>{shown(text)}</td>"
+                if value is None or pd.isna(value)
+                else f'<td data-value="{value}">{html(text)}</td>'
+            )
             for text, value in row
         ]
         body.append("<tr>" + "".join(cells) + "</tr>")

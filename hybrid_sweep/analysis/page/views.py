@@ -11,7 +11,8 @@ from hybrid_sweep.escaping import html
 
 def _choices(name: str, labels: Iterable[str]) -> str:
     return "".join(
-        f'<label><input type="radio" name="{name}" value="{i}"{" checked" if i == 0 else ""}> {html(text)}</label>'
+        f'<label><input type="radio" name="{name}" value="{i}"{" checked" if i == 0 else ""}>'
+        f" {html(text)}</label>"
         for i, text in enumerate(labels)
     )
 
@@ -62,22 +63,28 @@ the margin. <span id="each-key"></span></p></section>"""
 
 
 def maps(results: pd.DataFrame) -> str:
-    """Return the map of language pairs at a ratio, and beside it the one of languages and ratios."""
+    """Return the map of language pairs at a ratio, and beside it the one of languages and
+    ratios.
+    """
     parts = []
     if (results["setting"] == "cross-lingual").any():
-        parts.append(f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>
+        parts.append(
+            f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>
 <p>MRR@10 of questions in one language (rows) against passages in another (columns); on the diagonal, framed, both in the
 same language.</p><div class="switch"><label>r <select id="ratio"></select></label>
 {_choices("heat", ["MRR@10", "change to r = 0"])}</div>
 <div class="scroll"><table id="heat" role="grid" aria-labelledby="pairs"></table></div>
-<output id="heat-readout" aria-live="off"></output></section>""")
+<output id="heat-readout" aria-live="off"></output></section>"""
+        )
     shown = [view[2] for view in found(results, BIAS)]
     if len(shown) > 1 and languages(results):
-        parts.append(f"""<section class="card" aria-labelledby="bias"><h2 id="bias">Language bias</h2>
+        parts.append(
+            f"""<section class="card" aria-labelledby="bias"><h2 id="bias">Language bias</h2>
 <p>Questions in one language (rows) at each share r (columns). In the pool of all languages: how much of the top 10 is in the
 question's own language, and how far apart its right passages rank. Less is less bias.</p>
 <div class="switch"><label>Show <select id="bias-view">{_options(shown)}</select></label>
 {_choices("bias-value", ["value", "change to r = 0"])}</div>
 <div class="scroll"><table id="bias-map" role="grid" aria-labelledby="bias"></table></div>
-<output id="bias-readout" aria-live="off"></output></section>""")
+<output id="bias-readout" aria-live="off"></output></section>"""
+        )
     return f'<div class="maps">{"".join(parts)}</div>' if parts else ""

@@ -1,1 +1,3 @@
-"""The weakness probe: which questions a higher ratio loses, and which a model misses in one language."""
+"""The weakness probe: which questions a higher ratio loses, and which a model misses in one
+language.
+"""

@@ -1,7 +1,9 @@
-"""What the weakness probe counts on: the rank of every question in every run, by setting and languages.
+"""What the weakness probe counts on: the rank of every question in every run, by setting and
+languages.
 
-A question is answered in a run if a relevant passage stands within the first k of its pool. Of several seeds it counts as
-answered, or as missed, only if that is so in more than a stated share of them; else it is open, and no one's example.
+A question is answered in a run if a relevant passage stands within the first k of its pool. Of
+several seeds it counts as answered, or as missed, only if that is so in more than a stated share of
+them; else it is open, and no one's example.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 
 @dataclass(frozen=True)
 class Rule:
-    """When a question counts: a relevant passage within the first `at`, in more than `share` of the seeds."""
+    """When a question counts: a relevant passage within the first `at`, in more than `share` of the
+    seeds.
+    """
 
     at: int = 10
     share: float = 0.5
@@ -31,15 +35,19 @@ class Rule:
     def states(self, success: Array) -> NDArray[np.int8]:
         """Return (Q,) ANSWERED, MISSED or OPEN from the success (S, Q) of each seed."""
         rate = success.mean(axis=0)
-        return np.where(rate > self.share, ANSWERED, np.where(1 - rate > self.share, MISSED, OPEN)).astype(np.int8)
+        return np.where(
+            rate > self.share, ANSWERED, np.where(1 - rate > self.share, MISSED, OPEN)
+        ).astype(np.int8)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The Q questions that one query language asks of one pool, by n queries; passage_lang is "*" for the mixed pool.
+    """The Q questions that one query language asks of one pool, by n queries; passage_lang is "*"
+    for the mixed pool.
 
-    question: (Q,) codes, ascending. start: (Q,) the first of the queries of each question; they stand side by side.
-    query_id, n_relevant: (n,). rank: (runs, n) of the best relevant passage, inf where none was retrieved.
+    question: (Q,) codes, ascending. start: (Q,) the first of the queries of each question; they
+    stand side by side. query_id, n_relevant: (n,). rank: (runs, n) of the best relevant passage,
+    inf where none was retrieved.
     """
 
     setting: str
@@ -53,11 +61,19 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return the language, or the ordered pair query>passage of the cross-lingual setting, as in results.csv."""
-        return f"{self.query_lang}>{self.passage_lang}" if self.setting == "cross-lingual" else self.query_lang
+        """Return the language, or the ordered pair query>passage of the cross-lingual setting, as
+        in results.csv.
+        """
+        return (
+            f"{self.query_lang}>{self.passage_lang}"
+            if self.setting == "cross-lingual"
+            else self.query_lang
+        )
 
     def success(self, runs: Sequence[int], at: int) -> Array:
-        """Return (runs, Q) 1 where a question is answered, 0 where not; of a question with several queries their mean."""
+        """Return (runs, Q) 1 where a question is answered, 0 where not; of a question with several
+        queries their mean.
+        """
         hits = (self.rank[list(runs)] <= at).astype(np.float64)
         count = np.diff(self.start, append=len(self.query_id))
         return np.asarray(np.add.reduceat(hits, self.start, axis=1) / count)
@@ -73,7 +89,8 @@ class Cell:
 class Cells:
     """The cells of a sweep in the order of SETTINGS and languages.
 
-    questions: group ids, by code. runs: the place of each trained run by ratio and seed, both ascending.
+    questions: group ids, by code. runs: the place of each trained run by ratio and seed, both
+    ascending.
     """
 
     questions: tuple[str, ...]
@@ -92,30 +109,40 @@ class Cells:
 
 
 def best_ranks(sweep: Sweep) -> Array:
-    """Return (finished runs, rows) the rank of the best relevant passage, in the order of `sweep.frame`; inf: not
-    retrieved.
+    """Return (finished runs, rows) the rank of the best relevant passage, in the order of
+    `sweep.frame`; inf: not retrieved.
 
-    Raises UserError where a run's ranks and its RR@10 contradict each other: one of them was changed.
+    Raises UserError where a run's ranks and its RR@10 contradict each other: one of them was
+    changed.
     """
     shape = len(sweep.finished), -1
-    ranks, reciprocal = (sweep.frame[name].to_numpy(dtype=np.float64).reshape(shape) for name in ("rank", "RR@10"))
-    agree = np.isclose(np.where(ranks <= 10, 1 / ranks, 0.0), reciprocal, rtol=0, atol=1e-9).all(axis=1)
+    ranks, reciprocal = (
+        sweep.frame[name].to_numpy(dtype=np.float64).reshape(shape) for name in ("rank", "RR@10")
+    )
+    agree = np.isclose(np.where(ranks <= 10, 1 / ranks, 0.0), reciprocal, rtol=0, atol=1e-9).all(
+        axis=1
+    )
     for point, good in zip(sweep.finished, agree, strict=True):
         if not good:
             raise UserError(
-                f"run {point.run_id}: its ranks and its RR@10 disagree; evaluate it again", key="probe.ranks_disagree"
+                f"run {point.run_id}: its ranks and its RR@10 disagree; evaluate it again",
+                key="probe.ranks_disagree",
             )
     return ranks
 
 
 def cells(sweep: Sweep, ranks: Array) -> Cells:
-    """Return the cells of a sweep from its frame and `best_ranks`; nothing depends on the order of the stored rows."""
+    """Return the cells of a sweep from its frame and `best_ranks`; nothing depends on the order of
+    the stored rows.
+    """
     rows = sweep.frame.iloc[: ranks.shape[1]]
     names, code = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
     ids = rows["query_id"].to_numpy(dtype=str)
     relevant = rows["n_relevant"].to_numpy(dtype=np.int64)
     made = []
-    by_cell = rows.groupby(["setting", "query_lang", "passage_lang"], observed=True, sort=True).indices
+    by_cell = rows.groupby(
+        ["setting", "query_lang", "passage_lang"], observed=True, sort=True
+    ).indices
     for names_of, index in by_cell.items():
         setting, query_lang, passage_lang = cast(tuple[str, str, str], names_of)
         order = index[np.lexsort((ids[index], code[index]))]

@@ -1,4 +1,6 @@
-"""probe.csv: what is lost and gained between r = 0 and r, and between two query languages, with tested differences."""
+"""probe.csv: what is lost and gained between r = 0 and r, and between two query languages, with
+tested differences.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -25,28 +27,43 @@ from hybrid_sweep.analysis.probe.rows import (
 
 
 def compared(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]:
-    """Return the cells of a setting with the success at r = 0 and at r, of the seeds that both have."""
+    """Return the cells of a setting with the success at r = 0 and at r, of the seeds that both
+    have.
+    """
     seeds = found.common(ratio)
     both = [found.places(one, seeds) for one in (0.0, ratio)] if seeds else []
     return [
-        (cell, cell.success(both[0], rule.at), cell.success(both[1], rule.at)) for cell in found.of(setting) if seeds
+        (cell, cell.success(both[0], rule.at), cell.success(both[1], rule.at))
+        for cell in found.of(setting)
+        if seeds
     ]
 
 
 def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Row]:
-    """Return what a ratio changes against r = 0 in one setting: together (macro), and by language or pair."""
+    """Return what a ratio changes against r = 0 in one setting: together (macro), and by language
+    or pair.
+    """
     pairs = compared(found, setting, ratio, rule)
     scopes = [(MACRO, pairs), *((pair[0].name, [pair]) for pair in pairs)] if pairs else []
     rows: list[Row] = []
     for scope, part in scopes:
         pair = relation(part[0][0].query_lang, part[0][0].passage_lang) if ">" in scope else ""
-        head = {"part": "change", "ratio": ratio, "setting": setting, "scope": scope, "relation": pair}
+        head = {
+            "part": "change",
+            "ratio": ratio,
+            "setting": setting,
+            "scope": scope,
+            "relation": pair,
+        }
         rows.append({**head, **row(part, rule), "churn": churn(part)})
     return rows[:1] + adjusted(rows[1:])
 
 
-def languages(found: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]) -> list[Row]:
-    """Return two query languages on the questions that both ask: in their own pools, or of the same passages.
+def languages(
+    found: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]
+) -> list[Row]:
+    """Return two query languages on the questions that both ask: in their own pools, or of the same
+    passages.
 
     pools: number of passages by language, "*" of all; may lack any.
     """
@@ -55,10 +72,15 @@ def languages(found: Cells, setting: str, ratio: float, rule: Rule, pools: Mappi
     for one, other in combinations(found.of(setting), 2):
         if setting == "cross-lingual" and one.passage_lang != other.passage_lang:
             continue
-        _, places, others = np.intersect1d(one.question, other.question, assume_unique=True, return_indices=True)
+        _, places, others = np.intersect1d(
+            one.question, other.question, assume_unique=True, return_indices=True
+        )
         if not len(places):
             continue
-        first, second = one.success(runs, rule.at)[:, places], other.success(runs, rule.at)[:, others]
+        first, second = (
+            one.success(runs, rule.at)[:, places],
+            other.success(runs, rule.at)[:, others],
+        )
         missed = [rule.states(success) == MISSED for success in (first, second)]
         rows.append(
             {
@@ -83,18 +105,35 @@ def _only(cell: Cell, places: Ints) -> Cell:
     """Return a stand-in for a cell with some of its questions; their queries are not looked at."""
     nothing = np.zeros(0, np.intp)
     return Cell(
-        cell.setting, cell.query_lang, cell.passage_lang, cell.question[places], nothing, (), nothing, np.zeros((0, 0))
+        cell.setting,
+        cell.query_lang,
+        cell.passage_lang,
+        cell.question[places],
+        nothing,
+        (),
+        nothing,
+        np.zeros((0, 0)),
     )
 
 
-def kinds(found: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]) -> list[Row]:
-    """Return the change by kind of question, and how each level's differs from that of the first level there is."""
+def kinds(
+    found: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]
+) -> list[Row]:
+    """Return the change by kind of question, and how each level's differs from that of the first
+    level there is.
+    """
     pairs = compared(found, setting, ratio, rule)
-    marked = [(pair, labels) for pair in pairs if (labels := levels(kind, pair[0], length)) is not None]
+    marked = [
+        (pair, labels) for pair in pairs if (labels := levels(kind, pair[0], length)) is not None
+    ]
     parts: dict[str, list[Pair]] = {}
     for name in KINDS[kind][1]:
         chosen = [(pair, np.flatnonzero(labels == name)) for pair, labels in marked]
-        part = [(_only(c, which), one[:, which], two[:, which]) for (c, one, two), which in chosen if len(which)]
+        part = [
+            (_only(c, which), one[:, which], two[:, which])
+            for (c, one, two), which in chosen
+            if len(which)
+        ]
         if part:
             parts[name] = part
     if len(parts) < 2:
@@ -111,7 +150,9 @@ def kinds(found: Cells, setting: str, ratio: float, rule: Rule, kind: str, lengt
 
 
 def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> Row:
-    """Return the macro difference of some cells minus that of others, crossed as one mean with weights of both signs."""
+    """Return the macro difference of some cells minus that of others, crossed as one mean with
+    weights of both signs.
+    """
     domains = len(one) + len(reference)
     parts = [(part, sign * domains / len(part)) for part, sign in ((one, 1), (reference, -1))]
     values = np.concatenate([weight * joined(part)[0] for part, weight in parts], axis=1)
@@ -126,19 +167,26 @@ def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> Row:
 
 
 def differences(
-    found: Cells, ratios: Iterable[float], rule: Rule, pools: Mapping[str, int], length: Mapping[str, int]
+    found: Cells,
+    ratios: Iterable[float],
+    rule: Rule,
+    pools: Mapping[str, int],
+    length: Mapping[str, int],
 ) -> pd.DataFrame:
-    """Return probe.csv as a frame: columns as in COLUMNS, rows by part, setting, ratio and scope; numbers to nine
-    digits.
+    """Return probe.csv as a frame: columns as in COLUMNS, rows by part, setting, ratio and scope;
+    numbers to nine digits.
     """
     asked = sorted(ratios)
     rows: list[Row] = []
     for setting in SETTINGS:
         made = [changes(found, setting, ratio, rule) for ratio in asked if ratio > 0]
-        whole = iter(adjusted([part[0] for part in made if part]))  # macro: one family over the ratios
+        # macro: one family over the ratios
+        whole = iter(adjusted([part[0] for part in made if part]))
         for part in made:
             rows += [next(whole), *part[1:]] if part else []
-    rows += [r for s in SETTINGS for ratio in asked for r in languages(found, s, ratio, rule, pools)]
+    rows += [
+        r for s in SETTINGS for ratio in asked for r in languages(found, s, ratio, rule, pools)
+    ]
     rows += [
         r
         for s in SETTINGS

@@ -1,4 +1,6 @@
-"""lost.jsonl, gained.jsonl and weak.jsonl: one line per question, with its ranks of every seed and its texts."""
+"""lost.jsonl, gained.jsonl and weak.jsonl: one line per question, with its ranks of every seed and
+its texts.
+"""
 
 import json
 import math
@@ -27,10 +29,11 @@ def _places(states: Sequence[Any], first: int, second: int) -> list[int]:
 
 
 def moved(found: Cells, ratio: float, rule: Rule, *, gained: bool = False) -> Entries:
-    """Return the questions answered at r = 0 and missed at `ratio`, or the reverse, with the queries and cells they are
-    so in.
+    """Return the questions answered at r = 0 and missed at `ratio`, or the reverse, with the
+    queries and cells they are so in.
 
-    drop: mean over seeds of 1/rank at r = 0, less that at r, of the whole list; negative where it is a gain.
+    drop: mean over seeds of 1/rank at r = 0, less that at r, of the whole list; negative where it
+    is a gain.
     """
     seeds = found.common(ratio)
     before, after = ([found.places(one, seeds) for one in (0.0, ratio)]) if seeds else ([], [])
@@ -61,25 +64,33 @@ def _entry(cell: Cell, query: int, before: Sequence[int], after: Sequence[int]) 
 
 
 def uneven(found: Cells, ratio: float, rule: Rule) -> Entries:
-    """Return the questions that a ratio answers in one query language and misses in another, of the same kind of pool.
+    """Return the questions that a ratio answers in one query language and misses in another, of the
+    same kind of pool.
 
-    rank: the best of the question's queries, by language and then by seed. spread: how far the languages' means over seeds
-    of 1/rank lie apart.
+    rank: the best of the question's queries, by language and then by seed. spread: how far the
+    languages' means over seeds of 1/rank lie apart.
     """
     runs = list(found.runs[ratio].values())
     pools: dict[tuple[str, str], list[Cell]] = {}
     for cell in found.cells:
-        pools.setdefault((cell.setting, "" if cell.setting == "monolingual" else cell.passage_lang), []).append(cell)
+        pools.setdefault(
+            (cell.setting, "" if cell.setting == "monolingual" else cell.passage_lang), []
+        ).append(cell)
     entries: Entries = {}
     for (setting, passages), cells in pools.items():
         asked: dict[int, list[tuple[Cell, int]]] = {}
         for cell in cells:
-            for code, state in zip(cell.question, rule.states(cell.success(runs, rule.at)), strict=True):
+            for code, state in zip(
+                cell.question, rule.states(cell.success(runs, rule.at)), strict=True
+            ):
                 asked.setdefault(int(code), []).append((cell, int(state)))
         for code, states in asked.items():
             if not {ANSWERED, MISSED} <= {state for _, state in states}:
                 continue
-            ranks = {cell.query_lang: cell.rank[runs, cell.queries(code)].min(axis=1) for cell, _ in states}
+            ranks = {
+                cell.query_lang: cell.rank[runs, cell.queries(code)].min(axis=1)
+                for cell, _ in states
+            }
             means = [float((1 / rank).mean()) for rank in ranks.values()]
             entries.setdefault(found.questions[code], []).append(
                 {
@@ -95,17 +106,30 @@ def uneven(found: Cells, ratio: float, rule: Rule) -> Entries:
 
 
 def _ordered(entries: Entries, key: str, *, descending: bool) -> Entries:
-    """Return questions by their largest change, monolingual ones first within a question; ties by question id."""
+    """Return questions by their largest change, monolingual ones first within a question; ties by
+    question id.
+    """
     sign = -1 if descending else 1
-    return dict(sorted(entries.items(), key=lambda item: (min(sign * entry[key] for entry in item[1]), item[0])))
+    return dict(
+        sorted(
+            entries.items(), key=lambda item: (min(sign * entry[key] for entry in item[1]), item[0])
+        )
+    )
 
 
 def lines(
-    entries: Entries, name: str, head: Mapping[str, Any], texts: Texts | None, found: Cells, most: int
+    entries: Entries,
+    name: str,
+    head: Mapping[str, Any],
+    texts: Texts | None,
+    found: Cells,
+    most: int,
 ) -> list[Record]:
-    """Return the records of a file: question, head (ratio and seeds), its entries under `name`, and its texts.
+    """Return the records of a file: question, head (ratio and seeds), its entries under `name`, and
+    its texts.
 
-    Without texts the queries' ids stand alone and `relevant` is null; `most` bounds the relevant passages of a question.
+    Without texts the queries' ids stand alone and `relevant` is null; `most` bounds the relevant
+    passages of a question.
     """
     questions = list(entries)
     queries = texts.queries(questions) if texts else _known(found, set(questions))
@@ -114,7 +138,11 @@ def lines(
     for question in questions:
         passages = relevant.get(question, Passages())
         asked = {"queries": queries.get(question, [])}
-        answers = {"relevant": passages.shown, "relevant_left_out": passages.left_out} if texts else {"relevant": None}
+        answers = (
+            {"relevant": passages.shown, "relevant_left_out": passages.left_out}
+            if texts
+            else {"relevant": None}
+        )
         records.append({"question": question, **head, name: entries[question], **asked, **answers})
     return records
 
@@ -128,7 +156,9 @@ def _known(found: Cells, questions: set[str]) -> dict[str, list[Record]]:
                 for query in cell.query_id[cell.queries(int(code))]:
                     known.setdefault(question, set()).add((cell.query_lang, query))
     return {
-        question: [{"language": language, "id": query, "text": None} for language, query in sorted(pairs)]
+        question: [
+            {"language": language, "id": query, "text": None} for language, query in sorted(pairs)
+        ]
         for question, pairs in known.items()
     }
 
@@ -136,4 +166,6 @@ def _known(found: Cells, questions: set[str]) -> dict[str, list[Record]]:
 def write_lines(path: Path, records: Sequence[Record]) -> None:
     """Write records as JSON lines, atomically."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+        file.writelines(
+            json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records
+        )

@@ -1,8 +1,9 @@
-"""The weakness probe: which questions a higher ratio loses, which a model answers in one language alone, with their texts.
+"""The weakness probe: which questions a higher ratio loses, which a model answers in one language
+alone, with their texts.
 
-After the idea of arXiv 2505.18673, for retrieval: there weak spots are searched for; here every evaluated question is one.
-Everything derives from the per-query tables, and the texts from the collection that the runs read. Nothing written holds
-a time, a machine or a path.
+After the idea of arXiv 2505.18673, for retrieval: there weak spots are searched for; here every
+evaluated question is one. Everything derives from the per-query tables, and the texts from the
+collection that the runs read. Nothing written holds a time, a machine or a path.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 class Asked:
     """What the user asks for.
 
-    ratio: of the answer and of the examples; None: the highest. The tables, and so the tests, have every ratio whatever is
-    asked. on: a further collection.
-    texts: whether texts are wanted. collection: folder of a built collection. most: relevant passages of a question.
+    ratio: of the answer and of the examples; None: the highest. The tables, and so the tests, have
+    every ratio whatever is asked. on: a further collection. texts: whether texts are wanted.
+    collection: folder of a built collection. most: relevant passages of a question.
     """
 
     rule: Rule = field(default_factory=Rule)
@@ -52,7 +53,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Probe:
-    """What was written and what to print; exit_code is 1 if points, or texts that were wanted, are missing."""
+    """What was written and what to print; exit_code is 1 if points, or texts that were wanted, are
+    missing.
+    """
 
     console: str
     paths: tuple[Path, ...]
@@ -66,21 +69,28 @@ def write_probe(
     how: Callable[["DataConfig"], str] = lambda data: data.name,
     say: Callable[[str], None] = lambda line: None,
 ) -> Probe:
-    """Probe the points of one or more sweeps together, and write into the folder probe of the first, each file atomically.
+    """Probe the points of one or more sweeps together, and write into the folder probe of the
+    first, each file atomically.
 
-    how: the command that prepares a collection, for the line that says texts are missing. say: hears what is done. Raises
-    UserError where a folder is no sweep, nothing is finished, the points cannot be compared, the ratio or the further
-    collection is not there, or the collection at hand is another build than the runs read.
+    how: the command that prepares a collection, for the line that says texts are missing. say:
+    hears what is done. Raises UserError where a folder is no sweep, nothing is finished, the points
+    cannot be compared, the ratio or the further collection is not there, or the collection at hand
+    is another build than the runs read.
     """
     asked = asked or Asked()
     folders = [Path(path) for path in sweep_dirs]
     confined.check_links(folders[0].resolve())  # where it is written
     if asked.on and asked.on not in (names := further(folders)):
         known = f"there are: {listed(names)}" if names else "there are none (eval.also)"
-        raise UserError(f"--on {asked.on}: no point was evaluated on that; {known}", key="option.on")
+        raise UserError(
+            f"--on {asked.on}: no point was evaluated on that; {known}", key="option.on"
+        )
     sweep = load(folders, asked.on)
     warnings = check(sweep)
-    say(f"read {counted(len(sweep.finished), 'run')}; reading texts, testing by language, pair and kind of question")
+    say(
+        f"read {counted(len(sweep.finished), 'run')}; reading texts, testing by language, pair and"
+        " kind of question"
+    )
     found = cells(sweep, best_ranks(sweep))
     ratios, ratio = list(found.runs), _ratio(found, asked.ratio)
     texts = _texts(sweep, folders, asked, how) if asked.texts else ""
@@ -94,7 +104,9 @@ def write_probe(
     of_ratio = {"ratio": ratio, "seeds": list(found.runs[ratio])}
     records = {
         "lost": lines(moved(found, ratio, asked.rule), "lost", head, read, found, asked.most),
-        "gained": lines(moved(found, ratio, asked.rule, gained=True), "gained", head, read, found, asked.most),
+        "gained": lines(
+            moved(found, ratio, asked.rule, gained=True), "gained", head, read, found, asked.most
+        ),
         "weak": lines(uneven(found, ratio, asked.rule), "weak", of_ratio, read, found, asked.most),
     }
     said = answer(table, together, ratio, asked.rule)
@@ -113,17 +125,22 @@ def write_probe(
 def _ratio(found: Cells, ratio: float | None) -> float:
     """Return the ratio of the examples."""
     if not found.runs:
-        raise UserError("no trained point is finished: run the sweep first", key="probe.no_trained_point")
+        raise UserError(
+            "no trained point is finished: run the sweep first", key="probe.no_trained_point"
+        )
     if ratio is None:
         return max(found.runs)
     if round(ratio, 6) not in found.runs:
         raise UserError(
-            f"--ratio {ratio:g}: no finished point has it; there are: {listed(sorted(found.runs))}", key="option.ratio"
+            f"--ratio {ratio:g}: no finished point has it; there are: {listed(sorted(found.runs))}",
+            key="option.ratio",
         )
     return round(ratio, 6)
 
 
-def _texts(sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["DataConfig"], str]) -> Texts | str:
+def _texts(
+    sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["DataConfig"], str]
+) -> Texts | str:
     """Return the texts that the trained points were evaluated on, or why they are not at hand."""
     point = next(point for point in sweep.finished if point.kind == "trained")
     *_, run_dirs = planned(folders, asked.on)
@@ -133,7 +150,9 @@ def _texts(sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["
 
 
 def _pools(sweep: Sweep) -> dict[str, int]:
-    """Return the number of passages by language, "*" for all, as a run recorded it; {} where none did."""
+    """Return the number of passages by language, "*" for all, as a run recorded it; {} where none
+    did.
+    """
     recorded = (sweep.metrics[point.run_id].get("passages") for point in sweep.finished)
     return next((found for found in recorded if isinstance(found, dict)), {})
 
@@ -145,7 +164,10 @@ def _lengths(found: Cells, texts: Texts | None) -> dict[str, int]:
 
 
 def _write(
-    folder: Path, tables: Mapping[str, pd.DataFrame], records: Mapping[str, Sequence[Record]], page: str
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    records: Mapping[str, Sequence[Record]],
+    page: str,
 ) -> tuple[Path, ...]:
     try:
         for name, frame in tables.items():
@@ -157,6 +179,9 @@ def _write(
             path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"the probe cannot be written into {folder}: {error.strerror or error}", key="probe.unwritable"
+            f"the probe cannot be written into {folder}: {error.strerror or error}",
+            key="probe.unwritable",
         ) from error
-    return tuple(folder / name for name in ("probe.md", *tables, *(f"{name}.jsonl" for name in records)))
+    return tuple(
+        folder / name for name in ("probe.md", *tables, *(f"{name}.jsonl" for name in records))
+    )

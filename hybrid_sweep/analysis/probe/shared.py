@@ -1,8 +1,10 @@
-"""Whether languages share their weaknesses: in how many languages a question is missed, against what chance would give.
+"""Whether languages share their weaknesses: in how many languages a question is missed, against
+what chance would give.
 
-The reference shuffles, within each language, which questions are missed, among the questions that exist in the same
-languages: each language keeps its misses, and a question that many languages have stays one. What is left is whether the
-misses of two languages fall on the same questions. It is about these checkpoints: nothing is said of other seeds.
+The reference shuffles, within each language, which questions are missed, among the questions that
+exist in the same languages: each language keeps its misses, and a question that many languages have
+stays one. What is left is whether the misses of two languages fall on the same questions. It is
+about these checkpoints: nothing is said of other seeds.
 """
 
 from collections.abc import Iterable
@@ -34,10 +36,11 @@ COLUMNS = {
 def shuffled(
     missed: NDArray[np.bool_], present: NDArray[np.bool_], draws: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return (draws, L + 1) how many questions are missed in 0 to L languages, with misses shuffled.
+    """Return (draws, L + 1) how many questions are missed in 0 to L languages, with misses
+    shuffled.
 
-    missed, present: (G, L) by question and language; what is not present is not missed. Shuffled within each language
-    among the questions that have the same languages.
+    missed, present: (G, L) by question and language; what is not present is not missed. Shuffled
+    within each language among the questions that have the same languages.
     """
     _, stratum = np.unique(present, axis=0, return_inverse=True)
     stratum = stratum.ravel()
@@ -56,8 +59,12 @@ def shuffled(
     return total
 
 
-def misses(found: Cells, setting: str, ratio: float, rule: Rule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return missed and present, (G, L) each, of the questions that at least two query languages of the setting ask."""
+def misses(
+    found: Cells, setting: str, ratio: float, rule: Rule
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return missed and present, (G, L) each, of the questions that at least two query languages of
+    the setting ask.
+    """
     cells, runs = found.of(setting), list(found.runs[ratio].values())
     missed, present = np.zeros((2, len(found.questions), len(cells)), dtype=bool)
     for place, cell in enumerate(cells):
@@ -68,8 +75,8 @@ def misses(found: Cells, setting: str, ratio: float, rule: Rule) -> tuple[NDArra
 
 
 def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS) -> pd.DataFrame:
-    """Return the shared.csv as a frame, columns as in COLUMNS; the cross-lingual setting is left out: its pools differ by
-    pair.
+    """Return the shared.csv as a frame, columns as in COLUMNS; the cross-lingual setting is left
+    out: its pools differ by pair.
     """
     rows: list[dict[str, Any]] = []
     for setting in SETTINGS:
@@ -81,14 +88,29 @@ def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS
             drawn = shuffled(missed, present, draws, random)
             observed = np.bincount(missed.sum(axis=1), minlength=drawn.shape[1])
             parts: list[tuple[str, int, NDArray[np.int64]]] = [
-                (str(number), int(observed[number]), drawn[:, number]) for number in range(drawn.shape[1])
+                (str(number), int(observed[number]), drawn[:, number])
+                for number in range(drawn.shape[1])
             ]
             parts.append(("2+", int(observed[2:].sum()), drawn[:, 2:].sum(axis=1)))
             for name, seen, by_chance in parts:
                 low, high = np.quantile(by_chance, [0.025, 0.975])
-                row = {"ratio": ratio, "setting": setting, "missed_in": name, "n_questions": len(missed)}
+                row = {
+                    "ratio": ratio,
+                    "setting": setting,
+                    "missed_in": name,
+                    "n_questions": len(missed),
+                }
                 p = (1 + (by_chance >= seen).sum()) / (1 + draws) if name == "2+" else np.nan
-                rows.append(row | {"observed": seen, "expected": by_chance.mean(), "low": low, "high": high, "p": p})
+                rows.append(
+                    row
+                    | {
+                        "observed": seen,
+                        "expected": by_chance.mean(),
+                        "low": low,
+                        "high": high,
+                        "p": p,
+                    }
+                )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in ("ratio", "expected", "low", "high", "p"):
         frame[name] = rounded(frame[name])

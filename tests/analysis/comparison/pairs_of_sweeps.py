@@ -1,4 +1,6 @@
-"""Sweeps that differ: copies of a known sweep whose runs have other names, settings, questions or values."""
+"""Sweeps that differ: copies of a known sweep whose runs have other names, settings, questions or
+values.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +63,8 @@ def compared(*folders: Path) -> Comparison:
 def picked(found: Comparison, **wanted: object) -> pd.DataFrame:
     """Rows of the table: monolingual RR@10, mean of languages, unless it is said otherwise."""
     table = found.table
-    for name, value in ({"setting": "monolingual", "measure": "RR@10", "scope": "macro"} | wanted).items():
+    for name, value in (
+        {"setting": "monolingual", "measure": "RR@10", "scope": "macro"} | wanted
+    ).items():
         table = table[table[name] == value]
     return table.sort_values("ratio").reset_index(drop=True)

@@ -16,29 +16,51 @@ from hybrid_sweep.analysis.comparison import figure as figure_comparison
 from hybrid_sweep.analysis.comparison import report as report_comparison
 from hybrid_sweep.analysis.comparison.report import folder_of
 from hybrid_sweep.analysis.report import write_report
-from tests.analysis.comparison.pairs_of_sweeps import Make, compared, configured, edit, files_in, picked, runs_of
+from tests.analysis.comparison.pairs_of_sweeps import (
+    Make,
+    compared,
+    configured,
+    edit,
+    files_in,
+    picked,
+    runs_of,
+)
 
-NAMES = [f"comparison.{kind}" for kind in ("csv", "parquet", "png", "pdf", "svg", "md", "html", "tex")]
+NAMES = [
+    f"comparison.{kind}" for kind in ("csv", "parquet", "png", "pdf", "svg", "md", "html", "tex")
+]
 
 
-def test_everything_is_written_into_the_first_folder_and_nothing_into_the_other(two: tuple[Path, Path]) -> None:
+def test_everything_is_written_into_the_first_folder_and_nothing_into_the_other(
+    two: tuple[Path, Path],
+) -> None:
     before = files_in(two[1].parent.parent), files_in(two[0].parent.parent)
     made = write_report(list(two))
     folder = two[0] / "vs-b"
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
-    assert sorted(path.name for path in made.paths) == sorted(NAMES) and {path.parent for path in made.paths} == {
-        folder
-    }
+    assert sorted(path.name for path in made.paths) == sorted(NAMES) and {
+        path.parent for path in made.paths
+    } == {folder}
     assert files_in(two[1].parent.parent) == before[0]
     after = files_in(two[0].parent.parent)
     assert {name: after[name] for name in before[1]} == before[1]
-    assert {name for name in after if name not in before[1]} == {f"sweeps/a/vs-b/{name}" for name in NAMES}
+    assert {name for name in after if name not in before[1]} == {
+        f"sweeps/a/vs-b/{name}" for name in NAMES
+    }
     assert made.exit_code == 0 and made.figure == folder / "comparison.png" and made.missing == ()
-    assert made.console.splitlines()[-2:] == [f"page: {folder / 'comparison.html'}", f"figure: {made.figure}"]
+    assert made.console.splitlines()[-2:] == [
+        f"page: {folder / 'comparison.html'}",
+        f"figure: {made.figure}",
+    ]
     assert "a: With 3 seeds" in made.answer and "b: With 3 seeds" in made.answer
-    csv, parquet = pd.read_csv(folder / "comparison.csv"), pd.read_parquet(folder / "comparison.parquet")
+    csv, parquet = (
+        pd.read_csv(folder / "comparison.csv"),
+        pd.read_parquet(folder / "comparison.parquet"),
+    )
     assert csv.shape == parquet.shape == made.results.shape
-    assert csv["value"].dropna().to_numpy() == pytest.approx(parquet["value"].dropna().to_numpy(), rel=1e-12)
+    assert csv["value"].dropna().to_numpy() == pytest.approx(
+        parquet["value"].dropna().to_numpy(), rel=1e-12
+    )
 
 
 @pytest.mark.slow
@@ -51,8 +73,14 @@ def test_the_same_runs_give_the_same_bytes(two: tuple[Path, Path]) -> None:
     for folder in two:
         edit(folder / "points.json", lambda plan: plan["points"].reverse())
         for run in runs_of(folder).iterdir():
-            edit(run / "provenance.json", lambda found: found.update(times={"train": 9}, max_memory_mb=1))
-            edit(run / "provenance.json", lambda found: found["hardware"].update(cpu="other", host="node17"))
+            edit(
+                run / "provenance.json",
+                lambda found: found.update(times={"train": 9}, max_memory_mb=1),
+            )
+            edit(
+                run / "provenance.json",
+                lambda found: found["hardware"].update(cpu="other", host="node17"),
+            )
     second = {path.name: path.read_bytes() for path in write_report(list(two)).paths}
     assert [name for name in first if first[name] != second[name]] == []
     for name in ("comparison.md", "comparison.html", "comparison.tex", "comparison.csv"):
@@ -73,7 +101,9 @@ def test_a_missing_point_of_the_other_sweep_makes_the_exit_code_1(
     words = ["report", *map(str, two)]
     assert cli.main(words) == 0 and "next:" not in capsys.readouterr().out
     (runs_of(two[1]) / "bt050s1" / "metrics.json").unlink()
-    edit(two[1] / "points.json", lambda plan: plan.update(command="hybrid-sweep run -m experiment=b"))
+    edit(
+        two[1] / "points.json", lambda plan: plan.update(command="hybrid-sweep run -m experiment=b")
+    )
     assert cli.main(words) == 1
     told = capsys.readouterr().out
     assert "next: hybrid-sweep run -m experiment=b    (runs what is missing)" in told
@@ -84,7 +114,10 @@ def test_a_missing_point_of_the_other_sweep_makes_the_exit_code_1(
 @pytest.mark.slow
 def test_further_collections_that_all_have_are_compared_too(two: tuple[Path, Path]) -> None:
     for folder, names in zip(two, (["near", "far", "own"], ["near", "far"]), strict=True):
-        edit(folder / "points.json", lambda plan, names=names: [row.update(also=names) for row in plan["points"]])
+        edit(
+            folder / "points.json",
+            lambda plan, names=names: [row.update(also=names) for row in plan["points"]],
+        )
         for run in runs_of(folder).iterdir():
             place = run / "evaluations" / "near"
             place.mkdir(parents=True)
@@ -92,18 +125,36 @@ def test_further_collections_that_all_have_are_compared_too(two: tuple[Path, Pat
             table.assign(collection="bank", **{"RR@10": table["RR@10"] / 2}).to_parquet(
                 place / "per_query.parquet", index=False
             )
-            metrics = {"run_id": run.name, "collection": "bank", "languages": ["de", "en", "fr"], "fingerprint": "beef"}
+            metrics = {
+                "run_id": run.name,
+                "collection": "bank",
+                "languages": ["de", "en", "fr"],
+                "fingerprint": "beef",
+            }
             (place / "metrics.json").write_text(json.dumps(metrics))
-    configured(two[1], "name: toy", "name: toy\n  share: 0.5")  # of the data that was trained on, not evaluated on
+    # of the data that was trained on, not evaluated on
+    configured(two[1], "name: toy", "name: toy\n  share: 0.5")
     made = write_report(list(two), allow_missing=True)
-    assert "not compared on own, which only some of the sweeps have" in made.console and made.exit_code == 0
-    assert "--- on far ---\n\nno comparison: " in made.console and write_report(list(two)).exit_code == 1
+    assert (
+        "not compared on own, which only some of the sweeps have" in made.console
+        and made.exit_code == 0
+    )
+    assert (
+        "--- on far ---\n\nno comparison: " in made.console
+        and write_report(list(two)).exit_code == 1
+    )
     near = two[0] / "vs-b" / "on-near"
-    assert sorted(path.name for path in near.iterdir()) == sorted(NAMES) and not near.with_name("on-far").exists()
+    assert (
+        sorted(path.name for path in near.iterdir()) == sorted(NAMES)
+        and not near.with_name("on-far").exists()
+    )
     main, there = (pd.read_csv(folder / "comparison.csv") for folder in (near.parent, near))
     level = "statistic == 'level' and measure == 'RR@10'"
-    assert there.query(level)["value"].to_numpy() * 2 == pytest.approx(main.query(level)["value"].to_numpy(), rel=1e-6)
-    assert (there.query("statistic == 'difference'")["value"] == 0).all()  # the same fingerprint: tested
+    assert there.query(level)["value"].to_numpy() * 2 == pytest.approx(
+        main.query(level)["value"].to_numpy(), rel=1e-6
+    )
+    # the same fingerprint: tested
+    assert (there.query("statistic == 'difference'")["value"] == 0).all()
     text = (near / "comparison.md").read_text()
     assert "| `model.hidden_size` | – | `256` |" in text and "| `data.share` | – | `0.5` |" in text
     assert "# `a on near` and `b on near`" in text
@@ -117,12 +168,20 @@ NASTY = r"$x_a$ & <b>|`q` 50% \section #1 ~^{} *z*"
 
 
 def test_names_are_taken_literally_everywhere(two: tuple[Path, Path]) -> None:
-    edit(two[0] / "points.json", lambda plan: plan.update(name=NASTY, command="run <script>x</script>"))
+    edit(
+        two[0] / "points.json",
+        lambda plan: plan.update(name=NASTY, command="run <script>x</script>"),
+    )
     edit(two[1] / "points.json", lambda plan: plan.update(name="_" + "long name " * 9))
     configured(two[1], "hidden_size: 256", "hidden_size: 256\n  query_prompt: '<img src=x> | `a`'")
     made = write_report(list(two))
     page = (made.figure.parent / "comparison.html").read_text()
-    assert "<b>" not in page and "<img src=x>" not in page and "<script" not in page and "&lt;script&gt;" in page
+    assert (
+        "<b>" not in page
+        and "<img src=x>" not in page
+        and "<script" not in page
+        and "&lt;script&gt;" in page
+    )
     assert '<th scope="col"><code>' in page and "`<" not in page and "\\|" not in page
     assert page.count("<img") == 1 and "http" not in page.replace("http-equiv", "")
     text = (made.figure.parent / "comparison.md").read_text()
@@ -131,11 +190,14 @@ def test_names_are_taken_literally_everywhere(two: tuple[Path, Path]) -> None:
         assert len({line.replace("\\|", "").count("|") for line in rows}) <= 1, block
     tex = (made.figure.parent / "comparison.tex").read_text()
     assert r"\$x\_a\$ \& \textless{}b\textgreater{}\textbar{}" in tex
-    lines = [line for line in tex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    lines = [
+        line for line in tex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line
+    ]
     assert {line.replace(r"\&", "").count("&") for line in lines} == {12}
     svg = (made.figure.parent / "comparison.svg").read_text()
     assert "A: " in svg and "B: _long name" in svg
-    assert is_math_text(NASTY) and not is_math_text(figure_comparison.legible(NASTY))  # no formula in a name
+    # no formula in a name
+    assert is_math_text(NASTY) and not is_math_text(figure_comparison.legible(NASTY))
 
 
 def test_names_that_repeat_are_told_apart(make: Make) -> None:
@@ -161,7 +223,9 @@ def test_the_folder_of_a_comparison_has_a_name_that_a_file_system_takes(tmp_path
 def test_the_figure_draws_the_numbers_of_the_table(two: tuple[Path, Path]) -> None:
     found = compared(*two)
     for name, drawn in zip(
-        found.names, figure_comparison.lines_of(found, ("monolingual", "RR@10", "macro")), strict=True
+        found.names,
+        figure_comparison.lines_of(found, ("monolingual", "RR@10", "macro")),
+        strict=True,
     ):
         changes = picked(found, statistic="change", sweep=name)
         assert drawn["change"].tolist() == [0.0, *changes["value"]]
@@ -171,12 +235,15 @@ def test_the_figure_draws_the_numbers_of_the_table(two: tuple[Path, Path]) -> No
     assert figure.get_figwidth() == 7.0
     change, _, _, budget = figure.axes
     assert (
-        budget.get_xlabel() == "cross-lingual examples of a run, thousands" and budget.get_ylim() == change.get_ylim()
+        budget.get_xlabel() == "cross-lingual examples of a run, thousands"
+        and budget.get_ylim() == change.get_ylim()
     )
     lines = [line for line in budget.lines if line.get_linewidth() == 1.3]
     assert [line.get_xdata().tolist() for line in lines] == [[0, 6.4, 12.8]] * 2
     sizes = [
-        text.get_fontsize() for text in figure.findobj(lambda part: hasattr(part, "get_fontsize")) if text.get_text()
+        text.get_fontsize()
+        for text in figure.findobj(lambda part: hasattr(part, "get_fontsize"))
+        if text.get_text()
     ]
     assert min(sizes) >= 6.5
 
@@ -184,7 +251,10 @@ def test_the_figure_draws_the_numbers_of_the_table(two: tuple[Path, Path]) -> No
 def test_sweeps_are_told_apart_without_colour(two: tuple[Path, Path]) -> None:
     looks = figure_comparison.LOOKS
     assert (
-        len(looks) == figure_comparison.LIMIT == len({str(line) for _, line, _ in looks}) == len({m for *_, m in looks})
+        len(looks)
+        == figure_comparison.LIMIT
+        == len({str(line) for _, line, _ in looks})
+        == len({m for *_, m in looks})
     )
     figure = figure_comparison.draw(compared(*two, two[0], two[1], two[0], two[1]))
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
@@ -205,7 +275,9 @@ def test_sweeps_are_told_apart_without_colour(two: tuple[Path, Path]) -> None:
 )
 def test_the_fill_of_a_mark_is_the_verdict(verdict: str, fill: str) -> None:
     assert figure_comparison._fill({"verdict": verdict, "ratio": 0.5, "p_holm": 1.0}, True) == fill
-    assert figure_comparison._fill({"verdict": verdict, "ratio": 0.5, "p_holm": 1.0}, False) == "none"
+    assert (
+        figure_comparison._fill({"verdict": verdict, "ratio": 0.5, "p_holm": 1.0}, False) == "none"
+    )
     assert figure_comparison._fill({"verdict": "", "ratio": 0.5, "p_holm": 0.01}, False) == "full"
 
 
@@ -219,14 +291,18 @@ def test_sweeps_without_counts_or_ratio_0_still_have_a_figure(two: tuple[Path, P
     figure = figure_comparison.draw(found)
     assert [axes.get_title("left") for axes in figure.axes][2:] == ["Cross-lingual MRR@10"]
     rows = picked(found, statistic="difference")
-    assert rows["ratio"].tolist() == [0.5, 1.0] and picked(found, statistic="difference of changes").empty
+    assert (
+        rows["ratio"].tolist() == [0.5, 1.0]
+        and picked(found, statistic="difference of changes").empty
+    )
 
 
 def test_neither_torch_nor_hydra_nor_pyplot_is_imported(two: tuple[Path, Path]) -> None:
     code = (
-        "import sys; from pathlib import Path; from hybrid_sweep.analysis.report import write_report\n"
-        f"write_report([Path({str(two[0])!r}), Path({str(two[1])!r})])\n"
-        "print([name for name in ('torch', 'hydra', 'omegaconf', 'transformers', 'matplotlib.pyplot') if name in sys.modules])"
+        "import sys; from pathlib import Path; from hybrid_sweep.analysis.report import"
+        f" write_report\nwrite_report([Path({str(two[0])!r}), Path({str(two[1])!r})])\nprint([name"
+        " for name in ('torch', 'hydra', 'omegaconf', 'transformers', 'matplotlib.pyplot') if name"
+        " in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

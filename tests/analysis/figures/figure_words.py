@@ -13,7 +13,9 @@ DPI = 200
 
 
 def words(figure: Any) -> list[tuple[str, float, Any]]:
-    """Text, size in points and box in pixels of everything written, at the 200 dpi of the PNG; ticks beyond an axis are not."""
+    """Text, size in points and box in pixels of everything written, at the 200 dpi of the PNG;
+    ticks beyond an axis are not.
+    """
     found: dict[int, tuple[str, float, Any]] = {}
     with pytest.MonkeyPatch.context() as patch:
         plain = Text.draw
@@ -32,7 +34,9 @@ def words(figure: Any) -> list[tuple[str, float, Any]]:
 
 
 def legible(figure: Any) -> list[str]:
-    """What is wrong with the words of a figure: too small, beyond the paper, one over another; [] where nothing is."""
+    """What is wrong with the words of a figure: too small, beyond the paper, one over another; []
+    where nothing is.
+    """
     found, wrong = words(figure), []
     width, height = figure.get_size_inches() * DPI
     for place, (text, size, box) in enumerate(found):

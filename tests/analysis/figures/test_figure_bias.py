@@ -1,4 +1,6 @@
-"""Language bias: the numbers of the results, and the pool's shares and the maps of metrics.json where it has them."""
+"""Language bias: the numbers of the results, and the pool's shares and the maps of metrics.json
+where it has them.
+"""
 
 import dataclasses
 import shutil
@@ -56,7 +58,9 @@ def test_every_cell_is_the_mean_of_its_row(make_sweep: Callable[..., Path], worl
                 assert values[i, j] == pytest.approx(level)
 
 
-def test_bold_numbers_are_the_significant_changes(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_bold_numbers_are_the_significant_changes(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     sweep = load([make_sweep(world(questions=80))])
     results = aggregate(sweep)
     top = (results["measure"] == "same@10") & (results["ratio"] == 1.0)
@@ -64,7 +68,9 @@ def test_bold_numbers_are_the_significant_changes(make_sweep: Callable[..., Path
     results.loc[top & (results["scope"] == "en"), ["p", "p_holm"]] = [0.01, 0.02]
     axes = maps(fb.draw(sweep, results, "toy"))[fb.MAPS[0][1]]
     bold = {
-        (int(text.get_position()[1]), int(text.get_position()[0])) for text in axes.texts if text.get_weight() == "bold"
+        (int(text.get_position()[1]), int(text.get_position()[0]))
+        for text in axes.texts
+        if text.get_weight() == "bold"
     }
     wanted = set()
     for i, scope in enumerate([MACRO, *LANGUAGES]):
@@ -78,11 +84,15 @@ def test_the_pool_is_the_share_of_the_passages(sweep_dir: Path) -> None:
     results = aggregate(sweep)
     figure = fb.draw(sweep, results, "toy")
     assert "Pool:" not in said(figure)
-    counted = with_metrics(sweep, lambda point: {"passages": {"de": 24, "en": 40, "fr": 36, "*": 100}})
+    counted = with_metrics(
+        sweep, lambda point: {"passages": {"de": 24, "en": 40, "fr": 36, "*": 100}}
+    )
     figure = fb.draw(counted, results, "toy")
     axes = maps(figure)[fb.MAPS[0][1]]
     assert axes.get_xticklabels()[-1].get_text() == "pool"
-    assert mesh(axes)[:, -1].tolist() == pytest.approx([np.mean([0.24, 0.4, 0.36]), 0.24, 0.4, 0.36])
+    assert mesh(axes)[:, -1].tolist() == pytest.approx(
+        [np.mean([0.24, 0.4, 0.36]), 0.24, 0.4, 0.36]
+    )
     assert "pool" not in [text.get_text() for text in maps(figure)[fb.MAPS[1][1]].get_xticklabels()]
     assert "metrics.json" in said(figure)
 
@@ -93,7 +103,12 @@ def test_a_missing_ratio_is_a_column_of_gaps(sweep_dir: Path) -> None:
     sweep = load([sweep_dir])
     figure = fb.draw(sweep, aggregate(sweep), "toy")
     for _, title, *_ in fb.MAPS:
-        assert np.isnan(mesh(maps(figure)[title])).any(axis=0).tolist() == [False, True, False, False]
+        assert np.isnan(mesh(maps(figure)[title])).any(axis=0).tolist() == [
+            False,
+            True,
+            False,
+            False,
+        ]
     assert "not measured or missing" in said(figure)
 
 

@@ -49,7 +49,9 @@ def test_what_is_left_out_is_said_with_where_it_stands() -> None:
         (0.0, 0, False, "0"),
     ],
 )
-def test_numbers_are_short_and_never_minus_nothing(value: float, digits: int, sign: bool, text: str) -> None:
+def test_numbers_are_short_and_never_minus_nothing(
+    value: float, digits: int, sign: bool, text: str
+) -> None:
     assert fc.number(value, digits, sign=sign) == text
 
 
@@ -73,7 +75,10 @@ def drawn(values: Any, **options: Any) -> Any:
 
 
 def texts(axes: Any) -> dict[tuple[int, int], str]:
-    return {(int(text.get_position()[1]), int(text.get_position()[0])): text.get_text() for text in axes.texts}
+    return {
+        (int(text.get_position()[1]), int(text.get_position()[0])): text.get_text()
+        for text in axes.texts
+    }
 
 
 def test_cells_hold_their_numbers_and_gaps_none() -> None:
@@ -90,14 +95,19 @@ def test_marks_point_the_way_of_what_is_significant() -> None:
     shown = np.array([[0, 1], [-1, 0]])
     for digits in (2, None):
         axes = drawn([[0.1, 0.3], [-0.3, -0.1]], sign=True, digits=digits, shown=shown)
-        marks = {(int(line.get_ydata()[0]), int(line.get_xdata()[0])): line.get_marker() for line in axes.lines}
+        marks = {
+            (int(line.get_ydata()[0]), int(line.get_xdata()[0])): line.get_marker()
+            for line in axes.lines
+        }
         assert marks == {(0, 1): "^", (1, 0): "v"}
 
 
 def test_falls_are_hatched_where_no_number_has_room_for_its_sign() -> None:
     for digits, wanted in ((2, set()), (None, {(1, 0), (1, 1)})):
         axes = drawn([[0.1, 0.3], [-0.3, -0.1]], sign=True, digits=digits)
-        hatched = {patch.get_xy()[::-1] for patch in axes.patches if patch.get_hatch() == fc.FALL_HATCH}
+        hatched = {
+            patch.get_xy()[::-1] for patch in axes.patches if patch.get_hatch() == fc.FALL_HATCH
+        }
         assert hatched == wanted
         assert bool(axes.texts) == (digits is not None)
 
@@ -105,9 +115,17 @@ def test_falls_are_hatched_where_no_number_has_room_for_its_sign() -> None:
 def test_framed_and_bold_cells() -> None:
     where = np.array([[True, False], [False, True]])
     axes = drawn([[0.1, 0.3], [0.3, 0.1]], framed=where, bold=~where)
-    frames = {patch.get_xy() for patch in axes.patches if patch.get_hatch() is None and patch.get_linewidth() > 0.5}
+    frames = {
+        patch.get_xy()
+        for patch in axes.patches
+        if patch.get_hatch() is None and patch.get_linewidth() > 0.5
+    }
     assert frames == {(0, 0), (1, 1)}
-    bold = {(int(t.get_position()[1]), int(t.get_position()[0])) for t in axes.texts if t.get_weight() == "bold"}
+    bold = {
+        (int(t.get_position()[1]), int(t.get_position()[0]))
+        for t in axes.texts
+        if t.get_weight() == "bold"
+    }
     assert bold == {(0, 1), (1, 0)}
 
 
@@ -120,7 +138,11 @@ def test_the_key_names_the_ends_of_its_colours() -> None:
 
 
 def test_names_stand_upright_where_they_are_wider_than_a_cell() -> None:
-    for names, turned in ((["de", "en"], [0, 0]), (["0", "0.5", "untrained"], [0, 0, 90]), (["arabic", "zh"], [90, 0])):
+    for names, turned in (
+        (["de", "en"], [0, 0]),
+        (["0", "0.5", "untrained"], [0, 0, 90]),
+        (["arabic", "zh"], [90, 0]),
+    ):
         axes = Figure().add_subplot()
         fc.cells(axes, np.zeros((1, len(names))), LEVEL, Normalize(0, 1), digits=None)
         fc.label(axes, ["x"], names, 14.0)

@@ -1,4 +1,6 @@
-"""Every figure at the ends of what a sweep can be: drawn, legible, the same bytes each time, from real derived rows."""
+"""Every figure at the ends of what a sweep can be: drawn, legible, the same bytes each time, from
+real derived rows.
+"""
 
 import dataclasses
 import shutil
@@ -37,10 +39,17 @@ def reported(sweep: Sweep) -> Sweep:
     """The sweep with a report of the bias in the metrics of each run."""
     names = sorted(set(sweep.frame["query_lang"].astype(str)))
     maps = np.random.default_rng(7).dirichlet(np.ones(len(names)), size=len(names)).tolist()
-    report = {"languages": names, "answer_rr": maps, "first_relevant": maps, "first_retrieved": maps}
+    report = {
+        "languages": names,
+        "answer_rr": maps,
+        "first_relevant": maps,
+        "first_retrieved": maps,
+    }
     counts = {name: 10 + place for place, name in enumerate(names)}
     passages = {**counts, "*": sum(counts.values())}
-    metrics = {run: found | {"bias": report, "passages": passages} for run, found in sweep.metrics.items()}
+    metrics = {
+        run: found | {"bias": report, "passages": passages} for run, found in sweep.metrics.items()
+    }
     return dataclasses.replace(sweep, metrics=metrics)
 
 
@@ -57,7 +66,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def many(root: Path) -> Iterator[tuple[Sweep, pd.DataFrame, pd.DataFrame]]:
-    """18 languages, six of them not trained on, 11 ratios, one of which failed, one seed, both baselines."""
+    """18 languages, six of them not trained on, 11 ratios, one of which failed, one seed, both
+    baselines.
+    """
     world = World(questions=12, languages=MANY, has={"yo": 0.7, "sw": 0.8})
     sweep_dir = write_sweep(root / "many", world, ratios=ELEVEN, seeds=(0,), bm25=True)
     shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s0")
@@ -74,9 +85,15 @@ def test_eighteen_languages_eleven_ratios_and_one_seed(name: str, many: Any) -> 
 
 SMALL: dict[str, tuple[World, dict[str, Any]]] = {
     "one language": (World(questions=20, languages=("en",)), {}),
-    "two languages, eleven ratios": (World(questions=20, languages=("de", "en")), {"ratios": ELEVEN, "bm25": True}),
+    "two languages, eleven ratios": (
+        World(questions=20, languages=("de", "en")),
+        {"ratios": ELEVEN, "bm25": True},
+    ),
     "nine languages": (World(questions=12, languages=MANY[:9]), {"seeds": (0, 1)}),
-    "long names": (World(questions=12, languages=("chinese-simplified", "english", "portuguese")), {"bm25": True}),
+    "long names": (
+        World(questions=12, languages=("chinese-simplified", "english", "portuguese")),
+        {"bm25": True},
+    ),
     "only ratio 0": (World(questions=20), {"ratios": (0.0,)}),
     "no ratio 0": (World(questions=20), {"ratios": (0.25, 1.0)}),
     "no seed has every ratio": (World(questions=20), {"seeds": (0, 1, 2)}),
@@ -105,7 +122,8 @@ QUICK = ("one language", "no ratio 0")
 
 
 @pytest.mark.parametrize(
-    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in SMALL]
+    "case",
+    [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in SMALL],
 )
 @pytest.mark.parametrize("name", FIGURES)
 def test_small_and_broken_sweeps(name: str, case: str, small: Callable[[str], Any]) -> None:
@@ -113,9 +131,13 @@ def test_small_and_broken_sweeps(name: str, case: str, small: Callable[[str], An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [("monolingual", "multilingual"), ("monolingual",), ("multilingual",)])
+@pytest.mark.parametrize(
+    "settings", [("monolingual", "multilingual"), ("monolingual",), ("multilingual",)]
+)
 @pytest.mark.parametrize("name", FIGURES)
-def test_settings_that_were_not_evaluated(name: str, settings: Any, small: Callable[[str], Any]) -> None:
+def test_settings_that_were_not_evaluated(
+    name: str, settings: Any, small: Callable[[str], Any]
+) -> None:
     sweep = small("nine languages")[0]
     part = dataclasses.replace(sweep, frame=sweep.frame[sweep.frame["setting"].isin(settings)])
     assert legible(FIGURES[name](*analysed(part))) == []
@@ -123,9 +145,12 @@ def test_settings_that_were_not_evaluated(name: str, settings: Any, small: Calla
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-def test_the_same_sweep_gives_the_same_bytes(name: str, small: Callable[[str], Any], tmp_path: Path) -> None:
+def test_the_same_sweep_gives_the_same_bytes(
+    name: str, small: Callable[[str], Any], tmp_path: Path
+) -> None:
     found = [
-        style.save(FIGURES[name](*small("two languages, eleven ratios")), tmp_path / str(i), name) for i in range(2)
+        style.save(FIGURES[name](*small("two languages, eleven ratios")), tmp_path / str(i), name)
+        for i in range(2)
     ]
     assert [path.suffix for path in found[0]] == [".png", ".pdf", ".svg"]
     for first, second in zip(*found, strict=True):

@@ -1,4 +1,6 @@
-"""The trade: points and intervals from the results, the front from the derived rows, words on nothing but free ground."""
+"""The trade: points and intervals from the results, the front from the derived rows, words on
+nothing but free ground.
+"""
 
 import dataclasses
 import shutil
@@ -21,18 +23,33 @@ SIDES = [("cross-lingual", "RR@10"), ("multilingual", "same@10")]
 
 
 def front(ratios: list[float], on: dict[str, list[float]], frequency: float = 0.42) -> pd.DataFrame:
-    """Rows "front" of derived statistics, by hand; `on` names the ratios on the front by what they are weighed against."""
+    """Rows "front" of derived statistics, by hand; `on` names the ratios on the front by what they
+    are weighed against.
+    """
     rows = [
         {
             "statistic": "front",
-            **{"setting": "monolingual", "measure": "RR@10", "scope": MACRO, "against": f"{setting} {measure}"},
+            **{
+                "setting": "monolingual",
+                "measure": "RR@10",
+                "scope": MACRO,
+                "against": f"{setting} {measure}",
+            },
             **{"ratio": ratio, "value": frequency + ratio / 10},
-            "word": "on the front" if ratio in on.get(f"{setting} {measure}", []) else "off the front",
+            "word": (
+                "on the front" if ratio in on.get(f"{setting} {measure}", []) else "off the front"
+            ),
         }
         for setting, measure in SIDES
         for ratio in ratios
     ]
-    other = {"statistic": "price", "against": "cross-lingual RR@10", "ratio": 1.0, "value": 9.0, "word": "stated"}
+    other = {
+        "statistic": "price",
+        "against": "cross-lingual RR@10",
+        "ratio": 1.0,
+        "value": 9.0,
+        "word": "stated",
+    }
     return pd.DataFrame([*rows, {**rows[0], **other}] if rows else [{**other}])
 
 
@@ -48,7 +65,9 @@ def drawn(sweep_dir: Path, derived: pd.DataFrame | None = None) -> tuple[Any, pd
 
 def marked(axes: Any) -> dict[str, tuple[float, float]]:
     found = {line.get_gid(): line for line in axes.lines if str(line.get_gid()).startswith("r =")}
-    return {gid: (float(line.get_xdata()[0]), float(line.get_ydata()[0])) for gid, line in found.items()}
+    return {
+        gid: (float(line.get_xdata()[0]), float(line.get_ydata()[0])) for gid, line in found.items()
+    }
 
 
 def said(figure: Any) -> str:
@@ -61,10 +80,13 @@ def test_points_and_intervals_are_those_of_the_curve(sweep_dir: Path) -> None:
     for axes, side in zip(figure.axes, SIDES, strict=True):
         x = pick(results, *side)
         assert marked(axes) == {
-            f"r = {ratio:g}": pytest.approx((x["mean"][i], y["mean"][i])) for i, ratio in enumerate((0.0, 0.5, 1.0))
+            f"r = {ratio:g}": pytest.approx((x["mean"][i], y["mean"][i]))
+            for i, ratio in enumerate((0.0, 0.5, 1.0))
         }
         bars = sorted(
-            tuple(np.ravel([line.get_xdata(), line.get_ydata()])) for line in axes.lines if line.get_linewidth() == 0.7
+            tuple(np.ravel([line.get_xdata(), line.get_ydata()]))
+            for line in axes.lines
+            if line.get_linewidth() == 0.7
         )
         wanted = []
         for i in (1, 2):
@@ -83,7 +105,11 @@ def test_the_front_joins_the_points_on_it_and_fills_them(sweep_dir: Path) -> Non
         joined = sorted(zip(line.get_xdata(), line.get_ydata(), strict=True))
         assert np.array(joined) == pytest.approx(np.array(sorted(spots)))
         assert list(line.get_xdata()) == sorted(line.get_xdata())
-        filled = {line.get_gid() for line in axes.lines if line.get_marker() in "so" and line.get_mfc() != "white"}
+        filled = {
+            line.get_gid()
+            for line in axes.lines
+            if line.get_marker() in "so" and line.get_mfc() != "white"
+        }
         assert filled == {f"r = {ratio:g}" for ratio in on}
 
 
@@ -102,7 +128,11 @@ def test_right_is_better_on_both_sides(sweep_dir: Path) -> None:
 def test_without_rows_of_the_front_the_points_stand_alone(sweep_dir: Path) -> None:
     _, _, figure = drawn(sweep_dir, front([], {}))
     for axes in figure.axes:
-        assert len(marked(axes)) == 3 and [text.get_text() for text in axes.texts] == ["0", "0.5", "1"]
+        assert len(marked(axes)) == 3 and [text.get_text() for text in axes.texts] == [
+            "0",
+            "0.5",
+            "1",
+        ]
         assert all(len(line.get_xdata()) == 0 for line in axes.lines if line.get_gid() == "front")
     assert "no front is drawn" in said(figure) and "Pareto" not in said(figure)
 
@@ -119,18 +149,29 @@ def test_the_margin_is_a_line(sweep_dir: Path) -> None:
     sweep, results, figure = drawn(sweep_dir)
     level = pick(results, *MONO)["mean"][0] - sweep.margin
     for axes in figure.axes:
-        assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [pytest.approx(level)]
+        assert [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [
+            pytest.approx(level)
+        ]
 
 
-def test_baselines_are_points_where_they_fit_and_words_where_not(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_baselines_are_points_where_they_fit_and_words_where_not(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     sweep_dir = make_sweep(world(cross=lambda ratio: -0.28 + 0.1 * ratio), bm25=True)
     _, results, figure = drawn(sweep_dir)
     inside = 0
     for axes, side in zip(figure.axes, SIDES, strict=True):
         for kind, shape in ff.SHAPES.items():
             x, y = (pick(results, *what, kind=kind)["mean"][0] for what in (side, MONO))
-            fits = all(low <= v <= high for v, (low, high) in ((x, sorted(axes.get_xlim())), (y, axes.get_ylim())))
-            spots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() == shape]
+            fits = all(
+                low <= v <= high
+                for v, (low, high) in ((x, sorted(axes.get_xlim())), (y, axes.get_ylim()))
+            )
+            spots = [
+                (line.get_xdata()[0], line.get_ydata()[0])
+                for line in axes.lines
+                if line.get_marker() == shape
+            ]
             assert spots == ([(x, y)] if fits else [])
             assert fits or f"{x:.3f}" in said(figure).split("Beyond the axes")[1]
             inside += fits
@@ -139,7 +180,11 @@ def test_baselines_are_points_where_they_fit_and_words_where_not(make_sweep: Cal
 
 def test_one_side_or_none(sweep_dir: Path) -> None:
     sweep = load([sweep_dir])
-    for settings, count in ((("monolingual", "multilingual"), 1), (("monolingual",), 0), (("cross-lingual",), 0)):
+    for settings, count in (
+        (("monolingual", "multilingual"), 1),
+        (("monolingual",), 0),
+        (("cross-lingual",), 0),
+    ):
         part = dataclasses.replace(sweep, frame=sweep.frame[sweep.frame["setting"].isin(settings)])
         figure = ff.draw(part, aggregate(part), front([0.0, 0.5, 1.0], EVERY), "toy")
         assert len(figure.axes) == count and legible(figure) == []

@@ -1,4 +1,6 @@
-"""Words beside points: on no other word, on no point, within the frame, near their own points, the same each time."""
+"""Words beside points: on no other word, on no point, within the frame, near their own points, the
+same each time.
+"""
 
 import numpy as np
 import pytest
@@ -31,9 +33,14 @@ def test_eleven_points_in_a_crowd_have_words_of_their_own(seed: int) -> None:
 
 
 def test_words_of_a_lonely_point_touch_it_and_stay_nearer_to_it_than_to_others() -> None:
-    assert fl._away(box(fl.places([(100, 80)], [40], FRAME, [], [])[0], 40), (100, 80)) <= fl.DISTANCES[0] + 1
+    assert (
+        fl._away(box(fl.places([(100, 80)], [40], FRAME, [], [])[0], 40), (100, 80))
+        <= fl.DISTANCES[0] + 1
+    )
     points = [(100.0, 80.0), (125.0, 80.0)]
-    for point, other, middle in zip(points, points[::-1], fl.places(points, [40, 40], FRAME, [], []), strict=True):
+    for point, other, middle in zip(
+        points, points[::-1], fl.places(points, [40, 40], FRAME, [], []), strict=True
+    ):
         assert fl._away(box(middle, 40), point) < fl._away(box(middle, 40), other)
 
 

@@ -1,4 +1,6 @@
-"""The shape: changes and intervals of the results, the isotonic fit, its band and the slope of the derived statistics."""
+"""The shape: changes and intervals of the results, the isotonic fit, its band and the slope of the
+derived statistics.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -23,11 +25,25 @@ FIT = [(0.0, 0.0, 0.0, 0.0), (0.5, -0.004, -0.01, -0.001), (1.0, -0.02, -0.03, -
 def rows(interval: str = "bootstrap") -> pd.DataFrame:
     """Derived statistics by hand; those of another curve must not be drawn."""
     fit = [
-        {"statistic": "isotonic", "ratio": ratio, "value": value, "low": low, "high": high, "word": "falling"}
+        {
+            "statistic": "isotonic",
+            "ratio": ratio,
+            "value": value,
+            "low": low,
+            "high": high,
+            "word": "falling",
+        }
         | {"interval": interval}
         for ratio, value, low, high in FIT
     ]
-    slope = {"statistic": "slope", "ratio": np.nan, "value": -0.017, "low": -0.03, "high": -0.004, "p": 0.012}
+    slope = {
+        "statistic": "slope",
+        "ratio": np.nan,
+        "value": -0.017,
+        "low": -0.03,
+        "high": -0.004,
+        "p": 0.012,
+    }
     mine = [ABOUT | row for row in [*fit, slope | {"word": "falls", "interval": "crossed"}]]
     return pd.DataFrame(mine + [row | {"scope": "de", "value": 0.5} for row in mine])
 
@@ -47,8 +63,12 @@ def test_points_are_the_changes_with_their_intervals_and_verdicts(sweep_dir: Pat
     [axes] = figure.axes
     found = pick(results, *MONO)
     points = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    assert [float(line.get_ydata()[0]) for line in points] == pytest.approx([0.0, *found["delta"][1:]])
-    assert [line.get_marker() for line in points] == [VERDICTS[verdict][0] for verdict in found["verdict"]]
+    assert [float(line.get_ydata()[0]) for line in points] == pytest.approx(
+        [0.0, *found["delta"][1:]]
+    )
+    assert [line.get_marker() for line in points] == [
+        VERDICTS[verdict][0] for verdict in found["verdict"]
+    ]
     bars = [line for line in axes.lines if line.get_marker() == "_"]
     ends = [[float(end) for end in line.get_ydata()] for line in bars]
     wanted = [[0.0, 0.0], *zip(found["delta_low_90"][1:], found["delta_high_90"][1:], strict=True)]
@@ -61,7 +81,9 @@ def test_the_fit_and_its_band_are_the_derived_rows(sweep_dir: Path) -> None:
     _, _, figure = drawn(sweep_dir, rows())
     [axes] = figure.axes
     [fit] = [line for line in axes.lines if line.get_gid() == "isotonic"]
-    assert list(zip(fit.get_xdata(), fit.get_ydata(), strict=True)) == [(r, value) for r, value, *_ in FIT]
+    assert list(zip(fit.get_xdata(), fit.get_ydata(), strict=True)) == [
+        (r, value) for r, value, *_ in FIT
+    ]
     [band] = axes.collections
     edges = {(float(x), float(y)) for x, y in band.get_paths()[0].vertices}
     assert {(r, low) for r, _, low, _ in FIT} | {(r, high) for r, *_, high in FIT} <= edges
@@ -92,7 +114,11 @@ def test_it_ends_where_the_points_do() -> None:
 
 def test_without_derived_rows_the_points_stand_alone(sweep_dir: Path) -> None:
     _, _, figure = drawn(sweep_dir, rows().iloc[:0])
-    assert not figure.axes[0].collections and "No fit" in said(figure) and "isotonic" not in said(figure)
+    assert (
+        not figure.axes[0].collections
+        and "No fit" in said(figure)
+        and "isotonic" not in said(figure)
+    )
     assert legible(figure) == []
 
 
@@ -103,11 +129,17 @@ def test_a_missing_ratio_is_a_gap(sweep_dir: Path) -> None:
     [axes] = figure.axes
     assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"] == [0.5]
     assert "no finished point" in said(figure)
-    spots = {float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() in ("s", "o", "D", "v", "^")}
+    spots = {
+        float(line.get_xdata()[0])
+        for line in axes.lines
+        if line.get_marker() in ("s", "o", "D", "v", "^")
+    }
     assert spots == {0.0, 1.0}
 
 
-def test_without_ratio_0_nothing_is_called_missing(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_without_ratio_0_nothing_is_called_missing(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     _, _, figure = drawn(make_sweep(world(questions=15), ratios=(0.5, 1.0)), rows().iloc[:0])
     assert not [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert "no finished point" not in said(figure)
@@ -115,7 +147,9 @@ def test_without_ratio_0_nothing_is_called_missing(make_sweep: Callable[..., Pat
 
 def test_few_seeds_are_said(make_sweep: Callable[..., Path], world: Any) -> None:
     _, _, figure = drawn(make_sweep(world(questions=15), seeds=(0,)), rows("conditional"))
-    assert "Intervals over questions only" in said(figure) and "95 % band, questions only" in said(figure)
+    assert "Intervals over questions only" in said(figure) and "95 % band, questions only" in said(
+        figure
+    )
     assert "bootstrap" not in said(figure)
 
 

@@ -1,4 +1,6 @@
-"""What all figures share: the same bytes anywhere, text that stays text, ink that can be read, notes that fit."""
+"""What all figures share: the same bytes anywhere, text that stays text, ink that can be read,
+notes that fit.
+"""
 
 import signal
 import subprocess
@@ -30,8 +32,18 @@ def plain() -> Figure:
 
 
 def test_bytes_are_the_same_whatever_the_settings_of_a_session(tmp_path: Path) -> None:
-    foreign = {"lines.linewidth": 9, "font.family": "serif", "axes.facecolor": "red", "svg.fonttype": "path"}
-    foreign |= {"svg.hashsalt": None, "pdf.fonttype": 3, "savefig.facecolor": "red", "xtick.direction": "in"}
+    foreign = {
+        "lines.linewidth": 9,
+        "font.family": "serif",
+        "axes.facecolor": "red",
+        "svg.fonttype": "path",
+    }
+    foreign |= {
+        "svg.hashsalt": None,
+        "pdf.fonttype": 3,
+        "savefig.facecolor": "red",
+        "xtick.direction": "in",
+    }
     first = style.save(plain(), tmp_path / "a", "one")
     with rc_context(foreign):
         second = style.save(plain(), tmp_path / "b", "one")
@@ -39,14 +51,22 @@ def test_bytes_are_the_same_whatever_the_settings_of_a_session(tmp_path: Path) -
     for a, b in zip(first, second, strict=True):
         content = a.read_bytes()
         assert content == b.read_bytes(), a.name
-        assert b"Date" not in content and b"atplotlib v" not in content and b"Matplotlib" not in content
+        assert (
+            b"Date" not in content
+            and b"atplotlib v" not in content
+            and b"Matplotlib" not in content
+        )
         assert len(content) > 3000
 
 
 def test_a_format_takes_one_drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is most of the time that a report takes: once to lay out, then once for each format."""
+    """Drawing is most of the time that a report takes: once to lay out, then once for each
+    format.
+    """
     figure, drawn, draw = plain(), [], Figure.draw
-    monkeypatch.setattr(Figure, "draw", lambda self, renderer: drawn.append(renderer) or draw(self, renderer))
+    monkeypatch.setattr(
+        Figure, "draw", lambda self, renderer: drawn.append(renderer) or draw(self, renderer)
+    )
     style.save(figure, tmp_path, "one")
     assert len(drawn) == 4
 
@@ -59,7 +79,10 @@ def test_text_stays_text_in_pdf_and_svg(tmp_path: Path) -> None:
 
 
 def test_ids_of_two_figures_do_not_meet_in_one_page(tmp_path: Path) -> None:
-    texts = [style.save(plain(), tmp_path, name)[2].read_text(encoding="utf-8") for name in ("one", "two")]
+    texts = [
+        style.save(plain(), tmp_path, name)[2].read_text(encoding="utf-8")
+        for name in ("one", "two")
+    ]
     ids = [{part.split('"')[0] for part in text.split('<clipPath id="')[1:]} for text in texts]
     assert ids[0] and not ids[0] & ids[1]
 
@@ -80,9 +103,17 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(tmp_path: Path) -> None:
-    alone = [path for name in ("one", "two", "three") for path in style.save(plain(), tmp_path / "alone", name)]
-    together = style.save_all({name: plain() for name in ("one", "two", "three")}, tmp_path / "together")
+def test_several_at_once_are_what_each_alone_is_and_what_breaks_one_is_raised(
+    tmp_path: Path,
+) -> None:
+    alone = [
+        path
+        for name in ("one", "two", "three")
+        for path in style.save(plain(), tmp_path / "alone", name)
+    ]
+    together = style.save_all(
+        {name: plain() for name in ("one", "two", "three")}, tmp_path / "together"
+    )
     assert [path.name for path in together] == [path.name for path in alone]
     assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
     assert style.save_all({}, tmp_path) == []
@@ -107,7 +138,9 @@ style.save_all({"one": None}, Path(sys.argv[1]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15)])
-def test_who_writes_figures_ends_with_who_asked(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_who_writes_figures_ends_with_who_asked(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     asked = subprocess.Popen([sys.executable, "-c", SLOW, str(tmp_path)])
     wait_for(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text())
     writer = int((tmp_path / "one").read_text())
@@ -117,7 +150,10 @@ def test_who_writes_figures_ends_with_who_asked(tmp_path: Path, number: signal.S
 
 
 def luminance(colour: Any) -> float:
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in to_rgb(colour)
+    ]
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
@@ -140,14 +176,20 @@ def test_notes_are_wrapped_between_words_but_not_within_a_quantity() -> None:
         lines = style.wrapped(text, width)
         assert " ".join(lines).replace("\u00a0", " ") == text
         assert all(style.width_of(line) <= width for line in lines)
-        assert not any(line.startswith(("=", "0", "%")) or line.endswith(("r", "=", "5")) for line in lines)
+        assert not any(
+            line.startswith(("=", "0", "%")) or line.endswith(("r", "=", "5")) for line in lines
+        )
 
 
 @pytest.mark.parametrize("width", [style.WIDE, style.NARROW])
-@pytest.mark.parametrize("notes", ["", "Short.", "Some words of r = 0. " * 5, "Some words of r = 0. " * 40])
+@pytest.mark.parametrize(
+    "notes", ["", "Short.", "Some words of r = 0. " * 5, "Some words of r = 0. " * 40]
+)
 def test_the_foot_has_room_for_what_it_says(width: float, notes: str) -> None:
     handles = [Line2D([], [], label=f"the meaning of mark {i}") for i in range(7)]
-    figure = style.sheet(width, 1.5, notes, "reproduce · 3 seeds · 2,604 questions · 0123abcd", handles)
+    figure = style.sheet(
+        width, 1.5, notes, "reproduce · 3 seeds · 2,604 questions · 0123abcd", handles
+    )
     with style.styled():
         figure.add_subplot().set_xlabel("the x axis")
     assert legible(figure) == []
@@ -156,9 +198,19 @@ def test_the_foot_has_room_for_what_it_says(width: float, notes: str) -> None:
 
 
 def test_no_figure_needs_pyplot_or_torch() -> None:
-    names = sorted(path.stem for path in Path(style.__file__).parent.glob("*.py") if path.stem != "__init__")
+    names = sorted(
+        path.stem for path in Path(style.__file__).parent.glob("*.py") if path.stem != "__init__"
+    )
     assert {"curve", "pairs", "front", "training_curves"} <= set(names)
-    script = f"import sys\nfor name in {names}:\n    __import__('hybrid_sweep.analysis.figures.' + name)\n"
-    script += "print([name for name in ('matplotlib.pyplot', 'torch', 'lightning', 'hydra') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    script = (
+        f"import sys\nfor name in {names}:\n    __import__('hybrid_sweep.analysis.figures.' +"
+        " name)\n"
+    )
+    script += (
+        "print([name for name in ('matplotlib.pyplot', 'torch', 'lightning', 'hydra') if name in"
+        " sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""Training curves: what is drawn is the mean and the range over the seeds, gaps are gaps, and what is left out is said."""
+"""Training curves: what is drawn is the mean and the range over the seeds, gaps are gaps, and what
+is left out is said.
+"""
 
 from typing import Any
 
@@ -14,10 +16,20 @@ from tests.analysis.figures.figure_words import legible, words
 STEPS = [10.0, 30.0, 50.0]
 
 
-def made(ratios: list[float], *, dev: bool = True, seeds: tuple[int, ...] = (0, 1, 2), absent: int = 0) -> Training:
-    """Series by hand: the loss falls with the step, and a seed shifts it; cross-lingual batches are absent in window two."""
+def made(
+    ratios: list[float], *, dev: bool = True, seeds: tuple[int, ...] = (0, 1, 2), absent: int = 0
+) -> Training:
+    """Series by hand: the loss falls with the step, and a seed shifts it; cross-lingual batches are
+    absent in window two.
+    """
     loss = [
-        {"ratio": ratio, "seed": seed, "kind": kind, "step": step, "loss": 4 - step / 20 + seed / 10 + ratio}
+        {
+            "ratio": ratio,
+            "seed": seed,
+            "kind": kind,
+            "step": step,
+            "loss": 4 - step / 20 + seed / 10 + ratio,
+        }
         for ratio in ratios
         for seed in seeds
         for kind in KINDS
@@ -75,7 +87,9 @@ def test_kinds_of_batches_are_apart_and_on_one_scale() -> None:
 
 
 def test_a_window_without_a_batch_of_the_kind_is_a_gap_and_its_neighbours_are_marked() -> None:
-    line = lines(by_title(ft.draw(made([0.0, 0.5]), "toy"))["Loss, cross-lingual batches"])["r = 0.5"]
+    line = lines(by_title(ft.draw(made([0.0, 0.5]), "toy"))["Loss, cross-lingual batches"])[
+        "r = 0.5"
+    ]
     assert np.isnan(line.get_ydata()).tolist() == [False, True, False] and line.get_marker() == "."
 
 

@@ -60,7 +60,9 @@ def test_a_missing_ratio_is_a_gap(sweep_dir: Path) -> None:
     assert len(lines) == 1 + 3 and all(np.isnan(line.get_ydata()[1]) for line in lines)
 
 
-def test_a_missing_seed_does_not_move_the_curve(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_a_missing_seed_does_not_move_the_curve(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     sweep_dir = make_sweep(world(seed_sd=0.05), seeds=(0, 1, 2, 3))
     shutil.rmtree(sweep_dir.parent.parent / "runs" / "t050s3")
     sweep, results, _ = drawn(sweep_dir)
@@ -86,14 +88,22 @@ def test_seed_means(sweep_dir: Path) -> None:
         {"ratios": (0.5, 1.0)},
     ],
 )
-def test_it_draws_whatever_there_is(make_sweep: Callable[..., Path], world: Any, tmp_path: Path, changes: Any) -> None:
+def test_it_draws_whatever_there_is(
+    make_sweep: Callable[..., Path], world: Any, tmp_path: Path, changes: Any
+) -> None:
     style.save(drawn(make_sweep(world(questions=15), **changes))[2], tmp_path, "curve")
     assert (tmp_path / "curve.png").stat().st_size > 10_000
 
 
-def test_one_language_and_no_english(make_sweep: Callable[..., Path], world: Any, tmp_path: Path) -> None:
+def test_one_language_and_no_english(
+    make_sweep: Callable[..., Path], world: Any, tmp_path: Path
+) -> None:
     titles = {
-        ("de",): ["Monolingual MRR@10, mean of languages", "Multilingual mAP", "Same-language share of top 10"],
+        ("de",): [
+            "Monolingual MRR@10, mean of languages",
+            "Multilingual mAP",
+            "Same-language share of top 10",
+        ],
         ("de", "fr"): [
             "Monolingual MRR@10, mean of languages",
             "Cross-lingual MRR@10",
@@ -102,7 +112,11 @@ def test_one_language_and_no_english(make_sweep: Callable[..., Path], world: Any
         ],
     }
     for languages, wanted in titles.items():
-        figure = drawn(make_sweep(world(questions=15, languages=languages), ratios=(0.0,), name="-".join(languages)))[2]
+        figure = drawn(
+            make_sweep(
+                world(questions=15, languages=languages), ratios=(0.0,), name="-".join(languages)
+            )
+        )[2]
         assert [axes.get_title(loc="left") for axes in figure.axes] == wanted
 
 
@@ -115,7 +129,9 @@ def test_a_far_untrained_encoder_does_not_flatten_the_curve(sweep_dir: Path) -> 
     assert f"\u2193 untrained {level:.3f}" in notes and "r = 0 minus the margin of 0.01" in notes
 
 
-def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     _, results, figure = drawn(make_sweep(world(has={"de": 0.6}), bm25=True))
     shown = []
     for axes, (what, *_) in zip(figure.axes, figures.PANELS.values(), strict=True):
@@ -129,7 +145,9 @@ def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(make_sweep: Ca
 
 
 @pytest.mark.slow
-def test_words_of_a_baseline_do_not_cover_those_of_the_margin(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_words_of_a_baseline_do_not_cover_those_of_the_margin(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     sweep, results, _ = drawn(make_sweep(world()))
     base = pick(results, *MACRO)["mean"][0]
     for below in (0.0, 0.01, 0.015, 0.02, 0.03, 0.04):
@@ -141,7 +159,11 @@ def test_words_of_a_baseline_do_not_cover_those_of_the_margin(make_sweep: Callab
 def test_words_of_two_level_lines_do_not_cover_each_other() -> None:
     from matplotlib.figure import Figure
 
-    near = [{"untrained": 0.01, "bm25": 0.02}, {"untrained": 0.52, "bm25": 0.521}, {"untrained": 0.9, "bm25": 0.595}]
+    near = [
+        {"untrained": 0.01, "bm25": 0.02},
+        {"untrained": 0.52, "bm25": 0.521},
+        {"untrained": 0.9, "bm25": 0.595},
+    ]
     for levels in [*near, {"untrained": 0.1, "bm25": 0.9}, {"untrained": 0.52, "bm25": 0.58}]:
         figure = Figure(figsize=(2.3, 1.4))
         axes = figure.add_subplot()

@@ -1,4 +1,6 @@
-"""Pages in headless Chromium: what they show, after whatever a reader would do, and what they write to the console."""
+"""Pages in headless Chromium: what they show, after whatever a reader would do, and what they write
+to the console.
+"""
 
 import html as markup
 import json
@@ -11,11 +13,25 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 # Where everything must be tested, a missing browser is a failure, not a reason to skip.
-needs_browser = pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium on PATH")
-OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-OPTIONS += ["--disable-background-networking", "--enable-logging=stderr", "--virtual-time-budget=3000"]
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium on PATH"
+)
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+]
+OPTIONS += [
+    "--disable-background-networking",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=3000",
+]
 DARK = "--blink-settings=preferredColorScheme=0"
 
 # What a reader does, in words that the tests' scripts use.
@@ -31,7 +47,9 @@ const named = name => $(`[role=region][aria-label="${name}"] table`);
 
 
 def browse(path: Path, *more: str, width: int = 1000, height: int = 900) -> tuple[str, str]:
-    """The page after its scripts, as headless Chromium sees it, and what it wrote to its console."""
+    """The page after its scripts, as headless Chromium sees it, and what it wrote to its
+    console.
+    """
     assert CHROMIUM, "chromium is not on PATH: apt-get install chromium"
     command = [CHROMIUM, *OPTIONS, *more, f"--window-size={width},{height}"]
     command += [f"--user-data-dir={path.parent / 'profile'}", "--dump-dom", path.as_uri()]
@@ -41,11 +59,18 @@ def browse(path: Path, *more: str, width: int = 1000, height: int = 900) -> tupl
     return done.stdout, console
 
 
-def use(path: Path, script: str, *more: str, width: int = 1000, height: int = 900) -> dict[str, Any]:
-    """What a script that acts for a reader notes in `seen`; fails if anything is written to the console."""
+def use(
+    path: Path, script: str, *more: str, width: int = 1000, height: int = 900
+) -> dict[str, Any]:
+    """What a script that acts for a reader notes in `seen`; fails if anything is written to the
+    console.
+    """
     text = path.read_text(encoding="utf-8")
     used = path.with_name("used.html")
-    tail = f"<script>{{{HANDS}\nconst seen = {{}};\n{script}\ndocument.title = JSON.stringify(seen);}}</script></body>"
+    tail = (
+        f"<script>{{{HANDS}\nconst seen = {{}};\n{script}\ndocument.title ="
+        " JSON.stringify(seen);}</script></body>"
+    )
     used.write_text(text.replace("</body>", tail), encoding="utf-8")
     dom, console = browse(used, *more, width=width, height=height)
     assert console == "", console

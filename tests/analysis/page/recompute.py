@@ -1,4 +1,5 @@
-"""Recomputes every number of a report.html from the runs' per_query.parquet, knowing nothing of hybrid_sweep.
+"""Recomputes every number of a report.html from the runs' per_query.parquet, knowing nothing of
+hybrid_sweep.
 
 Needs numpy, scipy, pandas and pyarrow alone:  python recompute.py SWEEP_DIR REPORT_HTML
 It reads points.json for the list of points and the margin, and each run's per_query.parquet. Two things are no scores and
@@ -23,7 +24,9 @@ NAMES = ["Cross-lingual MRR@10", "Same-language share", "Rank distance"]
 
 
 class Page(HTMLParser):
-    """The JSON block; each labelled table as (label, head, rows of (text, data-value)); all other text."""
+    """The JSON block; each labelled table as (label, head, rows of (text, data-value)); all other
+    text.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -60,7 +63,12 @@ class Page(HTMLParser):
         elif self._labelled() and "td" in tags:
             self.tables[-1][2][-1][-1][0] += data
         elif "main" in tags:
-            self.words.append((data, next((found.get("class") for _, found in self.path if found.get("class")), "")))
+            self.words.append(
+                (
+                    data,
+                    next((found.get("class") for _, found in self.path if found.get("class")), ""),
+                )
+            )
 
 
 def derived_place(row: Row) -> tuple[Any, ...]:
@@ -80,50 +88,101 @@ class Check:
         self.numbers: set[float] = set()
 
     def same(self, kind: str, where: str, shown: Any, truth: Any) -> None:
-        """Numbers agree to seven digits (the page has nine), words exactly; nothing is NaN, None, "" or, for counts, 0."""
+        """Numbers agree to seven digits (the page has nine), words exactly; nothing is NaN, None,
+        "" or, for counts, 0.
+        """
         empty = truth in ("", None) or (isinstance(truth, float) and math.isnan(truth))
         self.counts[kind] = self.counts.get(kind, 0) + (not empty)
         if isinstance(truth, str) or (isinstance(shown, str) and shown != "inf"):
             fine = (shown or "") == (truth or "")
         else:
             shown, truth = (NAN if v is None else float(v) for v in (shown, truth))
-            fine = math.isclose(shown, truth, rel_tol=1e-7, abs_tol=1e-9) or (math.isnan(shown) and math.isnan(truth))
+            fine = math.isclose(shown, truth, rel_tol=1e-7, abs_tol=1e-9) or (
+                math.isnan(shown) and math.isnan(truth)
+            )
             if not math.isnan(truth):
                 self.numbers.add(truth)
         if not fine:
             self.wrong.append(f"{where}: the page has {shown!r}, the tables give {truth!r}")
 
-    def rows(self, kind: str, columns: list[str], shown: list[Row], truth: list[Row], place: Any) -> None:
-        """A frame of the page against recomputed rows, cell by cell; neither may have a row that the other lacks."""
+    def rows(
+        self, kind: str, columns: list[str], shown: list[Row], truth: list[Row], place: Any
+    ) -> None:
+        """A frame of the page against recomputed rows, cell by cell; neither may have a row that
+        the other lacks.
+        """
         ours = {place(row): row for row in truth}
         theirs = {place(row): row for row in shown}
         if kind == "results":  # several missing points may have one place
-            ours |= {(*place(row), row["run_ids"]): row for row in truth if row["status"] == "missing"}
-            theirs |= {(*place(row), row["run_ids"]): row for row in shown if row["status"] == "missing"}
+            ours |= {
+                (*place(row), row["run_ids"]): row for row in truth if row["status"] == "missing"
+            }
+            theirs |= {
+                (*place(row), row["run_ids"]): row for row in shown if row["status"] == "missing"
+            }
         for key in sorted(set(ours) ^ set(theirs), key=str):
-            self.wrong.append(f"{kind} {key}: only {'the page' if key in theirs else 'the tables'} has such a row")
+            self.wrong.append(
+                f"{kind} {key}: only {'the page' if key in theirs else 'the tables'} has such a row"
+            )
         for key in set(ours) & set(theirs):
             for name in columns:
-                truth = ours[key].get(name, 0 if name in COUNTS else NAN if name not in WORDS else "")
+                truth = ours[key].get(
+                    name, 0 if name in COUNTS else NAN if name not in WORDS else ""
+                )
                 self.same(f"{kind}.{name}", f"{kind} {key} {name}", theirs[key][name], truth)
 
 
-WORDS = {"kind", "setting", "measure", "scope", "status", "seeds", "interval", "delta_interval", "verdict", "run_ids"}
+WORDS = {
+    "kind",
+    "setting",
+    "measure",
+    "scope",
+    "status",
+    "seeds",
+    "interval",
+    "delta_interval",
+    "verdict",
+    "run_ids",
+}
 WORDS |= {"statistic", "against", "word"}
 COUNTS = {"n_seeds", "n_questions", "n_rows", "delta_seeds", "won", "tied", "lost"}
-BY_RATIO = {"seeds": "n_seeds", "mono MRR@10": "mean", "change": "delta", "relative": "relative", "won": "won"}
+BY_RATIO = {
+    "seeds": "n_seeds",
+    "mono MRR@10": "mean",
+    "change": "delta",
+    "relative": "relative",
+    "won": "won",
+}
 BY_RATIO |= {"tied": "tied", "lost": "lost", "mono examples": "examples_monolingual"}
-BY_RATIO |= {"cross examples": "examples_cross_lingual", "r": "ratio", "MRR@10": "mean", "Holm over ratios": "p_holm"}
+BY_RATIO |= {
+    "cross examples": "examples_cross_lingual",
+    "r": "ratio",
+    "MRR@10": "mean",
+    "Holm over ratios": "p_holm",
+}
 BY_RATIO |= {"questions": "n_questions"}
-OTHERS = {"English": ("monolingual", "RR@10", "en"), "cross MRR@10": ("cross-lingual", "RR@10", "macro")}
-OTHERS |= {"multi mAP": ("multilingual", "AP", "macro"), "same-lang": ("multilingual", "same@10", "macro")}
+OTHERS = {
+    "English": ("monolingual", "RR@10", "en"),
+    "cross MRR@10": ("cross-lingual", "RR@10", "macro"),
+}
+OTHERS |= {
+    "multi mAP": ("multilingual", "AP", "macro"),
+    "same-lang": ("multilingual", "same@10", "macro"),
+}
 OTHERS |= {"rank dist.": ("multilingual", "RD", "macro")}
-LANGUAGE = {"r": "ratio", "change to r = 0": "value", "Holm over languages": "p_holm", "seeds": "n_seeds"}
+LANGUAGE = {
+    "r": "ratio",
+    "change to r = 0": "value",
+    "Holm over languages": "p_holm",
+    "seeds": "n_seeds",
+}
 LANGUAGE |= {"questions": "n_questions"}
 
 
 def check_tables(check: Check, tables: Any, rows: list[Row], more: list[Row]) -> None:
-    """Every number in a sortable table: found by the row's language and ratio and the column's name, then compared."""
+    """Every number in a sortable table: found by the row's language and ratio and the column's
+    name, then compared.
+    """
     at = {place_of(row): row for row in rows}
     extra = {derived_place(row): row for row in more}
     kinds = {"untrained": "untrained", "BM25": "bm25"}
@@ -140,7 +199,9 @@ def check_tables(check: Check, tables: Any, rows: list[Row], more: list[Row]) ->
                 truth = None
                 if label.startswith("Against "):
                     setting, measure = next(
-                        a[:2] for a, n in zip(AGAINST, NAMES, strict=True) if label == f"Against {n}"
+                        a[:2]
+                        for a, n in zip(AGAINST, NAMES, strict=True)
+                        if label == f"Against {n}"
                     )
                     other = at[kind, ratio, setting, measure, "macro"]
                     key = ("monolingual", "RR@10", "macro", f"{setting} {measure}", ratio)
@@ -163,18 +224,42 @@ def check_tables(check: Check, tables: Any, rows: list[Row], more: list[Row]) ->
                     found = extra["language", "monolingual", "RR@10", scope, "", ratio]
                     truth = found.get(LANGUAGE.get(head[i], ""))
                 if value is not None:
-                    check.same(f"cell.{head[i]}", where, float(value), NAN if truth is None else truth)
-                if "interval" in head[i] and text.startswith("[") and not label.startswith("Against"):
-                    names = ("delta_low_90", "delta_high_90") if "90" in head[i] else ("delta_low", "delta_high")
+                    check.same(
+                        f"cell.{head[i]}", where, float(value), NAN if truth is None else truth
+                    )
+                if (
+                    "interval" in head[i]
+                    and text.startswith("[")
+                    and not label.startswith("Against")
+                ):
+                    names = (
+                        ("delta_low_90", "delta_high_90")
+                        if "90" in head[i]
+                        else ("delta_low", "delta_high")
+                    )
                     low, high = (round(row[name], 3) + 0.0 for name in names)  # no negative zero
                     check.same(
-                        "cell.interval", where, text.removesuffix(" questions only"), f"[{low:+.3f}, {high:+.3f}]"
+                        "cell.interval",
+                        where,
+                        text.removesuffix(" questions only"),
+                        f"[{low:+.3f}, {high:+.3f}]",
                     )
 
 
 def check_words(check: Check, words: list[tuple[str, str]], margin: float) -> None:
-    """Every decimal number in a sentence is the rounding of a number compared above, the margin or a level of it."""
-    known = [*check.numbers, margin, -margin, *(100 * n for n in check.numbers), 0.05, 0.001, 1.0, 0.0]
+    """Every decimal number in a sentence is the rounding of a number compared above, the margin or
+    a level of it.
+    """
+    known = [
+        *check.numbers,
+        margin,
+        -margin,
+        *(100 * n for n in check.numbers),
+        0.05,
+        0.001,
+        1.0,
+        0.0,
+    ]
     known = np.array(sorted(n for n in known if math.isfinite(n)))
     for text, kind in words:
         for found in re.finditer(r"(?<![\w.])[+-]?\d+(?:,\d{3})*\.\d+(?![\w.])", text):
@@ -183,10 +268,14 @@ def check_words(check: Check, words: list[tuple[str, str]], margin: float) -> No
             near = np.abs(known - number).min()
             check.counts["words"] = check.counts.get("words", 0) + 1
             if near > 0.5001 * 10**-digits:
-                check.wrong.append(f"in words ({kind}): {found[0]} in {text[:80]!r} is none of the numbers")
+                check.wrong.append(
+                    f"in words ({kind}): {found[0]} in {text[:80]!r} is none of the numbers"
+                )
 
 
-def recomputed(sweep_dir: Path, trained: list[str]) -> tuple[float, list[Row], list[Row], list[Row]]:
+def recomputed(
+    sweep_dir: Path, trained: list[str]
+) -> tuple[float, list[Row], list[Row], list[Row]]:
     """The margin, the planned points, and all rows of results.csv and derived.csv."""
     margin, points, runs = read(sweep_dir)
     rows, curves = results(margin, points, runs, trained)
@@ -212,17 +301,30 @@ def compare(text: str, margin: float, points: list[Row], rows: list[Row], more: 
             if row["verdict"] not in ("non-inferior", "superior"):
                 break
             best = row["ratio"]
-    check.same("best", "largest ratio still non-inferior", block["best"], NAN if best is None else best)
+    check.same(
+        "best", "largest ratio still non-inferior", block["best"], NAN if best is None else best
+    )
     check_tables(check, page.tables, rows, more)
     check_words(check, page.words, margin)
     return check
 
 
 def main() -> None:
-    """Compare the page with the tables; what is importable here tells whether the environment is a clean one."""
+    """Compare the page with the tables; what is importable here tells whether the environment is a
+    clean one.
+    """
     text = Path(sys.argv[2]).read_text(encoding="utf-8")
     check = compare(text, *recomputed(Path(sys.argv[1]), json.loads(Page(text).block)["trained"]))
-    names = ["torch", "lightning", "pytorch_lightning", "hydra", "matplotlib", "transformers", "yaml", "hybrid_sweep"]
+    names = [
+        "torch",
+        "lightning",
+        "pytorch_lightning",
+        "hydra",
+        "matplotlib",
+        "transformers",
+        "yaml",
+        "hybrid_sweep",
+    ]
     importable = [name for name in names if importlib.util.find_spec(name)]
     print(json.dumps({"importable": importable, "counts": check.counts, "wrong": check.wrong}))
 

@@ -1,6 +1,8 @@
-"""results.csv anew, from the per-query tables alone: means, intervals by brute force, changes, Holm, verdicts.
+"""results.csv anew, from the per-query tables alone: means, intervals by brute force, changes,
+Holm, verdicts.
 
-Knows nothing of hybrid_sweep. The formulas are those of docs/report.md, written out in the plainest way.
+Knows nothing of hybrid_sweep. The formulas are those of docs/report.md, written out in the plainest
+way.
 """
 
 import json
@@ -14,7 +16,12 @@ from scipy.stats import t as student
 
 Row = dict[str, Any]
 NAN = math.nan
-MEASURES = [("monolingual", "RR@10"), ("cross-lingual", "RR@10"), ("multilingual", "AP"), ("multilingual", "RR@10")]
+MEASURES = [
+    ("monolingual", "RR@10"),
+    ("cross-lingual", "RR@10"),
+    ("multilingual", "AP"),
+    ("multilingual", "RR@10"),
+]
 MEASURES += [("multilingual", "same@10"), ("multilingual", "RD")]
 
 
@@ -22,7 +29,9 @@ def read(sweep_dir: Path) -> tuple[float, list[Row], dict[str, tuple[pd.DataFram
     """The planned points in the report's order, and the rows of each finished run."""
     plan = json.loads((sweep_dir / "points.json").read_text())
     kinds = ["trained", "untrained", "bm25"]
-    points = sorted(plan["points"], key=lambda p: (kinds.index(p["kind"]), p["ratio"], p["seed"], p["run_id"]))
+    points = sorted(
+        plan["points"], key=lambda p: (kinds.index(p["kind"]), p["ratio"], p["seed"], p["run_id"])
+    )
     runs = {}
     for point in points:
         folder = sweep_dir.resolve().parent.parent / "runs" / point["run_id"]
@@ -30,26 +39,39 @@ def read(sweep_dir: Path) -> tuple[float, list[Row], dict[str, tuple[pd.DataFram
         if not metrics.is_file() or json.loads(metrics.read_text())["run_id"] != point["run_id"]:
             continue
         rows = pd.read_parquet(folder / "per_query.parquet")
-        rows["RD"] = (rows["rank_max"] - rows["rank_min"]).where(rows["n_relevant"] >= 2).astype(float)
-        rows = rows.sort_values(["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True)
+        rows["RD"] = (
+            (rows["rank_max"] - rows["rank_min"]).where(rows["n_relevant"] >= 2).astype(float)
+        )
+        rows = rows.sort_values(
+            ["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True
+        )
         runs[point["run_id"]] = rows, json.loads(metrics.read_text())
     return plan["margin"], points, runs
 
 
 def rows_of(runs: Any, setting: str, measure: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """Domain and question of each row, and the values (runs, rows); rows that a run has no value for are left out."""
+    """Domain and question of each row, and the values (runs, rows); rows that a run has no value
+    for are left out.
+    """
     parts = [rows[rows["setting"] == setting] for rows, _ in runs.values()]
     first = parts[0].reset_index(drop=True)
-    domain = first["query_lang"] + (">" + first["passage_lang"] if setting == "cross-lingual" else "")
+    domain = first["query_lang"] + (
+        ">" + first["passage_lang"] if setting == "cross-lingual" else ""
+    )
     values = np.array([part[measure].to_numpy(float) for part in parts])
     known = np.isfinite(values).all(axis=0)
-    return pd.DataFrame({"domain": domain, "question": first["group_id"]})[known].reset_index(drop=True), values[
-        :, known
-    ]
+    return (
+        pd.DataFrame({"domain": domain, "question": first["group_id"]})[known].reset_index(
+            drop=True
+        ),
+        values[:, known],
+    )
 
 
 def contributions(rows: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame, float]:
-    """What each question contributes to the mean over domains of the domain means, a row per run; and the questions' df."""
+    """What each question contributes to the mean over domains of the domain means, a row per run;
+    and the questions' df.
+    """
     n = rows.groupby("domain").size()
     questions = rows.groupby("domain")["question"].nunique()
     G, L = rows["question"].nunique(), len(n)
@@ -59,13 +81,18 @@ def contributions(rows: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame,
     for run in values:
         x = pd.Series(run)
         means = x.groupby(rows["domain"]).mean()
-        y.append(means.mean() + ((x - rows["domain"].map(means)) * weight).groupby(rows["question"]).sum())
+        y.append(
+            means.mean()
+            + ((x - rows["domain"].map(means)) * weight).groupby(rows["question"]).sum()
+        )
     tau2 = (1 / rows["domain"].map(n) ** 2).groupby(rows["question"]).sum()
     return pd.DataFrame(y).reset_index(drop=True), tau2.sum() ** 2 / (tau2**2).sum() - 1
 
 
 def crossed(y: Any, df_questions: float) -> Row:
-    """Mean, its standard error and degrees of freedom: two-way random effects of seeds and questions."""
+    """Mean, its standard error and degrees of freedom: two-way random effects of seeds and
+    questions.
+    """
     y = np.asarray(y, float)
     S, G = y.shape
     m = sum(y[s, g] for s in range(S) for g in range(G)) / (S * G) if S * G < 500 else y.mean()
@@ -79,14 +106,18 @@ def crossed(y: Any, df_questions: float) -> Row:
     by_seed = y.mean(axis=1)
     A = G * sum((v - m) ** 2 for v in by_seed) / (S - 1)
     B = S * sum((v - m) ** 2 for v in by_question) / (G - 1)
-    E = sum(((y[s] - by_seed[s] - by_question + m) ** 2).sum() for s in range(S)) / ((S - 1) * (G - 1))
+    E = sum(((y[s] - by_seed[s] - by_question + m) ** 2).sum() for s in range(S)) / (
+        (S - 1) * (G - 1)
+    )
     se, df = spread(A, max(B - E, 0), S, G, df_questions)
     se = max(se, math.sqrt(B / (S * G))) if S < 5 else se
     return found | {"interval": "crossed", "se": se, "df": df, "A": A, "Q": max(B - E, 0)}
 
 
 def spread(A: float, Q: float, S: int, G: int, df_questions: float) -> tuple[float, float]:
-    """Standard error and degrees of freedom; the factor with S is for the chance that few seeds agree."""
+    """Standard error and degrees of freedom; the factor with S is for the chance that few seeds
+    agree.
+    """
     parts = (1 + 2 / (S - 1)) * A**2 / (S - 1) + Q**2 / df_questions
     return math.sqrt((A + Q) / (S * G)), max((A + Q) ** 2 / parts if parts > 0 else 0, S - 1)
 
@@ -126,7 +157,9 @@ def verdict(effect: Row, margin: float, p_holm: float) -> str:
 
 
 def seeds_to_settle(effect: Row, margin: float, df_questions: float) -> float:
-    """The fewest seeds at which the margin lies far enough away for a verdict with a chance of 80 %."""
+    """The fewest seeds at which the margin lies far enough away for a verdict with a chance of 80
+    %.
+    """
     for S in range(3, 1001):
         se, df = spread(effect["A"], effect["Q"] / effect["S"] * S, S, effect["G"], df_questions)
         if (student.ppf(0.95, df) + student.ppf(0.8, df)) * se < abs(effect["mean"] + margin):
@@ -138,27 +171,44 @@ def scopes_of(domains: list[str], trained: list[str]) -> dict[str, list[str]]:
     """The scopes of a measure, each with its domains."""
     seen = [d for d in domains if set(d.split(">")) <= set(trained)]
     unseen = [d for d in domains if d not in seen]
-    apart = {name: part for name, part in [("trained", seen), ("unseen", unseen)] if part} if trained and unseen else {}
+    apart = (
+        {name: part for name, part in [("trained", seen), ("unseen", unseen)] if part}
+        if trained and unseen
+        else {}
+    )
     return {"macro": domains} | apart | {d: [d] for d in domains}
 
 
-def results(margin: float, points: list[Row], runs: Any, trained: list[str]) -> tuple[list[Row], dict[Any, Any]]:
-    """The rows of results.csv as dicts, and the contributions (runs, questions) of each (setting, measure, scope)."""
+def results(
+    margin: float, points: list[Row], runs: Any, trained: list[str]
+) -> tuple[list[Row], dict[Any, Any]]:
+    """The rows of results.csv as dicts, and the contributions (runs, questions) of each (setting,
+    measure, scope).
+    """
     order = list(runs)
     done = [p for p in points if p["run_id"] in runs]
     found: list[Row] = []
     curves: dict[Any, Any] = {}
     for setting, measure in MEASURES:
         whole, values = rows_of(runs, setting, measure)
-        for scope, domains in scopes_of(sorted(whole["domain"].unique()), trained).items() if len(whole) else []:
+        for scope, domains in (
+            scopes_of(sorted(whole["domain"].unique()), trained).items() if len(whole) else []
+        ):
             chosen = whole["domain"].isin(domains).to_numpy()
             rows, part = whole[chosen].reset_index(drop=True), values[:, chosen]
             y, df = contributions(rows, part)
             curves[setting, measure, scope] = y.set_axis(order), df
-            found += scope_rows(margin, points, runs, done, (setting, measure, scope), rows, part, y.to_numpy(), df)
+            found += scope_rows(
+                margin, points, runs, done, (setting, measure, scope), rows, part, y.to_numpy(), df
+            )
     for p in points:
         if p["run_id"] not in runs:
-            about = {"kind": p["kind"], "status": "missing", "seeds": str(p["seed"]), "run_ids": p["run_id"]}
+            about = {
+                "kind": p["kind"],
+                "status": "missing",
+                "seeds": str(p["seed"]),
+                "run_ids": p["run_id"],
+            }
             found.append(about | {"ratio": p["ratio"] if p["kind"] == "trained" else NAN})
     return found, curves
 
@@ -174,7 +224,9 @@ def scope_rows(
     y: np.ndarray,
     df: float,
 ) -> list[Row]:
-    """The rows of one scope: a level for each kind and ratio, and what changed against ratio 0 at the same seeds."""
+    """The rows of one scope: a level for each kind and ratio, and what changed against ratio 0 at
+    the same seeds.
+    """
     line = {p["run_id"]: (p["kind"], p["ratio"] if p["kind"] == "trained" else -1) for p in points}
     where: dict[Any, dict[int, int]] = {}
     for i, p in enumerate(done):
@@ -184,10 +236,20 @@ def scope_rows(
         level = crossed(y[list(at.values())], df)
         low, high = ends(level, 0.95)
         ids = [done[i]["run_id"] for i in at.values()]
-        missing = any(line[p["run_id"]] == (kind, ratio) and p["run_id"] not in runs for p in points)
+        missing = any(
+            line[p["run_id"]] == (kind, ratio) and p["run_id"] not in runs for p in points
+        )
         row = dict(zip(("setting", "measure", "scope"), place, strict=True)) | {"kind": kind}
-        row |= {"ratio": ratio if kind == "trained" else NAN, "status": "partial" if missing else "complete"}
-        row |= {"seeds": " ".join(map(str, at)), "n_seeds": len(at), "n_questions": level["G"], "n_rows": len(rows)}
+        row |= {
+            "ratio": ratio if kind == "trained" else NAN,
+            "status": "partial" if missing else "complete",
+        }
+        row |= {
+            "seeds": " ".join(map(str, at)),
+            "n_seeds": len(at),
+            "n_questions": level["G"],
+            "n_rows": len(rows),
+        }
         row |= {
             "mean": level["mean"],
             "low": low,
@@ -197,13 +259,17 @@ def scope_rows(
         }
         for key in ("examples_monolingual", "examples_cross_lingual"):
             row[key] = float(np.mean([runs[run_id][1].get(key, NAN) for run_id in ids]))
-        row["verdict"] = "baseline" if (kind, ratio) == ("trained", 0) and place[0] == "monolingual" else ""
+        row["verdict"] = (
+            "baseline" if (kind, ratio) == ("trained", 0) and place[0] == "monolingual" else ""
+        )
         common = [seed for seed in at if seed in base]
         if kind == "trained" and ratio > 0 and place[0] == "monolingual":
             row["verdict"] = "untested"
         if kind == "trained" and ratio > 0 and common:
             here, there = [at[s] for s in common], [base[s] for s in common]
-            row |= change(y[here], y[there], df) | outcome(rows["question"], values[here] - values[there])
+            row |= change(y[here], y[there], df) | outcome(
+                rows["question"], values[here] - values[there]
+            )
         found.append(row)
     for row, p_holm in zip(found, holm([row.get("p", NAN) for row in found]), strict=True):
         row["p_holm"] = p_holm
@@ -219,7 +285,12 @@ def change(y: np.ndarray, base: np.ndarray, df: float) -> Row:
     effect = crossed(y - base, df)
     quotient = y.mean() / base.mean()
     share = crossed((y - quotient * base) / base.mean() + (quotient - 1), df)
-    row = {"effect": effect, "delta": effect["mean"], "delta_seeds": len(y), "delta_interval": effect["interval"]}
+    row = {
+        "effect": effect,
+        "delta": effect["mean"],
+        "delta_seeds": len(y),
+        "delta_interval": effect["interval"],
+    }
     row["delta_low"], row["delta_high"] = ends(effect, 0.95)
     row["delta_low_90"], row["delta_high_90"] = ends(effect, 0.90)
     row["half_width"] = (row["delta_high_90"] - row["delta_low_90"]) / 2

@@ -27,7 +27,9 @@ VOID = {"meta", "input", "br"}
 
 
 class Page(HTMLParser):
-    """Checks that tags nest, and keeps all text, every tag with its attributes, and the cells with a number."""
+    """Checks that tags nest, and keeps all text, every tag with its attributes, and the cells with
+    a number.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -59,18 +61,29 @@ class Page(HTMLParser):
 
 
 def page(sweep_dir: Path) -> str:
-    """The page of a sweep, written as report.html without the rest of the report, which takes seconds."""
+    """The page of a sweep, written as report.html without the rest of the report, which takes
+    seconds.
+    """
     sweep = load([sweep_dir])
     results = aggregate(sweep)
     more = derived(sweep, results)
     said, told = answer(sweep, results), findings(sweep, results, more)
-    text = html(sweep, results, more, said, told, markdown(sweep, results, more, said, told, ["some warning"], "c0de"))
+    text = html(
+        sweep,
+        results,
+        more,
+        said,
+        told,
+        markdown(sweep, results, more, said, told, ["some warning"], "c0de"),
+    )
     (sweep_dir / "report.html").write_text(text, encoding="utf-8")
     return text
 
 
 def block(text: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="results">(.*?)</script>', text, re.DOTALL)
+    found = re.search(
+        r'<script type="application/json" id="results">(.*?)</script>', text, re.DOTALL
+    )
     assert found
     content: dict[str, Any] = json.loads(found[1])
     return content
@@ -82,7 +95,10 @@ def same(shown: list[list[Any]], frame: pd.DataFrame) -> None:
     for ours, row in zip(shown, frame.itertuples(index=False), strict=True):
         for value, stored in zip(ours, row, strict=True):
             gone = isinstance(stored, float) and math.isnan(stored)
-            assert value is None if gone else value == ("inf" if stored == math.inf else stored), (ours, row)
+            assert value is None if gone else value == ("inf" if stored == math.inf else stored), (
+                ours,
+                row,
+            )
 
 
 def test_the_json_block_is_results_csv_and_derived_csv(sweep_dir: Path) -> None:
@@ -90,8 +106,16 @@ def test_the_json_block_is_results_csv_and_derived_csv(sweep_dir: Path) -> None:
     sweep = load([sweep_dir])
     results = aggregate(sweep)
     more = derived(sweep, results)
-    assert ours["columns"] == list(results.columns) and ours["derived"]["columns"] == list(more.columns)
-    assert len(results) > 100 and set(more["statistic"]) >= {"slope", "isotonic", "front", "price", "language"}
+    assert ours["columns"] == list(results.columns) and ours["derived"]["columns"] == list(
+        more.columns
+    )
+    assert len(results) > 100 and set(more["statistic"]) >= {
+        "slope",
+        "isotonic",
+        "front",
+        "price",
+        "language",
+    }
     same(ours["rows"], results)
     same(ours["derived"]["rows"], more)
     assert ours["trained"] == ["de", "en", "fr"] and ours["margin"] == 0.01
@@ -122,7 +146,13 @@ def test_every_rounded_number_stands_for_one_of_the_results(sweep_dir: Path) -> 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0000268987, "0.0000269"), (-0.2071, "-0.207"), (1234.0, "1230"), (0.5, "0.5"), (1e-9, "0.000000001")],
+    [
+        (0.0000268987, "0.0000269"),
+        (-0.2071, "-0.207"),
+        (1234.0, "1230"),
+        (0.5, "0.5"),
+        (1e-9, "0.000000001"),
+    ],
 )
 def test_three_digits_without_an_exponent(value: float, text: str) -> None:
     assert significant(value) == text
@@ -132,7 +162,8 @@ def grid(text: str, name: str) -> list[list[str]]:
     """The cells of a table by its label, the head first."""
     found = text.split(f'aria-label="{name}">')[1].split("</table>")[0]
     return [
-        re.findall(r"<t[hd][^>]*>(?:<button[^>]*>)?(.*?)(?:</button>)?</t[hd]>", row) for row in found.split("<tr>")[1:]
+        re.findall(r"<t[hd][^>]*>(?:<button[^>]*>)?(.*?)(?:</button>)?</t[hd]>", row)
+        for row in found.split("<tr>")[1:]
     ]
 
 
@@ -140,7 +171,9 @@ def test_the_table_by_ratio_has_questions_and_examples(sweep_dir: Path) -> None:
     text = page(sweep_dir)
     head, *rows = grid(text, "By ratio")
     results = aggregate(load([sweep_dir]))
-    macro = results.query("kind == 'trained' and setting == 'monolingual' and scope == 'macro'").set_index("ratio")
+    macro = results.query(
+        "kind == 'trained' and setting == 'monolingual' and scope == 'macro'"
+    ).set_index("ratio")
     assert [row[0] for row in rows] == ["0", "0.5", "1", "untrained"]
     for row in rows[1:3]:
         cells = dict(zip(head, row, strict=True))
@@ -149,7 +182,9 @@ def test_the_table_by_ratio_has_questions_and_examples(sweep_dir: Path) -> None:
             str(found[name]) for name in ("won", "tied", "lost")
         ]
         assert sum(int(cells[name]) for name in ("won", "tied", "lost")) == found["n_questions"]
-    examples = [(row[head.index("mono examples")], row[head.index("cross examples")]) for row in rows]
+    examples = [
+        (row[head.index("mono examples")], row[head.index("cross examples")]) for row in rows
+    ]
     assert examples == [("12,800", "0"), ("6,400", "6,400"), ("0", "12,800"), ("0", "0")]
     assert [rows[0][head.index(name)] for name in ("change", "won", "tied", "lost")] == [""] * 4
 
@@ -157,9 +192,13 @@ def test_the_table_by_ratio_has_questions_and_examples(sweep_dir: Path) -> None:
 def test_winners_and_losers(make_sweep: Make, world: Any) -> None:
     sweep_dir = make_sweep(world(mono=lambda ratio: -0.3 * ratio, questions=80))
     head, *rows = grid(page(sweep_dir), "Winners and losers")
-    assert [row[:2] for row in rows] == [[lang, ratio] for lang in ("de", "en", "fr") for ratio in ("0.5", "1")]
+    assert [row[:2] for row in rows] == [
+        [lang, ratio] for lang in ("de", "en", "fr") for ratio in ("0.5", "1")
+    ]
     assert {row[head.index("what is shown")] for row in rows if row[1] == "1"} == {"▼ loser"}
-    tested = derived(load([sweep_dir]), aggregate(load([sweep_dir]))).query("statistic == 'language'")
+    tested = derived(load([sweep_dir]), aggregate(load([sweep_dir]))).query(
+        "statistic == 'language'"
+    )
     for row in rows:
         found = tested[(tested["scope"] == row[0]) & (tested["ratio"] == float(row[1]))].iloc[0]
         assert row[head.index("change to r = 0")] == f"{found['value']:+.3f}"
@@ -174,12 +213,14 @@ def test_languages_never_trained_on_stand_apart(make_sweep: Make) -> None:
     assert {row[0] for row in grid(text, "Languages trained on")[1:]} == {"de", "en"}
     assert {row[0] for row in grid(text, "Languages never trained on")[1:]} == {"fr"}
     assert 'aria-label="Winners and losers"' not in text
-    assert {row[0] for row in grid(text, "By language")[1:]} == {"de", "en", "fr"}  # no mean among the languages
+    # no mean among the languages
+    assert {row[0] for row in grid(text, "By language")[1:]} == {"de", "en", "fr"}
     content = block(text)
     scope = content["columns"].index("scope")
-    assert {"trained", "unseen"} <= {row[scope] for row in content["rows"]} and {"trained", "unseen"} <= set(
-        content["means"]
-    )
+    assert {"trained", "unseen"} <= {row[scope] for row in content["rows"]} and {
+        "trained",
+        "unseen",
+    } <= set(content["means"])
 
 
 def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: Any) -> None:
@@ -205,7 +246,9 @@ def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: 
             assert row[head.index("in resamples")] == f"{100 * front['value']:.0f} %"
             if price and not math.isnan(price[0]["value"]):
                 priced += 1
-                assert row[head.index("price")].split(" ")[0] == significant(per * price[0]["value"])
+                assert row[head.index("price")].split(" ")[0] == significant(
+                    per * price[0]["value"]
+                )
                 ends = ", ".join(significant(per * price[0][side]) for side in ("low", "high"))
                 assert row[head.index("95 % interval")] == f"[{ends}]"
             assert row[head.index("in words")] == (in_words(dict(price[0])) if price else "")
@@ -215,7 +258,10 @@ def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: 
 
 def test_a_price_is_called_no_surer_than_its_interval() -> None:
     prices = [(0.1, 0.05, 0.2), (0.1, -0.05, 0.2), (-0.1, -0.2, -0.05), (-0.1, -0.2, math.inf)]
-    words = [in_words({"value": v, "low": low, "high": high, "word": "stated"}) for v, low, high in prices]
+    words = [
+        in_words({"value": v, "low": low, "high": high, "word": "stated"})
+        for v, low, high in prices
+    ]
     assert words[0] == "a cost" and words[1] == "a cost by the means; none is not excluded"
     assert words[2] == "no cost" and words[3] == "no cost by the means; one is not excluded"
     assert in_words({"value": math.nan, "word": "no gain shown"}) == "no gain shown"
@@ -226,7 +272,11 @@ def test_the_answer_stands_on_top_in_words(sweep_dir: Path) -> None:
     words = Page(text).words()
     sweep = load([sweep_dir])
     told = headline(sweep, aggregate(sweep))
-    place = [words.index(" ".join(part.split())) for pair in (told.happens, told.sure, told.use) for part in pair]
+    place = [
+        words.index(" ".join(part.split()))
+        for pair in (told.happens, told.sure, told.use)
+        for part in pair
+    ]
     assert place == sorted(place) and place[-1] < words.index("The curve")
     for said in [
         "How it was measured",
@@ -253,7 +303,9 @@ def test_the_page_refers_to_nothing_outside(sweep_dir: Path) -> None:
         "XMLHttpRequest",
     ):
         assert sign not in text, sign
-    assert not [tag for tag, found in Page(text).tags if {"src", "href", "srcset", "action"} & set(found)]
+    assert not [
+        tag for tag, found in Page(text).tags if {"src", "href", "srcset", "action"} & set(found)
+    ]
     assert "default-src 'none'" in text
 
 
@@ -264,7 +316,9 @@ def test_names_are_escaped(make_sweep: Make) -> None:
     (sweep_dir / "points.json").write_text(json.dumps(plan))
     failed = sweep_dir.parent.parent / "runs" / "t050s0"
     (failed / "metrics.json").unlink()
-    (failed / "status.json").write_text(json.dumps({"state": "failed", "error": "<img src=x> </script>"}))
+    (failed / "status.json").write_text(
+        json.dumps({"state": "failed", "error": "<img src=x> </script>"})
+    )
     text = page(sweep_dir)
     found = Page(text)
     assert plan["name"] in "".join(found.text) and "<img src=x> </script>" in "".join(found.text)
@@ -273,7 +327,9 @@ def test_names_are_escaped(make_sweep: Make) -> None:
     assert any("t050s0" in row for row in block(text)["rows"])
 
 
-def test_a_language_cannot_end_the_json_block(make_sweep: Make, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_language_cannot_end_the_json_block(
+    make_sweep: Make, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such a name is refused when a table is read; the page does not rely on that."""
     monkeypatch.setattr("hybrid_sweep.analysis.table._check_languages", lambda folder, table: None)
     text = page(make_sweep(world(languages=("</script><i>", "en"))))
@@ -311,7 +367,9 @@ def test_missing_points_are_shown(make_sweep: Make) -> None:
         ({"ratios": (0.0,), "untrained": ()}, "only ratio 0 is finished"),
     ],
 )
-def test_sweeps_without_a_verdict_have_a_page(make_sweep: Make, changes: dict[str, Any], words: str) -> None:
+def test_sweeps_without_a_verdict_have_a_page(
+    make_sweep: Make, changes: dict[str, Any], words: str
+) -> None:
     text = page(make_sweep(**changes))
     assert words in Page(text).words()
     assert "questions only" in Page(text).words() or "seeds" not in changes
@@ -332,4 +390,7 @@ def test_controls_have_names_and_files_one_purpose(sweep_dir: Path) -> None:
     for part in ("<legend>", 'tabindex="0"', "prefers-color-scheme: dark", "@media print"):
         assert part in text, part
     for name in SCRIPTS:
-        assert len(files("hybrid_sweep.analysis.page").joinpath(name).read_text("utf-8").splitlines()) < 150, name
+        assert (
+            len(files("hybrid_sweep.analysis.page").joinpath(name).read_text("utf-8").splitlines())
+            < 150
+        ), name

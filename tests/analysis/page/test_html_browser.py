@@ -1,4 +1,6 @@
-"""report.html in headless Chromium: everything is drawn, the switches work, and what is hovered is what the tables say."""
+"""report.html in headless Chromium: everything is drawn, the switches work, and what is hovered is
+what the tables say.
+"""
 
 import json
 import os
@@ -42,9 +44,13 @@ def frames(sweep_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return results, derived(sweep, results)
 
 
-def means(results: pd.DataFrame, setting: str, measure: str, scope: str = "macro", column: str = "mean") -> list[float]:
+def means(
+    results: pd.DataFrame, setting: str, measure: str, scope: str = "macro", column: str = "mean"
+) -> list[float]:
     """The numbers of one curve, by ratio, but for those that are none."""
-    found = results.query("kind == 'trained' and setting == @setting and measure == @measure and scope == @scope")
+    found = results.query(
+        "kind == 'trained' and setting == @setting and measure == @measure and scope == @scope"
+    )
     return [float(value) for value in found.sort_values("ratio")[column].dropna()]
 
 
@@ -71,13 +77,23 @@ def test_the_curve_shows_what_is_chosen(bm25_sweep: Path) -> None:
         assert view["drawn"] == means(results, setting, measure), name
         assert view["title"].startswith(name)
         assert "Untrained: " in view["key"] and "BM25: " in view["key"]
-    assert "mean of pairs" in seen["views"][1]["title"] and "mean of languages" in seen["views"][0]["title"]
-    assert seen["en"]["drawn"] == means(results, "monolingual", "RR@10", "en") != seen["views"][0]["drawn"]
+    assert (
+        "mean of pairs" in seen["views"][1]["title"]
+        and "mean of languages" in seen["views"][0]["title"]
+    )
+    assert (
+        seen["en"]["drawn"]
+        == means(results, "monolingual", "RR@10", "en")
+        != seen["views"][0]["drawn"]
+    )
     assert seen["pair"]["drawn"] == means(results, "cross-lingual", "RR@10", "de>en")
     assert seen["en"]["fit"] == 0 and seen["shape"]["fit"] == 3 and seen["plain"] == 0
-    slope = more.query("statistic == 'slope' and scope == 'macro' and setting == 'monolingual'").iloc[0]
+    slope = more.query(
+        "statistic == 'slope' and scope == 'macro' and setting == 'monolingual'"
+    ).iloc[0]
     assert (
-        f"Slope per unit of r: {slope['value']:+.3f}" in seen["shape"]["key"] and slope["word"] in seen["shape"]["key"]
+        f"Slope per unit of r: {slope['value']:+.3f}" in seen["shape"]["key"]
+        and slope["word"] in seen["shape"]["key"]
     )
     # A curve that is monotone is its own isotonic fit: the line goes through the markers.
     fitted = [float(pair.split(",")[1]) for pair in seen["lines"]["value"].split()]
@@ -106,11 +122,20 @@ def test_what_is_hovered_is_what_the_tables_say(bm25_sweep: Path) -> None:
     seen = use(bm25_sweep / "report.html", HOVER)
     for text, row in zip(seen["curve"], seen["ratios"], strict=False):
         ratio, seeds, mean, change, interval, _, verdict, won, tied, lost, *_ = row
-        assert text.startswith(f"r = {ratio}: Monolingual MRR@10, mean of languages: {mean}; ") and int(seeds) == 3
+        assert (
+            text.startswith(f"r = {ratio}: Monolingual MRR@10, mean of languages: {mean}; ")
+            and int(seeds) == 3
+        )
         assert verdict.split(" ")[1] in text
         if change:
-            assert f"change to r = 0: {change}, 90 % interval {interval} over seeds and questions; Holm p" in text
-            assert f"questions won {won}, tied {tied}, lost {lost}; seeds 0, 1, 2; 80 questions." in text
+            assert (
+                f"change to r = 0: {change}, 90 % interval {interval} over seeds and questions;"
+                " Holm p" in text
+            )
+            assert (
+                f"questions won {won}, tied {tied}, lost {lost}; seeds 0, 1, 2; 80 questions."
+                in text
+            )
     assert len(seen["curve"]) == 3
     assert len(seen["front"]) == len(AGAINST)
     for (_, _, name, _, _, _, unit), front in zip(AGAINST, seen["front"], strict=True):
@@ -118,11 +143,14 @@ def test_what_is_hovered_is_what_the_tables_say(bm25_sweep: Path) -> None:
         assert any(row[7] for row in front["table"]), name  # a price is stated
         for text, row in zip(front["hover"], front["table"], strict=False):
             ratio, mean, _, other, _, word, often, price, interval, about = row
-            assert text.startswith(f"r = {ratio}: monolingual MRR@10 {mean}, {name} {other}; {word[2:]}, in {often} of")
+            assert text.startswith(
+                f"r = {ratio}: monolingual MRR@10 {mean}, {name} {other}; {word[2:]}, in {often} of"
+            )
             if price:
                 number = price.split(" ")[0]
                 assert (
-                    f"price: {number} monolingual points lost per {unit}, 95 % interval {interval} ({about})." in text
+                    f"price: {number} monolingual points lost per {unit}, 95 % interval {interval}"
+                    f" ({about})." in text
                 )
             elif about:
                 assert f"price: {about}." in text
@@ -149,13 +177,20 @@ def test_a_number_is_rounded_as_in_the_tables(sweep_dir: Path, value: float) -> 
     text = page(sweep_dir)
     before = means(frames(sweep_dir)[0], "monolingual", "RR@10")[1]
     assert text.count(f",{before},") == 1
-    (sweep_dir / "report.html").write_text(text.replace(f",{before},", f",{value},"), encoding="utf-8")
-    seen = use(sweep_dir / "report.html", 'point(all("#curve .point")[1]); seen.told = $("#readout").textContent;')
+    (sweep_dir / "report.html").write_text(
+        text.replace(f",{before},", f",{value},"), encoding="utf-8"
+    )
+    seen = use(
+        sweep_dir / "report.html",
+        'point(all("#curve .point")[1]); seen.told = $("#readout").textContent;',
+    )
     assert seen["told"].startswith(f"r = 0.5: Monolingual MRR@10, mean of languages: {value:.3f};")
 
 
 def test_a_baseline_within_reach_stands_in_the_trade_off(make_sweep: Make, world: Any) -> None:
-    """BM25 is a mark where it lies among the ratios; the untrained encoder, far off, is named below."""
+    """BM25 is a mark where it lies among the ratios; the untrained encoder, far off, is named
+    below.
+    """
     kind = world(mono=lambda ratio: -0.3 * ratio, cross=lambda ratio: -0.5 * ratio, questions=80)
     sweep_dir = make_sweep(kind, bm25=True)
     page(sweep_dir)
@@ -168,9 +203,9 @@ def test_a_baseline_within_reach_stands_in_the_trade_off(make_sweep: Make, world
     )
     results, _ = frames(sweep_dir)
     mono, cross = (
-        results.query("kind == 'bm25' and setting == @setting and measure == 'RR@10' and scope == 'macro'")[
-            "mean"
-        ].item()
+        results.query(
+            "kind == 'bm25' and setting == @setting and measure == 'RR@10' and scope == 'macro'"
+        )["mean"].item()
         for setting in ("monolingual", "cross-lingual")
     )
     assert seen["marks"] == ["0", "0.5", "1", "bm25"]
@@ -193,14 +228,17 @@ def test_the_maps_show_what_is_chosen(bm25_sweep: Path) -> None:
         $("input[name=bias-value][value='1']").click(); seen.moved = look("#bias-map");
         """,
     )
-    chosen = results[results["setting"].isin(["monolingual", "cross-lingual"]) & (results["scope"] != "macro")]
+    chosen = results[
+        results["setting"].isin(["monolingual", "cross-lingual"]) & (results["scope"] != "macro")
+    ]
     for step, kind, ratio, column in [
         ("start", "trained", 0.0, "mean"),
         ("bm25", "bm25", None, "mean"),
         ("change", "trained", 1.0, "delta"),
     ]:
         found = chosen[
-            (chosen["kind"] == kind) & (chosen["ratio"].isna() if ratio is None else chosen["ratio"] == ratio)
+            (chosen["kind"] == kind)
+            & (chosen["ratio"].isna() if ratio is None else chosen["ratio"] == ratio)
         ]
         assert sorted(seen[step]["values"]) == sorted(found[column]) and len(found) == 9, step
         assert seen[step]["colours"] > 3, step
@@ -239,8 +277,13 @@ def test_tables_sort_by_their_numbers_both_ways(bm25_sweep: Path) -> None:
             except ValueError:
                 continue  # words, or intervals
             numeric += len(rising) > 2
-            assert rising == sorted(rising) and falling == sorted(falling, reverse=True), (name, title)
-            assert all(cell == "" for cell in up[len(rising) :]) and all(cell == "" for cell in down[len(falling) :])
+            assert rising == sorted(rising) and falling == sorted(falling, reverse=True), (
+                name,
+                title,
+            )
+            assert all(cell == "" for cell in up[len(rising) :]) and all(
+                cell == "" for cell in down[len(falling) :]
+            )
     assert numeric > 20
 
 
@@ -261,9 +304,14 @@ def test_every_view_can_be_reached_by_the_keyboard(bm25_sweep: Path) -> None:
         seen.controls = all("input, select, button").length;
         """,
     )
-    assert seen["stops"] == [3, 3, 1, 1, 1]  # one for each of the three ratios, and one for each field of many
+    # one for each of the three ratios, and one for each field of many
+    assert seen["stops"] == [3, 3, 1, 1, 1]
     assert seen["curve"].startswith("r = 0: Monolingual MRR@10")
-    assert "MRR@10, en:" in seen["heat"] and "MRR@10, de → en" in seen["top"] and seen["moved"] == [1, 0]
+    assert (
+        "MRR@10, en:" in seen["heat"]
+        and "MRR@10, de → en" in seen["top"]
+        and seen["moved"] == [1, 0]
+    )
     assert seen["each"].startswith("en, r = 0:")
     assert seen["unnamed"] == 0 and seen["controls"] > 20
 
@@ -315,8 +363,15 @@ def test_the_first_screen_has_the_answer_and_the_curve(make_sweep: Make, world: 
     )
     assert seen["shorts"] == [told.happens[0], told.sure[0], told.use[0]] and seen["texts"] == 6
     assert "share r of cross-lingual training batches" in seen["axis"] and seen["wide"] <= 1280
-    assert {"r = 0.5: largest share shown to hold", "holds (non-inferior)", "loses (degraded)"} <= set(seen["axis"])
-    assert told.use[0].startswith("Use r = 0.5") and "tolerable loss: 0.05 below r = 0 (the margin)" in seen["axis"]
+    assert {
+        "r = 0.5: largest share shown to hold",
+        "holds (non-inferior)",
+        "loses (degraded)",
+    } <= set(seen["axis"])
+    assert (
+        told.use[0].startswith("Use r = 0.5")
+        and "tolerable loss: 0.05 below r = 0 (the margin)" in seen["axis"]
+    )
 
 
 def test_a_phone_shows_it_all_without_sideways_scrolling(bm25_sweep: Path) -> None:
@@ -359,8 +414,12 @@ def test_a_language_named_like_html_is_text_everywhere(
 OF_OBJECTS = ("__proto__", "constructor", "hasOwnProperty", "toString")
 
 
-def test_a_language_named_like_a_property_of_every_object_works(make_sweep: Make, world: Any) -> None:
-    """A plain object knows these names without having been told, and takes them for something else."""
+def test_a_language_named_like_a_property_of_every_object_works(
+    make_sweep: Make, world: Any
+) -> None:
+    """A plain object knows these names without having been told, and takes them for something
+    else.
+    """
     sweep_dir = make_sweep(world(languages=OF_OBJECTS))
     page(sweep_dir)
     results, _ = frames(sweep_dir)
@@ -379,13 +438,15 @@ def test_a_language_named_like_a_property_of_every_object_works(make_sweep: Make
         """,
     )
     # A page writes an underscore as it is; "!" keeps this test's own object from the same trap.
-    assert {scope: text for scope, text in seen["scopes"]} == {name: name for name in OF_OBJECTS} | {
-        "macro": "mean of languages"
-    }
+    assert {scope: text for scope, text in seen["scopes"]} == {
+        name: name for name in OF_OBJECTS
+    } | {"macro": "mean of languages"}
     for name in OF_OBJECTS:
         assert seen["drawn"][f"{name}!"] == means(results, "monolingual", "RR@10", name)
         assert seen["titles"][f"{name}!"] == f"Monolingual MRR@10, {name}."
-    assert seen["heat"] == sorted(OF_OBJECTS) and "–" not in seen["cells"] and len(seen["cells"]) == 16
+    assert (
+        seen["heat"] == sorted(OF_OBJECTS) and "–" not in seen["cells"] and len(seen["cells"]) == 16
+    )
     assert seen["each"] == sorted(OF_OBJECTS) and set(OF_OBJECTS) < set(seen["bias"])
 
 
@@ -401,7 +462,9 @@ def test_a_language_named_like_a_property_of_every_object_works(make_sweep: Make
         ({"untrained": ()}, 3),
     ],
 )
-def test_odd_sweeps_open_without_an_error(make_sweep: Make, world: Any, changes: dict[str, Any], points: int) -> None:
+def test_odd_sweeps_open_without_an_error(
+    make_sweep: Make, world: Any, changes: dict[str, Any], points: int
+) -> None:
     languages = changes.get("languages")
     others = {name: value for name, value in changes.items() if name != "languages"}
     sweep_dir = make_sweep(world(languages=languages) if languages else None, **others)
@@ -439,21 +502,39 @@ def test_a_gap_is_drawn_as_a_gap(make_sweep: Make) -> None:
 
 
 def test_without_a_script_the_tables_stand_there(bm25_sweep: Path) -> None:
-    """A browser that runs no script shows every table, since none of them is hidden or made by one."""
+    """A browser that runs no script shows every table, since none of them is hidden or made
+    by one.
+    """
     text = page(bm25_sweep)
     path = bm25_sweep / "plain.html"
-    path.write_text(text.replace("script-src 'unsafe-inline'", "script-src 'none'"), encoding="utf-8")
+    path.write_text(
+        text.replace("script-src 'unsafe-inline'", "script-src 'none'"), encoding="utf-8"
+    )
     dom, console = browse(path)
     assert "Content Security Policy" in console  # the scripts were refused
-    assert dom.count('<table class="sortable">') == 6 and 'hidden=""' not in dom and dom.count("<noscript>") == 1
+    assert (
+        dom.count('<table class="sortable">') == 6
+        and 'hidden=""' not in dom
+        and dom.count("<noscript>") == 1
+    )
 
 
 def test_it_prints(bm25_sweep: Path) -> None:
     page(bm25_sweep)
     assert CHROMIUM
     paper = bm25_sweep / "report.pdf"
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={bm25_sweep / 'profile'}", f"--print-to-pdf={paper}"]
-    subprocess.run([*command, (bm25_sweep / "report.html").as_uri()], check=True, capture_output=True, timeout=120)
+    command = [
+        CHROMIUM,
+        *OPTIONS,
+        f"--user-data-dir={bm25_sweep / 'profile'}",
+        f"--print-to-pdf={paper}",
+    ]
+    subprocess.run(
+        [*command, (bm25_sweep / "report.html").as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert paper.read_bytes().startswith(b"%PDF") and paper.stat().st_size > 20_000
     seen = use(
         bm25_sweep / "report.html",
@@ -462,16 +543,41 @@ def test_it_prints(bm25_sweep: Path) -> None:
         seen.print = Object.fromEntries([...print.cssRules].map(rule => [rule.selectorText, rule.style.cssText]));
         """,
     )
-    assert json.dumps(seen["print"]).count("visible") == 1 and "max-height: none" in seen["print"][".scroll"]
+    assert (
+        json.dumps(seen["print"]).count("visible") == 1
+        and "max-height: none" in seen["print"][".scroll"]
+    )
 
 
 def test_a_missing_browser_fails_where_everything_must_be_tested() -> None:
     """Without chromium these tests are skipped on a desk, and fail in CI."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "slow", "-k", "first_screen", __file__]
-    nowhere = {name: value for name, value in os.environ.items() if name != "CI"} | {"PATH": "/nonexistent"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "slow",
+        "-k",
+        "first_screen",
+        __file__,
+    ]
+    nowhere = {name: value for name, value in os.environ.items() if name != "CI"} | {
+        "PATH": "/nonexistent"
+    }
     desk, ci = (
-        subprocess.run(command, env=env, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=300)
+        subprocess.run(
+            command,
+            env=env,
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         for env in (nowhere, nowhere | {"CI": "true"})
     )
     assert desk.returncode == 0 and "s" in desk.stdout.split()[0], desk.stdout
-    assert ci.returncode == 1 and "chromium is not on PATH: apt-get install chromium" in ci.stdout, ci.stdout
+    assert (
+        ci.returncode == 1 and "chromium is not on PATH: apt-get install chromium" in ci.stdout
+    ), ci.stdout

@@ -1,4 +1,6 @@
-"""Each number of report.html can be recomputed from per_query.parquet, by other code, where there is no torch."""
+"""Each number of report.html can be recomputed from per_query.parquet, by other code, where there
+is no torch.
+"""
 
 import json
 import re
@@ -24,7 +26,9 @@ START += "runpy.run_path(sys.argv[0], run_name='__main__')"
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of links to numpy, scipy, pandas, pyarrow and what these need: all that the recomputation may import."""
+    """A folder of links to numpy, scipy, pandas, pyarrow and what these need: all that the
+    recomputation may import.
+    """
     folder = tmp_path_factory.mktemp("clean")
     site = Path(numpy.__file__).parents[1]
     for name in NEEDED:  # a wheel may bring its shared libraries along in a folder beside it
@@ -34,10 +38,25 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recompute(clean: Path, sweep_dir: Path) -> dict[str, Any]:
-    """What the script finds in an interpreter that sees neither the site-packages nor this project."""
-    command = [sys.executable, "-I", "-S", "-c", START, str(clean), str(HERE), str(HERE / "recompute.py")]
+    """What the script finds in an interpreter that sees neither the site-packages nor this
+    project.
+    """
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        START,
+        str(clean),
+        str(HERE),
+        str(HERE / "recompute.py"),
+    ]
     done = subprocess.run(
-        [*command, str(sweep_dir), str(sweep_dir / "report.html")], capture_output=True, text=True, cwd="/", timeout=300
+        [*command, str(sweep_dir), str(sweep_dir / "report.html")],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -50,8 +69,12 @@ def remove(sweep_dir: Path, *run_ids: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_number_is_recomputed_without_torch(clean: Path, make_sweep: Make, world: Any) -> None:
-    """A sweep that has something in every column: an inconclusive ratio, a price, a turn, languages never trained on."""
+def test_every_number_is_recomputed_without_torch(
+    clean: Path, make_sweep: Make, world: Any
+) -> None:
+    """A sweep that has something in every column: an inconclusive ratio, a price, a turn, languages
+    never trained on.
+    """
     kind = world(
         mono=lambda ratio: 0.12 * ratio * (0.9 - ratio),
         cross=lambda ratio: 0.2 * ratio,
@@ -90,19 +113,29 @@ def test_every_number_is_recomputed_without_torch(clean: Path, make_sweep: Make,
 def test_odd_sweeps_are_recomputed(
     clean: Path, make_sweep: Make, world: Any, changes: dict[str, Any], gone: tuple[str, ...]
 ) -> None:
-    sweep_dir = make_sweep(world(has={"de": 0.6, "fr": 0.8}, mono=lambda ratio: -0.05 * ratio), **changes)
+    sweep_dir = make_sweep(
+        world(has={"de": 0.6, "fr": 0.8}, mono=lambda ratio: -0.05 * ratio), **changes
+    )
     remove(sweep_dir, *gone)
     page(sweep_dir)
     found = recompute(clean, sweep_dir)
-    assert found["wrong"] == [] and found["importable"] == [] and found["counts"]["results.mean"] > 10
+    assert (
+        found["wrong"] == [] and found["importable"] == [] and found["counts"]["results.mean"] > 10
+    )
 
 
 def planted(text: str, part: str, name: str) -> list[str]:
-    """The page with one number changed in the third digit, at the first, middle and last place of a column."""
+    """The page with one number changed in the third digit, at the first, middle and last place of a
+    column.
+    """
     content = block(text)
     frame = content if part == "results" else content["derived"]
     column = frame["columns"].index(name)
-    there = [i for i, row in enumerate(frame["rows"]) if isinstance(row[column], (int, float)) and row[column]]
+    there = [
+        i
+        for i, row in enumerate(frame["rows"])
+        if isinstance(row[column], (int, float)) and row[column]
+    ]
     pages = []
     for i in {there[0], there[len(there) // 2], there[-1]} if there else []:
         value = frame["rows"][i][column]
@@ -115,11 +148,15 @@ def planted(text: str, part: str, name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_wrong_number_anywhere_is_found(make_sweep: Make, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_number_anywhere_is_found(
+    make_sweep: Make, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(HERE))
     import recompute as script  # type: ignore[import-not-found]
 
-    sweep_dir = make_sweep(world(has={"de": 0.6}, cross=lambda ratio: 0.2 * ratio, questions=60), bm25=True)
+    sweep_dir = make_sweep(
+        world(has={"de": 0.6}, cross=lambda ratio: 0.2 * ratio, questions=60), bm25=True
+    )
     text = page(sweep_dir)
     truth = script.recomputed(sweep_dir, block(text)["trained"])
     assert script.compare(text, *truth).wrong == []
@@ -134,4 +171,6 @@ def test_a_wrong_number_anywhere_is_found(make_sweep: Make, world: Any, monkeypa
     said = next(re.finditer(r"90 % interval \[([+-]0\.\d\d\d), ", text))
     wrong.append(text[: said.start(1)] + "+0.987" + text[said.end(1) :])
     assert len(wrong) > 80
-    assert [number for number, page in enumerate(wrong) if not script.compare(page, *truth).wrong] == []
+    assert [
+        number for number, page in enumerate(wrong) if not script.compare(page, *truth).wrong
+    ] == []

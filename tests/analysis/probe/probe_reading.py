@@ -1,4 +1,6 @@
-"""What a sweep holds and what the probe has written, read by plain means: for the tests of the probe."""
+"""What a sweep holds and what the probe has written, read by plain means: for the tests of the
+probe.
+"""
 
 import json
 from pathlib import Path
@@ -22,7 +24,9 @@ def tables(sweep_dir: Path) -> dict[tuple[float, int], pd.DataFrame]:
     """The per-query tables of the trained points, as they lie on disk."""
     points = json.loads((sweep_dir / "points.json").read_text())["points"]
     return {
-        (point["ratio"], point["seed"]): pd.read_parquet(runs_of(sweep_dir) / point["run_id"] / "per_query.parquet")
+        (point["ratio"], point["seed"]): pd.read_parquet(
+            runs_of(sweep_dir) / point["run_id"] / "per_query.parquet"
+        )
         for point in points
         if point["kind"] == "trained"
     }
@@ -50,7 +54,9 @@ def written(sweep_dir: Path, name: str) -> list[dict[str, Any]]:
 
 
 def read(sweep_dir: Path) -> pd.DataFrame:
-    return pd.read_csv(sweep_dir / "probe" / "probe.csv", keep_default_na=False, na_values=["nan", ""])
+    return pd.read_csv(
+        sweep_dir / "probe" / "probe.csv", keep_default_na=False, na_values=["nan", ""]
+    )
 
 
 def set_ranks(path: Path, ranks: pd.Series) -> None:

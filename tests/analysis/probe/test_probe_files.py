@@ -1,4 +1,6 @@
-"""What the probe reads, refuses and writes: any order of rows, missing points, few seeds, further collections."""
+"""What the probe reads, refuses and writes: any order of rows, missing points, few seeds, further
+collections.
+"""
 
 import itertools
 import json
@@ -24,7 +26,14 @@ def outputs(sweep_dir: Path) -> dict[str, bytes]:
 def test_the_same_runs_give_the_same_bytes_in_any_order_of_rows_and_points(sweep_dir: Path) -> None:
     probe = write_probe([sweep_dir], BARE)
     first = outputs(sweep_dir)
-    assert sorted(first) == ["gained.jsonl", "lost.jsonl", "probe.csv", "probe.md", "shared.csv", "weak.jsonl"]
+    assert sorted(first) == [
+        "gained.jsonl",
+        "lost.jsonl",
+        "probe.csv",
+        "probe.md",
+        "shared.csv",
+        "weak.jsonl",
+    ]
     assert sorted(path.name for path in probe.paths) == sorted(first)
     for number, folder in enumerate(sorted(runs_of(sweep_dir).iterdir())):
         path = folder / "per_query.parquet"
@@ -81,14 +90,18 @@ def test_a_passage_that_was_not_retrieved_is_a_miss_without_a_rank(sweep_dir: Pa
 def test_several_queries_of_a_question_in_a_language_count_as_one_question(
     make_sweep: Callable[..., Path], world: Any
 ) -> None:
-    """Doubling every query changes no count of questions and no test, where both stand at the same rank."""
+    """Doubling every query changes no count of questions and no test, where both stand at the same
+    rank.
+    """
     sweep_dir = make_sweep(world(questions=30))
     write_probe([sweep_dir], BARE)
     table = read(sweep_dir)
     for folder in runs_of(sweep_dir).iterdir():
         frame = pd.read_parquet(folder / "per_query.parquet")
         again = frame.assign(query_id=frame["query_id"] + "+")
-        pd.concat([frame, again]).sort_values(KEY).to_parquet(folder / "per_query.parquet", index=False)
+        pd.concat([frame, again]).sort_values(KEY).to_parquet(
+            folder / "per_query.parquet", index=False
+        )
     write_probe([sweep_dir], BARE)
     pd.testing.assert_frame_equal(read(sweep_dir), table)
     entries = [entry for record in written(sweep_dir, "lost.jsonl") for entry in record["lost"]]
@@ -124,9 +137,11 @@ def test_lost_needs_the_seeds_of_both_ratios_and_weak_those_of_one(sweep_dir: Pa
         for record in (records := written(sweep_dir, f"{name}.jsonl")):
             assert record["seeds"] == seeds
             ranks = [entry["rank"] for entry in record[name]]
-            assert {len(each) for rank in ranks for each in (rank.values() if name == "weak" else [rank])} == {
-                len(seeds)
-            }
+            assert {
+                len(each)
+                for rank in ranks
+                for each in (rank.values() if name == "weak" else [rank])
+            } == {len(seeds)}
         assert records
 
 
@@ -137,7 +152,11 @@ def test_with_one_or_two_seeds_there_is_an_interval_and_no_claim(
     sweep_dir = make_sweep(seeds=seeds)
     probe = write_probe([sweep_dir], BARE)
     found = read(sweep_dir)
-    assert set(found["interval"]) == {"conditional"} and found["p"].isna().all() and found["p_holm"].isna().all()
+    assert (
+        set(found["interval"]) == {"conditional"}
+        and found["p"].isna().all()
+        and found["p_holm"].isna().all()
+    )
     assert set(found["word"].dropna()) == {"untested"}
     assert (found["low"] <= found["difference"]).all() and found["churn"].isna().any()
     assert "for these checkpoints only, without a test" in " ".join(probe.console.split())
@@ -145,24 +164,42 @@ def test_with_one_or_two_seeds_there_is_an_interval_and_no_claim(
         assert claim not in probe.console
 
 
-def test_one_language_has_no_pairs_and_no_shared_misses(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_one_language_has_no_pairs_and_no_shared_misses(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     sweep_dir = make_sweep(world(languages=("en",)))
     probe = write_probe([sweep_dir], BARE)
     found = read(sweep_dir)
-    assert set(found["part"]) == {"change"} and set(found["setting"]) == {"monolingual", "multilingual"}
+    assert set(found["part"]) == {"change"} and set(found["setting"]) == {
+        "monolingual",
+        "multilingual",
+    }
     assert len((sweep_dir / "probe" / "shared.csv").read_text().splitlines()) == 1
     assert written(sweep_dir, "weak.jsonl") == [] and probe.exit_code == 0
 
 
-def test_a_language_with_a_single_question_is_shown_and_not_tested(make_sweep: Callable[..., Path], world: Any) -> None:
+def test_a_language_with_a_single_question_is_shown_and_not_tested(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
     sweep_dir = make_sweep(world(has={"fr": 0.01}))
-    assert len(tables(sweep_dir)[0.0, 0].query("query_lang == 'fr' and setting == 'monolingual'")) == 1
+    assert (
+        len(tables(sweep_dir)[0.0, 0].query("query_lang == 'fr' and setting == 'monolingual'")) == 1
+    )
     probe = write_probe([sweep_dir], BARE)
-    found = read(sweep_dir).query("part == 'change' and ratio == 1 and setting == 'monolingual'").set_index("scope")
-    assert (found["word"]["fr"], found["n_questions"]["fr"], found["interval"]["fr"]) == ("untested", 1, "none")
+    found = (
+        read(sweep_dir)
+        .query("part == 'change' and ratio == 1 and setting == 'monolingual'")
+        .set_index("scope")
+    )
+    assert (found["word"]["fr"], found["n_questions"]["fr"], found["interval"]["fr"]) == (
+        "untested",
+        1,
+        "none",
+    )
     assert found["p_holm"].drop(["fr", "macro"]).notna().all()
     assert "too few questions to test fr" in " ".join(probe.console.split())
-    assert "differ in" in probe.console or "no language is shown" in probe.console  # de and en are still compared
+    # de and en are still compared
+    assert "differ in" in probe.console or "no language is shown" in probe.console
 
 
 def test_without_ratio_0_only_languages_are_compared(make_sweep: Callable[..., Path]) -> None:
@@ -175,7 +212,10 @@ def test_without_ratio_0_only_languages_are_compared(make_sweep: Callable[..., P
 
 def test_only_ratio_0_is_probed_for_its_languages(make_sweep: Callable[..., Path]) -> None:
     probe = write_probe([sweep_dir := make_sweep(ratios=(0.0,))], BARE)
-    assert set(read(sweep_dir)["part"]) == {"languages"} and "r = 0 is the ratio looked at" in probe.console
+    assert (
+        set(read(sweep_dir)["part"]) == {"languages"}
+        and "r = 0 is the ratio looked at" in probe.console
+    )
 
 
 def test_no_trained_point_is_one_clear_line(make_sweep: Callable[..., Path]) -> None:
@@ -198,10 +238,17 @@ def further(sweep_dir: Path, name: str) -> None:
         run_dir = runs_of(sweep_dir) / point["run_id"]
         folder = run_dir / "evaluations" / name
         folder.mkdir(parents=True)
-        frame = pd.read_parquet(run_dir / "per_query.parquet").query("query_lang != 'fr' and passage_lang != 'fr'")
+        frame = pd.read_parquet(run_dir / "per_query.parquet").query(
+            "query_lang != 'fr' and passage_lang != 'fr'"
+        )
         frame.to_parquet(folder / "per_query.parquet", index=False)
         passages = {"de": 7, "en": 9, "*": 16}
-        known = {"run_id": point["run_id"], "collection": name, "languages": ["de", "en"], "passages": passages}
+        known = {
+            "run_id": point["run_id"],
+            "collection": name,
+            "languages": ["de", "en"],
+            "passages": passages,
+        }
         (folder / "metrics.json").write_text(json.dumps(known | {"fingerprint": "abc"}))
     (sweep_dir / "points.json").write_text(json.dumps(points))
 
@@ -215,26 +262,39 @@ def test_a_further_collection_is_probed_in_its_own_folder(sweep_dir: Path) -> No
     assert all(path.parent == folder for path in probe.paths) and not (sweep_dir / "probe").exists()
     found = pd.read_csv(folder / "probe.csv")
     assert set(found.query("part == 'change'")["scope"]) == {"macro", "de", "en", "de>en", "en>de"}
-    pools = found.query("part == 'languages' and setting == 'monolingual'")[["first_pool", "second_pool"]]
+    pools = found.query("part == 'languages' and setting == 'monolingual'")[
+        ["first_pool", "second_pool"]
+    ]
     assert pools.drop_duplicates().to_numpy().tolist() == [[7, 9]]
 
 
 def test_sweeps_are_probed_together(make_sweep: Callable[..., Path]) -> None:
-    one, other = make_sweep(ratios=(0.0, 0.5), name="one"), make_sweep(ratios=(1.0,), untrained=(), name="other")
+    one, other = (
+        make_sweep(ratios=(0.0, 0.5), name="one"),
+        make_sweep(ratios=(1.0,), untrained=(), name="other"),
+    )
     write_probe([one, other], BARE)
     assert sorted(read(one).query("part == 'change'")["ratio"].unique()) == [0.5, 1.0]
     assert not (other / "probe").exists()
 
 
 def heavy() -> Iterator[str]:
-    yield from ("torch", "lightning", "pytorch_lightning", "transformers", "hydra", "wandb", "matplotlib.pyplot")
+    yield from (
+        "torch",
+        "lightning",
+        "pytorch_lightning",
+        "transformers",
+        "hydra",
+        "wandb",
+        "matplotlib.pyplot",
+    )
 
 
 def test_nothing_heavy_is_imported(sweep_dir: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from hybrid_sweep.analysis.probe.report import write_probe\n"
-        f"write_probe([Path({str(sweep_dir)!r})])\n"
-        f"print([name for name in {list(heavy())!r} if name in sys.modules])"
+        "import sys; from pathlib import Path; from hybrid_sweep.analysis.probe.report import"
+        f" write_probe\nwrite_probe([Path({str(sweep_dir)!r})])\nprint([name for name in"
+        f" {list(heavy())!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

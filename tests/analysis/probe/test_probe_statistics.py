@@ -1,4 +1,6 @@
-"""The probe's tests where the truth is known: error rates of true nulls, contrasts of kinds, misses that languages share."""
+"""The probe's tests where the truth is known: error rates of true nulls, contrasts of kinds, misses
+that languages share.
+"""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -21,8 +23,12 @@ LANGS = ("de", "en", "ja")
 Latent = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
-def world(latent: Latent, relevant: Sequence[int] | None = None, setting: str = "monolingual") -> Cells:
-    """Cells from latent quality (languages, ratios, seeds, questions): above 0 is rank 1, else rank 100."""
+def world(
+    latent: Latent, relevant: Sequence[int] | None = None, setting: str = "monolingual"
+) -> Cells:
+    """Cells from latent quality (languages, ratios, seeds, questions): above 0 is rank 1, else rank
+    100.
+    """
     count, ratios, seeds, questions = latent.shape
     codes = np.arange(questions)
     runs = {float(r): {s: r * seeds + s for s in range(seeds)} for r in range(ratios)}
@@ -43,10 +49,16 @@ def world(latent: Latent, relevant: Sequence[int] | None = None, setting: str = 
 
 
 def null(random: np.random.Generator, seeds: int, questions: int, seed_sd: float) -> Latent:
-    """No ratio and no language differs from another, on average over seeds; questions, versions and seeds vary."""
+    """No ratio and no language differs from another, on average over seeds; questions, versions and
+    seeds vary.
+    """
     shape = (len(LANGS), 2, seeds, questions)
-    hard = random.normal(0.5, 1.0, (1, 1, 1, questions)) + random.normal(0, 0.4, (len(LANGS), 1, 1, questions))
-    moves = random.normal(0, seed_sd, (len(LANGS), 2, seeds, 1)) + random.normal(0, seed_sd, (1, 1, seeds, 1))
+    hard = random.normal(0.5, 1.0, (1, 1, 1, questions)) + random.normal(
+        0, 0.4, (len(LANGS), 1, 1, questions)
+    )
+    moves = random.normal(0, seed_sd, (len(LANGS), 2, seeds, 1)) + random.normal(
+        0, seed_sd, (1, 1, seeds, 1)
+    )
     return np.asarray(hard + moves + random.normal(0, 0.5, shape), dtype=np.float64)
 
 
@@ -55,7 +67,9 @@ def null(random: np.random.Generator, seeds: int, questions: int, seed_sd: float
 def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_100_sweeps(
     seeds: int, seed_sd: float
 ) -> None:
-    """1,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages together."""
+    """1,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages
+    together.
+    """
     random = np.random.default_rng([1, seeds, round(100 * seed_sd)])
     repetitions, wrong = 1000, dict.fromkeys(("together", "by language", "languages", "kinds"), 0)
     for _ in range(repetitions):
@@ -67,7 +81,8 @@ def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_1
         wrong["languages"] += said(languages(found, "monolingual", 1.0, Rule(), {}))
         wrong["kinds"] += said(kinds(found, "monolingual", 1.0, Rule(), "relevant", {}))
     assert max(wrong.values()) <= 0.07 * repetitions, wrong
-    assert wrong["together"] >= 0.002 * repetitions, wrong  # a test that never rejects would pass the line above
+    # a test that never rejects would pass the line above
+    assert wrong["together"] >= 0.002 * repetitions, wrong
 
 
 @pytest.mark.slow
@@ -79,7 +94,9 @@ def test_independent_misses_are_called_shared_in_at_most_7_in_100_sweeps() -> No
     for _ in range(repetitions):
         missed = (random.random(present.shape) < rate) & present
         drawn = shuffled(missed, present, 99, random)
-        wrong += (1 + (drawn[:, 2:].sum(axis=1) >= (missed.sum(axis=1) >= 2).sum()).sum()) / 100 <= 0.05
+        wrong += (
+            1 + (drawn[:, 2:].sum(axis=1) >= (missed.sum(axis=1) >= 2).sum()).sum()
+        ) / 100 <= 0.05
     assert 0.01 * repetitions <= wrong <= 0.07 * repetitions, wrong
 
 
@@ -89,7 +106,8 @@ def test_a_real_loss_is_found_and_named() -> None:
     _, *rows = changes(world(latent), "monolingual", 1.0, Rule())
     assert [row["word"] for row in rows] == ["not shown", "lower", "not shown"]
     pairs = {
-        (row["scope"], row["against"]): row["word"] for row in languages(world(latent), "monolingual", 1.0, Rule(), {})
+        (row["scope"], row["against"]): row["word"]
+        for row in languages(world(latent), "monolingual", 1.0, Rule(), {})
     }
     assert pairs == {("de", "en"): "lower", ("de", "ja"): "not shown", ("en", "ja"): "higher"}
 
@@ -98,7 +116,13 @@ def test_states_need_more_than_the_stated_share_of_the_seeds() -> None:
     success = np.array([[1.0, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 1], [1, 0, 1, 0, 0]])
     assert Rule(10, 0.5).states(success).tolist() == [ANSWERED, ANSWERED, OPEN, MISSED, MISSED]
     assert Rule(10, 0.75).states(success).tolist() == [ANSWERED, OPEN, OPEN, MISSED, OPEN]
-    assert Rule(10, 0.99).states(success[:1]).tolist() == [ANSWERED, ANSWERED, ANSWERED, MISSED, MISSED]
+    assert Rule(10, 0.99).states(success[:1]).tolist() == [
+        ANSWERED,
+        ANSWERED,
+        ANSWERED,
+        MISSED,
+        MISSED,
+    ]
 
 
 def test_the_share_is_told_as_a_number_of_seeds() -> None:
@@ -128,7 +152,9 @@ def test_a_rank_of_exactly_k_is_answered_and_the_next_is_not() -> None:
 
 
 def test_the_contrast_of_kinds_is_that_of_two_samples() -> None:
-    """One language, one seed, two kinds of question: Welch's standard error of a difference of two means."""
+    """One language, one seed, two kinds of question: Welch's standard error of a difference of two
+    means.
+    """
     random = np.random.default_rng(4)
     latent = random.normal(0.3, 1, (1, 2, 1, 300))
     relevant = np.where(np.arange(300) % 3 == 0, 1, 2)
@@ -137,24 +163,40 @@ def test_the_contrast_of_kinds_is_that_of_two_samples() -> None:
     moved = (latent[0, 1, 0] > 0).astype(float) - (latent[0, 0, 0] > 0)
     parts = [moved[relevant == 1], moved[relevant == 2]]
     assert [one["difference"], two["difference"]] == pytest.approx([part.mean() for part in parts])
-    assert two["contrast"] == pytest.approx(parts[1].mean() - parts[0].mean()) and two["against"] == "1 passage"
+    assert (
+        two["contrast"] == pytest.approx(parts[1].mean() - parts[0].mean())
+        and two["against"] == "1 passage"
+    )
     se = sum(part.var(ddof=1) / len(part) for part in parts) ** 0.5
     half = (two["contrast_high"] - two["contrast_low"]) / 2
     assert half == pytest.approx(1.96 * se, rel=0.02)
     assert "contrast" not in one and one["word"] == "" and two["word"] == "untested"
 
 
-def test_kinds_of_pairs_are_macro_means_over_their_pairs(make_sweep: Callable[..., Path], world: Any) -> None:
-    """In plain loops over the stored tables: related is de-en, the pairs with Japanese share no script."""
+def test_kinds_of_pairs_are_macro_means_over_their_pairs(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
+    """In plain loops over the stored tables: related is de-en, the pairs with Japanese share no
+    script.
+    """
     sweep_dir = make_sweep(world(languages=LANGS, has={"ja": 0.6}))
     write_probe([sweep_dir], Asked(texts=False))
     found = pd.read_csv(sweep_dir / "probe" / "probe.csv", keep_default_na=False)
     found = (
-        found[(found["part"] == "kind") & (found["passages"] == "languages") & (found["ratio"] == "1.0")]
+        found[
+            (found["part"] == "kind")
+            & (found["passages"] == "languages")
+            & (found["ratio"] == "1.0")
+        ]
         if (found["ratio"].dtype == object)
-        else found[(found["part"] == "kind") & (found["passages"] == "languages") & (found["ratio"] == 1)]
+        else found[
+            (found["part"] == "kind") & (found["passages"] == "languages") & (found["ratio"] == 1)
+        ]
     )
-    frames = {p.parent.name: pd.read_parquet(p) for p in (sweep_dir.parent.parent / "runs").glob("t*/*.parquet")}
+    frames = {
+        p.parent.name: pd.read_parquet(p)
+        for p in (sweep_dir.parent.parent / "runs").glob("t*/*.parquet")
+    }
     cells: dict[str, list[float]] = {"related": [], "other script": []}
     for query, passage in itertools.permutations(LANGS, 2):
         hits = {}
@@ -162,7 +204,8 @@ def test_kinds_of_pairs_are_macro_means_over_their_pairs(make_sweep: Callable[..
             rows = [
                 row["rank_min"] <= 10
                 for row in frame.to_dict("records")
-                if row["setting"] == "cross-lingual" and (row["query_lang"], row["passage_lang"]) == (query, passage)
+                if row["setting"] == "cross-lingual"
+                and (row["query_lang"], row["passage_lang"]) == (query, passage)
             ]
             hits[name] = sum(rows) / len(rows)
         changed = [hits[f"t100s{seed}"] - hits[f"t000s{seed}"] for seed in range(3)]
@@ -172,14 +215,26 @@ def test_kinds_of_pairs_are_macro_means_over_their_pairs(make_sweep: Callable[..
     assert by_kind["difference"].astype(float).to_dict() == pytest.approx(means)
     contrast = float(by_kind["contrast"]["other script"])
     assert contrast == pytest.approx(means["other script"] - means["related"])
-    assert float(by_kind["contrast_low"]["other script"]) < contrast < float(by_kind["contrast_high"]["other script"])
+    assert (
+        float(by_kind["contrast_low"]["other script"])
+        < contrast
+        < float(by_kind["contrast_high"]["other script"])
+    )
 
 
 def test_languages_are_related_by_branch_then_by_script_and_unknown_stays_unknown() -> None:
     assert relation("en", "de") == relation("de", "en") == relation("pt_BR", "es-419") == "related"
-    assert relation("en", "fr") == relation("ja", "zh") == relation("ru", "ru").replace("related", "same script")
+    assert (
+        relation("en", "fr")
+        == relation("ja", "zh")
+        == relation("ru", "ru").replace("related", "same script")
+    )
     assert relation("ru", "pl") == "related" and relation("hi", "bn") == "related"
-    assert relation("en", "ru") == relation("zh", "ko") == relation("ar", "he").replace("related", "other script")
+    assert (
+        relation("en", "ru")
+        == relation("zh", "ko")
+        == relation("ar", "he").replace("related", "other script")
+    )
     assert relation("en", "xa") == relation("xa", "xb") == "unknown"
     used = "en da it fr de sk pt ja ko uk pl ru cs es zh ar nl hi id vi el th tr bn fa fi sw te yo"
     assert not set(used.split()) - set(LANGUAGES) and "unknown" in KINDS["languages"][1]
@@ -189,7 +244,9 @@ def test_languages_are_related_by_branch_then_by_script_and_unknown_stays_unknow
 
 
 def expected_counts(missed: np.ndarray[Any, Any], present: np.ndarray[Any, Any]) -> list[float]:
-    """Exactly: within a stratum a question's misses are independent, each at its language's rate in the stratum."""
+    """Exactly: within a stratum a question's misses are independent, each at its language's rate in
+    the stratum.
+    """
     total = np.zeros(missed.shape[1] + 1)
     patterns = sorted({tuple(row) for row in present.tolist()})
     for pattern in patterns:
@@ -218,7 +275,9 @@ def test_shuffles_in_blocks_are_shuffles(monkeypatch: pytest.MonkeyPatch) -> Non
     missed = random.random((50, 3)) < 0.4
     monkeypatch.setattr("hybrid_sweep.analysis.probe.shared.BLOCK", 70)
     drawn = shuffled(missed, np.ones_like(missed), 3000, random)
-    assert drawn.mean(axis=0) == pytest.approx(expected_counts(missed, np.ones_like(missed)), abs=0.35)
+    assert drawn.mean(axis=0) == pytest.approx(
+        expected_counts(missed, np.ones_like(missed)), abs=0.35
+    )
 
 
 def test_misses_on_the_same_questions_are_shared_and_others_are_not() -> None:
@@ -237,39 +296,77 @@ def test_misses_on_the_same_questions_are_shared_and_others_are_not() -> None:
     assert shared(world(latent), [0.0], Rule(), draws=499).set_index("missed_in")["p"]["2+"] == 1
 
 
-def test_questions_of_one_language_are_left_out_and_the_same_sweep_gives_the_same_shuffles() -> None:
+def test_questions_of_one_language_are_left_out_and_the_same_sweep_gives_the_same_shuffles() -> (
+    None
+):
     latent = null(np.random.default_rng(7), 3, 60, 0.1)
     found = world(latent)
     short = found.cells[0].question[:40]
     cells = tuple(
-        Cell(c.setting, c.query_lang, c.passage_lang, short, short, c.query_id[:40], c.n_relevant[:40], c.rank[:, :40])
-        if place
-        else c
+        (
+            Cell(
+                c.setting,
+                c.query_lang,
+                c.passage_lang,
+                short,
+                short,
+                c.query_id[:40],
+                c.n_relevant[:40],
+                c.rank[:, :40],
+            )
+            if place
+            else c
+        )
         for place, c in enumerate(found.cells)
     )
     fewer = Cells(found.questions, found.runs, cells)
     missed, present = misses(fewer, "monolingual", 1.0, Rule())
     assert missed.shape == (40, 3) and present.all()
-    states = np.array([Rule().states(cell.success([3, 4, 5], 10))[:40] == MISSED for cell in fewer.cells]).T
+    states = np.array(
+        [Rule().states(cell.success([3, 4, 5], 10))[:40] == MISSED for cell in fewer.cells]
+    ).T
     assert (missed == states).all()
-    pd.testing.assert_frame_equal(shared(fewer, [0.0, 1.0], Rule(), 99), shared(fewer, [1.0, 0.0], Rule(), 99))
+    pd.testing.assert_frame_equal(
+        shared(fewer, [0.0, 1.0], Rule(), 99), shared(fewer, [1.0, 0.0], Rule(), 99)
+    )
 
 
 def test_the_interval_widens_with_the_seeds_and_not_only_with_the_questions() -> None:
-    """Seeds that move all questions together: an interval over questions alone would be a tenth as wide."""
+    """Seeds that move all questions together: an interval over questions alone would be a tenth as
+    wide.
+    """
     latent = null(np.random.default_rng(8), 3, 400, 0.0)
     latent[:, 1] += np.array([-1.0, 0.0, 1.0])[None, :, None]
     together, *_ = changes(world(latent), "monolingual", 1.0, Rule())
     y = np.array(
-        [np.mean([(c.success([3 + s], 10) - c.success([s], 10)).mean() for c in world(latent).cells]) for s in range(3)]
+        [
+            np.mean(
+                [(c.success([3 + s], 10) - c.success([s], 10)).mean() for c in world(latent).cells]
+            )
+            for s in range(3)
+        ]
     )
     half = scipy.stats.t.ppf(0.975, 2) * y.std(ddof=1) / 3**0.5
     assert (together["high"] - together["low"]) / 2 == pytest.approx(half, rel=0.05)
 
 
 def test_a_family_in_which_nothing_is_shown_has_no_others() -> None:
-    about = {"ratio": 1.0, "n_asked": 40, "lost": 3, "gained": 4, "n_seeds": 3, "churn": np.nan, "p_holm": 0.5}
-    about |= {"difference": 0.02, "low": -0.1, "high": 0.1, "interval": "crossed", "word": "not shown"}
+    about = {
+        "ratio": 1.0,
+        "n_asked": 40,
+        "lost": 3,
+        "gained": 4,
+        "n_seeds": 3,
+        "churn": np.nan,
+        "p_holm": 0.5,
+    }
+    about |= {
+        "difference": 0.02,
+        "low": -0.1,
+        "high": 0.1,
+        "interval": "crossed",
+        "word": "not shown",
+    }
     pairs = [about | {"scope": f"{a}>{b}"} for a, b in itertools.permutations("abcd", 2)]
     said = change([about | {"scope": "macro"}, *pairs], "cross-lingual", Rule(10, 0.5))
     assert said.endswith("Of 12 pairs (query>passage): nothing shown for any.")
