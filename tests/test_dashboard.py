@@ -3,13 +3,15 @@ place.
 """
 
 import json
+import re
 import sys
 
 import pytest
 
 from hybrid_sweep import cli, dashboard
 from hybrid_sweep.store import read_json, write_json
-from tests import finished_runs
+from tests import finished_runs, snapshots
+from tests.refused import refused
 from tests.wandb_sweep_folder import write
 
 pytest.importorskip("wandb_workspaces")
@@ -48,31 +50,27 @@ def test_the_specification_has_the_curve_by_seed_languages_bias_losses_and_furth
     assert cli.main(words) == 0
     assert "dashboard.json" in capsys.readouterr().out
     spec = read_json(sweep / "dashboard.json")
-    assert (spec["entity"], spec["project"], spec["displayName"]) == (
-        "team",
-        "hybrid-sweep",
-        "Hybrid Sweep: toy",
-    )
+    assert (spec["entity"], spec["project"]) == ("team", "hybrid-sweep")
     found = panels(spec)
-    assert list(found) == [
-        "Over the ratio, by seed", "Each language", "Language bias", "Losses", "The report", "On xquad",
-    ]  # fmt: skip
-    title, kind, curve = found["Over the ratio, by seed"][0]
-    assert (title, kind) == ("monolingual MRR@10", "Scatter Plot")
-    assert (curve["xAxis"], curve["yAxis"]) == ("config:ratio.value", "summary:monolingual/RR@10")
-    assert [panel[2]["yAxis"] for panel in found["Each language"]] == [
-        "summary:monolingual/de/RR@10"
+    titles = [
+        f"{name}\n" + "".join(f"- {title}\n" for title, *_ in each) for name, each in found.items()
     ]
-    assert {panel[2]["yAxis"] for panel in found["Language bias"]} == {
+    snapshots.check("dashboard/titles", "\n".join([spec["displayName"] + "\n", *titles]))
+    over_ratio, languages, bias, losses, _, further = found.values()
+    _, kind, curve = over_ratio[0]
+    assert kind == "Scatter Plot"
+    assert (curve["xAxis"], curve["yAxis"]) == ("config:ratio.value", "summary:monolingual/RR@10")
+    assert [panel[2]["yAxis"] for panel in languages] == ["summary:monolingual/de/RR@10"]
+    assert {panel[2]["yAxis"] for panel in bias} == {
         "summary:bias/own_first/de", "summary:bias/rank_distance/de/mean",
     }  # fmt: skip
-    loss = found["Losses"][0][2]
+    loss = losses[0][2]
     assert (loss["xAxis"], loss["metrics"], loss["groupBy"]) == (
         "step",
         ["train/loss"],
         "ratio.value",
     )
-    assert found["On xquad"][0][2]["yAxis"] == "summary:xquad/monolingual/RR@10"
+    assert further[0][2]["yAxis"] == "summary:xquad/monolingual/RR@10"
     (runs,) = spec["spec"]["section"]["runSets"]
     assert [key["name"] for key in runs["grouping"]] == ["seed.value"]
     (filter_,) = runs["filters"]["filters"]
@@ -108,9 +106,8 @@ def test_it_is_saved_once_and_then_in_its_place(sweep, monkeypatch, capsys):
     for _ in range(2):
         assert cli.main(["dashboard", str(sweep)]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == told[1] and told[0].startswith(
-        "workspace: https://wandb.test/team/hybrid-sweep?nw="
-    )
+    assert told[0] == told[1]
+    snapshots.check("dashboard/saved", re.sub(r"nw=\S+", "nw=ID", told[0]) + "\n")
     assert [view["id"] for view in saved] == ["", "new-id"] and saved[0]["name"] == saved[1]["name"]
     assert (
         saved[0]["entity"] == "team"
@@ -121,20 +118,26 @@ def test_it_is_saved_once_and_then_in_its_place(sweep, monkeypatch, capsys):
 def test_without_a_login_the_library_a_sweep_or_a_result_one_line_says_so(
     sweep, tmp_path, monkeypatch, capsys
 ):
-    def told(*words):
+    def refuses(key, *words, fact=""):
         assert cli.main(["dashboard", *words]) == 2
-        found = capsys.readouterr().err
-        assert found.count("error: ") == 1
-        return found
+        assert capsys.readouterr().err.count("error: ") == 1
+        with monkeypatch.context() as asked, refused(key, fact):
+            asked.setenv("HYBRID_SWEEP_DEBUG", "1")
+            cli.main(["dashboard", *words])
 
-    assert "no sweep there" in told(str(tmp_path))
-    assert "not logged in" in told(str(sweep))
+    refuses("sweep.missing", str(tmp_path))
+    refuses("wandb.no_login", str(sweep))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert "WANDB_MODE" in told(str(sweep))
+    refuses("wandb.disabled", str(sweep), fact="WANDB_MODE")
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     monkeypatch.setitem(sys.modules, "wandb_workspaces.workspaces", None)
-    assert "pip install 'hybrid-sweep[dashboard]'" in told(str(sweep), "--dry-run")
+    refuses(
+        "install.wandb_workspaces",
+        str(sweep),
+        "--dry-run",
+        fact="pip install 'hybrid-sweep[dashboard]'",
+    )
     monkeypatch.undo()
     for path in (sweep.parents[1] / "runs").rglob("metrics.json"):
         path.unlink()
-    assert "none of its points is finished" in told(str(sweep), "--dry-run")
+    refuses("sweep.none_finished", str(sweep), "--dry-run")

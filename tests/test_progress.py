@@ -1,6 +1,7 @@
 """What a user reads: the plan, the lines of a log, the time left, the failures."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hybrid_sweep.batches import Source, make_plan
 from hybrid_sweep.config import Config, SyntheticData, TinyModel
 from hybrid_sweep.progress import Row
 from hybrid_sweep.sweep import Point, State
+from tests import snapshots
 
 
 def point(ratio=0.5, seed=0, kind="trained", **batch):
@@ -77,15 +79,7 @@ def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys
     monkeypatch.setattr(view, "said", view.said - 16)
     view.show([training(50, 100, 5.0, 12)], [point()])
     view.show([training(51, 100, 5.0, 12)], [point()])
-    assert capsys.readouterr().out.splitlines() == [
-        "[0/3] ratio 0.5, seed 0 (id0.50trained): started",
-        "[0/3] ratio 0.5, seed 0 (id0.50trained): FAILED: no luck",
-        "[1/3] ratio 1, seed 0 (id1.00trained): done in 2 min",
-        (
-            "2/3 done, 1 failed, about 3 min left: ratio 0.5, seed 0 training step 50/100 loss"
-            " 1.235 5.0 steps/s left 10 s"
-        ),
-    ]
+    snapshots.check("progress/plain lines", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("accelerator, needed", [("cpu", "core"), ("gpu", "GPU")])
@@ -93,8 +87,7 @@ def test_who_waits_is_told_for_what_where_the_locks_are_and_what_to_do(capsys, a
     waiting = point()
     waiting.config.trainer.accelerator = accelerator
     progress.Plain(3).busy(waiting, Path("/tmp/some-slots"))
-    said = capsys.readouterr().out
-    assert f"free {needed} " in said and "/tmp/some-slots" in said and "HYBRID_SWEEP_SLOTS" in said
+    snapshots.check(f"progress/waiting for a {needed}", capsys.readouterr().out)
 
 
 def test_encoding_is_counted_in_texts():
@@ -106,7 +99,9 @@ def test_encoding_is_counted_in_texts():
         "encoded": 120,
         "texts": 500,
     }
-    assert progress.cells(Row(point(), 9, status))[1:] == ["encoding 120/500 texts", "", "", "", ""]
+    _, state, *rest = progress.cells(Row(point(), 9, status))
+    assert re.findall(r"\d+", state) == ["120", "500"] and rest == ["", "", "", ""]
+    snapshots.check("progress/encoding", state + "\n")
 
 
 def test_a_status_that_is_not_there_yet_is_no_trouble():
@@ -142,14 +137,12 @@ def test_the_live_table_shows_running_points_and_the_total():
         view.show([training(50, 100, 5.0, 12), Row(point(1.0), 1, {})], [])
         screen.refresh()
         view.failed(point(0.25), "no luck")
+        table = StringIO()
+        Console(file=table, width=100).print(screen.get_renderable())
+    snapshots.check("progress/live table", re.sub(" +\n", "\n", table.getvalue()))
     shown = words.getvalue()
-    assert (
-        "ratio 0.5, seed 0" in shown
-        and "50/100" in shown
-        and "starting" in shown
-        and "7/21 done" in shown
-    )
-    assert "FAILED: no luck" in shown
+    assert "50/100" in shown and "7/21" in shown
+    assert "id0.250trained" in shown and "no luck" in shown
 
 
 @pytest.mark.parametrize(
@@ -173,7 +166,7 @@ def told(points, plans):
     """
     found = {point.run_id: plan for point, plan in zip(points, plans, strict=True)}
     *lines, time = progress.plan_lines(points, [State("to do", "new")] * len(points), found)
-    assert time.startswith("time: unknown")
+    assert not re.search(r"\d", time)  # none is known
     return lines[3:]
 
 
@@ -185,21 +178,8 @@ def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
     points[0].config.trainer.max_steps = 0
     states = [State("done", "has its result"), State("to do", "new"), State("failed", "x")]
     lines = progress.plan_lines(points, states, {points[1].run_id: plan, points[2].run_id: plan})
-    text = "\n".join(lines)
-    assert (
-        "sweep default: 3 points" in lines[0]
-        and "cafe" in text
-        and "beef" in text
-        and "all with data=synthetic" in text
-    )
-    assert any(
-        "ratio 0.3, seed 0" in line and "7 + 3" in line and "to do" in line and "new" in line
-        for line in lines
-    )
-    assert any("untrained, seed 0" in line and "  0  " in line for line in lines)
-    assert "left out: xa-xc, which share 10 training groups, fewer than batch.size=16" in text
-    assert text.count("left out: xa-xc") == 1 and "batch.groups=all" in text
-    assert not any(word in text for word in ("budget", "composition", "hard_negatives", "steps of"))
+    text = "\n".join(lines).replace(str(points[0].sweep_dir), "SWEEP_DIR")
+    snapshots.check("progress/plan", text + "\n")
 
 
 def test_the_plan_tells_the_steps_of_the_other_budget():
@@ -214,10 +194,7 @@ def test_the_plan_tells_the_steps_of_the_other_budget():
         steps in line
         for steps, line in zip(("10 + 0", "10 + 5", "10 + 30"), lines[1:4], strict=True)
     ] == [True] * 3
-    assert lines[4:] == [
-        "batch.budget=fixed_monolingual: the monolingual steps of all points are the same, ratio is"
-        " c/(1+c)"
-    ]
+    snapshots.check("progress/plan of the other budget", "\n".join(lines[4:]) + "\n")
     # as the experiment gives it, and c/(1+c) replaces it
     words = ("data=synthetic", "batch.cross_lingual_ratio=0")
     swept = [
@@ -225,9 +202,7 @@ def test_the_plan_tells_the_steps_of_the_other_budget():
         for index, each in enumerate(points)
     ]
     lines = progress.plan_lines(swept, [State("to do", "new")] * 3, {})
-    assert lines[2] == "all with data=synthetic" and not any(
-        "cross_lingual_ratio" in line for line in lines
-    )
+    assert "data=synthetic" in lines[2] and not any("cross_lingual_ratio" in line for line in lines)
     unplanned = progress.plan_lines(points[1:2], [State("done", "has its result")], {})
     assert any(" 600 " in line for line in unplanned)  # 400 and half as many
 
@@ -238,11 +213,8 @@ def test_the_plan_counts_examples_where_steps_have_both_kinds():
     lines = told(
         points, [make(everywhere, ratio=ratio, composition="per_example") for ratio in (0.0, 0.3)]
     )
-    assert "10 + 0 " in lines[1] and "10 of both: 112 + 48 examples" in lines[2]
-    assert lines[3:] == [
-        "batch.composition=per_example: each example draws its own languages",
-        "batch.hard_negatives=4: passages per query besides those in the batch",
-    ]
+    assert "10 + 0 " in lines[1] and "112 + 48 " in lines[2]
+    snapshots.check("progress/plan of examples", "\n".join(lines) + "\n")
 
 
 def test_the_plan_tells_the_steps_of_each_source():
@@ -251,12 +223,7 @@ def test_the_plan_tells_the_steps_of_each_source():
     sources = Source("large", np.ones((3, 40), dtype=bool), 3.0), Source("few", few, 1.0)
     points = [point(0.3, size=16), point(0.3, seed=1, size=16), point(1.0, size=16)]
     lines = told(points, [make(*sources), make(*sources), make(*sources, steps=20)])
-    assert lines[4:] == [
-        "steps of large + few: 8 + 2 (80 % + 20 %)",
-        "steps of large + few: 15 + 5 (75 % + 25 %)",
-        "left out: xa-xc of few, which share 10 training groups, fewer than batch.size=16",
-        "left out: xb-xc of few, which share 10 training groups, fewer than batch.size=16",
-    ]
+    snapshots.check("progress/plan of two sources", "\n".join(lines[4:]) + "\n")
 
 
 def test_failures_end_with_the_last_lines_of_their_logs():
@@ -265,10 +232,5 @@ def test_failures_end_with_the_last_lines_of_their_logs():
         [State("failed", "no luck"), State("to do", "new")],
         [["last"], []],
     )
-    assert (
-        "no luck" in lines[1]
-        and "to do" in lines[2]
-        and lines[-1] == "    last"
-        and "log.txt" in lines[-2]
-    )
-    assert len(lines) == 5
+    text = "\n".join(lines).replace(str(point(0.0).run_dir), "RUN_DIR")
+    snapshots.check("progress/failures", text + "\n")

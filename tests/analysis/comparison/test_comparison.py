@@ -3,6 +3,7 @@ and what is written.
 """
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,13 +23,14 @@ from hybrid_sweep.analysis.comparison.console import console
 from hybrid_sweep.analysis.comparison.latex import latex
 from hybrid_sweep.analysis.comparison.page import html
 from hybrid_sweep.analysis.comparison.report import read
-from hybrid_sweep.analysis.comparison.table import COLUMNS
+from hybrid_sweep.analysis.comparison.table import COLUMNS, Comparison
 from hybrid_sweep.analysis.comparison.words import contrast
 from hybrid_sweep.analysis.derived import derived
 from hybrid_sweep.analysis.report import write_report
 from hybrid_sweep.analysis.results import aggregate
 from hybrid_sweep.analysis.table import load
 from hybrid_sweep.analysis.wording import signed
+from tests import snapshots
 from tests.analysis.comparison.pairs_of_sweeps import (
     Make,
     compared,
@@ -39,6 +41,7 @@ from tests.analysis.comparison.pairs_of_sweeps import (
     rewrite,
     runs_of,
 )
+from tests.analysis.sections import section
 from tests.refused import refused
 
 # --- pooled or compared
@@ -79,7 +82,8 @@ def test_sweeps_of_one_setting_are_pooled(make: Make, decided: Callable[..., Any
     configured(other, "max_steps: 200", "max_steps: 200\n  precision: bf16-mixed")
     configured(first, "max_steps: 200", "max_steps: 200\n  precision: 32-true")
     verdict, warnings = decided(first, other)
-    assert verdict == "pooled" and "trainer.precision 32-true / bf16-mixed" in warnings[0]
+    assert verdict == "pooled"
+    snapshots.check("comparison/machine settings that are mixed", "\n".join(warnings) + "\n")
 
 
 @pytest.mark.parametrize(
@@ -143,6 +147,18 @@ def test_more_than_six_sweeps_are_refused(two: tuple[Path, Path], tmp_path: Path
 # --- what differs
 
 
+def what_differs(found: Comparison) -> str:
+    """What comparison.md and the console say of it, with the titles in the one."""
+    parts = [
+        part
+        for part in comparison_text.markdown(found).split("\n\n## ")
+        if part.startswith("What differs")
+    ]
+    assert parts
+    told = console(found).split("\n\n")[1]
+    return "\n\n".join([*(f"## {part}" for part in parts), told]) + "\n"
+
+
 def test_what_differs_is_named_and_what_cannot_change_a_number_comes_last_or_not_at_all(
     two: tuple[Path, Path],
 ) -> None:
@@ -171,18 +187,8 @@ def test_what_differs_is_named_and_what_cannot_change_a_number_comes_last_or_not
         ("rest", "version: torch", ("2.13.0", "2.9.0")),
     ]
     both = compared(first, other)
-    text, told = comparison_text.markdown(both), console(both)
-    upper, lower = text.split("## What differs besides")
-    assert (
-        "| `trainer.max_steps` | `200` | `300` |" in upper
-        and "| `model.hidden_size` | – | `256` |" in upper
-    )
-    assert "| `version: torch` | `2.13.0` | `2.9.0` |" in lower and "torch" not in upper
-    assert (
-        "  trainer.max_steps: 200 / 300\n" in told
-        and "besides: trainer.devices, code: commit" in told
-    )
-    for words in (text, told, html(both, b"")):
+    snapshots.check("comparison/what differs", what_differs(both))
+    for words in (comparison_text.markdown(both), console(both), html(both, b"")):
         assert not any(secret in words for secret in ("/secret", "somebody", "node17"))
 
 
@@ -192,15 +198,14 @@ def test_ratios_and_seeds_that_only_some_have(make: Make) -> None:
         make("b", ratios=(0.0, 0.25, 0.5), seeds=(1, 2, 3, 4)), "size: 64", "size: 32"
     )
     text = comparison_text.markdown(compared(first, other))
-    assert "\n- Only in `b`: r = 0.25, seed 3, seed 4.\n- Only in `a`: seed 0.\n" in text
     assert "| `b` | 0 0.25 0.5 | 1 2 3 4 | 12 | 0 |" in text
+    snapshots.check("comparison/ratios and seeds that only some have", section(text, "Points"))
 
 
 def test_sweeps_with_the_same_settings_but_other_runs_say_so(make: Make) -> None:
     found = compared(make("a"), make("b"))
     assert [each for each in found.differences if each.part != alike.REST] == []
-    for words in (comparison_text.markdown(found), console(found)):
-        assert "the sweeps have other runs" in words
+    snapshots.check("comparison/nothing differs but the runs", what_differs(found))
 
 
 # --- the numbers
@@ -248,7 +253,12 @@ def test_levels_and_changes_are_those_of_each_sweep_alone(two: tuple[Path, Path]
         )
     assert list(found.table.columns) == list(COLUMNS)
     first = found.table.query("statistic == 'slope'").iloc[0]
-    assert f"| `a` | 0.01 | none | {signed(first['value'])} [" in comparison_text.markdown(found)
+    (line,) = (
+        line
+        for line in comparison_text.markdown(found).splitlines()
+        if line.startswith("| `a` | 0.01 |")
+    )
+    assert f"| {signed(first['value'])} [" in line
 
 
 def test_different_margins_are_shown_and_each_verdict_keeps_its_own(make: Make) -> None:
@@ -264,10 +274,9 @@ def test_different_margins_are_shown_and_each_verdict_keeps_its_own(make: Make) 
         np.isnan(changes["largest_non_inferior"][0]) and changes["largest_non_inferior"][1] == 1.0
     )
     text = comparison_text.markdown(found)
-    assert (
-        "| `a` | 0.01 | none |" in text
-        and "| `b` | 0.2 | 1 |" in text
-        and "| `sweep.margin` | `0.01` | `0.2` |" in text
+    assert "| `sweep.margin` | `0.01` | `0.2` |" in text
+    snapshots.check(
+        "comparison/different margins", section(text, "Largest ratio still non-inferior")
     )
 
 
@@ -370,9 +379,7 @@ def test_other_seeds_are_taken_as_independent(make: Make) -> None:
     twice = picked(found, statistic="difference of changes", ratio=0.5).iloc[0]
     gap = (here - matrix(other, 0.0)).mean() - (there - matrix(first, 0.0)).mean()
     assert twice["value"] == pytest.approx(gap, rel=1e-7) and twice["interval"] == "independent"
-    assert "seeds taken as independent (the same number draws nothing alike in both)" in contrast(
-        found, 1
-    )
+    snapshots.check("comparison/independent seeds", contrast(found, 1) + "\n")
 
 
 def test_a_planted_effect_is_found_where_it_is(make: Make) -> None:
@@ -394,11 +401,7 @@ def test_a_planted_effect_is_found_where_it_is(make: Make) -> None:
         found, statistic="difference of changes", setting="cross-lingual", ratio=1.0
     ).iloc[0]
     assert across["value"] == 0 and across["p_holm"] == 1
-    said = contrast(found, 1)
-    assert said.startswith(
-        "`b` minus `a`, paired by seed (which draws the same batches in both) and question"
-    )
-    assert "a difference shown at r = 0.5 and 1" in said
+    snapshots.check("comparison/a difference is shown", contrast(found, 1) + "\n")
 
 
 def test_two_seeds_carry_no_test(make: Make) -> None:
@@ -413,12 +416,7 @@ def test_two_seeds_carry_no_test(make: Make) -> None:
         and rows["p"].isna().all()
         and set(rows["seeds"]) == {"0 1"}
     )
-    said = contrast(found, 1)
-    assert (
-        "for these checkpoints only" in said
-        and "over questions alone" in said
-        and "difference shown" not in said
-    )
+    snapshots.check("comparison/two seeds", contrast(found, 1) + "\n")
 
 
 @pytest.mark.slow
@@ -445,15 +443,12 @@ def test_another_collection_is_shown_but_not_tested(make: Make) -> None:
     first, other = make("a"), marked(make("b"), collection="dead")
     found = compared(first, other)
     assert set(found.table["statistic"]) == {"level", "change", "slope"}
-    assert (
-        contrast(found, 1)
-        == "`b` is not tested against `a` (another collection): their numbers only stand side by"
-        " side."
-    )
     text = comparison_text.markdown(found)
-    assert (
-        "## Differences" not in text
-        and "| `fingerprint of collection` | `c0ffee` | `dead` |" in text
+    assert "| `fingerprint of collection` | `c0ffee` | `dead` |" in text
+    # none of a table of differences
+    titles = [line for line in text.splitlines() if line.startswith("## ")]
+    snapshots.check(
+        "comparison/another collection", "\n".join([contrast(found, 1), "", *titles]) + "\n"
     )
 
 
@@ -477,7 +472,7 @@ def test_other_languages_are_tested_one_by_one(make: Make) -> None:
     assert rows.query("scope == 'en' and ratio == 1")["value"].item() == pytest.approx(
         here - there, rel=1e-7
     )
-    assert "the same questions in en and fr alone" in contrast(found, 1)
+    snapshots.check("comparison/other languages", contrast(found, 1) + "\n")
     text = comparison_text.markdown(found)
     assert "| `b` | fr | 1 |" in text and "| `data.languages` | `de en fr` | `en fr nl` |" in text
 
@@ -496,20 +491,25 @@ def test_missing_points_are_told_and_the_pairs_keep_what_is_left(make: Make) -> 
     assert sorted(gone["run_ids"]) == ["bt050s1", "bt100s0", "bt100s1", "bt100s2", "bt100s3"]
     assert set(gone["sweep"]) == {"b"}
     told, text = console(found), comparison_text.markdown(found)
-    assert "missing: b, r = 0.5, seed 1, run bt050s1: not finished" in told
-    assert (
-        "- `b`: r = 0.5, seed 1, run `bt050s1`: `not finished`" in text
-        and "| `b` | 0 0.5 1 | 0 1 2 3 | 12 | 5 |" in text
-    )
-    assert [line.split()[1:6] for line in told.splitlines() if line.startswith("b ")][2] == [
-        "1",
-        "0",
-        "of",
-        "4",
-        "missing",
-    ]
-    assert "5 points are missing" in html(found, b"") and "5 of 26 points are missing" in latex(
-        found
-    )
+    assert "| `b` | 0 0.5 1 | 0 1 2 3 | 12 | 5 |" in text
+    lines = [line for line in told.splitlines() if line.startswith("b ")]
+    # the ratio, its finished points, and the planned ones
+    assert re.findall(r"[\d.]+", lines[2]) == ["1", "0", "4"]
+    unfinished = [line for line in told.splitlines() if "bt" in line]
+    assert len(unfinished) == 5
+    page = re.findall('<p class="gap">(.*)</p>', html(found, b""))
+    caption = [line for line in latex(found).splitlines() if line.startswith(r"\caption")]
     drawn = figure_comparison.lines_of(found, ("monolingual", "RR@10", "macro"))[1]
-    assert np.isnan(drawn["change"][2]) and "missing" in figure_comparison._notes(found, [drawn])
+    assert np.isnan(drawn["change"][2])
+    notes = [figure_comparison._notes(found, [drawn])]
+    parts = [
+        lines[2:3],
+        unfinished,
+        [section(text, "Missing points").strip()],
+        page,
+        caption,
+        notes,
+    ]
+    snapshots.check(
+        "comparison/missing points", "\n\n".join("\n".join(part) for part in parts) + "\n"
+    )

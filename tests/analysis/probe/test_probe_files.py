@@ -13,9 +13,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hybrid_sweep.analysis.alike import check
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
+from hybrid_sweep.analysis.table import load
 from hybrid_sweep.finished import KEY
+from tests import snapshots
 from tests.analysis.probe.probe_reading import BARE, read, runs_of, tables, written
+from tests.analysis.sections import section
 from tests.refused import refused
 
 
@@ -84,7 +88,9 @@ def test_a_passage_that_was_not_retrieved_is_a_miss_without_a_rank(sweep_dir: Pa
         if entry["query"] == "g00003.en" and entry["setting"] == "monolingual"
     ]
     assert entry["rank"] == [None] * 3 and entry["rank_at_0"] == [1] * 3 and entry["drop"] == 1
-    assert "beyond, beyond and beyond at r = 1" in (sweep_dir / "probe" / "probe.md").read_text()
+    page = (sweep_dir / "probe" / "probe.md").read_text()
+    (line,) = (line for line in page.splitlines() if "monolingual" in line and "g00003.en" in line)
+    snapshots.check("probe/a passage that was not retrieved", line + "\n")
 
 
 def test_several_queries_of_a_question_in_a_language_count_as_one_question(
@@ -114,16 +120,22 @@ def test_warnings_about_the_points_are_printed_and_written(sweep_dir: Path) -> N
     path = runs_of(sweep_dir) / "t050s1" / "provenance.json"
     path.write_text(path.read_text().replace('"torch": "2.13.0"', '"torch": "2.9.0"'))
     probe = write_probe([sweep_dir], BARE)
-    for text in (probe.console, (sweep_dir / "probe" / "probe.md").read_text()):
-        assert "the points mix package versions: torch 2.13.0 / 2.9.0" in text
+    (warning,) = check(load([sweep_dir]))
+    texts = probe.console, (sweep_dir / "probe" / "probe.md").read_text()
+    lines = [line for text in texts for line in text.splitlines() if warning in line]
+    snapshots.check("probe/a warning", "\n".join(lines) + "\n")
 
 
 def test_missing_points_are_named_and_change_the_exit_code(sweep_dir: Path) -> None:
     assert write_probe([sweep_dir], BARE).exit_code == 0
     (runs_of(sweep_dir) / "t100s1" / "metrics.json").unlink()
     probe = write_probe([sweep_dir], BARE)
-    assert probe.exit_code == 1 and "missing: r = 1, seed 1, run t100s1" in probe.console
-    assert "r = 1, seed 1" in (sweep_dir / "probe" / "probe.md").read_text()
+    assert probe.exit_code == 1
+    (line,) = (line for line in probe.console.splitlines() if "t100s1" in line)
+    *_, last = section(
+        (sweep_dir / "probe" / "probe.md").read_text(), "What the words mean"
+    ).splitlines()
+    snapshots.check("probe/a missing point", f"{line}\n{last}\n")
     assert write_probe([sweep_dir], Asked(texts=False, allow_missing=True)).exit_code == 0
     found = read(sweep_dir).query("part == 'change' and ratio == 1")
     assert (found["n_seeds"] == 2).all() and (found["interval"] == "conditional").all()
@@ -159,9 +171,8 @@ def test_with_one_or_two_seeds_there_is_an_interval_and_no_claim(
     )
     assert set(found["word"].dropna()) == {"untested"}
     assert (found["low"] <= found["difference"]).all() and found["churn"].isna().any()
-    assert "for these checkpoints only, without a test" in " ".join(probe.console.split())
-    for claim in ("rises", "falls", "fewer answered", "ahead of", "differs by kind"):
-        assert claim not in probe.console
+    name = "one seed" if len(seeds) == 1 else "two seeds"  # without a claim in it
+    snapshots.check(f"probe/{name}", probe.console.replace(str(sweep_dir), "SWEEP_DIR") + "\n")
 
 
 def test_one_language_has_no_pairs_and_no_shared_misses(
@@ -197,25 +208,27 @@ def test_a_language_with_a_single_question_is_shown_and_not_tested(
         "none",
     )
     assert found["p_holm"].drop(["fr", "macro"]).notna().all()
-    assert "too few questions to test fr" in " ".join(probe.console.split())
-    # de and en are still compared
-    assert "differ in" in probe.console or "no language is shown" in probe.console
+    pairs = read(sweep_dir).query(
+        "part == 'languages' and ratio == 1 and setting == 'monolingual' and word != 'untested'"
+    )
+    # these are still compared
+    assert pairs[["scope", "against"]].to_numpy().tolist() == [["de", "en"]]
+    _, own, _, _, between, *_ = probe.console.split("\n\n")
+    snapshots.check("probe/a language with a single question", f"{own}\n\n{between}\n")
 
 
 def test_without_ratio_0_only_languages_are_compared(make_sweep: Callable[..., Path]) -> None:
     sweep_dir = make_sweep(ratios=(0.5, 1.0))
     probe = write_probe([sweep_dir], BARE)
     assert set(read(sweep_dir)["part"]) == {"languages"} and probe.exit_code == 0
-    assert "nothing can be called lost or gained" in probe.console
+    snapshots.check("probe/no ratio zero", probe.console.strip().split("\n\n")[0] + "\n")
     assert written(sweep_dir, "lost.jsonl") == [] and written(sweep_dir, "weak.jsonl")
 
 
 def test_only_ratio_0_is_probed_for_its_languages(make_sweep: Callable[..., Path]) -> None:
     probe = write_probe([sweep_dir := make_sweep(ratios=(0.0,))], BARE)
-    assert (
-        set(read(sweep_dir)["part"]) == {"languages"}
-        and "r = 0 is the ratio looked at" in probe.console
-    )
+    assert set(read(sweep_dir)["part"]) == {"languages"}
+    snapshots.check("probe/ratio zero alone", probe.console.strip().split("\n\n")[0] + "\n")
 
 
 def test_no_trained_point_is_one_clear_line(make_sweep: Callable[..., Path]) -> None:

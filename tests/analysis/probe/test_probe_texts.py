@@ -13,7 +13,8 @@ import pytest
 from hybrid_sweep.analysis.probe.report import Asked, write_probe
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
-from tests import ready
+from tests import ready, snapshots
+from tests.analysis.sections import section
 from tests.refused import refused
 from tests.small import SMALL
 
@@ -71,6 +72,11 @@ def known(sweep_dir: Path, tmp_path: Path) -> tuple[Path, Path, Collection]:
     return sweep_dir, folder, collection
 
 
+def note(console: str) -> str:
+    """What the console says where texts are missing: the paragraph before the last, in one line."""
+    return " ".join(console.split("\n\n")[-2].split()) + "\n"
+
+
 def written(sweep_dir: Path) -> dict[str, list[dict[str, Any]]]:
     lines = {
         name: (sweep_dir / "probe" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
@@ -91,9 +97,10 @@ def test_the_texts_are_those_of_the_collection_whole_and_in_every_language(
     }
     files = written(sweep_dir)
     page = (sweep_dir / "probe" / "probe.md").read_text()
-    assert (
-        all(files.values())
-        and f"Texts: collection toy, build {collection.fingerprint}; source: a test." in page
+    (line,) = (line for line in page.splitlines() if collection.fingerprint in line)
+    assert all(files.values())
+    snapshots.check(
+        "probe/where the texts are from", line.replace(collection.fingerprint, "BUILD") + "\n"
     )
     first = max(
         (entry for record in files["lost"] for entry in record["lost"]),
@@ -216,7 +223,7 @@ def test_damaged_texts_are_refused(known: tuple[Path, Path, Collection]) -> None
 def test_a_collection_that_is_not_here_leaves_everything_but_the_texts(
     known: tuple[Path, Path, Collection], tmp_path: Path
 ) -> None:
-    sweep_dir, folder, _ = known
+    sweep_dir, folder, collection = known
     write_probe([sweep_dir], Asked(collection=folder))
     whole = written(sweep_dir)
     for path in runs_of(sweep_dir).glob("*/config.yaml"):
@@ -224,15 +231,13 @@ def test_a_collection_that_is_not_here_leaves_everything_but_the_texts(
         path.write_text(config)
     probe = write_probe([sweep_dir])
     assert probe.exit_code == 1
-    told = " ".join(probe.console.split())
-    assert (
-        "no texts: " in told
-        and "is not on this machine" in told
-        and "--collection DIR" in told
-        and "--no-texts" in told
+    told = (
+        note(probe.console).replace(str(tmp_path), "TMP").replace(collection.fingerprint, "BUILD")
     )
     page = (sweep_dir / "probe" / "probe.md").read_text()
-    assert "No texts: their collection was not at hand." in page and str(tmp_path) not in page
+    assert str(tmp_path) not in page
+    written_there = section(page, "Lost at r = 1: the largest drops").splitlines()[0]
+    snapshots.check("probe/texts that are not here", f"{told}\n{written_there}\n")
     for name, records in written(sweep_dir).items():
         assert [record["question"] for record in records] == [
             record["question"] for record in whole[name]
@@ -241,7 +246,7 @@ def test_a_collection_that_is_not_here_leaves_everything_but_the_texts(
             assert record["relevant"] is None and record[name] == full[name]
             assert all(row["text"] is None for row in record["queries"]) and record["queries"]
     quiet = write_probe([sweep_dir], Asked(texts=False))
-    assert quiet.exit_code == 0 and "no texts: " not in quiet.console
+    assert quiet.exit_code == 0 and "--no-texts" not in quiet.console
 
 
 def test_a_collection_that_is_not_prepared_names_the_command(
@@ -252,9 +257,11 @@ def test_a_collection_that_is_not_prepared_names_the_command(
     for path in runs_of(sweep_dir).glob("*/config.yaml"):
         path.write_text(path.read_text().replace("name: toy", "name: debian"))
     probe = write_probe([sweep_dir], how=lambda data: f"prepare {data.name}")
-    told = " ".join(probe.console.split())
-    assert "collection debian is not on this machine (prepare debian makes it)" in told
-    assert collection.fingerprint in told and not (tmp_path / "empty").exists()
+    told = note(probe.console)
+    assert "prepare debian" in told and not (tmp_path / "empty").exists()
+    snapshots.check(
+        "probe/a collection that is not prepared", told.replace(collection.fingerprint, "BUILD")
+    )
 
 
 def test_runs_that_name_no_build_get_no_texts(known: tuple[Path, Path, Collection]) -> None:
@@ -262,7 +269,8 @@ def test_runs_that_name_no_build_get_no_texts(known: tuple[Path, Path, Collectio
     for path in runs_of(sweep_dir).glob("*/provenance.json"):
         path.unlink()
     probe = write_probe([sweep_dir], Asked(collection=folder))
-    assert probe.exit_code == 1 and "do not say which build" in probe.console
+    assert probe.exit_code == 1
+    snapshots.check("probe/runs that name no build", note(probe.console))
 
 
 @pytest.mark.slow
@@ -290,7 +298,10 @@ def test_a_real_sweep_through_the_command_line(cache: Path, tmp_path: Path) -> N
     ]
     cli("run", "-m", *SMALL, *words, *further)
     told = cli("probe", "outputs/sweeps/s")
-    assert "page: outputs/sweeps/s/probe/probe.md" in told and "no texts" not in told
+    assert (
+        told.splitlines()[-1].endswith("outputs/sweeps/s/probe/probe.md")
+        and "--no-texts" not in told
+    )
     found = written(tmp_path / "outputs/sweeps/s")
     plan = json.loads((tmp_path / "outputs/sweeps/s/points.json").read_text())["points"]
     runs = {(p["ratio"], p["seed"]): p["run_id"] for p in plan if p["kind"] == "trained"}
@@ -332,7 +343,7 @@ def test_a_real_sweep_through_the_command_line(cache: Path, tmp_path: Path) -> N
         "probe", "outputs/sweeps/s", "--on", "other", "--ratio", "1", "--at", "3"
     )
     assert (tmp_path / "outputs/sweeps/s/on-other/probe/weak.jsonl").is_file()
-    assert "error: --on ohter" in cli("probe", "outputs/sweeps/s", "--on", "ohter", code=2)
+    assert "--on ohter" in cli("probe", "outputs/sweeps/s", "--on", "ohter", code=2)
     (tmp_path / "outputs/runs" / runs[1.0, 2] / "metrics.json").unlink()
     assert runs[1.0, 2] in cli("probe", "outputs/sweeps/s", code=1)
     cli("probe", "outputs/sweeps/s", "--allow-missing")
