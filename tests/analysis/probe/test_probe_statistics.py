@@ -82,7 +82,7 @@ def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_1
         wrong["kinds"] += said(kinds(found, "monolingual", 1.0, Rule(), "relevant", {}))
     assert max(wrong.values()) <= 0.07 * repetitions, wrong
     # a test that never rejects would pass the line above
-    assert wrong["together"] >= 0.002 * repetitions, wrong
+    assert wrong["together"] >= 1, wrong
 
 
 @pytest.mark.slow
