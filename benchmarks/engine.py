@@ -58,7 +58,9 @@ class Servers(launcher.Servers):
         super().close()
 
 launcher.start = start
-launcher.Servers = Servers if sys.argv[2] == "forked" else lambda: None
+launcher.Servers = Servers
+if sys.argv[2] == "alone":
+    launcher.begin_servers = lambda waiting: None
 code = cli.main(sys.argv[3:])
 children = cpu(resource.RUSAGE_CHILDREN)
 told = {"code": code, "spans": spans, "cpu": cpu(resource.RUSAGE_SELF), "before": getattr(launcher, "cpu", 0)}
