@@ -142,8 +142,7 @@ def load_best(folder: Path, step: int) -> dict[str, Any]:
 
     Raises:
         RuntimeError: where they are not there, or not what was written: the run, started again,
-            goes on from a checkpoint
-            whose best weights are whole, or from the beginning.
+            goes on from a checkpoint whose best weights are whole, or from the beginning.
     """
     path = checkpoint_notes.best_path(folder, step)
     wanted = checkpoint_notes.best_digest(folder, step)

@@ -58,7 +58,7 @@ def _is_local(args: argparse.Namespace) -> bool:
     """
     from hybrid_sweep import compose
 
-    return not args.multirun or compose.launcher(args.overrides, search=args.config_dir) == "local"
+    return compose.launcher(args.overrides, search=args.config_dir) == "local"
 
 
 def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:

@@ -137,8 +137,7 @@ def exclusive(path: Path, way_out: str = CACHE) -> Iterator[None]:
 
     Raises:
         UserError: where the section has to write below the folder and may not, where the path is no
-            regular file, or
-            its file system has no locks.
+            regular file, or its file system has no locks.
     """
     try:
         descriptor = _waited_for(path, way_out)

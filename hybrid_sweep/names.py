@@ -43,8 +43,7 @@ def folder_name(value: object, where: str) -> str:
 
     Raises:
         UserError: for no text, "", a name that begins with "." or "-", holds "/" or an invisible
-            character, or is longer
-            than LONGEST bytes.
+            character, or is longer than LONGEST bytes.
     """
     if not isinstance(value, str) or not is_folder_name(value):
         raise UserError(f"{where}: {shown(value)} must be a plain folder name", key="names.folder")

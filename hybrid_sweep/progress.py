@@ -106,7 +106,7 @@ class Plain:
         self._tell(point, f"waiting for a free {needed} (all in use by other sweeps; {way_out})")
 
     def importing(self) -> None:
-        self.say("importing torch and what else the points need, once for all of them")
+        self.say("importing torch and the other libraries, once for all points")
 
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
         if rows and time.monotonic() - self.said >= EVERY:

@@ -332,8 +332,7 @@ def data(value: object, where: str, *, complete: bool = True) -> None:
 
     Raises:
         Broken: for an interpolation (`${...}`, which would be resolved with the environment of the
-            reader), other types,
-            keys that are no text, and more than NODES values or DEPTH levels.
+            reader), other types, keys that are no text, and more than NODES values or DEPTH levels.
     """
     left = NODES
     waiting = [("", value, 0)]

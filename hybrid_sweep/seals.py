@@ -158,8 +158,7 @@ class Memory:
 
     Args:
         path: the file; None remembers for this process alone. It is only a memory: where it is
-            absent, broken or cannot
-            be written, digests are computed.
+            absent, broken or cannot be written, digests are computed.
     """
 
     def __init__(self, path: Path | None) -> None:

@@ -31,8 +31,7 @@ def install(execute: Callable[[Mapping[str, Any]], None]) -> None:
 
     Args:
         execute: what a forked process does, with the request's "words" and "environment"; its
-            folder, its descriptors and
-            its process group are those asked for.
+            folder, its descriptors and its process group are those asked for.
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     owner = os.getpid()

@@ -445,16 +445,18 @@ def test_gpu_points_can_be_planned_where_there_is_no_gpu(program, monkeypatch):
     assert told.code == 0 and len(planned(told.out)) == 3
 
 
-def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(config, monkeypatch):
+@pytest.mark.parametrize("multirun", [True, False])  # an experiment can be a sweep by itself
+def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(
+    config, monkeypatch, multirun
+):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     jobs = [((), config("trainer.accelerator=gpu"))]
-    cli_sweep._check_gpus(
-        argparse.Namespace(multirun=True, overrides=["hydra/launcher=slurm"], config_dir=None), jobs
-    )
+    args = argparse.Namespace(multirun=multirun, config_dir=None)
+    args.overrides = ["experiment=mmarco", "hydra/launcher=slurm"]
+    cli_sweep._check_gpus(args, jobs)
+    args.overrides = []
     with refused("config.trainer.devices", "GPUs"):
-        cli_sweep._check_gpus(
-            argparse.Namespace(multirun=True, overrides=[], config_dir=None), jobs
-        )
+        cli_sweep._check_gpus(args, jobs)
 
 
 def test_plan_for_a_collection_that_is_not_prepared(program, tmp_path, monkeypatch):

@@ -176,9 +176,7 @@ def estimate(y: Array, df_questions: float | None = None) -> Estimate:
 
 
 def t_quantile(probability: Any, df: Any) -> Any:
-    """Return the quantile of Student's t; `scipy.stats.t.ppf` gives the same number, thirty times
-    slower for a single one.
-    """
+    """Return the quantile of Student's t: the function that `scipy.stats.t.ppf` calls."""
     return scipy.special.stdtrit(df, probability)
 
 

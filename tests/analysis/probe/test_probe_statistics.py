@@ -67,11 +67,11 @@ def null(random: np.random.Generator, seeds: int, questions: int, seed_sd: float
 def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_100_sweeps(
     seeds: int, seed_sd: float
 ) -> None:
-    """1,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages
+    """2,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages
     together.
     """
     random = np.random.default_rng([1, seeds, round(100 * seed_sd)])
-    repetitions, wrong = 1000, dict.fromkeys(("together", "by language", "languages", "kinds"), 0)
+    repetitions, wrong = 2000, dict.fromkeys(("together", "by language", "languages", "kinds"), 0)
     for _ in range(repetitions):
         found = world(null(random, seeds, 120, seed_sd), random.integers(1, 4, 120).tolist())
         together, *by_language = changes(found, "monolingual", 1.0, Rule())
@@ -82,7 +82,7 @@ def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_1
         wrong["kinds"] += said(kinds(found, "monolingual", 1.0, Rule(), "relevant", {}))
     assert max(wrong.values()) <= 0.07 * repetitions, wrong
     # a test that never rejects would pass the line above
-    assert wrong["together"] >= 1, wrong
+    assert wrong["together"] >= 0.002 * repetitions, wrong
 
 
 @pytest.mark.slow
