@@ -16,7 +16,7 @@ from hybrid_sweep import progress, records
 from hybrid_sweep.arguments import say
 from hybrid_sweep.config import Config
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.store import read_own_json, write_json
 from hybrid_sweep.sweep import Point, expand, is_done, outputs_of, state_of
 
 QUEUE_EVERY = 10.0  # seconds between two questions to the scheduler, which serves many
@@ -111,7 +111,7 @@ def _noted(note: Path) -> dict[str, list[str]]:
     """Return the run ids of each array job that slurm.json names; what is no number of a job is
     left out.
     """
-    found = read_json(note)
+    found = read_own_json(note)
     if not isinstance(found, dict):
         return {}
     return {

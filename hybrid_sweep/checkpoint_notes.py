@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid_sweep.store import file_digest, read_json, write_json
+from hybrid_sweep.store import file_digest, read_own_json, write_json
 
 log = logging.getLogger("hybrid_sweep")
 
@@ -67,7 +67,7 @@ def newest_first(folder: Path, warn: bool = False) -> list[Note]:
 def read(path: Path) -> Note | None:
     """Return the note in a file; None where it is broken, or a link."""
     named = STEP.fullmatch(path.name)
-    known = read_json(path) if named and path.is_file() and not path.is_symlink() else None
+    known = read_own_json(path) if named and path.is_file() else None
     if not isinstance(known, dict):
         return None
     run_id, step, sha256, best = (known.get(key) for key in ("run_id", "step", "sha256", "best"))
@@ -118,7 +118,7 @@ def best_digest(folder: Path, step: int | None) -> str | None:
         return None
     path = best_path(folder, step)
     if path.with_suffix(".json").exists():
-        known = read_json(path.with_suffix(".json"))
+        known = read_own_json(path.with_suffix(".json"))
         found = known.get("sha256") if isinstance(known, dict) else None
         return found if isinstance(found, str) else None
     notes = [note for note in newest_first(folder) if note.best == step]

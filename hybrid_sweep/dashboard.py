@@ -10,7 +10,7 @@ from typing import Any
 from hybrid_sweep import mirror, wandb_sweep
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import line_of
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.store import read_own_json, write_json
 from hybrid_sweep.wandb_target import Target, check_login, plan_of, reachable, summaries, target_of
 
 HEAD = {
@@ -186,7 +186,7 @@ def _save(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> str:
     entity = target.entity or wandb.Api().default_entity
     made = workspace(plan, names, dataclasses.replace(target, entity=entity))
     note = target.folder / "wandb" / "dashboard.json"
-    known = read_json(note)
+    known = read_own_json(note)
     known = known if isinstance(known, dict) else {}
     if known.get("project") == f"{entity}/{target.project}":
         try:

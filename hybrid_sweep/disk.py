@@ -26,7 +26,7 @@ from hybrid_sweep.config import (
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.modules import object_of, read_layout, shards
 from hybrid_sweep.prepare import Prepared, prepare
-from hybrid_sweep.store import canonical, read_json
+from hybrid_sweep.store import canonical, read_own_json
 from hybrid_sweep.tokens import pad_id, trained_rows
 
 KEEP = 2  # checkpoints of a training: the newest, and the one before in case the newest is torn
@@ -157,7 +157,7 @@ def shapes_of(model: ModelConfig, folder: Path) -> Shapes:
     the headers of its files.
     """
     if isinstance(model, TinyModel):
-        shapes = _tiny(model, read_json(folder / "config.json")["vocab_size"])
+        shapes = _tiny(model, read_own_json(folder / "config.json")["vocab_size"])
     else:
         layout = read_layout(folder)
         shapes = {}

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hybrid_sweep.encoder import Encoder, batches, encode_batch
 from hybrid_sweep.locks import OUTPUTS, exclusive
 from hybrid_sweep.seals import LENGTH, Memory
-from hybrid_sweep.store import atomic_write, cleared, digest, read_json, write_json
+from hybrid_sweep.store import atomic_write, cleared, digest, read_own_json, write_json
 from hybrid_sweep.tokens import Tokens
 
 SHARD = 2**20  # padded tokens of a shard: seconds on a GPU, a few minutes on a CPU
@@ -66,7 +66,7 @@ class Job:
 
     def is_begun(self) -> bool:
         """Return whether the folder says that it holds the vectors of this job."""
-        info = read_json(self.folder / "info.json")
+        info = read_own_json(self.folder / "info.json")
         named = isinstance(info, dict) and (info.get("mark"), info.get("rows")) == (
             self.mark,
             len(self.rows),
@@ -168,7 +168,7 @@ def _layout(job: Job) -> tuple[int, int] | None:
         found = np.load(job.path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return None
-    width = (read_json(job.folder / "info.json") or {}).get("width")
+    width = (read_own_json(job.folder / "info.json") or {}).get("width")
     fits = (
         isinstance(found, np.memmap)
         and found.dtype == np.float32

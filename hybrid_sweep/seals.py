@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import digest, file_digest, read_json, write_json
+from hybrid_sweep.store import digest, file_digest, read_own_json, write_json
 
 LENGTH = 16  # hex digits: 64 bits
 INFO = "info.json"  # of a store: its facts, the record of its files, and the digest of both
@@ -130,7 +130,7 @@ def read_info(folder: Path, memory: "Memory | None" = None) -> dict[str, Any]:
         Damaged: where the info file or a file of the store is not what was written, or an earlier
             version wrote no digests.
     """
-    info = None if (folder / INFO).is_symlink() else read_json(folder / INFO)
+    info = read_own_json(folder / INFO)
     if not isinstance(info, dict):
         raise Damaged(f"{folder / INFO}: the file is missing or broken", key="seals.info_missing")
     facts = {name: value for name, value in info.items() if name != "digest"}
@@ -148,7 +148,7 @@ def fault(folder: Path) -> str:
     """Return why a store cannot be used, for messages: `damaged`, or `of an earlier version,
     without digests`.
     """
-    info = read_json(folder / INFO)
+    info = read_own_json(folder / INFO)
     earlier = isinstance(info, dict) and not {"files", "digest"} & info.keys()
     return "of an earlier version, without digests" if earlier else "damaged"
 
@@ -166,7 +166,7 @@ class Memory:
         self.known: dict[str, list[Any]] = {}
         self.lock = threading.Lock()
         self.changed = False
-        stored = read_json(path) if path is not None else None
+        stored = read_own_json(path) if path is not None else None
         if isinstance(stored, dict):
             self.known = {
                 name: value for name, value in stored.items() if isinstance(value, list) and value

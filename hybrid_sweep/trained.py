@@ -11,7 +11,7 @@ from typing import Any
 
 from hybrid_sweep import seals
 from hybrid_sweep.errors import UserError, key_of
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.store import read_own_json, write_json
 
 RECORD = "trained.json"
 TABLES = ("steps.parquet", "dev.parquet")  # the second one only where the split dev was evaluated
@@ -80,7 +80,7 @@ def check(run_dir: Path, memory: seals.Memory | None, run_id: str | None = None)
             run_dir, "its model was not kept", "keep.model=false", key="trained.not_kept"
         )
     reason = "its model is not the one that was saved"
-    stored: Any = read_json(run_dir / RECORD)
+    stored: Any = read_own_json(run_dir / RECORD)
     if not isinstance(stored, dict) or stored.get("run_id") != run_id:
         raise Untrained(
             run_dir,
@@ -110,7 +110,7 @@ def tables_hold(run_dir: Path) -> bool:
     """
     if not (run_dir / RECORD).exists():
         return True
-    stored: Any = read_json(run_dir / RECORD)
+    stored: Any = read_own_json(run_dir / RECORD)
     try:
         recorded = seals.named(stored.get("files") if isinstance(stored, dict) else None, run_dir)
     except seals.Damaged:
@@ -142,5 +142,5 @@ def _is_earlier(run_dir: Path, run_id: str) -> bool:
     """Return whether the result of the run is of an earlier version, which wrote no record: its
     table has no digest.
     """
-    found = read_json(run_dir / "metrics.json")
+    found = read_own_json(run_dir / "metrics.json")
     return isinstance(found, dict) and found.get("run_id") == run_id and "per_query" not in found

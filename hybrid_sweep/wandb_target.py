@@ -10,7 +10,7 @@ from typing import Any
 from hybrid_sweep import confined, finished, mirror, records
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.redaction import line_of
-from hybrid_sweep.store import digest, read_json, write_json
+from hybrid_sweep.store import digest, read_own_json, write_json
 
 # in the sweep's folder: what was written where, so that the same again takes no time
 PUSHED = "wandb/pushed.json"
@@ -135,7 +135,7 @@ def keep(target: Target, run_id: str, mark: str) -> None:
 
 def _pushed(target: Target) -> dict[str, Any]:
     """Return what was noted of earlier pushes; {} where nothing was, or the note is broken."""
-    known = read_json(target.folder / PUSHED)
+    known = read_own_json(target.folder / PUSHED)
     return known if isinstance(known, dict) else {}
 
 

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.seals import LENGTH, Memory
-from hybrid_sweep.store import digest, file_digest, read_json, write_json
+from hybrid_sweep.store import digest, file_digest, read_own_json, write_json
 
 Say = Callable[[str], None]
 CHUNK = 1 << 20
@@ -264,7 +264,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """Return what is known of the fetched files by name; a broken file says nothing: they are
     fetched again.
     """
-    known = read_json(folder / "manifest.json")
+    known = read_own_json(folder / "manifest.json")
     return known if isinstance(known, dict) else {}
 
 

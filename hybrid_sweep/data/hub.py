@@ -24,7 +24,7 @@ from hybrid_sweep.data.marco_judgements import TRACKS, TRIPLES, name_of
 from hybrid_sweep.data.miracl import check_languages
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.seals import LENGTH
-from hybrid_sweep.store import digest, exclusive, read_json, write_json
+from hybrid_sweep.store import digest, exclusive, read_own_json, write_json
 
 HUB = "https://huggingface.co"  # or HF_ENDPOINT
 GITHUB = "https://raw.githubusercontent.com/google-research-datasets/lareqa"
@@ -260,7 +260,7 @@ def _listed(path: Path) -> dict[str, Any]:
 
     An earlier version wrote no digest: of its lists the types alone are checked.
     """
-    stored = read_json(path)
+    stored = read_own_json(path)
     if not isinstance(stored, dict):
         return {}
     lists = {name: value for name, value in stored.items() if name != "digest"}

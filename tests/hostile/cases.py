@@ -36,6 +36,7 @@ QUOTA = {
     "negatives": 22,
     "score": 22,
 }
+LINK = "a link to a file outside"
 WITH_PAGES = ("report", "report-wide", "report-two", "probe", "freeze", "check", "push")
 
 
@@ -63,6 +64,7 @@ def all_cases(world: Path) -> list[Case]:
     for make in (_sweeps, _runs, _published, _configs, _tables, _models, _cache, _texts, _loose):
         found += make(world / "cwd")
     chosen = [*_folders(world / "cwd"), *_special(world / "cwd")]
+    chosen += [case for case in found if case.label == LINK]  # no file of any command may be one
     for command, quota in QUOTA.items():
         mine = [case for case in found if case.command == command]
         chosen += _chance(command).sample(mine, min(quota, len(mine)))
