@@ -16,13 +16,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from hybrid_sweep.config import Bm25Model
 from hybrid_sweep.measures import Floats, Ints
 from hybrid_sweep.store import cleared
 from hybrid_sweep.words import stems, words
@@ -151,10 +151,18 @@ class Bm25:
                 yield first, rows[first:last]
 
 
+class Formula(Protocol):
+    """What a score depends on besides the texts: the fields of these names of `model=bm25`."""
+
+    k1: float  # how slowly more occurrences of a word stop to count
+    b: float  # how much longer passages are held back
+    stem: bool  # whether words are put into Snowball stems
+
+
 def build(
     queries: pa.Table,
     passages: pa.Table,
-    model: Bm25Model,
+    formula: Formula,
     say: Callable[[str], None],
     folder: Path | None = None,
 ) -> Bm25:
@@ -171,14 +179,14 @@ def build(
     for number, language in enumerate(sorted(pc.unique(passages["lang"]).to_pylist())):
         rows = np.flatnonzero(pc.equal(passages["lang"], language).to_numpy(zero_copy_only=False))
         say(f"BM25: indexing {len(rows):,} passages in {language}")
-        stem = stems(language) if model.stem else list
+        stem = stems(language) if formula.stem else list
         vocabulary: dict[str, int] = {}
         texts = [
             [vocabulary.setdefault(word, len(vocabulary)) for word in stem(words(text))]
             for text in _texts(passages, language)
         ]
         known = [[vocabulary[word] for word in stem(each) if word in vocabulary] for each in asked]
-        weights = _weights(texts, len(vocabulary), model)
+        weights = _weights(texts, len(vocabulary), formula)
         weights = _mapped(weights, folder / f"bm25-{number}") if folder else weights
         indexes.append(Index(rows, weights, _counts(known, len(vocabulary))))
     return Bm25(tuple(indexes), len(queries), len(passages))
@@ -191,7 +199,7 @@ def _texts(table: pa.Table, language: str | None = None) -> Iterator[str]:
         yield from chosen["text"].to_pylist()
 
 
-def _weights(texts: list[list[int]], vocabulary: int, model: Bm25Model) -> sparse.csr_matrix:
+def _weights(texts: list[list[int]], vocabulary: int, formula: Formula) -> sparse.csr_matrix:
     """Return (V, P) the weights of words in passages, in whole numbers of 1 / UNITS; texts: the
     words of each passage, by number.
     """
@@ -199,7 +207,7 @@ def _weights(texts: list[list[int]], vocabulary: int, model: Bm25Model) -> spars
 
     if not vocabulary:
         return sparse.csr_matrix((0, len(texts)), dtype=np.float64)
-    index = BM25(k1=model.k1, b=model.b, method="lucene", dtype="float64")
+    index = BM25(k1=formula.k1, b=formula.b, method="lucene", dtype="float64")
     made = index.build_index_from_ids(range(vocabulary), texts, show_progress=False)
     # What bm25s stores by word as (passage, weight) is, read by rows, the matrix of words and
     # passages.

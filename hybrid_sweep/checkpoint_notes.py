@@ -16,6 +16,7 @@ log = logging.getLogger("hybrid_sweep")
 
 STEP = re.compile(r"step-(\d{8,15})\.json")
 BEST = re.compile(r"best-(\d{8,15})\.pt")
+KEEP = 2  # checkpoints of a training: the newest, and the one before in case the newest is torn
 LENGTH = 64  # hex digits: the whole SHA-256
 
 

@@ -20,9 +20,9 @@ import pytorch_lightning as pl
 import torch
 
 from hybrid_sweep import checkpoint_notes
+from hybrid_sweep.checkpoint_notes import KEEP
 from hybrid_sweep.cluster import TOLD
 from hybrid_sweep.dev import History
-from hybrid_sweep.disk import KEEP
 from hybrid_sweep.loss import gather
 from hybrid_sweep.store import atomic_write, cleared, file_digest
 

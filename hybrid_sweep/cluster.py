@@ -11,8 +11,6 @@ import os
 import signal
 from typing import Any
 
-from hybrid_sweep.config import TrainerConfig
-
 # seconds that a worker has for its checkpoint; below signal_delay_s of
 # conf/hydra/launcher/slurm.yaml
 PATIENCE = 90.0
@@ -35,11 +33,16 @@ def is_first_task() -> bool:
     return not in_job() or os.environ.get("SLURM_PROCID", "0") == "0"
 
 
-def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
+def prefix(nodes: int, devices: int, processors: int) -> tuple[str, ...]:
     """Return what stands before the words of a worker: nothing, or in a job of several nodes the
     srun that starts all its ranks.
+
+    Args:
+        nodes: of the run.
+        devices: ranks on each node.
+        processors: of each rank.
     """
-    if trainer.nodes == 1 or not in_job():
+    if nodes == 1 or not in_job():
         return ()
     # --overlap: the driver's own task holds the processors of its node. --kill-on-bad-exit: no rank
     # waits for a dead one.
@@ -47,9 +50,9 @@ def prefix(trainer: TrainerConfig) -> tuple[str, ...]:
         "srun",
         "--overlap",
         "--kill-on-bad-exit=1",
-        f"--nodes={trainer.nodes}",
-        f"--ntasks-per-node={trainer.devices}",
-        f"--cpus-per-task={trainer.threads + trainer.workers}",
+        f"--nodes={nodes}",
+        f"--ntasks-per-node={devices}",
+        f"--cpus-per-task={processors}",
     )
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from safetensors import SafetensorError, safe_open
 
 from hybrid_sweep import stages
+from hybrid_sweep.checkpoint_notes import KEEP
 from hybrid_sweep.config import (
     Bm25Model,
     Config,
@@ -28,8 +29,6 @@ from hybrid_sweep.modules import object_of, read_layout, shards
 from hybrid_sweep.prepare import Prepared, prepare
 from hybrid_sweep.store import canonical, read_own_json
 from hybrid_sweep.tokens import pad_id, trained_rows
-
-KEEP = 2  # checkpoints of a training: the newest, and the one before in case the newest is torn
 
 # Measured: the parts of Parquet files and JSON that do not grow, and what a row takes, compressed.
 TABLES, ROW, STEP, RECORD, TEXT = 50_000, 17, 45, 250, 16

@@ -6,7 +6,7 @@ exact lists.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from hybrid_sweep import lists
-from hybrid_sweep.config import EvalConfig
 from hybrid_sweep.errors import UserError
 from hybrid_sweep.lists import Lists
 from hybrid_sweep.measures import Floats, Ints
@@ -29,13 +28,21 @@ RECALLS = (10, 100)
 TRAINED = 39  # passages that a cell needs at least, by Faiss's own rule
 
 
+class Settings(Protocol):
+    """What is asked of an index: the fields of these names of the config's `eval`."""
+
+    ivf_lists: int  # cells of an index; 0 = by its size
+    ivf_probes: int  # cells that a query searches
+    ivf_depth: int  # passages of a list
+
+
 def evaluate(
     queries: pa.Table,
     passages: pa.Table,
     qrels: pa.Table,
     query_vectors: Vectors,
     passage_vectors: Vectors,
-    settings: EvalConfig,
+    settings: Settings,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the table and the report of `retrieval.evaluate`, from lists of settings.ivf_depth of
@@ -103,7 +110,7 @@ def evaluate(
     return table, {**report, "ivf": pools, **means}
 
 
-def _index(passages: Vectors, rows: Ints, settings: EvalConfig) -> tuple[Any, int]:
+def _index(passages: Vectors, rows: Ints, settings: Settings) -> tuple[Any, int]:
     """Return a trained and filled index of some passages, and its number of cells; raises UserError
     where they are too many.
     """

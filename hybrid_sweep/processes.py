@@ -166,7 +166,7 @@ def _spawn(
                 log.write(f"not forked: {error}\n".encode())
                 log.flush()
         return subprocess.Popen(
-            [*cluster.prefix(config.trainer), *worker, *words],
+            [*_srun(config.trainer), *worker, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -176,9 +176,14 @@ def _spawn(
         )
 
 
+def _srun(trainer: TrainerConfig) -> tuple[str, ...]:
+    """Return the srun before the words of a worker, where a run has several nodes."""
+    return cluster.prefix(trainer.nodes, trainer.devices, trainer.threads + trainer.workers)
+
+
 def is_forkable(config: Config) -> bool:
     """Return whether the worker of a point may be forked: not where srun starts it."""
-    return not cluster.prefix(config.trainer)
+    return not _srun(config.trainer)
 
 
 def write_config(folder: Path, config: Config) -> None:

@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from hybrid_sweep import array_job, cluster, compose, launcher, processes
-from hybrid_sweep.config import TrainerConfig, run_id
+from hybrid_sweep.config import run_id
 from hybrid_sweep.store import read_json, write_json
 from hybrid_sweep.sweep import Point
 from tests import finished_runs
@@ -248,8 +248,8 @@ def test_an_array_in_the_queue_is_waited_for_and_not_submitted_again(
 
 
 def test_ranks_are_tasks_of_srun_in_a_job_of_several_nodes_alone(job, monkeypatch):
-    assert cluster.prefix(TrainerConfig(devices=2)) == ()
-    words = cluster.prefix(TrainerConfig(devices=2, nodes=3, threads=2, workers=1))
+    assert cluster.prefix(1, 2, 1) == ()
+    words = cluster.prefix(3, 2, 3)
     assert words[0] == "srun" and {
         "--nodes=3",
         "--ntasks-per-node=2",
@@ -265,7 +265,7 @@ def test_ranks_are_tasks_of_srun_in_a_job_of_several_nodes_alone(job, monkeypatc
     assert not cluster.is_first_task()
     launcher.task(None)  # the driver on another node does nothing, or the point would have two
     monkeypatch.delenv("SUBMITIT_EXECUTOR")
-    assert cluster.prefix(TrainerConfig(nodes=2)) == () and cluster.is_first_task()
+    assert cluster.prefix(2, 1, 1) == () and cluster.is_first_task()
 
 
 def test_a_warning_reaches_the_program_around_when_the_workers_have_stopped(monkeypatch):
