@@ -217,7 +217,7 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             " query texts, order), same questions. Its interval is meant for other seeds and other"
             " questions: two-way crossed random effects, language versions of a question clustered,"
             " Satterthwaite's degrees of freedom made safe for few seeds"
-            " (`hybrid_sweep/analysis/statistics.py` has the formula and its measured error rates)."
+            " (`docs/report.md` has the formula and its measured error rates)."
         ),
         (
             "- The verdict reads the 90 % interval of the change, one-sided 5 % at each ratio."

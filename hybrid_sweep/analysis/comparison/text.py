@@ -200,8 +200,7 @@ def _method(comparison: Comparison) -> list[str]:
             "- Two sweeps are paired by seed where the same seed draws the same batches or the same"
             " initial weights in both; the interval then crosses seeds and questions. Elsewhere the"
             " seeds of the two are independent and the questions shared, with an interval made for"
-            " that (`hybrid_sweep/analysis/comparison/between.py` has the formula and its measured"
-            " error rates)."
+            " that (`docs/report.md` has the formula and its measured error rates)."
         ),
         (
             "- Two sweeps may differ in several settings at once: a difference belongs to all of"
