@@ -47,8 +47,8 @@ bench: install  ## Training and ranking beside sentence-transformers, memory, si
 	$(BIN)/python benchmarks/ranking.py --passages 1000000 --queries 7000
 	$(if $(ME5),$(if $(XQUAD_R),$(BIN)/python benchmarks/evaluate.py --model $(ME5) --data $(XQUAD_R)))
 
-lint: install  ## Style and types
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: install  ## Style, types and the order of the rooms
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 format: install  ## Put the code into its one form
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -43,19 +43,22 @@ def seconds(work: Callable[[], object]) -> float:
 
 def unchecked(work: Callable[[], object]) -> float:
     """Return how long a piece of work takes where no file is hashed, and none compared."""
-    from hybrid_sweep import seals
+    from hybrid_sweep.utils import digests
 
     with (
-        mock.patch.object(seals, "check", lambda *_: None),
-        mock.patch.object(seals.Memory, "value_of", lambda *_: "0" * seals.LENGTH),
+        mock.patch.object(digests, "check", lambda *_: None),
+        mock.patch.object(digests.Memory, "value_of", lambda *_: "0" * digests.LENGTH),
     ):
         return seconds(work)
 
 
 def report_sweep(folder: Path, steps: int) -> None:
     """Print what comparing digests adds to a point, and to a sweep of three of them."""
-    from hybrid_sweep import compose, prepare, seals, trained
-    from hybrid_sweep import sweep as sweeps
+    from hybrid_sweep.config import compose
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.runs import trained
+    from hybrid_sweep.sweeps import point_list as sweeps
+    from hybrid_sweep.utils import digests
 
     words = [*WORDS, "batch.cross_lingual_ratio=0,0.5,1", "seed=0", f"trainer.max_steps={steps}"]
     words.append(f"paths.outputs={folder / 'outputs'}")
@@ -71,7 +74,7 @@ def report_sweep(folder: Path, steps: int) -> None:
     def model() -> None:
         trained.check(points[0].run_dir, None)
 
-    time.sleep(seals.SETTLED_NS / 1e9)
+    time.sleep(digests.SETTLED_NS / 1e9)
     stores()  # whose digests are remembered from now on
     opening = seconds(stores) - unchecked(stores)
     # A training seals its files; who goes on from it, such as another evaluation, compares them.
@@ -86,7 +89,7 @@ def report_sweep(folder: Path, steps: int) -> None:
 
 def report_large(folder: Path, texts: int) -> None:
     """Print how long it takes to open tokens and pairs of so many passages."""
-    from hybrid_sweep import seals
+    from hybrid_sweep.utils import digests
 
     tokens, pairs = folder / "tokens", folder / "pairs"
     draw = np.random.default_rng(0)
@@ -100,11 +103,11 @@ def report_large(folder: Path, texts: int) -> None:
     numbers = {name: np.arange(texts) for name in ("question", "answer", "judged")}
     save(pairs, {"query": columns, "passage": columns, **numbers})
     size = sum(path.stat().st_size for store in (tokens, pairs) for path in store.iterdir())
-    time.sleep(seals.SETTLED_NS / 1e9)
+    time.sleep(digests.SETTLED_NS / 1e9)
 
     def opened() -> None:
         for store in (tokens, pairs):
-            seals.read_info(store, seals.memory_of(folder, store))
+            digests.read_info(store, digests.memory_of(folder, store))
             for path in sorted(store.glob("*.npy")):
                 np.load(path, mmap_mode="r")
 
@@ -118,12 +121,12 @@ def report_large(folder: Path, texts: int) -> None:
 
 def save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays of a store and their digests."""
-    from hybrid_sweep import seals
+    from hybrid_sweep.utils import digests
 
     folder.mkdir()
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-    seals.write_info(folder, {}, [f"{name}.npy" for name in arrays])
+    digests.write_info(folder, {}, [f"{name}.npy" for name in arrays])
 
 
 def main() -> None:

@@ -33,8 +33,9 @@ WORDS = [
 DRIVER = """
 import json, os, resource, select, sys, threading, time
 begun = time.time()
-from hybrid_sweep import cli, launcher
-spans, real, workers = [], launcher.start, []
+from hybrid_sweep.commands import cli
+from hybrid_sweep.sweeps import scheduler
+spans, real, workers = [], scheduler.start, []
 
 def cpu(who):
     used = resource.getrusage(who)
@@ -49,18 +50,18 @@ def start(*words):
     if not isinstance(found, str):
         spans.append([time.time()])
         threading.Thread(target=watch, args=(spans[-1], os.pidfd_open(found.pid)), daemon=True).start()
-        launcher.cpu = launcher.__dict__.get("cpu", cpu(resource.RUSAGE_SELF))
+        scheduler.cpu = scheduler.__dict__.get("cpu", cpu(resource.RUSAGE_SELF))
     return found
 
-class Servers(launcher.Servers):
+class Servers(scheduler.Servers):
     def close(self):
         workers.append(cpu(resource.RUSAGE_CHILDREN))
         super().close()
 
-launcher.start = start
-launcher.Servers = Servers
+scheduler.start = start
+scheduler.Servers = Servers
 if sys.argv[2] == "alone":
-    launcher.begin_servers = lambda waiting: None
+    scheduler.begin_servers = lambda waiting: None
 code = cli.main(sys.argv[3:])
 children = cpu(resource.RUSAGE_CHILDREN)
 told = {"code": code, "spans": spans, "cpu": cpu(resource.RUSAGE_SELF), "before": getattr(launcher, "cpu", 0)}
@@ -71,7 +72,7 @@ open(sys.argv[1], "w").write(json.dumps(told))
 # What a worker imports for an encoder.
 IMPORTS = """
 import resource
-from hybrid_sweep import fork_server
+from hybrid_sweep.sweeps import fork_server
 for name in fork_server.LIGHT:
     __import__(name)
 fork_server.import_heavy()
@@ -192,9 +193,10 @@ def same_results(one: Path, other: Path) -> bool:
 
 def report_nothing_to_do(folder: Path) -> None:
     """Print what the command takes on a sweep that is done."""
-    from hybrid_sweep import compose, finished
-    from hybrid_sweep import sweep as sweeps
-    from hybrid_sweep.store import write_json
+    from hybrid_sweep.config import compose
+    from hybrid_sweep.runs import finished
+    from hybrid_sweep.sweeps import point_list as sweeps
+    from hybrid_sweep.utils.files import write_json
 
     ratios = ",".join(f"{ratio / 10:g}" for ratio in range(11))
     words = [*WORDS, f"batch.cross_lingual_ratio={ratios}", "seed=0,1,2", "sweep.name=done"]

@@ -36,13 +36,14 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     from omegaconf import OmegaConf
 
-    from hybrid_sweep import config as schema
-    from hybrid_sweep import prepare, run, splits
-    from hybrid_sweep.encoder import encode
-    from hybrid_sweep.evaluate import config_of
-    from hybrid_sweep.models import build_encoder
-    from hybrid_sweep.store import read_json, write_json
-    from hybrid_sweep.tokens import pad_id
+    from hybrid_sweep.commands.evaluate import config_of
+    from hybrid_sweep.config import schema as schema
+    from hybrid_sweep.inputs import prepare, splits
+    from hybrid_sweep.models.encoder import encode
+    from hybrid_sweep.models.loading import build_encoder
+    from hybrid_sweep.models.tokens import pad_id
+    from hybrid_sweep.runs import execute
+    from hybrid_sweep.utils.files import read_json, write_json
 
     with tempfile.TemporaryDirectory() as work:
         # Those of the documented command, hybrid-sweep evaluate model.path=DIR data=xquad_r
@@ -90,7 +91,7 @@ def main() -> None:
             folder.mkdir(parents=True)
             OmegaConf.save(OmegaConf.create(schema.to_dict(config)), folder / "config.yaml")
             write_json(folder / "identity.json", {"run_id": folder.name, "fingerprints": marks})
-            run.execute(folder)
+            execute.execute(folder)
             seconds["whole evaluation"].append(
                 read_json(folder / "provenance.json")["times"]["evaluate_seconds"]
             )

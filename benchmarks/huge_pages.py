@@ -32,9 +32,11 @@ TUNABLES = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824:glibc.
 
 def planned(folder: Path, words: Sequence[str]) -> Path:
     """Write the folder of one run, ready for a worker."""
-    from hybrid_sweep import compose, prepare, processes
-    from hybrid_sweep.config import run_id
-    from hybrid_sweep.store import write_json
+    from hybrid_sweep.config import compose
+    from hybrid_sweep.config.schema import run_id
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.sweeps import processes
+    from hybrid_sweep.utils.files import write_json
 
     ((_, config),) = compose.points([*words, f"paths.outputs={folder / 'outputs'}"], multirun=False)
     marks = prepare.fingerprints(config)
@@ -49,8 +51,8 @@ def trained(template: Path, tunables: str | None) -> tuple[float, int, bytes]:
     """Train in a copy of a planned folder: seconds of a step, peak memory in MB, and the table of
     results.
     """
-    from hybrid_sweep.checks import stored
-    from hybrid_sweep.processes import environment
+    from hybrid_sweep.config.validate import stored
+    from hybrid_sweep.sweeps.processes import environment
 
     around = environment(stored(template).trainer, None, os.environ)
     around.pop("GLIBC_TUNABLES", None)

@@ -109,7 +109,7 @@ def write_negatives(groups: int, each: int, path: Path) -> None:
 
 
 def config_of(work: Path, negatives: bool):
-    from hybrid_sweep import compose
+    from hybrid_sweep.config import compose
 
     words = [
         "data=debian",
@@ -129,7 +129,7 @@ def preparing(work: Path, negatives: bool) -> dict[str, float]:
     """What the first process of a sweep does: tokenizer, tokens, pairs; MB before and at the peak,
     and seconds.
     """
-    from hybrid_sweep import prepare
+    from hybrid_sweep.inputs import prepare
 
     config, before, started = config_of(work, negatives), anonymous(), time.monotonic()
     peak = Peak()
@@ -141,10 +141,10 @@ def training(work: Path, negatives: bool) -> dict[str, float]:
     """What a worker does up to its 20th step; MB at each stage."""
     import torch
 
-    from hybrid_sweep import prepare
-    from hybrid_sweep.feed import HybridData
-    from hybrid_sweep.models import build_encoder
-    from hybrid_sweep.training import Retriever, make_trainer
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.models.loading import build_encoder
+    from hybrid_sweep.training.batches import HybridData
+    from hybrid_sweep.training.lightning_module import Retriever, make_trainer
 
     config = config_of(work, negatives)
     torch.set_num_threads(config.trainer.threads)
@@ -152,7 +152,7 @@ def training(work: Path, negatives: bool) -> dict[str, float]:
     peak = Peak()
     prepared = prepare.prepare(config)
     stages["prepared"] = anonymous()
-    plan = prepare.plan_of(config, prepared.sources)
+    plan = prepare.plan_of(config, prepared.all_pairs)
     stages["planned"] = anonymous()
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     module.train()

@@ -5,7 +5,7 @@ passages:
     python benchmarks/ranking.py --vectors RUN_DIR/vectors        (those of a run with keep.vectors=true)
     python benchmarks/ranking.py --passages 1000000 --queries 7000
 
-The first compares `retrieval.evaluate` with InformationRetrievalEvaluator over the same settings:
+The first compares `per_query.evaluate` with InformationRetrievalEvaluator over the same settings:
 each language's questions in the pool of each language and in that of all (XQuAD-R: 11 + 110 + 11
 settings). Ours ranks every passage; the evaluator is timed as it comes, with lists of 100, and with
 lists of the whole pool, which the same AP takes; its MRR@10 must be ours. Times are of the CPU, so
@@ -107,9 +107,9 @@ def compare(args: argparse.Namespace) -> None:
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(args.threads)
-    from hybrid_sweep import retrieval
-    from hybrid_sweep.proposals import faiss
-    from hybrid_sweep.ranking import Dense
+    from hybrid_sweep.retrieval import per_query
+    from hybrid_sweep.retrieval.candidates import faiss
+    from hybrid_sweep.retrieval.ranking import Dense
 
     faiss().omp_set_num_threads(args.threads)
     threadpool_limits(args.threads)  # from here on, of numpy's BLAS too
@@ -117,11 +117,11 @@ def compare(args: argparse.Namespace) -> None:
         kept(args.vectors) if args.vectors else like_xquad_r()
     )
     # imports and caches
-    retrieval.evaluate(queries, passages, qrels, Dense(query_vectors[:], passage_vectors[:]))
+    per_query.evaluate(queries, passages, qrels, Dense(query_vectors[:], passage_vectors[:]))
     ours, rounds = float("inf"), range(args.rounds)
     for _ in rounds:
         begun = time.process_time()
-        table, _ = retrieval.evaluate(
+        table, _ = per_query.evaluate(
             queries, passages, qrels, Dense(query_vectors, passage_vectors)
         )
         ours = min(ours, time.process_time() - begun)
@@ -229,8 +229,8 @@ def large(folder: Path, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    from hybrid_sweep import retrieval
-    from hybrid_sweep.ranking import Dense
+    from hybrid_sweep.retrieval import per_query
+    from hybrid_sweep.retrieval.ranking import Dense
 
     queries, passages = (
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("queries", "passages")
@@ -247,7 +247,7 @@ def large(folder: Path, threads: int) -> None:
         {"query_group": found["group"], "passage_group": answers, "grade": [1] * asked}
     )
     begun = time.perf_counter()
-    table, _ = retrieval.evaluate(found, pool, qrels, Dense(queries, passages))
+    table, _ = per_query.evaluate(found, pool, qrels, Dense(queries, passages))
     lines = Path("/proc/self/status").read_text().splitlines()
     peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**20
     print(

@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep import finished
-from hybrid_sweep.analysis import frozen, table
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.report import load, publish
+from hybrid_sweep.runs import finished
+from hybrid_sweep.utils.files import read_json, write_json
 
 SEEDS = 5
 
@@ -103,12 +103,12 @@ def main() -> None:
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        whole, half = (frozen.thaw(args.folder, Path(work) / name) for name in ("whole", "half"))
+        whole, half = (publish.thaw(args.folder, Path(work) / name) for name in ("whole", "half"))
         more_seeds(whole, SEEDS)
         other = half.rename(half.with_name("half"))
         write_json(other / "points.json", {**read_json(other / "points.json"), "name": "half"})
         points = read_json(whole / "points.json")["points"]
-        found = table.load([whole])
+        found = load.load([whole])
         print(
             f"{len(points)} points of {len(found.frame) // len(found.finished):,} rows, load"
             f" {os.getloadavg()[0]:.1f}"

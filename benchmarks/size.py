@@ -83,7 +83,8 @@ class Disk:
 
 def preparing(work: Path) -> dict[str, float]:
     """What `hybrid-sweep data prepare` does; MB and seconds."""
-    from hybrid_sweep import compose, prepare
+    from hybrid_sweep.config import compose
+    from hybrid_sweep.inputs import prepare
 
     words = ["data=mmarco", f"data.path={work / 'files'}", f"paths.cache={work / 'cache'}"]
     ((_, config),) = compose.points(

@@ -34,7 +34,7 @@ WARM = 3  # steps that are not timed
 
 
 def config_of(args: argparse.Namespace, changes: list[str]):
-    from hybrid_sweep import compose
+    from hybrid_sweep.config import compose
 
     words = [
         "data=debian",
@@ -69,8 +69,10 @@ def make_inputs(args: argparse.Namespace) -> None:
     import pyarrow.compute as pc
     from tokenizers import Tokenizer
 
-    from hybrid_sweep import compose, models, prepare
+    from hybrid_sweep.config import compose
     from hybrid_sweep.data import collection as collections
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.models import loading
 
     [(_, config)] = compose.points(["data=debian", *args.data], multirun=False)
     whole = prepare.collection_of(config, lambda line: print(line, file=sys.stderr))
@@ -93,7 +95,7 @@ def make_inputs(args: argparse.Namespace) -> None:
     )
     config = config_of(args, [])
     prepared = prepare.prepare(config)
-    source, plan = prepared.sources[0], prepare.plan_of(config, prepared.sources)
+    source, plan = prepared.sources[0], prepare.plan_of(config, prepared.all_pairs)
     asked, answered, tokens = [], [], []
     for step in range(len(plan)):
         batch = plan.batch(step)
@@ -109,7 +111,7 @@ def make_inputs(args: argparse.Namespace) -> None:
             for text in source.collection.passages["text"].take(rows).to_pylist()
         ]
         tokens.append([*lengths, source.passages.lengths[rows]])
-    encoder = models.build_encoder(config.model, prepared.model, config.seed)
+    encoder = loading.build_encoder(config.model, prepared.model, config.seed)
     shape = encoder.transformer.config
     (args.work / "pairs.json").write_text(
         json.dumps(
@@ -121,21 +123,21 @@ def make_inputs(args: argparse.Namespace) -> None:
             }
         )
     )
-    models.save_encoder(encoder, config.model, prepared.model, args.work / "model")
+    loading.save_encoder(encoder, config.model, prepared.model, args.work / "model")
 
 
 def run_ours(args: argparse.Namespace, changes: list[str]) -> dict:
     import torch
 
-    from hybrid_sweep.feed import HybridData
-    from hybrid_sweep.models import build_encoder
-    from hybrid_sweep.prepare import plan_of, prepare
-    from hybrid_sweep.training import Retriever, make_trainer
+    from hybrid_sweep.inputs.prepare import plan_of, prepare
+    from hybrid_sweep.models.loading import build_encoder
+    from hybrid_sweep.training.batches import HybridData
+    from hybrid_sweep.training.lightning_module import Retriever, make_trainer
 
     torch.set_num_threads(args.threads)
     config = config_of(args, changes)
     prepared = prepare(config)
-    plan = plan_of(config, prepared.sources)
+    plan = plan_of(config, prepared.all_pairs)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     code = module.vocabulary.code if module.vocabulary else None
     make_trainer(config, [], None).fit(

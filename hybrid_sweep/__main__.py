@@ -2,7 +2,7 @@
 
 import sys
 
-from hybrid_sweep.cli import main
+from hybrid_sweep.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,7 +21,7 @@ class LocalLauncherConf:
 
 class LocalLauncher(Launcher):
     """Points in slots of this machine, each in a process of its own; see
-    hybrid_sweep.launcher.launch.
+    hybrid_sweep.sweeps.scheduler.launch.
     """
 
     def setup(
@@ -32,13 +32,13 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from hybrid_sweep import launcher
+        from hybrid_sweep.sweeps import scheduler
 
         jobs = [
             (tuple(job), composed(self.task, self.loader, self.config, job))
             for job in job_overrides
         ]
-        states = launcher.launch(jobs, getattr(self.task, "servers", None))
+        states = scheduler.launch(jobs, getattr(self.task, "servers", None))
         return ended(job_overrides, states)
 
 
@@ -47,10 +47,10 @@ def composed(
 ) -> Any:
     """Return the typed point of a job.
 
-    The program's own task (`hybrid_sweep.launcher.Task`) has it, unless another sweeper than
-    Hydra's has chosen the job.
+    The program's own task (`hybrid_sweep.sweeps.scheduler.Task`) has it, unless another sweeper
+    than Hydra's has chosen the job.
     """
-    from hybrid_sweep import checks
+    from hybrid_sweep.config import validate
 
     planned = getattr(task, "points", {}).get(tuple(job))
     if planned is not None:
@@ -58,7 +58,7 @@ def composed(
     node = loader.load_sweep_config(sweep, list(job))
     OmegaConf.set_struct(node, False)
     del node["hydra"]
-    return checks.typed(node)
+    return validate.typed(node)
 
 
 def ended(jobs: Sequence[Sequence[str]], states: Sequence[str]) -> list[JobReturn]:

@@ -1,5 +1,5 @@
 """Hydra's view of the SLURM launcher: the jobs are hydra-submitit-launcher's, the waiting is ours
-(hybrid_sweep.array_job).
+(hybrid_sweep.sweeps.array_job).
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class SlurmLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from hybrid_sweep import array_job
+        from hybrid_sweep.sweeps import array_job
 
         def submit(numbers: Sequence[int], params: Mapping[str, Any]) -> str:
             state = Singleton.get_state()

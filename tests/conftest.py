@@ -55,7 +55,7 @@ def shared_path():
 @pytest.fixture
 def config(cache):
     """Makes a typed config from command-line words, on small generated text."""
-    from hybrid_sweep.compose import points
+    from hybrid_sweep.config.compose import points
     from tests.small import SMALL
 
     def make(*words):
@@ -70,9 +70,9 @@ def planned(config, tmp_path):
     """Makes the folder of one point, ready for a worker."""
     from omegaconf import OmegaConf
 
-    from hybrid_sweep import prepare
-    from hybrid_sweep.config import run_id, to_dict
-    from hybrid_sweep.store import write_json
+    from hybrid_sweep.config.schema import run_id, to_dict
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.utils.files import write_json
 
     def make(*words):
         made = config(*words)

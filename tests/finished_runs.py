@@ -5,8 +5,8 @@ of it.
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep import finished
-from hybrid_sweep.store import write_json
+from hybrid_sweep.runs import finished
+from hybrid_sweep.utils.files import write_json
 
 
 def finish(folder: Path, run_id: str, **metrics: Any) -> None:

@@ -49,8 +49,8 @@ WORDS = (
 
 def run_ids() -> dict[str, dict[str, Any]]:
     """Return the number of points of each conf/experiment, and the digest of their run ids."""
-    from hybrid_sweep.compose import points
-    from hybrid_sweep.config import run_id
+    from hybrid_sweep.config.compose import points
+    from hybrid_sweep.config.schema import run_id
 
     found = {}
     for path in sorted((ROOT / "conf" / "experiment").glob("*.yaml")):

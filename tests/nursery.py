@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hybrid_sweep import fork_server, forks
-from hybrid_sweep.fork_server import LARGEST, MOST
-from hybrid_sweep.parent import end_with_parent
+from hybrid_sweep.sweeps import fork_server, forks
+from hybrid_sweep.sweeps.fork_server import LARGEST, MOST
+from hybrid_sweep.utils.parent_process import end_with_parent
 
 PR_GET_CHILD_SUBREAPER = 37  # of prctl(2)
 HIGH = 300  # descriptors are received here before they get the numbers that were asked for

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybrid_sweep import forks
+from hybrid_sweep.sweeps import forks
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import types
 
 import setproctitle
 
-from hybrid_sweep import fork_server
+from hybrid_sweep.sweeps import fork_server
 from tests import nursery
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
 
 
 @dataclass

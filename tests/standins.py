@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
-from hybrid_sweep.config import MARCO_LANGUAGES
-from hybrid_sweep.data import synthetic
-from hybrid_sweep.tokens import train_bpe
+from hybrid_sweep.config.schema import MARCO_LANGUAGES
+from hybrid_sweep.data.datasets import synthetic
+from hybrid_sweep.models.tokens import train_bpe
 
 GENERATED = sorted(synthetic.LANGUAGES)
 

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 import pytest
 
-from hybrid_sweep.store import read_json
+from hybrid_sweep.utils.files import read_json
 from tests import ready
 from tests.small import SMALL
 
@@ -127,7 +127,9 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
         ).stdout
 
     shown = python("-m", "hybrid_sweep", "plan", *WORDS)
-    where = python("-c", "import hybrid_sweep.config as c; print(c.__file__, c.config_dir())")
+    where = python(
+        "-c", "import hybrid_sweep.config.schema as c; print(c.__file__, c.config_dir())"
+    )
     assert where.split() == [
         str(site / "hybrid_sweep" / "config.py"),
         str(site / "hybrid_sweep" / "conf"),

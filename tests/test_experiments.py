@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from hybrid_sweep import finished
-from hybrid_sweep.analysis import frozen, report_files
-from hybrid_sweep.analysis.comparison import report as comparison
-from hybrid_sweep.compose import points
-from hybrid_sweep.config import bm25, run_id, untrained
-from hybrid_sweep.store import read_json
+from hybrid_sweep.config.compose import points
+from hybrid_sweep.config.schema import bm25, run_id, untrained
+from hybrid_sweep.report import publish, report_files
+from hybrid_sweep.report.comparison import report as comparison
+from hybrid_sweep.runs import finished
+from hybrid_sweep.utils.files import read_json
 
 ROOT = Path(__file__).parent.parent
 FROZEN = ROOT / "experiments" / "first-curve"
@@ -185,7 +185,7 @@ def test_added_and_shape_have_the_same_rows_without_cross_lingual_steps():
         plan = pd.DataFrame(read_json(folder / "points.json")["points"])
         wanted = plan.query("kind == 'trained' and ratio == 0 and seed < 3")["run_id"]
         assert len(wanted) == 3
-        rows = frozen.unpacked(
+        rows = publish.unpacked(
             pq.read_table(folder / "per_query.parquet", filters=[("run_id", "in", list(wanted))])
         )
         order = [key for key in (*finished.KEY, "seed") if key in rows.column_names]
@@ -223,4 +223,4 @@ def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, name):
     monkeypatch.setattr(report_files, "drawn", lambda *args: {})
     monkeypatch.setattr(comparison, "save", unsaved)
     monkeypatch.setattr(comparison.figure_comparison, "draw", lambda *args: None)
-    assert frozen.differences(ROOT / "experiments" / name) == []
+    assert publish.differences(ROOT / "experiments" / name) == []

@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hybrid_sweep import checks, mine, prepare, processes, trained, worker
-from hybrid_sweep.cli import main
-from hybrid_sweep.evaluate import config_of
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.commands import mine
+from hybrid_sweep.commands.cli import main
+from hybrid_sweep.commands.evaluate import config_of
+from hybrid_sweep.config import validate
+from hybrid_sweep.inputs import prepare
+from hybrid_sweep.runs import trained
+from hybrid_sweep.sweeps import processes, worker
+from hybrid_sweep.utils.files import read_json, write_json
 from tests.refused import refused
 
 TEXTS = [
@@ -61,7 +65,7 @@ def foreign(planned, tmp_path, monkeypatch):
     run.
     """
     folder = planned("trainer.max_steps=2", "batch.cross_lingual_ratio=0.5")
-    source = prepare.prepare(checks.stored(folder)).model
+    source = prepare.prepare(validate.stored(folder)).model
     shutil.copytree(source, folder / "model")
     config = read_json(folder / "model" / "config.json")
     own = {
@@ -85,7 +89,7 @@ def foreign(planned, tmp_path, monkeypatch):
 
 
 def test_a_stored_config_gives_no_permission(foreign):
-    model = checks.stored(foreign).model
+    model = validate.stored(foreign).model
     assert (model.remote_code, model.local_files_only) == (False, True)
     asked = config_of([str(foreign)]).model
     assert (asked.remote_code, asked.local_files_only) == (False, True)
@@ -110,20 +114,20 @@ def test_code_of_a_model_folder_does_not_run_by_the_worker(foreign, tmp_path):
 )
 def test_a_worker_takes_no_other_word(planned, word):
     with refused("option.permission", word):
-        checks.permitted(checks.stored(planned()), [word])
+        validate.permitted(validate.stored(planned()), [word])
 
 
 def test_what_a_driver_permits_reaches_its_worker(config):
     made = config("model.remote_code=true", "model.local_files_only=false")
-    words = checks.permissions(made)
+    words = validate.permissions(made)
     assert words == ["model.remote_code=true", "model.local_files_only=false"]
-    assert checks.permissions(config()) == []
+    assert validate.permissions(config()) == []
 
 
 def test_permissions_of_words_alone(planned):
-    stored = checks.stored(planned())
-    assert checks.permitted(stored, ["model.remote_code=true"]).model.remote_code
-    assert not checks.permitted(stored, []).model.remote_code
+    stored = validate.stored(planned())
+    assert validate.permitted(stored, ["model.remote_code=true"]).model.remote_code
+    assert not validate.permitted(stored, []).model.remote_code
 
 
 @pytest.mark.parametrize("group", ["data", "model", "logger", "paths"])
@@ -135,7 +139,7 @@ def test_no_variable_of_the_reader_is_read(planned, group, text, tmp_path, capsy
         group
     ]
     folder = _edited(planned(), **{group: {field: text}})
-    for act in (checks.stored, lambda path: config_of([str(path)])):
+    for act in (validate.stored, lambda path: config_of([str(path)])):
         with refused("records.interpolation", folder):
             act(folder)
     assert worker.main(folder) == 2
@@ -154,7 +158,7 @@ def test_stored_texts_come_back_byte_for_byte(planned, config):
         made = config()
         made.model.query_prompt = prompt
         processes.write_config(folder, made)
-        assert checks.stored(folder).model.query_prompt == prompt
+        assert validate.stored(folder).model.query_prompt == prompt
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_links_in_a_run_are_not_followed(planned, tmp_path):
 
 def test_a_library_of_that_name_in_the_folder_one_stands_in_is_not_imported(tmp_path):
     (tmp_path / "wandb.py").write_text("import pathlib; pathlib.Path('ran').touch()")
-    environment = processes.environment(checks.Config().trainer, None, os.environ)
+    environment = processes.environment(validate.Config().trainer, None, os.environ)
     code = "import sys; sys.exit(any(path in ('', sys.argv[1]) for path in sys.path))"
     assert (
         subprocess.run(

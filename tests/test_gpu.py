@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import torch
 
-from hybrid_sweep import ranking, training, validation
-from hybrid_sweep.encoder import encode, in_precision
-from hybrid_sweep.models import build_encoder, prepare_for_training
-from hybrid_sweep.prepare import prepare
-from hybrid_sweep.ranking import rank_pairs, top_k
-from hybrid_sweep.tokens import pad_id
-from tests.test_ranking import counts, expected, sorted_pool, world
-from tests.test_training import fit, prepared_module
+from hybrid_sweep.inputs.prepare import prepare
+from hybrid_sweep.models.encoder import encode, in_precision
+from hybrid_sweep.models.loading import build_encoder, prepare_for_training
+from hybrid_sweep.models.tokens import pad_id
+from hybrid_sweep.retrieval import ranking
+from hybrid_sweep.retrieval.ranking import rank_pairs, top_k
+from hybrid_sweep.training import dev_evaluation, lightning_module
+from tests.retrieval.test_ranking import counts, expected, sorted_pool, world
+from tests.training.test_lightning_module import fit, prepared_module
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 DEVICE = "cuda"
@@ -166,7 +167,7 @@ def test_training_in_double_precision_has_the_losses_of_the_cpu(
     if kind == "padded":
         words += ("trainer.length_buckets=false", "trainer.compact_vocabulary=false")
     if kind == "one_look_up":
-        monkeypatch.setattr(training, "LARGE", 0)
+        monkeypatch.setattr(lightning_module, "LARGE", 0)
     cpu, _ = fit(config(*words, "trainer.precision=64-true"))
     with used():
         gpu, _ = fit(config(*words, *DOUBLE))
@@ -215,12 +216,12 @@ def test_half_precision_learns_and_evaluates(config, precision):
     encoder, tables = module.whole_encoder(), []
     for device, asked in (("cpu", "32-true"), (DEVICE, precision)):
         encoder = in_precision(encoder.to(device), asked)
-        tables.append(validation.evaluate(made, prepare(made), encoder)[0])
+        tables.append(dev_evaluation.evaluate(made, prepare(made), encoder)[0])
     assert abs(tables[0]["RR@10"].mean() - tables[1]["RR@10"].mean()) < 0.02
 
 
 def test_evaluating_on_dev_leaves_training_as_it_is(config, tmp_path):
-    from tests.test_validation import fit as validated
+    from tests.training.test_dev_evaluation import fit as validated
 
     words = ("trainer=gpu", "model.dropout=0.2")
     module, history = validated(config(*words, "eval.dev_every=5"), tmp_path)

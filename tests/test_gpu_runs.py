@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-from hybrid_sweep.evaluate import evaluate_words
-from hybrid_sweep.mine import mine_words
-from hybrid_sweep.store import read_json
-from tests.test_checkpoints import stopped_and_not
+from hybrid_sweep.commands.evaluate import evaluate_words
+from hybrid_sweep.commands.mine import mine_words
+from hybrid_sweep.utils.files import read_json
 from tests.test_end_to_end import WORDS, cli
+from tests.training.test_checkpoints import stopped_and_not
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 REPOSITORY = str(Path(__file__).parent.parent)

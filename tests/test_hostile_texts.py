@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import processes, progress
-from hybrid_sweep.cli import main
-from hybrid_sweep.escaping import is_hidden
-from tests.analysis.conftest import undrawn, write_sweep
-from tests.analysis.folders import edit, runs_of
+from hybrid_sweep.commands.cli import main
+from hybrid_sweep.sweeps import processes, progress
+from hybrid_sweep.utils.escaping import is_hidden
+from tests.report.conftest import undrawn, write_sweep
+from tests.report.folders import edit, runs_of
 
 __all__ = ["undrawn"]  # a fixture
 HOSTILE = (

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import processes, sweep
-from hybrid_sweep.analysis.results import aggregate
-from hybrid_sweep.analysis.table import load
-from hybrid_sweep.compose import points as composed
-from hybrid_sweep.store import read_json
-from hybrid_sweep.sweep import is_done
+from hybrid_sweep.config.compose import points as composed
+from hybrid_sweep.report.load import load
+from hybrid_sweep.report.results import aggregate
+from hybrid_sweep.sweeps import point_list, processes
+from hybrid_sweep.sweeps.point_list import is_done
+from hybrid_sweep.utils.files import read_json
 from tests import ready
-from tests.analysis.conftest import World, write_run
+from tests.report.conftest import World, write_run
 from tests.test_end_to_end import WORDS, cli
 from tests.waiting import alive, wait_for
 
@@ -33,16 +33,16 @@ WORLD = World(questions=12, languages=("xa", "xb", "xc", "xd"))
 DRIVER = """
 import json, sys, time
 from pathlib import Path
-from hybrid_sweep import launcher
-from hybrid_sweep.checks import stored
-from hybrid_sweep.slots import Machine
-from hybrid_sweep.sweep import Point
+from hybrid_sweep.sweeps import scheduler
+from hybrid_sweep.config.validate import stored
+from hybrid_sweep.sweeps.slots import Machine
+from hybrid_sweep.sweeps.point_list import Point
 known = json.loads(Path(sys.argv[1]).read_text())
 points = [Point(run_id, kind, (), stored(Path(path)), marks) for run_id, kind, path, marks in known["points"]]
 while not Path(sys.argv[2]).exists():
     time.sleep(0.01)
 machine = Machine({}, tuple(range(9)), Path(known["slots"]))  # so that leases of cores hide no lack of those of points
-launcher.run_points(points, machine=machine, parallel=4, worker=known["worker"])
+scheduler.run_points(points, machine=machine, parallel=4, worker=known["worker"])
 """
 
 
@@ -59,10 +59,10 @@ class StandIns:
             "batch.cross_lingual_ratio=0,0.5",
             "seed=0,1",
         ]
-        self.points = sweep.expand(
+        self.points = point_list.expand(
             composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None
         )
-        sweep.record(self.points, "hybrid-sweep run -m")
+        point_list.record(self.points, "hybrid-sweep run -m")
         for point in self.points:
             kind, ratio, seed = point.place
             entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind}

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hybrid_sweep import checkpoints
-from hybrid_sweep.store import read_json
+from hybrid_sweep.training import checkpoints
+from hybrid_sweep.utils.files import read_json
 from tests.test_end_to_end import WORDS
 from tests.wandb_sweep_folder import kinds
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid_sweep import prepare
-from hybrid_sweep.compose import points
-from hybrid_sweep.config import Config
-from hybrid_sweep.model_folder import TINY
-from hybrid_sweep.store import digest
+from hybrid_sweep.config.compose import points
+from hybrid_sweep.config.schema import Config
+from hybrid_sweep.inputs import prepare
+from hybrid_sweep.models.folder import TINY
+from hybrid_sweep.utils.files import digest
 
 ARRAYS = ("query", "passage", "question", "answer", "judged")
 NEGATIVES = ("start", "member", "number", "passage")

@@ -82,7 +82,7 @@ def test_the_live_mirror_is_what_push_makes_and_nothing_that_was_written_holds_a
 def test_an_error_that_quotes_a_secret_reaches_no_file(planned, tmp_path):
     folder = planned("logger=offline")
     code = (
-        "import os, runpy, sys\nfrom hybrid_sweep import fit, redaction, worker\nfrom pathlib"
+        "import os, runpy, sys\nfrom hybrid_sweep.runs import fit\nfrom hybrid_sweep.sweeps import worker\nfrom hybrid_sweep.utils import redaction\nfrom pathlib"
         " import Path\ndef trained(*given): raise RuntimeError('401 for ' +"
         " os.environ['HF_TOKEN'])\nfit.encoder_of ="
         " trained\nredaction.guard()\nsys.exit(worker.main(Path(sys.argv[1])))"

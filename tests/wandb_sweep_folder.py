@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
-from hybrid_sweep.config import to_dict
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.config.schema import to_dict
+from hybrid_sweep.utils.files import read_json, write_json
 from tests import ready
-from tests.analysis.conftest import World, write_sweep
+from tests.report.conftest import World, write_sweep
 
 BIAS = {
     "languages": ["de", "en"],

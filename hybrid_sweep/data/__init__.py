@@ -1,1 +1,5 @@
-"""What is searched: one type for all sources, and one file per source."""
+"""Collections: queries, passages and judgements in several languages, and their training pairs.
+
+Imports `batching`, `config` and `utils`. Start with `collection`, the one type of all sources;
+`datasets` has one file for each source.
+"""

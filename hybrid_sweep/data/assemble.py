@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from hybrid_sweep.data.collection import QRELS, SPLITS, Collection, make
-from hybrid_sweep.data.lines import Problems
 from hybrid_sweep.data.lookup import index_in
-from hybrid_sweep.data.records import Found, Judged
+from hybrid_sweep.data.text_records import Found, Judged
 from hybrid_sweep.data.texts import Text, write_texts
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.text_lines import Problems
 
 
 @dataclass(frozen=True)

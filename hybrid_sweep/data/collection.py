@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep import names, seals
 from hybrid_sweep.data.lookup import SLICE, sorted_unique
 from hybrid_sweep.data.sorting import CHUNK, mapped, sorted_by_id
-from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, read_own_json, write_json
+from hybrid_sweep.utils import digests, names
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_dir, read_own_json, write_json
 
 TEXTS = pa.schema(
     [
@@ -33,7 +33,7 @@ TABLES = ("queries", "passages", "qrels")
 FILES = tuple(f"{name}.arrow" for name in TABLES)
 AGAIN = "prepare it again with --refresh"
 # of the digests that this process computed, where the caller has no memory
-_memory = seals.Memory(None)
+_memory = digests.Memory(None)
 
 
 class Damaged(UserError):
@@ -217,15 +217,15 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
         stored = {
             "fingerprint": collection.fingerprint,
             "content": content,
-            "info": seals.value_digest(info),
+            "info": digests.value_digest(info),
         }
         write_json(
             temporary / "info.json",
-            {**info, "stored": {**stored, "digests": seals.seal(temporary, FILES)}},
+            {**info, "stored": {**stored, "digests": digests.seal(temporary, FILES)}},
         )
 
 
-def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
+def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
     """Return the collection in `folder`, its texts mapped from disk rather than read.
 
     Each file is compared with its digest, which is computed again only where the file changed. A
@@ -279,25 +279,25 @@ def load(folder: Path, memory: seals.Memory | None = None) -> Collection:
 
 
 def _check_files(
-    folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: seals.Memory
+    folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: digests.Memory
 ) -> None:
     """Raise Damaged where a file of a collection, or what its info file says, has another digest
     than `stored` says.
     """
-    same = set(stored["digests"]) == set(FILES) and stored["info"] == seals.value_digest(info)
+    same = set(stored["digests"]) == set(FILES) and stored["info"] == digests.value_digest(info)
     if not same or (folder / "info.json").is_symlink():
         raise Damaged(
             f"{folder / 'info.json'}: its content is not what was written; {AGAIN}",
             key="collection.info_altered",
         )
     try:
-        seals.check(folder, stored["digests"], memory)
-    except seals.Damaged as error:
+        digests.check(folder, stored["digests"], memory)
+    except digests.Damaged as error:
         raise Damaged(f"{error}; {AGAIN}", key=error.key) from error
 
 
 def _check_content(
-    folder: Path, tables: dict[str, pa.Table], content: str, memory: seals.Memory
+    folder: Path, tables: dict[str, pa.Table], content: str, memory: digests.Memory
 ) -> None:
     """Raise Damaged where texts and judgements have another digest; what was found is remembered
     while no file changes.

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.data import export_mmarco, export_texts
 from hybrid_sweep.data.collection import Collection, select
-from hybrid_sweep.errors import UserError
-from hybrid_sweep.store import atomic_dir, write_json
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_dir, write_json
 
 FORMATS = ("mmarco", "beir", "jsonl", "trec", "tsv")
 

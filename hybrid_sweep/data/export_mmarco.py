@@ -6,10 +6,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from hybrid_sweep.config import MARCO_LANGUAGES
+from hybrid_sweep.config.schema import MARCO_LANGUAGES
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.export_texts import lines_into, one_line, rows
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
 
 FOLDER = "google"  # the layout's name for the folder of texts; readers of the layout look for it
 PARTS = {"train": "train", "dev": "dev", "test": "dev.small"}

@@ -12,8 +12,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from hybrid_sweep.data.collection import SPLITS, TEXTS, Collection
-from hybrid_sweep.data.records import BEIR_HEADER
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.data.text_records import BEIR_HEADER
+from hybrid_sweep.utils.errors import UserError
 
 # (name of a file, the fields of a line; none: the file is there, and empty at first)
 Put = Callable[..., None]

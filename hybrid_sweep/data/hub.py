@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config import (
+from hybrid_sweep.config.schema import (
     MARCO_LANGUAGES,
     DataConfig,
     FileData,
@@ -19,12 +19,12 @@ from hybrid_sweep.config import (
     MarcoData,
     MiraclData,
 )
-from hybrid_sweep.data.fetch import Remote, Say, fetch, forget, inside, missing, read
-from hybrid_sweep.data.marco_judgements import TRACKS, TRIPLES, name_of
-from hybrid_sweep.data.miracl import check_languages
-from hybrid_sweep.errors import UserError
-from hybrid_sweep.seals import LENGTH
-from hybrid_sweep.store import digest, exclusive, read_own_json, write_json
+from hybrid_sweep.data.datasets.miracl import check_languages
+from hybrid_sweep.data.datasets.msmarco_judgements import TRACKS, TRIPLES, name_of
+from hybrid_sweep.data.downloads import Remote, Say, fetch, forget, inside, missing, read
+from hybrid_sweep.utils.digests import LENGTH
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import digest, exclusive, read_own_json, write_json
 
 HUB = "https://huggingface.co"  # or HF_ENDPOINT
 GITHUB = "https://raw.githubusercontent.com/google-research-datasets/lareqa"
@@ -212,7 +212,7 @@ class _Lists:
 
     def files(self, repository: str, revision: str, folder: str) -> list[Remote]:
         """Return the files in a folder, their names those in the set; raises _NotListed, and
-        UserError as `fetch.read`.
+        UserError as `downloads.read`.
         """
         key = f"{repository}@{revision}/{folder}"
         if key not in self.known:

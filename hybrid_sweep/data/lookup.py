@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
 
 # rows looked up at a time: bounds the memory, and is long enough to pay for the hash table
 SLICE = 4_194_304

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep.data.lines import LONGEST, opened, refuse
 from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.data.sorting import mapped
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.text_lines import LONGEST, opened, refuse
 
 BLOCK = 8_388_608  # bytes of the file in memory at a time
 SAMPLE = 100_000  # lines that tell triples from a run

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.batching.sampling import mix
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.lines import refuse
 from hybrid_sweep.data.lookup import SLICE, index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negative_lines import Known, Lines, read_lines
-from hybrid_sweep.draws import mix
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.text_lines import refuse
 
 LOW = 0xFFFFFFFF  # of a key: the passage
 NEVER = np.uint64(2**64 - 1)  # in the order of the draw: behind all others

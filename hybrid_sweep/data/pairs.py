@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep import confined, seals
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negatives import FILES, Negatives, build_negatives
 from hybrid_sweep.data.sorting import mapped
-from hybrid_sweep.store import atomic_dir, digest, exclusive
+from hybrid_sweep.utils import digests, safe_paths
+from hybrid_sweep.utils.files import atomic_dir, digest, exclusive
 
 VERSION = 1  # of the arrays in the cache; raised when their meaning changes
 ARRAYS = ("query", "passage", "question", "answer", "judged")
@@ -146,12 +146,12 @@ def pair_store(
     mark = negatives.digest if negatives else None
     languages = collection.languages
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
-    folder = confined.inside(cache, "pairs", key)
+    folder = safe_paths.inside(cache, "pairs", key)
     with exclusive(cache / "pairs" / f"{key}.lock"):
         if (found := _stored(cache, folder, languages, negatives is not None)) is None:
             if folder.exists():
                 say(
-                    f"the training pairs in {folder} are {seals.fault(folder)}: they are made"
+                    f"the training pairs in {folder} are {digests.fault(folder)}: they are made"
                     " again now"
                 )
             _build(folder, collection, split, negatives)
@@ -165,13 +165,13 @@ def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pair
     the others say.
     """
     try:
-        info = seals.read_info(folder, seals.memory_of(cache, folder))
+        info = digests.read_info(folder, digests.memory_of(cache, folder))
         if set(info["files"]) != set(_files(hard)):
             return None
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
         ids = mapped(folder / "ids.arrow")["id"]
         negatives = Negatives.load(folder, arrays["question"]) if hard else None
-    except (seals.Damaged, OSError, ValueError, LookupError, EOFError):
+    except (digests.Damaged, OSError, ValueError, LookupError, EOFError):
         return None
     sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}
     whole = sizes == {info["pairs"]}
@@ -207,4 +207,4 @@ def _build(
         with pa.ipc.new_file(str(temporary / "ids.arrow"), table.schema) as writer:
             writer.write_table(table)
         facts = {"pairs": len(made), "width": width, "negatives": counts}
-        seals.write_info(temporary, facts, _files(negatives is not None))
+        digests.write_info(temporary, facts, _files(negatives is not None))

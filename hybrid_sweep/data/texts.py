@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from hybrid_sweep import names
 from hybrid_sweep.data.collection import SPLITS, TEXTS
-from hybrid_sweep.data.lines import BadLine, Problems, refuse
 from hybrid_sweep.data.sorting import mapped
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils import names
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
 
 BATCH = 8192  # texts that are Python strings at a time
 LANGUAGE = re.compile(r"[A-Za-z0-9_-]{1,40}")

@@ -5,7 +5,7 @@ and the reason.
 from collections.abc import Iterator
 from pathlib import Path
 
-from hybrid_sweep.data.lines import STRICT, Problems, numbered, refuse
+from hybrid_sweep.utils.text_lines import STRICT, Problems, numbered, refuse
 
 
 def rows(

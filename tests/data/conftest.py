@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from hybrid_sweep.data import debian_apt, debian_mirror
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.debian import build
+from hybrid_sweep.data.datasets.debian import apt, package_mirror
+from hybrid_sweep.data.datasets.debian.collection import build
 
 SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
 PACK = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress, ".bz2": bz2.compress}
@@ -135,9 +135,9 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     The archives' release is called stable, whatever the machine runs; no test waits to retry.
     """
-    monkeypatch.setattr(debian_mirror, "own_codename", lambda: None)
-    monkeypatch.setattr(debian_apt, "own_codename", lambda: None)
-    monkeypatch.setattr(debian_mirror.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(package_mirror, "own_codename", lambda: None)
+    monkeypatch.setattr(apt, "own_codename", lambda: None)
+    monkeypatch.setattr(package_mirror.time, "sleep", lambda seconds: None)
     return SimpleNamespace(
         architecture=own_architecture,
         entry=entry,

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hybrid_sweep import seals
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data import synthetic
 from hybrid_sweep.data.collection import Damaged, load, make, save, select
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.data.datasets import synthetic
+from hybrid_sweep.utils import digests
+from hybrid_sweep.utils.files import read_json, write_json
 from tests.refused import refused
 
 
@@ -192,11 +192,11 @@ def hashed(monkeypatch):
     """The files that are hashed from now on, by a clock that stands a minute behind all files: what
     is seen is remembered.
     """
-    files, real, later = [], seals.file_digest, time.time_ns() + 60_000_000_000
+    files, real, later = [], digests.file_digest, time.time_ns() + 60_000_000_000
     monkeypatch.setattr(
-        seals, "file_digest", lambda path, length: files.append(path.name) or real(path, length)
+        digests, "file_digest", lambda path, length: files.append(path.name) or real(path, length)
     )
-    monkeypatch.setattr(seals.time, "time_ns", lambda: later)
+    monkeypatch.setattr(digests.time, "time_ns", lambda: later)
     return files
 
 
@@ -231,25 +231,25 @@ def test_a_file_is_hashed_again_only_where_it_changed(tmp_path, hashed):
     save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
     memory = tmp_path / "memory.json"
     hashed.clear()
-    load(tmp_path / "c", seals.Memory(memory))
+    load(tmp_path / "c", digests.Memory(memory))
     assert sorted(hashed) == ["passages.arrow", "qrels.arrow", "queries.arrow"]
-    load(tmp_path / "c", seals.Memory(memory))
+    load(tmp_path / "c", digests.Memory(memory))
     assert len(hashed) == 3
     (tmp_path / "c" / "qrels.arrow").touch()
-    load(tmp_path / "c", seals.Memory(memory))
+    load(tmp_path / "c", digests.Memory(memory))
     assert hashed[3:] == ["qrels.arrow"]
 
 
 def test_a_flipped_bit_is_noticed_where_size_and_time_are_as_before(tmp_path, hashed):
     save(synthetic.build(groups=50, concepts=60, shared=0.2, noise=0.2, seed=0), tmp_path / "c")
     memory = tmp_path / "memory.json"
-    load(tmp_path / "c", seals.Memory(memory))
+    load(tmp_path / "c", digests.Memory(memory))
     path = tmp_path / "c" / "qrels.arrow"
     stat = path.stat()
     flip(path, len(path.read_bytes()) // 2)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with refused("seals.altered", "qrels.arrow", kind=Damaged):
-        load(tmp_path / "c", seals.Memory(memory))
+        load(tmp_path / "c", digests.Memory(memory))
 
 
 def unsealed(folder):
@@ -269,14 +269,14 @@ def test_a_folder_of_an_earlier_version_is_compared_by_its_content_once(
     times, real, memory = [], collections._digest, tmp_path / "memory.json"
     monkeypatch.setattr(collections, "_digest", lambda tables: times.append(1) or real(tables))
     for _ in range(2):
-        load(tmp_path / "c", seals.Memory(memory))
+        load(tmp_path / "c", digests.Memory(memory))
     assert len(times) == 1
     path = tmp_path / "c" / "passages.arrow"
     stat = path.stat()
     flip(path, path.read_bytes().index(b"train"))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with refused("collection.texts_altered", kind=Damaged):
-        load(tmp_path / "c", seals.Memory(memory))
+        load(tmp_path / "c", digests.Memory(memory))
 
 
 @pytest.mark.parametrize("field", ["name", "dropped"])

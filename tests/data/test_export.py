@@ -10,19 +10,19 @@ import pyarrow.compute as pc
 import pytest
 from omegaconf import OmegaConf
 
-from hybrid_sweep import prepare
-from hybrid_sweep.cli import main
-from hybrid_sweep.compose import points
-from hybrid_sweep.config import FilesData, MarcoData, run_id, to_dict
+from hybrid_sweep.commands.cli import main
+from hybrid_sweep.config.compose import points
+from hybrid_sweep.config.schema import FilesData, MarcoData, run_id, to_dict
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data import files, synthetic
 from hybrid_sweep.data.collection import Collection, make
+from hybrid_sweep.data.datasets import files, synthetic
+from hybrid_sweep.data.datasets.msmarco import build
 from hybrid_sweep.data.export import export
-from hybrid_sweep.data.msmarco import build
 from hybrid_sweep.data.pairs import pairs
-from hybrid_sweep.ranking import Dense
-from hybrid_sweep.retrieval import evaluate
-from hybrid_sweep.store import write_json
+from hybrid_sweep.inputs import prepare
+from hybrid_sweep.retrieval.per_query import evaluate
+from hybrid_sweep.retrieval.ranking import Dense
+from hybrid_sweep.utils.files import write_json
 from tests import ready
 from tests.data import conftest as archive
 from tests.refused import refused

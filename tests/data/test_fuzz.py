@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from hybrid_sweep import prepare
-from hybrid_sweep.config import (
+from hybrid_sweep.config.schema import (
     Config,
     DataConfig,
     DebianData,
@@ -27,17 +26,19 @@ from hybrid_sweep.config import (
     PathsConfig,
 )
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data import debian_mirror, synthetic
 from hybrid_sweep.data.collection import make
-from hybrid_sweep.data.debian import from_lists
-from hybrid_sweep.data.debian_lists import Lists
+from hybrid_sweep.data.datasets import synthetic
+from hybrid_sweep.data.datasets.debian import package_mirror
+from hybrid_sweep.data.datasets.debian.collection import from_lists
+from hybrid_sweep.data.datasets.debian.package_lists import Lists
 from hybrid_sweep.data.export import export
 from hybrid_sweep.data.pairs import HardNegatives, pair_store
-from hybrid_sweep.errors import UserError
-from hybrid_sweep.runs import read_run
-from hybrid_sweep.store import read_json, write_json
+from hybrid_sweep.inputs import prepare
+from hybrid_sweep.retrieval.run_files import read_run
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import read_json, write_json
 from tests.data import conftest as archive
-from tests.data import test_lareqa, test_miracl, test_msmarco
+from tests.data.datasets import test_lareqa, test_miracl, test_msmarco
 from tests.refused import refused
 
 CLEAN = synthetic.build(groups=8, concepts=60, shared=0.2, noise=0.2, seed=0)
@@ -372,8 +373,8 @@ def fuzz(name: str, count: int, seed: int, tmp_path: Path) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No reader waits to try again, or asks which release the machine runs."""
-    monkeypatch.setattr(debian_mirror.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(debian_mirror, "own_codename", lambda: None)
+    monkeypatch.setattr(package_mirror.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(package_mirror, "own_codename", lambda: None)
 
 
 @pytest.mark.parametrize("name", READERS)

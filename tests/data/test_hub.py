@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep import cli, prepare
-from hybrid_sweep.compose import points
-from hybrid_sweep.config import SCHEMAS
-from hybrid_sweep.data import fetch, hub
-from hybrid_sweep.data.marco_judgements import TRIPLES
-from tests.data.test_msmarco import QRELS, TEST, TRAIN
-from tests.data.test_msmarco import hub as marco_files
+from hybrid_sweep.commands import cli
+from hybrid_sweep.config.compose import points
+from hybrid_sweep.config.schema import SCHEMAS
+from hybrid_sweep.data import downloads, hub
+from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
+from hybrid_sweep.inputs import prepare
+from tests.data.datasets.test_msmarco import QRELS, TEST, TRAIN
+from tests.data.datasets.test_msmarco import hub as marco_files
 from tests.refused import refused
 from tests.serving import Server
 
@@ -31,7 +32,7 @@ def server(monkeypatch, tmp_path, cache):
     monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "cache"))
     for name in ("GITHUB", "MSMARCO", "TREC"):
         monkeypatch.setattr(hub, name, f"{made.url}/{name}")
-    monkeypatch.setattr(fetch.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     yield made
     made.close()
 

@@ -11,7 +11,7 @@ from hybrid_sweep.data.collection import make, select
 from hybrid_sweep.data.negatives import Negatives
 from hybrid_sweep.data.pairs import HardNegatives, pair_store
 from hybrid_sweep.data.pairs import pairs as plain_pairs
-from hybrid_sweep.store import read_json
+from hybrid_sweep.utils.files import read_json
 from tests.refused import refused
 
 LANGUAGES = ("de", "en", "fr")

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from hybrid_sweep.data import synthetic
 from hybrid_sweep.data.collection import make, select
+from hybrid_sweep.data.datasets import synthetic
 from hybrid_sweep.data.pairs import ARRAYS, pair_store, pairs
 from tests.data.test_collection import PASSAGES, QRELS, QUERIES, table
 

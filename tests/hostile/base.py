@@ -199,7 +199,7 @@ def _outside(world: Path) -> None:
 
 
 def _must(words: Sequence[str]) -> None:
-    from hybrid_sweep import cli
+    from hybrid_sweep.commands import cli
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -210,9 +210,9 @@ def _must(words: Sequence[str]) -> None:
 @contextlib.contextmanager
 def in_this_process() -> Iterator[None]:
     """Let the driver do its points here, one after the other, instead of in a process each."""
-    from hybrid_sweep import launcher
+    from hybrid_sweep.sweeps import scheduler
 
-    with mock.patch.object(launcher, "run_points", do_points):
+    with mock.patch.object(scheduler, "run_points", do_points):
         yield
 
 
@@ -220,10 +220,10 @@ def do_points(points: Sequence[Any], **_: Any) -> None:
     """Do points in this process, one after the other."""
     from omegaconf import OmegaConf
 
-    from hybrid_sweep import worker
-    from hybrid_sweep.config import to_dict
-    from hybrid_sweep.store import write_json
-    from hybrid_sweep.sweep import is_done
+    from hybrid_sweep.config.schema import to_dict
+    from hybrid_sweep.sweeps import worker
+    from hybrid_sweep.sweeps.point_list import is_done
+    from hybrid_sweep.utils.files import write_json
 
     for point in points:
         if is_done(point):

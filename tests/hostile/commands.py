@@ -21,7 +21,7 @@ from unittest import mock
 
 import pandas as pd
 
-from hybrid_sweep.errors import UserError
+from hybrid_sweep.utils.errors import UserError
 from tests.hostile import base
 
 Numbers = dict[str, Any]
@@ -229,7 +229,7 @@ def commands(run: str) -> dict[str, Command]:
 
 def execute(command: Command) -> Outcome:
     """Run a command in this process; no exception leaves it."""
-    from hybrid_sweep import cli
+    from hybrid_sweep.commands import cli
 
     forget()
     out, err = io.StringIO(), io.StringIO()
@@ -289,10 +289,13 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
     pushing: without pages the mirror is made of the points alone, since the report has cases of its
     own.
     """
-    from hybrid_sweep import cli_sweep, compose, evaluate, launcher, mirror, wandb_sweep
-    from hybrid_sweep.analysis import frozen, report, report_files
-    from hybrid_sweep.analysis.comparison import report as comparison
-    from hybrid_sweep.analysis.probe import report as probe
+    from hybrid_sweep.commands import evaluate, sweep_verbs, wandb_sweep
+    from hybrid_sweep.config import compose
+    from hybrid_sweep.report import publish, report, report_files
+    from hybrid_sweep.report.comparison import report as comparison
+    from hybrid_sweep.report.probe import report as probe
+    from hybrid_sweep.sweeps import scheduler
+    from hybrid_sweep.tracking import mirror
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(base.in_this_process())
@@ -306,12 +309,12 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
         put(comparison, "save", _unsaved)
         put(mirror, "begin", lambda words, *_, **__: FakeRun(words))
         put(wandb_sweep, "_fill", lambda *_: None)
-        put(cli_sweep, "_hand_over", done_here)
-        put(launcher, "begin_servers", lambda waiting: None)
+        put(sweep_verbs, "_hand_over", done_here)
+        put(scheduler, "begin_servers", lambda waiting: None)
         if not pages:
             for name in ("markdown", "html", "latex"):
                 put(report_files, name, lambda *_: "")
-            put(frozen, "TEXTS", (".csv",))
+            put(publish, "TEXTS", (".csv",))
             put(probe, "markdown", lambda *_: "")
             put(comparison.comparison_text, "markdown", lambda *_: "")
             put(comparison.comparison_page, "html", lambda *_: "")
@@ -327,11 +330,12 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
 
 def done_here(words: Sequence[str], task: Any) -> None:
     """Do the points of a command here; Hydra, which hands them to a launcher, is left out."""
-    from hybrid_sweep import compose, sweep
+    from hybrid_sweep.config import compose
+    from hybrid_sweep.sweeps import point_list
 
     plain = [word for word in words if word != "-m"]
     jobs = compose.points(plain, multirun="-m" in words)
-    base.do_points(sweep.expand(jobs, print))
+    base.do_points(point_list.expand(jobs, print))
 
 
 def _left_out(*_: Any, **__: Any) -> None:

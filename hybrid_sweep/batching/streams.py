@@ -1,0 +1,237 @@
+"""Lanes: sequences of steps with their sources, languages and groups, each drawn apart from the
+kinds of the steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from hybrid_sweep.batching.sampling import Members, ordinals, permute, weighted, word
+from hybrid_sweep.utils.errors import UserError
+
+# Independent random streams of a seed: SeedSequence([seed, stream, ...]) never collides for
+# neighbouring seeds.
+LANGUAGES, KEYS, WALK, WEIGHTS, DROPOUT, SOURCES, EXAMPLES, NEGATIVES = range(8)
+ADDED = 8  # plus a stream: the same draws of the steps that batch.budget=fixed_monolingual adds
+
+
+@dataclass(frozen=True)
+class Source:
+    """A collection to train on.
+
+    present: (L, G) bool over the plan's languages, the group has a query and a passage in the
+    language. share: of the steps, relative to the others' shares; None = by the number of groups
+    that any of its allowed pairs holds.
+    """
+
+    name: str
+    present: np.ndarray
+    share: float | None = None
+
+
+# source, groups, query languages, partners: all but the kinds
+Drawn = tuple[int, np.ndarray, np.ndarray, np.ndarray]
+
+
+class Lane(Protocol):
+    """A sequence of steps with draws and walks of its own."""
+
+    @property
+    def source(self) -> np.ndarray: ...  # (J,) of each of its steps
+    def drawn(self, place: int) -> Drawn: ...
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What may be drawn of a source: unordered pairs of languages (allowed: (L, L) bool, symmetric)
+    and their weights.
+
+    prefix: of the names of its walks, so that no two sources walk alike; empty where there is one
+    source.
+    """
+
+    source: Source
+    languages: list[str]
+    allowed: np.ndarray
+    shared: np.ndarray  # (L, L) groups that both languages have
+    weight: np.ndarray  # (L,) of a query language
+    partners: np.ndarray  # (L, L) of a partner, given the query language
+    prefix: str
+
+    def walk(self, name: str, pairs: np.ndarray, key: tuple[int, int], batch_size: int) -> "Walk":
+        """Return the walk of this name over the groups that stand in one of the pairs ((L, L) bool,
+        symmetric).
+        """
+        return Walk(
+            Members.of(self.source.present, pairs), (*key, word(self.prefix + name)), batch_size
+        )
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Members without replacement, batch after batch, in a fresh keyed permutation for each pass; a
+    rest is passed over.
+    """
+
+    members: Members
+    key: tuple[int, ...]
+    batch_size: int
+
+    def batch(self, ordinal: int) -> np.ndarray:
+        lap, batch = divmod(ordinal, len(self.members) // self.batch_size)
+        places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
+        return self.members.take(
+            permute(places, len(self.members), np.random.SeedSequence([*self.key, lap]))
+        )
+
+
+@dataclass(frozen=True)
+class PerBatch:
+    """One ordered pair of languages (first, second: (J,)) for each step; step j is batch `ordinal`
+    of its walk.
+    """
+
+    batch_size: int
+    source: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    walks: list[Walk]
+    walk: np.ndarray
+    ordinal: np.ndarray
+
+    def drawn(self, place: int) -> Drawn:
+        groups = self.walks[self.walk[place]].batch(int(self.ordinal[place]))
+        first, second = (
+            np.full(self.batch_size, language[place]) for language in (self.first, self.second)
+        )
+        return int(self.source[place]), groups, first, second
+
+
+@dataclass(frozen=True)
+class PerExample:
+    """A pair of languages for each example, among those that its group has; one walk for each
+    source.
+    """
+
+    batch_size: int
+    source: np.ndarray
+    choices: list[Choices]
+    walks: list[Walk]
+    ordinal: np.ndarray
+    key: tuple[int, int]
+
+    def drawn(self, place: int) -> Drawn:
+        source = int(self.source[place])
+        groups, mine = self.walks[source].batch(int(self.ordinal[place])), self.choices[source]
+        uniform = np.random.default_rng(np.random.SeedSequence([*self.key, place])).random(
+            (2, self.batch_size)
+        )
+        has = mine.source.present[:, groups].T
+        # (B, L): the group has a partner to go with the language
+        usable = has & (has @ mine.allowed)
+        query = weighted(uniform[0], mine.weight * usable)
+        return source, groups, query, weighted(uniform[1], mine.partners[query] * has)
+
+
+def per_batch(
+    choices: list[Choices],
+    source: np.ndarray,
+    seed: int,
+    stream: int,
+    batch_size: int,
+    alone: np.ndarray,
+) -> PerBatch:
+    """Return the draws of whole batches.
+
+    alone: (J,) bool, the step walks all groups of its query language instead of those of its pair.
+    """
+    draws = np.random.default_rng(np.random.SeedSequence([seed, stream + LANGUAGES])).random(
+        (len(source), 2)
+    )
+    first, second = np.zeros((2, len(source)), dtype=np.int64)
+    for index, each in enumerate(choices):
+        mine = source == index
+        first[mine] = weighted(draws[mine, 0], each.weight[None, :])
+        second[mine] = weighted(draws[mine, 1], each.partners[first[mine]])
+    # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all
+    # ratios the same.
+    both = np.sort(np.stack([first, second], axis=1), axis=1)
+    both = np.where(alone[:, None], first[:, None], both)
+    walked, walk = np.unique(np.column_stack([source, both]), axis=0, return_inverse=True)
+    walks = []
+    for index, a, b in walked.tolist():
+        mine = choices[index]
+        pair = np.zeros_like(mine.allowed)
+        pair[a, b] = pair[b, a] = True
+        name = "|".join(sorted({mine.languages[a], mine.languages[b]}))
+        walks.append(mine.walk(name, pair, (seed, stream + WALK), batch_size))
+    return PerBatch(batch_size, source, first, second, walks, walk.ravel(), ordinals(walk.ravel()))
+
+
+def per_example(
+    choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int
+) -> PerExample:
+    """Walk, for each source, the groups that stand in one of its allowed pairs."""
+    walks = [each.walk("*", each.allowed, (seed, stream + WALK), batch_size) for each in choices]
+    return PerExample(
+        batch_size, source, choices, walks, ordinals(source), (seed, stream + EXAMPLES)
+    )
+
+
+def choices_of(
+    source: Source,
+    languages: list[str],
+    batch_size: int,
+    language_exponent: float,
+    partner: str,
+    pivot: str | None,
+    *,
+    several: bool,
+) -> Choices:
+    """Return pairs that share a batch, with their weights; raises UserError where there are
+    none.
+    """
+    count, shared = len(languages), _shared(source.present)
+    pairs = ~np.eye(count, dtype=bool) if count > 1 else np.ones((1, 1), dtype=bool)
+    if partner == "pivot":
+        is_pivot = np.array([language == pivot for language in languages])
+        pairs &= is_pivot[:, None] | is_pivot[None, :]
+    allowed = pairs & (shared >= batch_size)
+    if not allowed.any():
+        most = int(np.where(pairs, shared, 0).max(initial=0))
+        where = "any two of the languages" if count > 1 else f"language {languages[0]}"
+        where += f" of {source.name}" if several else ""
+        way = (
+            f"take batch.size={most} or less, or other data.languages"
+            if most > 1
+            else "take other languages for it"
+        )
+        raise UserError(
+            f"batch.size={batch_size}: {where} share at most {most} training groups; {way}",
+            key="config.batch.size",
+        )
+    sizes = np.maximum(np.diag(shared), 1).astype(float)
+    weight = np.where(allowed.any(axis=1), sizes**language_exponent, 0.0)
+    partners = allowed * (shared if partner == "size" else 1.0)
+    prefix = f"{source.name}:" if several else ""
+    return Choices(source, languages, allowed, shared, weight, partners, prefix)
+
+
+def _shared(present: np.ndarray) -> np.ndarray:
+    """Return (L, L) int64: in how many groups both languages exist."""
+    total = np.zeros((len(present), len(present)), dtype=np.int64)
+    at_once = 2**18  # float32 counts are exact, and small
+    for first in range(0, present.shape[1], at_once):
+        part = present[:, first : first + at_once].astype(np.float32)
+        total += (part @ part.T).astype(np.int64)
+    return total
+
+
+def shares_of(choices: Sequence[Choices]) -> list[float]:
+    """Return the sources' shares as given, or by their numbers of groups."""
+    given = [each.source.share for each in choices if each.source.share is not None]
+    if len(given) == len(choices):
+        return given
+    return [float(len(Members.of(each.source.present, each.allowed))) for each in choices]

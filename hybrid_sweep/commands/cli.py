@@ -1,0 +1,168 @@
+"""The program: what each verb is, and what its mistakes become.
+
+Heavy imports wait inside the verbs: help answers at once.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hybrid_sweep.commands import data_verbs, report_verbs, sweep_verbs, usage
+from hybrid_sweep.utils.arguments import Parser, say
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.escaping import one_line
+from hybrid_sweep.utils.redaction import redacted
+
+LONGEST = 1500  # characters of an error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program on these words (default: those of the process) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
+            raise
+        print(f"error: {_cut(one_line(redacted(str(error))))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `... | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":
+            raise
+        told = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        print(f"error: {_cut(one_line(redacted(told)))}", file=sys.stderr)
+        return 1
+
+
+def _cut(text: str) -> str:
+    """Leave out the middle of a line that nobody would read to its end: a value from a file may
+    have any length.
+    """
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST * 3 // 4]} … {text[-LONGEST // 4 :]}"
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage.PROGRAM, end="")
+        return 0
+    if words[0] == "--version":
+        from hybrid_sweep import __version__
+
+        print(f"hybrid-sweep {__version__}")
+        return 0
+    verbs: dict[str, tuple[str, Callable[[list[str]], int]]] = {
+        "run": (usage.RUN, sweep_verbs.run),
+        "plan": (usage.PLAN, sweep_verbs.plan),
+        "report": (usage.REPORT, report_verbs.report),
+        "probe": (usage.PROBE, report_verbs.probe),
+        "freeze": (usage.FREEZE, report_verbs.freeze),
+        "data": (usage.DATA, data_verbs.data),
+        "evaluate": (usage.EVALUATE, _evaluate),
+        "mine": (usage.MINE, _mine),
+        "wandb": (usage.WANDB, _wandb),
+        "dashboard": (usage.DASHBOARD, _dashboard),
+    }
+    if words[0] not in verbs:
+        from hybrid_sweep.config.validate import nearest
+
+        raise UserError(
+            f"unknown verb {words[0]!r}; {nearest(words[0], list(verbs))}",
+            key="command.verb_unknown",
+        )
+    text, verb = verbs[words[0]]
+    if {"-h", "--help"} & set(words[1:]) or words[1:] == ["help"]:
+        print(text, end="")
+        return 0
+    return verb(words[1:])
+
+
+def _evaluate(words: list[str]) -> int:
+    if not words:
+        raise UserError(
+            "evaluate needs RUN_DIR or model.path=DIR; hybrid-sweep evaluate --help has examples",
+            key="command.words_missing",
+        )
+    if any(word.startswith("run=") for word in words):
+        from hybrid_sweep.commands.score_run import score_words
+
+        say(score_words(words, say))
+        return 0
+    from hybrid_sweep.commands.evaluate import evaluate_words
+
+    say(evaluate_words(words))
+    return 0
+
+
+def _mine(words: list[str]) -> int:
+    parser = Parser("mine")
+    parser.add_argument("words", nargs="+", metavar="WORD")
+    parser.add_argument("--from", type=int, default=1, dest="first")
+    parser.add_argument("--to", type=int, default=50, dest="last")
+    parser.add_argument("--margin", type=float)
+    args = parser.parse_intermixed_args(words)
+    *folder, target = [word for word in args.words if "=" not in word] or [""]
+    if not target or len(folder) > 1:
+        raise UserError(
+            "mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has"
+            " examples",
+            key="command.words_missing",
+        )
+    from hybrid_sweep.commands.mine import mine_words
+
+    given = [*folder, *(word for word in args.words if "=" in word)]
+    if not given:
+        raise UserError(
+            f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or"
+            " model.path=DIR",
+            key="command.model_missing",
+        )
+    say(
+        mine_words(
+            given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say
+        )
+    )
+    say(
+        f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')}"
+        " batch.hard_negatives=1 ..."
+    )
+    return 0
+
+
+def _wandb(words: list[str]) -> int:
+    parser = Parser("wandb")
+    parser.add_argument("action", choices=["push"])
+    parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--offline", action="store_true")
+    parser.add_argument("--project")
+    parser.add_argument("--entity")
+    args = parser.parse_args(words)
+    from hybrid_sweep.commands.wandb_push import push
+
+    say(
+        push(
+            args.sweep_dir, offline=args.offline, project=args.project, entity=args.entity, say=say
+        )
+    )
+    return 0
+
+
+def _dashboard(words: list[str]) -> int:
+    parser = Parser("dashboard")
+    parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--project")
+    parser.add_argument("--entity")
+    args = parser.parse_args(words)
+    from hybrid_sweep.commands.dashboard import dashboard
+
+    say(dashboard(args.sweep_dir, dry_run=args.dry_run, project=args.project, entity=args.entity))
+    return 0

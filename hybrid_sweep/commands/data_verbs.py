@@ -1,0 +1,157 @@
+"""The verb data: list the collections, prepare one, or export one."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybrid_sweep.utils.arguments import Parser, say
+from hybrid_sweep.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid_sweep.config.schema import Config, DataConfig
+
+
+def data(words: list[str]) -> int:
+    """Do what the words after `data` ask for."""
+    parser = Parser("data")
+    parser.add_argument("action", choices=["list", "prepare", "export"])
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--refresh", action="store_true")
+    parser.add_argument("--format", default="mmarco")
+    parser.add_argument("--languages", default="", type=lambda word: word.split(","))
+    args = parser.parse_intermixed_args(words)
+    if args.action == "list":
+        _list()
+    elif args.action == "prepare":
+        _prepare(args.name, args.words, args.refresh)
+    else:
+        _export(
+            args.name,
+            args.words,
+            args.refresh,
+            args.format,
+            [word for word in args.languages if word],
+        )
+    return 0
+
+
+def _config(name: str, words: Sequence[str] = ()) -> "Config":
+    """Return the config of a collection.
+
+    No run is meant, so that one of a single language is fine too.
+    """
+    from hybrid_sweep.config import compose
+
+    [(_, config)] = compose.points(
+        [f"data={name}", "batch.cross_lingual_ratio=0", *words], multirun=False
+    )
+    return config
+
+
+def _names() -> str:
+    from hybrid_sweep.config.schema import SCHEMAS
+
+    return ", ".join(SCHEMAS["data"])
+
+
+def _list() -> None:
+    """Print a table of all collections: what is prepared, and how the others are."""
+    from hybrid_sweep.config.schema import SCHEMAS, cache_dir
+    from hybrid_sweep.data import collection
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.sweeps import progress
+    from hybrid_sweep.utils import digests
+
+    rows = [("name", "prepared", "languages", "queries", "passages", "fingerprint", "folder")]
+    for name in SCHEMAS["data"]:
+        config = _config(name)
+        if prepare.is_prepared(config):
+            folder = prepare.collection_folder(config)
+            found = collection.load(folder, digests.memory_of(cache_dir(config), folder))
+            sizes = str(found.queries.num_rows), str(found.passages.num_rows)
+            rows.append(
+                (name, "yes", " ".join(found.languages), *sizes, found.fingerprint, str(folder))
+            )
+        else:
+            rows.append(
+                (name, "no", " ".join(config.data.languages), "", "", "", preparing(config.data))
+            )
+    say("\n".join(progress.table(rows)))
+
+
+def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
+    """Fetch and build a collection, and say what it holds."""
+    from hybrid_sweep.inputs import prepare
+
+    if name is None or "=" in name:
+        raise UserError(
+            f"data prepare needs a name; there are: {_names()}", key="command.words_missing"
+        )
+    config = _config(name, words)
+    found = prepare.whole_collection(config, say, refresh=refresh, download=True)
+    if negatives := prepare.negatives_file(config, say, download=True):
+        say(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
+    say(
+        f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries,"
+        f" {found.passages.num_rows} passages, fingerprint {found.fingerprint}, in"
+        f" {prepare.collection_folder(config)}"
+    )
+
+
+def _export(
+    name: str | None, words: list[str], refresh: bool, form: str, chosen: list[str]
+) -> None:
+    """Write a collection, or its texts in the chosen languages, as files of a format, and say how
+    to read them.
+    """
+    from hybrid_sweep.data.export import FORMATS, export
+    from hybrid_sweep.inputs import prepare
+
+    if name is None or not words or "=" in name + words[0]:
+        raise UserError(
+            f"data export needs a name and a folder; the names are: {_names()}",
+            key="command.words_missing",
+        )
+    if form not in FORMATS:
+        raise UserError(
+            f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format"
+        )
+    folder, *overrides = words
+    found = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
+    made, cut = export(found, Path(folder), form, chosen)
+    say(
+        f"{found.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in"
+        f" {folder}" + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
+    )
+    reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
+    reader += [shlex.quote(f"data.path={folder}"), f"'data.languages=[{','.join(made.languages)}]'"]
+    say(" ".join(["next: hybrid-sweep data prepare", *reader]))
+
+
+def preparing(data: "DataConfig") -> str:
+    """Return the command that prepares this collection."""
+    from hybrid_sweep.config.schema import (
+        DebianData,
+        FilesData,
+        MarcoData,
+        MiraclData,
+        SyntheticData,
+    )
+    from hybrid_sweep.data import hub
+
+    if not data.path and hub.revision(data):
+        return hub.command(data)
+    words = ["hybrid-sweep data prepare", data.name]
+    if data.path:
+        words.append(shlex.quote(f"data.path={data.path}"))
+        if isinstance(data, MarcoData | MiraclData | FilesData):  # these count for what is read
+            words.append(shlex.quote(f"data.languages=[{','.join(data.languages)}]"))
+        fresh = type(data)()
+        for item in ("format", "translation", "qrels", "dev_share", "dev_seed", "on_error"):
+            if (value := getattr(data, item, None)) != getattr(fresh, item, None):
+                words.append(f"data.{item}={value}")
+    elif not isinstance(data, DebianData | SyntheticData):
+        words.append("data.path=DIR")
+    return " ".join(words)

@@ -1,0 +1,202 @@
+"""The verb `evaluate`: a saved model on any collection, as a run of zero steps: it too is kept,
+skipped and exact.
+"""
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.config import schema as schema
+from hybrid_sweep.config import validate
+from hybrid_sweep.config.compose import points
+from hybrid_sweep.config.schema import Config, DataConfig, ModelConfig, SyntheticData, cache_dir
+from hybrid_sweep.inputs import prepare
+from hybrid_sweep.models import prompts
+from hybrid_sweep.models.folder import may_be_on_the_hub
+from hybrid_sweep.runs import stages, trained
+from hybrid_sweep.sweeps import point_list, progress, scheduler, slots
+from hybrid_sweep.utils import digests, records, safe_paths
+from hybrid_sweep.utils.arguments import say
+from hybrid_sweep.utils.errors import UserError
+
+GENERATED = 100_000  # groups of a synthetic collection that a stored config may have generated
+MEASURES = ("RR@10", "AP", "nDCG@10", "R@100")
+
+
+def evaluate_words(words: Sequence[str]) -> str:
+    """Score a model and return the table to print; `words` are a run folder or model.path=FOLDER,
+    then overrides.
+
+    A run folder brings its own data and model settings; words such as data=..., eval.split=dev
+    change them. A folder of sentence-transformers brings its own pooling and prompts. Raises
+    UserError for what is not there, and where the worker failed.
+    """
+    config = config_of(list(words))
+    machine = slots.this_machine([config], os.environ)
+    slots.size(config, machine)  # refuses what the GPUs here do not suffice for
+    ((*_, point),) = [point_list.expand([(tuple(words), config)], say)]
+    point_list.check_outputs(config)
+    with progress.watch(1) as view:
+        scheduler.run_points([point], machine=machine, view=view)
+    if not point_list.is_done(point):
+        reason = point_list.state_of(point).reason
+        raise UserError(
+            f"evaluation failed: {reason}; see {point.run_dir / 'log.txt'}",
+            key="evaluation.failed",
+        )
+    tables = []
+    for stage in stages.of(point.config, point.run_dir):
+        found = table(records.metrics(stage.folder) or {}, stage.folder)
+        tables.append(f"on {stage.name}:\n{found}" if stage.name else found)
+    return "\n\n".join(tables)
+
+
+# Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
+ALONE = "batch.cross_lingual_ratio=0"
+
+
+def config_of(words: list[str]) -> Config:
+    """Return the config of a run of zero steps that scores the model the words name."""
+    if words and "=" not in words[0]:
+        return schema.untrained(_of_run(Path(words[0]), words[1:]))
+    return schema.untrained(_of_words(words))
+
+
+def _of_words(words: list[str]) -> Config:
+    """Return the config of words that name a model; a folder brings its own pooling and prompts."""
+    chosen = any(word.startswith("model=") for word in words)
+    if chosen or not any(word.lstrip("+").startswith("model.path=") for word in words):
+        ((_, config),) = points([*words, ALONE], multirun=False)
+        return config
+    # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
+    ((_, config),) = points(
+        ["model=pretrained", "model.query_length=128", *words, ALONE], multirun=False
+    )
+    model = config.model
+    assert model.path is not None, "a word names it"
+    stated = prompts.fields(model.path, local_files_only=model.local_files_only)
+    typed = {word.partition("=")[0].lstrip("+") for word in words}
+    fresh: dict[str, Any] = {
+        key: value for key, value in stated.items() if f"model.{key}" not in typed
+    }
+    config = dataclasses.replace(config, model=dataclasses.replace(model, **fresh))
+    validate.check_stored(config)
+    return config
+
+
+def _of_run(folder: Path, words: list[str]) -> Config:
+    """Return the config that scores the model of a run.
+
+    The run's config decides what the model is and which collection it was made for. It permits
+    nothing, and no path in it is followed: what needs one is asked for in the words of the command.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(
+            f"{folder}: no run there (no config.yaml); give a folder of outputs/runs, or"
+            " model.path=FOLDER",
+            key="run.missing",
+        )
+    safe_paths.check_links(folder)
+    run = validate.stored(folder)
+    ((_, config),) = points([*words, ALONE], multirun=False)
+    if run.trainer.max_steps > 0:
+        # A folder that was copied may have another name than the run.
+        trained.check(
+            folder, digests.memory_of(cache_dir(config), folder), records.identity(folder)["run_id"]
+        )
+    if not any(word.startswith("data") for word in words):
+        config = dataclasses.replace(config, data=_data(folder, run, cache_dir(config)))
+        _check_prepared(folder, config)
+    permitted = {name: getattr(config.model, name) for name in validate.PERMISSIONS.values()}
+    if run.trainer.max_steps > 0:
+        kept = {
+            field.name: getattr(run.model, field.name) for field in dataclasses.fields(ModelConfig)
+        }
+        kept |= {"name": "saved", "path": str((folder / "model").absolute()), "layers": None}
+        kept |= {"lora_rank": 0, "lora_targets": []}  # the adapters are in the saved weights
+        kept |= {**permitted, "local_files_only": True}
+        config = dataclasses.replace(config, model=ModelConfig(**kept))
+    else:
+        model = dataclasses.replace(run.model, path=_model_path(folder, run, words), **permitted)
+        config = dataclasses.replace(config, model=model, seed=run.seed)
+    validate.check_stored(config)
+    return config
+
+
+def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
+    """Return the collection that a run was made for, no stored path of it followed.
+
+    One that was built from files of the user's is opened in the cache, where its fingerprint names
+    it.
+    """
+    data = dataclasses.replace(run.data, path=None, negatives=None, mirror=None)
+    if run.data.path is None:
+        return data
+    fingerprint = str(records.identity(folder)["fingerprints"].get("collection"))
+    built = prepare.built(cache, fingerprint)
+    if built is None:
+        word = shlex.quote(f"data.path={run.data.path}")
+        raise UserError(
+            f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a"
+            f" path in a stored config is not followed: add data={run.data.name} {word} to the"
+            " command, if you trust it",
+            key="stored.data_path",
+        )
+    return dataclasses.replace(data, path=str(built))
+
+
+def _check_prepared(folder: Path, config: Config) -> None:
+    """Raise UserError where the collection of a run would have to be fetched, or generated at any
+    size.
+    """
+    data = config.data
+    if isinstance(data, SyntheticData):
+        if data.groups > GENERATED:
+            raise UserError(
+                f"{folder}: its config asks for {data.groups:,} generated groups; add"
+                " data=synthetic to the command",
+                key="stored.generated",
+            )
+    elif not prepare.is_prepared(config):
+        raise UserError(
+            f"{folder}: its collection {data.name} is not prepared on this machine, and a stored"
+            f" config fetches nothing: hybrid-sweep data prepare {data.name}",
+            key="stored.data_not_prepared",
+        )
+
+
+def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:
+    """Return the path of the pretrained model of an untrained run: the one that the words give, or
+    its name on the hub.
+    """
+    given = [word.partition("=")[2] for word in words if word.startswith("model.path=")]
+    if given:
+        return given[-1]
+    path = run.model.path
+    if path is None or (may_be_on_the_hub(path) and not Path(path).exists()):
+        return path
+    raise UserError(
+        f"{folder}: its model lies at a path, and a path in a stored config is not followed: add "
+        f"{shlex.quote(f'model.path={path}')} to the command, if you trust it",
+        key="stored.model_path",
+    )
+
+
+def table(metrics: dict[str, Any], folder: Path) -> str:
+    """Return the means of a run by setting, macro over languages or pairs, to four decimals."""
+    rows = [f"{'':14}" + "".join(f"{measure:>10}" for measure in MEASURES)]
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        values = [metrics.get(f"{setting}/{measure}") for measure in MEASURES]
+        if any(value is not None for value in values):
+            rows.append(
+                f"{setting:14}"
+                + "".join(
+                    f"{value:10.4f}" if value is not None else f"{'-':>10}" for value in values
+                )
+            )
+    return "\n".join(
+        [*rows, f"macro over languages and pairs; per query: {folder / 'per_query.parquet'}"]
+    )

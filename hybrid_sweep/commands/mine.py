@@ -1,0 +1,222 @@
+"""The verb `mine`: hard negatives of the training questions by a trained model or BM25, as triples
+that training reads.
+
+Each question, in each of its languages, is asked of the training passages in that language.
+"""
+
+import gzip
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from hybrid_sweep.commands.evaluate import config_of
+from hybrid_sweep.config.schema import Bm25Model, Config, run_id
+from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
+from hybrid_sweep.inputs.splits import Split, split_of
+from hybrid_sweep.models import encoding
+from hybrid_sweep.models.loading import build_encoder
+from hybrid_sweep.models.tokens import pad_id
+from hybrid_sweep.retrieval import bm25
+from hybrid_sweep.retrieval.exact_scores import Vectors, scores
+from hybrid_sweep.retrieval.measures import Floats, Ints
+from hybrid_sweep.retrieval.per_query import Texts, judged_pairs, texts_of
+from hybrid_sweep.retrieval.ranking import Dense
+from hybrid_sweep.runs.vectors import jobs_of
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_write
+
+Say = Callable[[str], None]
+QUERIES = 65_536  # whose lists are in memory at a time
+SPLIT = "train"
+
+
+def mine_words(
+    words: Sequence[str],
+    target: Path,
+    *,
+    first: int,
+    last: int,
+    margin: float | None,
+    say: Say = print,
+) -> str:
+    """Write the triples of the model and collection that the words name, and return what was found,
+    in one line.
+
+    words: as for `evaluate`: a run folder, or overrides with a model. first, last: the ranks, from
+    1, whose passages are taken. margin: only passages that score at least so much below the best
+    relevant one are taken; None: all. Raises UserError for what is not there, and where no passage
+    qualifies.
+    """
+    if not 1 <= first <= last:
+        raise UserError(
+            f"--from {first} --to {last}: ranks count from 1, and the last is not before the first",
+            key="option.ranks",
+        )
+    config = config_of(list(words))
+    if margin is not None and isinstance(config.model, Bm25Model):
+        raise UserError(
+            "--margin compares the scores of an encoder; BM25 has none of that kind: leave it out",
+            key="option.margin",
+        )
+    prepared = prepare(config, say)
+    split = split_of(prepared, SPLIT)
+    # what is encoded stays until the triples are there
+    work = target.parent / f".{target.name}.encoding"
+    if isinstance(config.model, Bm25Model):
+        ask = _bm25(config.model, prepared, split, say)
+    else:
+        ask = _dense(config, prepared, split, work, say)
+    with atomic_write(target) as temporary, _opened(temporary, target) as file:
+        counts = write_triples(
+            file, split, prepared.collection.qrels, ask, first, last, margin, say
+        )
+        if not counts["triples"]:
+            raise UserError(
+                f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was"
+                " written",
+                key="mine.no_passage",
+            )
+    shutil.rmtree(work, ignore_errors=True)
+    found = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
+    return f"{target}: {found}"
+
+
+# A function from query rows and a pool of passage rows to the first k of the pool, and its scores;
+# and of pairs the scores.
+Ask = Callable[[Ints, Ints, int, Texts], tuple[Ints, Floats]]
+Score = Callable[[Ints, Ints], Floats]
+
+
+def write_triples(
+    file: IO[str],
+    split: Split,
+    qrels: pa.Table,
+    ask: tuple[Ask, Score | None],
+    first: int,
+    last: int,
+    margin: float | None,
+    say: Say,
+) -> dict[str, int]:
+    """Write a line `query TAB positive TAB negative` of text ids for each negative; counts of what
+    became of all.
+
+    The positive is the best relevant passage in the query's language; a query without one has no
+    line. Passages of all relevant groups are left out, whatever their grade above 0.
+    """
+    texts = texts_of(split.queries, split.passages)
+    query, passage, _ = judged_pairs(split.queries, split.passages, qrels)
+    relevant = np.sort(query * len(split.passages) + passage)
+    same = texts.query_lang[query] == texts.passage_lang[passage]
+    query, passage = query[same], passage[same]
+    top, score = ask
+    value = score(query, passage) if score else np.zeros(len(query))
+    order = np.lexsort((texts.tie_order[passage], -value, query))
+    asked, at = np.unique(query[order], return_index=True)
+    positive, best = np.full(len(split.queries), -1), np.zeros(len(split.queries))
+    positive[asked], best[asked] = passage[order][at], value[order][at]
+    counts = {"triples": 0, "questions": 0, "relevant_left_out": 0, "within_the_margin": 0}
+    for code, language in enumerate(texts.languages):
+        pool = np.flatnonzero(texts.passage_lang == code)
+        mine = asked[texts.query_lang[asked] == code]
+        for start in range(0, len(mine), QUERIES):
+            rows = mine[start : start + QUERIES]
+            say(f"{language}: {start:,} of {len(mine):,} questions")
+            found, scored = top(rows, pool, last, texts)
+            found, scored = found[:, first - 1 :], scored[:, first - 1 :]
+            hit = np.isin(rows[:, None] * len(split.passages) + found, relevant)
+            near = (
+                ~hit & (scored > best[rows, None] - margin)
+                if margin is not None
+                else np.zeros_like(hit)
+            )
+            line, column = np.nonzero(~hit & ~near)
+            columns = (
+                split.queries["id"].take(pa.array(rows[line])),
+                split.passages["id"].take(pa.array(positive[rows[line]])),
+                split.passages["id"].take(pa.array(found[line, column])),
+            )
+            for names in zip(*(column_.to_pylist() for column_ in columns), strict=True):
+                file.write("\t".join(names) + "\n")
+            counts["triples"] += len(line)
+            counts["questions"] += len(np.unique(line))
+            counts["relevant_left_out"] += int(hit.sum())
+            counts["within_the_margin"] += int(near.sum())
+    return counts
+
+
+def _dense(
+    config: Config, prepared: Prepared, split: Split, work: Path, say: Say
+) -> tuple[Ask, Score | None]:
+    """Return lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a
+    stopped mining goes on.
+    """
+    device = "cuda" if config.trainer.accelerator == "gpu" else None
+    # All that makes the vectors: a stopped mining of another model, seed or pooling is not gone on
+    # with.
+    content = [
+        run_id(config, fingerprints_of(config, prepared)),
+        prepared.collection.languages,
+        SPLIT,
+    ]
+    jobs = jobs_of(config, prepared, split, work, content)
+    encoder = build_encoder(config.model, prepared.model, config.seed).to(device or "cpu")
+    encoding.encode_jobs(
+        jobs,
+        encoder,
+        pad_id(prepared.model),
+        _now_and_then(say, sum(len(job.rows) for job in jobs)),
+    )
+    queries, passages = (encoding.opened(job) for job in jobs)
+    return of_vectors(queries, passages, device)
+
+
+def of_vectors(queries: Vectors, passages: Vectors, device: str | None = None) -> tuple[Ask, Score]:
+    """Return lists and scores of vectors."""
+
+    def ask(rows: Ints, pool: Ints, k: int, texts: Texts) -> tuple[Ints, Floats]:
+        return Dense(np.asarray(queries[rows]), passages, device).top(k, texts.tie_order, pool)
+
+    return ask, lambda query, passage: scores(queries, passages, query, passage)
+
+
+def _bm25(model: Bm25Model, prepared: Prepared, split: Split, say: Say) -> tuple[Ask, Score | None]:
+    """Return lists by words: an index of the pool, which is the passages of one language."""
+    collection = prepared.collection
+
+    def ask(rows: Ints, pool: Ints, k: int, texts: Texts) -> tuple[Ints, Floats]:
+        tables = (
+            table.select(["lang", "text"]).take(pa.array(numbers))
+            for table, numbers in (
+                (collection.queries, split.query_rows[rows]),
+                (collection.passages, split.passage_rows[pool]),
+            )
+        )
+        queries, passages = tables
+        found, score = bm25.build(queries, passages, model, say).top(k, texts.tie_order[pool])
+        return pool[found], score
+
+    return ask, None
+
+
+def _opened(temporary: Path, target: Path) -> IO[str]:
+    """Return a text file, packed where the target's name asks for it."""
+    if target.suffix == ".gz":
+        return gzip.open(temporary, "wt", encoding="utf-8")
+    return open(temporary, "w", encoding="utf-8")
+
+
+def _now_and_then(say: Say, total: int) -> Callable[[int], None]:
+    """Say about every ten seconds how many texts are encoded."""
+    told = [time.monotonic()]
+
+    def tell(done: int) -> None:
+        if time.monotonic() - told[0] > 10:
+            told[0] = time.monotonic()
+            say(f"encoded {done:,} of {total:,} texts")
+
+    return tell

@@ -1,0 +1,177 @@
+"""The verbs that read what runs have left: report, probe and freeze. None of them imports torch."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.utils.arguments import Parser, say
+from hybrid_sweep.utils.errors import UserError
+
+
+def _check(sweep_dirs: Sequence[Path]) -> None:
+    for folder in sweep_dirs:
+        if not (folder / "points.json").is_file():
+            from hybrid_sweep.config.validate import nearest
+
+            known = sorted(
+                path.parent.name for path in folder.absolute().parent.glob("*/points.json")
+            )
+            hint = (
+                f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
+            )
+            raise UserError(f"{folder}: no sweep there (no points.json){hint}", key="sweep.missing")
+
+
+def report(words: list[str]) -> int:
+    parser = Parser("report")
+    parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--allow-missing", action="store_true")
+    args = parser.parse_args(words)
+    _check(args.sweep_dirs)
+    from hybrid_sweep.report.report import write_report
+
+    found = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
+    say(found.console)
+    if len(args.sweep_dirs) == 1:
+        from hybrid_sweep.commands import wandb_sweep
+
+        wandb_sweep.after_report(args.sweep_dirs[0], found)
+    more_seeds = len(args.sweep_dirs) == 1 and found.more_seeds
+    for hint in _next_commands(args.sweep_dirs, found.missing, more_seeds):
+        say(hint)
+    return found.exit_code
+
+
+def _next_commands(
+    sweep_dirs: Sequence[Path], missing: Sequence[Any], more_seeds: bool
+) -> list[str]:
+    """Return what to try after a report; after one of several sweeps, only what runs the missing
+    points of each.
+    """
+    if len(sweep_dirs) == 1:
+        hints = [_next_command(sweep_dirs[0], bool(missing), more_seeds)]
+    else:
+        from hybrid_sweep.utils import records
+
+        gone = {point.run_id for point in missing}
+        plans = {folder: records.points(folder)["points"] for folder in sweep_dirs}
+        hints = [
+            _next_command(folder, True, False)
+            for folder, points in plans.items()
+            if gone & {each["run_id"] for each in points}
+        ]
+    return [hint for hint in dict.fromkeys(hints) if hint]
+
+
+def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
+    """Return what to try after a report: the missing points, or two more seeds; empty where neither
+    helps or no command is known.
+    """
+    from hybrid_sweep.utils import records
+
+    known = records.points(sweep_dir)
+    words, seeds = (
+        _safe_words(known.get("command", "")),
+        [point["seed"] for point in known["points"]],
+    )
+    if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
+        return ""
+    if missing:
+        return f"next: {shlex.join(words)}    (runs what is missing)"
+    if not more_seeds:
+        return ""
+    more = [
+        *(word for word in words if not word.startswith("seed=")),
+        f"seed={max(seeds) + 1},{max(seeds) + 2}",
+    ]
+    return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
+
+
+def _safe_words(command: str) -> list[str]:
+    """Return the words of a stored command that may be advised; [] where it would permit what only
+    a user may.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    keys = [word.partition("=")[0].lstrip("+~") for word in words]
+    permits = ("model.remote_code", "model.local_files_only", "hydra.", "hydra/", "--config", "-c")
+    return [] if any(key.startswith(permits) for key in keys) else words
+
+
+def probe(words: list[str]) -> int:
+    parser = Parser("probe")
+    parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--ratio", type=float)
+    parser.add_argument("--at", type=int, default=10)
+    parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--passages", type=int, default=20)
+    parser.add_argument("--on", default="", metavar="NAME")
+    parser.add_argument("--collection", type=Path, metavar="DIR")
+    parser.add_argument("--no-texts", action="store_true")
+    parser.add_argument("--allow-missing", action="store_true")
+    args = parser.parse_args(words)
+    if args.at < 1:
+        raise UserError(f"--at {args.at}: must be a rank, 1 or more", key="option.at")
+    if args.passages < 0:
+        raise UserError(f"--passages {args.passages}: must be 0 or more", key="option.passages")
+    # Below a half a question could be answered and missed at once; at 1 it could be neither.
+    if not 0.5 <= args.share < 1:
+        raise UserError(
+            f"--share {args.share:g}: must be from 0.5 to below 1 (0.99: all seeds agree)",
+            key="option.share",
+        )
+    if args.no_texts and args.collection:
+        raise UserError(
+            "--collection is where texts are read, and --no-texts goes without: give one of them",
+            key="option.collection",
+        )
+    _check(args.sweep_dirs)
+    from hybrid_sweep.commands.data_verbs import preparing
+    from hybrid_sweep.report.probe.cells import Rule
+    from hybrid_sweep.report.probe.report import Asked, write_probe
+
+    asked = Asked(
+        rule=Rule(args.at, args.share),
+        ratio=args.ratio,
+        on=args.on,
+        allow_missing=args.allow_missing,
+        texts=not args.no_texts,
+        collection=args.collection,
+        most=args.passages,
+    )
+    found = write_probe(args.sweep_dirs, asked, preparing, say)
+    say(found.console)
+    return found.exit_code
+
+
+def freeze(words: list[str]) -> int:
+    parser = Parser("freeze")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--against", action="append", default=[], metavar="FOLDER", type=Path)
+    args = parser.parse_args(words)
+    from hybrid_sweep.report import publish
+
+    if args.check:
+        code = 0
+        for folder in args.folders:
+            found = publish.differences(folder)
+            say(
+                f"{folder}: every table is what its per-query rows give"
+                if not found
+                else "\n".join(found)
+            )
+            code = max(code, bool(found))
+        return code
+    if len(args.folders) != 2:
+        raise UserError(
+            "freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples",
+            key="command.words_missing",
+        )
+    sweep_dir, folder = args.folders
+    _check([sweep_dir])
+    say(f"{folder}: {', '.join(publish.freeze(sweep_dir, folder, args.against))}")
+    return 0

@@ -1,0 +1,244 @@
+"""The verbs run and plan: from the words through Hydra to the points, and what came of them."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hybrid_sweep.utils.arguments import Parser, say
+from hybrid_sweep.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid_sweep.config.compose import Job
+    from hybrid_sweep.sweeps.point_list import Point
+
+
+def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]:
+    """Return Hydra's reading of the words, the words with its options first, and whether they ask
+    for a run at all.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = Parser("run").error  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(words)
+    for name in ("config_path", "config_name", "experimental_rerun"):
+        if getattr(args, name) is not None:
+            option = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{option}: not for this program; put files of your own in a folder and use"
+                " --config-dir",
+                key="option.not_taken",
+            )
+    if args.config_dir is not None:
+        if not Path(args.config_dir).is_dir():
+            raise UserError(
+                f"--config-dir {args.config_dir}: no such folder", key="option.config_dir"
+            )
+        args.config_dir = str(Path(args.config_dir).resolve())
+    ordered = [*(word for word in words if word not in args.overrides), *args.overrides]
+    return args, ordered, not (args.cfg or args.info or args.hydra_help or args.shell_completion)
+
+
+def _jobs(args: argparse.Namespace) -> "list[Job]":
+    from hybrid_sweep.config import compose
+
+    return compose.points(args.overrides, multirun=args.multirun, search=args.config_dir)
+
+
+def _is_local(args: argparse.Namespace) -> bool:
+    """Return whether this driver starts the points itself, rather than another launcher of
+    Hydra's.
+    """
+    from hybrid_sweep.config import compose
+
+    return compose.launcher(args.overrides, search=args.config_dir) == "local"
+
+
+def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Refuse GPU points on a machine without enough GPUs, unless a cluster will run them."""
+    from hybrid_sweep.sweeps import slots
+
+    on_gpus = [config for _, config in jobs if config.trainer.accelerator == "gpu"]
+    wanting = {(config.trainer.devices, config.sweep.gpus_per_run): config for config in on_gpus}
+    if wanting and _is_local(args):
+        for config in wanting.values():
+            slots.size(config, slots.this_machine([config], os.environ))
+
+
+def run(words: list[str]) -> int:
+    args, ordered, runs = _hydra_words(words)
+    from hybrid_sweep.sweeps import scheduler
+
+    if not runs:
+        _hand_over(ordered, scheduler.task)
+        return 0
+    from hybrid_sweep.sweeps import point_list, progress
+    from hybrid_sweep.utils import redaction
+
+    with _terminable(), ExitStack() as stack:
+        jobs = _jobs(args)
+        _check_gpus(args, jobs)
+        for _, config in jobs:
+            point_list.check_outputs(config)
+        points = point_list.expand(jobs, say)
+        states = [point_list.state_of(point) for point in points]
+        waiting = [
+            point for point, state in zip(points, states, strict=True) if state.name != "done"
+        ]
+        done = len(points) - len(waiting)
+        is_local = bool(waiting) and _is_local(args)
+        servers = scheduler.begin_servers(waiting) if is_local else None
+        if servers is not None:
+            stack.callback(servers.close)
+        plans = point_list.check(points) if waiting else {}
+        for note in point_list.record(
+            points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
+        ):
+            say(note)
+        if waiting:
+            lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
+            say("\n".join(lines))
+            try:
+                _hand_over(ordered, scheduler.Task(dict(jobs), servers))
+            except KeyboardInterrupt:
+                now = sum(point_list.is_done(point) for point in points)
+                print(
+                    f"interrupted: {now}/{len(points)} done; the same command goes on from here",
+                    file=sys.stderr,
+                )
+                raise
+        return _summary(points, done)
+
+
+def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
+    """Let Hydra run a task on the words as its own application; what its jobs raise has been
+    recorded by then.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from hybrid_sweep.config import compose, schema
+    from hybrid_sweep.sweeps import scheduler
+
+    schema.register()
+    application = hydra.main(
+        config_path=str(schema.config_dir().resolve()), config_name="config", version_base="1.3"
+    )
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    # Hydra prints a trace and exits by itself otherwise; the errors are to come back here.
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["hybrid-sweep", *words], "1"
+    try:
+        application(task)()
+    except scheduler.PointFailed:
+        pass  # its files tell; the summary reads them
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(compose.one_line(error), key=compose.key_of(error)) from error
+    except RuntimeError as error:
+        if "Unknown plugin class" not in str(error):
+            raise
+        raise UserError(
+            "hydra/launcher=joblib: pip install 'hybrid-sweep[joblib]' first", key="install.joblib"
+        ) from error
+    finally:
+        sys.argv = argv
+        (
+            os.environ.pop("HYDRA_FULL_ERROR")
+            if full is None
+            else os.environ.update(HYDRA_FULL_ERROR=full)
+        )
+
+
+def _summary(points: "Sequence[Point]", before: int) -> int:
+    """Say what came of the points and what to do next; 1 where some have no result."""
+    from hybrid_sweep.sweeps import point_list, processes, progress
+
+    states = [point_list.state_of(point) for point in points]
+    missing = [
+        (point, state) for point, state in zip(points, states, strict=True) if state.name != "done"
+    ]
+    words = [
+        f"{len(points) - len(missing)}/{len(points)} done"
+        + (f" ({before} before)" if before else "")
+    ]
+    words += [
+        f"{count} {name}"
+        for name in ("failed", "running elsewhere", "to do")
+        if (count := sum(state.name == name for state in states))
+    ]
+    print(", ".join(words))
+    if missing:
+        logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
+        failed = progress.failure_lines(
+            [point for point, _ in missing], [state for _, state in missing], logs
+        )
+        say("\n".join(failed))
+        print("the same command tries these again, and only these")
+    for folder in dict.fromkeys(point.sweep_dir for point in points):
+        shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+        say(
+            f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}"
+        )
+    return 1 if missing else 0
+
+
+def plan(words: list[str]) -> int:
+    args, _, runs = _hydra_words(words)
+    if not runs:
+        raise UserError("--cfg, --info and the like are for hybrid-sweep run", key="option.hydra")
+    from hybrid_sweep.commands.data_verbs import preparing
+    from hybrid_sweep.config.schema import SyntheticData
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.runs import stages
+    from hybrid_sweep.sweeps import estimate, point_list, progress
+
+    jobs = _jobs(args)
+    # Generated text takes no time; what must be fetched is left to the user's word.
+    absent = [
+        (each.data.name, preparing(each.data))
+        for _, config in jobs
+        for each in (*prepare.configs_of(config).values(), *stages.collections(config))
+        if not isinstance(each.data, SyntheticData) and not prepare.is_prepared(each)
+    ]
+    for name, how in dict.fromkeys(absent):
+        number = progress.count(absent.count((name, how)))
+        say(
+            f"{number} on collection {name}, which is not prepared; their batches can be checked, "
+            f"and their run ids are known, after\n  {how}"
+        )
+    if not absent:
+        points = point_list.expand(jobs, say)
+        states = [point_list.state_of(point) for point in points]
+        planned = [
+            *progress.plan_lines(points, states, point_list.check(points)),
+            *progress.disk_lines(points),
+        ]
+        say("\n".join(planned))
+    if lines := estimate.lines([config for _, config in jobs]):
+        say("\n".join(lines))
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Treat SIGTERM, as a scheduler sends it, like Ctrl-C: the workers end with the driver."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, which alone receives signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,309 @@
+"""From Hydra's words to typed points: the one place that composes, so that `plan`, `run` and the
+launcher agree.
+"""
+
+import copy
+import dataclasses
+import difflib
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.config.schema import SCHEMAS, Config, config_dir, register
+from hybrid_sweep.config.validate import nearest, typed
+from hybrid_sweep.utils.errors import UserError, config_key
+
+Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it
+
+
+@contextmanager
+def _composer(search: str | None = None) -> Iterator[Any]:
+    """Give Hydra's compose function over conf/ (and `search`, the user's --config-dir, before
+    it).
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    register()
+    if GlobalHydra.instance().is_initialized():
+        yield compose  # inside `run`, Hydra already knows the folders
+        return
+    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+        yield functools.partial(_remembered, compose, search)
+
+
+MOST_COMPOSED = 100
+# what Hydra has composed, by the words and the state of the files
+_composed: dict[tuple[Any, ...], Any] = {}
+
+
+def _remembered(
+    compose: Any, search: str | None, name: str, overrides: list[str], **more: Any
+) -> Any:
+    """Return what Hydra composes of the words: the same node, not to be changed, as long as the
+    files of the config stay.
+    """
+    extra = [f"hydra.searchpath=[file://{search}]"] if search else []
+    words = [*overrides, *extra]
+    if any("searchpath" in word for word in overrides):  # of files that are not looked at here
+        return compose(name, overrides=words, **more)
+    key = (_state(search), name, tuple(words), tuple(sorted(more.items())))
+    if key not in _composed:
+        if len(_composed) >= MOST_COMPOSED:
+            _composed.clear()
+        _composed[key] = compose(name, overrides=words, **more)
+    return _composed[key]
+
+
+def _state(search: str | None) -> tuple[tuple[str, int, int], ...]:
+    """Return path, time and size of each file that a config can be composed of."""
+    found = []
+    for folder in (config_dir(), *([Path(search)] if search else [])):
+        for path in sorted(folder.rglob("*.yaml")):
+            about = path.stat()
+            found.append((str(path), about.st_mtime_ns, about.st_size))
+    return tuple(found)
+
+
+def points(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> list[Job]:
+    """Return every point that these command-line words mean: one, or the product of a sweep in
+    Hydra's order.
+
+    Each comes with the overrides that Hydra gives its job: without the words that steer Hydra
+    (hydra.sweep.dir=...). Raises UserError for what cannot be composed (unknown group, option or
+    key, wrong type) or is refused by `validate`.
+    """
+    with _composer(search) as compose:
+        if not multirun:
+            multirun = _guard(
+                lambda: str(_settings(compose, overrides).get("mode") or "").endswith("MULTIRUN")
+            )
+        jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
+        bases: dict[tuple[str, ...], Any] = {}
+        return [
+            (tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases))
+            for job in jobs
+        ]
+
+
+def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
+    """Return the name of Hydra's launcher that a sweep of these words has: local, unless they or an
+    experiment say otherwise.
+    """
+    with _composer(search) as compose:
+        settings = _guard(lambda: _settings(compose, overrides))
+    return str(settings.runtime.choices["hydra/launcher"])
+
+
+def _steers_hydra(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _settings(compose: Any, overrides: Sequence[str]) -> Any:
+    """Return Hydra's own part of the config of a sweep, which no value of a point changes unless it
+    refers to one.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    both = list(zip(overrides, parsed, strict=True))
+    plain = [word for word, each in both if not each.is_sweep_override()]
+    chosen = [
+        word for word, each in both if not each.is_sweep_override() and not _is_value(word, each)
+    ]
+    found = compose("config", overrides=chosen, return_hydra_config=True).hydra
+    if "${" in str(OmegaConf.to_container(found.sweeper, resolve=False)):
+        found = compose("config", overrides=plain, return_hydra_config=True).hydra
+    return found
+
+
+def _is_value(word: str, parsed: Any) -> bool:
+    """Return whether a word sets a plain value of a point: no group, no sweep, and nothing that
+    steers Hydra.
+    """
+    if (
+        parsed.type is None
+        or parsed.type.name != "CHANGE"
+        or parsed.is_sweep_override()
+        or _steers_hydra(word)
+    ):
+        return False
+    return parsed.package is None and ("." in parsed.key_or_group or parsed.key_or_group == "seed")
+
+
+def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the product of the sweep, expanded by Hydra's own basic sweeper."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    settings = _settings(compose, overrides)
+    params = [f"{key}={value}" for key, value in (settings.sweeper.get("params") or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*params, *overrides])
+    return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Config:
+    node = _from_base(compose, overrides, bases)
+    return typed(
+        _guard(lambda: compose("config", overrides=list(overrides))) if node is None else node
+    )
+
+
+def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Any:
+    """Return what Hydra composes of these words, by setting values in what it composed of the
+    groups among them; else None.
+
+    The points of a sweep mostly choose the same groups, and a tenth of a second for each adds up.
+    bases: what was composed of groups alone. Words that are neither a choice of a group nor a plain
+    value are left to Hydra, and so is saying what is wrong with them.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        plain = [_is_value(word, each) for word, each in zip(overrides, parsed, strict=True)]
+        for word, value, each in zip(overrides, plain, parsed, strict=True):
+            changes = (
+                each.type is not None
+                and each.type.name == "CHANGE"
+                and not each.is_sweep_override()
+            )
+            group = each.package is not None or (changes and isinstance(each.value(), str))
+            if _steers_hydra(word) or not (value or group):
+                return None
+        groups = tuple(word for word, value in zip(overrides, plain, strict=True) if not value)
+        if groups not in bases:
+            bases[groups] = compose("config", overrides=list(groups))
+        node = copy.deepcopy(bases[groups])
+        for value, each in zip(plain, parsed, strict=True):
+            if value:
+                OmegaConf.update(node, each.key_or_group, each.value(), merge=True)
+        return node
+    except (HydraException, OmegaConfBaseException):
+        return None
+
+
+def _guard(action: Any) -> Any:
+    """Run `action`, turning what Hydra and OmegaConf say about a user's mistake into one line."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return action()
+    except MissingConfigException as error:
+        missing, options = error.missing_cfg_file or "", list(error.options or [])
+        group, _, name = missing.rpartition("/")
+        text = (
+            f"{group or 'config'}={name}: unknown name; {nearest(name, options)}"
+            if options
+            else one_line(error)
+        )
+        raise UserError(text, key="config.unknown_name" if options else key_of(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error), key=key_of(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return one line of an exception's words: the key, the reason, no hints about Hydra's
+    internals.
+    """
+    from hydra.errors import OverrideParseException
+
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: not a valid override, which is KEY=VALUE"
+            f" ({error.message.splitlines()[0]})"
+        )
+    key, text = _said(error)
+    text = re.sub(
+        r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text
+    )
+    text = re.sub(
+        r".*'hydra/launcher/submitit_slurm'.*",
+        "hydra/launcher=slurm: pip install 'hybrid-sweep[slurm]' first",
+        text,
+    )
+    text = re.sub(
+        r"^Could not override ''.*", "'=': not a valid override, which is KEY=VALUE", text
+    )
+    text = re.sub(r"^Could not override '([^']*)'.*", r"\1: no such group", text)
+    if _is_unknown(text):
+        return f"{key}: unknown key{_near_key(str(key))}"
+    return f"{key}: {text}" if key and not text.startswith(str(key)) else text
+
+
+def key_of(error: BaseException) -> str:
+    """Return the key of what Hydra or OmegaConf refuse: the field at fault, or the kind of
+    mistake.
+    """
+    from hydra.errors import MissingConfigException, OverrideParseException
+
+    key, text = _said(error)
+    if "'hydra/launcher/submitit_slurm'" in text:
+        return "install.slurm"
+    if isinstance(error, OverrideParseException) or text.startswith("Could not override ''"):
+        return "config.override"
+    if text.startswith("Ambiguous value for argument"):
+        return "config.several_values"
+    if isinstance(error, MissingConfigException):
+        return "config.unknown_name"
+    if text.startswith("Could not override"):
+        return "config.unknown_group"
+    if _is_unknown(text):
+        return "config.unknown_key"
+    return config_key(str(key)) if key else "config.refused"
+
+
+def _said(error: BaseException) -> tuple[str | None, str]:
+    """Return the field at fault, where an exception names one, and the first line of its words."""
+    cause = error.__cause__ if error.__cause__ is not None else error
+    key = getattr(cause, "full_key", None)
+    words = [line.strip() for line in str(cause if key else error).splitlines() if line.strip()]
+    return key, words[0] if words else type(error).__name__
+
+
+def _is_unknown(text: str) -> bool:
+    return (
+        "is not in struct" in text
+        or "not in 'Config'" in text
+        or re.search(r"Key '.*' not in", text) is not None
+    )
+
+
+def _near_key(key: str) -> str:
+    """Return a hint for a key that is not there: whose it is, or the known ones whose whole or last
+    word is near.
+    """
+    owners: dict[str, list[str]] = {name: [] for name in _keys(Config())}
+    for group, schemas in SCHEMAS.items():
+        for name, schema in schemas.items():
+            for item in dataclasses.fields(schema):
+                owners.setdefault(f"{group}.{item.name}", []).append(f"{group}={name}")
+    if owners.get(key):
+        return f" here; it belongs to {' and '.join(owners[key])}"
+    last = {name.split(".")[-1]: name for name in owners}
+    word = key.split(".")[-1]
+    near = [name for name in owners if name.split(".")[-1] == word]
+    near += difflib.get_close_matches(key, list(owners), n=2, cutoff=0.8)
+    near += [last[name] for name in difflib.get_close_matches(word, list(last), n=2, cutoff=0.7)]
+    near += [name for name in owners if word in name.split(".")[-1].split("_")]
+    return f"; did you mean {' or '.join(list(dict.fromkeys(near))[:2])}?" if near else ""
+
+
+def _keys(node: Any, prefix: str = "") -> set[str]:
+    found = set()
+    for item in dataclasses.fields(node):
+        value = getattr(node, item.name)
+        found |= (
+            _keys(value, f"{prefix}{item.name}.")
+            if dataclasses.is_dataclass(value)
+            else {prefix + item.name}
+        )
+    return found

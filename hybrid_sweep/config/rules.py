@@ -1,0 +1,275 @@
+"""What no collection makes valid in a config, as tables and rules; what depends on the texts, the
+plan checks.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from hybrid_sweep.config.schema import (
+    Bm25Model,
+    Config,
+    DataConfig,
+    FileData,
+    FilesData,
+    MarcoData,
+    SyntheticData,
+    TinyModel,
+)
+from hybrid_sweep.utils import names
+from hybrid_sweep.utils.errors import UserError, config_key
+
+# The values that a text may have, by its key.
+CHOICES = {
+    "batch.budget": ("fixed_total", "fixed_monolingual"),
+    "batch.partner": ("uniform", "size", "pivot"),
+    "batch.groups": ("shared", "all"),
+    "batch.composition": ("per_batch", "per_example"),
+    "model.pooling": ("mean", "cls", "auto"),
+    "eval.select": ("last", "best"),
+    "eval.split": ("dev", "test"),
+    "eval.index": ("flat", "ivf"),
+    "trainer.accelerator": ("cpu", "gpu"),
+    "trainer.precision": ("32-true", "64-true", "bf16-mixed", "16-mixed"),
+    "logger.mode": ("offline", "online", "disabled"),
+    "sweep.on_failure": ("continue", "stop"),
+}
+# The least that a whole number may be; one that is null is not looked at.
+LEAST = {
+    "batch.size": 2,
+    "batch.micro_batch": 1,
+    "batch.hard_negatives": 0,
+    "trainer.max_steps": 0,
+    "trainer.devices": 1,
+    "trainer.nodes": 1,
+    "trainer.threads": 1,
+    "trainer.workers": 0,
+    "model.query_length": 3,
+    "model.passage_length": 3,
+    "model.layers": 1,
+    "model.lora_rank": 0,
+    "eval.batch_tokens": 1,
+    "eval.dev_every": 0,
+    "eval.run_depth": 0,
+    "eval.ivf_lists": 0,
+    "eval.ivf_probes": 1,
+    "eval.ivf_depth": 100,
+    "sweep.max_parallel": 1,
+    "sweep.retries": 0,
+}
+POSITIVE = ("trainer.lr", "model.temperature")
+NOT_NEGATIVE = (
+    "trainer.weight_decay",
+    "trainer.clip",
+    "batch.language_exponent",
+    "sweep.margin",
+    "keep.checkpoint_seconds",
+)
+SHARES = ("batch.cross_lingual_ratio", "trainer.warmup")
+
+
+def validate(config: Config) -> None:
+    """Refuse a config with a value that no collection makes valid.
+
+    Raises:
+        UserError: for the first such value, with its key and the rule.
+    """
+    _check_values(config)
+    for where, data in _collections(config):
+        _check_collection(where, data, config)
+    _check_names(config)
+    _check_shares(config)
+    _check_batches(config)
+    _check_training(config)
+    _check_evaluation(config)
+    _check_model(config)
+    _check_generated_text(config)
+
+
+def _need(holds: bool, key: str, value: Any, rule: str) -> None:
+    if not holds:
+        raise UserError(f"{key}={value}: {rule}", key=config_key(key))
+
+
+def _need_choice(key: str, value: str, known: Sequence[str]) -> None:
+    _need(value in known, key, value, f"must be one of {', '.join(known)}")
+
+
+def _check_values(config: Config) -> None:
+    """Check each value by itself, by the tables above."""
+    for key, known in CHOICES.items():
+        _need_choice(key, attrgetter(key)(config), known)
+    for key, least in LEAST.items():
+        count = attrgetter(key)(config)
+        _need(count is None or count >= least, key, count, f"must be at least {least}")
+    for key in POSITIVE:
+        number = attrgetter(key)(config)
+        _need(0 < number < math.inf, key, number, "must be a positive number")
+    for key in NOT_NEGATIVE:
+        number = attrgetter(key)(config)
+        _need(0 <= number < math.inf, key, number, "must be 0 or more")
+    for key in SHARES:
+        share = attrgetter(key)(config)
+        _need(0 <= share <= 1, key, share, "must be a share between 0 and 1")
+    _need(0 <= config.seed < 2**32, "seed", config.seed, "must be between 0 and 2^32 - 1")
+    dropout = config.model.dropout
+    _need(
+        dropout is None or 0 <= dropout < 1, "model.dropout", dropout, "must be from 0 to below 1"
+    )
+
+
+def _collections(config: Config) -> Iterator[tuple[str, DataConfig]]:
+    """Give each collection of a run, with the key of its group."""
+    yield "data", config.data
+    for name, data in config.more.items():
+        yield f"more.{name}", data
+    for name, data in config.eval.also.items():
+        yield f"eval.also.{name}", data
+
+
+def _check_collection(where: str, data: DataConfig, config: Config) -> None:
+    languages = [names.language(code, f"{where}.languages") for code in data.languages]
+    _need(len(languages) >= 1, f"{where}.languages", languages, "must name at least one language")
+    _need(
+        len(set(languages)) == len(languages),
+        f"{where}.languages",
+        languages,
+        "names a language twice",
+    )
+    _need(
+        all(pool > 0 for pool in data.pools),
+        f"{where}.pools",
+        data.pools,
+        "must be numbers of 1 or more",
+    )
+    rule = "needs eval.index=flat: ranks in a smaller pool are exact"
+    _need(not data.pools or config.eval.index == "flat", f"{where}.pools", data.pools, rule)
+    if isinstance(data, FileData):
+        _need_choice(f"{where}.on_error", data.on_error, ["strict", "skip"])
+    if isinstance(data, FilesData):
+        _need_choice(f"{where}.format", data.format, ["auto", "beir", "jsonl", "trec", "tsv"])
+    if isinstance(data, MarcoData):
+        _need_choice(f"{where}.qrels", data.qrels, ["dev.small", "dev", "dl19", "dl20"])
+        rule = "must be a share from 0 to below 1"
+        _need(0 <= data.dev_share < 1, f"{where}.dev_share", data.dev_share, rule)
+        is_plain = names.is_folder_name(data.translation)
+        _need(is_plain, f"{where}.translation", data.translation, "must be a plain name")
+
+
+def _check_names(config: Config) -> None:
+    """Check the names of the sweep and of the further collections."""
+    sweep, main = config.sweep.name, config.data.name
+    _need(names.is_folder_name(sweep), "sweep.name", sweep, "must be a plain folder name")
+    taken = "is the name of the main collection; take another"
+    for name in config.more:
+        _need(names.is_folder_name(name), "more", names.shown(name), "must be a plain name")
+    _need(main not in config.more, "more", main, taken)
+    for name in config.eval.also:
+        names.collection(name, "eval.also")
+        _need(name != main, "eval.also", name, taken)
+        rule = "such names are of pools (data.pools); take another"
+        _need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
+
+
+def _check_shares(config: Config) -> None:
+    """Check how the training collections share the steps: all have a share, or none."""
+    shares: Mapping[str, float | None] = {
+        "data": config.data.share,
+        **{f"more.{name}": data.share for name, data in config.more.items()},
+    }
+    for where, share in shares.items():
+        is_positive = share is None or 0 < share < math.inf
+        _need(is_positive, f"{where}.share", share, "must be a positive number")
+        rule = "the other training collections have a share; give each one"
+        _need(share is not None or not any(shares.values()), f"{where}.share", share, rule)
+
+
+def _check_batches(config: Config) -> None:
+    batch, languages, ratio = config.batch, config.data.languages, config.batch.cross_lingual_ratio
+    if batch.budget == "fixed_monolingual":
+        rule = (
+            "under batch.budget=fixed_monolingual, give batch.added (0 or more) or a ratio below 1"
+        )
+        is_stated = batch.added is not None and 0 <= batch.added < math.inf
+        _need(is_stated, "batch.added", batch.added, rule)
+    else:
+        _need(
+            batch.added is None, "batch.added", batch.added, "needs batch.budget=fixed_monolingual"
+        )
+    rule = (
+        f"cross-lingual steps need two languages, but data.languages={languages}; add one or set"
+        " the ratio to 0"
+    )
+    _need(ratio == 0 or len(languages) > 1, "batch.cross_lingual_ratio", ratio, rule)
+    if batch.partner == "pivot":
+        _need(
+            batch.pivot in languages,
+            "batch.pivot",
+            batch.pivot,
+            f"must be one of data.languages {languages}",
+        )
+    if batch.composition == "per_example":
+        rule = "with composition=per_example every group must stand in two languages; take shared"
+        _need(batch.groups == "shared", "batch.groups", batch.groups, rule)
+    if batch.hard_negatives:
+        rule = "needs a file of negatives: data.negatives"
+        _need(config.data.negatives is not None, "batch.hard_negatives", batch.hard_negatives, rule)
+    # Without training there is no batch to share.
+    ranks = config.trainer.devices * config.trainer.nodes if config.trainer.max_steps else 1
+    rule = f"must be divisible by the {ranks} processes that share it"
+    _need(batch.size % ranks == 0, "batch.size", batch.size, rule)
+
+
+def _check_training(config: Config) -> None:
+    trainer, dev_every = config.trainer, config.eval.dev_every
+    # Lightning would take bf16-mixed instead, and say so only in a warning.
+    half = trainer.precision == "16-mixed" and trainer.accelerator == "cpu"
+    _need(
+        not half,
+        "trainer.precision",
+        "16-mixed",
+        "needs a GPU; on a CPU take bf16-mixed or 32-true",
+    )
+    if trainer.max_steps:
+        rule = "needs eval.dev_every: without evaluations on dev the last weights are the only ones"
+        _need(not config.keep.other_model or dev_every > 0, "keep.other_model", True, rule)
+    leased = config.sweep.gpus_per_run
+    rule = f"must be at least trainer.devices={trainer.devices}, which a point uses"
+    _need(leased is None or leased >= trainer.devices, "sweep.gpus_per_run", leased, rule)
+
+
+def _check_evaluation(config: Config) -> None:
+    if config.eval.measures:
+        from hybrid_sweep.retrieval.measures import check  # numpy comes with it
+
+        check(config.eval.measures)
+    rule = "needs eval.dev_every, the steps between evaluations on dev"
+    _need(config.eval.select != "best" or config.eval.dev_every > 0, "eval.select", "best", rule)
+
+
+def _check_model(config: Config) -> None:
+    model = config.model
+    if isinstance(model, TinyModel):
+        divides = model.heads > 0 and model.hidden_size % model.heads == 0
+        _need(
+            divides,
+            "model.heads",
+            model.heads,
+            f"must divide model.hidden_size={model.hidden_size}",
+        )
+        _need(model.depth >= 1, "model.depth", model.depth, "must be at least 1")
+        _need(model.vocabulary >= 300, "model.vocabulary", model.vocabulary, "must be at least 300")
+    if isinstance(model, Bm25Model):
+        _need(0 <= model.k1 < math.inf, "model.k1", model.k1, "must be 0 or more")
+        _need(0 <= model.b <= 1, "model.b", model.b, "must be between 0 and 1")
+
+
+def _check_generated_text(config: Config) -> None:
+    data = config.data
+    if isinstance(data, SyntheticData):
+        _need(data.groups >= 20, "data.groups", data.groups, "must be at least 20")
+        _need(data.concepts >= 40, "data.concepts", data.concepts, "must be at least 40")
+        _need(0 <= data.shared <= 1, "data.shared", data.shared, "must be a share between 0 and 1")
+        _need(0 <= data.noise <= 1, "data.noise", data.noise, "must be a share between 0 and 1")

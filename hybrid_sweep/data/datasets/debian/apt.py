@@ -1,0 +1,171 @@
+"""Fetches the package lists through apt-get, without root and from the machine's own sources."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hybrid_sweep.data.datasets.debian.package_lists import (
+    COMPONENTS,
+    OTHER_SOURCES,
+    Lists,
+    assemble,
+    own_codename,
+    parse_release,
+)
+from hybrid_sweep.data.datasets.debian.text_rules import LANGUAGES
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_write
+
+TIMEOUT = 30  # seconds without a byte
+
+# Read after the machine's own config, which may ask for no languages, run hooks as root, or name
+# folders of root.
+_CONFIG = """\
+#clear Acquire::Languages;
+#clear APT::Architectures;
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Acquire::Languages {{ {languages} }};
+Acquire::PDiffs "false";
+Acquire::Retries "1";
+Acquire::http::Timeout "{timeout}";
+Acquire::https::Timeout "{timeout}";
+APT::Sandbox::User "root";
+Dir::State::Lists "{work}/lists/";
+Dir::Cache "{work}/cache/";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
+_OTHER_TARGET = re.compile(
+    r"^(Acquire::IndexTargets::(?!deb::(?:Packages|Translations)::)\S+?::\S+?)::MetaKey ", re.M
+)
+_FIELDS = (
+    "CREATED_BY",
+    "SITE",
+    "ORIGIN",
+    "SUITE",
+    "CODENAME",
+    "RELEASE",
+    "COMPONENT",
+    "ARCHITECTURE",
+    "METAKEY",
+    "FILENAME",
+)
+# suites with a few packages anew
+_ADDITION = re.compile(r"-(updates|security|backports|proposed|lts|debug)", re.I)
+
+
+def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None]) -> Lists:
+    """Return the lists of `languages` from the first Debian or Ubuntu archive in the machine's
+    sources, kept under `work`.
+
+    Other sources neither enter the lists nor, where they fail, stop the work. Raises UserError
+    where there is no apt-get, where no such archive is reached, and where a list of it is missing.
+    """
+    apt = shutil.which("apt-get")
+    if apt is None:
+        raise UserError(
+            "data debian: there is no apt-get to fetch Debian's package lists with;"
+            f" {OTHER_SOURCES}",
+            key="debian.no_apt",
+        )
+    work = work.resolve()
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (work / folder).mkdir(parents=True, exist_ok=True)
+    config = work / "apt.conf"
+    with atomic_write(config) as temporary:
+        # Icons, file lists and sources, which the machine's config may add, are switched off one by
+        # one.
+        others = _OTHER_TARGET.findall(_output([apt.removesuffix("-get") + "-config", "dump"]))
+        temporary.write_text(
+            _CONFIG.format(
+                timeout=TIMEOUT,
+                work=work,
+                languages=" ".join(f'"{LANGUAGES[language]}";' for language in languages),
+            )
+            + "".join(f'{name}::DefaultEnabled "false";\n' for name in others),
+            encoding="utf-8",
+        )
+    complaint = _update([apt, "-c", str(config), "update"], progress)
+    listed = _output(
+        [
+            apt,
+            "-c",
+            str(config),
+            "indextargets",
+            "--format",
+            "\t".join(f"$({name})" for name in _FIELDS),
+        ]
+    )
+    targets = [dict(zip(_FIELDS, line.split("\t"), strict=True)) for line in listed.splitlines()]
+    targets = [
+        target
+        for target in targets
+        if target["COMPONENT"] in COMPONENTS.get(target["ORIGIN"], ())
+        and not any(_ADDITION.search(target[name]) for name in ("SUITE", "CODENAME", "RELEASE"))
+    ]
+    packages = [target for target in targets if target["CREATED_BY"] == "Packages"]
+    if not packages:
+        raise UserError(
+            "data debian: apt-get reached no Debian archive"
+            f" ({complaint or 'none in its sources'}); {OTHER_SOURCES}",
+            key="debian.no_archive",
+        )
+    if complaint:
+        progress(f"apt-get update: {complaint} (going on without)")
+    # Of several releases the machine's own goes first, else the first of its sources.
+    chosen = next(
+        (target for target in packages if target["CODENAME"] == own_codename()), packages[0]
+    )
+    files = {
+        target["METAKEY"]: Path(target["FILENAME"])
+        for target in targets
+        if (target["SITE"], target["RELEASE"]) == (chosen["SITE"], chosen["RELEASE"])
+    }
+    prefix = chosen["FILENAME"].partition("_" + chosen["METAKEY"].replace("/", "_"))[0]
+    signed, plain = Path(prefix + "_InRelease"), Path(prefix + "_Release")
+    release = parse_release((signed if signed.exists() else plain).read_text(encoding="utf-8"))
+    return assemble(release, chosen["ARCHITECTURE"], languages, files)
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(
+        command, check=True, capture_output=True, encoding="utf-8", env=_environment()
+    ).stdout
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C"}  # the messages are read below
+
+
+def _update(command: list[str], progress: Callable[[str], None]) -> str | None:
+    """Run apt-get update with a progress line every two seconds; its first error or warning, or
+    None.
+    """
+    complaint, files, spoken = None, 0, time.monotonic()
+    progress("fetching Debian's package lists with apt-get update")
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        env=_environment(),
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            files += line.startswith(("Get:", "Hit:"))
+            if complaint is None and line.startswith(("E: ", "W: ", "Err:")):
+                complaint = line.strip()
+            if time.monotonic() - spoken > 2:
+                spoken = time.monotonic()
+                progress(f"fetching Debian's package lists: {files} files")
+    if complaint is None and process.returncode:
+        complaint = f"exit code {process.returncode}"
+    return complaint

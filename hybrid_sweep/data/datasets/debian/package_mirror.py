@@ -1,0 +1,165 @@
+"""Fetches the package lists from a Debian or Ubuntu mirror by address, or from a copy of one in a
+folder.
+"""
+
+import http.client
+import io
+import platform
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from hybrid_sweep.data.datasets.debian.package_lists import (
+    CHUNK,
+    COMPONENTS,
+    OTHER_SOURCES,
+    Lists,
+    Release,
+    assemble,
+    own_codename,
+    parse_release,
+)
+from hybrid_sweep.data.datasets.debian.text_rules import LANGUAGES
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_write, file_digest
+
+# Python's name to Debian's, where they differ
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64el"}
+TIMEOUT, TRIES = 30, 3  # seconds without a byte; attempts per file
+
+
+def fetch(
+    languages: Sequence[str], mirror: str, work: Path, progress: Callable[[str], None]
+) -> Lists:
+    """Return the lists of `languages` of the machine's own release, else of "stable", kept under
+    `work`.
+
+    Every list is compared with the SHA256 in the Release file; the Release file itself is trusted
+    as the mirror is. Raises UserError for a mirror that cannot be reached or lacks the release, and
+    for a file other than it lists.
+    """
+    base = _base(mirror)
+    text, place = _release(base, mirror)
+    release = parse_release(text)
+    architecture = _architecture(release)
+    components = COMPONENTS.get(release.fields.get("Origin", ""), ("main",))
+    wanted = [f"{component}/binary-{architecture}/Packages" for component in components]
+    wanted += [
+        f"{component}/i18n/Translation-{LANGUAGES[language]}"
+        for component in components
+        for language in languages
+    ]
+    wanted = [name for name in wanted if release.lists(name)]
+    files: dict[str, Path] = {}
+    for number, name in enumerate(wanted, 1):
+        packed = next(
+            name + suffix for suffix in (".xz", ".bz2", ".gz", "") if name + suffix in release.files
+        )
+        progress(f"fetching {packed} ({number} of {len(wanted)})")
+        files[name] = work / "mirror" / packed
+        _download(f"{place}/{packed}", files[name], *release.files[packed])
+    return assemble(release, architecture, languages, files)
+
+
+def _base(mirror: str) -> str:
+    if mirror.startswith(("http://", "https://", "file://")):
+        return mirror.rstrip("/")
+    folder = Path(mirror).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"data.mirror: {mirror!r} is neither an http(s) or file address nor a folder",
+            key="mirror.no_folder",
+        )
+    return folder.resolve().as_uri()
+
+
+def _release(base: str, mirror: str) -> tuple[str, str]:
+    """Return the text of the Release file, and the address of its folder."""
+    for name in dict.fromkeys((own_codename() or "stable", "stable")):
+        place = f"{base}/dists/{urllib.parse.quote(name)}"
+        if (content := _get(f"{place}/Release")) is not None:
+            return content.decode("utf-8", "replace"), place
+    raise UserError(
+        f"data.mirror: {mirror!r} has no dists/stable/Release; give the base address of a Debian"
+        " mirror",
+        key="mirror.no_release",
+    )
+
+
+def _architecture(release: Release) -> str:
+    if dpkg := shutil.which("dpkg"):
+        own = subprocess.run(
+            [dpkg, "--print-architecture"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+    else:
+        own = MACHINES.get(platform.machine(), platform.machine())
+    return own if release.lists(f"main/binary-{own}/Packages") else "amd64"
+
+
+def _get(url: str) -> bytes | None:
+    """Return a small file, or None where it does not exist."""
+    buffer = io.BytesIO()
+    return buffer.getvalue() if _copy(url, buffer) else None
+
+
+def _download(url: str, path: Path, sha256: str, size: int) -> None:
+    """Bring the file of this hash to `path`, unless it is there; neither another one nor a part of
+    it is ever left.
+    """
+    if path.exists() and file_digest(path, 64) == sha256:
+        return
+    with atomic_write(path) as temporary:
+        with open(temporary, "wb") as file:
+            if not _copy(url, file):
+                raise UserError(
+                    f"data.mirror: {url} is missing, though the release lists it; try again or"
+                    " elsewhere",
+                    key="mirror.file_missing",
+                )
+        if (found := temporary.stat().st_size) < size:
+            raise UserError(
+                f"data.mirror: {url} came incomplete, {found} of {size} bytes; try again or"
+                " elsewhere",
+                key="mirror.file_incomplete",
+            )
+        if file_digest(temporary, 64) != sha256:
+            raise UserError(
+                f"data.mirror: {url} is not what the release lists (SHA256): the mirror is damaged"
+                " or just being renewed; try again, or another mirror",
+                key="mirror.file_altered",
+            )
+
+
+def _copy(url: str, target: IO[bytes]) -> bool:
+    """Write what is at an address to an empty file; False where nothing is there.
+
+    A lost connection is tried anew.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as source:
+                shutil.copyfileobj(source, target, CHUNK)
+            return True
+        except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
+            if isinstance(error, urllib.error.HTTPError) and error.code in (403, 404, 410):
+                return False
+            if isinstance(error, urllib.error.URLError) and isinstance(
+                error.reason, FileNotFoundError
+            ):
+                return False
+            if attempt == TRIES:
+                raise UserError(
+                    f"data.mirror: {url} cannot be fetched ({error}); check the network and the"
+                    f" address, or {OTHER_SOURCES}",
+                    key="mirror.unreachable",
+                ) from error
+            target.seek(0)
+            target.truncate()
+            time.sleep(attempt)
+    raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,406 @@
+"""MS MARCO and its translations (mMARCO) from local files: the official names, or the layout of
+mMARCO's hub.
+
+A question has one number in all languages, and so has a passage: the numbers are the groups. Where
+groups.tsv stands beside the qrels, as in what export.py writes, it brings back the ids, groups and
+splits that the numbers stand for.
+"""
+
+import hashlib
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hybrid_sweep.config.schema import MARCO_LANGUAGES, MarcoData
+from hybrid_sweep.data.collection import QRELS, SPLITS, TEXTS, Collection, make
+from hybrid_sweep.data.datasets.msmarco_judgements import (
+    TRACKS,
+    Judgements,
+    name_of,
+    read_judgements,
+    repeated,
+)
+from hybrid_sweep.data.sorting import mapped
+from hybrid_sweep.data.texts import batch_of
+from hybrid_sweep.data.tsv import rows, whole
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import read_json
+from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
+
+BATCH = 65_536  # rows of Arrow made at a time, so that few texts are Python strings at once
+SAID = 2_000_000  # texts between two lines of progress: some seconds
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What groups.tsv says: group of (kind, number) in any language; id and split of (kind, number,
+    language).
+    """
+
+    group: dict[tuple[str, int], str] = field(default_factory=dict)
+    text: dict[tuple[str, int, str], tuple[str, str]] = field(default_factory=dict)
+
+    def numbers(self, kind: str) -> np.ndarray:
+        """Return all numbers of one kind, those of languages that are not read included."""
+        return np.array([number for what, number in self.group if what == kind], np.int64)
+
+
+def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
+    """Return the collection of the files in data.path, in data.languages: no other language's files
+    are opened.
+
+    Ids are "number@language". Only questions with a judgement (grade 0 included) are kept; those of
+    train are split train, but for data.dev_share of them, those of data.qrels are split test;
+    passages are split "*". With groups.tsv all of this is as it says. Texts are streamed through
+    files in the folder `work` (None: the system's own for temporary files) and mapped from there.
+    Raises UserError for a missing file, or with file, line and reason for a bad line, unless
+    data.on_error=skip leaves such lines out: info lists them as `skipped`.
+    """
+    if not data.path:
+        raise UserError(
+            f"data={data.name} reads local files: give data.path=FOLDER; conf/data/{data.name}.yaml"
+            " lists them",
+            key="data.path_unset",
+        )
+    path = Path(data.path).expanduser()
+    root = path / "data" if (path / "data" / data.translation).is_dir() else path
+    problems = Problems(data.on_error, say)
+    names = (
+        _names(root / "groups.tsv", data.languages, problems)
+        if (root / "groups.tsv").is_file()
+        else None
+    )
+    files = {language: _files(root, data, language) for language in sorted(data.languages)}
+    parts = (
+        {"train": "train", data.qrels: "test"}
+        if names is None
+        else {"train": "train", "dev": "dev", "dev.small": "test"}
+    )
+    judgements: dict[str, Judgements] = {}
+    for part in parts:
+        if (judged := read_judgements(part, [root, path], problems, say)) is not None:
+            judgements[part] = judged
+        elif part == data.qrels:
+            raise UserError(f"{root / name_of(part)}: no such file", key="data.file_missing")
+        else:
+            say(f"{root / name_of(part)} is not there: the split {parts[part]} will be empty")
+    if data.qrels in TRACKS and "en" not in data.languages:
+        raise UserError(
+            f"data.qrels={data.qrels}: its questions are in English only; add en to data.languages",
+            key="config.data.qrels",
+        )
+
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=work) as folder:
+        return _read(data, say, names, files, judgements, parts, root, Path(folder), problems)
+
+
+def _read(
+    data: MarcoData,
+    say: Say,
+    names: Names | None,
+    files: dict[str, tuple[Path, Callable[[str], Path | None]]],
+    judgements: dict[str, Judgements],
+    parts: dict[str, str],
+    root: Path,
+    work: Path,
+    problems: Problems,
+) -> Collection:
+    """Read the texts through files in `work`, and keep the judgements between those that were
+    read.
+    """
+    nothing = np.zeros(0, np.int64)
+    present = {"passage": nothing}  # the numbers that were read, in any language
+    questions = dict.fromkeys(judgements, nothing)
+    unjudged = 0
+    with (
+        pa.ipc.new_file(str(work / "passage"), TEXTS) as passage_sink,
+        pa.ipc.new_file(str(work / "query"), TEXTS) as query_sink,
+    ):
+        for language, (collection, queries) in files.items():
+            say(f"reading {collection}")
+            reader = _Reader("passage", language, names, passage_sink, problems, say)
+            present["passage"] = np.union1d(
+                present["passage"], reader.read(collection, lambda number: "*", None, {})
+            )
+            earlier: dict[Path, np.ndarray] = {}
+            for part, judged in judgements.items():
+                if (path := queries(part)) is None:
+                    continue
+                reader = _Reader("query", language, names, query_sink, problems, say)
+                keep = set(judged.query.tolist())
+                numbers = reader.read(path, _split_of(data, parts[part]), keep, earlier)
+                questions[part] = np.union1d(questions[part], numbers)
+                earlier[path] = numbers
+                unjudged += len(numbers) - reader.kept
+    qrels = []
+    for part, judged in judgements.items():
+        present["query"] = questions[part]
+        qrels.append(_qrels(judged, present, names, problems))
+    texts = [mapped(work / kind) for kind in ("query", "passage")]
+    if not all(map(len, texts)):
+        raise UserError(
+            f"{root}: the files give no {'passage' if len(texts[0]) else 'query'} that can be used",
+            key="data.nothing_usable",
+        )
+    info = {
+        "source": "local files in the layout of MS MARCO or mMARCO",
+        "licence": "that of the files; MS MARCO itself is for non-commercial research",
+        "languages": sorted(data.languages),
+        "translation": data.translation,
+        "queries_without_judgement": unjudged,
+    }
+    if isinstance(exported := read_json(root / "source.json"), dict):
+        info |= {"exported": exported, "licence": exported.get("licence", "unknown")}
+    if len(texts[1]) > SAID:
+        say(f"sorting and checking {len(texts[1]):,} passages")
+    return make(
+        data.name, texts[0], texts[1], pa.concat_tables(qrels), info | problems.info(), work
+    )
+
+
+def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[str], Path | None]]:
+    """Return the passages of a language, and a function from the part (train, dev, dev.small, dl19,
+    dl20) to its questions.
+
+    The questions of TREC Deep Learning are not translated: None for them in another language than
+    English.
+    """
+    base = root / data.translation
+    called = [name for name, code in MARCO_LANGUAGES.items() if code == language]
+    found = [
+        name
+        for name in [*called, language]
+        if (base / "collections" / f"{name}_collection.tsv").is_file()
+    ]
+
+    def questions(part: str) -> Path | None:
+        if part in TRACKS:
+            plain = root / f"msmarco-test{TRACKS[part]}-queries.tsv"
+            packed = plain.with_name(f"{plain.name}.gz")
+            return (
+                None
+                if language != "en"
+                else packed
+                if packed.is_file() and not plain.is_file()
+                else plain
+            )
+        if found:
+            return base / "queries" / part.partition(".")[0] / f"{found[0]}_queries.{part}.tsv"
+        return root / f"queries.{part}.tsv"
+
+    if found:
+        return base / "collections" / f"{found[0]}_collection.tsv", questions
+    if language == "en" and (root / "collection.tsv").is_file():
+        return root / "collection.tsv", questions
+    there = sorted(
+        file.name.removesuffix("_collection.tsv")
+        for file in base.glob("collections/*_collection.tsv")
+    )
+    there += ["english"] if (root / "collection.tsv").is_file() else []
+    wanted = base / "collections" / f"{[*called, language][0]}_collection.tsv"
+    raise UserError(
+        f"{wanted}: no such file, so no passages in {language}; in data.path={data.path} there are:"
+        f" {', '.join(there) or 'no passages in any language'}",
+        key="data.files_missing",
+    )
+
+
+def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
+    """Return the split of a question by its number: a seeded hash sets a share of train apart,
+    alike in all languages.
+    """
+
+    def share(number: int) -> str:
+        word = hashlib.sha256(f"{data.dev_seed}:{number}".encode()).digest()[:8]
+        return "dev" if int.from_bytes(word, "little") < data.dev_share * 2**64 else "train"
+
+    return share if split == "train" and data.dev_share else lambda number: split
+
+
+class _Reader:
+    """Reads files of texts of one kind and language into a file of Arrow batches; `kept` counts the
+    texts kept.
+    """
+
+    def __init__(
+        self, kind: str, language: str, names: Names | None, sink: Any, problems: Problems, say: Say
+    ) -> None:
+        self.say = say
+        self.kind, self.language, self.names, self.sink, self.kept = kind, language, names, sink, 0
+        self.problems = problems
+
+    def read(
+        self,
+        path: Path,
+        split: Callable[[int], str],
+        keep: set[int] | None,
+        earlier: dict[Path, np.ndarray],
+    ) -> np.ndarray:
+        """Return (N,) int64 numbers of all texts of a file, in its order; the sink gets those in
+        `keep` (None: all).
+
+        A number that stands twice is a bad line. Where bad lines are left out the file is read
+        twice, so that it is known before a text is written.
+        """
+        numbers = array("q")
+        pending: list[tuple[str, ...]] = []
+        said = 0
+        drop = {} if self.problems.strict else self._twice(path, earlier)
+        for row in self._rows(path, numbers, split, keep, drop):
+            pending.append(row)
+            if len(pending) == BATCH:
+                self._flush(pending)
+                if len(numbers) >= (said + 1) * SAID:
+                    said = len(numbers) // SAID
+                    self.say(f"  {path.name}: {len(numbers):,} lines")
+        self._flush(pending)
+        found = np.array(numbers, np.int64)
+        if self.problems.strict:
+            for line, reason in self._again(found, np.arange(1, len(found) + 1), earlier):
+                refuse(path, line, reason, key="line.text_repeated")
+        return found
+
+    def _twice(self, path: Path, earlier: dict[Path, np.ndarray]) -> dict[int, str]:
+        """Return why the lines cannot be used whose numbers stand elsewhere already."""
+        numbers, lines = array("q"), array("q")
+        for line, number, _, _ in self._texts(path, Problems("skip")):
+            numbers.append(number)
+            lines.append(line)
+        return dict(self._again(np.array(numbers, np.int64), np.array(lines, np.int64), earlier))
+
+    def _again(
+        self, numbers: np.ndarray, lines: np.ndarray, earlier: dict[Path, np.ndarray]
+    ) -> Iterator[tuple[int, str]]:
+        for again, first in repeated(numbers):
+            yield (
+                int(lines[again]),
+                f"the {self.kind} {numbers[again]} stands in line {lines[first]} already",
+            )
+        for other, before in earlier.items():
+            for twice in np.flatnonzero(np.isin(numbers, before)):
+                yield (
+                    int(lines[twice]),
+                    f"the {self.kind} {numbers[twice]} stands in {other} already",
+                )
+
+    def _texts(self, path: Path, problems: Problems) -> Iterator[tuple[int, int, str, str]]:
+        """Yield line, number, the number as a word, and text."""
+        for line, (word, text) in rows(path, 2, problems):
+            try:
+                number = whole(path, line, f"{self.kind} id", word)
+                if not text.strip():
+                    refuse(
+                        path, line, f"the {self.kind} {number} has no text", key="line.text_empty"
+                    )
+            except BadLine as error:
+                problems.take(error)
+                continue
+            yield line, number, word, text
+
+    def _rows(
+        self,
+        path: Path,
+        numbers: "array[int]",
+        split: Callable[[int], str],
+        keep: set[int] | None,
+        drop: dict[int, str],
+    ) -> Iterator[tuple[str, ...]]:
+        for line, number, word, text in self._texts(path, self.problems):
+            if line in drop:
+                self.problems.add(path, line, drop[line], key="line.text_repeated")
+                continue
+            if keep is not None and number not in keep:
+                numbers.append(number)
+                continue
+            if self.names is None:
+                numbers.append(number)
+                yield f"{number}@{self.language}", word, self.language, split(number), text
+                continue
+            if (named := self.names.text.get((self.kind, number, self.language))) is None:
+                self.problems.add(
+                    path,
+                    line,
+                    f"groups.tsv has no {self.kind} {number} in {self.language}",
+                    key="line.text_unnamed",
+                )
+                continue
+            numbers.append(number)
+            yield named[0], self.names.group[self.kind, number], self.language, named[1], text
+
+    def _flush(self, pending: list[tuple[str, ...]]) -> None:
+        if pending:
+            self.sink.write_batch(batch_of(pending))
+            self.kept += len(pending)
+            pending.clear()
+
+
+def _qrels(
+    judged: Judgements, present: dict[str, np.ndarray], names: Names | None, problems: Problems
+) -> pa.Table:
+    """Return the judgements between texts that were read; those of texts that are in no language at
+    all are bad lines.
+    """
+    use = np.ones(len(judged.query), bool)
+    known = present if names is None else {kind: names.numbers(kind) for kind in present}
+    columns = {"query": judged.query, "passage": judged.passage}
+    for kind, numbers in columns.items():
+        for stray in np.flatnonzero(~np.isin(numbers, known[kind])):
+            reason = f"judges the {kind} {numbers[stray]}, which is in no file of texts"
+            problems.add(judged.path, int(judged.line[stray]), reason, key="line.judgement_stray")
+        use &= np.isin(numbers, present[kind])
+    groups = [
+        [names.group[kind, number] if names else str(number) for number in numbers[use].tolist()]
+        for kind, numbers in columns.items()
+    ]
+    return pa.table([*groups, judged.grade[use]], names=QRELS.names).cast(QRELS)
+
+
+def _names(path: Path, languages: list[str], problems: Problems) -> Names:
+    """Read groups.tsv: number, kind (query, passage), language, split, id, group; ids only of the
+    languages read.
+    """
+    names = Names()
+    for line, (word, kind, language, split, text_id, group) in rows(path, 6, problems):
+        try:
+            number = whole(path, line, "number", word)
+            if kind not in ("query", "passage"):
+                refuse(
+                    path,
+                    line,
+                    f"the kind {kind[:40]!r} is neither query nor passage",
+                    key="line.kind",
+                )
+            if split not in (*SPLITS, *(["*"] if kind == "passage" else [])):
+                refuse(
+                    path,
+                    line,
+                    f"the split {split[:40]!r} of a {kind} is not one of {', '.join(SPLITS)}",
+                    key="line.split",
+                )
+            if names.group.setdefault((kind, number), group) != group:
+                refuse(
+                    path,
+                    line,
+                    f"the {kind} {number} is of group {names.group[kind, number]!r} in an earlier"
+                    " line",
+                    key="line.group_contradicts",
+                )
+            if language in languages:
+                if (kind, number, language) in names.text:
+                    refuse(
+                        path,
+                        line,
+                        f"the {kind} {number} in {language} stands in an earlier line already",
+                        key="line.text_repeated",
+                    )
+                names.text[kind, number, language] = (text_id, split)
+        except BadLine as error:
+            problems.take(error)
+    return names

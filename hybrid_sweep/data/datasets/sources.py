@@ -1,0 +1,84 @@
+"""Which source builds which collection: one small function for each name of conf/data."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hybrid_sweep.config.schema import (
+    DataConfig,
+    FilesData,
+    LareqaData,
+    MarcoData,
+    MiraclData,
+    SyntheticData,
+)
+from hybrid_sweep.data.collection import Collection
+
+Say = Callable[[str], None]
+
+
+def _synthetic(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import synthetic
+
+    assert isinstance(data, SyntheticData)
+    return synthetic.build(
+        groups=data.groups,
+        concepts=data.concepts,
+        shared=data.shared,
+        noise=data.noise,
+        seed=data.seed,
+    )
+
+
+def _debian(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets.debian import collection, text_rules
+
+    return collection.build(list(text_rules.LANGUAGES), mirror=data.mirror, work=work, progress=say)
+
+
+def _lareqa(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import lareqa
+    from hybrid_sweep.utils.text_lines import Problems
+
+    assert isinstance(data, LareqaData) and data.path is not None, (
+        "hub.local gives the fetched files' folder"
+    )
+    context, problems = data.name.endswith("_context"), Problems(data.on_error, say)
+    return lareqa.build(Path(data.path).expanduser(), data.name, context=context, problems=problems)
+
+
+def _marco(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import msmarco
+
+    assert isinstance(data, MarcoData)
+    return msmarco.build(data, say, work.parent)
+
+
+def _miracl(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import miracl
+
+    assert isinstance(data, MiraclData)
+    return miracl.build(data, work.parent, say)
+
+
+def _files(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import files
+
+    assert isinstance(data, FilesData)
+    return files.build(data, work.parent, say)
+
+
+# (what the config says, a private folder to work in, where to report progress) -> all languages of
+# the collection; of MS MARCO and MIRACL, which have files of gigabytes for each, those of
+# data.languages
+BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
+    "debian": _debian,
+    "synthetic": _synthetic,
+    "xquad_r": _lareqa,
+    "xquad_r_context": _lareqa,
+    "mlqa_r": _lareqa,
+    "mlqa_r_context": _lareqa,
+    "mmarco": _marco,
+    "msmarco": _marco,
+    "miracl": _miracl,
+    "files": _files,
+}

@@ -1,0 +1,285 @@
+"""Files fetched by address into a folder of their own: resumed where a transfer broke off, checked,
+and kept.
+
+The hub's own client compares no hashes and cannot fetch from other places; this does both with the
+standard library.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from hybrid_sweep.utils.digests import LENGTH, Memory
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import digest, file_digest, read_own_json, write_json
+
+Say = Callable[[str], None]
+CHUNK = 1 << 20
+TIMEOUT, TRIES = 60, 5  # seconds without a byte; failures in a row, none of which brought a byte
+REPORT = 10.0  # seconds between two lines of progress
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file elsewhere: its name below the folder of the files (with /), its address, and what its
+    content must be.
+
+    checksum: "sha256:...", "md5:..." or "git:..." (of a blob); None or size None where it is not
+    known beforehand. secret: headers that only this address may see, not one that it leads on to.
+    """
+
+    name: str
+    url: str
+    checksum: str | None = None
+    size: int | None = None
+    secret: Mapping[str, str] = field(default_factory=dict)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of a name below a folder; a UserError for one that would lead out of it."""
+    parts = PurePosixPath(name).parts
+    plain = bool(parts) and not any(
+        part in ("..", "/") or "\\" in part or "\0" in part for part in parts
+    )
+    if not plain or not folder.joinpath(*parts).resolve().is_relative_to(folder.resolve()):
+        raise UserError(
+            f"the name {name[:80]!r} leads out of {folder}: nothing was written",
+            key="fetch.leads_out",
+        )
+    return folder.joinpath(*parts)
+
+
+def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
+    """Return those that are not in the folder as they were fetched: no address is asked, and only
+    changed files are read.
+    """
+    known, memory = _manifest(folder), Memory(folder / "digests.json")
+    absent = [
+        remote
+        for remote in remotes
+        if not _is_whole(remote, folder, known.get(remote.name), memory)
+    ]
+    memory.flush()
+    return absent
+
+
+def forget(remotes: Sequence[Remote], folder: Path) -> None:
+    """Let files count as missing: the next `fetch` brings them again."""
+    known = _manifest(folder)
+    if names := {remote.name for remote in remotes} & known.keys():
+        write_json(
+            folder / "manifest.json",
+            {name: entry for name, entry in known.items() if name not in names},
+        )
+
+
+def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
+    """Bring what is missing to folder/files; a part of a file stays in folder/parts and is gone on
+    with the next time.
+
+    Raises UserError for an address that has no such file, a transfer that stays incomplete, or
+    another content.
+    """
+    wanted = missing(remotes, folder)
+    total = sum(remote.size or 0 for remote in wanted)
+    if total > (free := shutil.disk_usage(_existing(folder)).free):
+        raise UserError(
+            f"{folder}: {amount(total)} are to be fetched, and the disk has {amount(free)} left",
+            key="fetch.disk_full",
+        )
+    for number, remote in enumerate(wanted, 1):
+        target = inside(folder / "files", remote.name)
+        known = f", {amount(remote.size)}" if remote.size is not None else ""
+        say(f"fetching {remote.name} ({number} of {len(wanted)}{known})")
+        part = folder / "parts" / digest([remote.name, remote.url, remote.checksum])
+        part.parent.mkdir(parents=True, exist_ok=True)
+        _transfer(remote, part, say)
+        # the part at hand was of other content: once more from the start
+        if not _agrees(remote, part):
+            part.unlink()
+            _transfer(remote, part, say)
+        if not _agrees(remote, part):
+            part.unlink()
+            raise UserError(
+                f"{remote.url} is not the file that is expected ({remote.checksum}); try again"
+                " later",
+                key="fetch.altered",
+            )
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part, target)
+        write_json(
+            folder / "manifest.json", {**_manifest(folder), remote.name: _entry(remote, target)}
+        )
+
+
+def amount(size: int) -> str:
+    """Return a number of bytes as people say it."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+def read(url: str, secret: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
+    """Return a small answer, and its headers; a lost connection is tried anew."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            with urllib.request.urlopen(_request(url, secret), timeout=TIMEOUT) as source:
+                return source.read(), source.headers
+        except (OSError, http.client.HTTPException) as error:
+            _refused(url, error, last=attempt == TRIES)
+            time.sleep(attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _transfer(remote: Remote, part: Path, say: Say) -> None:
+    """Complete a part by what is missing of it."""
+    failures = 0
+    while True:
+        have = part.stat().st_size if part.exists() else 0
+        if remote.size is not None and have == remote.size:
+            return
+        total = None
+        try:
+            request = _request(remote.url, remote.secret)
+            if have:
+                request.add_header("Range", f"bytes={have}-")
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as source:
+                goes_on = source.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+                if source.status == 206 and not goes_on:
+                    raise OSError("the server sends another part than was asked for")
+                length = source.headers.get("Content-Length")
+                start = have if goes_on else 0
+                total = start + int(length) if length else None
+                with open(part, "ab" if goes_on else "wb") as target:
+                    _copy(source, target, remote.name, total or remote.size, say)
+            if total is None or part.stat().st_size == total:
+                return
+            raise OSError(f"incomplete: {part.stat().st_size:,} of {total:,} bytes")
+        except (OSError, http.client.HTTPException) as error:
+            # the part is longer than the file
+            if isinstance(error, urllib.error.HTTPError) and error.code == 416:
+                part.unlink()
+            now = part.stat().st_size if part.exists() else 0
+            failures = failures + 1 if now <= have else 1
+            _refused(remote.url, error, last=failures >= TRIES)
+            say(f"{remote.name}: {_reason(error)}; going on at {amount(now)}")
+            time.sleep(failures)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], name: str, total: int | None, say: Say) -> None:
+    said = time.monotonic()
+    while block := source.read(CHUNK):
+        target.write(block)
+        if time.monotonic() - said > REPORT:
+            said = time.monotonic()
+            say(
+                f"  {name}: {amount(target.tell())}"
+                + (f" of {amount(total)}" if total is not None else "")
+            )
+
+
+def _request(url: str, secret: Mapping[str, str]) -> urllib.request.Request:
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url}: must be an http or https address", key="fetch.address")
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "hybrid-sweep", "Accept-Encoding": "identity"}
+    )
+    for name, value in secret.items():
+        request.add_unredirected_header(name, value)
+    return request
+
+
+def _refused(url: str, error: Exception, *, last: bool) -> None:
+    """Raise the UserError of an answer that another try cannot change, and of the last try."""
+    if isinstance(error, urllib.error.HTTPError):
+        if error.code in (401, 403):
+            raise UserError(
+                f"{url}: the server refuses it ({error.code}); where a set is open to members"
+                " alone, accept its terms on its page and give your token: hf auth login, or"
+                " HF_TOKEN",
+                key="fetch.refused",
+            ) from error
+        if error.code in (404, 410):
+            raise UserError(
+                f"{url}: there is no such file ({error.code}); check data.revision",
+                key="fetch.not_found",
+            ) from error
+    if last:
+        raise UserError(
+            f"{url} cannot be fetched ({_reason(error)}); run the same command again and it goes on"
+            " from here, or give data.path=FOLDER",
+            key="fetch.unreachable",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, without the name of the library that says it."""
+    inner = error.reason if type(error) is urllib.error.URLError else error
+    return str(inner) or type(inner).__name__
+
+
+def _agrees(remote: Remote, path: Path) -> bool:
+    """Return whether a file has the size and the checksum that are known."""
+    size = path.stat().st_size
+    if remote.size is not None and size != remote.size:
+        return False
+    if remote.checksum is None:
+        return True
+    kind, _, wanted = remote.checksum.partition(":")
+    state = hashlib.new("sha1" if kind == "git" else kind)
+    if kind == "git":  # git's name of a content: its kind and size come first
+        state.update(b"blob %d\0" % size)
+    with open(path, "rb") as file:
+        while block := file.read(CHUNK):
+            state.update(block)
+    return state.hexdigest() == wanted
+
+
+def _entry(remote: Remote, path: Path) -> dict[str, Any]:
+    """Return what the manifest says of a file."""
+    stat = path.stat()
+    kind, _, wanted = (remote.checksum or "").partition(":")
+    return {
+        "url": remote.url,
+        "checksum": remote.checksum,
+        "size": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        # What was just compared is not hashed again.
+        "sha256": wanted if kind == "sha256" else file_digest(path, 64),
+    }
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return what is known of the fetched files by name; a broken file says nothing: they are
+    fetched again.
+    """
+    known = read_own_json(folder / "manifest.json")
+    return known if isinstance(known, dict) else {}
+
+
+def _is_whole(remote: Remote, folder: Path, known: Any, memory: Memory) -> bool:
+    """Return whether a file is there with the bytes that were fetched, by its digest."""
+    path = inside(folder / "files", remote.name)
+    if not (
+        isinstance(known, dict) and path.is_file() and known.get("checksum") == remote.checksum
+    ):
+        return False
+    if path.stat().st_size != known.get("size"):
+        return False
+    return memory.digest_of(path) == str(known.get("sha256"))[:LENGTH]
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that is there."""
+    return folder if folder.exists() else _existing(folder.parent)

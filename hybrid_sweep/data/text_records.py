@@ -1,0 +1,269 @@
+"""What the lines of a user's files say, one by one: texts as JSON, columns or TREC topics, and
+judgements.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hybrid_sweep.data.collection import SPLITS
+from hybrid_sweep.data.tsv import rows, whole
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.text_lines import BadLine, Problems, numbered, refuse
+
+LARGEST = 2**31 - 1  # grade
+BEIR_HEADER = ("query-id", "corpus-id", "score")
+# the only way by which half a surrogate pair can come into JSON's text
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Found(NamedTuple):
+    """A text as its line says it; lang, group and split None: the line does not say."""
+
+    path: Path
+    line: int
+    id: str
+    text: str
+    lang: str | None = None
+    group: str | None = None
+    split: str | None = None
+
+
+class Judged(NamedTuple):
+    """A judgement: the ids of a query and a passage, the grade, and the split that its file
+    is for.
+    """
+
+    path: Path
+    line: int
+    query: str
+    passage: str
+    grade: int
+    split: str | None = None
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """Return the file of this name in a folder, or, where there is none, that of this name
+    and .gz.
+    """
+    return (
+        folder / f"{name}.gz"
+        if not (folder / name).is_file() and (folder / f"{name}.gz").is_file()
+        else folder / name
+    )
+
+
+def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
+    """Return the split and the path of each file STEM.SPLIT.ENDING (or .gz), sorted; a UserError
+    for another part, or for none.
+    """
+    pattern = re.compile(rf"{re.escape(stem)}(.*)({'|'.join(map(re.escape, endings))})(\.gz)?")
+    found = [
+        (match[1], path)
+        for path in sorted(folder.glob("*"))
+        if (match := pattern.fullmatch(path.name))
+    ]
+    for part, path in found:
+        if part not in SPLITS:
+            hint = (
+                "; for the files of MS MARCO itself take data=msmarco"
+                if part.endswith("small")
+                else ""
+            )
+            raise UserError(
+                f"{path}: the part {part!r} of its name must be one of {', '.join(SPLITS)}{hint}",
+                key="data.split_name",
+            )
+    if not found:
+        names = " or ".join(f"{stem}test{ending}" for ending in endings)
+        raise UserError(
+            f"{folder}: there is no {names}, nor such a file for train or dev",
+            key="data.files_missing",
+        )
+    return found
+
+
+def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the JSON object of each line."""
+    for number, line in numbered(path, problems):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", None) or "a number or a nesting beyond all bounds"
+            problems.add(path, number, f"is not JSON ({reason})", key="line.json")
+            continue
+        if not isinstance(value, dict):
+            problems.add(path, number, "is not a JSON object {...}", key="line.json_object")
+        elif HALF.search(line) and not _is_unicode(value):
+            problems.add(
+                path,
+                number,
+                "holds half a surrogate pair, which is no character",
+                key="line.surrogate",
+            )
+        else:
+            yield number, value
+
+
+def _is_unicode(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _word(
+    path: Path, line: int, node: dict[str, Any], *names: str, needed: bool = True
+) -> str | None:
+    """Return the first of the named fields that is there: a text, or a whole number as text;
+    refuses anything else.
+    """
+    for name in names:
+        if (value := node.get(name)) is None:
+            continue
+        if isinstance(value, str):
+            return value
+        if type(value) is int and abs(value) < 10**18:
+            return str(value)
+        refuse(
+            path,
+            line,
+            f"the field {name} is neither a text nor a whole number",
+            key="line.field_kind",
+        )
+    if needed:
+        refuse(path, line, f"has no field {' or '.join(names)}", key="line.field_missing")
+    return None
+
+
+def json_texts(path: Path, problems: Problems) -> Iterator[Found]:
+    """Yield texts of JSON lines: id (or _id, docid), text, and where they are there title, lang,
+    group, split.
+
+    A title stands before its text, a space between them.
+    """
+    for line, node in objects(path, problems):
+        try:
+            identifier = _word(path, line, node, "_id", "id", "docid") or ""
+            text, title = (
+                _word(path, line, node, name, needed=name == "text") or ""
+                for name in ("text", "title")
+            )
+            rest = [
+                _word(path, line, node, name, needed=False) for name in ("lang", "group", "split")
+            ]
+        except BadLine as error:
+            problems.take(error)
+            continue
+        yield Found(path, line, identifier, f"{title} {text}" if title else text, *rest)
+
+
+def column_texts(
+    path: Path, problems: Problems, split: str | None = None, most: int = 5
+) -> Iterator[Found]:
+    """Yield texts of lines of 2 to `most` columns, the same number in all: id, text, lang, group,
+    split; tabs separate them.
+    """
+    width = 0
+    for line, row in numbered(path, problems):
+        fields = row.split("\t")
+        if not 2 <= len(fields) <= most or len(fields) != (width or len(fields)):
+            named = ", ".join(("id", "text", "lang", "group", "split")[:most])
+            wanted = (
+                f"not {width} as the others"
+                if width
+                else f"not 2{f' to {most}' if most > 2 else ''}: {named}"
+            )
+            problems.add(
+                path,
+                line,
+                f"has {len(fields)} columns, {wanted}; a single tab separates two columns",
+                key="line.columns",
+            )
+            continue
+        width = len(fields)
+        identifier, text, *rest = fields
+        lang, group, own = [*rest, None, None, None][:3]
+        yield Found(path, line, identifier, text, lang, group, split or own)
+
+
+def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
+    """Yield the topics of a TREC file, <top> <num> Number: 301 <title> words ... </top>; the title
+    is the query.
+    """
+    begun, parts, part = 0, {"num": "", "title": ""}, ""
+    for line, text in numbered(path, problems):
+        word = text.strip()
+        if word == "<top>":
+            if begun:
+                problems.add(
+                    path, begun, "opens a topic that no </top> closes", key="line.topic_unclosed"
+                )
+            begun, parts, part = line, {"num": "", "title": ""}, ""
+        elif word == "</top>" and begun:
+            number = parts["num"].strip().removeprefix("Number:").strip()
+            title = " ".join(parts["title"].strip().removeprefix("Topic:").split())
+            if number and title:
+                yield Found(path, begun, number, title, split=split)
+            else:
+                problems.add(
+                    path,
+                    begun,
+                    "opens a topic without <num> or without <title>",
+                    key="line.topic_incomplete",
+                )
+            begun = 0
+        elif begun:
+            if opening := re.match(r"<(\w+)>", word):
+                part, word = opening[1], word[opening.end() :]
+            if part in parts:
+                parts[part] += " " + re.sub(r"</\w+>", "", word)
+        elif word:
+            problems.add(path, line, "stands outside of <top> and </top>", key="line.outside_topic")
+    if begun:
+        problems.add(path, begun, "opens a topic that no </top> closes", key="line.topic_unclosed")
+
+
+def column_judgements(
+    path: Path, problems: Problems, split: str, *, tabs: bool = True, header: tuple[str, ...] = ()
+) -> Iterator[Judged]:
+    """Yield judgements of lines of four columns, query, a field that is ignored, passage, grade; or
+    three, under a `header`.
+
+    tabs: a single tab separates two columns, as in MS MARCO's and BEIR's files; else any white
+    space does, as in TREC's.
+    """
+    for line, fields in rows(path, len(header) or 4, problems, tabs=tabs):
+        if line == 1 and tuple(fields) == header:
+            continue
+        query, passage, grade = fields[0], fields[-2], fields[-1]
+        try:
+            value = _grade(path, line, grade)
+        except BadLine as error:
+            problems.take(error)
+            continue
+        yield Judged(path, line, query, passage, value, split)
+
+
+def json_judgements(path: Path, problems: Problems) -> Iterator[Judged]:
+    """Yield judgements of JSON lines: query, passage, grade."""
+    for line, node in objects(path, problems):
+        try:
+            query, passage, grade = (
+                _word(path, line, node, name) or "" for name in ("query", "passage", "grade")
+            )
+            found = Judged(path, line, query, passage, _grade(path, line, grade))
+        except BadLine as error:
+            problems.take(error)
+            continue
+        yield found
+
+
+def _grade(path: Path, line: int, word: str) -> int:
+    grade = whole(path, line, "grade", word)
+    if grade > LARGEST:
+        refuse(path, line, f"the grade {grade} is too large", key="line.grade_too_large")
+    return grade

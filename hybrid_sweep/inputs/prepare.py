@@ -1,0 +1,416 @@
+"""What a run needs before it starts, built once into the cache: collection, model folder, tokens.
+
+No torch here.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybrid_sweep.batching.schedule import Plan, Source, make_plan
+from hybrid_sweep.config.schema import (
+    Bm25Model,
+    Config,
+    DataConfig,
+    FileData,
+    FilesData,
+    MarcoData,
+    MiraclData,
+    SyntheticData,
+    cache_dir,
+)
+from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
+from hybrid_sweep.data.datasets.sources import BUILDERS, Say
+from hybrid_sweep.data.hub import local, revision, triples
+from hybrid_sweep.data.negatives import Negatives
+from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
+from hybrid_sweep.models.folder import content_digests, model_fingerprint, model_folder
+from hybrid_sweep.models.tokens import Tokens, token_store
+from hybrid_sweep.retrieval.analyzer import fingerprint as words_fingerprint
+from hybrid_sweep.utils import digests, safe_paths
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import digest, exclusive, read_own_json
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+def collection_folder(config: Config) -> Path:
+    """Return where the collection of a config lies, or will lie once it is built.
+
+    data.path is such a folder itself, or holds the files of the source; what is built from them is
+    named by their names, sizes and times, so that changed files are read again. What is fetched is
+    named by its revision.
+    """
+    data, built = config.data, cache_dir(config) / "collections"
+    if isinstance(data, SyntheticData):
+        key = digest([data.groups, data.concepts, data.shared, data.noise, data.seed])
+        return built / f"synthetic-{key}"
+    if not data.path:
+        fetched = revision(data)
+        return built / (
+            f"{data.name}-{digest([fetched, *_chosen(data)])}" if fetched else data.name
+        )
+    folder = Path(data.path).expanduser()
+    if (folder / "info.json").is_file():
+        return folder
+    if not folder.exists():
+        raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
+    files = (
+        [folder]
+        if folder.is_file()
+        else sorted(path for path in folder.rglob("*") if path.is_file())
+    )
+    key = digest(
+        [
+            *([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files),
+            *_chosen(data),
+        ]
+    )
+    return built / f"{data.name}-{key}"
+
+
+def _chosen(data: DataConfig) -> list[object]:
+    """Return the fields that say what is built from the same files: each choice is a collection of
+    its own.
+
+    Of MS MARCO and MIRACL only the languages that are asked for are read.
+    """
+    chosen: list[object] = []
+    if isinstance(data, MarcoData):
+        chosen += [
+            sorted(data.languages),
+            data.translation,
+            data.qrels,
+            data.dev_share,
+            data.dev_seed,
+        ]
+    if isinstance(data, MiraclData):
+        chosen += [sorted(data.languages)]
+    if isinstance(data, FilesData):
+        # one language names all texts
+        chosen += [data.languages if len(data.languages) == 1 else [], data.format]
+    # What is read strictly has no line that skipping would leave out: the word of the others is all
+    # that counts.
+    return [*chosen, "skip"] if isinstance(data, FileData) and data.on_error == "skip" else chosen
+
+
+def is_prepared(config: Config) -> bool:
+    """Return whether the collection is built."""
+    return read_own_json(collection_folder(config) / "info.json") is not None
+
+
+def built(cache: Path, fingerprint: str) -> Path | None:
+    """Return the folder of the cache that holds the collection of this fingerprint; None where
+    there is none.
+    """
+    for folder in sorted((cache / "collections").glob("*")):
+        info = read_own_json(folder / "info.json")
+        if (
+            isinstance(info, dict)
+            and info.get("fingerprint") == fingerprint
+            and not folder.is_symlink()
+        ):
+            return folder
+    return None
+
+
+def whole_collection(
+    config: Config, say: Say = _quiet, *, refresh: bool = False, download: bool = False
+) -> Collection:
+    """Return the collection in all its languages, built and cached where it is missing, damaged, or
+    `refresh` is asked for.
+
+    download: whether files of a published collection may be fetched; where not, those that are here
+    already are used.
+    """
+    folder, data, cache = collection_folder(config), config.data, cache_dir(config)
+    if data.path and folder == Path(data.path).expanduser():
+        return collections.load(folder, digests.memory_of(cache, folder))
+
+    def build() -> None:
+        source = local(data, cache, say, download=download, refresh=refresh)
+        built = BUILDERS[data.name](source, folder.parent / f"{folder.name}.work", say)
+        if source is not data:
+            built = dataclasses.replace(built, info={**built.info, "revision": revision(data)})
+        if len(built.passages) > 1_000_000:
+            say(f"writing {len(built.passages):,} passages to {folder}")
+        collections.save(built, folder)
+
+    return _cached(cache, folder, say, build, refresh=refresh)
+
+
+def collection_of(config: Config, say: Say = _quiet) -> Collection:
+    """Return the collection of a run: the languages of data.languages, mapped from disk.
+
+    Where that is not all of them, the selection is written to the cache once, so that no process
+    holds a copy.
+    """
+    whole, languages = whole_collection(config, say), sorted(set(config.data.languages))
+    collections.check_languages(whole, languages)
+    if collections.is_all(whole, languages):
+        return whole
+    cache = cache_dir(config)
+    folder = cache / "selections" / digest([whole.fingerprint, languages, 2], 16)
+    found = _cached(cache, folder, say, lambda: collections.save(whole, folder, languages))
+    # The texts are those of the fingerprint; name and origin are this collection's own.
+    return dataclasses.replace(found, name=whole.name, info=whole.info)
+
+
+def _cached(
+    cache: Path, folder: Path, say: Say, build: Callable[[], None], *, refresh: bool = False
+) -> Collection:
+    """Return the collection in a folder of the cache, built where it is not there, is not whole, or
+    `refresh` is asked for.
+
+    One process builds, others wait for it.
+    """
+    for name in (folder.name, f"{folder.name}.work"):
+        safe_paths.inside(cache, folder.parent.name, name)
+    with exclusive(folder.parent / f"{folder.name}.lock"):
+        if not refresh and folder.exists():
+            try:
+                return collections.load(folder, digests.memory_of(cache, folder))
+            except collections.Damaged as error:
+                say(f"{str(error).removesuffix(f'; {collections.AGAIN}')}: it is built again now")
+        build()
+    return collections.load(folder, digests.memory_of(cache, folder))
+
+
+def configs_of(config: Config) -> dict[str, Config]:
+    """Return the config of each training collection by name, the main one first, the others by
+    name: each as if it were alone.
+    """
+    others = {
+        name: dataclasses.replace(config, data=data, more={})
+        for name, data in sorted(config.more.items())
+    }
+    return {config.data.name: config, **others}
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """A collection that is trained on, in its languages: its pairs, the tokens of its texts, row by
+    row.
+
+    code: (L,) int64 index of each language of the pairs among those of the plan.
+    """
+
+    name: str
+    collection: Collection
+    pairs: Pairs
+    queries: Tokens
+    passages: Tokens
+    code: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run reads: the model folder, the main collection with its tokens, and all that
+    is trained on.
+
+    sources: the main collection first. languages: codes, the sorted union over the sources, which
+    the plan counts in.
+    """
+
+    collection: Collection
+    model: Path
+    queries: Tokens
+    passages: Tokens
+    sources: list[TrainingSource]
+    languages: list[str]
+
+    @property
+    def used(self) -> np.ndarray:
+        """Return sorted int64 ids of the tokens that occur in any text of the run."""
+        stores = [
+            tokens.used for source in self.sources for tokens in (source.queries, source.passages)
+        ]
+        return np.unique(np.concatenate(stores))
+
+    @property
+    def pairs(self) -> Pairs:
+        """Return the training pairs of the main collection."""
+        return self.sources[0].pairs
+
+    @property
+    def all_pairs(self) -> dict[str, Pairs]:
+        """Return the training pairs of each source by name, the main collection first."""
+        return {source.name: source.pairs for source in self.sources}
+
+
+def prepare(config: Config, say: Say = _quiet) -> Prepared:
+    """Build or open what a run needs; raises UserError for data or a model that is not there.
+
+    BM25 has neither tokens nor training: only its collection.
+    """
+    if isinstance(config.model, Bm25Model):
+        collection, none = (
+            collection_of(config, say),
+            Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64)),
+        )
+        return Prepared(collection, Path(), none, none, [], collection.languages)
+    configs = configs_of(config)
+    collected = {name: collection_of(each, say) for name, each in configs.items()}
+    folder = model_folder(config, list(collected.values()))
+    union = _union(each.languages for each in collected.values())
+    sources = [
+        TrainingSource(
+            name,
+            each,
+            training_pairs(configs[name], each, say),
+            _tokens(config, folder, each, "queries", say),
+            _tokens(config, folder, each, "passages", say),
+            _code(each.languages, union),
+        )
+        for name, each in collected.items()
+    ]
+    main = sources[0]
+    return Prepared(main.collection, folder, main.queries, main.passages, sources, union)
+
+
+def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
+    """Return what it takes to evaluate the collection of `config` with the model of `main`, as if
+    it were a run's own.
+
+    Nothing is trained on, so that it has no sources.
+    """
+    if isinstance(config.model, Bm25Model):
+        return prepare(config, say)
+    collection, folder = collection_of(config, say), main.model
+    queries, passages = (
+        _tokens(config, folder, collection, role, say) for role in ("queries", "passages")
+    )
+    return Prepared(collection, folder, queries, passages, [], collection.languages)
+
+
+def _union(languages: Iterable[list[str]]) -> list[str]:
+    return sorted({language for each in languages for language in each})
+
+
+def _code(languages: list[str], union: list[str]) -> np.ndarray:
+    return np.array([union.index(language) for language in languages], np.int64)
+
+
+def _tokens(config: Config, folder: Path, collection: Collection, role: str, say: Say) -> Tokens:
+    model = config.model
+    return token_store(
+        cache_dir(config),
+        collection.queries if role == "queries" else collection.passages,
+        f"{collection.fingerprint}:{','.join(collection.languages)}",
+        folder,
+        prompt=model.query_prompt if role == "queries" else model.passage_prompt,
+        length=model.query_length if role == "queries" else model.passage_length,
+        role=role,
+        say=say,
+    )
+
+
+def training_pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
+    """Return the training pairs of one collection, with its hard negatives where the run draws
+    some.
+    """
+    cache, path = cache_dir(config), _negatives_path(config)
+    if path is None:
+        found = pair_store(cache, collection, "train", say=say)
+        if not config.batch.hard_negatives:
+            return found
+        return dataclasses.replace(
+            found, negatives=Negatives.none(found.question, len(found.languages))
+        )
+    hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
+    return pair_store(cache, collection, "train", hard, say)
+
+
+def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False) -> Path | None:
+    """Return the file of hard negatives that a config names; None where it names none.
+
+    MS MARCO's triples, by their own name, are also found in data.path, and may be fetched, where
+    `download` says so.
+    """
+    data = config.data
+    if not data.negatives:
+        return None
+    path = Path(data.negatives).expanduser()
+    if path.is_file():
+        return path
+    if isinstance(data, MarcoData) and data.negatives == TRIPLES:
+        return triples(data, cache_dir(config), say, download=download)
+    raise UserError(f"data.negatives={data.negatives}: no such file", key="negatives.file_missing")
+
+
+def _negatives_path(config: Config) -> Path | None:
+    """Return the file of hard negatives of the main collection of a config; None where there is
+    none, or none are drawn.
+    """
+    return negatives_file(config) if config.batch.hard_negatives else None
+
+
+def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
+    """Return what names the data and the model of a run, after building what is missing."""
+    return fingerprints_of(config, prepare(config, say))
+
+
+def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
+    """Return what names the data and the model of a prepared run.
+
+    collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further
+    collection by name.
+    """
+    if isinstance(config.model, Bm25Model):
+        return {"collection": prepared.collection.fingerprint, "model": words_fingerprint()}
+    marks = {}
+    for source, each in zip(prepared.sources, configs_of(config).values(), strict=True):
+        path = _negatives_path(each)
+        marks[source.name] = {"collection": source.collection.fingerprint} | (
+            {"negatives": content_digests([path], cache_dir(config))[0]} if path else {}
+        )
+    first, *others = marks
+    model = model_fingerprint(prepared.model, cache_dir(config))
+    found: dict[str, Any] = {**marks[first], "model": model}
+    return found | ({"more": {name: marks[name] for name in others}} if others else {})
+
+
+def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
+    """Return the batch plan of a run; raises UserError where the batch is larger than every pair of
+    languages allows.
+
+    pairs: those of each training collection by name, the main one first; None reads them.
+    """
+    configs = configs_of(config)
+    if pairs is None:
+        pairs = {name: training_pairs(each, collection_of(each)) for name, each in configs.items()}
+    union = _union(each.languages for each in pairs.values())
+    batch, planned = config.batch, []
+    shares = [each.data.share for each in configs.values()]
+    for (name, own), share in zip(pairs.items(), shares, strict=True):
+        if not len(own):
+            raise UserError(
+                f"data={name} has nothing to train on: use hybrid-sweep evaluate, or"
+                " trainer.max_steps=0",
+                key="data.nothing_to_train",
+            )
+        present = np.zeros((len(union), len(own)), bool)
+        present[_code(own.languages, union)] = own.present
+        planned.append(Source(name, present, share))
+    return make_plan(
+        planned,
+        union,
+        seed=config.seed,
+        steps=config.trainer.max_steps,
+        batch_size=batch.size,
+        ratio=batch.cross_lingual_ratio,
+        language_exponent=batch.language_exponent,
+        partner=batch.partner,
+        pivot=batch.pivot,
+        groups=batch.groups,
+        composition=batch.composition,
+        added=batch.added if batch.budget == "fixed_monolingual" else None,
+    )

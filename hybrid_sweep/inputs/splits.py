@@ -1,0 +1,83 @@
+"""The texts of a split, and the table of their results under whatever ranks them. No torch here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hybrid_sweep.config.schema import Config
+from hybrid_sweep.inputs.prepare import Prepared
+from hybrid_sweep.retrieval import approximate, per_query, pools
+from hybrid_sweep.retrieval.ranking import Dense, Ranker
+from hybrid_sweep.utils.errors import UserError
+
+TEXTS = ["id", "group", "lang"]  # all that scoring needs to know of a text
+
+
+@dataclass(frozen=True)
+class Split:
+    """The texts of a split: tables of id, group and lang, and the numbers of their rows in the
+    tables of the collection.
+
+    In the order in which an encoder takes them, by token length; without tokens in that of the
+    collection.
+    """
+
+    queries: pa.Table
+    passages: pa.Table
+    query_rows: NDArray[np.int64]
+    passage_rows: NDArray[np.int64]
+
+
+def split_of(prepared: Prepared, split: str) -> Split:
+    """Return the texts of a split; passages of split "*" belong to all splits.
+
+    Raises UserError where it has none of a kind.
+    """
+    tables, numbers = [], []
+    for kind, table, tokens, splits in (
+        ("query", prepared.collection.queries, prepared.queries, [split]),
+        ("passage", prepared.collection.passages, prepared.passages, [split, "*"]),
+    ):
+        rows = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
+        rows = rows.to_numpy(zero_copy_only=False).nonzero()[0]
+        if not len(rows):
+            raise UserError(
+                f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split}"
+                " and these languages; choose others",
+                key="evaluation.no_texts",
+            )
+        if len(tokens) == len(table):
+            rows = rows[np.argsort(tokens.lengths[rows], kind="stable")]
+        tables.append(table.select(TEXTS).take(rows))
+        numbers.append(rows)
+    return Split(*tables, *numbers)
+
+
+def score(
+    config: Config, prepared: Prepared, split: Split, ranker: Ranker, pool: int | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the per-query table of a split and a report of counts and bias: see
+    `per_query.evaluate`, `approximate.evaluate`.
+
+    pool: passages of each language that are searched, None for all of them: see `pools.evaluate`.
+    """
+    texts, measures = (
+        (
+            split.queries,
+            split.passages,
+            prepared.collection.qrels,
+        ),
+        config.eval.measures,
+    )
+    if pool is not None:
+        return pools.evaluate(*texts, ranker, pool, measures=measures)
+    if config.eval.index == "ivf" and isinstance(ranker, Dense):
+        return approximate.evaluate(
+            *texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures
+        )
+    return per_query.evaluate(*texts, ranker, measures=measures)

@@ -1,0 +1,341 @@
+"""What a sentence-transformers folder says of its model: modules.json and the folders that it
+names. Nothing is loaded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import read_json, write_json
+from hybrid_sweep.utils.names import is_folder_name, shown
+
+# all that is read here, and the order it must have
+KINDS = ("Transformer", "Pooling", "Dense", "Normalize")
+# of a Dense; names only, nothing is imported from a file
+ACTIVATIONS = ("Tanh", "Identity", "GELU", "ReLU")
+POOLINGS = ("mean", "cls")
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One linear layer behind the pooling: its sizes, bias, activation (one of ACTIVATIONS) and
+    file of weights.
+    """
+
+    inputs: int
+    outputs: int
+    bias: bool
+    activation: str
+    weights: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a model folder. transformer: where config, tokenizer and weights lie. pooling:
+    what the folder says, None where it says nothing. dense: in their order. files: those that,
+    besides the transformer's, make the vectors.
+    """
+
+    transformer: Path
+    pooling: str | None
+    dense: tuple[Dense, ...]
+    files: dict[str, Path]
+
+
+def read_layout(folder: Path) -> Layout:
+    """Return the layout of a model folder; one without modules.json is a transformer alone.
+
+    folder: the model's, or the sub-folder that its modules.json names as the transformer. Raises
+    UserError, naming the module, for what cannot be done exactly here: other modules or another
+    order, a Dense with a residual, an unknown activation or without safetensors.
+    """
+    root = folder
+    if not (folder / "modules.json").is_file() and _transformer(folder.parent) == folder.absolute():
+        root = folder.parent
+    if not (root / "modules.json").is_file():
+        return Layout(folder, None, (), {})
+    modules = _modules(root)
+    names = [name for name, _ in modules]
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise UserError(
+            f"{root / 'modules.json'}: the module {unknown[0]} is not known here, only"
+            f" {', '.join(KINDS)}",
+            key="model.module_unknown",
+        )
+    places = [KINDS.index(name) for name in names]
+    if places != sorted(places) or names.count("Transformer") != 1 or names.count("Pooling") > 1:
+        raise UserError(
+            f"{root / 'modules.json'}: modules {', '.join(names)}; here they come as"
+            f" {', '.join(KINDS)}",
+            key="model.modules_order",
+        )
+    transformer = modules[0][1]
+    if object_of(transformer / "sentence_bert_config.json").get("do_lower_case"):
+        raise UserError(
+            f"{transformer / 'sentence_bert_config.json'}: do_lower_case is not known here; set it"
+            " to false",
+            key="model.lower_case",
+        )
+    poolings = [_pooling(path) for name, path in modules if name == "Pooling"]
+    dense = tuple(_dense(path) for name, path in modules if name == "Dense")
+    files = [path / "config.json" for name, path in modules if name in ("Pooling", "Dense")]
+    files += [root / "modules.json", *(layer.weights for layer in dense)]
+    return Layout(
+        transformer,
+        poolings[0] if poolings else None,
+        dense,
+        {str(path.relative_to(root)): path for path in files if path.is_file()},
+    )
+
+
+def resolve_pooling(stated: str, layout: Layout) -> str:
+    """Return the mean or cls: `stated` unless that is auto, else the folder's own, and mean where
+    it says nothing.
+
+    Raises UserError for a folder that pools in a way that is not known here.
+    """
+    if stated != "auto":
+        return stated
+    found = layout.pooling or "mean"
+    if found not in POOLINGS:
+        raise UserError(
+            f"model.pooling=auto: {layout.transformer} pools by {found}, which is not known here; "
+            "state model.pooling=mean or cls to train it otherwise",
+            key="model.pooling_unknown",
+        )
+    return found
+
+
+def object_of(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a model folder; {} where there is no such file.
+
+    Raises:
+        UserError: for a file that does not parse, or holds anything but an object.
+    """
+    value = read_json(path)
+    if value is None and not path.is_file():
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{path} {'does not parse' if value is None else 'must hold an object'}; copy the model"
+            " again",
+            key="model.json_damaged",
+        )
+    return value
+
+
+def shards(folder: Path) -> list[str]:
+    """Return the names of the files of weights that the index of a transformer's folder lists; []
+    without an index.
+
+    Raises:
+        UserError: where the index is broken, or a name is not that of a .safetensors file in this
+            folder.
+    """
+    file = folder / "model.safetensors.index.json"
+    if not file.is_file():
+        return []
+    listed = object_of(file).get("weight_map")
+    if not isinstance(listed, dict):
+        raise UserError(
+            f"{file}: weight_map must be an object; copy the model again", key="model.weights_index"
+        )
+    for name in listed.values():
+        if (
+            not isinstance(name, str)
+            or not is_folder_name(name)
+            or not name.endswith(".safetensors")
+        ):
+            raise UserError(
+                f"{file}: {shown(name)} is no name of a .safetensors file in this folder",
+                key="model.weights_index",
+            )
+    return sorted(set(listed.values()))
+
+
+def _modules(root: Path) -> list[tuple[str, Path]]:
+    """Return the kind and the folder of each module that modules.json lists.
+
+    Raises:
+        UserError: where it is no list of modules, or a module lies outside of the model's folder.
+    """
+    file = root / "modules.json"
+    listed = read_json(file)
+    if listed is None:
+        raise UserError(f"{file} does not parse", key="model.json_damaged")
+    if not isinstance(listed, list) or not listed:
+        raise UserError(f"{file} must be a list of modules", key="model.modules_layout")
+    found = []
+    for each in listed:
+        if (
+            not isinstance(each, dict)
+            or not isinstance(each.get("type"), str)
+            or not isinstance(each.get("path"), str)
+        ):
+            raise UserError(
+                f"{file}: each module must have a type and a path, both texts",
+                key="model.modules_layout",
+            )
+        if not _is_inside(root, each["path"]):
+            raise UserError(
+                f"{file}: the path {shown(each['path'])} leads out of the model's folder",
+                key="model.leads_out",
+            )
+        found.append((each["type"].rsplit(".", 1)[-1], root / each["path"]))
+    return found
+
+
+def _is_inside(root: Path, name: str) -> bool:
+    """Return whether a path leads to a place in a model's folder, links included.
+
+    The folders of the hub's cache are full of links to files beside them: there the whole model's
+    cache counts.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        return False
+    above = root.absolute().parents
+    cached = len(above) > 1 and above[0].name == "snapshots" and (above[1] / "blobs").is_dir()
+    allowed = above[1] if cached else root
+    return (root / name).resolve().is_relative_to(allowed.resolve())
+
+
+def _transformer(root: Path) -> Path | None:
+    """Return the absolute folder that a modules.json names as the transformer's; None where it is
+    none of ours.
+    """
+    listed = read_json(root / "modules.json")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    name = first.get("path") if isinstance(first, dict) else None
+    if not isinstance(name, str) or not _is_inside(root, name):
+        return None
+    return (root / name).absolute()
+
+
+def _pooling(folder: Path) -> str:
+    """Return the pooling by its name, of either form of its config; a prompt left out of it makes
+    it another one.
+    """
+    config = object_of(folder / "config.json")
+    modes = config.get("pooling_mode")
+    if modes is None:
+        # The form before version 5.6; "mean" where none is set, as sentence-transformers has it.
+        found = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
+        modes = [
+            key.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens")
+            for key in found
+        ]
+        modes = modes or ["mean"]
+    if not isinstance(modes, str | list) or not all(isinstance(mode, str) for mode in modes):
+        raise UserError(
+            f"{folder / 'config.json'}: pooling_mode must be a name, or a list of names",
+            key="model.pooling_mode",
+        )
+    name = modes if isinstance(modes, str) else "+".join(modes)
+    return name if config.get("include_prompt", True) else f"{name} without the prompt"
+
+
+def _dense(folder: Path) -> Dense:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: the module Dense has no config.json", key="model.files_missing")
+    config = object_of(folder / "config.json")
+    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    name = activation.rsplit(".", 1)[-1]
+    if not activation.startswith("torch.nn.") or name not in ACTIVATIONS:
+        raise UserError(
+            f"{folder}: activation {activation} is not known here, only {', '.join(ACTIVATIONS)}",
+            key="model.activation_unknown",
+        )
+    taken = {
+        str(config.get(f"module_{side}_name") or "sentence_embedding")
+        for side in ("input", "output")
+    }
+    if config.get("use_residual") or taken != {"sentence_embedding"}:
+        raise UserError(
+            f"{folder}: a Dense with a residual, or on other than the sentence vector, is not known"
+            " here",
+            key="model.dense_kind",
+        )
+    if not (folder / "model.safetensors").is_file():
+        raise UserError(
+            f"{folder} has no model.safetensors, and nothing is unpickled here; "
+            "convert it: SentenceTransformer(FOLDER).save(FOLDER)",
+            key="model.weights_missing",
+        )
+    sizes = (
+        _whole_number(folder, config, "in_features"),
+        _whole_number(folder, config, "out_features"),
+    )
+    return Dense(*sizes, bool(config.get("bias", True)), name, folder / "model.safetensors")
+
+
+def _whole_number(folder: Path, config: dict[str, Any], name: str) -> int:
+    value = config.get(name)
+    if type(value) is not int or not 0 < value < 2**31:
+        raise UserError(
+            f"{folder / 'config.json'}: {name} must be a whole number above 0",
+            key="model.whole_number",
+        )
+    return value
+
+
+def write_layout(
+    folder: Path,
+    *,
+    width: int,
+    pooling: str,
+    dense: Sequence[Dense],
+    longest: int,
+    prompts: dict[str, str],
+) -> None:
+    """Write what `read_layout` reads beside a transformer that lies in `folder`; the caller writes
+    the weights of `dense`.
+
+    width: of the transformer. longest: tokens of a text at most. prompts: by their names in
+    sentence-transformers.
+    """
+    paths = [
+        "",
+        "1_Pooling",
+        *(layer.weights.parent.name for layer in dense),
+        f"{2 + len(dense)}_Normalize",
+    ]
+    names = ["Transformer", "Pooling", *["Dense"] * len(dense), "Normalize"]
+    listed = [
+        {
+            "idx": place,
+            "name": str(place),
+            "path": path,
+            "type": f"sentence_transformers.models.{name}",
+        }
+        for place, (path, name) in enumerate(zip(paths, names, strict=True))
+    ]
+    write_json(folder / "modules.json", listed)
+    write_json(
+        folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False}
+    )
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {"prompts": prompts, "similarity_fn_name": "cosine"},
+    )
+    modes = {
+        "pooling_mode_mean_tokens": pooling == "mean",
+        "pooling_mode_cls_token": pooling == "cls",
+    }
+    write_json(
+        folder / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": width, **modes, "include_prompt": True},
+    )
+    for layer in dense:
+        package = "linear" if layer.activation == "Identity" else "activation"
+        config: dict[str, int | str] = {
+            "in_features": layer.inputs,
+            "out_features": layer.outputs,
+            "bias": layer.bias,
+        }
+        config["activation_function"] = f"torch.nn.modules.{package}.{layer.activation}"
+        write_json(layer.weights.parent / "config.json", config)
+    (folder / paths[-1]).mkdir()

@@ -1,0 +1,290 @@
+"""The answer in words: every sentence is made from the results, with the interval that it rests on.
+
+A statement about the share needs an interval over seeds and questions. Where there is only one over
+questions, or none, the sentence says so and claims nothing about other seeds.
+"""
+
+import pandas as pd
+
+from hybrid_sweep.report import derived_words
+from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.results import MONO, pick
+from hybrid_sweep.report.wording import (
+    Row,
+    between,
+    compared,
+    conditional,
+    counted,
+    largest,
+    listed,
+    p_words,
+    percent,
+    signed,
+    unpaired,
+)
+
+
+def _verdict_interval(row: Row) -> str:
+    return (
+        f"{signed(row['delta'])}, 90 % interval"
+        f" {between(row['delta_low_90'], row['delta_high_90'])}"
+    )
+
+
+def _last(rows: list[Row], ratios: list[float]) -> str:
+    """Return the interval at the highest of some ratios, named where there are several."""
+    row = next(row for row in rows if row["ratio"] == ratios[-1])
+    return _verdict_interval(row) + (f", at r = {ratios[-1]:g}" if len(ratios) > 1 else "")
+
+
+def _at(rows: list[Row], *verdicts: str) -> list[float]:
+    return [float(row["ratio"]) for row in rows if row["verdict"] in verdicts]
+
+
+def _seeds(rows: list[Row]) -> str:
+    counts = sorted({int(row["delta_seeds"]) for row in rows})
+    return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+
+
+def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
+    """Return why there is nothing to say, or "" if there is."""
+    mono = pick(results, *MONO)
+    rows = compared(results, *MONO)
+    if mono.empty:
+        return "No verdict: no trained point with monolingual questions is finished."
+    if not (mono["ratio"] == 0).any():
+        return "No verdict: no point at ratio 0 is finished, and every comparison is with ratio 0."
+    if not (mono["ratio"] > 0).any():
+        return "No verdict: only ratio 0 is finished, and there is nothing to compare it with."
+    if not rows:
+        return "No verdict: no seed is finished both at ratio 0 and at another ratio."
+    if all(row["verdict"] == "untested" for row in rows):
+        few = max(int(row["delta_seeds"]) for row in rows)
+        if rows[-1]["delta_interval"] != "conditional":
+            return (
+                f"No verdict: {counted(int(rows[-1]['n_questions']), 'question')} cannot carry an"
+                " interval."
+            )
+        return (
+            f"No verdict: no interval over seeds is possible with {counted(few, 'seed')}"
+            f" ({st.MIN_SEEDS} are needed); for these checkpoints only, monolingual MRR@10 changes"
+            f" by {conditional(rows[-1])}."
+        )
+    return ""
+
+
+def answer(sweep: Sweep, results: pd.DataFrame) -> str:
+    """Return one sentence: what raising the share does to monolingual MRR@10, how sure that is, and
+    what it buys.
+    """
+    gap = (
+        f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)"
+        if sweep.missing
+        else ""
+    )
+    nothing = no_verdict(sweep, results)
+    if nothing:
+        return nothing + gap
+    rows = compared(results, *MONO)
+    margin = f"the margin of {sweep.margin:g}"
+    best, gone = largest(results), unpaired(results)
+    beyond = [
+        ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best
+    ]
+    parts = []
+    if best == rows[-1]["ratio"]:
+        worst = min(rows, key=lambda row: float(row["delta"]))
+        what = (
+            f"every cross-lingual share up to {best:g}"
+            if len(rows) > 1
+            else f"a cross-lingual share of {best:g}"
+        )
+        parts.append(
+            f"{what} keeps monolingual MRR@10 within {margin} (lowest: {_verdict_interval(worst)},"
+            f" at r = {worst['ratio']:g})"
+        )
+    elif best is not None:
+        parts.append(
+            f"monolingual MRR@10 holds within {margin} up to a cross-lingual share of {best:g}"
+        )
+    else:
+        smallest = min([rows[0]["ratio"], *gone])
+        what = (
+            f"the smallest cross-lingual share, {smallest:g}, is not"
+            if beyond
+            else "no cross-lingual share is"
+        )
+        parts.append(f"{what} shown to keep monolingual MRR@10 within {margin}")
+    for verdict, words in [("superior", "is higher"), ("degraded", "is degraded")]:
+        ratios = _at(rows, verdict)
+        if ratios:
+            parts.append(f"it {words} at r = {listed(ratios)} ({_last(rows, ratios)})")
+    open_ = _at(rows, "inconclusive")
+    if open_:
+        parts.append(
+            f"r = {listed(open_)} {'stay' if len(open_) > 1 else 'stays'} open"
+            f" ({_last(rows, open_)})"
+        )
+    if beyond:
+        are = "are" if len(beyond) > 1 else "is"
+        parts.append(
+            f"r = {listed(beyond)} {are} within the margin although a smaller ratio is not shown"
+            " to be"
+        )
+    untested = _at(rows, "untested")
+    if untested:
+        parts.append(f"r = {listed(untested)} has too few seeds to be tested")
+    if gone:
+        parts.append(
+            f"r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0"
+            " has too"
+        )
+    cross = [
+        row
+        for row in compared(results, "cross-lingual", "RR@10")
+        if row["delta_interval"] == "crossed"
+    ]
+    if cross:
+        parts.append(
+            f"cross-lingual MRR@10 changes by {signed(cross[-1]['delta'])} at r ="
+            f" {cross[-1]['ratio']:g} (95 % interval"
+            f" {between(cross[-1]['delta_low'], cross[-1]['delta_high'])})"
+        )
+    # Only tested ratios stand behind the sentence, so only their seeds are counted.
+    seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
+    return (
+        f"With {seeds} and {counted(int(rows[0]['n_questions']), 'question')}, "
+        + "; ".join(parts)
+        + "."
+        + gap
+    )
+
+
+def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
+    """Return two one-sided tests against both margins: "flat" is shown, never concluded from the
+    absence of a difference.
+
+    planned: ratios; where one between those of `rows` is not among them, these are named one by
+    one.
+    """
+    ratios = [float(row["ratio"]) for row in rows]
+    whole = [ratio for ratio in planned if ratios[0] <= ratio <= ratios[-1]] == ratios
+    span = (
+        f"r = {ratios[0]:g} to {ratios[-1]:g}"
+        if whole and len(rows) > 1
+        else f"r = {listed(ratios)}"
+    )
+    moved = [row for row in rows if row["p_holm"] < 0.05]
+    wide = [
+        row for row in rows if not (-margin < row["delta_low_90"] and row["delta_high_90"] < margin)
+    ]
+    if not wide:
+        most = max(rows, key=lambda row: abs(float(row["delta"])))
+        return (
+            f"**Flat, {span}**: each 90 % interval of the difference to r = 0 lies within"
+            f" {margin:g} either way (largest: {_verdict_interval(most)}, at r ="
+            f" {most['ratio']:g})."
+        )
+    if moved:
+        words = [
+            f"r = {row['ratio']:g} ({signed(row['delta'])}, Holm {p_words(row['p_holm'])})"
+            for row in moved
+        ]
+        return f"**Not flat, {span}**: a difference to r = 0 shows at {listed(words)}."
+    return (
+        f"**Flatness is not shown, {span}**: no difference to r = 0 is significant, but the 90 %"
+        f" interval reaches beyond {margin:g} at r = {listed(float(row['ratio']) for row in wide)}."
+    )
+
+
+def _loss(row: Row, margin: float) -> str:
+    """Return what the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is
+    real whatever its size.
+    """
+    where = f"at r = {row['ratio']:g}"
+    real = row["delta"] < 0 and row["p_holm"] < 0.05
+    more = ""
+    if row["verdict"] == "degraded":
+        head = f"A loss {where}, larger than the margin of {margin:g}"
+    elif row["verdict"] == "superior":
+        head = f"A gain {where}"
+    elif row["verdict"] == "non-inferior":
+        head = f"A loss {where}, but smaller than" if real else f"No loss {where} as large as"
+        head += f" the margin of {margin:g}"
+    else:
+        head = f"A loss {where}, of open size" if real else f"Open {where}"
+        more = (
+            f" The interval is {row['half_width']:.3f} wide to either side, at a margin of"
+            f" {margin:g}."
+            + (
+                " More questions, not more seeds, would be needed to settle it."
+                if row["seeds_to_settle"] == float("inf")
+                else (
+                    f" About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates"
+                    " hold."
+                )
+            )
+        )
+    share = f"{percent(row['relative'])} of r = 0"
+    return f"**{head}**: {_verdict_interval(row)}, {share}, Holm {p_words(row['p_holm'])}.{more}"
+
+
+def _change(name: str, rows: list[Row], digits: int) -> str:
+    """Return what happens to another measure at the highest ratio, and whether seeds and questions
+    alone could do it.
+    """
+    row = rows[-1]
+    if row["delta_interval"] != "crossed":
+        return f"{name}: {conditional(row, digits)}; these checkpoints only."
+    tail = (
+        f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval "
+        f"{between(row['delta_low'], row['delta_high'], digits)}, Holm {p_words(row['p_holm'])}"
+    )
+    if row["p_holm"] >= 0.05:
+        return f"**{name}: no change is shown** beyond the noise of seeds and questions: {tail}."
+    same = [r for r in rows if r["p_holm"] < 0.05 and (r["delta"] > 0) == (row["delta"] > 0)]
+    first = (
+        f" It shows from r = {same[0]['ratio']:g} on."
+        if len(same) == len(rows) and len(rows) > 1
+        else ""
+    )
+    way = "rises" if row["delta"] > 0 else "falls"
+    return f"**{name} {way}** beyond the noise of seeds and questions: {tail}.{first}"
+
+
+def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
+    """Return the sentences under the answer: flat or not, a loss at the top, the gains, and what
+    `derived` adds to them.
+    """
+    mono = compared(results, *MONO)
+    if not mono:
+        return []
+    tested = [row for row in mono if row["delta_interval"] == "crossed"]
+    gone = unpaired(results)
+    said = []
+    if len(tested) > 1:
+        planned = sorted({row["ratio"] for row in mono} | {*gone})
+        said.append(_flat(tested[:-1], sweep.margin, planned))
+    if tested:
+        said.append(_loss(tested[-1], sweep.margin))
+        best, each = largest(results), "planned" if gone else "tested"
+        said.append(
+            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller {each} one."
+            if best is not None
+            else f"**No ratio is non-inferior together with every smaller {each} one.**"
+        )
+    else:
+        said.append(
+            f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible."
+        )
+    for name, setting, measure, digits in [
+        ("Cross-lingual MRR@10", "cross-lingual", "RR@10", 3),
+        ("Multilingual mAP", "multilingual", "AP", 3),
+        ("The same-language share of the top 10", "multilingual", "same@10", 3),
+        ("The rank distance of a question's passages", "multilingual", "RD", 1),
+    ]:
+        rows = compared(results, setting, measure)
+        if rows:
+            said.append(_change(name, rows, digits))
+    return said + derived_words.sentences(sweep, results, derived)

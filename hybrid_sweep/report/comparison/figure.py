@@ -1,0 +1,274 @@
+"""Sweeps side by side: what raising the ratio does in each, where each stands, and the same against
+the examples seen.
+
+A sweep keeps its line style and the shape of its marks in every panel, which tell it apart without
+its colour; how a mark is filled is the verdict at the sweep's own margin.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from hybrid_sweep.report.comparison.table import Comparison
+from hybrid_sweep.report.figures.curve import curve, weak
+from hybrid_sweep.report.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    OCHRE,
+    ORANGE,
+    PURPLE,
+    SMALL,
+    WIDE,
+    legible,
+    sheet,
+    styled,
+)
+from hybrid_sweep.report.results import MACRO, MONO, records
+
+LIMIT = 6  # sweeps that can be told apart in one panel
+# up to so many sweeps have bands; more have bars side by side, since bands would hide each other
+BANDS = 3
+LOOKS: list[tuple[str, Any, str]] = [
+    (BLUE, "-", "o"),
+    (ORANGE, (0, (5, 1.6)), "s"),
+    (GREEN, (0, (1.2, 1.2)), "^"),
+    (PURPLE, (0, (7, 1.5, 1.2, 1.5)), "D"),
+    (OCHRE, (0, (3, 1.2, 1, 1.2, 1, 1.2)), "v"),
+    ("#333333", (0, (11, 2.5)), "P"),
+]
+# How a mark is filled, and what it means: at the sweep's own margin.
+FILLS = {
+    "full": ("non-inferior (or r = 0)", ("baseline", "superior", "non-inferior")),
+    "left": ("degraded", ("degraded",)),
+    "none": ("open, or not tested", ("inconclusive", "untested")),
+}
+CROSS = ("cross-lingual", "RR@10", MACRO)
+SIZE = 5.2  # points: half of a mark can be seen to be empty
+LETTERS = "ABCDEF"
+
+
+def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.DataFrame]:
+    """Return what the panels draw of each sweep: `figures.curve` with the change to r = 0 (0 there)
+    and its interval beside it.
+
+    Columns of the change: change, change_bottom, change_top; all NaN where ratio 0 is not finished.
+    """
+    found = []
+    for sweep, results in zip(comparison.sweeps, comparison.results, strict=True):
+        drawn = curve(sweep, results, what)
+        base = (drawn["ratio"] == 0) & drawn["y"].notna()
+        for name, source in [
+            ("change", "delta"),
+            ("change_bottom", "delta_low_90"),
+            ("change_top", "delta_high_90"),
+        ]:
+            drawn[name] = drawn[source].where(~base, 0.0)
+        found.append(drawn)
+    return found
+
+
+def _fill(row: dict[str, Any], tested: bool) -> str:
+    """Return the fill style of a mark; where there are no verdicts, filled if it differs from r = 0
+    at Holm-adjusted 5 %.
+    """
+    if not tested:
+        return "full" if row["ratio"] == 0 or row["p_holm"] < 0.05 else "none"
+    return next(
+        (fill for fill, (_, verdicts) in FILLS.items() if row["verdict"] in verdicts), "none"
+    )
+
+
+def _dodge(values: np.ndarray, index: int, count: int, width: float) -> np.ndarray:
+    """Return places beside each other on the x axis, centred on the value."""
+    return values + (index - (count - 1) / 2) * width
+
+
+def _draw(
+    axes: Axes,
+    drawn: list[pd.DataFrame],
+    x: str,
+    y: str,
+    bottom: str,
+    top: str,
+    *,
+    tested: bool,
+    scale: float = 1.0,
+) -> None:
+    """Draw one line per sweep; x: the column of the x axis, in units of `scale`."""
+    known = [each[x].to_numpy(dtype=np.float64) / scale for each in drawn]
+    finite = np.concatenate([values[np.isfinite(values)] for values in known])
+    span = float(np.ptp(finite)) if len(finite) else 1.0
+    bars = len(drawn) > BANDS
+    for index, (each, place) in enumerate(zip(drawn, known, strict=True)):
+        colour, line, mark = LOOKS[index]
+        place = _dodge(place, index, len(drawn), 0.011 * span) if bars else place
+        middle, low, high = (each[name].to_numpy(dtype=np.float64) for name in (y, bottom, top))
+        if bars:
+            axes.vlines(place, low, high, color=colour, lw=0.9, alpha=0.8, zorder=2)
+        else:
+            hatch = "/////" if weak(each) else None
+            axes.fill_between(
+                place, low, high, fc=colour, ec=colour, alpha=0.13, lw=0, hatch=hatch, zorder=1
+            )
+            for edge in (low, high):
+                axes.plot(place, edge, ls=line, color=colour, lw=0.5, alpha=0.8, zorder=2)
+        axes.plot(place, middle, ls=line, color=colour, lw=1.3, zorder=4)
+        for at, value, row in zip(place, middle, records(each), strict=True):
+            if np.isfinite(at) and np.isfinite(value):
+                look: dict[str, Any] = {
+                    "marker": mark,
+                    "fillstyle": _fill(row, tested),
+                    "mfcalt": "white",
+                }
+                axes.plot(
+                    at,
+                    value,
+                    ls="",
+                    color=colour,
+                    ms=SIZE,
+                    mew=0.8,
+                    zorder=5,
+                    clip_on=False,
+                    **look,
+                )
+                # empty, not transparent: the line must not run through it
+                if look["fillstyle"] == "none":
+                    axes.plot(
+                        at,
+                        value,
+                        ls="",
+                        marker=mark,
+                        mfc="white",
+                        mec=colour,
+                        ms=SIZE,
+                        mew=0.8,
+                        zorder=5,
+                    )
+            elif np.isfinite(at) and pd.isna(row["status"]):  # planned, and no point finished
+                axes.plot(
+                    at,
+                    0.03,
+                    "x",
+                    color=colour,
+                    ms=4.5,
+                    transform=axes.get_xaxis_transform(),
+                    clip_on=False,
+                    zorder=6,
+                )
+
+
+def _share(axes: Axes) -> None:
+    axes.set_xlim(-0.04, 1.04)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axes.set_xlabel("share r of cross-lingual batches", labelpad=2)
+
+
+def _margins(axes: Axes, comparison: Comparison) -> None:
+    """Draw a line at 0 and one at minus each margin, with the letters of its sweeps where they
+    state several.
+    """
+    axes.axhline(0, color=GREY, lw=0.6, zorder=1)
+    margins = [sweep.margin for sweep in comparison.sweeps]
+    for margin in sorted(set(margins)):
+        letters = [letter for letter, each in zip(LETTERS, margins, strict=False) if each == margin]
+        axes.axhline(-margin, color="black", lw=0.8, ls=(0, (5, 2.5)), zorder=3)
+        axes.annotate(
+            f"margin {margin:g}" + (f" of {' '.join(letters)}" if len(set(margins)) > 1 else ""),
+            (0.01, -margin),
+            (0, -2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=SMALL,
+            va="top",
+            # a band behind it stays legible
+            bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6},
+        )
+
+
+def _legend(comparison: Comparison, drawn: list[pd.DataFrame]) -> list[Any]:
+    handles: list[Any] = []
+    for index, name in enumerate(comparison.names):
+        colour, line, mark = LOOKS[index]
+        # The letter keeps a name that begins with an underscore in the legend.
+        words = f"{LETTERS[index]}: {legible(name)}"
+        handles.append(
+            Line2D([], [], ls=line, color=colour, marker=mark, ms=SIZE, lw=1.3, label=words)
+        )
+    found = {verdict for each in drawn for verdict in each["verdict"].dropna()}
+    for fill, (meaning, verdicts) in FILLS.items():
+        if found & set(verdicts):
+            look: dict[str, Any] = {"fillstyle": fill, "mfcalt": "white"}
+            handles.append(
+                Line2D([], [], ls="", marker="o", color="black", ms=SIZE, label=meaning, **look)
+            )
+    if len(drawn) <= BANDS:
+        handles.append(Patch(fc="#d0d0d0", ec=GREY, lw=0, label="90 % interval of the change"))
+    return handles
+
+
+def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
+    over = "Changes are to each sweep's own r = 0, marks at its own margin"
+    bars = "; bars: 90 % intervals; marks of one ratio stand side by side"
+    parts = [over + (f"{bars}." if len(drawn) > BANDS else ".")]
+    if any(weak(each) for each in drawn):
+        parts.append("Some intervals are over questions only (too few seeds).")
+    if any(each["y"].isna().any() for each in drawn):
+        parts.append("×: missing.")
+    parts.append("Cross-lingual: a filled mark differs from r = 0 (5 %, Holm).")
+    return " ".join(parts)
+
+
+def draw(comparison: Comparison) -> Figure:
+    """Return the whole figure: change and level of monolingual MRR@10, then cross-lingual MRR@10
+    and the change by examples seen.
+
+    The two panels of the change have one y axis. A panel for which no sweep has anything is left
+    out.
+    """
+    with styled():
+        mono, cross = lines_of(comparison, (*MONO, MACRO)), lines_of(comparison, CROSS)
+        seen = any(
+            np.isfinite(each["examples_cross_lingual"].to_numpy(dtype=np.float64)).any()
+            for each in mono
+        )
+        across = any(each["y"].notna().any() for each in cross)
+        corner = " · ".join(comparison.fingerprints) + (
+            f" · {legible(comparison.on)}" if comparison.on else ""
+        )
+        lower = across + seen
+        figure = sheet(
+            WIDE, 4.6 if lower else 2.5, _notes(comparison, mono), corner, _legend(comparison, mono)
+        )
+        rows = figure.add_gridspec(2 if lower else 1, 1, height_ratios=[1.2, 1] if lower else None)
+        grid = rows[0].subgridspec(1, 2, width_ratios=[1.35, 1])
+        change = ("change", "change_bottom", "change_top")
+        axes = figure.add_subplot(grid[0])
+        _draw(axes, mono, "ratio", *change, tested=True)
+        _margins(axes, comparison)
+        axes.set_title("Monolingual MRR@10, change to r = 0")
+        _share(axes)
+        level = figure.add_subplot(grid[1])
+        _draw(level, mono, "ratio", "y", "bottom", "top", tested=True)
+        level.set_title("Monolingual MRR@10")
+        _share(level)
+        place = 0
+        grid = rows[1].subgridspec(1, lower) if lower else grid
+        if across:
+            other = figure.add_subplot(grid[place])
+            _draw(other, cross, "ratio", "y", "bottom", "top", tested=False)
+            other.set_title("Cross-lingual MRR@10")
+            _share(other)
+            place += 1
+        if seen:
+            budget = figure.add_subplot(grid[place], sharey=axes)
+            _draw(budget, mono, "examples_cross_lingual", *change, tested=True, scale=1000)
+            _margins(budget, comparison)
+            budget.set_title("Monolingual MRR@10, change, by examples seen")
+            budget.set_xlabel("cross-lingual examples of a run, thousands", labelpad=2)
+        return figure

@@ -1,0 +1,151 @@
+"""The report of sweeps that differ: comparison.csv and the rest in FIRST/vs-SECOND, and nothing in
+any other folder.
+
+The pools of one sweep are compared in the same way, in its own folder pools/.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybrid_sweep.report.comparison import console as comparison_console
+from hybrid_sweep.report.comparison import figure as figure_comparison
+from hybrid_sweep.report.comparison import latex as comparison_latex
+from hybrid_sweep.report.comparison import page as comparison_page
+from hybrid_sweep.report.comparison import text as comparison_text
+from hybrid_sweep.report.comparison.table import Comparison, compare
+from hybrid_sweep.report.figures.style import save
+from hybrid_sweep.report.load import Sweep, load
+from hybrid_sweep.report.report_files import Report, gaps, put_csv, put_parquet, put_texts, writing
+from hybrid_sweep.report.settings import SETTING, Difference, check
+from hybrid_sweep.utils.errors import UserError
+
+LONGEST = 200  # bytes of a folder's name: file systems end at 255
+
+
+def folder_of(sweep_dirs: Sequence[Path]) -> Path:
+    """Return where a comparison is written: vs- and the names of the other folders, in the first;
+    what is too long ends in a hash.
+    """
+    name = "".join(f"-vs-{path.resolve().name}" for path in sweep_dirs[1:])[1:]
+    if len(name.encode()) > LONGEST:
+        mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+        name = f"{name.encode()[:LONGEST].decode(errors='ignore')}-{mark}"
+    return sweep_dirs[0] / name
+
+
+def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[list[str]]]:
+    """Return each sweep by itself, with the warnings about its points.
+
+    on: the name of a further collection. Raises UserError, with the folder, where one cannot be
+    reported alone either.
+    """
+    sweeps, warnings = [], []
+    for path in sweep_dirs:
+        try:
+            sweep = load([path], on)
+            warnings.append(check(sweep))
+        except UserError as error:
+            raise (
+                error if str(path) in str(error) else UserError(f"{path}: {error}", key=error.key)
+            ) from error
+        sweeps.append(sweep)
+    return sweeps, warnings
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Report:
+    """Write a comparison into a folder, each file atomically."""
+    figure = figure_comparison.draw(comparison)
+    with writing(folder):
+        tables = (
+            put_csv(comparison.table, folder / "comparison.csv"),
+            put_parquet(comparison.table, folder / "comparison.parquet"),
+        )
+        drawn = save(figure, folder, "comparison")
+        texts = {
+            "comparison.md": comparison_text.markdown(comparison),
+            "comparison.html": comparison_page.html(comparison, drawn[2].read_bytes()),
+            "comparison.tex": comparison_latex.latex(comparison),
+        }
+        paths = (*tables, *drawn, *put_texts(texts, folder))
+    missing = tuple(point for sweep in comparison.sweeps for point in gaps(sweep))
+    told = [
+        comparison_console.console(comparison),
+        "",
+        f"page: {folder / 'comparison.html'}",
+        f"figure: {drawn[0]}",
+    ]
+    return Report(
+        answer=" ".join(
+            f"{name}: {said}" for name, said in zip(comparison.names, comparison.said, strict=True)
+        ),
+        console="\n".join(told),
+        figure=drawn[0],
+        paths=paths,
+        missing=missing,
+        warnings=tuple(warning for each in comparison.warnings for warning in each),
+        results=comparison.table,
+        exit_code=1 if missing else 0,
+    )
+
+
+def compare_folders(
+    sweep_dirs: Sequence[Path], shared: Sequence[str]
+) -> tuple[Report, list[tuple[str, Report | str]]]:
+    """Compare sweeps on the collection of each, and by name on the further ones that all were asked
+    for (`shared`).
+
+    A further collection that cannot be compared has the reason in place of its report. Raises
+    UserError where the main ones cannot, or where there are more sweeps than a figure can hold.
+    """
+    if len(sweep_dirs) > figure_comparison.LIMIT:
+        raise UserError(
+            f"{len(sweep_dirs)} sweeps differ: compare at most {figure_comparison.LIMIT} at a time",
+            key="report.too_many_sweeps",
+        )
+    folder = folder_of(sweep_dirs)
+    sweeps, warnings = read(sweep_dirs)
+    report = write_comparison(compare(sweeps, warnings), folder)
+    found: list[tuple[str, Report | str]] = []
+    for name in shared:
+        try:
+            there, about = read(sweep_dirs, name)
+            found.append(
+                (name, write_comparison(compare(there, about, name, sweeps), folder / f"on-{name}"))
+            )
+        except UserError as error:
+            found.append((name, f"no comparison: {error}"))
+    return report, found
+
+
+def compare_pools(
+    sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple[int, str]]
+) -> Report:
+    """Compare what the ratio does in smaller pools of a collection and in all of it, the smallest
+    first.
+
+    source: "" or the name of a further collection; sizes: as in `load.pools`. The runs and
+    questions are the same at every size, so that all is paired. Written into pools/ beside the
+    collection's own report. Raises UserError for more pools than a figure can hold, and where a
+    pool cannot be reported alone.
+    """
+    if len(sizes) >= figure_comparison.LIMIT:
+        raise UserError(
+            f"{len(sizes)} pools: compare at most {figure_comparison.LIMIT - 1} with all passages",
+            key="report.too_many_pools",
+        )
+    names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
+    main = load(sweep_dirs)
+    sweeps = [dataclasses.replace(load(sweep_dirs, on), name=name) for name, on in names.items()]
+    values = (*(f"{size:,}" for size, _ in sizes), "all")
+    comparison = compare(
+        sweeps,
+        [check(sweep) if number == 0 else [] for number, sweep in enumerate(sweeps)],
+        source,
+        [main] * len(sweeps),
+        [Difference(SETTING, "passages per language", values)],
+    )
+    return write_comparison(
+        comparison, (sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0]) / "pools"
+    )

@@ -1,0 +1,127 @@
+"""A comparison in sentences: each is made from comparison.csv, with the interval that it rests on.
+
+Names and settings come from users: they stand in code marks, where nothing in them is markup.
+"""
+
+import pandas as pd
+
+from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison, Row
+from hybrid_sweep.report.results import MACRO, MONO, records
+from hybrid_sweep.report.settings import SETTING
+from hybrid_sweep.report.wording import between, counted, listed, p_words, signed
+from hybrid_sweep.utils.escaping import markdown, markdown_code
+
+_TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r = 0 differs"}
+
+
+def pairs(
+    comparison: Comparison, statistic: str, setting: str, measure: str, scope: str = MACRO
+) -> list[Row]:
+    """Return the tested differences of one measure, by sweep and ratio."""
+    table = comparison.table
+    chosen = (table["statistic"] == statistic) & (table["setting"] == setting)
+    return records(table[chosen & (table["measure"] == measure) & (table["scope"] == scope)])
+
+
+def _note(row: Row) -> str:
+    return " over questions alone" if row["interval"] == "conditional" else ""
+
+
+def interval(row: Row, digits: int = 3) -> str:
+    if pd.isna(row["low"]):
+        return signed(row["value"], digits)
+    return f"{signed(row['value'], digits)} {between(row['low'], row['high'], digits)}{_note(row)}"
+
+
+def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
+    """Return how the seeds of a sweep and of the first were put together in these rows."""
+    ground = comparison.grounds[index - 1]
+    kinds = {row["interval"] for row in rows}
+    same = f"the same {listed(ground.by_seed)} in both" if ground.by_seed else ""
+    if kinds == {"independent", "crossed"}:
+        return (
+            f"paired by seed (which draws {same}) and question where three seeds are common, else"
+            " with seeds apart"
+        )
+    if "independent" in kinds:
+        why = (
+            "fewer than three seeds in common"
+            if ground.by_seed
+            else "the same number draws nothing alike in both"
+        )
+        return f"seeds taken as independent ({why}), questions shared"
+    if kinds == {"conditional"}:
+        return "too few seeds: intervals over the questions alone, for these checkpoints only"
+    return f"paired by seed (which draws {same}) and question"
+
+
+def contrast(comparison: Comparison, index: int) -> str:
+    """Return what can be said of a sweep against the first: where they differ beyond noise, or why
+    that is not tested.
+    """
+    name, first = markdown_code(comparison.names[index]), markdown_code(comparison.names[0])
+    ground = comparison.grounds[index - 1]
+    if ground.refusal:
+        return (
+            f"{name} is not tested against {first} ({markdown(ground.refusal)}): their numbers only"
+            " stand side by side."
+        )
+    if not ground.whole:
+        common = listed(map(markdown, ground.languages))
+        return (
+            f"{name} and {first} have the same questions in {common} alone: monolingual MRR@10 is"
+            " tested in each of these languages, and no mean."
+        )
+    mine = {
+        s: [r for r in pairs(comparison, s, *MONO) if r["sweep"] == comparison.names[index]]
+        for s in _TESTED
+    }
+    if not mine[DIFFERENCE]:
+        return f"{name} and {first} have no finished ratio in common: no difference is tested."
+    parts = []
+    for statistic, words in _TESTED.items():
+        rows = mine[statistic]
+        if not rows:
+            continue
+        last = rows[-1]
+        shown = [row["ratio"] for row in rows if row["p_holm"] < 0.05]
+        at = f"r = {last['ratio']:g}"
+        p: str = "" if pd.isna(last["p_holm"]) else f", Holm {p_words(last['p_holm'])}"
+        ends: str = (
+            f"95 % interval{_note(last)} {between(last['low'], last['high'])}"
+            if pd.notna(last["low"])
+            else "no interval"
+        )
+        told = f"{words} by {signed(last['value'])} at {at} ({ends}{p})"
+        if any(pd.notna(row["p_holm"]) for row in rows):
+            told += (
+                f", a difference shown at r = {listed(shown)}"
+                if shown
+                else ", no difference shown at any ratio"
+            )
+        parts.append(told)
+    how = _seeds_words(comparison, index, [row for rows in mine.values() for row in rows])
+    return f"{name} minus {first}, {how}: " + "; ".join(parts) + "."
+
+
+def title(comparison: Comparison) -> str:
+    return listed(map(markdown_code, comparison.names)) + (
+        f" on {markdown_code(comparison.on)}" if comparison.on else ""
+    )
+
+
+def caption(comparison: Comparison) -> str:
+    """Return what the figure shows, and how to read its marks."""
+    budgets = {found.key for found in comparison.differences if found.part == SETTING} & {
+        "batch.budget"
+    }
+    return (
+        "Monolingual MRR@10 against the share r of cross-lingual batches: its change from each"
+        " sweep's own r = 0 with 90 % intervals, and its level; cross-lingual MRR@10; and the"
+        " change again, against the cross-lingual examples that a run has seen"
+        + (", where sweeps of different budgets stand side by side" if budgets else "")
+        + ". Dashed lines: minus the margins. A filled mark is non-inferior at the sweep's own"
+        " margin, a half filled one degraded, an empty one open or not tested. Each level has the"
+        " interval of its change. "
+        + f"{counted(sum(len(sweep.finished) for sweep in comparison.sweeps), 'run')}."
+    )

@@ -1,0 +1,130 @@
+"""Weighted sums of several curves' points, each with the crossed estimate of `statistics`, from
+moments taken once.
+
+The mean squares of a contrast sum_r c_r y[r] are quadratic forms c' M c of the mean cross-products
+M of the y[r], so that every pair of ratios, the slope and a ratio of two effects cost no further
+pass over the questions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.statistics import Array
+
+# what is this small a share of the terms it is the difference of is 0: points that are equal
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means (..., R) and mean cross-products (..., R, R) of R matrices y[..., r, s, g] that share
+    seeds and questions.
+    """
+
+    mean: Array
+    seeds: Array
+    questions: Array
+    rest: Array
+    n_seeds: int
+    n_questions: int
+    df_questions: float
+
+
+def moments(y: Array, df_questions: float) -> Moments:
+    """Return the moments of y[..., r, s, g]; needs two questions.
+
+    Those of seeds and rest are 0 with a single seed.
+    """
+    n_seeds, n_questions = y.shape[-2:]
+    mean = y.mean(axis=(-2, -1))
+    seeds = y.mean(axis=-1) - mean[..., None]
+    questions = y.mean(axis=-2) - mean[..., None]
+    rest = y - mean[..., None, None] - seeds[..., :, None] - questions[..., None, :]
+    rest = rest.reshape(*rest.shape[:-2], -1)
+    more = max(n_seeds - 1, 1)
+    return Moments(
+        mean,
+        n_questions / more * (seeds @ seeds.swapaxes(-2, -1)),
+        n_seeds / (n_questions - 1) * (questions @ questions.swapaxes(-2, -1)),
+        rest @ rest.swapaxes(-2, -1) / (more * (n_questions - 1)),
+        n_seeds,
+        n_questions,
+        df_questions,
+    )
+
+
+def _form(products: Array, c: Array) -> Array:
+    value = np.einsum("...i,...ij,...j->...", c, products, c)
+    size = np.einsum("...i,...ij,...j->...", np.abs(c), np.abs(products), np.abs(c))
+    return np.where(value > ROUNDING * size, value, 0.0)
+
+
+def contrast(found: Moments, c: Array) -> st.Estimate:
+    """Return the estimate of sum_r c_r mean_r for weights c[..., r]: that of `statistics.estimate`
+    for sum_r c_r y[r].
+    """
+    mean = (found.mean * c).sum(axis=-1)
+    mean = np.where(
+        np.abs(mean) > ROUNDING * (np.abs(found.mean) * np.abs(c)).sum(axis=-1), mean, 0.0
+    )
+    counts = (found.n_seeds, found.n_questions, found.df_questions)
+    if found.n_questions < 2 or found.df_questions <= 0:
+        nan = np.full(mean.shape, np.nan)
+        return st.Estimate(mean, nan, nan, *counts, "none")
+    seeds, questions, rest = (
+        _form(products, c) for products in (found.seeds, found.questions, found.rest)
+    )
+    if found.n_seeds >= st.MIN_SEEDS:
+        return st.from_squares(mean, (seeds, questions, rest), *counts)
+    se = np.sqrt(questions / (found.n_seeds * found.n_questions))
+    return st.Estimate(mean, se, np.full(mean.shape, found.df_questions), *counts, "conditional")
+
+
+def _accepted(found: Moments, ratio: Array, level: float) -> Any:
+    """Return whether mean_0 = ratio * mean_1 is not rejected; ratio is (..., k)."""
+    wide = Moments(
+        found.mean[..., None, :],
+        found.seeds[..., None, :, :],
+        found.questions[..., None, :, :],
+        found.rest[..., None, :, :],
+        found.n_seeds,
+        found.n_questions,
+        found.df_questions,
+    )
+    tested = contrast(wide, np.stack([np.ones_like(ratio), -ratio], axis=-1))
+    return np.abs(tested.mean) <= st.t_quantile(0.5 + level / 2, tested.df) * tested.se
+
+
+def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
+    """Return both ends of the interval of mean_0 / mean_1 of a pair of curves (R = 2), by Fieller's
+    (1954) inversion.
+
+    It holds every ratio q for which mean_0 - q mean_1 = 0 is not rejected by the crossed test, so
+    that it has that test's coverage and takes the dependence of the two into account. It is bounded
+    where mean_1 differs from 0 at 1 - level, and an end is infinite where it lies more than a
+    thousand times the distance of the linearised interval away.
+    """
+    centre = found.mean[..., 0] / found.mean[..., 1]
+    linear = contrast(found, np.stack([np.ones_like(centre), -centre], axis=-1))
+    reach = st.t_quantile(0.5 + level / 2, linear.df) * linear.se / np.abs(found.mean[..., 1])
+    # Degrees of freedom and floors change along q: the outermost q that is accepted counts, found
+    # on a grid first.
+    steps = np.concatenate([np.linspace(0, 3, 121)[1:], np.geomspace(3.2, 1000, 80)])
+    side = np.array([-1.0, 1.0])
+    tried = centre[..., None, None] + (reach[..., None] * side)[..., None] * steps
+    accepted = _accepted(found, tried.reshape(*centre.shape, -1), level).reshape(tried.shape)
+    last = np.where(
+        accepted.any(axis=-1), len(steps) - 1 - np.argmax(accepted[..., ::-1], axis=-1), -1
+    )
+    inner = np.where(last >= 0, steps[last], 0.0)
+    outer = steps[np.minimum(last + 1, len(steps) - 1)]
+    for _ in range(45):
+        middle = (inner + outer) / 2
+        inside = _accepted(found, centre[..., None] + (reach[..., None] * side) * middle, level)
+        inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
+    ends = centre[..., None] + reach[..., None] * side * inner
+    ends = np.where((last == len(steps) - 1) & (reach[..., None] > 0), side * np.inf, ends)
+    return ends[..., 0], ends[..., 1]

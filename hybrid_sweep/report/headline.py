@@ -1,0 +1,204 @@
+"""The answer for a reader who knows nothing of the code: what happens, how sure that is, and which
+ratio to use.
+
+The same rows and verdicts as in `answer`, in plainer words and with a recommendation; nothing is
+claimed beyond them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.answer import no_verdict
+from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.results import MONO, languages
+from hybrid_sweep.report.wording import (
+    between,
+    compared,
+    counted,
+    largest,
+    listed,
+    percent,
+    signed,
+    unpaired,
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """Three answers, each a short line and the sentences that bear it out."""
+
+    happens: tuple[str, str]
+    sure: tuple[str, str]
+    use: tuple[str, str]
+
+
+def _at(rows: list[Row], ratio: float) -> Row | None:
+    return next((row for row in rows if row["ratio"] == ratio), None)
+
+
+def _bought(row: Row | None) -> str:
+    """Return what a ratio does to cross-lingual retrieval, in a sentence; "" where that was not
+    measured.
+    """
+    if row is None:
+        return ""
+    if row["delta_interval"] != "crossed":
+        return (
+            f" Cross-lingual MRR@10 changes by {signed(row['delta'])} there, with too few seeds for"
+            " an interval."
+        )
+    tail = f"{signed(row['delta'])}, 95 % interval {between(row['delta_low'], row['delta_high'])}"
+    if row["p_holm"] >= 0.05:
+        return f" No change of cross-lingual MRR@10 is shown at r = {row['ratio']:g} ({tail})."
+    return (
+        f" Cross-lingual MRR@10 {'rises' if row['delta'] > 0 else 'falls'} at r = {row['ratio']:g}:"
+        f" {tail}."
+    )
+
+
+def _happens(
+    sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]
+) -> tuple[str, str]:
+    best, top, gone = largest(results), rows[-1], unpaired(results)
+    margin = f"{sweep.margin:g} MRR@10, the loss called tolerable before the run"
+    if best is None:
+        short = "Monolingual quality is not shown to hold"
+        smallest = min([rows[0]["ratio"], *gone])
+        text = f"At r = {smallest:g} already, a loss larger than {margin}, is not ruled out."
+    else:
+        short = f"Monolingual quality holds up to r = {best:g}"
+        text = f"Up to there, each tested share is shown to cost less than {margin}."
+    if best != top["ratio"]:
+        words = {
+            "degraded": "a loss larger than that",
+            "inconclusive": "which may be more or less than that",
+            "untested": "with too few seeds to be tested",
+        }.get(top["verdict"], "which is within it")
+        share: str = f", {percent(top['relative'])}" if pd.notna(top["relative"]) else ""
+        text += f" At r = {top['ratio']:g} it changes by {signed(top['delta'])}{share}: {words}."
+    return short, text + _bought(cross[-1] if cross else None)
+
+
+def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[Row]) -> tuple[str, str]:
+    tested = [row for row in rows if row["verdict"] != "untested"]
+    gone = unpaired(results)
+    open_ = sorted(
+        [float(row["ratio"]) for row in rows if row["verdict"] in ("inconclusive", "untested")]
+        + gone
+    )
+    planned = len(rows) + len(gone)
+    short = f"{planned - len(open_)} of {counted(planned, 'share')} settled, at a 5 % risk each" + (
+        f"; r = {listed(open_)} open" if open_ else ""
+    )
+    seeds = sorted({int(row["delta_seeds"]) for row in tested})
+    count = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    best = largest(results)
+    row = _at(rows, best) if best is not None else tested[-1]
+    text = (
+        f"{count[0].upper()}{count[1:]} and {counted(int(rows[0]['n_questions']), 'question')}; the"
+        " intervals reckon with other seeds and other questions, not with other data or models."
+    )
+    if row is not None:
+        text += (
+            f" At r = {row['ratio']:g} the change is {signed(row['delta'])}, 90 % interval "
+            f"{between(row['delta_low_90'], row['delta_high_90'])}."
+        )
+    if gone:
+        text += (
+            f" r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0"
+            " has too."
+        )
+    if sweep.missing:
+        text += f" {len(sweep.missing)} of {len(sweep.points)} points are missing."
+    return short, text
+
+
+def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
+    """Return the languages that lose at the recommended ratio, and in words up to where every
+    language is shown to hold.
+
+    That every language holds is claimed only where each does at 5 %, which needs no adjustment for
+    their number (intersection-union test).
+    """
+    by_language = {scope: compared(results, *MONO, scope) for scope in languages(results)}
+    if len(by_language) < 2:
+        return [], ""
+    at_best = {scope: _at(rows, best) for scope, rows in by_language.items()}
+    harmed = [scope for scope, row in at_best.items() if row and row["verdict"] == "degraded"]
+    each = [largest(results, scope) for scope in by_language]
+    known = [ratio for ratio in each if ratio is not None]
+    safe = min(known) if len(known) == len(each) else None
+    if safe is not None and safe >= best:
+        return [], " Taken one by one, every language is shown to hold there too."
+    head = (
+        f" But {listed(harmed)} {'lose' if len(harmed) > 1 else 'loses'} more than that."
+        if harmed
+        else ""
+    )
+    if safe is None:
+        return harmed, f"{head} Taken one by one, no share is shown to hold for every language."
+    return harmed, f"{head} Taken one by one, every language is shown to hold up to r = {safe:g}."
+
+
+def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
+    best, gone = largest(results), unpaired(results)
+    if best is None:
+        smallest = rows[0]
+        each = "planned" if gone else "tested"
+        text = (
+            f"No larger share is shown to cost less than {sweep.margin:g} together with every"
+            f" smaller one {each}."
+        )
+        if smallest["verdict"] == "inconclusive" and smallest["ratio"] < min([*gone, 2.0]):
+            more = smallest["seeds_to_settle"]
+            needed = "more questions" if more == float("inf") else f"about {more:.0f} seeds"
+            text += f" To settle r = {smallest['ratio']:g}: {needed}."
+        return "Stay at r = 0", text
+    harmed, each = _languages(results, best)
+    text = (
+        "The largest share that is shown, like every smaller one, to cost less than"
+        f" {sweep.margin:g} MRR@10 on the mean of languages."
+    )
+    gain = _at(cross, best)
+    if gain is None:
+        short = f"r = {best:g} is safe"
+    elif gain["p_holm"] < 0.05 and gain["delta"] > 0:
+        short = f"Use r = {best:g}"
+    else:
+        short = f"r = {best:g} is safe, but buys nothing shown"
+    return (
+        short + (f", but not for {listed(harmed)}" if harmed else ""),
+        text + _bought(gain) + each,
+    )
+
+
+def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:
+    """Return the three answers of a sweep; where there is no verdict, what is missing for one."""
+    rows, cross = compared(results, *MONO), compared(results, "cross-lingual", "RR@10")
+    nothing = no_verdict(sweep, results)
+    if not nothing:
+        return Headline(
+            _happens(sweep, results, rows, cross),
+            _sure(sweep, results, rows),
+            _use(sweep, results, rows, cross),
+        )
+    if rows:
+        unsure = (
+            "What interval there is covers these checkpoints only: other seeds may say otherwise."
+        )
+    else:
+        unsure = "There is nothing to compare yet."
+    if sweep.missing:
+        unsure += f" {len(sweep.missing)} of {len(sweep.points)} points are missing."
+    advice = (
+        f"A recommendation needs ratio 0 and a ratio above it with {st.MIN_SEEDS} seeds each, and"
+        " several questions."
+    )
+    return Headline(
+        ("No verdict yet", nothing), ("Not sure at all", unsure), ("No ratio yet", advice)
+    )

@@ -1,0 +1,341 @@
+"""From the folders of a sweep to one tidy frame with a row per point and query, and the list of
+missing points.
+
+A sweep is read on the collection it was trained on, or on one of the further ones that its points
+were evaluated on.
+
+A point counts as finished by the definition in `hybrid_sweep.runs.finished`; every other point of
+points.json is reported as missing, never dropped. Nothing here depends on the order of rows, points
+or folders.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hybrid_sweep.runs import finished
+from hybrid_sweep.runs.finished import KEY, STORED
+from hybrid_sweep.utils import names, records
+from hybrid_sweep.utils.errors import UserError
+
+# The kinds of points in the order of every table; the name of those that no ratio trained.
+KINDS = ("trained", "untrained", "bm25")
+BASELINES = {"untrained": "untrained", "bm25": "BM25"}
+POOL = re.compile(r"(?:(.+)_)?pool_([0-9]+)")  # how stages of smaller pools are named
+# what a report on a further collection reads of the provenance of its evaluation
+EVALUATED = ["versions", "git"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One planned run of a sweep; `kind` is one of `KINDS`."""
+
+    kind: str
+    ratio: float
+    seed: int
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The planned points in order, why some are missing, and what the others left.
+
+    `frame` is long and tidy: one row per point and row of its per-query table, sorted by point and
+    `KEY`, with the columns kind, ratio, seed, run_id, KEY, group_id, n_relevant, STORED, rank (of
+    the best relevant passage; inf: not retrieved) and RD. Every finished point has the same rows.
+    `config`, `provenance` and `metrics` map a finished run id to the parsed file ({} where it is
+    absent); on a further collection `config` has it as data, `metrics` what was measured there, and
+    `provenance` under "evaluated" the versions and the code that measured it. `trained_languages`,
+    sorted, are those that any trained point learned from, whatever it was evaluated on; () where no
+    config is recorded.
+    """
+
+    name: str
+    margin: float
+    command: str
+    points: tuple[Point, ...]
+    missing: dict[str, str]
+    frame: pd.DataFrame
+    config: dict[str, dict[str, Any]]
+    provenance: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+    trained_languages: tuple[str, ...]
+
+    @property
+    def finished(self) -> tuple[Point, ...]:
+        return tuple(point for point in self.points if point.run_id not in self.missing)
+
+
+def further(sweep_dirs: Sequence[Path]) -> list[str]:
+    """Return the names of the further collections that any point of the sweeps was asked for,
+    sorted.
+    """
+    rows = [row for sweep_dir in sweep_dirs for row in records.points(sweep_dir)["points"]]
+    return sorted({name for row in rows for name in row.get("also", [])})
+
+
+def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
+    """Return, of each collection, "" or the name of a further one, the smaller pools that points
+    were asked for, smallest first.
+
+    A pool: how many passages of each language it holds, and the name of the further collection that
+    it counts as.
+    """
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in further(sweep_dirs):
+        if match := POOL.fullmatch(name):
+            found.setdefault(match[1] or "", []).append((int(match[2]), name))
+    return {source: sorted(sizes) for source, sizes in sorted(found.items())}
+
+
+def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
+    """Return names, margin, command and the points with their run folders, the points of all sweeps
+    together.
+
+    on: leaves out the points that were not asked for this further collection.
+    """
+    names, margins, commands, folders = [], [], [], {}
+    for sweep_dir in sweep_dirs:
+        plan = records.points(sweep_dir)
+        names.append(plan["name"])
+        margins.append(float(plan["margin"]))
+        commands.append(plan.get("command", ""))
+        runs = sweep_dir.resolve().parent.parent / "runs"
+        for row in plan["points"]:
+            if on and on not in row.get("also", []):
+                continue
+            point = Point(row["kind"], round(float(row["ratio"]), 6), row["seed"], row["run_id"])
+            folders[point] = runs / point.run_id
+    if len(set(margins)) > 1:
+        raise UserError(
+            f"the sweeps state different margins ({', '.join(map(str, margins))}): report them one"
+            " by one",
+            key="report.margins_differ",
+        )
+    if not folders:
+        raise UserError(
+            f"{sweep_dirs[0]}/points.json lists no point: run the sweep first",
+            key="sweep.no_points",
+        )
+    return names, margins[0], next((text for text in commands if text), ""), folders
+
+
+def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
+    """Return the per-query table in a folder of a finished run, sorted by KEY, or None and why it
+    is missing.
+    """
+    try:
+        table = finished.table(run_dir, folder)
+    except finished.Unfinished as problem:
+        reason = str(problem)
+        if reason != finished.NOT:
+            return None, reason
+        status = records.status(run_dir)
+        state, error = status.get("state"), (status.get("error") or "").strip()
+        if state == "failed" and error:
+            return None, f"failed: {error.splitlines()[0][:120]}"
+        return None, f"not finished (last state: {state})" if state else "not finished"
+    return table.sort_by([(name, "ascending") for name in KEY]), ""
+
+
+def _check_languages(folder: Path, table: pa.Table) -> None:
+    """Raise UserError for a language of a per-query table that cannot be one; "*" is the pool of
+    all languages.
+    """
+    where = str(folder / "per_query.parquet")
+    for column in ("query_lang", "passage_lang"):
+        pool = (
+            pc.equal(table["setting"], "multilingual")
+            if column == "passage_lang"
+            else pa.scalar(False)
+        )
+        whole = pc.and_(pc.equal(table[column], "*"), pool)
+        for code in (
+            table.filter(pc.invert(pc.fill_null(whole, False)))[column].unique().to_pylist()
+        ):
+            names.language(code, f"{where}, {column}")
+
+
+def _learned(config: dict[str, Any]) -> set[str]:
+    """Return the languages of the collections that a run was trained on, from its config; empty
+    where they are not recorded.
+    """
+    more = config.get("more")
+    parts = [config.get("data"), *(more.values() if isinstance(more, dict) else [])]
+    named = [part.get("languages") for part in parts if isinstance(part, dict)]
+    return {
+        str(language)
+        for languages in named
+        if isinstance(languages, list)
+        for language in languages
+    }
+
+
+def _is_of(point: Point, table: pa.Table, config: dict[str, Any]) -> bool:
+    """Return whether a run is of the seed and kind that its point has, as far as its table and its
+    config tell.
+    """
+    if table["seed"].null_count < len(table) and table["seed"].unique().to_pylist() != [point.seed]:
+        return False
+    trainer, model = config.get("trainer"), config.get("model")
+    steps = trainer.get("max_steps") if isinstance(trainer, dict) else None
+    name = model.get("name") if isinstance(model, dict) else None
+    if isinstance(steps, int) and (steps > 0) != (point.kind == "trained"):
+        return False
+    return name != "bm25" or point.kind == "bm25"
+
+
+def _check(
+    points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[str, dict[str, Any]]
+) -> None:
+    """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes
+    in the values.
+    """
+    seen: dict[tuple[str, float, int], str] = {}
+    for point in points:
+        place = (point.kind, point.ratio if point.kind == "trained" else 0.0, point.seed)
+        if place in seen:
+            raise UserError(
+                f"runs {seen[place]} and {point.run_id} are both {point.kind} at ratio"
+                f" {point.ratio:g}, seed {point.seed}: the sweep varies something else as well;"
+                " report one setting at a time",
+                key="report.points_repeated",
+            )
+        seen[place] = point.run_id
+    first = points[0].run_id
+    names = ["collection", "group_id", "n_relevant", *KEY]
+    repeated = (
+        tables[first].select(KEY).group_by(KEY).aggregate([]).num_rows < tables[first].num_rows
+    )
+    if repeated:
+        raise UserError(
+            f"run {first} has two rows for one query in one setting: its per_query.parquet is"
+            " broken",
+            key="evaluation.table_repeats",
+        )
+    for point in points:
+        table = tables[point.run_id]
+        if not _is_of(point, table, configs[point.run_id]):
+            raise UserError(
+                f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}",
+                key="report.run_not_as_planned",
+            )
+        if point.kind == "trained" and not np.allclose(
+            table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6
+        ):
+            raise UserError(
+                f"run {point.run_id} was trained at another ratio than points.json says:"
+                f" {point.ratio:g}",
+                key="report.ratio_not_as_planned",
+            )
+        if table.num_rows != tables[first].num_rows or any(
+            not table[n].equals(tables[first][n]) for n in names
+        ):
+            raise UserError(
+                f"runs {first} and {point.run_id} were evaluated on different questions or"
+                " languages: report one collection at a time",
+                key="report.questions_differ",
+            )
+        for name in STORED:
+            wanted = (
+                table.filter(pc.equal(table["setting"], "multilingual"))
+                if name == "same@10"
+                else table
+            )
+            if not np.isfinite(wanted[name].to_numpy()).all():
+                raise UserError(
+                    f"run {point.run_id} has {name} values that are no numbers: its model may have"
+                    " diverged",
+                    key="evaluation.not_finite",
+                )
+
+
+def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
+    """Return the frame of `Sweep`: text as categories, or a million rows would take long to
+    group.
+    """
+    parts = []
+    for point in points:
+        table = tables[point.run_id]
+        distance = pc.subtract(table["rank_max"], table["rank_min"]).cast(pa.float64())
+        several = pc.and_(
+            pc.equal(table["setting"], "multilingual"), pc.greater_equal(table["n_relevant"], 2)
+        )
+        columns: dict[str, Any] = {
+            "kind": pa.repeat(point.kind, table.num_rows).dictionary_encode(),
+            "ratio": pa.repeat(point.ratio, table.num_rows),
+            "seed": pa.repeat(point.seed, table.num_rows),
+            "run_id": pa.repeat(point.run_id, table.num_rows).dictionary_encode(),
+        }
+        columns |= {name: table[name].dictionary_encode() for name in [*KEY, "group_id"]}
+        columns |= {name: table[name] for name in ["n_relevant", *STORED]}
+        columns["rank"] = pc.fill_null(table["rank_min"].cast(pa.float64()), float("inf"))
+        columns["RD"] = pc.if_else(several, distance, float("nan"))
+        parts.append(pa.table(columns))
+    frame: pd.DataFrame = pa.concat_tables(parts).unify_dictionaries().combine_chunks().to_pandas()
+    return frame
+
+
+def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
+    """Read the points of one or more sweep folders; a run that two sweeps share counts once.
+
+    on: the name of a further collection; "" is the one that the points were trained on. Raises
+    UserError for a folder without points.json, where no point is finished, and for points that
+    cannot be compared.
+    """
+    names, margin, command, folders = planned(sweep_dirs, on)
+    points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
+    places = {
+        point: folder / "evaluations" / on if on else folder for point, folder in folders.items()
+    }
+    tables, missing = {}, {}
+    for point in points:
+        table, reason = _finished(folders[point], places[point])
+        if table is None:
+            missing[point.run_id] = reason
+        else:
+            _check_languages(places[point], table)
+            tables[point.run_id] = table
+    there = [point for point in points if point.run_id in tables]
+    if not there:
+        where = f" on {on}" if on else ""
+        raise UserError(
+            f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep"
+            " first",
+            key="sweep.none_finished",
+        )
+    config = {point.run_id: records.config(folders[point]) for point in there}
+    _check(there, tables, config)
+    metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
+    provenance = {point.run_id: records.provenance(folders[point]) for point in there}
+    learned = set[str]().union(
+        *(_learned(config[point.run_id]) for point in there if point.kind == "trained")
+    )
+    for point in there if on else []:
+        here = records.metrics(places[point]) or {}
+        data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
+        config[point.run_id] = {**config[point.run_id], "data": data}
+        metrics[point.run_id] = {**metrics[point.run_id], **here}
+        measured = records.provenance(places[point])
+        provenance[point.run_id]["evaluated"] = {
+            part: measured[part] for part in EVALUATED if part in measured
+        }
+    return Sweep(
+        name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
+        margin=margin,
+        command=command,
+        points=points,
+        missing=missing,
+        frame=_long(there, tables),
+        config=config,
+        provenance=provenance,
+        metrics=metrics,
+        trained_languages=tuple(sorted(learned)),
+    )

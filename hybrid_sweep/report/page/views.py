@@ -1,0 +1,90 @@
+"""The parts of the page that its scripts draw: their frames, controls and the words around them."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from hybrid_sweep.report.page.data import AGAINST, BIAS, VIEWS, found
+from hybrid_sweep.report.results import languages
+from hybrid_sweep.utils.escaping import html
+
+
+def _choices(name: str, labels: Iterable[str]) -> str:
+    return "".join(
+        f'<label><input type="radio" name="{name}" value="{i}"{" checked" if i == 0 else ""}>'
+        f" {html(text)}</label>"
+        for i, text in enumerate(labels)
+    )
+
+
+def _options(labels: Iterable[str]) -> str:
+    return "".join(f'<option value="{i}">{html(text)}</option>' for i, text in enumerate(labels))
+
+
+def curve(results: pd.DataFrame) -> str:
+    """Return one curve over the ratio, of the setting and language that the reader chooses."""
+    names = [view[2] for view in found(results, VIEWS)]
+    return f"""<section class="card" aria-labelledby="the-curve"><div class="switch"><h2 id="the-curve">The curve</h2>
+<label>Show <select id="view">{_options(names)}</select></label>
+<label>of <span class="sr">the language</span> <select id="scope"></select></label>
+<label><input type="checkbox" id="shape"> fitted shape</label></div>
+<figure><svg id="curve" role="group" aria-labelledby="curve-title"></svg>
+<output id="readout" aria-live="off"></output>
+<figcaption><strong id="curve-title"></strong> <span id="key"></span></figcaption></figure>
+<noscript><p>The figures are drawn by a script; without one, see curve.png beside this file and the tables below.</p>
+</noscript></section>"""
+
+
+def tradeoff(results: pd.DataFrame, table: str) -> str:
+    """Return the monolingual quality against what the ratio buys, with the table of prices."""
+    names = [view[2] for view in found(results, AGAINST)]
+    if not names or not table:
+        return ""
+    return f"""<section class="card" aria-labelledby="the-front"><h2 id="the-front">What it costs, what it buys</h2>
+<fieldset class="switch"><legend>Monolingual MRR@10 against</legend>{_choices("against", names)}</fieldset>
+<figure><svg id="front" role="group" aria-labelledby="front-title"></svg>
+<output id="front-readout" aria-live="off"></output>
+<figcaption><strong id="front-title"></strong> <span id="front-key"></span></figcaption></figure>
+{table}
+<p class="note">On the front: no other ratio is better in one of the two and at least as good in the other. In resamples: the
+share of bootstrap samples, of seeds and of questions, in which that is so. Price: points of monolingual MRR@10 lost for each
+point gained of the other, or for each point (each 100 ranks) of language bias less; negative where both gain.</p></section>"""
+
+
+def multiples(results: pd.DataFrame) -> str:
+    """Return a small curve for each language, all on one scale."""
+    if len(languages(results)) < 2:
+        return ""
+    return """<section class="card" aria-labelledby="each"><h2 id="each">Each language</h2>
+<div id="each-all" class="multiples" role="group" aria-labelledby="each"></div>
+<output id="each-readout" aria-live="off"></output>
+<p class="note">Change of monolingual MRR@10 to r = 0 over the share r, with its 90 % interval; all on one scale. Dashed: minus
+the margin. <span id="each-key"></span></p></section>"""
+
+
+def maps(results: pd.DataFrame) -> str:
+    """Return the map of language pairs at a ratio, and beside it the one of languages and
+    ratios.
+    """
+    parts = []
+    if (results["setting"] == "cross-lingual").any():
+        parts.append(
+            f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>
+<p>MRR@10 of questions in one language (rows) against passages in another (columns); on the diagonal, framed, both in the
+same language.</p><div class="switch"><label>r <select id="ratio"></select></label>
+{_choices("heat", ["MRR@10", "change to r = 0"])}</div>
+<div class="scroll"><table id="heat" role="grid" aria-labelledby="pairs"></table></div>
+<output id="heat-readout" aria-live="off"></output></section>"""
+        )
+    shown = [view[2] for view in found(results, BIAS)]
+    if len(shown) > 1 and languages(results):
+        parts.append(
+            f"""<section class="card" aria-labelledby="bias"><h2 id="bias">Language bias</h2>
+<p>Questions in one language (rows) at each share r (columns). In the pool of all languages: how much of the top 10 is in the
+question's own language, and how far apart its right passages rank. Less is less bias.</p>
+<div class="switch"><label>Show <select id="bias-view">{_options(shown)}</select></label>
+{_choices("bias-value", ["value", "change to r = 0"])}</div>
+<div class="scroll"><table id="bias-map" role="grid" aria-labelledby="bias"></table></div>
+<output id="bias-readout" aria-live="off"></output></section>"""
+        )
+    return f'<div class="maps">{"".join(parts)}</div>' if parts else ""

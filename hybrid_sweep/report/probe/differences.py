@@ -1,0 +1,204 @@
+"""probe.csv: what is lost and gained between r = 0 and r, and between two query languages, with
+tested differences.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from hybrid_sweep.report.probe.cells import MISSED, SETTINGS, Cell, Cells, Ints, Rule
+from hybrid_sweep.report.probe.kinds import KINDS, levels, relation
+from hybrid_sweep.report.probe.rows import (
+    COLUMNS,
+    COUNTS,
+    MACRO,
+    TEXT,
+    Pair,
+    Row,
+    adjusted,
+    churn,
+    joined,
+    rounded,
+    row,
+    tested,
+)
+
+
+def compared(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]:
+    """Return the cells of a setting with the success at r = 0 and at r, of the seeds that both
+    have.
+    """
+    seeds = found.common(ratio)
+    both = [found.places(one, seeds) for one in (0.0, ratio)] if seeds else []
+    return [
+        (cell, cell.success(both[0], rule.at), cell.success(both[1], rule.at))
+        for cell in found.of(setting)
+        if seeds
+    ]
+
+
+def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Row]:
+    """Return what a ratio changes against r = 0 in one setting: together (macro), and by language
+    or pair.
+    """
+    pairs = compared(found, setting, ratio, rule)
+    scopes = [(MACRO, pairs), *((pair[0].name, [pair]) for pair in pairs)] if pairs else []
+    rows: list[Row] = []
+    for scope, part in scopes:
+        pair = relation(part[0][0].query_lang, part[0][0].passage_lang) if ">" in scope else ""
+        head = {
+            "part": "change",
+            "ratio": ratio,
+            "setting": setting,
+            "scope": scope,
+            "relation": pair,
+        }
+        rows.append({**head, **row(part, rule), "churn": churn(part)})
+    return rows[:1] + adjusted(rows[1:])
+
+
+def languages(
+    found: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]
+) -> list[Row]:
+    """Return two query languages on the questions that both ask: in their own pools, or of the same
+    passages.
+
+    pools: number of passages by language, "*" of all; may lack any.
+    """
+    runs = list(found.runs[ratio].values())
+    rows: list[Row] = []
+    for one, other in combinations(found.of(setting), 2):
+        if setting == "cross-lingual" and one.passage_lang != other.passage_lang:
+            continue
+        _, places, others = np.intersect1d(
+            one.question, other.question, assume_unique=True, return_indices=True
+        )
+        if not len(places):
+            continue
+        first, second = (
+            one.success(runs, rule.at)[:, places],
+            other.success(runs, rule.at)[:, others],
+        )
+        missed = [rule.states(success) == MISSED for success in (first, second)]
+        rows.append(
+            {
+                "part": "languages",
+                "ratio": ratio,
+                "setting": setting,
+                "scope": one.query_lang,
+                "against": other.query_lang,
+                "passages": "" if setting == "monolingual" else one.passage_lang,
+                "relation": relation(one.query_lang, other.query_lang),
+                **row([(_only(one, places), first, second)], rule),
+                "both_missed": int((missed[0] & missed[1]).sum()),
+                "both_expected": float(missed[0].mean() * missed[1].mean() * len(places)),
+                "first_pool": pools.get(one.passage_lang, np.nan),
+                "second_pool": pools.get(other.passage_lang, np.nan),
+            }
+        )
+    return adjusted(rows)
+
+
+def _only(cell: Cell, places: Ints) -> Cell:
+    """Return a stand-in for a cell with some of its questions; their queries are not looked at."""
+    nothing = np.zeros(0, np.intp)
+    return Cell(
+        cell.setting,
+        cell.query_lang,
+        cell.passage_lang,
+        cell.question[places],
+        nothing,
+        (),
+        nothing,
+        np.zeros((0, 0)),
+    )
+
+
+def kinds(
+    found: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]
+) -> list[Row]:
+    """Return the change by kind of question, and how each level's differs from that of the first
+    level there is.
+    """
+    pairs = compared(found, setting, ratio, rule)
+    marked = [
+        (pair, labels) for pair in pairs if (labels := levels(kind, pair[0], length)) is not None
+    ]
+    parts: dict[str, list[Pair]] = {}
+    for name in KINDS[kind][1]:
+        chosen = [(pair, np.flatnonzero(labels == name)) for pair, labels in marked]
+        part = [
+            (_only(c, which), one[:, which], two[:, which])
+            for (c, one, two), which in chosen
+            if len(which)
+        ]
+        if part:
+            parts[name] = part
+    if len(parts) < 2:
+        return []
+    reference, *others = parts
+    rows: list[Row] = []
+    for name, part in parts.items():
+        head = {"part": "kind", "ratio": ratio, "setting": setting, "scope": name, "passages": kind}
+        made = {**head, **row(part, rule), "churn": churn(part), "p": np.nan}
+        if name in others:
+            made |= {"against": reference, **_contrast(part, parts[reference])}
+        rows.append(made)
+    return adjusted(rows)
+
+
+def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> Row:
+    """Return the macro difference of some cells minus that of others, crossed as one mean with
+    weights of both signs.
+    """
+    domains = len(one) + len(reference)
+    parts = [(part, sign * domains / len(part)) for part, sign in ((one, 1), (reference, -1))]
+    values = np.concatenate([weight * joined(part)[0] for part, weight in parts], axis=1)
+    _, domain, group = joined([*one, *reference])
+    found = tested(values, domain, group)
+    return {
+        "contrast": found["difference"],
+        "contrast_low": found["low"],
+        "contrast_high": found["high"],
+        "p": found["p"],
+    }
+
+
+def differences(
+    found: Cells,
+    ratios: Iterable[float],
+    rule: Rule,
+    pools: Mapping[str, int],
+    length: Mapping[str, int],
+) -> pd.DataFrame:
+    """Return probe.csv as a frame: columns as in COLUMNS, rows by part, setting, ratio and scope;
+    numbers to nine digits.
+    """
+    asked = sorted(ratios)
+    rows: list[Row] = []
+    for setting in SETTINGS:
+        made = [changes(found, setting, ratio, rule) for ratio in asked if ratio > 0]
+        # macro: one family over the ratios
+        whole = iter(adjusted([part[0] for part in made if part]))
+        for part in made:
+            rows += [next(whole), *part[1:]] if part else []
+    rows += [
+        r for s in SETTINGS for ratio in asked for r in languages(found, s, ratio, rule, pools)
+    ]
+    rows += [
+        r
+        for s in SETTINGS
+        for k in KINDS
+        for ratio in asked
+        if ratio > 0
+        for r in kinds(found, s, ratio, rule, k, length)
+    ]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in frame.columns:
+        if name in TEXT:
+            frame[name] = frame[name].astype(object).fillna("").astype(str)
+        else:
+            frame[name] = frame[name].astype(np.int64) if name in COUNTS else rounded(frame[name])
+    return frame

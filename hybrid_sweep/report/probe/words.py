@@ -1,0 +1,244 @@
+"""What the probe says in words: every sentence is made from probe.csv and shared.csv, with the test
+it rests on.
+
+Changes are in points: percentage points of the questions answered.
+"""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from hybrid_sweep.report.probe.cells import SETTINGS, Rule
+from hybrid_sweep.report.probe.rows import MACRO, Row
+from hybrid_sweep.report.results import records
+from hybrid_sweep.report.wording import between, listed, p_words, signed
+from hybrid_sweep.utils.escaping import markdown, markdown_code
+
+ASKED = {
+    "monolingual": "asked of passages in their own language",
+    "cross-lingual": "asked of passages in another language",
+    "multilingual": "asked of passages in all languages",
+}
+
+
+def points(row: Row, name: str = "difference", low: str = "low", high: str = "high") -> str:
+    """Return a change with its interval, in percentage points."""
+    text = signed(100 * row[name], 1)
+    if pd.isna(row[low]):
+        return f"{text} points"
+    note = "" if row["interval"] == "crossed" else " over questions alone"
+    return f"{text} points {between(100 * row[low], 100 * row[high], 1)}{note}"
+
+
+def share_of(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def select(table: pd.DataFrame, **wanted: object) -> list[Row]:
+    """Return the rows of probe.csv or shared.csv with these values."""
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    return records(table)
+
+
+def criterion(rule: Rule, seeds: int) -> str:
+    """Return when a question counts, in words."""
+    least = math.floor(rule.share * seeds) + 1  # the smallest number that is more than the share
+    among = (
+        f" in {f'all {seeds}' if least == seeds else f'at least {least} of the {seeds}'} seeds"
+        if seeds > 1
+        else ""
+    )
+    return (
+        f"answered: a relevant passage within the first {rule.at}{among}; missed: none there,"
+        " likewise"
+    )
+
+
+def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule) -> list[str]:
+    """Return the sentences at the head of probe.md, the first of which is the answer."""
+    said = []
+    for setting in SETTINGS:
+        found = select(table, part="change", ratio=ratio, setting=setting)
+        if found:
+            said.append(change(found, setting, rule))
+    if not said:
+        why = (
+            "r = 0 is the ratio looked at"
+            if ratio == 0
+            else "no seed is finished both at r = 0 and at this ratio"
+        )
+        said.append(f"At r = {ratio:g} nothing can be called lost or gained: {why}.")
+    for setting in SETTINGS:
+        said += _languages(select(table, part="languages", ratio=ratio, setting=setting), setting)
+    for setting in SETTINGS:
+        said += _shared(select(together, ratio=ratio, setting=setting, missed_in="2+"), setting)
+    return [*said, *_kinds(select(table, part="kind", ratio=ratio))]
+
+
+def change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
+    """Return what r = 0 answers and a ratio misses, in one setting: of all together, the first of
+    the rows, and of its parts.
+    """
+    whole, *parts = rows
+    head = (
+        f"**Of {whole['n_asked']:,} questions {ASKED[setting]}, r = {whole['ratio']:g} misses"
+        f" {whole['lost']:,.0f} that r = 0 answers, and answers {whole['gained']:,.0f} that r = 0"
+        " misses**"
+    )
+    share = f" ({criterion(rule, whole['n_seeds'])})" if setting == "monolingual" else ""
+    said = f"{head}{share}: the share answered, {_all(setting)} together, {_verdict(whole)}."
+    if pd.notna(whole["churn"]):
+        said += (
+            f" With the same seed {share_of(whole['lost_share'])} are lost; from one seed of r = 0"
+            f" to another {share_of(whole['churn'])} are, by chance."
+        )
+    if whole["word"] == "untested" or len(parts) < 2:
+        return said
+    shown = {
+        word: [row for row in parts if row["word"] == word]
+        for word in ("lower", "higher", "not shown")
+    }
+    what = "pairs (query>passage)" if setting == "cross-lingual" else "query languages"
+    words = []
+    for word, text in (("lower", "fewer answered"), ("higher", "more answered")):
+        if found := sorted(shown[word], key=lambda row: -abs(row["difference"])):
+            some = [
+                f"{markdown(row['scope'])} ({signed(100 * row['difference'], 1)})"
+                for row in found[:6]
+            ]
+            more = f" and {len(found) - 6} more" if len(found) > 6 else ""
+            words.append(f"{text} in {', '.join(some)}{more}")
+    if rest := [markdown(row["scope"]) for row in shown["not shown"]]:
+        many = "any" if len(rest) == len(parts) else f"{len(rest)} others"
+        words.append(f"nothing shown for {listed(rest) if len(rest) <= 6 else many}")
+    if few := [markdown(row["scope"]) for row in parts if row["word"] == "untested"]:
+        words.append(
+            f"too few questions to test {listed(few) if len(few) <= 6 else f'{len(few)} others'}"
+        )
+    return f"{said} Of {len(parts)} {what}: {'; '.join(words)}."
+
+
+def _all(setting: str) -> str:
+    return "all pairs" if setting == "cross-lingual" else "all languages"
+
+
+def _verdict(row: Row) -> str:
+    if row["word"] == "untested":
+        return f"changes by {points(row)}, for these checkpoints only, without a test"
+    if row["word"] == "not shown":
+        return f"is not shown to change ({points(row)}, Holm {p_words(row['p_holm'])})"
+    return (
+        f"{'falls' if row['word'] == 'lower' else 'rises'} ({points(row)}, Holm"
+        f" {p_words(row['p_holm'])})"
+    )
+
+
+def _languages(rows: Sequence[Row], setting: str) -> list[str]:
+    """Return which query languages are weaker than others, on the questions that both have."""
+    rows = [row for row in rows if row["word"] != "untested"]
+    if not rows:
+        return []
+    found = [row for row in rows if row["word"] != "not shown"]
+    where = {
+        "monolingual": "each in its own pool",
+        "cross-lingual": "asked of the same passages in a third one",
+        "multilingual": "asked of the same passages in all languages",
+    }[setting]
+    said = (
+        f"**Between two query languages, {where}**, the same questions differ in {len(found)} of"
+        f" {len(rows)} comparisons"
+    )
+    pools = {
+        row[name] for row in rows for name in ("first_pool", "second_pool") if pd.notna(row[name])
+    }
+    uneven = setting == "monolingual" and (len(pools) > 1 or not pools)
+    caution = (
+        " Pools differ in size, and a small one is easier: not a property of the language alone."
+        if uneven
+        else ""
+    )
+    if not found:
+        return [f"{said}: no language is shown to be weaker than another.{caution}"]
+    best = sorted(found, key=lambda row: -abs(row["difference"]))[:3]
+    some = [
+        f"{markdown_code(row['scope' if row['word'] == 'lower' else 'against'])} ahead of"
+        f" {markdown_code(row['against' if row['word'] == 'lower' else 'scope'])} by"
+        f" {abs(100 * row['difference']):.1f} points"
+        + (f" (passages in {markdown_code(row['passages'])})" if setting == "cross-lingual" else "")
+        for row in best
+    ]
+    return [f"{said}, most of all {', '.join(some)}.{caution}"]
+
+
+def _shared(rows: Sequence[Row], setting: str) -> list[str]:
+    if not rows:
+        return []
+    row = rows[0]
+    is_more = row["p"] < 0.05
+    head = "Languages share their weaknesses" if is_more else "Shared weaknesses are not shown"
+    where = (
+        "each in its own pool" if setting == "monolingual" else "asked of passages in all languages"
+    )
+    return [
+        f"**{head}, {where}**: {row['observed']:,.0f} of {row['n_questions']:,} questions are"
+        " missed in two languages or more, where independent misses would give"
+        f" {row['expected']:,.0f} ({row['low']:,.0f} to {row['high']:,.0f}); {p_words(row['p'])},"
+        " these checkpoints only."
+    ]
+
+
+def _kinds(rows: Sequence[Row]) -> list[str]:
+    """Return kinds of question whose change differs from that of the first kind, by a test."""
+    found = [row for row in rows if row["word"] in ("lower", "higher")]
+    tested = [row for row in rows if row["word"] not in ("", "untested")]
+    if not tested:
+        return []
+    if not found:
+        return [
+            "**Losses are not shown to cluster** by any kind of question that was looked at (see"
+            " the table)."
+        ]
+    some = [
+        f"{row['scope']} against {row['against']}, {row['setting']}:"
+        f" {points(row, 'contrast', 'contrast_low', 'contrast_high')}"
+        for row in found
+    ]
+    few = any(row["passages"] == "languages" for row in found)
+    caution = (
+        " A level of few pairs may stand for a single language, and the size of its pool."
+        if few
+        else ""
+    )
+    return [f"**The change differs by kind of question**: {'; '.join(some)}.{caution}"]
+
+
+def by_ratio(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table by setting and ratio, all languages together."""
+    header = [
+        "setting",
+        "r",
+        "seeds",
+        "asked",
+        "lost",
+        "gained",
+        "change in points [95 %]",
+        "Holm",
+        "",
+    ]
+    rows = []
+    for row in select(table, part="change", scope=MACRO):
+        rows.append([row["setting"], f"{row['ratio']:g}", str(row["n_seeds"]), *changed(row)])
+    return header, rows
+
+
+def changed(row: Row) -> list[str]:
+    """Return asked, lost, gained, change, Holm's p and the word of a row of probe.csv, as text."""
+    counts = [f"{row['n_asked']:,}", f"{row['lost']:,.0f}", f"{row['gained']:,.0f}"]
+    p: str = (
+        ""
+        if pd.isna(row["p_holm"])
+        else p_words(row["p_holm"]).removeprefix("p = ").removeprefix("p ")
+    )
+    return [*counts, points(row).replace(" points", ""), p, row["word"]]

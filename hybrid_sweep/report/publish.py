@@ -1,0 +1,318 @@
+"""A finished sweep as a folder to publish: its per-query rows, its report, and the proof that the
+one gives the other.
+
+    per_query.parquet   the rows of all runs; on-NAME.parquet: those of a further collection
+    runs.json           of each run the settings, versions, code, fingerprints, and what was counted
+    points.json         the points, as in the sweep's folder
+    results.csv, ...    the report, made from the three files above and nothing else
+    vs-NAME/            the comparison with the published sweep in ../NAME, from the files of both
+
+No field that cannot change a number is kept, which leaves out every path, account and machine. So
+it is with the command that made the sweep: see `public_command`.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hybrid_sweep.report import load
+from hybrid_sweep.report.comparison.report import folder_of
+from hybrid_sweep.report.public_command import public_command
+from hybrid_sweep.report.report import write_report
+from hybrid_sweep.report.settings import matters
+from hybrid_sweep.runs import finished
+from hybrid_sweep.utils import names, records, safe_paths
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_dir, write_json
+
+# The same tables once more.
+LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.html"]
+KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
+# Files of a report that are the same bytes everywhere; a font may move a figure.
+TEXTS = (".csv", ".md", ".tex")
+ROWS = finished.SCHEMA
+# Rows of one text stand together, so that what the runs share is stored once.
+ORDER = [(name, "ascending") for name in [*finished.KEY, "run_id"]]
+
+
+def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[str]:
+    """Publish a sweep into `folder`, files that are there being kept unless the report has them;
+    the names written.
+
+    against: published folders beside `folder`, the sweep of each being what this one is compared
+    with; those that it has been compared with stay among them. Raises UserError where points are
+    missing, the report refuses the sweep, or one of these cannot be compared.
+    """
+    safe_paths.check_links(sweep_dir)
+    safe_paths.check_links(folder)
+    rivals = _rivals(folder)
+    for other in against:
+        if other.resolve().parent != folder.resolve().parent:
+            raise UserError(
+                f"{folder}: a published sweep can be compared with those beside it, and {other} is"
+                " elsewhere",
+                key="freeze.elsewhere",
+            )
+        rivals.add(other.resolve().name)
+    collections = ["", *load.further([sweep_dir])]
+    for name in collections:
+        sweep = load.load([sweep_dir], name)
+        if sweep.missing:
+            raise UserError(
+                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run"
+                " them first",
+                key="freeze.points_missing",
+            )
+    plan = records.points(sweep_dir)
+    for point in plan["points"]:
+        point.pop("overrides", None)  # words as they were typed, with paths
+    plan["command"] = public_command(plan.get("command", ""))
+    below = sweep_dir.resolve().parent.parent / "runs"
+    runs = {point["run_id"]: below / point["run_id"] for point in plan["points"]}
+    with atomic_dir(folder) as made:
+        if folder.is_dir():
+            shutil.copytree(folder, made, dirs_exist_ok=True)
+        for name in collections:
+            places = {
+                run_id: place
+                for run_id, run in runs.items()
+                if (place := _place(run, name)).is_dir()
+            }
+            tables = [_rows(runs[run_id], place) for run_id, place in places.items()]
+            rows = pa.concat_tables(tables).sort_by(ORDER)
+            pq.write_table(
+                packed(rows), made / _file(name), compression="zstd", compression_level=19
+            )
+        write_json(made / "points.json", plan)
+        write_json(
+            made / "runs.json",
+            {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
+        )
+        with tempfile.TemporaryDirectory() as outputs:
+            thawed = _report(made, rivals, Path(outputs))
+            shutil.copytree(
+                thawed,
+                made,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("points.json", *LEFT_OUT),
+            )
+        return sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
+
+
+def thaw(folder: Path, outputs: Path) -> Path:
+    """Write the runs and the sweep of a published folder below `outputs`, as they were; the folder
+    of the sweep.
+
+    Raises UserError where `folder` holds no published sweep.
+    """
+    safe_paths.check_links(folder)
+    plan, runs = records.plan(folder), records.published(folder)
+    if plan is None or runs is None:
+        raise UserError(
+            f"{folder} holds no published sweep: points.json or runs.json is missing",
+            key="freeze.not_published",
+        )
+    for run_id, record in runs.items():
+        run = safe_paths.inside(outputs, "runs", run_id)
+        write_json(run / "config.yaml", record["config"])  # JSON is YAML too
+        write_json(run / "provenance.json", record["provenance"])
+        for name, metrics in record["metrics"].items():
+            write_json(_place(run, name) / "metrics.json", metrics)
+        for name, evaluated in record.get("evaluated", {}).items():
+            write_json(_place(run, name) / "provenance.json", evaluated)
+    for name in ["", *load.further([folder])]:
+        rows = _published_rows(folder / _file(name))
+        for run_id in pc.unique(rows["run_id"]).to_pylist():
+            place = _place(safe_paths.inside(outputs, "runs", run_id), name)
+            if not (place / "metrics.json").is_file():
+                raise UserError(
+                    f"{folder / _file(name)} has rows of a run that runs.json does not have:"
+                    f" {run_id}",
+                    key="freeze.run_unknown",
+                )
+            pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
+    sweep_dir = safe_paths.inside(outputs, "sweeps", plan["name"])
+    write_json(sweep_dir / "points.json", plan)
+    return sweep_dir
+
+
+def _rows(run: Path, place: Path) -> pa.Table:
+    """Return the rows of a finished evaluation with its seed, in ROWS; raises UserError where they
+    cannot be used.
+    """
+    try:
+        finished.metrics(run, place)
+        return pq.read_table(place / finished.TABLE).select(ROWS.names).cast(ROWS)
+    except finished.Unfinished as error:
+        raise UserError(f"{place}: {error}", key=error.key) from error
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise UserError(
+            f"{place / finished.TABLE} cannot be read ({type(error).__name__})",
+            key="evaluation.table_unreadable",
+        ) from error
+
+
+def _published_rows(path: Path) -> pa.Table:
+    """Return the rows of a published file; raises UserError where it cannot be used."""
+    try:
+        rows = pq.read_table(path)
+        rows = unpacked(rows.select(ROWS.names).cast(ROWS))
+        rows.validate(full=True)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__})", key="freeze.table_unreadable"
+        ) from error
+    for run_id in pc.unique(rows["run_id"]).to_pylist():
+        names.run_id(run_id, str(path))
+    return rows
+
+
+def differences(folder: Path) -> list[str]:
+    """Return a line for every table and text of a published folder that its per-query rows do not
+    give; [] where all do.
+    """
+    safe_paths.check_links(folder)
+    with tempfile.TemporaryDirectory() as outputs:
+        thawed = _report(folder, _rivals(folder), Path(outputs))
+        made = {
+            path.relative_to(thawed): path
+            for path in sorted(thawed.rglob("*"))
+            if path.suffix in TEXTS
+        }
+        found = []
+        for name, path in made.items():
+            if not (folder / name).is_file():
+                found.append(f"{folder / name}: absent, though the report has it")
+            elif difference := _first_difference(folder / name, path):
+                found.append(f"{folder / name}: {difference}")
+        return found
+
+
+def _rivals(folder: Path) -> set[str]:
+    """Return the names of the published sweeps beside a folder that its own is compared with."""
+    rivals = {path.name.removeprefix("vs-") for path in folder.glob("vs-*") if path.is_dir()}
+    return {names.folder_name(name, f"{folder}: vs-NAME") for name in rivals}
+
+
+def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
+    """Make all reports and comparisons of a published folder, below `outputs`; the folder of its
+    sweep.
+    """
+    thawed = thaw(folder, outputs / "itself")
+    write_report([thawed])
+    for name in sorted(rivals):
+        other = thaw(folder.parent / name, outputs / f"vs-{name}")
+        write_report([other, thawed])
+        if not (made := folder_of([other, thawed])).is_dir():
+            raise UserError(
+                f"{folder.parent / name} and this sweep differ in nothing that matters: they"
+                " are one",
+                key="freeze.no_difference",
+            )
+        made.rename(thawed / f"vs-{name}")
+    return thawed
+
+
+def packed(rows: pa.Table) -> pa.Table:
+    """Return rows of `ROWS` without what `rank_min` says already: there the value is null.
+
+    Lossless, and a fifth of the size.
+    """
+    for name, implied in _implied(rows).items():
+        same = pc.and_(pc.equal(rows[name], implied), pc.is_valid(rows[name]))
+        rows = _set(rows, name, pc.if_else(same, pa.scalar(None, rows[name].type), rows[name]))
+    return rows
+
+
+def unpacked(rows: pa.Table) -> pa.Table:
+    """Return the rows that were packed; NaN stays NaN, since only null was implied."""
+    for name, implied in _implied(rows).items():
+        rows = _set(rows, name, pc.coalesce(rows[name], implied))
+    return rows
+
+
+def _implied(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return what each measure is where the first relevant passage is the only one."""
+    rank = rows["rank_min"]
+    reciprocal = pc.divide(1.0, pc.cast(rank, pa.float64()))
+    gain = pc.divide(1.0, pc.log2(pc.cast(pc.add(rank, 1), pa.float64())))
+    top = pc.less_equal(rank, 10)
+    return {
+        "rank_max": rank,
+        "RR@10": pc.if_else(top, reciprocal, 0.0),
+        "AP": reciprocal,
+        "nDCG@10": pc.if_else(top, gain, 0.0),
+        "R@100": pc.if_else(pc.less_equal(rank, 100), 1.0, 0.0),
+    }
+
+
+def _set(rows: pa.Table, name: str, column: Any) -> pa.Table:
+    return rows.set_column(rows.column_names.index(name), name, column)
+
+
+def _file(name: str) -> str:
+    return f"on-{name}.parquet" if name else "per_query.parquet"
+
+
+def _place(run: Path, name: str) -> Path:
+    return run / "evaluations" / name if name else run
+
+
+def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
+    """Return what a report reads of a run, beside its rows."""
+    provenance = records.provenance(run)
+    metrics = {name: records.metrics(_place(run, name)) for name in ["", *further]}
+    evaluated = {name: records.provenance(_place(run, name)) for name in further}
+    return {
+        "config": _settings(records.config(run)),
+        "provenance": {name: provenance[name] for name in KEPT if name in provenance},
+        "metrics": {name: _counted(found) for name, found in metrics.items() if found},
+        "evaluated": {
+            name: {part: found[part] for part in load.EVALUATED if part in found}
+            for name, found in evaluated.items()
+            if found
+        },
+    }
+
+
+def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics without the digests of files that are not published as they are."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name not in ("per_query", "run_files", finished.DIGEST)
+    }
+
+
+def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a stored config without what cannot change a number."""
+    kept: dict[str, Any] = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and value:
+            if inner := _settings(value, key + "."):
+                kept[name] = inner
+        elif matters(key):
+            kept[name] = value
+    return kept
+
+
+def _first_difference(there: Path, made: Path) -> str:
+    """Return the first line in which two texts differ, "" where they are equal."""
+    try:
+        old = there.read_text(encoding="utf-8").splitlines()
+    except ValueError:
+        return "is no text"
+    new = made.read_text(encoding="utf-8").splitlines()
+    for number, (one, other) in enumerate(zip(old, new, strict=False), 1):
+        if one != other:
+            return f"line {number} is {one[:100]!r}, and its per-query rows give {other[:100]!r}"
+    return (
+        "" if len(old) == len(new) else f"{len(old)} lines, and its per-query rows give {len(new)}"
+    )

@@ -1,0 +1,101 @@
+"""The reports of sweeps: of one, of several that are one in all that matters (pooled), of several
+that differ (compared).
+
+One report is results.csv and .parquet, derived.csv, curve.png, .pdf and .svg, report.md,
+report.html and table.tex in the folder of its sweep. What the points scored on further collections
+(eval.also) is reported in the same way, in folders on-NAME, and what they scored in smaller pools
+(data.pools) is set beside the whole in pools/. Everything derives from the per-query tables;
+nothing written holds a time, a machine or a path, so that the same runs give the same results.csv
+anywhere.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
+from hybrid_sweep.report.figures.training_curves import training
+from hybrid_sweep.report.load import Sweep, further, load, pools
+from hybrid_sweep.report.report_files import Report, write_one
+from hybrid_sweep.report.settings import check
+from hybrid_sweep.utils import safe_paths
+from hybrid_sweep.utils.errors import UserError
+
+__all__ = ["Report", "write_report"]
+
+
+def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> Report:
+    """Report one sweep, or several: pooled where they differ in nothing but ratio and seed, else
+    compared.
+
+    One report is written into the first folder, a comparison into vs-NAME there; each file
+    atomically, and nothing into any other folder. Raises UserError where a folder is no sweep,
+    nothing is finished, the points of one sweep cannot be compared, or the folder cannot be
+    written. What would be an error on a further collection is a line of the console, since the
+    others have reports.
+    """
+    folders = list({path.resolve(): path for path in map(Path, sweep_dirs)}.values())
+    # where it is written; the user may name it by a link
+    safe_paths.check_links(folders[0].resolve())
+    pooled = _pooled(folders)
+    if pooled is None:
+        report, told = _compared(folders)
+    else:
+        report, told = write_one(*pooled, folders[0], training(folders)), _further(folders)
+    console, code = [report.console], report.exit_code
+    for name, found in told:
+        console += [
+            "",
+            f"--- on {name} ---",
+            "",
+            found if isinstance(found, str) else found.console,
+        ]
+        code = max(code, 1 if isinstance(found, str) else found.exit_code)
+    return dataclasses.replace(
+        report, console="\n".join(console), exit_code=0 if allow_missing else code
+    )
+
+
+def _pooled(folders: Sequence[Path]) -> tuple[Sweep, list[str]] | None:
+    """Return all points as one sweep, with warnings about them; None where several folders cannot
+    be one.
+    """
+    try:
+        sweep = load(folders)
+        return sweep, check(sweep)
+    except UserError:
+        if len(folders) == 1:
+            raise
+        return None  # a folder that is broken by itself will say so when it is read alone
+
+
+def _further(folders: Sequence[Path]) -> list[tuple[str, Report | str]]:
+    """Return the reports on further collections, or why there is none."""
+    found: list[tuple[str, Report | str]] = []
+    for name in further(folders):
+        try:
+            sweep = load(folders, name)
+            found.append((name, write_one(sweep, check(sweep), folders[0] / f"on-{name}")))
+        except UserError as error:
+            found.append((name, f"no report: {error}"))
+    for source, sizes in pools(folders).items():
+        name = f"{source}, by pool" if source else "smaller pools"
+        try:
+            found.append((name, compare_pools(folders, source, sizes)))
+        except UserError as error:
+            found.append((name, f"no comparison: {error}"))
+    return found
+
+
+def _compared(folders: Sequence[Path]) -> tuple[Report, list[tuple[str, Report | str]]]:
+    """Return the comparison on the sweeps' own collections, and those on the further ones that all
+    have.
+    """
+    names = [set(further([path])) for path in folders]
+    shared = sorted(set.intersection(*names))
+    report, found = compare_folders(folders, shared)
+    partly = sorted(set.union(*names) - set(shared))
+    if partly:
+        line = f"not compared on {', '.join(partly)}, which only some of the sweeps have"
+        report = dataclasses.replace(report, console=f"{report.console}\n{line}")
+    return report, found

@@ -1,0 +1,241 @@
+"""One report: what is written of a sweep, and what is told of it."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from hybrid_sweep.report.answer import answer, findings
+from hybrid_sweep.report.derived import derived
+from hybrid_sweep.report.figures import bias as figure_bias
+from hybrid_sweep.report.figures import bias_maps as figure_bias_maps
+from hybrid_sweep.report.figures import curve as figures
+from hybrid_sweep.report.figures import front as figure_front
+from hybrid_sweep.report.figures import languages as figure_languages
+from hybrid_sweep.report.figures import pairs as figure_pairs
+from hybrid_sweep.report.figures import shape as figure_shape
+from hybrid_sweep.report.figures import training as figure_training
+from hybrid_sweep.report.figures.style import legible, save_all
+from hybrid_sweep.report.figures.training_curves import Training
+from hybrid_sweep.report.latex import latex
+from hybrid_sweep.report.load import Point, Sweep
+from hybrid_sweep.report.markdown import HEADER, by_ratio, label, markdown, trained
+from hybrid_sweep.report.page.html import html
+from hybrid_sweep.report.results import MONO, aggregate, pick
+from hybrid_sweep.report.wording import counted
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.escaping import csv_cell, one_line
+from hybrid_sweep.utils.files import atomic_write, digest
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written and what to print.
+
+    `console` is the table, what is missing, the warnings, the answer and the path of the figure, of
+    each collection. `exit_code` is 1 if points are missing, or a further collection has no report,
+    and that was not allowed, else 0. All other fields are those of the collection that was trained
+    on; of a comparison, `results` is its table, and `missing` and `warnings` are those of all its
+    sweeps.
+    """
+
+    answer: str
+    console: str
+    figure: Path
+    paths: tuple[Path, ...]
+    missing: tuple[Point, ...]
+    warnings: tuple[str, ...]
+    results: pd.DataFrame
+    exit_code: int
+
+    @property
+    def more_seeds(self) -> bool:
+        """Return whether more seeds could settle what the answer leaves open; not of a
+        comparison.
+        """
+        rows = pick(self.results, *MONO)
+        few = rows["delta_interval"].eq("conditional")
+        return bool(
+            (
+                few
+                | (rows["verdict"].eq("inconclusive") & rows["seeds_to_settle"].lt(float("inf")))
+            ).any()
+        )
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what keeps a file from being written into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written into {folder}: {error.strerror or error}",
+            key="report.unwritable",
+        ) from error
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"the report in {folder}: a process that wrote its figures was killed (out of memory?)",
+            key="report.process_killed",
+        ) from error
+
+
+def put_csv(frame: pd.DataFrame, path: Path) -> Path:
+    """Write a table as CSV, in which no text acts as a formula of a spreadsheet; its path."""
+    with atomic_write(path) as temporary:
+        inert(frame).to_csv(temporary, index=False, lineterminator="\n")
+    return path
+
+
+def inert(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts are those of `csv_cell`; columns in which nothing changes are the
+    same objects.
+    """
+    changed: dict[str, pd.Series] = {}
+    for name in frame.columns:
+        if pd.api.types.is_numeric_dtype(frame[name]):
+            continue
+        before = frame[name].astype(object).tolist()
+        after = [csv_cell(value) for value in before]
+        if any(one is not other and one != other for one, other in zip(before, after, strict=True)):
+            changed[name] = pd.Series(after, frame.index, dtype=object)
+    return frame.assign(**changed) if changed else frame
+
+
+def put_parquet(frame: pd.DataFrame, path: Path) -> Path:
+    with atomic_write(path) as temporary:
+        texts = {name: "str" for name in frame.columns if frame[name].dtype == object}
+        pq.write_table(
+            pa.Table.from_pandas(
+                frame.astype(texts), preserve_index=False
+            ).replace_schema_metadata(),
+            temporary,
+        )
+    return path
+
+
+def put_texts(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write texts by their names in a folder; their paths."""
+    for name, text in texts.items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def gaps(sweep: Sweep) -> tuple[Point, ...]:
+    return tuple(point for point in sweep.points if point.run_id in sweep.missing)
+
+
+def _console(
+    sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str], figure: Path
+) -> str:
+    rows = [HEADER, *by_ratio(sweep, results)]
+    kept = [i for i in range(len(HEADER)) if any(row[i] for row in rows[1:])]
+    width = {i: max(len(row[i]) for row in rows) for i in kept}
+    words = {HEADER.index(name) for name in ("r", "change to r = 0 [90 %]", "verdict")}
+    lines = [
+        "  ".join(
+            row[i].ljust(width[i]) if i in words else row[i].rjust(width[i]) for i in kept
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "-" * max(map(len, lines)))
+    lines += [
+        one_line(f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}")
+        for p in gaps(sweep)
+    ]
+    lines += [one_line(f"warning: {warning}") for warning in warnings]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            *textwrap.wrap(said, 110),
+            "",
+            f"page: {figure.with_name('report.html')}",
+            f"figure: {figure}",
+        ]
+    )
+
+
+def fingerprint_of(sweep: Sweep) -> str:
+    """Return eight hex digits that name the finished points of a sweep."""
+    return digest(sorted(point.run_id for point in sweep.finished), 8)
+
+
+def corner_of(sweep: Sweep, results: pd.DataFrame) -> str:
+    """Return the short line of origin of a figure: the sweep, its seeds and questions, and the
+    mark of its points.
+    """
+    runs = trained(sweep)
+    seeds = counted(len({point.seed for point in runs}), "seed")
+    asked = int(pick(results, *MONO)["n_questions"].max()) if runs else 0
+    questions = counted(asked, "question")
+    return f"{legible(sweep.name)} · {seeds} · {questions} · {fingerprint_of(sweep)}"
+
+
+def drawn(
+    sweep: Sweep, results: pd.DataFrame, more: pd.DataFrame, training: Training | None, corner: str
+) -> dict[str, Figure | None]:
+    """Return the figures by the names of their files; None where nothing was recorded for one."""
+    return {
+        "curve": figures.draw(sweep, results, corner),
+        "languages": figure_languages.draw(sweep, results, corner),
+        "pairs": figure_pairs.draw(sweep, results, corner),
+        "bias": figure_bias.draw(sweep, results, corner),
+        "bias-maps": figure_bias_maps.draw(sweep, corner),
+        "front": figure_front.draw(sweep, results, more, corner),
+        "shape": figure_shape.draw(sweep, results, more, corner),
+        "training": figure_training.draw(training, corner) if training else None,
+    }
+
+
+def write_one(
+    sweep: Sweep, warnings: list[str], folder: Path, training: Training | None = None
+) -> Report:
+    """Return the report of a sweep on one collection, written into a folder, each file atomically.
+
+    training: what its runs logged while training, for the figure of that name.
+    """
+    results = aggregate(sweep)
+    more = derived(sweep, results)
+    said = answer(sweep, results)
+    fingerprint = fingerprint_of(sweep)
+    told = findings(sweep, results, more)
+    text = markdown(sweep, results, more, said, told, warnings, fingerprint)
+    texts = {
+        "report.md": text,
+        "report.html": html(sweep, results, more, said, told, text),
+        "table.tex": latex(sweep, results),
+    }
+    with writing(folder):
+        tables = (
+            put_csv(results, folder / "results.csv"),
+            put_parquet(results, folder / "results.parquet"),
+            put_csv(more, folder / "derived.csv"),
+        )
+        sheets = drawn(sweep, results, more, training, corner_of(sweep, results))
+        for name in (name for name, figure in sheets.items() if figure is None):
+            # one of an earlier report would belong to other runs
+            for kind in ("png", "pdf", "svg"):
+                (folder / f"{name}.{kind}").unlink(missing_ok=True)
+        images = save_all(
+            {name: figure for name, figure in sheets.items() if figure is not None}, folder
+        )
+        paths = (*tables, *images, *put_texts(texts, folder))
+    return Report(
+        answer=said,
+        console=_console(sweep, results, said, warnings, folder / "curve.png"),
+        figure=folder / "curve.png",
+        paths=paths,
+        missing=gaps(sweep),
+        warnings=tuple(warnings),
+        results=results,
+        exit_code=1 if sweep.missing else 0,
+    )

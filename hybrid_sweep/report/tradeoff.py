@@ -1,0 +1,181 @@
+"""What a ratio costs in monolingual retrieval for what it buys: Pareto front, price, and languages
+that win or lose.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.contrasts import moments, ratio_interval
+from hybrid_sweep.report.curves import Curve, Draws, complete, grid, resampled
+from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.results import MACRO, MONO, languages, pick, records
+from hybrid_sweep.report.statistics import Array
+
+Row = dict[str, Any]
+ABOUT = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
+# What monolingual RR@10 is weighed against: setting, measure, and +1 where higher is better. A
+# smaller share of the query's own language among the top 10, and a smaller distance between the
+# ranks of a question's passages, is less language bias.
+AGAINST = [
+    ("cross-lingual", "RR@10", 1.0),
+    ("multilingual", "same@10", -1.0),
+    ("multilingual", "RD", -1.0),
+]
+
+
+def on_front(first: Array, second: Array) -> NDArray[np.bool_]:
+    """Return which of the points (..., R) no other one beats: at least as good on both axes, better
+    on one; higher is better.
+    """
+    # equal points stay equal whatever the order of a sum
+    a, b = np.round(first, 12), np.round(second, 12)
+    at_least = (a[..., None, :] >= a[..., :, None]) & (b[..., None, :] >= b[..., :, None])
+    better = (a[..., None, :] > a[..., :, None]) | (b[..., None, :] > b[..., :, None])
+    return ~np.asarray((at_least & better).any(axis=-1))
+
+
+def _of(found: list[Curve], setting: str, measure: str) -> Curve | None:
+    """Return the curve of the mean over all languages or pairs."""
+    return next(
+        (c for c in found if (c.setting, c.measure, c.scope) == (setting, measure, MACRO)), None
+    )
+
+
+def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
+    """Return a row per ratio and axis: whether it is on the Pareto front, and in which share of the
+    replicates.
+
+    Over the seeds that have every ratio; [] where there is none. Both axes have the same draws in
+    each replicate.
+    """
+    ratios, seeds, index = complete(sweep)
+    mono = _of(found, *MONO)
+    if mono is None or not seeds or len(ratios) < 2:
+        return []
+    rows = []
+    base = (mono.y[index].mean(axis=(1, 2)), resampled(draws, mono, index))
+    for setting, measure, sign in AGAINST:
+        other = _of(found, setting, measure)
+        if other is None:
+            continue
+        front = on_front(base[0], sign * other.y[index].mean(axis=(1, 2)))
+        share = on_front(base[1], sign * resampled(draws, other, index)).mean(axis=0)
+        for i, ratio in enumerate(ratios):
+            row = {
+                "statistic": "front",
+                "against": f"{setting} {measure}",
+                "ratio": ratio,
+                "value": share[i],
+            }
+            row |= {"interval": "bootstrap" if len(seeds) >= st.MIN_SEEDS else "conditional"}
+            row |= {"n_seeds": len(seeds), "n_questions": mono.y.shape[1]}
+            rows.append(ABOUT | row | {"word": "on the front" if front[i] else "off the front"})
+    return rows
+
+
+def aligned(
+    first: Array, second: Array, questions: tuple[NDArray[np.str_], NDArray[np.str_]]
+) -> Array:
+    """Return two matrices (S, G1) and (S, G2) over the union of their questions: (2, S, G), means
+    and variances kept.
+
+    A question that a curve lacks contributes that seed's mean. The deviations of the others grow by
+    G / G1, as the weight of a question in a mean over fewer does, and by what keeps the estimated
+    variance over questions unbiased.
+    """
+    union = np.union1d(*questions)
+    total, y = len(union), []
+    for values, ids in zip((first, second), questions, strict=True):
+        own = len(ids)
+        mean = values.mean(axis=-1, keepdims=True)
+        spread = np.zeros((*values.shape[:-1], total))
+        stretch = total / own * np.sqrt(own / max(own - 1, 1) * (total - 1) / total)
+        spread[..., np.searchsorted(union, ids)] = stretch * (values - mean)
+        y.append(mean + spread)
+    return np.stack(y)
+
+
+def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Row]:
+    """Return a row per ratio above 0 and axis: monolingual RR@10 lost per unit gained on that axis,
+    against ratio 0.
+
+    Over the seeds that both ratios have, so that it is the quotient of two changes of the results.
+    The interval is Fieller's, over seeds and questions shared by the two. There is a price only
+    where the gain is shown: positive, with a crossed interval, and significant after Holm's
+    adjustment over the ratios.
+    """
+    runs, mono = grid(sweep), _of(found, *MONO)
+    base = runs.get(0.0, {})
+    rows: list[Row] = []
+    for setting, measure, sign in AGAINST if mono is not None and base else []:
+        other = _of(found, setting, measure)
+        if other is None or mono is None:
+            continue
+        gains = {row["ratio"]: row for row in records(pick(results, setting, measure))}
+        for ratio, seeds in runs.items():
+            common = [seed for seed in seeds if seed in base]
+            if ratio == 0 or not common:
+                continue
+            here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
+            loss, gain = mono.y[there] - mono.y[here], sign * (other.y[here] - other.y[there])
+            pair = aligned(loss, gain, (mono.questions, other.questions))
+            row = ABOUT | {"statistic": "price", "against": f"{setting} {measure}", "ratio": ratio}
+            row |= {
+                "n_seeds": len(common),
+                "n_questions": pair.shape[-1],
+                "interval": "none",
+                "word": "no gain shown",
+            }
+            shown = gains[ratio]["p_holm"] < 0.05 and sign * gains[ratio]["delta"] > 0
+            if shown and pair.shape[-1] > 1:
+                both = moments(pair, min(mono.df_questions, other.df_questions))
+                low, high = ratio_interval(both)
+                value = float(both.mean[0] / both.mean[1])
+                word = "stated" if value > 0 else "no loss"
+                row |= {
+                    "value": value,
+                    "low": float(low),
+                    "high": float(high),
+                    "interval": "crossed",
+                    "word": word,
+                }
+            rows.append(row)
+    return rows
+
+
+def winners(results: pd.DataFrame) -> list[Row]:
+    """Return a row per language and ratio above 0: its paired change, Holm over the languages at
+    that ratio.
+
+    "winner" and "loser" ask for adjusted 5 % and a crossed interval.
+    """
+    rows: list[Row] = []
+    by_ratio: dict[float, list[Row]] = {}
+    for scope in languages(results):
+        for row in records(pick(results, *MONO, scope)):
+            if row["ratio"] > 0 and pd.notna(row["delta"]):
+                by_ratio.setdefault(row["ratio"], []).append(row)
+    for ratio, found in sorted(by_ratio.items()):
+        for row, p_holm in zip(found, st.holm([row["p"] for row in found]), strict=True):
+            word = "not shown" if not p_holm < 0.05 else "winner" if row["delta"] > 0 else "loser"
+            rows.append(
+                ABOUT
+                | {
+                    "statistic": "language",
+                    "scope": row["scope"],
+                    "ratio": ratio,
+                    "value": row["delta"],
+                }
+                | {
+                    "low": row["delta_low"],
+                    "high": row["delta_high"],
+                    "interval": row["delta_interval"],
+                }
+                | {"p": row["p"], "p_holm": p_holm, "word": word}
+                | {"n_seeds": row["delta_seeds"], "n_questions": row["n_questions"]}
+            )
+    return rows

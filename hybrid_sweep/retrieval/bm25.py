@@ -1,0 +1,281 @@
+"""BM25, the lexical baseline, as a `ranking.Ranker`: an index of each language, exact ranks,
+nothing learned. No torch.
+
+The score of a passage is the sum, over the words of the query, of the word's weight in the passage,
+
+    log(1 + (N - n + 0.5) / (n + 0.5)) * f / (f + k1 (1 - b + b l / m)),
+
+with f the word's count in the passage, l its length in words, and N, n, m the passages, the
+passages with the word and the mean length in the index of the passage's language (Robertson's BM25
+as Lucene has it: Kamphuis et al., 2020, "Which BM25 do you mean?"). bm25s makes the weights; each
+is rounded to 1e-9 and kept as a whole number of these, so that sums are exact in any order and
+equal scores are equal on every machine. A passage that shares no word has score 0.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from hybrid_sweep.retrieval.analyzer import stems, words
+from hybrid_sweep.retrieval.measures import Floats, Ints
+from hybrid_sweep.utils.files import cleared
+
+UNITS = 1e9  # a stored weight is a whole number of 1 / UNITS
+BLOCK = 65_536  # texts turned into Python strings at a time
+CELLS = 2**22  # scores above 0 held at a time: about 100 MB with what is made of them
+
+
+@dataclass(frozen=True)
+class Index:
+    """The passages of one language, and every query in the words of that language.
+
+    passages: (P,) row numbers, ascending. weights: (V, P) of words in passages, whole numbers of 1
+    / UNITS, above 0. queries: (Q, V) counts of words.
+    """
+
+    passages: Ints
+    weights: sparse.csr_matrix
+    queries: sparse.csr_matrix
+
+
+@dataclass(frozen=True)
+class Bm25:
+    """Ranks Q queries and P passages by words; the passages of all languages together by their raw
+    scores.
+    """
+
+    indexes: tuple[Index, ...]
+    n_queries: int
+    n_passages: int
+
+    def ranked(
+        self, k: int, query: Ints, passage: Ints, language: Ints, tie_order: Ints
+    ) -> tuple[Ints, Ints, Ints]:
+        """See `ranking.Ranker.ranked`."""
+        return *self.pairs(query, passage, language, tie_order), self.top(k, tie_order)[0]
+
+    def pairs(
+        self, query: Ints, passage: Ints, language: Ints, tie_order: Ints
+    ) -> tuple[Ints, Ints]:
+        """Return the counts of `ranking.Ranker.ranked`. Memory beyond the index: the scores above 0
+        of some queries at a time, and a copy of an index whose passages have several codes."""
+        before, after = np.zeros((2, len(query), int(language.max(initial=-1)) + 1), dtype=np.int64)
+        indexes = [
+            part for index in self.indexes for part in _by_code(index, language[index.passages])
+        ]
+        codes = [int(language[index.passages[0]]) for index in indexes]
+        ties = [tie_order[index.passages] for index in indexes]
+        sorted_ties = [np.sort(each) for each in ties]
+        home, column = np.empty((2, self.n_passages), dtype=np.int64)
+        for number, index in enumerate(indexes):
+            home[index.passages], column[index.passages] = number, np.arange(len(index.passages))
+        by_query = np.argsort(query, kind="stable")
+        asked, start = np.unique(query[by_query], return_index=True)
+        groups = np.split(by_query, start[1:])
+        for first, rows in self._chunks(asked, indexes):
+            scored = [index.queries[rows] @ index.weights for index in indexes]
+            for line, mine in enumerate(groups[first : first + len(rows)]):
+                rows_here = [_row(matrix, line) for matrix in scored]
+                own = tie_order[passage[mine]]
+                target = np.zeros(len(mine))
+                for pair, answer in enumerate(passage[mine].tolist()):
+                    places, values = rows_here[home[answer]]
+                    target[pair] = values[places == column[answer]].sum()
+                for number, (places, values) in enumerate(rows_here):
+                    for part in np.array_split(
+                        np.arange(len(mine)), 1 + len(mine) * len(values) // CELLS
+                    ):
+                        counts = _count(
+                            values,
+                            ties[number][places],
+                            target[part],
+                            own[part],
+                            sorted_ties[number],
+                        )
+                        before[mine[part], codes[number]], after[mine[part], codes[number]] = counts
+        return before, after
+
+    def top(self, k: int, tie_order: Ints, pool: Ints | None = None) -> tuple[Ints, Floats]:
+        """See `ranking.Ranker.top`. What shares no word with the query comes last, by id."""
+        inside = np.full(self.n_passages, pool is None)
+        inside[pool if pool is not None else []] = True
+        k = min(k, int(inside.sum()))
+        found, score = np.zeros((self.n_queries, k), dtype=np.int64), np.zeros((self.n_queries, k))
+        by_id = np.argsort(tie_order)
+        by_id = by_id[inside[by_id]]
+        indexes = [index for index in self.indexes if inside[index.passages].any()]
+        for _, rows in self._chunks(np.arange(self.n_queries if k else 0), indexes):
+            scored = [index.queries[rows] @ index.weights for index in indexes]
+            for line, row in enumerate(rows.tolist()):
+                parts = [_row(matrix, line) for matrix in scored]
+                passages = [
+                    index.passages[places]
+                    for index, (places, _) in zip(indexes, parts, strict=True)
+                ]
+                passage, value = (
+                    np.concatenate(passages),
+                    np.concatenate([values for _, values in parts]),
+                )
+                if pool is not None:
+                    passage, value = passage[inside[passage]], value[inside[passage]]
+                if len(value) > k:
+                    likely = np.flatnonzero(
+                        value >= np.partition(value, len(value) - k)[len(value) - k]
+                    )
+                    passage, value = passage[likely], value[likely]
+                order = np.lexsort((tie_order[passage], -value))[:k]
+                rest = by_id[: k + len(order)] if len(order) < k else by_id[:0]
+                rest = rest[~np.isin(rest, passage)][: k - len(order)]
+                found[row] = np.concatenate([passage[order], rest])
+                score[row, : len(order)] = value[order] / UNITS
+        return found, score
+
+    def _chunks(self, rows: Ints, indexes: Sequence[Index]) -> Iterator[tuple[int, Ints]]:
+        """Yield the place of the first, and the row numbers, of queries with at most CELLS scores
+        above 0 between them.
+        """
+        most = np.zeros(self.n_queries, dtype=np.int64)  # by query: the postings of its words
+        for index in indexes:
+            most += (index.queries > 0) @ np.diff(index.weights.indptr).astype(np.int64)
+        chunk = np.cumsum(most[rows]) // CELLS
+        edges = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(rows)]
+        for first, last in itertools.pairwise(edges):
+            if first < last:
+                yield first, rows[first:last]
+
+
+class Formula(Protocol):
+    """What a score depends on besides the texts: the fields of these names of `model=bm25`."""
+
+    k1: float  # how slowly more occurrences of a word stop to count
+    b: float  # how much longer passages are held back
+    stem: bool  # whether words are put into Snowball stems
+
+
+def build(
+    queries: pa.Table,
+    passages: pa.Table,
+    formula: Formula,
+    say: Callable[[str], None],
+    folder: Path | None = None,
+) -> Bm25:
+    """Return the ranker of some queries and passages: tables with lang and text, whose rows it
+    speaks of.
+
+    A query is put into the words of each index's language, whatever its own is: which language a
+    user writes in is not known to an index. The indexes, 12 bytes for each distinct word of each
+    passage, are files in `folder`, mapped, where that is given, else in memory. Memory besides: the
+    words of one language's passages, as lists of numbers.
+    """
+    asked = [words(text) for text in _texts(queries)]
+    indexes = []
+    for number, language in enumerate(sorted(pc.unique(passages["lang"]).to_pylist())):
+        rows = np.flatnonzero(pc.equal(passages["lang"], language).to_numpy(zero_copy_only=False))
+        say(f"BM25: indexing {len(rows):,} passages in {language}")
+        stem = stems(language) if formula.stem else list
+        vocabulary: dict[str, int] = {}
+        texts = [
+            [vocabulary.setdefault(word, len(vocabulary)) for word in stem(words(text))]
+            for text in _texts(passages, language)
+        ]
+        known = [[vocabulary[word] for word in stem(each) if word in vocabulary] for each in asked]
+        weights = _weights(texts, len(vocabulary), formula)
+        weights = _mapped(weights, folder / f"bm25-{number}") if folder else weights
+        indexes.append(Index(rows, weights, _counts(known, len(vocabulary))))
+    return Bm25(tuple(indexes), len(queries), len(passages))
+
+
+def _texts(table: pa.Table, language: str | None = None) -> Iterator[str]:
+    """Yield the texts of a table, or those in one language, a block at a time as Python strings."""
+    for batch in table.select(["lang", "text"]).to_batches(max_chunksize=BLOCK):
+        chosen = batch if language is None else batch.filter(pc.equal(batch["lang"], language))
+        yield from chosen["text"].to_pylist()
+
+
+def _weights(texts: list[list[int]], vocabulary: int, formula: Formula) -> sparse.csr_matrix:
+    """Return (V, P) the weights of words in passages, in whole numbers of 1 / UNITS; texts: the
+    words of each passage, by number.
+    """
+    from bm25s import BM25
+
+    if not vocabulary:
+        return sparse.csr_matrix((0, len(texts)), dtype=np.float64)
+    index = BM25(k1=formula.k1, b=formula.b, method="lucene", dtype="float64")
+    made = index.build_index_from_ids(range(vocabulary), texts, show_progress=False)
+    # What bm25s stores by word as (passage, weight) is, read by rows, the matrix of words and
+    # passages.
+    parts = (np.rint(made["data"] * UNITS), made["indices"], made["indptr"])
+    weights = sparse.csr_matrix(parts, (vocabulary, len(texts)), dtype=np.float64)
+    weights.eliminate_zeros()
+    return weights
+
+
+def _mapped(matrix: sparse.csr_matrix, folder: Path) -> sparse.csr_matrix:
+    """Return the same matrix, its arrays files of a folder, which is made anew: no index is read
+    that another process wrote.
+    """
+    cleared(folder)
+    folder.mkdir(parents=True)
+    parts = []
+    for name in ("data", "indices", "indptr"):
+        np.save(folder / f"{name}.npy", getattr(matrix, name))
+        parts.append(np.load(folder / f"{name}.npy", mmap_mode="r"))
+    return sparse.csr_matrix(tuple(parts), matrix.shape)
+
+
+def _counts(texts: list[list[int]], vocabulary: int) -> sparse.csr_matrix:
+    """Return (Q, V) how often each word occurs in each text."""
+    starts = np.cumsum([0, *map(len, texts)])
+    flat = np.fromiter((word for text in texts for word in text), np.int64, starts[-1])
+    counts = sparse.csr_matrix((np.ones(len(flat)), flat, starts), (len(texts), vocabulary))
+    counts.sum_duplicates()
+    return counts
+
+
+def _row(matrix: sparse.csr_matrix, line: int) -> tuple[Ints, Floats]:
+    """Return the columns and values of a line's entries."""
+    part = slice(matrix.indptr[line], matrix.indptr[line + 1])
+    return matrix.indices[part], matrix.data[part]
+
+
+def _by_code(index: Index, codes: Ints) -> list[Index]:
+    """Return the index in parts whose passages have one code each, every weight as it was. codes:
+    of its passages.
+    """
+    if (codes == codes[0]).all():
+        return [index]
+    places = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    return [
+        Index(index.passages[place], index.weights[:, place], index.queries) for place in places
+    ]
+
+
+def _count(
+    values: Floats, ties: Ints, target: Floats, own: Ints, sorted_ties: Ints
+) -> tuple[Ints, Ints]:
+    """Return (pairs,) how many passages of an index stand before each pair's own, and how many of
+    its score after it.
+
+    values, ties: (n,) the scores above 0 with the passages' places by id; target, own: the same of
+    each pair's passage; sorted_ties: (P,) the places of all passages of the index, whose other
+    scores are 0.
+    """
+    first, last = ties < own[:, None], ties > own[:, None]
+    equal = values == target[:, None]
+    before = (values > target[:, None]).sum(axis=1) + (equal & first).sum(axis=1)
+    after = (equal & last).sum(axis=1)
+    # the pair's passage shares no word: it stands among all that share none
+    if (none := target == 0).any():
+        left = np.searchsorted(sorted_ties, own) - first.sum(axis=1)
+        right = (
+            len(sorted_ties) - np.searchsorted(sorted_ties, own, side="right") - last.sum(axis=1)
+        )
+        before, after = np.where(none, len(values) + left, before), np.where(none, right, after)
+    return before, after

@@ -1,0 +1,366 @@
+"""Evaluate a ranker on a collection: one row per query and setting, every rank exact.
+
+The same scores serve all settings; only the pool differs. Monolingual: the passages in the query's
+language. Cross-lingual: those in one other language. Multilingual: those in all languages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hybrid_sweep.retrieval import language_bias
+from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check, judged, measured
+from hybrid_sweep.retrieval.ranking import Ranker
+from hybrid_sweep.utils.errors import UserError
+
+CROSS_LINGUAL, MONOLINGUAL, MULTILINGUAL = range(3)
+# sorted, so that codes sort as their names do
+SETTINGS = ("cross-lingual", "monolingual", "multilingual")
+POOL = "*"  # the passage language of the multilingual setting
+SAME_AT = 10  # passages whose languages are counted: same@10
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What ranking knows of Q queries and P passages: language codes, (Q,) and (P,), and the places
+    of the ids.
+
+    languages: sorted, L of them. query_order, tie_order: (Q,), (P,) the place of each id among all,
+    in byte order.
+    """
+
+    languages: list[str]
+    query_lang: Ints
+    passage_lang: Ints
+    query_order: Ints
+    tie_order: Ints
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is searched where that is not all passages: see `pools`.
+
+    languages: (n,) codes of the passages that every query searches. sizes: (S,) how many each topic
+    searches.
+    """
+
+    languages: Ints
+    sizes: Ints
+
+
+def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
+    """Return the codes of tables with id and lang; raises UserError for an empty side."""
+    for table, kind in ((queries, "query"), (passages, "passage")):
+        if not len(table):
+            raise UserError(
+                f"nothing to evaluate: no {kind} in this split and these languages; choose others",
+                key="evaluation.no_texts",
+            )
+    languages = sorted(
+        {*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()}
+    )
+    query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
+    return Texts(languages, query_lang, passage_lang, places(queries["id"]), places(passages["id"]))
+
+
+def evaluate(
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: pa.Table,
+    ranker: Ranker,
+    *,
+    measures: Sequence[str] = (),
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the per-query table, and a report, ready for JSON, of the counts and the language bias
+    that it cannot hold.
+
+    queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers
+    the ranker knows them; qrels: query_group, passage_group, grade (0: not relevant); measures:
+    names for further columns. The table has a row wherever the pool holds a relevant passage,
+    sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input.
+    same@10 is NaN outside the multilingual setting. The report: queries, passages (by language, "*"
+    for all), without_relevant (queries without a relevant passage in any pool), cells (of each
+    setting and languages, n rows and queries without_relevant), bias. Raises UserError for an empty
+    side, a pair judged twice, an unknown measure, vectors that are not finite.
+    """
+    check(measures)
+    texts = texts_of(queries, passages)
+    query, passage, grade = judged_pairs(queries, passages, qrels)
+    better, tied, top = ranker.ranked(SAME_AT, query, passage, texts.passage_lang, texts.tie_order)
+    if len(top) != len(queries):
+        raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
+    answer_lang, each = texts.passage_lang[passage], np.arange(len(query))
+    rank, ties = 1 + better[each, answer_lang], tied[each, answer_lang]
+    single = judged(query * len(texts.languages) + answer_lang, rank, grade, rank + ties)
+    rank, ties = 1 + better.sum(axis=1), tied.sum(axis=1)
+    pooled = judged(query, rank, grade, rank + ties)
+    share = language_bias.same_language_share(top, texts.query_lang, texts.passage_lang)
+    asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
+    table = per_query(queries, texts, single, pooled, {f"same@{SAME_AT}": share}, measures)
+    return table, report(texts, table, single, pooled, answer_lang[pooled.entry], top[:, 0], asked)
+
+
+def per_query(
+    queries: pa.Table,
+    texts: Texts,
+    single: Judged,
+    pooled: Judged,
+    pool_only: dict[str, Floats],
+    measures: Sequence[str],
+) -> pd.DataFrame:
+    """Return the table of `evaluate` from the ranks in the pools of single languages and in the
+    mixed one.
+
+    single: topics query * L + language of the pool; pooled: topics query. pool_only: (Q,) values by
+    the name of a column that only the multilingual setting has. Where a relevant passage was not
+    retrieved, rank_max, or both ranks, are null.
+    """
+    count, languages = len(texts.languages), texts.languages
+    asked, target = np.divmod(single.topic, count)
+    setting = np.where(texts.query_lang[asked] == target, MONOLINGUAL, CROSS_LINGUAL)
+    asked, target, setting = (
+        np.concatenate(parts)
+        for parts in (
+            (asked, pooled.topic),
+            (target, np.full_like(pooled.topic, count)),
+            (setting, np.full_like(pooled.topic, MULTILINGUAL)),
+        )
+    )
+    table = pd.concat(
+        [pd.DataFrame(measured(part, measures)) for part in (single, pooled)], ignore_index=True
+    )
+    for name, values in pool_only.items():
+        table[name] = np.concatenate([np.full(len(single.topic), np.nan), values[pooled.topic]])
+    if (table["rank_max"] == NOWHERE).any():
+        for name in ("rank_min", "rank_max"):
+            table[name] = table[name].astype("Int64").mask(table[name] == NOWHERE)
+    names = np.array([*languages, POOL], dtype=object)
+    for place, (name, values) in enumerate(
+        (
+            ("setting", np.array(SETTINGS, dtype=object)[setting]),
+            ("query_lang", names[texts.query_lang[asked]]),
+            ("passage_lang", names[target]),
+            ("group_id", _strings(queries["group"])[asked]),
+            ("query_id", _strings(queries["id"])[asked]),
+        )
+    ):
+        table.insert(place, name, pd.Series(values, dtype="str"))
+    order = np.lexsort((texts.query_order[asked], target, texts.query_lang[asked], setting))
+    return table.iloc[order].reset_index(drop=True)
+
+
+def report(
+    texts: Texts,
+    table: pd.DataFrame,
+    single: Judged,
+    pooled: Judged,
+    answer_lang: Ints,
+    first: Ints,
+    asked: NDArray[np.bool_],
+    part: Part | None = None,
+) -> dict[str, Any]:
+    """Return the counts and the language bias of a table, ready for JSON: see `evaluate`.
+
+    answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each
+    query's list in the mixed pool, -1 where it has none. asked: (Q, L + 1) whether a query was
+    asked of each language's pool and, last, of all. part: what is searched, its sizes in the order
+    of pooled.topic; None: all passages.
+    """
+    part = part or Part(texts.passage_lang, np.full(len(pooled.topic), len(texts.passage_lang)))
+    languages, count = texts.languages, len(texts.languages)
+    n = table.groupby(["query_lang", "passage_lang"]).size().to_dict()
+    cells = []
+    for code, query_lang in enumerate(languages):
+        wanted = asked[texts.query_lang == code].sum(axis=0).tolist()
+        for passage_lang, total in zip([*languages, POOL], wanted, strict=True):
+            if total or asked.all():
+                rows = int(n.get((query_lang, passage_lang), 0))
+                setting, counts = (
+                    setting_of(query_lang, passage_lang),
+                    {
+                        "n": rows,
+                        "without_relevant": total - rows,
+                    },
+                )
+                cells.append(
+                    {
+                        "setting": setting,
+                        "query_lang": query_lang,
+                        "passage_lang": passage_lang,
+                        **counts,
+                    }
+                )
+    answered = np.union1d(single.topic // count, pooled.topic)
+    return {
+        "queries": len(texts.query_lang),
+        "without_relevant": int(asked.any(axis=1).sum()) - len(answered),
+        "passages": {**_count(part.languages, languages), POOL: len(part.languages)},
+        "cells": cells,
+        "bias": _bias(texts, pooled, answer_lang, first, part.sizes),
+    }
+
+
+def setting_of(query_lang: str, passage_lang: str) -> str:
+    code = (
+        MULTILINGUAL
+        if passage_lang == POOL
+        else MONOLINGUAL
+        if passage_lang == query_lang
+        else CROSS_LINGUAL
+    )
+    return SETTINGS[code]
+
+
+def macro(table: pd.DataFrame) -> dict[str, float]:
+    """Return the macro means over languages or pairs, per setting, and of monolingual RR@10 each
+    language's.
+    """
+    found: dict[str, float] = {}
+    for setting, part in table.groupby("setting"):
+        cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
+        found |= _means(f"{setting}", cells)
+        if setting == "monolingual":
+            found |= {
+                f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
+                for language, _ in cells.index
+            }
+    return found
+
+
+def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
+    """Return the means for the eye and W&B, beside which the report works from the table: macro,
+    micro, trained and unseen apart.
+
+    SETTING/MEASURE: over languages or pairs, each counted once. micro/SETTING/MEASURE: over
+    queries. Where some languages are not among those trained on, also SETTING/trained/MEASURE, over
+    the languages or pairs that were trained on in full, and SETTING/unseen/MEASURE, over the
+    others.
+    """
+    found = macro(table)
+    seen = table["query_lang"].isin(trained) & table["passage_lang"].isin([*trained, POOL])
+    for setting, part in table.groupby("setting"):
+        found |= _means(f"micro/{setting}", part[_measures(table)])
+        if not seen.all():
+            for name, chosen in (
+                ("trained", part[seen[part.index]]),
+                ("unseen", part[~seen[part.index]]),
+            ):
+                cells = chosen.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
+                found |= _means(f"{setting}/{name}", cells)
+    return found
+
+
+def _measures(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a per-query table that hold a measure: all behind the ranks."""
+    names = list(table.columns)
+    return names[names.index("rank_max") + 1 :]
+
+
+def _means(name: str, values: pd.DataFrame) -> dict[str, float]:
+    return {f"{name}/{measure}": float(mean) for measure, mean in values.mean().dropna().items()}
+
+
+def judged_pairs(
+    queries: pa.Table, passages: pa.Table, qrels: pa.Table, least: int = 1
+) -> tuple[Ints, Ints, Ints]:
+    """Return the row numbers of the query and of the passage, and the grade, of every relevant
+    pair, (R,) each.
+
+    A judgement of groups holds for all their language versions; grades below `least` and absent
+    groups are left out. Memory: the judgements of these queries, and the texts that they name.
+    """
+    mine = qrels.filter(pc.is_in(qrels["query_group"], value_set=pc.unique(queries["group"])))
+    pairs = mine.select(["query_group", "passage_group", "grade"]).to_pandas()
+    if (twice := pairs.duplicated(["query_group", "passage_group"])).any():
+        first = pairs[twice].iloc[0]
+        raise UserError(
+            f"qrels: passage group {first.passage_group!r} is judged twice for query group "
+            f"{first.query_group!r}; keep one of the judgements",
+            key="data.judged_twice",
+        )
+    pairs = pairs[pairs["grade"] >= least]
+    for kind, table in (("query", queries), ("passage", passages)):
+        named = pc.is_in(
+            table["group"], value_set=pa.array(pairs[f"{kind}_group"].unique(), pa.string())
+        )
+        rows = np.flatnonzero(named.to_numpy(zero_copy_only=False))
+        side = pd.DataFrame(
+            {f"{kind}_group": _strings(table["group"].take(pa.array(rows))), kind: rows}
+        )
+        pairs = pairs.merge(side, on=f"{kind}_group")
+    query, passage, grade = (
+        pairs[name].to_numpy(dtype=np.int64) for name in ("query", "passage", "grade")
+    )
+    return query, passage, grade
+
+
+def _bias(
+    texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints, sizes: Ints
+) -> dict[str, Any]:
+    """Rank distance by query language, and the maps of `bias`.
+
+    A query one of whose relevant passages was not retrieved has no rank distance; such queries are
+    counted.
+    """
+    languages, count = texts.languages, len(texts.languages)
+    asked, retrieved = texts.query_lang[pooled.topic], pooled.rank < NOWHERE
+    best, last = pooled.rank[pooled.start], pooled.rank[pooled.start + pooled.count - 1]
+    raw, relative = language_bias.rank_distance(best, last, pooled.count, sizes)
+    distance = {}
+    for code, name in enumerate(languages):
+        several = (asked == code) & (pooled.count >= 2)
+        lost = several & (last == NOWHERE)
+        if (mine := several & ~lost).any() or lost.any():
+            distance[name] = {
+                "n": int(mine.sum()),
+                "mean": float(raw[mine].mean()) if mine.any() else None,
+                "median": float(np.median(raw[mine])) if mine.any() else None,
+                "relative": float(relative[mine].mean()) if mine.any() else None,
+                **({"not_retrieved": int(lost.sum())} if lost.any() else {}),
+            }
+    found, listed = retrieved[pooled.start], first >= 0
+    maps = {
+        "answer_rr": language_bias.heat_map(pooled, asked, answer_lang, count),
+        "first_relevant": language_bias.preference(
+            asked[found], answer_lang[pooled.start][found], count
+        ),
+        "first_retrieved": language_bias.preference(
+            texts.query_lang[listed], texts.passage_lang[first[listed]], count
+        ),
+    }
+    return {
+        "languages": languages,
+        "rank_distance": distance,
+        **{name: _nested(map_) for name, map_ in maps.items()},
+    }
+
+
+def _nested(matrix: Floats) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else float(value) for value in row] for row in matrix]
+
+
+def _count(codes: Ints, languages: list[str]) -> dict[str, int]:
+    return dict(zip(languages, np.bincount(codes, minlength=len(languages)).tolist(), strict=True))
+
+
+def _codes(names: pa.ChunkedArray, languages: list[str]) -> Ints:
+    codes: Ints = pc.index_in(names, value_set=pa.array(languages)).to_numpy().astype(np.int64)
+    return codes
+
+
+def places(ids: pa.ChunkedArray | pa.Array) -> Ints:
+    """Return (N,) the place of each id in byte order, which is that of Python strings too."""
+    places = np.empty(len(ids), dtype=np.int64)
+    places[pc.sort_indices(ids).to_numpy()] = np.arange(len(ids))
+    return places
+
+
+def _strings(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    strings: NDArray[np.object_] = column.to_numpy(zero_copy_only=False)
+    return strings

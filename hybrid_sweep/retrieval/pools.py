@@ -1,0 +1,126 @@
+"""Evaluate a ranker among fewer passages: what a fixed random part of a collection would have
+given, every rank exact.
+
+A query searches the part and its own relevant passages, whether drawn or not, so that at every size
+the same questions are asked and the same answers are looked for: only the number of other passages
+grows.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from hybrid_sweep.retrieval import language_bias, per_query
+from hybrid_sweep.retrieval.measures import Ints, check, judged
+from hybrid_sweep.retrieval.ranking import Ranker
+
+
+def drawn(passages: pa.Table, size: int) -> NDArray[np.bool_]:
+    """Return (P,) which passages are in the part: of each language the `size` with the lowest hash
+    of their group, or all.
+
+    So parts are nested in size, whatever the order of rows, and languages have the same groups
+    where they have them at all. passages: id, group, lang.
+    """
+    groups = pc.unique(passages["group"])
+    words = [
+        hashlib.blake2b(group.encode(), digest_size=8).digest() for group in groups.to_pylist()
+    ]
+    place = np.frombuffer(b"".join(words), ">u8")[
+        pc.index_in(passages["group"], value_set=groups).to_numpy()
+    ]
+    language = pc.index_in(passages["lang"], value_set=pc.unique(passages["lang"])).to_numpy()
+    order = np.lexsort((per_query.places(passages["id"]), place, language))
+    first = np.searchsorted(language[order], language[order])  # where the language of each begins
+    found = np.zeros(len(order), dtype=bool)
+    found[order] = np.arange(len(order)) - first < size
+    return found
+
+
+def evaluate(
+    queries: pa.Table,
+    passages: pa.Table,
+    qrels: pa.Table,
+    ranker: Ranker,
+    size: int,
+    *,
+    measures: Sequence[str] = (),
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the table and the report of `per_query.evaluate`, its rows the same, where queries
+    search a part of this size.
+
+    size: passages of each language, besides a query's own relevant ones. The report counts the
+    passages of the part. Raises UserError as `per_query.evaluate`.
+    """
+    check(measures)
+    texts = per_query.texts_of(queries, passages)
+    inside, count = drawn(passages, size), len(texts.languages)
+    query, passage, grade = per_query.judged_pairs(queries, passages, qrels)
+    # What is outside is a language of its own, which no rank below counts.
+    codes = np.where(inside, texts.passage_lang, count)
+    better, tied, _ = ranker.ranked(0, query, passage, codes, texts.tie_order)
+    outside, answer_lang, each = (
+        ~inside[passage],
+        texts.passage_lang[passage],
+        np.arange(len(query)),
+    )
+    whole = 1 + better.sum(axis=1), 1 + (better + tied).sum(axis=1)
+
+    topic = query * count + answer_lang
+    before, after = _own(topic, *whole, outside)
+    rank, ties = 1 + better[each, answer_lang] + before, tied[each, answer_lang] + after
+    single = judged(topic, rank, grade, rank + ties)
+    before, after = _own(query, *whole, outside)
+    rank, ties = 1 + better[:, :count].sum(axis=1) + before, tied[:, :count].sum(axis=1) + after
+    pooled = judged(query, rank, grade, rank + ties)
+
+    top = _with_own(
+        ranker.top(per_query.SAME_AT, texts.tie_order, np.flatnonzero(inside))[0],
+        query[outside],
+        passage[outside],
+        rank[outside],
+    )
+    share = language_bias.same_language_share(top, texts.query_lang, texts.passage_lang)
+    asked = np.ones((len(queries), count + 1), dtype=bool)
+    table = per_query.per_query(
+        queries, texts, single, pooled, {f"same@{per_query.SAME_AT}": share}, measures
+    )
+    sizes = inside.sum() + np.bincount(query[outside], minlength=len(queries))[pooled.topic]
+    part = per_query.Part(texts.passage_lang[inside], sizes)
+    answers = answer_lang[pooled.entry]
+    return table, per_query.report(texts, table, single, pooled, answers, top[:, 0], asked, part)
+
+
+def _own(topic: Ints, rank: Ints, last: Ints, outside: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return (R,) how many outside passages of the pair's own topic stand before it, and how many
+    of its score stand after it.
+
+    rank, last: in the pool of all passages, of each pair and of the last passage of its score: the
+    order of a query's own passages is the same in every pool.
+    """
+    step = int(last.max(initial=0)) + 1
+    keys = np.sort((topic * step + rank)[outside])
+    begin, here, end = (
+        keys.searchsorted(topic * step + at, "right") for at in (np.zeros_like(rank), rank, last)
+    )
+    return here - begin - outside, end - here
+
+
+def _with_own(top: Ints, query: Ints, passage: Ints, rank: Ints) -> Ints:
+    """Return (Q, k) the first passages of each query, with its own ones from outside the part put
+    in at their ranks.
+
+    top: (Q, k) of the part alone.
+    """
+    found = np.full_like(top, -1)
+    near = rank <= top.shape[1]
+    found[query[near], rank[near] - 1] = passage[near]
+    free = found < 0
+    found[free] = top[np.arange(top.shape[1]) < free.sum(axis=1, keepdims=True)]
+    return found

@@ -1,0 +1,170 @@
+"""One point of a sweep: train, evaluate, record.
+
+Each stage is finished when its files are there, whole. No torch here.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hybrid_sweep.config import validate
+from hybrid_sweep.config.schema import Bm25Model, Config, steps_of
+from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
+from hybrid_sweep.runs import finished, stages
+from hybrid_sweep.runs.evaluation import evaluated
+from hybrid_sweep.runs.provenance import process_age, provenance
+from hybrid_sweep.runs.ranks import is_main
+from hybrid_sweep.runs.stages import Stage
+from hybrid_sweep.runs.status import Status
+from hybrid_sweep.tracking import live
+from hybrid_sweep.training import dev_history
+from hybrid_sweep.utils import records, safe_paths
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import write_json
+
+if TYPE_CHECKING:  # BM25 needs no torch
+    from hybrid_sweep.models.encoder import Encoder
+
+
+def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
+    """Do what is missing of the run in `run_dir`, where config.yaml and identity.json lie:
+    training, then its stages.
+
+    Called in every process of a distributed run; all but the first leave after encoding. A stage's
+    metrics.json comes last.
+
+    Args:
+        run_dir: the run's folder.
+        words: permissions, which no stored config gives; see `validate.permitted`.
+    """
+    safe_paths.check_links(run_dir)
+    config = validate.permitted(validate.stored(run_dir), words)
+    identity = records.identity(run_dir)
+    if identity["run_id"] != run_dir.name:
+        raise UserError(
+            f"{run_dir / 'identity.json'} is of run {identity['run_id']}, not of {run_dir.name}",
+            key="run.other_identity",
+        )
+    is_encoder = not isinstance(config.model, Bm25Model)
+    if is_encoder:
+        from hybrid_sweep.runs import fit
+
+        fit.settle_process(config)
+    started, age = time.monotonic(), process_age()
+    main, steps = is_main(config, os.environ), steps_of(config)
+    status = Status(run_dir / "status.json", steps)
+    if main:
+        status.write("starting", 0)
+    prepared = prepare(config)
+    found = fingerprints_of(config, prepared)
+    if found != identity["fingerprints"]:
+        raise RuntimeError(
+            f"the data or the model changed since the run was planned: {identity['fingerprints']}"
+            f" then, {found} now"
+        )
+    dev_history.check(config, prepared.collection)
+    # All of them, before any is asked for its result: that depends on the texts.
+    texts_of = {
+        stage.name: stages.prepared(stage, prepared) for stage in stages.of(config, run_dir)
+    }
+    waiting = [
+        (stage, texts_of[stage.name])
+        for stage in stages.pending(config, run_dir, identity["run_id"])
+    ]
+    mirror = live.start(config, run_dir, identity["run_id"]) if main else None
+    try:
+        encoder = None
+        if waiting and is_encoder:
+            encoder = fit.encoder_of(config, run_dir, prepared, status, mirror)
+        times = _times(run_dir, status, started, age)
+        if encoder is not None:
+            fit.encode_waiting(config, waiting, encoder, status)
+        if not main:
+            return
+        _evaluate(config, run_dir, waiting, encoder, status, found, times, mirror)
+        live.finish(mirror)
+        mirror = None
+        if not config.keep.model:
+            shutil.rmtree(run_dir / "model", ignore_errors=True)
+        status.write("done", steps)
+    finally:
+        live.fail(mirror)
+
+
+def _times(run_dir: Path, status: Status, started: float, age: float) -> dict[str, float]:
+    """Return what training took; where it was done by an earlier process, that one's times, not
+    that of loading the model.
+    """
+    times = {
+        "train_seconds": round(time.monotonic() - started, 3),
+        "steps": status.done,
+        "start_seconds": age,
+    }
+    if status.done:
+        return times
+    earlier = records.provenance(run_dir).get("times", {})
+    return times | {name: earlier[name] for name in times if name in earlier}
+
+
+def _evaluate(
+    config: Config,
+    run_dir: Path,
+    waiting: Sequence[tuple[Stage, Prepared]],
+    encoder: "Encoder | None",
+    status: Status,
+    found: dict[str, Any],
+    times: dict[str, float],
+    mirror: live.Mirror | None,
+) -> None:
+    """Evaluate the stages that are waiting, and write the results of each, its metrics.json last.
+
+    Args:
+        config: of the run, whose folder is `run_dir`.
+        waiting: each stage with its texts.
+        encoder: None for BM25.
+        status: of the run.
+        found: the fingerprints of data and model.
+        times: of the training; those of each evaluation are added.
+        mirror: in W&B.
+    """
+    begun = time.monotonic()
+    label = {"run_id": run_dir.name, "ratio": config.batch.cross_lingual_ratio, "seed": config.seed}
+    for number, (stage, texts) in enumerate(waiting, 1):
+        metrics = label | evaluated(stage, texts, encoder, status, label)
+        if not stage.name:
+            curve = dev_history.read(run_dir / "dev.parquet", config.eval.dev_metric)
+            metrics |= {**_examples(config, run_dir), **dev_history.report(curve, status.max_steps)}
+        marks = (
+            found
+            if not stage.name
+            else {"collection": texts.collection.fingerprint, "model": found["model"]}
+        )
+        if stage.vectors not in [later.vectors for later, _ in waiting[number:]]:
+            shutil.rmtree(stage.vectors, ignore_errors=True)
+        now = time.monotonic()
+        times["evaluate_seconds"], begun = round(now - begun, 3), now
+        write_json(stage.folder / "provenance.json", provenance(stage.config, texts, marks, times))
+        live.summarise(mirror, metrics, stage.name)
+        write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
+
+
+def _examples(config: Config, run_dir: Path) -> dict[str, Any]:
+    """Return how many pairs of each kind entered the loss: fewer monolingual updates alone can
+    degrade a model.
+    """
+    if not (run_dir / "steps.parquet").is_file():
+        return {"examples_monolingual": 0, "examples_cross_lingual": 0}
+    steps = pd.read_parquet(run_dir / "steps.parquet", columns=["n_examples", "n_cross"])
+    cross = int(steps["n_cross"].sum())
+    found: dict[str, Any] = {
+        "examples_monolingual": int(steps["n_examples"].sum()) - cross,
+        "examples_cross_lingual": cross,
+    }
+    if config.batch.budget == "fixed_monolingual":
+        found |= {"budget": config.batch.budget, "added": config.batch.added}
+    return found

@@ -1,0 +1,197 @@
+"""The one definition of a finished evaluation: run, report, probe, freeze and W&B ask here.
+
+It is finished when its metrics.json names the run, was written for the per-query table that lies
+beside it (by the digest of its bytes), and the records of the run can be read. Results of versions
+without a digest must at least be whole tables of the run.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hybrid_sweep.utils import digests, records, safe_paths
+from hybrid_sweep.utils.errors import UserError, key_of
+from hybrid_sweep.utils.files import canonical
+
+TABLE = "per_query.parquet"
+KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
+STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
+# What is read of a per-query table; the types are forced, since writers differ in theirs.
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ["run_id", "collection", "group_id", *KEY]]
+    + [(name, pa.int64()) for name in ["n_relevant", "rank_min", "rank_max"]]
+    + [(name, pa.float64()) for name in ["ratio", *STORED]]
+    + [("seed", pa.int64())]
+)
+NOT = "not finished"
+DIGEST = "digest"  # the field of metrics.json with the digest of all others
+MOST = 2**31  # of a rank: no collection has as many passages
+SETTINGS = ("cross-lingual", "monolingual", "multilingual")
+
+_digests = digests.Memory(None)  # of this process: a driver asks several times for the same points
+
+
+class Unfinished(UserError):
+    """An evaluation has no result that can be used; the message says why in a few words."""
+
+
+def sealed(folder: Path, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of metrics.json: the metrics, what it records of the files beside it, and
+    its own digest.
+    """
+    whole = {**metrics, **seal(folder)}
+    return {**whole, DIGEST: own_digest(whole)}
+
+
+def own_digest(metrics: Mapping[str, Any]) -> str:
+    """Return the digest of all that metrics.json holds but the digest itself."""
+    rest = {name: value for name, value in metrics.items() if name != DIGEST}
+    return digests.value_digest(rest)
+
+
+def seal(folder: Path) -> dict[str, dict[str, str]]:
+    """Return what metrics.json records of the files beside it: the digests of the per-query table
+    and of the run files.
+    """
+    found = {"per_query": digests.seal(folder, [TABLE])}
+    if runs := sorted(path.name for path in (folder / "runs").glob("*") if path.is_file()):
+        found["run_files"] = digests.seal(folder, [f"runs/{name}" for name in runs])
+    return found
+
+
+def metrics(run_dir: Path, folder: Path) -> dict[str, Any]:
+    """Return the metrics of a finished evaluation.
+
+    Args:
+        run_dir: the folder of the run, named by its id.
+        folder: of the evaluation: the run's own, or one below evaluations/.
+
+    Raises:
+        Unfinished: where it is not finished, or its files are not those that were written.
+    """
+    found = _records(run_dir, folder)
+    if found.get("per_query") is None:
+        _checked_once(run_dir.name, folder, canonical(_state(folder / TABLE)))
+    for name in ("per_query", "run_files"):
+        if found.get(name) is not None:
+            _check(folder, found[name])
+    return found
+
+
+def table(run_dir: Path, folder: Path) -> pa.Table:
+    """Return the per-query table of a finished evaluation in SCHEMA; see `metrics`."""
+    found = _records(run_dir, folder)
+    if found.get("per_query") is not None:
+        _check(folder, found["per_query"])
+    return _read(run_dir.name, folder)
+
+
+def problem(run_dir: Path, folder: Path) -> str:
+    """Return why an evaluation has no result that can be used; "" where it is finished."""
+    try:
+        metrics(run_dir, folder)
+    except Unfinished as error:
+        return str(error)
+    return ""
+
+
+def _records(run_dir: Path, folder: Path) -> dict[str, Any]:
+    """Return metrics.json; raises Unfinished where it is not of this run, or a record beside it is
+    broken.
+    """
+    try:
+        safe_paths.check_links(run_dir)
+        found = records.metrics(folder)
+        if found is None or found["run_id"] != run_dir.name:
+            raise Unfinished(NOT, key="evaluation.unfinished")
+        if found.get(DIGEST, "") not in ("", own_digest(found)):
+            raise Unfinished(
+                "metrics.json: its content is not what was written", key="evaluation.altered"
+            )
+        records.provenance(run_dir)
+        records.provenance(folder)
+        records.config(run_dir)
+    except Unfinished:
+        raise
+    except UserError as error:
+        raise Unfinished(_short(error, run_dir), key=error.key) from error
+    return found
+
+
+def _check(folder: Path, record: object) -> None:
+    try:
+        digests.check(folder, record, _digests)
+    except (digests.Damaged, OSError) as error:
+        raise Unfinished(
+            _short(error, folder), key=key_of(error, "evaluation.unreadable")
+        ) from error
+
+
+def _short(error: BaseException, folder: Path) -> str:
+    """Return the reason without the folder, which the reader knows."""
+    return str(error).replace(f"{folder}/", "")
+
+
+def _state(path: Path) -> list[int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return []
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+
+
+@functools.lru_cache(maxsize=4096)
+def _checked_once(run_id: str, folder: Path, state: str) -> None:
+    """Read a table that no digest names; one that did not change (state) is read once."""
+    _read(run_id, folder)
+
+
+def _read(run_id: str, folder: Path) -> pa.Table:
+    path = folder / TABLE
+    if path.is_symlink() or not path.is_file():
+        raise Unfinished(f"{TABLE} is missing", key="evaluation.table_missing")
+    try:
+        found = pq.read_table(path, columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        found.validate(full=True)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise Unfinished(
+            f"{TABLE} cannot be read ({type(error).__name__})", key="evaluation.table_unreadable"
+        ) from error
+    if found.num_rows == 0:
+        raise Unfinished(f"{TABLE} has no rows", key="evaluation.table_empty")
+    if found["run_id"].unique().to_pylist() != [run_id]:
+        raise Unfinished(f"{TABLE} belongs to another run", key="evaluation.table_of_other_run")
+    if wrong := _impossible(found):
+        raise Unfinished(
+            f"{TABLE} holds impossible values ({wrong})", key="evaluation.table_impossible"
+        )
+    return found
+
+
+def _impossible(found: pa.Table) -> str:
+    """Return the name of the first column with a value that no evaluation writes; "" where there is
+    none.
+    """
+    for name in (*KEY, "group_id"):
+        if found[name].null_count:
+            return name
+    if not set(found["setting"].unique().to_pylist()) <= set(SETTINGS):
+        return "setting"
+    for name in ("n_relevant", "rank_min", "rank_max"):
+        if _any(pc.or_(pc.less(found[name], 1), pc.greater_equal(found[name], MOST))):
+            return name
+    if _any(pc.less(found["rank_max"], found["rank_min"])):
+        return "rank_max"
+    for name in STORED:
+        if _any(pc.or_(pc.less(found[name], 0.0), pc.greater(found[name], 1.0 + 1e-9))):
+            return name
+    return ""
+
+
+def _any(condition: pa.ChunkedArray) -> bool:
+    return bool(pc.any(condition, min_count=0).as_py())

@@ -1,0 +1,109 @@
+"""Where a result comes from: versions, git state, content, machine and times; none of it is
+identity.
+"""
+
+import dataclasses
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.config.schema import Config
+from hybrid_sweep.inputs.prepare import Prepared
+from hybrid_sweep.utils import redaction
+
+
+def provenance(
+    config: Config, prepared: Prepared, fingerprints: dict[str, str], times: dict[str, float]
+) -> dict[str, Any]:
+    """Return where a result comes from: versions, git state, content, machine and times; none of it
+    is identity.
+    """
+    packages = (
+        "hybrid-sweep",
+        "torch",
+        "pytorch-lightning",
+        "transformers",
+        "tokenizers",
+        "faiss-cpu",
+        "faiss-gpu",
+        "numpy",
+        "pandas",
+        "bm25s",
+        "PyStemmer",
+    )
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "git": git_state(),
+        "fingerprints": fingerprints,
+        "collection": redaction.clean(prepared.collection.info),
+        "hardware": {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cpus": os.cpu_count(),
+            "gpu": _gpu(),
+        },
+        "times": {"finished": datetime.now(UTC).isoformat(timespec="seconds"), **times},
+        "max_memory_mb": _peak_memory(),
+        "trainer": dataclasses.asdict(config.trainer),
+    }
+
+
+def _gpu() -> str | None:
+    """Return the name of the GPU; None where there is none, or nothing that was run uses torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name())
+
+
+def process_age() -> float:
+    """Return seconds since this process was started: mostly what its imports took; 0 where the
+    system does not tell.
+    """
+    try:
+        begun = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf(
+            "SC_CLK_TCK"
+        )
+        return round(time.clock_gettime(time.CLOCK_BOOTTIME) - begun, 3)
+    except (OSError, AttributeError):
+        return 0.0
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and cleanliness of the repository this package is run from; empty for an installed
+    wheel.
+    """
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return {}
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain", "--", "hybrid_sweep", "conf", "hydra_plugins"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": commit, "dirty": bool(dirty)}

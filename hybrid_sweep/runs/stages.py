@@ -1,0 +1,261 @@
+"""The evaluations of a run: of its own collection, of each of eval.also, and of smaller pools of
+these (data.pools).
+
+Each is done, and done again, by itself; those of one collection share its vectors.
+
+No torch here: the driver asks what is missing.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.config import validate
+from hybrid_sweep.config.schema import Config, cache_dir
+from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs.prepare import Prepared
+from hybrid_sweep.retrieval import measures
+from hybrid_sweep.runs import finished, trained
+from hybrid_sweep.utils import records
+from hybrid_sweep.utils.digests import memory_of
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import read_own_json
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One evaluation of a run.
+
+    name: "" for the run's own collection, else its name in eval.also; of a smaller pool pool_SIZE
+    or NAME_pool_SIZE. source: of which collection it is: "" or the name in eval.also. pool:
+    passages of each language that are searched, None for all. config: that of the run, as if the
+    stage's collection were its own and only one. folder: of per_query.parquet and, written last,
+    metrics.json. vectors: where the collection is encoded meanwhile. trained: the languages that
+    the run trains on, sorted.
+    """
+
+    name: str
+    source: str
+    pool: int | None
+    config: Config
+    folder: Path
+    vectors: Path
+    trained: tuple[str, ...]
+
+
+def of(config: Config, run_dir: Path) -> list[Stage]:
+    """Return the stages that a config asks for: the run's own collection, then the further ones by
+    name, each with its pools.
+    """
+    alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
+    configs = {"": alone}
+    configs |= {
+        name: dataclasses.replace(alone, data=data, more={})
+        for name, data in sorted(config.eval.also.items())
+    }
+    languages, found = trained_languages(config), []
+    for source, each in configs.items():
+        folder = folder_of(run_dir, source)
+        part = dataclasses.replace(
+            each, eval=dataclasses.replace(each.eval, run_depth=0)
+        )  # run files are of all passages
+        for pool in (None, *sorted(set(each.data.pools))):
+            name, its = pool_name(source, pool), each if pool is None else part
+            found.append(
+                Stage(
+                    name,
+                    source,
+                    pool,
+                    its,
+                    folder_of(run_dir, name),
+                    folder / "encoding",
+                    languages,
+                )
+            )
+    return found
+
+
+def folder_of(run_dir: Path, name: str) -> Path:
+    """Return where the stage of this name has its files."""
+    return run_dir / "evaluations" / name if name else run_dir
+
+
+def pool_name(source: str, pool: int | None) -> str:
+    """Return the name of the stage that searches a pool of a collection, "" where that is the run's
+    own; None: all of it.
+    """
+    return source if pool is None else "_".join([*filter(None, [source]), f"pool_{pool}"])
+
+
+def collections(config: Config) -> list[Config]:
+    """Return the config of each further collection, as `Stage.config`."""
+    return [stage.config for stage in of(config, Path()) if stage.source and stage.pool is None]
+
+
+def further(config: Config) -> list[str]:
+    """Return the names of all stages but that of the run's own collection, sorted."""
+    return sorted(stage.name for stage in of(config, Path()) if stage.name)
+
+
+def untrained(run_dir: Path, cache: Path | None = None) -> str | None:
+    """Return why the training of a run has to be done, or done again; None where only evaluations
+    can be missing.
+
+    Args:
+        run_dir: the folder of the run. cache: the program's cache folder, where digests of the
+            model's files are remembered; None computes them.
+    """
+    try:
+        trained.check(run_dir, memory_of(cache, run_dir) if cache else None)
+    except trained.Untrained as error:
+        return error.reason
+    return None
+
+
+def is_trained(run_dir: Path, cache: Path | None = None) -> bool:
+    """Return whether training has left all its files, whole, so that what is missing is only
+    evaluated; see `untrained`.
+    """
+    return untrained(run_dir, cache) is None
+
+
+def is_done(stage: Stage, run_id: str) -> bool:
+    """Return whether the result is there, and holds what is asked: the measures, the run files, of
+    a further stage the texts.
+
+    A further collection that is not at hand counts as unchanged.
+    """
+    asked = stage.config.eval
+    run_dir = stage.folder.parent.parent if stage.name else stage.folder
+    if run_dir.name != run_id:
+        return False
+    try:
+        found = finished.metrics(run_dir, stage.folder)
+    except finished.Unfinished:
+        return False
+    if not set(asked.measures) <= set(found.get("measures", [])) or asked.run_depth > found.get(
+        "run_depth", 0
+    ):
+        return False
+    if not stage.name:
+        return True  # its collection is part of the run's id
+    same = found.get("languages") == sorted(set(stage.config.data.languages))
+    return same and found.get("fingerprint") == (
+        _fingerprint(stage.config) or found.get("fingerprint")
+    )
+
+
+def pending(config: Config, run_dir: Path, run_id: str) -> list[Stage]:
+    """Return the stages that are not done, each with the measures and run files that an earlier
+    result of it has, too.
+    """
+    waiting = []
+    for stage in of(config, run_dir):
+        if is_done(stage, run_id):
+            continue
+        asked = stage.config.eval
+        try:
+            found = records.metrics(stage.folder)
+        except records.Broken:
+            found = None
+        if found is not None and found["run_id"] == run_id:
+            named = list(dict.fromkeys([*asked.measures, *_known_measures(found)]))
+            depth = max(asked.run_depth, found.get("run_depth", 0))
+            asked = dataclasses.replace(asked, measures=named, run_depth=depth)
+        waiting.append(
+            dataclasses.replace(stage, config=dataclasses.replace(stage.config, eval=asked))
+        )
+    return waiting
+
+
+def _known_measures(found: dict[str, Any]) -> list[str]:
+    """Return the further measures of an earlier result; [] where this version does not know all of
+    them.
+    """
+    named = list(found.get("measures", []))
+    try:
+        measures.check(named)
+    except UserError:
+        return []
+    return named
+
+
+def check(config: Config, say: Say) -> None:
+    """Build what the further stages of a config read; raises UserError as `prepared` does: before
+    anything is trained.
+    """
+    if config.eval.also:
+        main = prepare.prepare(config, say)
+        for stage in of(config, Path()):
+            if stage.pool is None:
+                prepared(stage, main, say)
+
+
+def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
+    """Return what the evaluation of a stage reads; `main` is the run's own, whose model folder
+    serves all stages.
+
+    Raises UserError, with the name of a further stage, for data that is not there, is bad, or has
+    no text to evaluate.
+    """
+    if not stage.source:
+        return main
+    try:
+        found = prepare.evaluated(stage.config, main, say)
+        split = stage.config.eval.split
+        for table, splits in (
+            (found.collection.queries, {split}),
+            (found.collection.passages, {split, "*"}),
+        ):
+            if not splits & set(table["split"].unique().to_pylist()):
+                raise UserError(
+                    f"collection {found.collection.name} has no split {split} to evaluate",
+                    key="data.split_missing",
+                )
+    except UserError as error:
+        raise UserError(f"eval.also.{stage.source}: {error}", key=error.key) from error
+    return found
+
+
+def trained_languages(config: Config) -> tuple[str, ...]:
+    """Return the languages that a run trains on, sorted: those of its own collection and of
+    config.more.
+
+    A run that only evaluates the model of another one has the languages of that.
+    """
+    stored = Path(config.model.path or "").parent
+    if config.model.name == "saved" and (stored / "config.yaml").is_file():
+        config = validate.stored(stored)
+    return tuple(
+        sorted(
+            {
+                language
+                for data in (config.data, *config.more.values())
+                for language in data.languages
+            }
+        )
+    )
+
+
+_known: dict[str, str] = {}
+
+
+def _fingerprint(config: Config) -> str | None:
+    """Return the fingerprint of a built collection, read once per process: plan and launch see the
+    same content; else None.
+    """
+    key = json.dumps([dataclasses.asdict(config.data), str(cache_dir(config).absolute())])
+    if key not in _known:
+        try:
+            info: Any = read_own_json(prepare.collection_folder(config) / "info.json")
+        except UserError:
+            return None
+        if not isinstance(info, dict) or "fingerprint" not in info:
+            return None
+        _known[key] = str(info["fingerprint"])
+    return _known[key]

@@ -1,0 +1,159 @@
+"""What Weights & Biases is told of a run: the same whether it is told while a point trains or
+later, from its files.
+
+wandb is imported only where a run begins; no torch here, so that the driver can push.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hybrid_sweep.utils.escaping import terminal
+from hybrid_sweep.utils.redaction import redacted
+
+# of training: the axis of every series, so that a resumed run goes on where it stopped
+STEP = "step"
+CONNECT = 20.0  # seconds to wait for the server when a run begins
+# seconds to wait for it when a run ends; what it has not got by then lies in the folder
+UPLOAD = 300.0
+MODES = {"run": "online", "dryrun": "offline"}  # older words of W&B's
+
+
+def mode_of(logger: Mapping[str, Any]) -> str:
+    """Return online, offline or disabled: WANDB_MODE (or WANDB_DISABLED) in the environment wins
+    over the config's logger.
+    """
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
+        return "disabled"
+    mode = str(os.environ.get("WANDB_MODE") or logger["mode"])
+    return MODES.get(mode, mode)
+
+
+def job_type(config: Mapping[str, Any]) -> str:
+    """Return train, untrained, bm25, or evaluate (a saved model on a collection), from a run's
+    config as plain dicts.
+    """
+    if config["model"]["name"] == "bm25":
+        return "bm25"
+    if config["trainer"]["max_steps"]:
+        return "train"
+    return "evaluate" if config["model"]["name"] == "saved" else "untrained"
+
+
+def described(config: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """Return the words for `begin` that name a point and say what it is, from its config as plain
+    dicts.
+    """
+    kind, ratio, seed = job_type(config), config["batch"]["cross_lingual_ratio"], config["seed"]
+    name = {"train": f"r{ratio:g}-s{seed}", "bm25": "bm25"}.get(kind, f"{kind}-s{seed}")
+    return {
+        "id": run_id,
+        "name": name,
+        "group": config["sweep"]["name"],
+        "job_type": kind,
+        "project": config["logger"]["project"],
+        "entity": config["logger"]["entity"],
+        # What no ratio trained stands at none of them.
+        "config": {
+            "ratio": ratio if kind == "train" else None,
+            "seed": seed,
+            "run_id": run_id,
+            **config,
+        },
+    }
+
+
+def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) -> Any:
+    """Start a run of W&B in this process (one at a time), its files under folder/wandb; raises what
+    wandb raises.
+
+    resume: go on with the run of that id, where the server has one.
+    """
+    import wandb
+
+    settings = wandb.Settings(
+        console="off",  # the log of a run is its own
+        silent=True,
+        # Addresses of repositories and words of command lines can hold passwords.
+        disable_git=True,
+        disable_code=True,
+        x_disable_meta=True,
+        init_timeout=CONNECT,
+        finish_timeout=UPLOAD,
+        finish_timeout_raises=True,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    given: dict[str, Any] = clean(words) | {
+        "dir": str(folder),
+        "mode": mode,
+        "resume": "allow" if resume else None,
+    }
+    try:
+        run = wandb.init(**given, settings=settings)
+    except Exception:
+        wandb.teardown()  # or the id would count as taken when it is tried again
+        raise
+    run.define_metric(STEP, hidden=True)
+    run.define_metric("*", step_metric=STEP)
+    return run
+
+
+def of_step(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the series of training, from a row of steps.parquet."""
+    return {
+        "train/loss": float(row["loss"]),
+        "train/cross_lingual": row["n_cross"] / row["n_examples"],
+    }
+
+
+def of_dev(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the series of the dev split, from a row of dev.parquet."""
+    return {f"dev/{name}": float(value) for name, value in row.items() if name != "step"}
+
+
+def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
+    """Return the summary, from a metrics.json: every single value under its path, and
+    bias/own_first/LANG from its maps.
+
+    bias/own_first: share of the queries of a language whose first passage is in it. stage: the
+    further collection.
+    """
+    found = {
+        name: value
+        for name, value in _flat(metrics, "")
+        if name not in ("run_id", "ratio", "seed", "digest")
+    }
+    found = {
+        name: value
+        for name, value in found.items()
+        if not name.startswith(("per_query/", "run_files/"))
+    }
+    bias = metrics.get("bias") or {}
+    shares = bias.get("first_retrieved") or []
+    for place, language in enumerate(bias.get("languages", [])):
+        share = shares[place][place] if place < len(shares) else None
+        if share is not None:
+            found[f"bias/own_first/{language}"] = share
+    named: dict[str, Any] = clean(
+        {f"{stage}/{name}" if stage else name: value for name, value in found.items()}
+    )
+    return named
+
+
+def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+            yield f"{prefix}{name}", value
+
+
+def clean(node: Any) -> Any:
+    """Return the same nested value without secrets, and without hidden characters, in its texts."""
+    if isinstance(node, Mapping):
+        return {name: clean(value) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [clean(value) for value in node]
+    return terminal(redacted(node)) if isinstance(node, str) else node

@@ -1,0 +1,202 @@
+"""The plan's batches as tensors: each process reads its own part of the global batch of a step."""
+
+import signal
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hybrid_sweep.batching.schedule import Plan
+from hybrid_sweep.config.schema import Config
+from hybrid_sweep.inputs.prepare import Prepared, TrainingSource
+from hybrid_sweep.models.bucketing import cuts, joined
+from hybrid_sweep.models.tokens import Tokens, pad_id
+from hybrid_sweep.utils.slurm_job import WARNINGS
+
+
+@dataclass
+class TrainBatch:
+    """One process's part of a global batch of B pairs: b of them, with k hard negatives each.
+
+    The texts are b queries, their b passages and b k negatives, pair by pair. parts: input_ids and
+    attention_mask of each sub-batch, (m, T) int64. places: (n,) where the texts of the parts, one
+    after the other, stand among all texts; an absent negative is in no part. source: which training
+    collection. groups, questions: (b,) index of the group of each pair, and number of its question.
+    answers: (b (1 + k),) number of each passage, the same in all languages; -1: absent.
+    query_language, passage_language: (b,) index of the language of each text, read from the
+    collection.
+    """
+
+    step: int
+    source: int
+    parts: list[tuple[Tensor, Tensor]]
+    places: Tensor
+    groups: Tensor
+    questions: Tensor
+    answers: Tensor
+    query_language: Tensor
+    passage_language: Tensor
+
+
+class HybridBatches(Dataset[TrainBatch]):
+    """Item i is this process's slice of the global batch of step i; any order, any process, the
+    same answer.
+
+    code: (V,) the token ids of a compacted vocabulary (vocabulary.Compact), or None.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        plan: Plan,
+        config: Config,
+        rank: int = 0,
+        world_size: int = 1,
+        code: np.ndarray | None = None,
+    ) -> None:
+        self.plan, self.config, self.code = plan, config, code
+        self.sources = [_Source(source, prepared.languages) for source in prepared.sources]
+        size = config.batch.size // world_size
+        self.mine = slice(rank * size, (rank + 1) * size)
+        self.pad = pad_id(prepared.model)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> TrainBatch:
+        batch, mine = self.plan.batch(step), self.mine
+        source = self.sources[batch.source]
+        groups, pairs = batch.groups[mine], source.pairs
+        asked, partner, answered = (
+            source.own[languages[mine]]
+            for languages in (batch.query_language, batch.partner, batch.passage_language)
+        )
+        queries, passages = pairs.query[asked, groups], pairs.passage[answered, groups]
+        sides, answers = (
+            [(source.queries, queries), (source.passages, passages)],
+            pairs.answer[groups],
+        )
+        if k := self.config.batch.hard_negatives:
+            assert pairs.negatives is not None
+            rows, numbers = pairs.negatives.draw(
+                groups, asked, partner, answered, k, self.plan.negatives_key(step)
+            )
+            sides.append((source.passages, rows.ravel()))
+            answers = np.concatenate([answers, numbers.ravel()])
+        parts, places = self._parts(sides)
+        return TrainBatch(
+            step,
+            batch.source,
+            parts,
+            *(
+                torch.from_numpy(np.array(values, np.int64))
+                for values in (
+                    places,
+                    groups,
+                    pairs.question[groups],
+                    answers,
+                    source.query_language[queries],
+                    source.passage_language[passages],
+                )
+            ),
+        )
+
+    def _parts(
+        self, sides: list[tuple[Tokens, np.ndarray]]
+    ) -> tuple[list[tuple[Tensor, Tensor]], np.ndarray]:
+        """Return the sub-batches of texts of several stores, and where their texts stand
+        among all.
+        """
+        largest = self.config.batch.micro_batch
+        texts = joined(sides)
+        lengths = texts.lengths
+        there = np.flatnonzero(lengths)
+        if self.config.trainer.length_buckets:
+            chosen = [there[part] for part in cuts(lengths[there], largest)]
+        else:
+            edges = np.cumsum([len(rows) for _, rows in sides])
+            whole = [side[lengths[side] > 0] for side in np.split(np.arange(edges[-1]), edges[:-1])]
+            step = largest or max(map(len, whole))
+            chosen = [side[i : i + step] for side in whole for i in range(0, len(side), step)]
+        parts = []
+        for rows in chosen:
+            ids, mask = texts.padded(rows, self.pad)
+            parts.append(
+                (
+                    torch.from_numpy(ids if self.code is None else self.code[ids]),
+                    torch.from_numpy(mask),
+                )
+            )
+        return parts, np.concatenate(chosen)
+
+
+class _Source:
+    """What is read of a training collection, small enough to hold, or mapped from disk."""
+
+    def __init__(self, source: TrainingSource, languages: list[str]) -> None:
+        self.pairs, self.queries, self.passages = source.pairs, source.queries, source.passages
+        # The plan counts the languages of all sources, the pairs of a source its own.
+        self.own = np.full(len(languages), -1, np.int64)
+        self.own[source.code] = np.arange(len(source.code))
+        # The language of each text itself, not the plan's word for it: the record shows what was
+        # really trained on.
+        self.query_language, self.passage_language = (
+            language_numbers(table["lang"], languages)
+            for table in (source.collection.queries, source.collection.passages)
+        )
+
+
+def language_numbers(column: pa.ChunkedArray, languages: list[str]) -> np.ndarray:
+    """Return the index of each text's language, (N,), -1 for other languages.
+
+    All texts of a collection have one in memory, so that the type is the smallest signed one with
+    room for all languages.
+    """
+    smallest = np.min_scalar_type(-max(1, len(languages)))
+    found = pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1)
+    numbers: np.ndarray = found.to_numpy().astype(smallest)
+    return numbers
+
+
+class HybridData(pl.LightningDataModule):
+    """Feeds each process its slices from step `start` on; made when the process knows its rank."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        plan: Plan,
+        config: Config,
+        start: int = 0,
+        code: np.ndarray | None = None,
+    ) -> None:
+        super().__init__()
+        self.prepared, self.plan, self.config, self.start, self.code = (
+            prepared,
+            plan,
+            config,
+            start,
+            code,
+        )
+
+    def train_dataloader(self) -> DataLoader[TrainBatch]:
+        assert self.trainer is not None
+        rank, size = self.trainer.global_rank, self.trainer.world_size
+        batches = HybridBatches(self.prepared, self.plan, self.config, rank, size, self.code)
+        workers = self.config.trainer.workers
+        steps = range(self.start, len(self.plan))
+        return DataLoader(
+            batches, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=_stay
+        )
+
+
+def _stay(worker: int) -> None:
+    """Ignore stop signals in a reader: its run, which gets them too, needs it until the last
+    checkpoint.
+    """
+    for number in (signal.SIGTERM, *WARNINGS):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,291 @@
+"""Training: one LightningModule under InfoNCE, its optimiser, and the record of what entered the
+loss.
+"""
+
+import inspect
+import math
+import os
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from hybrid_sweep.batching.audit import groups_digest, names
+from hybrid_sweep.batching.schedule import DROPOUT
+from hybrid_sweep.config.schema import Config, TrainerConfig, steps_of
+from hybrid_sweep.inputs.prepare import Prepared
+from hybrid_sweep.models.embedding_rows import compact, whole
+from hybrid_sweep.models.encoder import Encoder, stream_seed
+from hybrid_sweep.tracking import live, mirror
+from hybrid_sweep.tracking.lightning_logger import MirrorLogger, mirror_of
+from hybrid_sweep.training.batches import TrainBatch
+from hybrid_sweep.training.gradient_cache import cached
+from hybrid_sweep.training.loss import gather, info_nce, is_relevant
+from hybrid_sweep.utils.errors import UserError
+
+# Numbers in a table of embeddings from which all sub-batches of a step share one look-up: the
+# gradient of a table is as large as the table, and each look-up makes one. A quarter of a step on 4
+# layers of multilingual-e5-small, nothing on small tables.
+LARGE = 2**22
+
+
+class Retriever(pl.LightningModule):
+    """The bi-encoder under InfoNCE; all that differs between ratios is the passages it is fed.
+
+    The encoder it is given becomes its own, with the embedding rows that occur; `whole_encoder` has
+    them all.
+    """
+
+    def __init__(self, encoder: Encoder, config: Config, prepared: Prepared) -> None:
+        super().__init__()
+        self.encoder, self.config, self.languages = encoder, config, prepared.languages
+        self.names = [source.name for source in prepared.sources]
+        self.widths = [source.pairs.width for source in prepared.sources]
+        for number, source in enumerate(prepared.sources):
+            self.register_buffer(
+                f"judged_{number}",
+                torch.from_numpy(np.array(source.pairs.judged)),
+                persistent=False,
+            )
+        self.vocabulary = None
+        # Frozen embeddings (adapters) have no gradient to save.
+        if (
+            config.trainer.compact_vocabulary
+            and encoder.transformer.get_input_embeddings().weight.requires_grad
+        ):
+            self.vocabulary = compact(encoder, prepared.used)
+        table = encoder.transformer.get_input_embeddings().weight
+        takes = inspect.signature(encoder.transformer.forward).parameters
+        self.at_once = table.requires_grad and table.numel() >= LARGE and "inputs_embeds" in takes
+        # Weights from a folder come in evaluation mode, and Lightning leaves modes alone: there
+        # would be no dropout.
+        self.train()
+        self.record: list[dict[str, Any]] = []
+        self.started = time.monotonic()
+
+    def whole_encoder(self) -> Encoder:
+        """Return the encoder as it is now, with its full vocabulary; made anew at each call."""
+        return whole(self.encoder, self.vocabulary)
+
+    def training_step(self, batch: TrainBatch) -> Tensor:
+        own, vectors = len(batch.groups), self._vectors(batch)
+        queries, passages = vectors[:own], gather(vectors[own:])
+        groups, answers = gather(batch.groups), gather(batch.answers)
+        # The passages of a process, its hard negatives behind them, stand together in the gathered
+        # ones.
+        positive = torch.arange(own, device=queries.device) + self.global_rank * len(batch.answers)
+        judged = getattr(self, f"judged_{batch.source}")
+        relevant = is_relevant(batch.questions, answers, judged, self.widths[batch.source]) | (
+            answers < 0
+        )
+        with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
+            losses = info_nce(queries, passages, positive, relevant, self.config.model.temperature)
+        languages = gather(batch.query_language), gather(batch.passage_language)
+        self._note(batch, groups, *languages, gather(losses.detach()))
+        return losses.mean()
+
+    def _vectors(self, batch: TrainBatch) -> Tensor:
+        """Return (n, D) the vectors of all texts of a batch, in their order; zeros for an absent
+        one.
+        """
+        # Dropout is a function of (seed, step, rank, sub-batch), so that no ratio, resume or log
+        # line shifts it.
+        seed = partial(stream_seed, self.config.seed, DROPOUT, batch.step, self.global_rank)
+        parts = [
+            partial(self._part, *part, seed(number)) for number, part in enumerate(batch.parts)
+        ]
+        if self.config.batch.micro_batch is None:
+            embedded = self._embedded(batch.parts) if self.at_once else [None] * len(parts)
+            vectors = torch.cat([part(rows) for part, rows in zip(parts, embedded, strict=True)])
+        else:
+            vectors = cached(parts, self.encoder, self.device.type)
+        texts = len(batch.groups) + len(batch.answers)
+        return vectors.new_zeros(texts, vectors.shape[1]).index_copy(0, batch.places, vectors)
+
+    def _embedded(self, parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """Return the embeddings of each part's tokens, (m, T, D), from one look-up: the gradient of
+        the table is made once.
+        """
+        table = self.encoder.transformer.get_input_embeddings()
+        rows = table(torch.cat([ids.flatten() for ids, _ in parts]))
+        split = torch.split(rows, [ids.numel() for ids, _ in parts])
+        return [part.view(*ids.shape, -1) for part, (ids, _) in zip(split, parts, strict=True)]
+
+    def _part(self, ids: Tensor, mask: Tensor, seed: int, embedded: Tensor | None = None) -> Tensor:
+        # Not torch.manual_seed, which notes where it was called from for GPUs that are not there: a
+        # tenth of a small step.
+        cpu = self.device.type == "cpu"
+        (
+            torch.default_generator
+            if cpu
+            else torch.cuda.default_generators[self.device.index or 0]
+        ).manual_seed(seed)
+        vectors: Tensor = self.encoder(ids, mask, embedded)
+        return vectors
+
+    def _note(
+        self,
+        batch: TrainBatch,
+        groups: Tensor,
+        query_language: Tensor,
+        passage_language: Tensor,
+        losses: Tensor,
+    ) -> None:
+        """Record what entered the loss of a step, counted from its tensors."""
+        loss = float(losses.mean())
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"the loss is {loss} at step {batch.step} (groups {groups[:8].tolist()} ...); "
+                "lower trainer.lr or raise model.temperature"
+            )
+        self.record.append(
+            {
+                "step": batch.step,
+                "source": self.names[batch.source],
+                "loss": loss,
+                "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
+                "grad_norm": math.nan,
+                "query_lang": names(self.languages, query_language.cpu().numpy()),
+                "passage_lang": names(self.languages, passage_language.cpu().numpy()),
+                "n_examples": len(groups),
+                "n_cross": int((query_language != passage_language).sum()),
+                "groups": groups_digest(groups.cpu().numpy()),
+                "world_size": self.trainer.world_size,
+                "seconds": time.monotonic() - self.started,
+            }
+        )
+        live.log_metrics(mirror_of(self.trainer), mirror.of_step(self.record[-1]), len(self.record))
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        self.record[-1]["grad_norm"] = clip(self.parameters(), self.config.trainer.clip)
+
+    def configure_optimizers(self) -> Any:
+        trainer = self.config.trainer
+        embeddings = {
+            id(parameter)
+            for module in self.modules()
+            if isinstance(module, nn.Embedding)
+            for parameter in module.parameters()
+        }
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        decayed = [
+            parameter
+            for parameter in parameters
+            if parameter.ndim >= 2 and id(parameter) not in embeddings
+        ]
+        others = [
+            parameter
+            for parameter in parameters
+            if parameter.ndim < 2 or id(parameter) in embeddings
+        ]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": trainer.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=trainer.lr,
+            # a fused step unscales by itself, after the norm is taken
+            fused=trainer.precision != "16-mixed",
+        )
+        steps = steps_of(self.config)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate(step, steps, trainer.warmup)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def clip(parameters: Iterable[nn.Parameter], largest: float) -> float:
+    """Return the norm of all gradients, which are scaled down to `largest` where they exceed it (0:
+    never).
+
+    Rows are summed in their own precision, over each other in float64, and the norm is rounded to
+    the gradients' own, so that embedding rows without a gradient, there or not, leave it as it is.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    squares = [
+        torch.linalg.vector_norm(gradient, dim=-1).double().square().sum() for gradient in gradients
+    ]
+    norm = float(torch.stack(squares).sum().sqrt().to(gradients[0].dtype))
+    if 0 < largest < norm:
+        torch._foreach_mul_(gradients, largest / norm)
+    return norm
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """Return the share of the peak learning rate at a step: a linear rise over the warm-up, then a
+    linear fall towards 0.
+    """
+    rising = round(warmup * steps)
+    return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
+
+
+def settle(trainer: TrainerConfig) -> None:
+    """Make sums come out alike in every process of a run: one that trains, one that goes on, one
+    that only evaluates.
+
+    To be called before anything is computed. On a GPU attention is only deterministic, and cuBLAS
+    only allowed, where torch's strict mode and this variable say so; and some containers switch
+    TF32 on for all.
+    """
+    # Deterministic algorithms fill all new memory by default, a tenth of a step of a small model;
+    # nothing here reads memory that was not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if trainer.accelerator == "gpu":
+        if not torch.cuda.is_available():
+            raise UserError(
+                "trainer.accelerator=gpu: torch sees no GPU here; take trainer=cpu",
+                key="config.trainer.accelerator",
+            )
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        torch.use_deterministic_algorithms(True)
+        torch.set_float32_matmul_precision("highest")
+
+
+def make_trainer(
+    config: Config, callbacks: list[pl.Callback], to: live.Mirror | None, start: int = 0
+) -> pl.Trainer:
+    """Return Lightning's trainer for a run: one pass over the plan from `start` on, nothing
+    written, no shuffling of its own.
+    """
+    from pytorch_lightning.strategies import DDPStrategy
+
+    trainer = config.trainer
+    settle(trainer)
+    if trainer.nodes > 1 and not {"RANK", "SLURM_PROCID"} & set(os.environ):
+        raise UserError(
+            f"trainer.nodes={trainer.nodes}: this process would wait for the other machines for"
+            f" ever; start the worker on each: torchrun --nnodes={trainer.nodes}"
+            f" --nproc-per-node={trainer.devices} --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 -m"
+            " hybrid_sweep.worker outputs/runs/RUN_ID (or by srun, see conf/trainer/ddp.yaml)",
+            key="config.trainer.nodes",
+        )
+    ranks = trainer.devices * trainer.nodes
+    backend = "nccl" if trainer.accelerator == "gpu" else "gloo"
+    return pl.Trainer(
+        max_steps=steps_of(config) - start,
+        max_epochs=1,
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.nodes,
+        precision=trainer.precision,  # type: ignore[arg-type]
+        strategy=(
+            DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
+            if ranks > 1
+            else "auto"
+        ),
+        use_distributed_sampler=False,
+        callbacks=callbacks,
+        logger=MirrorLogger(to) if to else False,
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        deterministic=True,
+    )

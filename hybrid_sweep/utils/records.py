@@ -1,0 +1,458 @@
+"""The JSON and YAML files of runs and sweeps, read with their types checked: an error is one line
+with the file and field.
+
+An absent file and a broken one are not the same: a function here returns None, or {}, for the first
+and raises `Broken` for the second. What is read is data: no interpolation of a stored config is
+resolved, no name leads out of its folder.
+"""
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic import model_validator as checked
+
+from hybrid_sweep.utils import names
+from hybrid_sweep.utils.errors import UserError
+
+LARGEST = 512 * 2**20  # bytes of a JSON file that is read: the published sweeps have 3 MB
+LARGEST_CONFIG = 2**20  # bytes of a stored config
+# values of a stored config: the aliases of a small YAML file can stand for billions
+NODES = 100_000
+DEPTH = 50  # of nested values in a stored config
+SCALARS = (str, int, float, bool, type(None))
+
+RunId = Annotated[str, AfterValidator(lambda value: names.run_id(value, "run_id"))]
+Collection = Annotated[str, AfterValidator(lambda value: names.collection(value, "name"))]
+FolderName = Annotated[str, AfterValidator(lambda value: names.folder_name(value, "name"))]
+Language = Annotated[str, AfterValidator(lambda value: names.language(value, "language"))]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Texts = dict[str, str]
+Short = Annotated[str, Field(max_length=1000)]
+Matrix = list[list[Finite | None]]
+
+
+class Broken(UserError):
+    """A stored file is there and cannot be used; the message is one line."""
+
+
+class Record(BaseModel):
+    """A JSON object whose fields have the types that its readers rely on; other fields are kept as
+    they are.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Point(Record):
+    """One planned run in points.json."""
+
+    run_id: RunId
+    ratio: Share
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    kind: Literal["trained", "untrained", "bm25"]
+    also: list[Collection] = []
+    overrides: list[str] = []
+
+
+class Plan(Record):
+    """points.json of a sweep."""
+
+    name: FolderName
+    margin: Annotated[Finite, Field(ge=0)]
+    command: str = ""
+    points: list[Point]
+
+
+class Bias(Record):
+    """The report on language bias in metrics.json."""
+
+    languages: list[Language] = []
+    rank_distance: dict[str, dict[str, Finite | None]] = {}
+    answer_rr: Matrix = []
+    first_relevant: Matrix = []
+    first_retrieved: Matrix = []
+
+    @checked(mode="after")
+    def _square(self) -> "Bias":
+        size = len(self.languages)
+        for name in ("answer_rr", "first_relevant", "first_retrieved"):
+            matrix = getattr(self, name)
+            if matrix and [len(row) for row in matrix] != [size] * size:
+                raise ValueError(f"{name} is no matrix of {size} languages")
+        return self
+
+
+class Metrics(Record):
+    """metrics.json of a run, or of its evaluation on a further collection."""
+
+    __pydantic_extra__: dict[str, JsonValue]
+    run_id: RunId
+    ratio: Share = 0.0
+    seed: Count = 0
+    stage: str = ""
+    collection: str = ""
+    fingerprint: str = ""
+    languages: list[Language] = []
+    passages: dict[str, Count] = {}
+    queries: Count = 0
+    measures: list[str] = []
+    run_depth: Count = 0
+    bias: Bias | None = None
+    dev: dict[str, JsonValue] | None = None
+    examples_monolingual: Count | None = None
+    examples_cross_lingual: Count | None = None
+    per_query: Texts | None = None
+    run_files: Texts | None = None
+    digest: str = ""
+
+    @checked(mode="after")
+    def _numbers(self) -> "Metrics":
+        for name, value in (self.__pydantic_extra__ or {}).items():
+            # SETTING/MEASURE is a mean, and is printed as one.
+            if "/" in name and not _is_mean(value):
+                raise ValueError(f"{names.shown(name)} is no number")
+        return self
+
+
+def _is_mean(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        return False
+    return value is None or (abs(value) < 2**63 and math.isfinite(value))
+
+
+class Provenance(Record):
+    """provenance.json of a run, or of an evaluation."""
+
+    versions: dict[Short, Short] = {}
+    git: dict[Short, Short | bool] = {}
+    fingerprints: dict[str, JsonValue] = {}
+    hardware: dict[str, str | int | float | bool | None] = {}
+    times: dict[str, str | Finite | None] = {}
+    collection: dict[str, JsonValue] = {}
+    trainer: dict[str, JsonValue] = {}
+
+
+class Identity(Record):
+    """identity.json of a run: what it was planned with."""
+
+    run_id: RunId
+    fingerprints: dict[str, JsonValue]
+
+
+class Published(Record):
+    """What runs.json of a published sweep holds of one run."""
+
+    config: dict[str, JsonValue]
+    provenance: Provenance
+    metrics: dict[Literal[""] | Collection, Metrics]
+    evaluated: dict[Collection, Provenance] = {}
+
+
+class Status(Record):
+    """status.json: how far a run has come."""
+
+    state: str | None = None
+    step: Count | None = None
+    max_steps: Count | None = None
+    loss: float | None = None
+    steps_per_second: float | None = None
+    error: str | None = None
+    encoded: Count | None = None
+    texts: Count | None = None
+    collection: str | None = None
+
+
+class Named(Record):
+    """A group of a stored config that has a name."""
+
+    name: str
+
+
+class Ratio(Record):
+    """The group batch of a stored config."""
+
+    cross_lingual_ratio: Share
+
+
+class Steps(Record):
+    """The group trainer of a stored config."""
+
+    max_steps: Count
+
+
+class Logger(Record):
+    """The group logger of a stored config."""
+
+    mode: str = "offline"
+    project: str | None = None
+    entity: str | None = None
+
+
+class Described(Record):
+    """What the mirror of a run says of its config."""
+
+    seed: Count
+    model: Named
+    batch: Ratio
+    trainer: Steps
+    sweep: Named
+    logger: Logger
+
+
+PUBLISHED: TypeAdapter[dict[str, Published]] = TypeAdapter(dict[RunId, Published])
+
+
+def plan(sweep_dir: Path) -> dict[str, Any] | None:
+    """Return points.json of a sweep; None where there is none.
+
+    Raises:
+        Broken: where it does not parse, or a field has another type, or names what cannot be a run
+            or a collection.
+    """
+    return _record(sweep_dir / "points.json", Plan)
+
+
+def points(sweep_dir: Path) -> dict[str, Any]:
+    """Return points.json of a sweep; raises UserError where there is none, see `plan`."""
+    found = plan(sweep_dir)
+    if found is None:
+        raise UserError(
+            f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one",
+            key="sweep.missing",
+        )
+    return found
+
+
+def metrics(folder: Path) -> dict[str, Any] | None:
+    """Return metrics.json of a run or of one of its evaluations; None where there is none.
+
+    Raises Broken.
+    """
+    return _record(folder / "metrics.json", Metrics)
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """Return provenance.json of a run or of one of its evaluations; {} where there is none.
+
+    Raises Broken.
+    """
+    return _record(folder / "provenance.json", Provenance) or {}
+
+
+def identity(run_dir: Path) -> dict[str, Any]:
+    """Return identity.json of a run; raises Broken where it is absent, or cannot be used."""
+    found = _record(run_dir / "identity.json", Identity)
+    if found is None:
+        raise Broken(
+            f"{run_dir / 'identity.json'} is missing: the run was not started by hybrid-sweep run",
+            key="records.identity_missing",
+        )
+    return found
+
+
+def status(run_dir: Path) -> dict[str, Any]:
+    """Return status.json of a run; {} where it is absent or broken, since it only tells how far the
+    run has come.
+    """
+    try:
+        return _record(run_dir / "status.json", Status) or {}
+    except Broken:
+        return {}
+
+
+def published(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """Return runs.json of a published sweep, the record of each run by its id; None where there is
+    none. Raises Broken.
+    """
+    path = folder / "runs.json"
+    value = read(path)
+    if value is None:
+        return None
+    _checked(path, value, PUBLISHED.validate_python)
+    for run_id, record in value.items():
+        data(record["config"], f"{path}: {run_id}.config")
+    return dict(value)
+
+
+def config(run_dir: Path) -> dict[str, Any]:
+    """Return config.yaml of a run as plain values, nothing in it resolved; {} where there is none.
+
+    Raises:
+        Broken: where it does not parse, is too large, or holds an interpolation or anything that is
+            no plain value.
+    """
+    import yaml
+
+    path = run_dir / "config.yaml"
+    text = _text(path, LARGEST_CONFIG)
+    if text is None:
+        return {}
+    try:
+        # Where it is built, the loader in C takes a tenth of the time.
+        value = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise Broken(f"{path} is no YAML ({_first_line(error)})", key="records.yaml") from error
+    if not isinstance(value, dict):
+        raise Broken(f"{path} holds no config", key="records.no_config")
+    data(value, str(path))
+    return value
+
+
+def described(run_dir: Path) -> dict[str, Any]:
+    """Return config.yaml of a run with all that its mirror names; raises Broken where some of it is
+    missing.
+    """
+    found = config(run_dir)
+    _checked(run_dir / "config.yaml", found, Described.model_validate)
+    return found
+
+
+def data(value: object, where: str, *, complete: bool = True) -> None:
+    """Check that a stored config is data alone.
+
+    Args:
+        value: nested mappings, lists and scalars.
+        where: file, for the error.
+        complete: refuse missing values (`???`), too.
+
+    Raises:
+        Broken: for an interpolation (`${...}`, which would be resolved with the environment of the
+            reader), other types, keys that are no text, and more than NODES values or DEPTH levels.
+    """
+    left = NODES
+    waiting = [("", value, 0)]
+    while waiting:
+        key, node, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > DEPTH:
+            raise Broken(
+                f"{where} holds too many values to be a config", key="records.too_many_values"
+            )
+        if isinstance(node, dict):
+            for name, inner in node.items():
+                if not isinstance(name, str):
+                    raise Broken(
+                        f"{where}: {names.shown(name)} is no key", key="records.field_name"
+                    )
+                _plain_text(name, where, key)
+                waiting.append((f"{key}.{name}" if key else name, inner, depth + 1))
+        elif isinstance(node, list):
+            waiting += [(key, inner, depth + 1) for inner in node]
+        elif not isinstance(node, SCALARS):
+            raise Broken(f"{where}: {names.shown(key)} is no plain value", key="records.value_kind")
+        elif isinstance(node, str):
+            if complete and node == "???":
+                raise Broken(
+                    f"{where}: {names.shown(key)} has no value", key="records.value_missing"
+                )
+            _plain_text(node, where, key)
+
+
+def _plain_text(text: str, where: str, key: str) -> None:
+    if "${" in text:
+        raise Broken(
+            f"{where}: {names.shown(key)} holds {names.shown(text)}; stored configs are not"
+            " interpolated",
+            key="records.interpolation",
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Broken(f"{where}: {names.shown(key)} is no text", key="records.encoding") from error
+
+
+def read(path: Path) -> Any:
+    """Return the value in a JSON file; None where the file is absent.
+
+    Raises:
+        Broken: where it is no regular file, is larger than LARGEST, does not parse, or names a key
+            twice.
+    """
+    text = _text(path, LARGEST)
+    if text is None:
+        return None
+    try:
+        value = json.loads(text, object_pairs_hook=_once)
+        if "\\ud" in text.lower():  # half a surrogate pair cannot be written again
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"{path} is no JSON ({_first_line(error)})", key="records.json") from error
+    if value is None:
+        raise Broken(f"{path} holds nothing", key="records.empty")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _text(path: Path, largest: int) -> str | None:
+    """Return the text of a regular file; None where there is none."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise Broken(
+            f"{path} cannot be read ({_first_line(error)})", key="records.unreadable"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):  # a link could lead anywhere
+        raise Broken(f"{path} is no regular file", key="records.not_regular")
+    if found.st_size > largest:
+        raise Broken(
+            f"{path} has {found.st_size:,} bytes; at most {largest:,} are read",
+            key="records.too_large",
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise Broken(
+            f"{path} cannot be read ({_first_line(error)})", key="records.unreadable"
+        ) from error
+
+
+def _record(path: Path, kind: type[Record]) -> dict[str, Any] | None:
+    """Return the object in a JSON file, its fields checked by a model; None where there is no
+    file.
+    """
+    value = read(path)
+    if value is None:
+        return None
+    _checked(path, value, kind.model_validate)
+    return dict(value)
+
+
+def _checked(path: Path, value: object, check: Any) -> None:
+    try:
+        check(value)
+    except ValidationError as error:
+        first: Mapping[str, Any] = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise Broken(f"{path}: {names.shown(place)}: {reason}", key="records.field") from error
+    except UserError as error:
+        raise Broken(f"{path}: {error}", key=error.key) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(getattr(error, "strerror", None) or error).strip()
+    lines = text.splitlines() or [type(error).__name__]
+    return ascii(lines[0])[1:-1][:120]

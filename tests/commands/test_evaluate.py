@@ -1,0 +1,171 @@
+"""A saved model scored again gives the numbers of its run; folders bring their own pooling and
+prompts.
+"""
+
+import pytest
+
+from hybrid_sweep.commands.evaluate import config_of, evaluate_words, table
+from hybrid_sweep.runs import stages, trained
+from hybrid_sweep.utils.files import read_json, write_json
+from tests import ready
+from tests.refused import refused
+
+
+@pytest.mark.slow
+def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(run, tmp_path):
+    folder = run("batch.cross_lingual_ratio=0.5", "model.query_prompt='q: '")
+    outputs = f"paths.outputs={tmp_path / 'out'}"
+    metrics = read_json(folder / "metrics.json")
+
+    def evaluated(*words):
+        done = ready.run(
+            ["-m", "hybrid_sweep", "evaluate", *words, outputs, "logger=disabled"], timeout=300
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("["))
+
+    again = evaluated(folder)
+    assert again.splitlines()[:4] == table(metrics, folder).splitlines()[:4]
+    data = ["data=synthetic", "data.groups=300", "model.query_length=32", "model.passage_length=64"]
+    by_path = evaluated(f"model.path={folder / 'model'}", *data)
+    assert by_path.splitlines()[:4] == again.splitlines()[:4]
+    further = ["+data@eval.also.other=synthetic", "eval.also.other.groups=60"]
+    other = evaluated(folder, "eval.split=dev", *further)
+    assert "\n\non other:\n" in other and "evaluations/other/per_query.parquet" in other
+    assert other.splitlines()[1:4] != again.splitlines()[1:4]
+
+
+def test_what_is_printed_are_the_macro_means_to_four_decimals(tmp_path):
+    found = {
+        f"{setting}/AP": value
+        for setting, value in (("monolingual", 0.79904), ("multilingual", 0.298765))
+    }
+    found |= {
+        "cross-lingual/AP": 0.63956,
+        "micro/monolingual/AP": 0.5,
+        "monolingual/unseen/AP": 0.4,
+    }
+    lines = table({**found, "monolingual/RR@10": 1.0}, tmp_path).splitlines()
+    assert [line.split() for line in lines[:4]] == [
+        ["RR@10", "AP", "nDCG@10", "R@100"],
+        ["monolingual", "1.0000", "0.7990", "-", "-"],
+        ["cross-lingual", "-", "0.6396", "-", "-"],
+        ["multilingual", "-", "0.2988", "-", "-"],
+    ]
+    assert lines[4].startswith("macro over languages and pairs")
+
+
+def test_a_run_without_a_model_is_refused(planned, tmp_path):
+    folder = planned("batch.cross_lingual_ratio=0.5")
+    with refused("trained.unfinished", folder):
+        evaluate_words([str(folder)])
+    write_json(folder / "trained.json", {"run_id": folder.name, "files": {"steps.parquet": "x"}})
+    with refused("trained.not_kept", folder):
+        evaluate_words([str(folder)])
+    with refused("run.missing", tmp_path):
+        evaluate_words([str(tmp_path)])
+
+
+def test_a_folder_brings_its_own_prompts_and_modules_unless_words_say_otherwise(tmp_path):
+    prompts = {"prompts": {"query": 'q "x": ', "document": "p: "}}
+    write_json(tmp_path / "config_sentence_transformers.json", prompts)
+    words = [f"model.path={tmp_path}", "data=synthetic"]
+    model = config_of(words).model
+    assert (model.pooling, model.query_prompt, model.passage_prompt) == ("auto", 'q "x": ', "p: ")
+    stated = config_of([*words, "model.pooling=mean", "model.query_prompt=''"]).model
+    assert (stated.pooling, stated.query_prompt, stated.passage_prompt) == ("mean", "", "p: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("multilingual-e5-small", "query: "),
+        ("me5-small-l4", "query: "),
+        ("me50", ""),
+        ("labse", ""),
+    ],
+)
+def test_the_prompts_of_e5_go_by_the_name_of_the_folder_and_are_said(tmp_path, capsys, name, query):
+    made = config_of([f"model.path={tmp_path / name}", "data=xquad_r"])
+    assert (made.model.query_prompt, made.model.passage_prompt) == (
+        query,
+        query.replace("query", "passage"),
+    )
+    assert ("prompts of the E5 models" in capsys.readouterr().out) == bool(query)
+    assert made.model.query_length == made.model.passage_length == 128
+    own = config_of([f"model.path={tmp_path / name}", "data=xquad_r", "model.query_prompt=ask"])
+    assert own.model.query_prompt == "ask"
+    write_json(
+        tmp_path / name / "config_sentence_transformers.json", {"prompts": {"query": "its own "}}
+    )
+    assert (
+        config_of([f"model.path={tmp_path / name}", "data=xquad_r"]).model.query_prompt
+        == "its own "
+    )
+
+
+def test_a_hub_name_brings_the_prompts_that_its_model_states(tmp_path, monkeypatch, capsys):
+    """Scored without its prompts a model is another one; nobody is asked unless that is allowed."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    words = ["model.path=some/encoder", "data=xquad_r"]
+    assert config_of(words).model.query_prompt == ""
+    assert "config_sentence_transformers.json is not in the local cache" in capsys.readouterr().out
+
+    def refuse(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    with refused("model.prompts_unknown", "some/encoder", "OSError"):
+        config_of([*words, "model.local_files_only=false"])
+    known = tmp_path / "hub" / "models--some--encoder"
+    (known / "snapshots" / "abc").mkdir(parents=True)
+    (known / "refs").mkdir()
+    (known / "refs" / "main").write_text("abc")
+    stated = {"prompts": {"query": "ask: ", "document": "tell: "}}
+    write_json(known / "snapshots" / "abc" / "config_sentence_transformers.json", stated)
+    for more in ([], ["model.local_files_only=false"]):
+        made = config_of([*words, *more]).model
+        assert (made.query_prompt, made.passage_prompt) == ("ask: ", "tell: ")
+    assert "local cache" not in capsys.readouterr().out
+
+
+def test_adapters_of_a_run_are_in_its_saved_weights(planned):
+    folder = planned(
+        "batch.cross_lingual_ratio=0.5", "model.lora_rank=4", "model.lora_targets=[query]"
+    )
+    write_json(folder / "model" / "config.json", {})
+    trained.write(folder)
+    model = config_of([str(folder)]).model
+    assert (model.lora_rank, model.lora_targets, model.path) == (0, [], str(folder / "model"))
+
+
+def test_a_run_on_another_collection_knows_the_languages_it_was_trained_on(planned):
+    """Else all languages would count as trained, and none as unseen."""
+    folder = planned("data.languages=[xa,xb]")
+    write_json(folder / "model" / "config.json", {})
+    trained.write(folder)
+    made = config_of([str(folder), "data=synthetic", "data.languages=[xb,xc]"])
+    assert made.data.languages == ["xb", "xc"]
+    assert [stage.trained for stage in stages.of(made, folder)] == [("xa", "xb")]
+
+
+def test_what_is_scored_of_a_folder_has_its_pooling_and_its_head(config, tmp_path):
+    import torch
+
+    from hybrid_sweep.inputs.prepare import prepare
+    from hybrid_sweep.models.loading import build_encoder, save_encoder
+
+    made = config("model.pooling=cls")
+    source = prepare(made).model
+    encoder = build_encoder(made.model, source, 0)
+    encoder.head = torch.nn.Sequential(torch.nn.Linear(32, 8), torch.nn.Tanh())
+    save_encoder(encoder, made.model, source, tmp_path / "m")
+    words = [f"model.path={tmp_path / 'm'}", "data=synthetic", "data.groups=300", "logger=disabled"]
+    scored = config_of([*words, "model.query_length=32", "model.passage_length=64"])
+    found = build_encoder(scored.model, prepare(scored).model, scored.seed)
+    state = found.state_dict()
+    assert found.pooling == "cls" and state.keys() == encoder.state_dict().keys()
+    assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())

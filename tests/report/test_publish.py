@@ -1,0 +1,260 @@
+"""A published sweep gives its tables back from its own rows, and a changed number in either is
+found.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from hybrid_sweep.report import load, publish
+from hybrid_sweep.report.report import write_report
+from hybrid_sweep.runs import finished
+from hybrid_sweep.utils.files import read_json
+from tests.refused import refused
+from tests.report.folders import edit, runs_of
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what takes seconds to publish lies, for each test to copy: the sweeps are the same
+    every time.
+    """
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def published(sweep_dir: Path, kept: Path, tmp_path: Path) -> Path:
+    if not (kept / "published").exists():
+        publish.freeze(sweep_dir, kept / "published")
+    return Path(shutil.copytree(kept / "published", tmp_path / "published"))
+
+
+def spoil_ranks(folder: Path) -> None:
+    """Let no relevant passage of a published folder be found first."""
+    rows = pq.read_table(folder / "per_query.parquet")
+    ranks = rows["rank_min"].to_numpy().copy()
+    ranks[ranks == 1] = 2
+    rows = rows.set_column(rows.column_names.index("rank_min"), "rank_min", pa.array(ranks))
+    pq.write_table(rows, folder / "per_query.parquet")
+
+
+def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
+    sweep_dir: Path, published: Path
+) -> None:
+    write_report([sweep_dir])
+    for name in ("results.csv", "derived.csv", "table.tex", "report.md"):
+        assert (published / name).read_bytes() == (sweep_dir / name).read_bytes()
+    assert (published / "curve.png").is_file() and publish.differences(published) == []
+
+
+def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path: Path) -> None:
+    thawed = publish.thaw(published, tmp_path / "thawed")
+    for point in load.load([sweep_dir]).points:
+        one, other = (
+            pq.read_table(folder.parent.parent / "runs" / point.run_id / "per_query.parquet")
+            for folder in (sweep_dir, thawed)
+        )
+        order = [(name, "ascending") for name in finished.KEY]
+        kept = [
+            each.select(publish.ROWS.names).cast(publish.ROWS).sort_by(order).to_pandas()
+            for each in (one, other)
+        ]
+        assert kept[0].equals(kept[1])
+
+
+def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
+    lines = (published / "results.csv").read_text().splitlines()
+    (published / "results.csv").write_text(
+        "\n".join([lines[0], lines[1].replace("0.", "0.9", 1), *lines[2:]]) + "\n"
+    )
+    (found,) = publish.differences(published)
+    assert "results.csv: line 2 is" in found
+    (published / "results.csv").write_text("\n".join(lines) + "\n")
+    assert publish.differences(published) == []
+    spoil_ranks(published)
+    assert any("results.csv: line" in line for line in publish.differences(published))
+
+
+@pytest.mark.slow
+def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) -> None:
+    edit(
+        sweep_dir / "points.json",
+        lambda plan: [row.update(also=["near"]) for row in plan["points"]],
+    )
+    for run in runs_of(sweep_dir).iterdir():
+        place = run / "evaluations" / "near"
+        place.mkdir(parents=True)
+        rows = pd.read_parquet(run / "per_query.parquet")
+        rows.assign(
+            collection="bank", rank_min=2 * rows["rank_min"], rank_max=2 * rows["rank_max"]
+        ).to_parquet(place / "per_query.parquet", index=False)
+        metrics = {
+            "run_id": run.name,
+            "collection": "bank",
+            "languages": ["de", "en", "fr"],
+            "fingerprint": "beef",
+        }
+        (place / "metrics.json").write_text(json.dumps(metrics))
+        (place / "provenance.json").write_text(
+            json.dumps({"git": {"commit": "later"}, "hardware": {"cpu": "mine"}})
+        )
+    write_report([sweep_dir])
+    folder = tmp_path / "published"
+    publish.freeze(sweep_dir, folder)
+    for name in ("results.csv", "on-near/results.csv", "on-near/report.md"):
+        assert (folder / name).read_bytes() == (sweep_dir / name).read_bytes()
+    assert "Code of the evaluation: commit later" in (folder / "on-near/report.md").read_text()
+    assert publish.differences(folder) == [] and "mine" not in (folder / "runs.json").read_text()
+    shutil.copy(folder / "per_query.parquet", folder / "on-near.parquet")
+    assert any("on-near/results.csv: line" in line for line in publish.differences(folder))
+
+
+@pytest.fixture
+def against(two: tuple[Path, Path], kept: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Two published sweeps, the second with its comparison with the first."""
+    if not (kept / "second").exists():
+        publish.freeze(two[0], kept / "first")
+        publish.freeze(two[1], kept / "second", [kept / "first"])
+    first, second = (
+        Path(shutil.copytree(kept / name, tmp_path / name)) for name in ("first", "second")
+    )
+    return first, second
+
+
+@pytest.mark.slow
+def test_a_comparison_with_a_published_sweep_is_published_too(
+    two: tuple[Path, Path], against: tuple[Path, Path]
+) -> None:
+    first, second = against
+    write_report(two)
+    for name in ("comparison.csv", "comparison.md", "comparison.tex"):
+        assert (second / "vs-first" / name).read_bytes() == (two[0] / "vs-b" / name).read_bytes()
+    assert (second / "vs-first" / "comparison.png").is_file() and not list(second.rglob("*.html"))
+    assert (
+        not list(first.glob("vs-*"))
+        and publish.differences(first) == publish.differences(second) == []
+    )
+    (second / "vs-first" / "comparison.csv").write_text("old\n")
+    publish.freeze(two[1], second)  # what was compared once is compared again
+    assert publish.differences(second) == []
+
+
+@pytest.mark.slow
+def test_a_comparison_is_made_anew_from_the_rows_of_both(against: tuple[Path, Path]) -> None:
+    first, second = against
+    spoil_ranks(first)
+    assert any("vs-first/comparison.csv: line" in line for line in publish.differences(second))
+    shutil.rmtree(first)
+    with refused("freeze.not_published", "first"):
+        publish.differences(second)
+
+
+def test_what_cannot_be_compared_is_not_published(
+    two: tuple[Path, Path], against: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first, _ = against
+    with refused("freeze.elsewhere", "elsewhere/third", first):
+        publish.freeze(two[1], tmp_path / "elsewhere" / "third", [first])
+    with refused("freeze.no_difference"):
+        publish.freeze(two[0], tmp_path / "third", [first])
+    assert not (tmp_path / "third").exists() and not (tmp_path / "elsewhere").exists()
+
+
+def test_a_table_that_is_gone_is_found(published: Path) -> None:
+    (published / "table.tex").unlink()
+    assert publish.differences(published) == [
+        f"{published / 'table.tex'}: absent, though the report has it"
+    ]
+
+
+def test_no_path_account_or_machine_is_published(sweep_dir: Path, tmp_path: Path) -> None:
+    for run in (sweep_dir.parents[1] / "runs").iterdir():
+        with open(run / "config.yaml", "a") as file:
+            file.write(
+                "paths:\n  outputs: /home/someone\nlogger:\n  entity: someone\nkeep:\n  model:"
+                " true\n"
+            )
+    publish.freeze(sweep_dir, tmp_path / "published")
+    text = (tmp_path / "published" / "runs.json").read_text()
+    assert "someone" not in text and '"hardware"' not in text and '"times"' not in text
+    config = read_json(tmp_path / "published" / "runs.json")["t050s1"]["config"]
+    assert config["batch"] == {"size": 64, "cross_lingual_ratio": 0.5} and not {
+        "paths",
+        "logger",
+        "keep",
+    } & set(config)
+
+
+def test_publishing_again_replaces_the_report_and_keeps_the_readme(
+    sweep_dir: Path, published: Path
+) -> None:
+    (published / "README.md").write_text("What was asked.\n")
+    (published / "results.csv").write_text("old\n")
+    written = publish.freeze(sweep_dir, published)
+    assert (published / "README.md").read_text() == "What was asked.\n" and publish.differences(
+        published
+    ) == []
+    assert {"README.md", "per_query.parquet", "runs.json", "points.json", "results.csv"} <= set(
+        written
+    )
+
+
+def test_an_unfinished_sweep_is_not_published(sweep_dir: Path, tmp_path: Path) -> None:
+    (sweep_dir.parents[1] / "runs" / "t050s1" / "metrics.json").unlink()
+    with refused("freeze.points_missing", "1 of 10"):
+        publish.freeze(sweep_dir, tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "key"),
+    [
+        ("points.json", "records.json"),
+        ("runs.json", "records.json"),
+        ("per_query.parquet", "freeze.table_unreadable"),
+    ],
+)
+def test_a_folder_without_a_published_sweep_is_refused(
+    published: Path, tmp_path: Path, spoil: str, key: str
+) -> None:
+    (published / spoil).write_text("{half")
+    with refused(key, spoil):
+        publish.thaw(published, tmp_path / "thawed")
+
+
+@given(some.lists(some.integers(1, 2**40), min_size=1, max_size=30), some.integers(0, 2**32 - 1))
+def test_packing_loses_nothing(ranks: list[int], seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    first = np.array(ranks, np.int64)
+    measures = {
+        "rank_max": np.where(draw.random(len(first)) < 0.5, first, first + 3),
+        "RR@10": np.where(
+            draw.random(len(first)) < 0.5, np.where(first <= 10, 1 / first, 0.0), 0.25
+        ),
+        "AP": np.where(draw.random(len(first)) < 0.5, 1 / first, draw.random(len(first))),
+        "nDCG@10": np.where(draw.random(len(first)) < 0.5, np.nan, draw.random(len(first))),
+        "R@100": np.where(first <= 100, 1.0, draw.integers(0, 2, len(first))),
+    }
+    rows: dict[str, Any] = {field.name: np.zeros(len(first)) for field in publish.ROWS}
+    rows |= {"rank_min": first, **measures}
+    before = pa.table(
+        {field.name: pa.array(rows[field.name]).cast(field.type) for field in publish.ROWS}
+    )
+    small = publish.packed(before)
+    after = publish.unpacked(small)
+    for name in publish.ROWS.names:
+        assert np.array_equal(
+            after[name].to_numpy(), before[name].to_numpy(), equal_nan=name in measures
+        )
+    assert small["R@100"].null_count >= int((first <= 100).sum())

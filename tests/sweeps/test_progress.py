@@ -1,0 +1,236 @@
+"""What a user reads: the plan, the lines of a log, the time left, the failures."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybrid_sweep.batching.schedule import Source, make_plan
+from hybrid_sweep.config.schema import Config, SyntheticData, TinyModel
+from hybrid_sweep.sweeps import progress
+from hybrid_sweep.sweeps.point_list import Point, State
+from hybrid_sweep.sweeps.progress import Row
+from tests import snapshots
+
+
+def point(ratio=0.5, seed=0, kind="trained", **batch):
+    made = Config(
+        seed=seed,
+        data=SyntheticData(name="synthetic", languages=["xa", "xb"]),
+        model=TinyModel(name="tiny"),
+    )
+    made.batch = dataclasses.replace(made.batch, cross_lingual_ratio=ratio, **batch)
+    words = ("data=synthetic", f"batch.cross_lingual_ratio={ratio}", f"seed={seed}")
+    return Point(
+        f"id{ratio}{seed}{kind}", kind, words, made, {"collection": "cafe", "model": "beef"}
+    )
+
+
+def training(step, steps, speed, seconds):
+    return Row(
+        point(),
+        seconds,
+        {
+            "state": "training",
+            "step": step,
+            "max_steps": steps,
+            "loss": 1.23456,
+            "steps_per_second": speed,
+        },
+    )
+
+
+def test_time_left_from_the_points_that_ended():
+    # Mean 100 s: the running one has 60 s to go, two wait, two slots: (60 + 200) / 2.
+    assert progress.time_left(
+        [Row(point(), 40, {})], ["trained", "trained", "untrained"], 2, [90, 110]
+    ) == pytest.approx(130)
+    # one slot is idle at the end
+    assert progress.time_left([Row(point(), 40, {})], [], 2, [100]) == pytest.approx(60)
+
+
+def test_time_left_from_the_pace_before_the_first_point_ended():
+    assert progress.time_left([Row(point(), 3, {"state": "starting"})], ["trained"], 1, []) is None
+    assert progress.time_left([training(50, 100, 5.0, 12)], ["trained"], 1, []) == pytest.approx(
+        10 + 22
+    )
+
+
+def test_durations_are_words():
+    assert [progress.duration(seconds) for seconds in (0.4, 89, 91, 360, 5400, 9000)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "6 min",
+        "1.5 h",
+        "2.5 h",
+    ]
+
+
+def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys, monkeypatch):
+    view = progress.Plain(3)
+    view.started(point())
+    view.show([training(50, 100, 5.0, 12)], [])
+    view.failed(point(), "no luck")
+    view.done(point(1.0), 100)
+    view.skipped(point(0.0))
+    monkeypatch.setattr(view, "said", view.said - 16)
+    view.show([training(50, 100, 5.0, 12)], [point()])
+    view.show([training(51, 100, 5.0, 12)], [point()])
+    snapshots.check("progress/plain lines", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("accelerator, needed", [("cpu", "core"), ("gpu", "GPU")])
+def test_who_waits_is_told_for_what_where_the_locks_are_and_what_to_do(capsys, accelerator, needed):
+    waiting = point()
+    waiting.config.trainer.accelerator = accelerator
+    progress.Plain(3).busy(waiting, Path("/tmp/some-slots"))
+    snapshots.check(f"progress/waiting for a {needed}", capsys.readouterr().out)
+
+
+def test_encoding_is_counted_in_texts():
+    status = {
+        "state": "encoding",
+        "step": 9,
+        "max_steps": 9,
+        "collection": "debian",
+        "encoded": 120,
+        "texts": 500,
+    }
+    _, state, *rest = progress.cells(Row(point(), 9, status))
+    assert re.findall(r"\d+", state) == ["120", "500"] and rest == ["", "", "", ""]
+    snapshots.check("progress/encoding", state + "\n")
+
+
+def test_a_status_that_is_not_there_yet_is_no_trouble():
+    assert progress.cells(Row(point(), 0.1, {})) == [
+        "ratio 0.5, seed 0",
+        "starting",
+        "",
+        "",
+        "",
+        "",
+    ]
+    # it may go on from a checkpoint, or be trained already
+    begun = {"state": "starting", "step": 0, "max_steps": 9}
+    assert progress.cells(Row(point(), 1, begun))[1:] == ["starting", "", "", "", ""]
+    assert progress.cells(Row(point(), 9, {"state": "training", "step": 0, "max_steps": 9}))[
+        2:
+    ] == ["0/9", "", "", ""]
+
+
+def test_the_live_table_shows_running_points_and_the_total():
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.live import Live
+
+    words = StringIO()
+    with Live(
+        console=Console(file=words, force_terminal=True, width=100), auto_refresh=False
+    ) as screen:
+        view = progress.Live(21, 2, screen)
+        for number in range(7):
+            view.skipped(point(seed=number))
+        view.show([training(50, 100, 5.0, 12), Row(point(1.0), 1, {})], [])
+        screen.refresh()
+        view.failed(point(0.25), "no luck")
+        table = StringIO()
+        Console(file=table, width=100).print(screen.get_renderable())
+    snapshots.check("progress/live table", re.sub(" +\n", "\n", table.getvalue()))
+    shown = words.getvalue()
+    assert "50/100" in shown and "7/21" in shown
+    assert "id0.250trained" in shown and "no luck" in shown
+
+
+@pytest.mark.parametrize(
+    "terminal, live, kind", [(True, True, "Live"), (True, False, "Plain"), (False, True, "Plain")]
+)
+def test_the_table_is_for_a_terminal_and_lines_are_for_all_else(monkeypatch, terminal, live, kind):
+    monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: terminal, raising=False)
+    with progress.watch(3, 2, live) as view:
+        assert type(view).__name__ == kind
+
+
+def make(*sources, steps=10, ratio=0.3, **more):
+    return make_plan(
+        sources, ["xa", "xb", "xc"], seed=0, steps=steps, batch_size=16, ratio=ratio, **more
+    )
+
+
+def told(points, plans):
+    """The plan of points that are all to do, from the lines of their table on, but the last one, on
+    their time.
+    """
+    found = {point.run_id: plan for point, plan in zip(points, plans, strict=True)}
+    *lines, time = progress.plan_lines(points, [State("to do", "new")] * len(points), found)
+    assert not re.search(r"\d", time)  # none is known
+    return lines[3:]
+
+
+def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
+    present = np.ones((3, 40), dtype=bool)
+    present[2, 10:] = False
+    plan = make(Source("only", present))
+    points = [point(0.0, kind="untrained"), point(0.3, size=16), point(1.0, size=16, groups="all")]
+    points[0].config.trainer.max_steps = 0
+    states = [State("done", "has its result"), State("to do", "new"), State("failed", "x")]
+    lines = progress.plan_lines(points, states, {points[1].run_id: plan, points[2].run_id: plan})
+    text = "\n".join(lines).replace(str(points[0].sweep_dir), "SWEEP_DIR")
+    snapshots.check("progress/plan", text + "\n")
+
+
+def test_the_plan_tells_the_steps_of_the_other_budget():
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    points = [
+        point(added / 9, budget="fixed_monolingual", added=added, groups="all")
+        for added in (0.0, 0.5, 3.0)
+    ]
+    assert [each.config.batch.cross_lingual_ratio for each in points] == [0, 0.333333, 0.75]
+    lines = told(points, [make(everywhere, added=added) for added in (0.0, 0.5, 3.0)])
+    assert [
+        steps in line
+        for steps, line in zip(("10 + 0", "10 + 5", "10 + 30"), lines[1:4], strict=True)
+    ] == [True] * 3
+    snapshots.check("progress/plan of the other budget", "\n".join(lines[4:]) + "\n")
+    # as the experiment gives it, and c/(1+c) replaces it
+    words = ("data=synthetic", "batch.cross_lingual_ratio=0")
+    swept = [
+        dataclasses.replace(each, overrides=(*words, f"batch.added={index}"))
+        for index, each in enumerate(points)
+    ]
+    lines = progress.plan_lines(swept, [State("to do", "new")] * 3, {})
+    assert "data=synthetic" in lines[2] and not any("cross_lingual_ratio" in line for line in lines)
+    unplanned = progress.plan_lines(points[1:2], [State("done", "has its result")], {})
+    assert any(" 600 " in line for line in unplanned)  # 400 and half as many
+
+
+def test_the_plan_counts_examples_where_steps_have_both_kinds():
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    points = [point(ratio, composition="per_example", hard_negatives=4) for ratio in (0.0, 0.3)]
+    lines = told(
+        points, [make(everywhere, ratio=ratio, composition="per_example") for ratio in (0.0, 0.3)]
+    )
+    assert "10 + 0 " in lines[1] and "112 + 48 " in lines[2]
+    snapshots.check("progress/plan of examples", "\n".join(lines) + "\n")
+
+
+def test_the_plan_tells_the_steps_of_each_source():
+    few = np.ones((3, 40), dtype=bool)
+    few[2, 10:] = False
+    sources = Source("large", np.ones((3, 40), dtype=bool), 3.0), Source("few", few, 1.0)
+    points = [point(0.3, size=16), point(0.3, seed=1, size=16), point(1.0, size=16)]
+    lines = told(points, [make(*sources), make(*sources), make(*sources, steps=20)])
+    snapshots.check("progress/plan of two sources", "\n".join(lines[4:]) + "\n")
+
+
+def test_failures_end_with_the_last_lines_of_their_logs():
+    lines = progress.failure_lines(
+        [point(0.0), point(1.0)],
+        [State("failed", "no luck"), State("to do", "new")],
+        [["last"], []],
+    )
+    text = "\n".join(lines).replace(str(point(0.0).run_dir), "RUN_DIR")
+    snapshots.check("progress/failures", text + "\n")

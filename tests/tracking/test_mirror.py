@@ -1,0 +1,101 @@
+"""What W&B is told of a point: its words, its series, its summary; and the mode that decides
+whether it is told at all.
+"""
+
+import pytest
+
+from hybrid_sweep.config.schema import bm25, to_dict, untrained
+from hybrid_sweep.tracking import mirror
+from tests.wandb_sweep_folder import BIAS, SECRET
+
+
+def test_a_point_is_named_by_its_ratio_and_seed_and_has_them_on_top(config):
+    made = config(
+        "batch.cross_lingual_ratio=0.25", "seed=3", "sweep.name=first", "logger.entity=team"
+    )
+    words = mirror.described(to_dict(made), "abc")
+    assert list(words["config"])[:3] == ["ratio", "seed", "run_id"]
+    assert (words["config"]["ratio"], words["config"]["seed"], words["config"]["run_id"]) == (
+        0.25,
+        3,
+        "abc",
+    )
+    assert words["config"]["batch"]["size"] == 16
+    told = ("id", "name", "group", "job_type", "project", "entity")
+    assert [words[key] for key in told] == [
+        "abc",
+        "r0.25-s3",
+        "first",
+        "train",
+        "hybrid-sweep",
+        "team",
+    ]
+
+
+def test_what_no_ratio_trained_stands_at_no_ratio(config):
+    made = config("batch.cross_lingual_ratio=0.25", "seed=3")
+    for point, name, kind in (
+        (untrained(made), "untrained-s3", "untrained"),
+        (bm25(made), "bm25", "bm25"),
+    ):
+        words = mirror.described(to_dict(point), "abc")
+        assert (words["name"], words["job_type"], words["config"]["ratio"]) == (name, kind, None)
+
+
+def test_the_summary_has_every_single_number_under_its_path():
+    metrics = {
+        "run_id": "r",
+        "ratio": 0.5,
+        "seed": 0,
+        "collection": "toy",
+        "monolingual/RR@10": 0.5,
+        "bias": BIAS,
+    }
+    metrics |= {
+        "cells": [{"n": 3}],
+        "dev": {"best_step": 7, "values": [0.1]},
+        "nan": float("nan"),
+        "none": None,
+    }
+    assert mirror.of_result(metrics) == {
+        "collection": "toy",
+        "monolingual/RR@10": 0.5,
+        "bias/rank_distance/de/n": 3,
+        "bias/rank_distance/de/mean": 12.5,
+        "bias/own_first/de": 0.75,
+        "dev/best_step": 7,
+    }
+    assert mirror.of_result({"run_id": "r", "monolingual/RR@10": 0.5}, "xquad") == {
+        "xquad/monolingual/RR@10": 0.5
+    }
+
+
+def test_the_series_of_training_and_of_the_dev_split():
+    row = {"step": 4, "loss": 0.5, "n_cross": 4, "n_examples": 16, "lr": 1e-3}
+    assert mirror.of_step(row) == {"train/loss": 0.5, "train/cross_lingual": 0.25}
+    assert mirror.of_dev({"step": 4, "monolingual/RR@10": 0.5}) == {"dev/monolingual/RR@10": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode"),
+    [
+        ({}, "online"),
+        ({"WANDB_MODE": "offline"}, "offline"),
+        ({"WANDB_MODE": "dryrun"}, "offline"),
+        ({"WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_DISABLED": "true", "WANDB_MODE": "online"}, "disabled"),
+        ({"WANDB_DISABLED": "false"}, "online"),
+    ],
+)
+def test_the_environment_wins_over_the_config(monkeypatch, environment, mode):
+    for name in ("WANDB_MODE", "WANDB_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert mirror.mode_of({"mode": "online"}) == mode
+
+
+def test_no_secret_goes_out(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    told = mirror.clean({"a": f"hub with {SECRET}", "b": [{"c": SECRET}], "n": 1, "x": None})
+    assert told == {"a": "hub with $HF_TOKEN", "b": [{"c": "$HF_TOKEN"}], "n": 1, "x": None}
