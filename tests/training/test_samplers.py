@@ -3,8 +3,7 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs.prepare import plan_of, prepare
 from hybrid_sweep.models.loading import build_encoder, save_encoder
 from hybrid_sweep.training.batches import HybridBatches
+from tests import ready
 from tests.refused import refused
 from tests.small import SMALL
 
 SCRIPT = Path(__file__).with_name("train_elsewhere.py")
-ROOT = SCRIPT.parents[2]
 WORDS = [*SMALL, "batch.cross_lingual_ratio=0.5", "seed=3"]
 
 
@@ -175,13 +174,20 @@ def model(config, tmp_path):
     return tmp_path / "model"
 
 
-def trained(model, out, stop, processes=1):
-    """What each process of a training was given: tokens of queries and passages of each step."""
-    launched = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    words = [*(launched if processes > 1 else []), SCRIPT, model, out, stop, *WORDS]
-    around = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, *map(str, words)], env=around, check=True, timeout=300)
-    return [json.loads((out / f"seen-{rank}-{stop}.json").read_text()) for rank in range(processes)]
+def trained(model, out, stop):
+    """What each of two processes was given: tokens of queries and passages of each step."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = []
+    for rank in ("0", "1"):
+        around = os.environ | world | {"RANK": rank, "LOCAL_RANK": rank}
+        words = [SCRIPT, model, out, str(stop), *WORDS]
+        started.append(ready.start(words, env=around))
+    for program in started:
+        assert program.wait(300) == 0, program.err.read_text()[-2000:]
+    return [json.loads((out / f"seen-{rank}-{stop}.json").read_text()) for rank in (0, 1)]
 
 
 def expected(model, plan, rows):
@@ -203,17 +209,10 @@ def without_padding(steps):
 
 @pytest.mark.slow
 def test_the_trainer_of_sentence_transformers_trains_on_the_schedule(model, plan, tmp_path) -> None:
-    wanted = without_padding(expected(model, plan, slice(None)))
-    (first,) = trained(model, tmp_path / "one", 5)
-    assert without_padding(first) == wanted[:5]
-    (rest,) = trained(model, tmp_path / "one", 0)  # goes on from its checkpoint
-    assert without_padding(rest) == wanted[5:]
-
-
-@pytest.mark.slow
-def test_two_processes_of_sentence_transformers_have_the_same_global_batches(
-    model, plan, tmp_path
-) -> None:
-    seen = trained(model, tmp_path / "two", 0, processes=2)
-    for rank, mine in enumerate((slice(0, 8), slice(8, 16))):
-        assert without_padding(seen[rank]) == without_padding(expected(model, plan, mine))
+    """Two processes, stopped after five steps, and two that go on from the checkpoint."""
+    out = tmp_path / "out"
+    for stop, steps in ((5, slice(0, 5)), (0, slice(5, None))):
+        seen = trained(model, out, stop)
+        for rank, mine in enumerate((slice(0, 8), slice(8, 16))):
+            wanted = without_padding(expected(model, plan, mine))
+            assert without_padding(seen[rank]) == wanted[steps]

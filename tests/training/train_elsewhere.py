@@ -59,7 +59,8 @@ def main(model: str, out: str, stop: str, *words: str) -> None:
     Path(out, f"seen-{rank}-{stop}.json").write_text(json.dumps(loss.seen))
     if world > 1:
         torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+        sys.stdout.flush()
+        os._exit(0)  # what gloo leaves behind hangs now and then in the end of the interpreter
 
 
 if __name__ == "__main__":
