@@ -41,44 +41,56 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
     folder = Path(model.path).expanduser()
     if folder.is_dir():
         transformer = _transformer(model, folder)
-        for pattern, what in (
-            ("config.json", "it is not a Hugging Face model"),
-            ("tokenizer.json", "save the model's fast tokenizer there"),
-            ("*.safetensors", "convert its weights, nothing is unpickled here"),
-        ):
-            if not any(transformer.glob(pattern)):
-                raise UserError(
-                    f"model.path={model.path}: the folder has no {pattern}; {what}",
-                    key="model.files_missing",
-                )
+        _check_files(model, transformer)
         return transformer
     if not may_be_on_the_hub(model.path):
         raise UserError(f"model.path={model.path}: no such folder", key="model.folder_missing")
+    return _transformer(model, _from_the_hub(model, model.path))
+
+
+def _check_files(model: ModelConfig, transformer: Path) -> None:
+    """Raise UserError where the folder of a model lacks a file that it needs."""
+    for pattern, what in (
+        ("config.json", "it is not a Hugging Face model"),
+        ("tokenizer.json", "save the model's fast tokenizer there"),
+        ("*.safetensors", "convert its weights, nothing is unpickled here"),
+    ):
+        if not any(transformer.glob(pattern)):
+            raise UserError(
+                f"model.path={model.path}: the folder has no {pattern}; {what}",
+                key="model.files_missing",
+            )
+
+
+# The files of a model that are fetched from a hub; the lower ones are those that a folder of
+# sentence-transformers has besides, and in its sub-folders.
+FETCHED = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    PROMPTS,
+    "*/config.json",
+    "*/model.safetensors",
+    "*/tokenizer.json",
+    "*/tokenizer_config.json",
+    "*/sentence_bert_config.json",
+)
+
+
+def _from_the_hub(model: ModelConfig, name: str) -> Path:
+    """Return the folder of a model in the local cache of the hub, fetched where the config allows
+    it.
+    """
     from huggingface_hub import snapshot_download
 
-    wanted = [
-        "config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "*.safetensors",
-        "*.safetensors.index.json",
-    ]
-    # What a sentence-transformers folder has besides, and in its sub-folders.
-    wanted += [
-        "modules.json",
-        "sentence_bert_config.json",
-        PROMPTS,
-        "*/config.json",
-        "*/model.safetensors",
-    ]
-    wanted += ["*/tokenizer.json", "*/tokenizer_config.json", "*/sentence_bert_config.json"]
-    wanted += ["*.py"] if model.remote_code else []
+    wanted = [*FETCHED, *(["*.py"] if model.remote_code else [])]
+    local = model.local_files_only
     try:
-        folder = Path(
-            snapshot_download(
-                model.path, allow_patterns=wanted, local_files_only=model.local_files_only
-            )
-        )
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=local))
     except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
         hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
         raise UserError(
@@ -86,7 +98,6 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
             f" {hint}",
             key="model.not_cached",
         ) from error
-    return _transformer(model, folder)
 
 
 def may_be_on_the_hub(path: str) -> bool:

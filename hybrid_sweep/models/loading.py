@@ -45,41 +45,12 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
     the model has, and for adapters without a place.
     """
     if isinstance(model, TinyModel):
-        from transformers import BertConfig
-
-        known = object_of(folder / "config.json")
-        longest = max(model.query_length, model.passage_length)
-        layout = Layout(folder, None, (), {})
-        config: Any = BertConfig(
-            vocab_size=known["vocab_size"],
-            pad_token_id=known["pad_token_id"],
-            hidden_size=model.hidden_size,
-            num_hidden_layers=model.depth,
-            num_attention_heads=model.heads,
-            intermediate_size=model.intermediate_size,
-            max_position_embeddings=longest,
-            type_vocab_size=1,
-            dtype="float32",
-        )
+        layout, config = Layout(folder, None, (), {}), _tiny_config(model, folder)
     else:
         layout = read_layout(folder)
         config = _config(layout.transformer, model.remote_code)
-    if model.layers is not None:
-        if model.layers > config.num_hidden_layers:
-            raise UserError(
-                f"model.layers={model.layers}: the model has only {config.num_hidden_layers}",
-                key="config.model.layers",
-            )
-        config.num_hidden_layers = model.layers
-    if model.dropout is not None:
-        names = [name for name in DROPOUTS if hasattr(config, name)]
-        if not names:
-            raise UserError(
-                f"model.dropout={model.dropout}: {config.model_type} has no dropout; take null",
-                key="config.model.dropout",
-            )
-        for name in names:
-            setattr(config, name, model.dropout)
+    _set_layers(model, config)
+    _set_dropout(model, config)
     if isinstance(model, TinyModel):
         torch.manual_seed(stream_seed(seed, WEIGHTS))
         kind, more = _class_of(config)
@@ -100,6 +71,50 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
             seed=stream_seed(seed, WEIGHTS, 1),
         )
     return encoder
+
+
+def _tiny_config(model: TinyModel, folder: Path) -> Any:
+    """Return the config of BERT for the tiny model, whose folder says what its tokenizer has."""
+    from transformers import BertConfig
+
+    known = object_of(folder / "config.json")
+    return BertConfig(
+        vocab_size=known["vocab_size"],
+        pad_token_id=known["pad_token_id"],
+        hidden_size=model.hidden_size,
+        num_hidden_layers=model.depth,
+        num_attention_heads=model.heads,
+        intermediate_size=model.intermediate_size,
+        max_position_embeddings=max(model.query_length, model.passage_length),
+        type_vocab_size=1,
+        dtype="float32",
+    )
+
+
+def _set_layers(model: ModelConfig, config: Any) -> None:
+    """Set how many layers of a model are built, where the run says so."""
+    if model.layers is None:
+        return
+    if model.layers > config.num_hidden_layers:
+        raise UserError(
+            f"model.layers={model.layers}: the model has only {config.num_hidden_layers}",
+            key="config.model.layers",
+        )
+    config.num_hidden_layers = model.layers
+
+
+def _set_dropout(model: ModelConfig, config: Any) -> None:
+    """Set the dropout of a model, where the run says so; its families call it by several names."""
+    if model.dropout is None:
+        return
+    names = [name for name in DROPOUTS if hasattr(config, name)]
+    if not names:
+        raise UserError(
+            f"model.dropout={model.dropout}: {config.model_type} has no dropout; take null",
+            key="config.model.dropout",
+        )
+    for name in names:
+        setattr(config, name, model.dropout)
 
 
 def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Path) -> None:

@@ -198,6 +198,23 @@ def _check(
     """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes
     in the values.
     """
+    _check_places(points)
+    first = points[0].run_id
+    distinct = tables[first].select(KEY).group_by(KEY).aggregate([])
+    if distinct.num_rows < tables[first].num_rows:
+        raise UserError(
+            f"run {first} has two rows for one query in one setting: its per_query.parquet is"
+            " broken",
+            key="evaluation.table_repeats",
+        )
+    for point in points:
+        _check_plan(point, tables[point.run_id], configs[point.run_id])
+        _check_rows(point, tables[point.run_id], first, tables[first])
+        _check_values(point, tables[point.run_id])
+
+
+def _check_places(points: Sequence[Point]) -> None:
+    """Refuse two runs in one place of the grid."""
     seen: dict[tuple[str, float, int], str] = {}
     for point in points:
         place = (point.kind, point.ratio if point.kind == "trained" else 0.0, point.seed)
@@ -209,52 +226,51 @@ def _check(
                 key="report.points_repeated",
             )
         seen[place] = point.run_id
-    first = points[0].run_id
-    names = ["collection", "group_id", "n_relevant", *KEY]
-    repeated = (
-        tables[first].select(KEY).group_by(KEY).aggregate([]).num_rows < tables[first].num_rows
-    )
-    if repeated:
+
+
+def _check_plan(point: Point, table: pa.Table, config: dict[str, Any]) -> None:
+    """Refuse a run that is not the one that points.json has in this place."""
+    if not _is_of(point, table, config):
         raise UserError(
-            f"run {first} has two rows for one query in one setting: its per_query.parquet is"
-            " broken",
-            key="evaluation.table_repeats",
+            f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}",
+            key="report.run_not_as_planned",
         )
-    for point in points:
-        table = tables[point.run_id]
-        if not _is_of(point, table, configs[point.run_id]):
+    if point.kind != "trained":
+        return
+    if not np.allclose(table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6):
+        raise UserError(
+            f"run {point.run_id} was trained at another ratio than points.json says:"
+            f" {point.ratio:g}",
+            key="report.ratio_not_as_planned",
+        )
+
+
+def _check_rows(point: Point, table: pa.Table, first: str, other: pa.Table) -> None:
+    """Refuse a run whose rows are of other questions than those of the first run, `other`."""
+    names = ["collection", "group_id", "n_relevant", *KEY]
+    same = table.num_rows == other.num_rows and all(
+        table[name].equals(other[name]) for name in names
+    )
+    if not same:
+        raise UserError(
+            f"runs {first} and {point.run_id} were evaluated on different questions or"
+            " languages: report one collection at a time",
+            key="report.questions_differ",
+        )
+
+
+def _check_values(point: Point, table: pa.Table) -> None:
+    """Refuse values that are no numbers; same@10 has some only where all languages are searched."""
+    for name in STORED:
+        rows = table
+        if name == "same@10":
+            rows = table.filter(pc.equal(table["setting"], "multilingual"))
+        if not np.isfinite(rows[name].to_numpy()).all():
             raise UserError(
-                f"run {point.run_id} is not what points.json says: {point.kind}, seed {point.seed}",
-                key="report.run_not_as_planned",
+                f"run {point.run_id} has {name} values that are no numbers: its model may have"
+                " diverged",
+                key="evaluation.not_finite",
             )
-        if point.kind == "trained" and not np.allclose(
-            table["ratio"].to_numpy(), point.ratio, rtol=0, atol=1e-6
-        ):
-            raise UserError(
-                f"run {point.run_id} was trained at another ratio than points.json says:"
-                f" {point.ratio:g}",
-                key="report.ratio_not_as_planned",
-            )
-        if table.num_rows != tables[first].num_rows or any(
-            not table[n].equals(tables[first][n]) for n in names
-        ):
-            raise UserError(
-                f"runs {first} and {point.run_id} were evaluated on different questions or"
-                " languages: report one collection at a time",
-                key="report.questions_differ",
-            )
-        for name in STORED:
-            wanted = (
-                table.filter(pc.equal(table["setting"], "multilingual"))
-                if name == "same@10"
-                else table
-            )
-            if not np.isfinite(wanted[name].to_numpy()).all():
-                raise UserError(
-                    f"run {point.run_id} has {name} values that are no numbers: its model may have"
-                    " diverged",
-                    key="evaluation.not_finite",
-                )
 
 
 def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:

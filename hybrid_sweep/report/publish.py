@@ -51,15 +51,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
     """
     safe_paths.check_links(sweep_dir)
     safe_paths.check_links(folder)
-    rivals = _rivals(folder)
-    for other in against:
-        if other.resolve().parent != folder.resolve().parent:
-            raise UserError(
-                f"{folder}: a published sweep can be compared with those beside it, and {other} is"
-                " elsewhere",
-                key="freeze.elsewhere",
-            )
-        rivals.add(other.resolve().name)
+    rivals = _rivals(folder) | _beside(folder, against)
     collections = ["", *load.further([sweep_dir])]
     for name in collections:
         sweep = load.load([sweep_dir], name)
@@ -192,6 +184,22 @@ def differences(folder: Path) -> list[str]:
             elif difference := _first_difference(folder / name, path):
                 found.append(f"{folder / name}: {difference}")
         return found
+
+
+def _beside(folder: Path, against: Iterable[Path]) -> set[str]:
+    """Return the names of published folders; raises UserError for one that is not beside
+    `folder`.
+    """
+    found = set()
+    for other in against:
+        if other.resolve().parent != folder.resolve().parent:
+            raise UserError(
+                f"{folder}: a published sweep can be compared with those beside it, and {other} is"
+                " elsewhere",
+                key="freeze.elsewhere",
+            )
+        found.add(other.resolve().name)
+    return found
 
 
 def _rivals(folder: Path) -> set[str]:

@@ -44,12 +44,7 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
     """
     safe_paths.check_links(run_dir)
     config = validate.permitted(validate.stored(run_dir), words)
-    identity = records.identity(run_dir)
-    if identity["run_id"] != run_dir.name:
-        raise UserError(
-            f"{run_dir / 'identity.json'} is of run {identity['run_id']}, not of {run_dir.name}",
-            key="run.other_identity",
-        )
+    identity = _identity(run_dir)
     is_encoder = not isinstance(config.model, Bm25Model)
     if is_encoder:
         from hybrid_sweep.runs import fit
@@ -68,14 +63,7 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
             f" then, {found} now"
         )
     dev_history.check(config, prepared.collection)
-    # All of them, before any is asked for its result: that depends on the texts.
-    texts_of = {
-        stage.name: stages.prepared(stage, prepared) for stage in stages.of(config, run_dir)
-    }
-    waiting = [
-        (stage, texts_of[stage.name])
-        for stage in stages.pending(config, run_dir, identity["run_id"])
-    ]
+    waiting = _waiting(config, run_dir, prepared)
     mirror = live.start(config, run_dir, identity["run_id"]) if main else None
     try:
         encoder = None
@@ -94,6 +82,29 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
         status.write("done", steps)
     finally:
         live.fail(mirror)
+
+
+def _identity(run_dir: Path) -> dict[str, Any]:
+    """Return the identity of a run; raises UserError where it is that of another."""
+    identity = records.identity(run_dir)
+    if identity["run_id"] != run_dir.name:
+        raise UserError(
+            f"{run_dir / 'identity.json'} is of run {identity['run_id']}, not of {run_dir.name}",
+            key="run.other_identity",
+        )
+    return identity
+
+
+def _waiting(config: Config, run_dir: Path, prepared: Prepared) -> list[tuple[Stage, Prepared]]:
+    """Return the stages without a result, each with its texts.
+
+    The texts of all are prepared before any is asked for its result, which depends on them.
+    """
+    texts = {}
+    for stage in stages.of(config, run_dir):
+        texts[stage.name] = stages.prepared(stage, prepared)
+    pending = stages.pending(config, run_dir, run_dir.name)
+    return [(stage, texts[stage.name]) for stage in pending]
 
 
 def _times(run_dir: Path, status: Status, started: float, age: float) -> dict[str, float]:

@@ -118,35 +118,40 @@ def run_points(
             sweep.waiting.append(point)
     if servers is None and tuple(sweep.worker) == forks.WORKER:
         sweep.servers = begin_servers(sweep.waiting)
-    filled = shown = -1.0
     with signals() as caught:
         try:
-            while sweep.waiting or sweep.running:
-                if caught:
-                    raise KeyboardInterrupt
-                now = time.monotonic()
-                ended = _reap(sweep)
-                if sweep.failures and on_failure == "stop":
-                    sweep.waiting.clear()
-                # A free slot is filled at once; points and slots of other drivers are looked at
-                # again once a second.
-                if ended or sweep.importing or now - filled > 1:
-                    _fill(sweep)
-                    filled = now
-                if now - shown > 0.5:
-                    sweep.view.show(
-                        [_row(item) for item in sweep.running],
-                        [point for point in sweep.waiting if point.run_dir not in sweep.elsewhere],
-                    )
-                    shown = now
-                if sweep.waiting or sweep.running:
-                    time.sleep(0.1)
+            _drive(sweep, caught, on_failure)
         finally:
             # interrupted, or the driver itself failed: no worker outlives it unseen
             if sweep.running:
                 stop([item.process for item in sweep.running], caught)
             if sweep.servers is not None and servers is None:
                 sweep.servers.close()
+
+
+def _drive(sweep: Sweep, caught: Sequence[int], on_failure: str) -> None:
+    """Start, watch and collect the workers until no point waits and none runs; raises
+    KeyboardInterrupt once a signal was caught.
+    """
+    filled = shown = -1.0
+    while sweep.waiting or sweep.running:
+        if caught:
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        ended = _reap(sweep)
+        if sweep.failures and on_failure == "stop":
+            sweep.waiting.clear()
+        # A free slot is filled at once; points and slots of other drivers are looked at again once
+        # a second.
+        if ended or sweep.importing or now - filled > 1:
+            _fill(sweep)
+            filled = now
+        if now - shown > 0.5:
+            ours = [point for point in sweep.waiting if point.run_dir not in sweep.elsewhere]
+            sweep.view.show([_row(item) for item in sweep.running], ours)
+            shown = now
+        if sweep.waiting or sweep.running:
+            time.sleep(0.1)
 
 
 def begin_servers(waiting: Sequence[Point]) -> Servers | None:

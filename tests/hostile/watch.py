@@ -24,10 +24,11 @@ def tree(root: Path) -> Tree:
     """
     found: Tree = {}
     waiting = [root]
+    begin = len(str(root)) + 1
     while waiting:
         folder = waiting.pop()
         for entry in os.scandir(folder):
-            name = os.path.relpath(entry.path, root)
+            name = entry.path[begin:]  # a tenth of all cases is spent in here
             if name in UNWATCHED:
                 continue
             status = entry.stat(follow_symlinks=False)
