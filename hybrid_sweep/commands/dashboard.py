@@ -88,6 +88,28 @@ def measured(sweep_dir: Path, plan: Mapping[str, Any]) -> list[str]:
     )
 
 
+def _matching(names: Sequence[str], pattern: str) -> list[tuple[str, str]]:
+    """Return the names that match, each with what the pattern's group is in it."""
+    both = [(name, re.fullmatch(pattern, name)) for name in names]
+    return [(name, found.group(1)) for name, found in both if found]
+
+
+def _languages(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the series of each language, with titles."""
+    found = _matching(names, r"monolingual/(?!trained/|unseen/)([^/]+)/RR@10")
+    return [(name, f"{language}: monolingual MRR@10") for name, language in found]
+
+
+def _bias(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the series of language bias, with titles."""
+    found = [("multilingual/same@10", "share of the top 10 in the query's language")]
+    for name, code in _matching(names, r"bias/own_first/([^/]+)"):
+        found.append((name, f"{code}: own language first"))
+    for name, code in _matching(names, r"bias/rank_distance/([^/]+)/mean"):
+        found.append((name, f"{code}: rank distance"))
+    return found
+
+
 def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> Any:
     """Return the workspace: the curve by seed, each language, language bias, losses, and each
     further collection.
@@ -107,36 +129,23 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
             title=title, x=mirror.STEP, y=names, title_x="optimiser steps", **grouped
         )
 
-    def matching(pattern: str) -> list[tuple[str, str]]:
-        return [(name, found.group(1)) for name in names if (found := re.fullmatch(pattern, name))]
-
     head = [(name, title) for name, title in HEAD.items() if name in names]
-    each = matching(r"monolingual/(?!trained/|unseen/)([^/]+)/RR@10")
-    languages = [(name, f"{language}: monolingual MRR@10") for name, language in each]
-    bias = [("multilingual/same@10", "share of the top 10 in the query's language")]
-    bias += [
-        (name, f"{code}: own language first") for name, code in matching(r"bias/own_first/([^/]+)")
-    ]
-    bias += [
-        (name, f"{code}: rank distance")
-        for name, code in matching(r"bias/rank_distance/([^/]+)/mean")
-    ]
-    figure = wr.MediaBrowser(title="the curve, with its intervals", media_keys=["curve"])
+    bias = [(name, title) for name, title in _bias(names) if name in names]
     sections = {
         "Over the ratio, by seed": [over_ratio(*each) for each in head],
-        "Each language": [over_ratio(*each) for each in languages],
-        "Language bias": [over_ratio(*each) for each in bias if each[0] in names],
+        "Each language": [over_ratio(*each) for each in _languages(names)],
+        "Language bias": [over_ratio(*each) for each in bias],
         "Losses": [
             over_steps(["train/loss"], "training loss, by ratio"),
             over_steps(["dev/monolingual/RR@10"], "monolingual MRR@10 on dev, by ratio"),
             over_steps(["train/cross_lingual"], "share of cross-lingual pairs"),
         ],
     }
+    figure = wr.MediaBrowser(title="the curve, with its intervals", media_keys=["curve"])
     sections["The report"] = [figure, wr.WeavePanelSummaryTable(table_name="results")]
     for stage in sorted({name for entry in plan["points"] for name in entry.get("also", [])}):
-        found = [
-            (f"{stage}/{name}", title) for name, title in HEAD.items() if f"{stage}/{name}" in names
-        ]
+        there = {f"{stage}/{name}": title for name, title in HEAD.items()}
+        found = [(name, title) for name, title in there.items() if name in names]
         sections[f"On {stage}"] = [over_ratio(*each) for each in found]
     # By id, not by group: a point that two sweeps share stands in the group of one of them.
     ids = [*(str(entry["run_id"]) for entry in plan["points"]), wandb_sweep.id_of(plan)]

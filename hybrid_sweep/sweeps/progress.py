@@ -253,57 +253,86 @@ def plan_lines(
             for point, state in zip(points, states, strict=True)
             if point.sweep_dir == folder
         ]
-        config = ours[0][0].config
-        # The untrained points have fewer words, since they depend on fewer.
-        words = [point.overrides for point, _ in ours if point.kind == "trained"] or [
-            ours[0][0].overrides
-        ]
-        common = [word for word in words[0] if all(word in other for other in words)]
-        ratios = {point.place[1] for point, _ in ours if point.kind == "trained"}
-        # A ratio given to points of several ratios was replaced by c/(1+c): to show it would only
-        # mislead.
-        told = [
-            word
-            for word in common
-            if len(ratios) < 2 or not word.startswith("batch.cross_lingual_ratio=")
-        ]
+        common = _common([point for point, _ in ours])
+        told = _told([point for point, _ in ours], common)
         times = pace.seconds(*zip(*ours, strict=True))
-        rows = [("state", "point", "steps: mono + cross", "time", "run id", "why", "overrides")]
-        for point, state in ours:
-            plan = plans.get(point.run_id)
-            steps = _steps(plan) if plan else str(steps_of(point.config))
-            own = " ".join(word for word in point.overrides if word not in common)
-            needed = (
-                ""
-                if state.name == "done"
-                else "unknown"
-                if (left := times[point.run_id]) is None
-                else duration(left)
-            )
-            rows.append(
-                (state.shown, point.label, steps, needed, point.run_id, state.reason[:100], own)
-            )
-        marks = dict.fromkeys(
-            f"data {point.config.data.name} {' '.join(point.config.data.languages)} "
-            f"({point.fingerprints['collection']}), model {point.config.model.name} "
-            f"({point.fingerprints['model']})"
-            for point, _ in ours
-        )
-        lines += [
-            f"sweep {config.sweep.name}: {count(len(ours))}, margin {config.sweep.margin:g} MRR@10,"
-            f" in {folder}"
-        ]
-        further = [
-            f"{name} ({data.name} {' '.join(data.languages)})"
-            for name, data in sorted(config.eval.also.items())
-        ]
-        for name, data in {config.data.name: config.data, **config.eval.also}.items():
-            if sizes := ", ".join(f"{size:,}" for size in sorted(set(data.pools))):
-                further.append(f"pools of {name} with {sizes} passages per language")
-        lines += [*marks, *([f"evaluated on it and on {', '.join(further)}"] if further else [])]
-        lines += [*([f"all with {' '.join(told)}"] if told else []), *table(rows)]
+        lines += _heading(folder, [point for point, _ in ours])
+        lines += [f"all with {' '.join(told)}"] if told else []
+        lines += table(_plan_rows(ours, plans, times, common))
         lines += _notes(plans, [point for point, _ in ours])
         lines += pace.lines([point for point, _ in ours], times)
+    return lines
+
+
+def _common(points: Sequence[Point]) -> list[str]:
+    """Return the overrides that all points have.
+
+    The untrained points have fewer words, since they depend on fewer: they count where no point is
+    trained.
+    """
+    words = [point.overrides for point in points if point.kind == "trained"]
+    words = words or [points[0].overrides]
+    return [word for word in words[0] if all(word in other for other in words)]
+
+
+def _told(points: Sequence[Point], common: Sequence[str]) -> list[str]:
+    """Return the overrides of all points that are shown.
+
+    A ratio given to points of several ratios was replaced by c/(1+c): to show it would only
+    mislead.
+    """
+    ratios = {point.place[1] for point in points if point.kind == "trained"}
+    if len(ratios) < 2:
+        return list(common)
+    return [word for word in common if not word.startswith("batch.cross_lingual_ratio=")]
+
+
+def _plan_rows(
+    ours: Sequence[tuple[Point, State]],
+    plans: Mapping[str, Plan],
+    times: Mapping[str, float | None],
+    common: Sequence[str],
+) -> list[tuple[str, ...]]:
+    """Return the table of a plan, its head first: a row for each point."""
+    head = ("state", "point", "steps: mono + cross", "time", "run id", "why", "overrides")
+    rows: list[tuple[str, ...]] = [head]
+    for point, state in ours:
+        plan = plans.get(point.run_id)
+        steps = _steps(plan) if plan else str(steps_of(point.config))
+        own = " ".join(word for word in point.overrides if word not in common)
+        needed = ""
+        if state.name != "done":
+            left = times[point.run_id]
+            needed = "unknown" if left is None else duration(left)
+        rows.append(
+            (state.shown, point.label, steps, needed, point.run_id, state.reason[:100], own)
+        )
+    return rows
+
+
+def _heading(folder: Path, points: Sequence[Point]) -> list[str]:
+    """Return what stands above the table of a plan: the sweep, its data and models, and what it is
+    evaluated on besides.
+    """
+    config = points[0].config
+    name, margin = config.sweep.name, config.sweep.margin
+    lines = [f"sweep {name}: {count(len(points))}, margin {margin:g} MRR@10, in {folder}"]
+    marks = []
+    for point in points:
+        data, model, marked = point.config.data, point.config.model, point.fingerprints
+        marks.append(
+            f"data {data.name} {' '.join(data.languages)} ({marked['collection']}), model"
+            f" {model.name} ({marked['model']})"
+        )
+    lines += dict.fromkeys(marks)
+    further = []
+    for name, data in sorted(config.eval.also.items()):
+        further.append(f"{name} ({data.name} {' '.join(data.languages)})")
+    for name, data in {config.data.name: config.data, **config.eval.also}.items():
+        if sizes := ", ".join(f"{size:,}" for size in sorted(set(data.pools))):
+            further.append(f"pools of {name} with {sizes} passages per language")
+    if further:
+        lines.append(f"evaluated on it and on {', '.join(further)}")
     return lines
 
 

@@ -78,37 +78,9 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     for folder in ("lists/partial", "cache/archives/partial"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     config = work / "apt.conf"
-    with atomic_write(config) as temporary:
-        # Icons, file lists and sources, which the machine's config may add, are switched off one by
-        # one.
-        others = _OTHER_TARGET.findall(_output([apt.removesuffix("-get") + "-config", "dump"]))
-        temporary.write_text(
-            _CONFIG.format(
-                timeout=TIMEOUT,
-                work=work,
-                languages=" ".join(f'"{LANGUAGES[language]}";' for language in languages),
-            )
-            + "".join(f'{name}::DefaultEnabled "false";\n' for name in others),
-            encoding="utf-8",
-        )
+    _write_config(config, apt, languages)
     complaint = _update([apt, "-c", str(config), "update"], progress)
-    listed = _output(
-        [
-            apt,
-            "-c",
-            str(config),
-            "indextargets",
-            "--format",
-            "\t".join(f"$({name})" for name in _FIELDS),
-        ]
-    )
-    targets = [dict(zip(_FIELDS, line.split("\t"), strict=True)) for line in listed.splitlines()]
-    targets = [
-        target
-        for target in targets
-        if target["COMPONENT"] in COMPONENTS.get(target["ORIGIN"], ())
-        and not any(_ADDITION.search(target[name]) for name in ("SUITE", "CODENAME", "RELEASE"))
-    ]
+    targets = _targets(apt, config)
     packages = [target for target in targets if target["CREATED_BY"] == "Packages"]
     if not packages:
         raise UserError(
@@ -131,6 +103,33 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     signed, plain = Path(prefix + "_InRelease"), Path(prefix + "_Release")
     release = parse_release((signed if signed.exists() else plain).read_text(encoding="utf-8"))
     return assemble(release, chosen["ARCHITECTURE"], languages, files)
+
+
+def _write_config(config: Path, apt: str, languages: Sequence[str]) -> None:
+    """Write the config of an apt-get that fetches the lists of `languages` and nothing else.
+
+    Icons, file lists and sources, which the machine's config may add, are switched off one by one.
+    """
+    others = _OTHER_TARGET.findall(_output([apt.removesuffix("-get") + "-config", "dump"]))
+    wanted = " ".join(f'"{LANGUAGES[language]}";' for language in languages)
+    text = _CONFIG.format(timeout=TIMEOUT, work=config.parent, languages=wanted)
+    text += "".join(f'{name}::DefaultEnabled "false";\n' for name in others)
+    with atomic_write(config) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _targets(apt: str, config: Path) -> list[dict[str, str]]:
+    """Return what apt-get has fetched, the lists of releases of Debian and Ubuntu alone."""
+    asked = "\t".join(f"$({name})" for name in _FIELDS)
+    listed = _output([apt, "-c", str(config), "indextargets", "--format", asked])
+    found = []
+    for line in listed.splitlines():
+        target = dict(zip(_FIELDS, line.split("\t"), strict=True))
+        known = target["COMPONENT"] in COMPONENTS.get(target["ORIGIN"], ())
+        names = (target["SUITE"], target["CODENAME"], target["RELEASE"])
+        if known and not any(_ADDITION.search(name) for name in names):
+            found.append(target)
+    return found
 
 
 def _output(command: list[str]) -> str:
