@@ -1,8 +1,8 @@
-"""The typed schema of a run: every knob with its unit and effect, what is identity, and what is
-refused.
+"""The typed schema of a run: its fields, their types and defaults, and what is identity.
 
 Fields marked `_aside` cannot change the numbers of a run; all others are part of its identity (see
-`identity`). The same fields stand, with the same comments, in the YAML files under conf/.
+`identity`). What a field means, with its unit, stands once, beside its value in the YAML files
+under conf/: batch/hybrid.yaml, trainer/cpu.yaml, eval/default.yaml and so on (tested).
 """
 
 import dataclasses
@@ -42,16 +42,11 @@ def _added(default: Any) -> Any:
 @dataclass
 class DataConfig:
     name: str = "???"
-    languages: list[str] = field(default_factory=list)  # codes; trained on and evaluated
-    # of the steps, relative to those of config.more; null for all = by numbers of groups
+    languages: list[str] = field(default_factory=list)
     share: float | None = None
-    # folder of a local copy; the fingerprint of its content is the identity
     path: str | None = _aside(None)
-    # file of hard negatives: triples (qid pos neg) or a run; its content counts
     negatives: str | None = _aside(None)
-    # passages per language: smaller pools, searched too
     pools: list[int] = field(default_factory=list, metadata=ASIDE)
-    # base address or folder of a mirror to build from, where the source has mirrors
     mirror: str | None = _aside(None)
 
 
@@ -62,30 +57,26 @@ class DebianData(DataConfig):
 
 @dataclass
 class SyntheticData(DataConfig):
-    groups: int = 600  # questions; each in most of the languages
-    # size of the vocabulary of ideas; more is easier to tell apart, harder to learn
+    groups: int = 600
     concepts: int = 400
-    # share of the ideas whose word is the same in all languages; 0 = no bridge at all
     shared: float = 0.2
-    # share of the words of a question that do not come from its passage; higher is harder
     noise: float = 0.2
-    seed: int = 0  # of the generator; apart from the seed of the run
+    seed: int = 0
 
 
 @dataclass
 class FileData(DataConfig):
     """What is read from files: those of data.path, or fetched by `hybrid-sweep data prepare`."""
 
-    # strict: a bad line is an error | skip: it is counted, listed and left out
     on_error: str = _aside("strict")
-    revision: str | None = _aside(None)  # of the files on their hub; null = the pinned one
+    revision: str | None = _aside(None)
 
 
 @dataclass
 class FilesData(FileData):
     """A user's own files: BEIR, JSONL, TREC, or the TSV of MS MARCO."""
 
-    format: str = "auto"  # beir | jsonl | trec | tsv | auto (by the names of the files)
+    format: str = "auto"
 
 
 @dataclass
@@ -122,13 +113,10 @@ MARCO_LANGUAGES = {
 
 @dataclass
 class MarcoData(FileData):
-    # whose translation: the folder, beside the qrels, that holds collections/ and queries/
     translation: str = "google"
-    # of the split test: dev.small (6,980; papers report it) | dev (all) | dl19 | dl20 (TREC)
     qrels: str = "dev.small"
-    # share of the judged training questions set apart as the split dev, 0 to below 1
     dev_share: float = 0.0
-    dev_seed: int = 0  # which ones: those whose hash with this seed is low
+    dev_seed: int = 0
 
     def __post_init__(self) -> None:
         # Names, and the code dt that some tools use for Dutch, are the same language, and so the
@@ -140,66 +128,52 @@ class MarcoData(FileData):
 @dataclass
 class ModelConfig:
     name: str = "???"
-    # folder of a local copy, or hub name; its content's fingerprint is the identity
     path: str | None = _aside(None)
-    layers: int | None = None  # keep the first n transformer layers; null = all
-    # mean of the token vectors | cls (the first one) | auto (what the model's folder says)
+    layers: int | None = None
     pooling: str = "mean"
-    query_prompt: str = ""  # put before every query
-    passage_prompt: str = ""  # put before every passage
-    # tokens at most, prompt and special tokens included; longer queries are cut
+    query_prompt: str = ""
+    passage_prompt: str = ""
     query_length: int = 32
-    passage_length: int = 128  # tokens at most, likewise
-    temperature: float = 0.05  # divides the cosine in the loss; lower sharpens it
-    dropout: float | None = None  # probability; null = what the model's own config says
-    lora_rank: int = 0  # rank of low-rank adapters (peft), all else frozen; 0 = train every weight
-    lora_alpha: float = 16.0  # the adapters' output is scaled by this over the rank
-    # names of the adapted layers; empty = peft's own choice
+    passage_length: int = 128
+    temperature: float = 0.05
+    dropout: float | None = None
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
     lora_targets: list[str] = field(default_factory=list)
-    local_files_only: bool = _aside(True)  # false lets a hub name be downloaded
-    # true runs Python code that a model's folder brings; only for folders you trust
+    local_files_only: bool = _aside(True)
     remote_code: bool = _added(False)
 
 
 @dataclass
 class TinyModel(ModelConfig):
-    hidden_size: int = 128  # width of the encoder
-    depth: int = 2  # transformer layers
-    heads: int = 4  # attention heads; divides hidden_size
-    intermediate_size: int = 512  # width of the feed-forward layers
-    vocabulary: int = 8000  # entries of the BPE tokenizer, trained on the training texts
+    hidden_size: int = 128
+    depth: int = 2
+    heads: int = 4
+    intermediate_size: int = 512
+    vocabulary: int = 8000
 
 
 @dataclass
 class Bm25Model(ModelConfig):
     """The lexical baseline: nothing is trained; the fields of an encoder have no effect."""
 
-    # how slowly more occurrences of a word stop to count; 0 = only whether it occurs
     k1: float = 0.9
-    b: float = 0.4  # how much longer passages are held back; 0 = not at all, 1 = in full
-    stem: bool = True  # Snowball stems in the languages that have them; false = words as they stand
+    b: float = 0.4
+    stem: bool = True
 
 
 @dataclass
 class BatchConfig:
-    # r: share of the steps whose passages are in another language, 0 to 1
     cross_lingual_ratio: float = 0.5
-    size: int = 64  # pairs in a global batch, over all devices and micro-batches
-    # tau: query language drawn by (number of its groups)^tau; 0 = uniform, 1 = by size
+    size: int = 64
     language_exponent: float = 0.0
-    # partner language drawn uniform | size (shared groups) | pivot (one side is the pivot)
     partner: str = "uniform"
-    pivot: str | None = None  # the pivot's language code
-    # shared: every step walks groups of both languages; all: monolingual steps use any group
+    pivot: str | None = None
     groups: str = "shared"
-    # per_batch: one pair of languages per step; per_example: each example draws its own
     composition: str = "per_batch"
-    # fixed_total: max_steps in all; fixed_monolingual: max_steps monolingual, and more
     budget: str = "fixed_total"
-    # c, for fixed_monolingual: cross-lingual steps per monolingual one; ratio = c/(1+c)
     added: float | None = None
-    hard_negatives: int = 0  # passages per query from data.negatives, besides those in the batch
-    # texts held in memory at once; gradients are cached, a batch may be of any size
+    hard_negatives: int = 0
     micro_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -221,90 +195,70 @@ class BatchConfig:
 
 @dataclass
 class TrainerConfig:
-    max_steps: int = 400  # optimiser steps (see batch.budget); 0 evaluates the untrained encoder
-    # peak learning rate; for weights from scratch (pretrained ones want 1e-5 to 1e-4)
+    max_steps: int = 400
     lr: float = 2e-3
-    # share of the steps over which the rate rises from 0; it then falls linearly to 0
     warmup: float = 0.1
-    weight_decay: float = 0.01  # of the weight matrices; embeddings, biases and norms have none
-    clip: float = 1.0  # largest gradient norm; 0 = no clipping
-    accelerator: str = "cpu"  # cpu | gpu
-    devices: int = 1  # processes of a run; they share the global batch
-    nodes: int = 1  # machines of a run
-    precision: str = "32-true"  # Lightning's word: 32-true, 64-true, bf16-mixed, 16-mixed
-    # CPU threads per process; part of the identity, since sums depend on it in the last digits
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    accelerator: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "32-true"
     threads: int = 1
-    # processes per rank that read ahead; on a CPU, where texts are only sliced, 0 is best
     workers: int = _aside(0)
-    # texts in sub-batches of similar length; false = one padded batch of each side
     length_buckets: bool = True
-    # train on the embedding rows that occur; the rest cannot change and is put back
     compact_vocabulary: bool = True
-    # keep one layer's activations, compute the others again: less memory, slower
     gradient_checkpointing: bool = False
-    compile: bool = False  # torch.compile the encoder; minutes to start, for long runs on a GPU
+    compile: bool = False
 
 
 @dataclass
 class EvalConfig:
-    split: str = "test"  # test for reporting, dev for choosing settings
-    # steps between evaluations on the split dev while training, and after the last; 0 = none
+    split: str = "test"
     dev_every: int = 0
-    # what the best step is chosen by: SETTING/MEASURE or monolingual/LANG/RR@10
     dev_metric: str = "monolingual/RR@10"
-    # which weights are evaluated and kept as the model: last | best (of the dev evaluations)
     select: str = "last"
-    batch_tokens: int = 8192  # padded tokens per forward pass; more is faster until memory is short
-    # further collections, by name
+    batch_tokens: int = 8192
     also: dict[str, DataConfig] = field(default_factory=dict, metadata=ASIDE)
-    # besides those that all tables have
     measures: list[str] = field(default_factory=list, metadata=ASIDE)
-    run_depth: int = _aside(0)  # passages per query written as run files beside the table; 0 = none
-    # flat: exact ranks of all passages | ivf: Faiss IVF, the passages it finds alone
+    run_depth: int = _aside(0)
     index: str = _added("flat")
-    ivf_lists: int = _added(0)  # cells of the index; 0 = 4 x the root of the number of passages
-    ivf_probes: int = _added(32)  # cells searched per query; more is slower and misses less
-    # passages retrieved per query; what is relevant beyond them counts as not found
+    ivf_lists: int = _added(0)
+    ivf_probes: int = _added(32)
     ivf_depth: int = _added(1000)
 
 
 @dataclass
 class LoggerConfig:
-    mode: str = _aside("offline")  # offline | online | disabled
-    project: str = _aside("hybrid-sweep")  # W&B project
-    entity: str | None = _aside(None)  # W&B team; null = the default one
+    mode: str = _aside("offline")
+    project: str = _aside("hybrid-sweep")
+    entity: str | None = _aside(None)
 
 
 @dataclass
 class SweepConfig:
-    name: str = _aside("default")  # folder under outputs/sweeps/
-    max_parallel: int = _aside(2)  # points that run at the same time
-    margin: float = _aside(0.01)  # non-inferiority margin, absolute MRR@10; state it before the run
-    # also evaluate the encoder before training (a random one for each seed)
+    name: str = _aside("default")
+    max_parallel: int = _aside(2)
+    margin: float = _aside(0.01)
     untrained: bool = _aside(True)
-    bm25: bool = _aside(True)  # also score BM25, once: the lexical floor of every figure
-    on_failure: str = _aside("continue")  # continue | stop
-    # times that a failed point is tried again by the same command; a user's mistake is not
+    bm25: bool = _aside(True)
+    on_failure: str = _aside("continue")
     retries: int = _aside(0)
-    # GPUs that a point has to itself; null = trainer.devices, which it uses
     gpus_per_run: int | None = _aside(None)
 
 
 @dataclass
 class KeepConfig:
-    model: bool = _aside(True)  # keep the trained model of each point (about 6 MB for the tiny one)
-    # of last and best, also keep the one that eval.select did not choose
+    model: bool = _aside(True)
     other_model: bool = _aside(False)
-    optimizer: bool = _aside(False)  # keep the optimiser's state of the last step: twice the model
-    vectors: bool = _aside(False)  # keep the vectors of the evaluated texts, 2 bytes a number
-    # seconds between checkpoints while training; they go when it is done
+    optimizer: bool = _aside(False)
+    vectors: bool = _aside(False)
     checkpoint_seconds: float = _aside(60.0)
 
 
 @dataclass
 class PathsConfig:
-    outputs: str = _aside("outputs")  # runs and sweeps
-    # built collections, tokenizers, tokens; null = $HYBRID_SWEEP_CACHE or ~/.cache
+    outputs: str = _aside("outputs")
     cache: str | None = _aside(None)
 
 
@@ -312,9 +266,8 @@ class PathsConfig:
 class Config:
     """One point of a sweep."""
 
-    seed: int = 0  # of everything random in training: plan, initial weights, dropout
-    data: DataConfig = field(default_factory=DataConfig)  # trained on, and evaluated
-    # other collections that are trained on, by any name
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
     more: dict[str, DataConfig] = field(default_factory=dict)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)

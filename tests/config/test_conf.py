@@ -1,9 +1,12 @@
 """The experiment files mean the points that their headers promise, each once."""
 
+import dataclasses
+import re
 from collections import Counter
 
 import pytest
 
+from hybrid_sweep.config import schema
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import BatchConfig, identity, steps_of
 
@@ -104,3 +107,33 @@ def test_the_other_budget_of_a_single_run():
         1.0,
         0.5,
     )
+
+
+# The files in which the fields of a class are explained: of a folder of conf/, or config.yaml.
+EXPLAINED = {
+    schema.BatchConfig: "batch",
+    schema.TrainerConfig: "trainer",
+    schema.EvalConfig: "eval",
+    schema.LoggerConfig: "logger",
+    schema.SweepConfig: "config.yaml",
+    schema.KeepConfig: "config.yaml",
+    schema.PathsConfig: "config.yaml",
+    **{kind: "data" for kind in schema.SCHEMAS["data"].values()},
+    **{kind: "model" for kind in schema.SCHEMAS["model"].values()},
+}
+
+
+@pytest.mark.parametrize("kind", EXPLAINED, ids=lambda kind: kind.__name__)
+def test_every_field_is_explained_beside_its_value_in_conf(kind):
+    """There, and nowhere else: what stands twice drifts apart."""
+    place = schema.config_dir() / EXPLAINED[kind]
+    files = [place] if place.is_file() else sorted(place.glob("*.yaml"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    explained = set(re.findall(r"^\s*(\w+):[^#\n]*# \S", text, re.MULTILINE))
+    fields = {field.name for field in dataclasses.fields(kind)} - {"name"}
+    assert fields - explained == set()
+
+
+def test_the_schema_explains_no_field_a_second_time():
+    text = (schema.config_dir().parent / "hybrid_sweep/config/schema.py").read_text("utf-8")
+    assert re.findall(r"^    \w+: .*#", text, re.MULTILINE) == []
