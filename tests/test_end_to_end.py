@@ -131,7 +131,7 @@ def test_the_wheel_works_outside_the_repository_with_its_own_conf(tmp_path):
         "-c", "import hybrid_sweep.config.schema as c; print(c.__file__, c.config_dir())"
     )
     assert where.split() == [
-        str(site / "hybrid_sweep" / "config.py"),
+        str(site / "hybrid_sweep" / "config" / "schema.py"),
         str(site / "hybrid_sweep" / "conf"),
     ]
     assert "ratio 0.5" in shown or "0.5" in shown

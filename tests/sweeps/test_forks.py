@@ -52,15 +52,19 @@ def test_a_worker_is_a_child_of_the_driver_with_a_session_a_log_and_an_exit_code
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_is_killed_says_by_what(servers, tmp_path, number):
+    """On a busy machine a worker may refuse its empty config, with 2, before the signal comes."""
     ready(servers)
     (tmp_path / "config.yaml").touch()
     os.mkfifo(tmp_path / "log")
     descriptor = os.open(tmp_path / "log", os.O_RDWR)
-    worker = servers.fork([str(tmp_path)], environment(), [descriptor])
-    os.kill(worker.pid, number)
-    code = worker.wait(60)
-    assert code in (-number, 2) if number != signal.SIGKILL else code == -number
+    codes = []
+    while -number not in codes and len(codes) < 20:
+        worker = servers.fork([str(tmp_path)], environment(), [descriptor])
+        os.kill(worker.pid, number)
+        codes.append(worker.wait(60))
     os.close(descriptor)
+    assert set(codes) <= {-number, 2}
+    assert -number in codes or number != signal.SIGKILL
 
 
 def child(request, descriptors, look):

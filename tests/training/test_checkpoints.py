@@ -456,15 +456,16 @@ def test_a_word_to_stop_that_comes_while_ranks_agree_or_save_counts_after_the_ne
 LEAVING = """
 import os, sys, time
 from pathlib import Path
-from hybrid_sweep import tracking, worker
-folder, real = Path(sys.argv[1]), tracking.fail
+from hybrid_sweep.sweeps import worker
+from hybrid_sweep.tracking import live
+folder, real = Path(sys.argv[1]), live.fail
 def fail(to):
     if to is not None:
         (folder / "leaving").touch()
         while not (folder / "again").exists():
             time.sleep(0.01)
     real(to)
-tracking.fail = fail
+live.fail = fail
 if __name__ == "__main__":
     sys.exit(worker.main(folder))
 """
@@ -516,5 +517,5 @@ def words_of(pid):
 def until(worker, condition):
     deadline = time.monotonic() + 240
     while not condition():
-        assert worker.poll() is None and time.monotonic() < deadline, worker.stderr.read()[-2000:]
+        assert worker.poll() is None and time.monotonic() < deadline, worker.err.read_text()[-2000:]
         time.sleep(0.01)
