@@ -37,7 +37,7 @@ def main() -> None:
     from omegaconf import OmegaConf
 
     from hybrid_sweep.commands.evaluate import config_of
-    from hybrid_sweep.config import schema as schema
+    from hybrid_sweep.config import schema
     from hybrid_sweep.inputs import prepare, splits
     from hybrid_sweep.models.encoder import encode
     from hybrid_sweep.models.loading import build_encoder

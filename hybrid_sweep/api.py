@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from hybrid_sweep.config.schema import Config, DataConfig, ModelConfig
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.inputs.batch_schedule import BatchSchedule, Examples, ScheduledBatch
 from hybrid_sweep.inputs.prepare import collection_of
+from hybrid_sweep.inputs.splits import rows_of
 from hybrid_sweep.report import plot
 from hybrid_sweep.report import statistics as stats
 from hybrid_sweep.report.sweep_tables import SweepTables, load_sweep
@@ -95,11 +95,12 @@ def _composed(words: Sequence[str], config_dir: str | None, *, multirun: bool) -
     return [config for _, config in jobs]
 
 
-def load_collection(data: DataConfig | str, *words: str) -> Collection:
+def load_collection(data: Config | DataConfig | str, *words: str) -> Collection:
     """Return a collection in the languages of its config, built and cached where it is not there.
 
     Args:
-        data: `config.data`, or the name of a collection, as "synthetic".
+        data: a config; or `config.data`, which is looked for in the default cache and not in the
+            config's own paths.cache; or the name of a collection, as "synthetic".
         words: further overrides, where `data` is a name.
 
     Raises:
@@ -112,7 +113,8 @@ def load_collection(data: DataConfig | str, *words: str) -> Collection:
             "overrides go with the name of a collection: a config has its values",
             key="api.words_without_name",
         )
-    return collection_of(dataclasses.replace(Config(), data=data))
+    config = data if isinstance(data, Config) else dataclasses.replace(Config(), data=data)
+    return collection_of(config)
 
 
 def of_split(collection: Collection, split: str = "test") -> Collection:
@@ -126,19 +128,12 @@ def of_split(collection: Collection, split: str = "test") -> Collection:
     Raises:
         UserError: where a side has no text.
     """
-    tables = []
-    for kind, table, names in (
-        ("query", collection.queries, [split]),
-        ("passage", collection.passages, [split, "*"]),
-    ):
-        part = table.filter(pc.is_in(table["split"], value_set=pa.array(names, pa.string())))
-        if not len(part):
-            raise UserError(
-                f"{collection.name} has no {kind} in the split {split}", key="evaluation.no_texts"
-            )
-        tables.append(part)
-    queries, passages = tables
-    return dataclasses.replace(collection, queries=queries, passages=passages)
+    queries, passages = rows_of(collection, split)
+    return dataclasses.replace(
+        collection,
+        queries=collection.queries.take(queries),
+        passages=collection.passages.take(passages),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,6 +158,8 @@ def evaluate(
     metrics: Sequence[str] = (),
 ) -> Evaluation:
     """Return the exact ranks and measures of any vectors, by dot product in float64.
+
+    Vectors of another type are rounded to float32, in which a score is defined here.
 
     Args:
         queries: (Q, D) float32, one for each row of data.queries.

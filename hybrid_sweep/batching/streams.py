@@ -1,5 +1,5 @@
-"""Lanes: sequences of steps with their sources, languages and groups, each drawn apart from the
-kinds of the steps.
+"""Sampling streams: the source, languages and groups of each step, independent of which steps are
+cross-lingual. A `Lane` is one such stream; a run with added steps has two.
 """
 
 from collections.abc import Sequence

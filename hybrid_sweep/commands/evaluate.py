@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config import schema as schema
-from hybrid_sweep.config import validate
+from hybrid_sweep.config import schema, validate
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import Config, DataConfig, ModelConfig, SyntheticData, cache_dir
 from hybrid_sweep.inputs import prepare

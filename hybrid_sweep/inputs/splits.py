@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid_sweep.config.schema import Config
+from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.retrieval import approximate, per_query, pools
 from hybrid_sweep.retrieval.ranking import Dense, Ranker
@@ -33,24 +34,41 @@ class Split:
     passage_rows: NDArray[np.int64]
 
 
+def rows_of(collection: Collection, split: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the row numbers of the queries and of the passages of a split; passages of split "*"
+    belong to all.
+
+    Raises:
+        UserError: where it has none of a kind.
+    """
+    found = []
+    for kind, table, splits in (
+        ("query", collection.queries, [split]),
+        ("passage", collection.passages, [split, "*"]),
+    ):
+        inside = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
+        rows = inside.to_numpy(zero_copy_only=False).nonzero()[0]
+        if not len(rows):
+            raise UserError(
+                f"nothing to evaluate: no {kind} of {collection.name} in the split {split}"
+                " and these languages; choose others",
+                key="evaluation.no_texts",
+            )
+        found.append(rows)
+    return found[0], found[1]
+
+
 def split_of(prepared: Prepared, split: str) -> Split:
     """Return the texts of a split; passages of split "*" belong to all splits.
 
     Raises UserError where it has none of a kind.
     """
-    tables, numbers = [], []
-    for kind, table, tokens, splits in (
-        ("query", prepared.collection.queries, prepared.queries, [split]),
-        ("passage", prepared.collection.passages, prepared.passages, [split, "*"]),
+    collection, tables, numbers = prepared.collection, [], []
+    queries, passages = rows_of(collection, split)
+    for table, tokens, rows in (
+        (collection.queries, prepared.queries, queries),
+        (collection.passages, prepared.passages, passages),
     ):
-        rows = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
-        rows = rows.to_numpy(zero_copy_only=False).nonzero()[0]
-        if not len(rows):
-            raise UserError(
-                f"nothing to evaluate: no {kind} of {prepared.collection.name} in the split {split}"
-                " and these languages; choose others",
-                key="evaluation.no_texts",
-            )
         if len(tokens) == len(table):
             rows = rows[np.argsort(tokens.lengths[rows], kind="stable")]
         tables.append(table.select(TEXTS).take(rows))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_sweep.config.schema import ModelConfig
-from hybrid_sweep.models.encoder import encode
+from hybrid_sweep.models.encoder import encode, in_precision
 from hybrid_sweep.models.layout import read_layout
 from hybrid_sweep.models.loading import load_encoder
 from hybrid_sweep.models.tokens import load_tokenizer, pad_id, tokenized
@@ -21,11 +21,12 @@ class TextEncoder:
     Args:
         model: the run's settings: prompts, lengths, pooling.
         folder: of the model, as `save_encoder` wrote it.
+        precision: of the run, as trainer.precision: its evaluation encodes in it, too.
     """
 
-    def __init__(self, model: ModelConfig, folder: Path) -> None:
+    def __init__(self, model: ModelConfig, folder: Path, precision: str = "32-true") -> None:
         place = read_layout(folder).transformer
-        self.model, self.encoder = model, load_encoder(model, folder)
+        self.model, self.encoder = model, in_precision(load_encoder(model, folder), precision)
         self.tokenizer, self.pad = load_tokenizer(place), pad_id(place)
 
     def queries(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from tokenizers import (
+    Encoding,
     Tokenizer,
     decoders,
     models,
@@ -184,19 +185,28 @@ def tokenized(tokenizer: Tokenizer, texts: Sequence[str], prompt: str, length: i
     Raises:
         UserError: for a text that leaves no token.
     """
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(length)
-    specials = tokenizer.num_special_tokens_to_add(is_pair=False)
+    _set_length(tokenizer, length)
     encoded = tokenizer.encode_batch_fast([prompt + text for text in texts])
-    for place, one in enumerate(encoded):
-        if len(one.ids) <= specials:
-            raise UserError(
-                f"text {place}: {texts[place]!r} has no token left after tokenising",
-                key="data.no_token",
-            )
+    if (place := _empty(tokenizer, encoded)) is not None:
+        raise UserError(
+            f"text {place}: {texts[place]!r} has no token left after tokenising",
+            key="data.no_token",
+        )
     lengths = [len(one.ids) for one in encoded]
     ids = np.array([each for one in encoded for each in one.ids], np.int64)
     return Tokens(ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+
+def _set_length(tokenizer: Tokenizer, length: int) -> None:
+    """Let a tokenizer cut texts at `length` tokens, and pad none."""
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(length)
+
+
+def _empty(tokenizer: Tokenizer, encoded: Sequence[Encoding]) -> int | None:
+    """Return the place of the first text with special tokens alone, None where there is none."""
+    specials = tokenizer.num_special_tokens_to_add(is_pair=False)
+    return next((place for place, one in enumerate(encoded) if len(one.ids) <= specials), None)
 
 
 def _opened(folder: Path) -> Tokens:
@@ -218,9 +228,7 @@ def _whole(folder: Path, texts: int, memory: digests.Memory) -> Tokens | None:
 
 
 def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, length: int) -> None:
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(length)
-    specials = tokenizer.num_special_tokens_to_add(is_pair=False)
+    _set_length(tokenizer, length)
     size = id_count(tokenizer)
     dtype = np.uint16 if size <= 2**16 else np.int32
     lengths = np.zeros(len(table), np.int64)
@@ -229,15 +237,14 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
         with open(temporary / "ids.raw", "wb") as raw:
             for start, texts in _blocks(table["text"]):
                 encoded = tokenizer.encode_batch_fast([prompt + text for text in texts])
-                for place, one in enumerate(encoded):
-                    if len(one.ids) <= specials:
-                        identifier = table["id"][start + place].as_py()
-                        raise UserError(
-                            f"text {identifier!r} has no token left after tokenising; remove it"
-                            " from the collection",
-                            key="data.no_token",
-                        )
-                    lengths[start + place] = len(one.ids)
+                if (place := _empty(tokenizer, encoded)) is not None:
+                    identifier = table["id"][start + place].as_py()
+                    raise UserError(
+                        f"text {identifier!r} has no token left after tokenising; remove it"
+                        " from the collection",
+                        key="data.no_token",
+                    )
+                lengths[start : start + len(encoded)] = [len(one.ids) for one in encoded]
                 block = np.concatenate([np.asarray(one.ids, dtype) for one in encoded])
                 used[block] = True
                 raw.write(block.tobytes())

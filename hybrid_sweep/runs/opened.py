@@ -80,7 +80,8 @@ class Run:
         return pd.read_parquet(path)
 
     def encoder(self) -> "TextEncoder":
-        """Return the trained encoder, after comparing its files with their digests.
+        """Return the trained encoder, on the CPU and in the precision of the run, after comparing
+        its files with their digests.
 
         Raises:
             UserError: for BM25 and for a run of no steps, which keep no model, and where the model
@@ -91,4 +92,5 @@ class Run:
         from hybrid_sweep.models.text_encoder import TextEncoder
 
         trained.check(self.folder, digests.memory_of(cache_dir(self.config), self.folder))
-        return TextEncoder(self.config.model, self.folder / "model")
+        precision = self.config.trainer.precision
+        return TextEncoder(self.config.model, self.folder / "model", precision)

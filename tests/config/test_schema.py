@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from hybrid_sweep.config import rules, validate
-from hybrid_sweep.config import schema as schema
+from hybrid_sweep.config import rules, schema, validate
 from hybrid_sweep.config.schema import (
     BatchConfig,
     Config,
