@@ -151,6 +151,7 @@ def freeze(words: list[str]) -> int:
     parser = Parser("freeze")
     parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--renew", action="store_true")
     parser.add_argument("--against", action="append", default=[], metavar="FOLDER", type=Path)
     args = parser.parse_args(words)
     from hybrid_sweep.report import publish
@@ -166,6 +167,10 @@ def freeze(words: list[str]) -> int:
             )
             code = max(code, bool(found))
         return code
+    if args.renew:
+        for folder in args.folders:
+            say(f"{folder}: {', '.join(publish.renew(folder))}")
+        return 0
     if len(args.folders) != 2:
         raise UserError(
             "freeze needs SWEEP_DIR and FOLDER; hybrid-sweep freeze --help has examples",

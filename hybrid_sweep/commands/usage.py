@@ -116,6 +116,7 @@ examples:
 FREEZE = """\
 usage: hybrid-sweep freeze SWEEP_DIR FOLDER [--against FOLDER]
        hybrid-sweep freeze --check FOLDER [FOLDER ...]
+       hybrid-sweep freeze --renew FOLDER [FOLDER ...]
 
 Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
 and fingerprints, without paths and machines), points.json, and the tables, texts and figures of the report, made from
@@ -123,6 +124,7 @@ these three. A README.md that is there stays. --against, which can be given seve
 published beside FOLDER: the comparison of the two goes into vs-NAME/, made from the rows of both, and is made again
 whenever FOLDER is. --check makes the report and the comparisons of a published folder anew and compares every table
 and text with the published ones: the exit code is 1 where one differs, and the first line that does is printed.
+--renew writes them: for a report that is made otherwise than it was, from the same rows.
 
 examples:
   hybrid-sweep freeze outputs/sweeps/reproduce experiments/first-curve

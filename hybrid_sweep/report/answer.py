@@ -9,40 +9,31 @@ import pandas as pd
 from hybrid_sweep.report import derived_words
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.measures import CROSS_LINGUAL, SHOWN
+from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, percent, signed
 from hybrid_sweep.report.results import MONO, pick
-from hybrid_sweep.report.wording import (
-    Row,
-    between,
-    compared,
-    conditional,
-    counted,
-    largest,
-    listed,
-    p_words,
-    percent,
-    signed,
-    unpaired,
-)
+from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.wording import compared, conditional, largest, unpaired
 
 
-def _verdict_interval(row: Row) -> str:
+def _verdict_interval(row: ResultRow) -> str:
     return (
         f"{signed(row['delta'])}, 90 % interval"
         f" {between(row['delta_low_90'], row['delta_high_90'])}"
     )
 
 
-def _last(rows: list[Row], ratios: list[float]) -> str:
+def _last(rows: list[ResultRow], ratios: list[float]) -> str:
     """Return the interval at the highest of some ratios, named where there are several."""
     row = next(row for row in rows if row["ratio"] == ratios[-1])
     return _verdict_interval(row) + (f", at r = {ratios[-1]:g}" if len(ratios) > 1 else "")
 
 
-def _at(rows: list[Row], *verdicts: str) -> list[float]:
+def _at(rows: list[ResultRow], *verdicts: str) -> list[float]:
     return [float(row["ratio"]) for row in rows if row["verdict"] in verdicts]
 
 
-def _seeds(rows: list[Row]) -> str:
+def _seeds(rows: list[ResultRow]) -> str:
     counts = sorted({int(row["delta_seeds"]) for row in rows})
     return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
@@ -141,9 +132,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
             " has too"
         )
     cross = [
-        row
-        for row in compared(results, "cross-lingual", "RR@10")
-        if row["delta_interval"] == "crossed"
+        row for row in compared(results, *CROSS_LINGUAL.place) if row["delta_interval"] == "crossed"
     ]
     if cross:
         parts.append(
@@ -161,7 +150,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     )
 
 
-def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
+def _flat(rows: list[ResultRow], margin: float, planned: list[float]) -> str:
     """Return two one-sided tests against both margins: "flat" is shown, never concluded from the
     absence of a difference.
 
@@ -198,7 +187,7 @@ def _flat(rows: list[Row], margin: float, planned: list[float]) -> str:
     )
 
 
-def _loss(row: Row, margin: float) -> str:
+def _loss(row: ResultRow, margin: float) -> str:
     """Return what the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is
     real whatever its size.
     """
@@ -230,7 +219,7 @@ def _loss(row: Row, margin: float) -> str:
     return f"**{head}**: {_verdict_interval(row)}, {share}, Holm {p_words(row['p_holm'])}.{more}"
 
 
-def _change(name: str, rows: list[Row], digits: int) -> str:
+def _change(name: str, rows: list[ResultRow], digits: int) -> str:
     """Return what happens to another measure at the highest ratio, and whether seeds and questions
     alone could do it.
     """
@@ -278,13 +267,8 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         said.append(
             f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible."
         )
-    for name, setting, measure, digits in [
-        ("Cross-lingual MRR@10", "cross-lingual", "RR@10", 3),
-        ("Multilingual mAP", "multilingual", "AP", 3),
-        ("The same-language share of the top 10", "multilingual", "same@10", 3),
-        ("The rank distance of a question's passages", "multilingual", "RD", 1),
-    ]:
-        rows = compared(results, setting, measure)
+    for measure in SHOWN[1:]:
+        rows = compared(results, *measure.place)
         if rows:
-            said.append(_change(name, rows, digits))
+            said.append(_change(measure.subject, rows, measure.digits))
     return said + derived_words.sentences(sweep, results, derived)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.results import MACRO, MEASURES, MONO, Block, block, scopes, select
+from hybrid_sweep.report.measures import MEASURES, POOLED_RANK
+from hybrid_sweep.report.results import MACRO, MONO, Block, block, scopes, select
 from hybrid_sweep.report.statistics import Array
 
 REPLICATES = 1000
 CHUNK = 100  # replicates at once: bounds the memory
 # The curves with a shape; those after the first are drawn for the mean over languages alone.
-SHAPED = [item for item in MEASURES if item != ("multilingual", "RR@10")]
+SHAPED = [measure.place for measure in MEASURES if measure is not POOLED_RANK]
 
 
 @dataclass(frozen=True)

@@ -9,48 +9,17 @@ import pandas as pd
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN, records
-from hybrid_sweep.report.wording import (
-    Row,
-    between,
-    compared,
-    conditional,
-    counted,
-    largest,
-    listed,
-    p_words,
-    signed,
-)
+from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SAME_LANGUAGE, Measure
+from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
+from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN
+from hybrid_sweep.report.rows import DerivedRow
+from hybrid_sweep.report.tables.derived import chosen, points_for
+from hybrid_sweep.report.wording import compared, conditional, largest
 from hybrid_sweep.utils.escaping import markdown
 
-# What monolingual MRR@10 is weighed against, by the column `against`: what is gained, and one unit
-# of it, in a sentence.
-CROSS, SAME, DISTANCE = "cross-lingual RR@10", "multilingual same@10", "multilingual RD"
-NAMES = {
-    CROSS: ("cross-lingual MRR@10", "each point of cross-lingual MRR@10 gained"),
-    SAME: (
-        "a smaller same-language share of the top 10",
-        "each point taken off the same-language share of the top 10",
-    ),
-    DISTANCE: ("a smaller rank distance", "each 100 ranks taken off the rank distance"),
-}
-GAINS = {
-    CROSS: "cross-lingual MRR@10 is not shown to rise",
-    SAME: "the same-language share of the top 10 is not shown to fall",
-    DISTANCE: "the rank distance is not shown to fall",
-}
 NO_SHAPE = "No slope, no word on whether the curve turns back, no Pareto front:"
-# From the units of derived.csv to those of a sentence: points are hundredths, and so cancel except
-# against ranks.
-UNITS = {CROSS: 1.0, SAME: 1.0, DISTANCE: 1e4}
-
-
-def chosen(derived: pd.DataFrame, statistic: str, **values: str) -> list[Row]:
-    """Return the rows of one statistic, by ratio, with given text in some columns."""
-    found = derived[derived["statistic"] == statistic]
-    for name, value in values.items():
-        found = found[found[name] == value]
-    return records(found.sort_values("ratio", kind="stable"))
+# What the sentences on prices and fronts are about.
+WEIGHED = (CROSS_LINGUAL, SAME_LANGUAGE)
 
 
 def _shape(derived: pd.DataFrame) -> list[str]:
@@ -90,30 +59,26 @@ def _shape(derived: pd.DataFrame) -> list[str]:
     return said
 
 
-def _price(row: Row) -> str:
+def _price(row: DerivedRow, measure: Measure) -> str:
     """Return what a ratio costs for what it buys, in points: hundredths of a measure."""
-    name, unit = NAMES[row["against"]]
     where = f"r = {row['ratio']:g}"
     if row["word"] == "no gain shown":
-        return f"No price at {where}: {GAINS[row['against']]} there."
-    value, low, high = (UNITS[row["against"]] * row[key] for key in ("value", "low", "high"))
+        way = "rise" if measure.better > 0 else "fall"
+        return f"No price at {where}: {measure.noun} is not shown to {way} there."
+    value, low, high = (points_for(measure, row[key]) for key in ("value", "low", "high"))
     interval = f"95 % interval {between(low, high, 2)}"
     if row["word"] == "no loss":
-        sure = (
-            ""
-            if high < 0
-            else f", though a price of up to {high:.2f} points a point is not excluded"
-        )
+        sure = ""
+        if high >= 0:
+            sure = f", though a price of up to {high:.2f} points a point is not excluded"
         return (
-            f"At {where} {name} comes with no monolingual loss (price {signed(value, 2)},"
+            f"At {where} {measure.gain} comes with no monolingual loss (price {signed(value, 2)},"
             f" {interval}){sure}."
         )
-    text = f"At {where} {unit} costs {value:.2f} monolingual points"
-    return (
-        f"**{text}**, {interval}."
-        if low > 0
-        else f"{text} by the means, {interval}: no price at all is not excluded."
-    )
+    text = f"At {where} {measure.unit_gained} costs {value:.2f} monolingual points"
+    if low > 0:
+        return f"**{text}**, {interval}."
+    return f"{text} by the means, {interval}: no price at all is not excluded."
 
 
 def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
@@ -121,44 +86,39 @@ def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     nothing where those have too few seeds.
     """
     best = largest(results)
-    said: list[str] = []
-    for against in (CROSS, SAME):
-        found = chosen(derived, "price", against=against)
-        said += [
-            _price(row)
-            for row in found
-            if row["n_seeds"] >= st.MIN_SEEDS and row["ratio"] in (best, found[-1]["ratio"])
-        ]
-    return said
+    sentences: list[str] = []
+    for measure in WEIGHED:
+        rows = chosen(derived, "price", against=measure.key)
+        for row in rows:
+            is_told = row["ratio"] in (best, rows[-1]["ratio"])
+            if is_told and row["n_seeds"] >= st.MIN_SEEDS:
+                sentences.append(_price(row, measure))
+    return sentences
 
 
 def _fronts(derived: pd.DataFrame) -> list[str]:
-    said: list[str] = []
-    for against in (CROSS, SAME):
-        rows = chosen(derived, "front", against=against)
+    sentences: list[str] = []
+    for measure in WEIGHED:
+        rows = chosen(derived, "front", against=measure.key)
         if not rows or rows[0]["interval"] != "bootstrap":
             continue
         parts = []
         for word in ("on the front", "off the front"):
-            found = [
-                f"r = {row['ratio']:g} ({100 * row['value']:.0f} %)"
-                for row in rows
-                if row["word"] == word
-            ]
-            parts += [f"{word}: {listed(found)}"] if found else []
-        meaning = (
-            ""
-            if said
-            else (
+            ratios = []
+            for row in rows:
+                if row["word"] == word:
+                    ratios.append(f"r = {row['ratio']:g} ({100 * row['value']:.0f} %)")
+            parts += [f"{word}: {listed(ratios)}"] if ratios else []
+        meaning = ""
+        if not sentences:
+            meaning = (
                 " (in brackets the share of bootstrap replicates in which no other ratio beats it"
                 " on both)"
             )
+        sentences.append(
+            f"Pareto front of monolingual MRR@10 and {measure.gain}{meaning}, {'; '.join(parts)}."
         )
-        said.append(
-            f"Pareto front of monolingual MRR@10 and {NAMES[against][0]}{meaning},"
-            f" {'; '.join(parts)}."
-        )
-    return said
+    return sentences
 
 
 def _languages(derived: pd.DataFrame) -> list[str]:
@@ -195,10 +155,10 @@ def _languages(derived: pd.DataFrame) -> list[str]:
 
 def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     said: list[str] = []
-    for setting, noun in (("monolingual", "languages"), ("cross-lingual", "pairs")):
+    for measure, noun in ((MONOLINGUAL, "languages"), (CROSS_LINGUAL, "pairs")):
         parts = []
         for scope, words in ((TRAINED, "trained on"), (UNSEEN, "not trained on")):
-            rows = compared(results, setting, "RR@10", scope)
+            rows = compared(results, *measure.place, scope)
             if not rows:
                 continue
             row = rows[-1]
@@ -211,9 +171,8 @@ def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
                 f" {interval}, Holm {p_words(row['p_holm'])}"
             )
         if parts:
-            name = f"{setting.capitalize()} MRR@10"
             said.append(
-                f"{name}, trained on {listed(map(markdown, sweep.trained_languages))};"
+                f"{measure.title}, trained on {listed(map(markdown, sweep.trained_languages))};"
                 f" {'; '.join(parts)}."
             )
     return said

@@ -6,26 +6,17 @@ claimed beyond them.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import no_verdict
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.measures import CROSS_LINGUAL
+from hybrid_sweep.report.render.numbers import between, counted, listed, percent, signed
 from hybrid_sweep.report.results import MONO, languages
-from hybrid_sweep.report.wording import (
-    between,
-    compared,
-    counted,
-    largest,
-    listed,
-    percent,
-    signed,
-    unpaired,
-)
-
-Row = dict[str, Any]
+from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.wording import compared, largest, unpaired
 
 
 @dataclass(frozen=True)
@@ -37,11 +28,11 @@ class Headline:
     use: tuple[str, str]
 
 
-def _at(rows: list[Row], ratio: float) -> Row | None:
+def _at(rows: list[ResultRow], ratio: float) -> ResultRow | None:
     return next((row for row in rows if row["ratio"] == ratio), None)
 
 
-def _bought(row: Row | None) -> str:
+def _bought(row: ResultRow | None) -> str:
     """Return what a ratio does to cross-lingual retrieval, in a sentence; "" where that was not
     measured.
     """
@@ -62,7 +53,7 @@ def _bought(row: Row | None) -> str:
 
 
 def _happens(
-    sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]
+    sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow], cross: list[ResultRow]
 ) -> tuple[str, str]:
     best, top, gone = largest(results), rows[-1], unpaired(results)
     margin = f"{sweep.margin:g} MRR@10, the loss called tolerable before the run"
@@ -84,7 +75,7 @@ def _happens(
     return short, text + _bought(cross[-1] if cross else None)
 
 
-def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[Row]) -> tuple[str, str]:
+def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow]) -> tuple[str, str]:
     tested = [row for row in rows if row["verdict"] != "untested"]
     gone = unpaired(results)
     open_ = sorted(
@@ -145,7 +136,9 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
     return harmed, f"{head} Taken one by one, every language is shown to hold up to r = {safe:g}."
 
 
-def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row]) -> tuple[str, str]:
+def _use(
+    sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow], cross: list[ResultRow]
+) -> tuple[str, str]:
     best, gone = largest(results), unpaired(results)
     if best is None:
         smallest = rows[0]
@@ -179,7 +172,7 @@ def _use(sweep: Sweep, results: pd.DataFrame, rows: list[Row], cross: list[Row])
 
 def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:
     """Return the three answers of a sweep; where there is no verdict, what is missing for one."""
-    rows, cross = compared(results, *MONO), compared(results, "cross-lingual", "RR@10")
+    rows, cross = compared(results, *MONO), compared(results, *CROSS_LINGUAL.place)
     nothing = no_verdict(sweep, results)
     if not nothing:
         return Headline(

@@ -24,6 +24,7 @@ from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
 from hybrid_sweep.utils import names, records
 from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import digest
 
 # The kinds of points in the order of every table; the name of those that no ratio trained.
 KINDS = ("trained", "untrained", "bm25")
@@ -41,6 +42,15 @@ class Point:
     ratio: float
     seed: int
     run_id: str
+
+    @property
+    def label(self) -> str:
+        """Return the point in words."""
+        if self.kind == "bm25":
+            return BASELINES[self.kind]
+        if self.kind == "trained":
+            return f"r = {self.ratio:g}, seed {self.seed}"
+        return f"untrained, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,23 @@ class Sweep:
 
     @property
     def finished(self) -> tuple[Point, ...]:
+        """Return the points with a result."""
         return tuple(point for point in self.points if point.run_id not in self.missing)
+
+    @property
+    def gaps(self) -> tuple[Point, ...]:
+        """Return the points without a result."""
+        return tuple(point for point in self.points if point.run_id in self.missing)
+
+    @property
+    def trained(self) -> tuple[Point, ...]:
+        """Return the finished points that a ratio trained."""
+        return tuple(point for point in self.finished if point.kind == "trained")
+
+    @property
+    def fingerprint(self) -> str:
+        """Return eight hex digits that name the finished points."""
+        return digest(sorted(point.run_id for point in self.finished), 8)
 
 
 def further(sweep_dirs: Sequence[Path]) -> list[str]:
@@ -311,6 +337,8 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     places = {
         point: folder / "evaluations" / on if on else folder for point, folder in folders.items()
     }
+    if len(sweep_dirs) > 1:  # sweeps that differ are told apart before their rows are read
+        _check_places([p for p in points if (places[p] / "metrics.json").is_file()])
     tables, missing = {}, {}
     for point in points:
         table, reason = _finished(folders[point], places[point])

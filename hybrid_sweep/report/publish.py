@@ -86,15 +86,33 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
             made / "runs.json",
             {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
         )
-        with tempfile.TemporaryDirectory() as outputs:
-            thawed = _report(made, rivals, Path(outputs))
-            shutil.copytree(
-                thawed,
-                made,
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("points.json", *LEFT_OUT),
-            )
-        return sorted(str(path.relative_to(made)) for path in made.rglob("*") if path.is_file())
+        _put_report(made, rivals)
+        return _files_of(made)
+
+
+def renew(folder: Path) -> list[str]:
+    """Make the report and the comparisons of a published folder anew from its rows, and put them
+    there; the names of its files.
+
+    Rows, settings and points stay byte for byte. Raises UserError as `thaw` does.
+    """
+    safe_paths.check_links(folder)
+    with atomic_dir(folder) as made:
+        shutil.copytree(folder, made, dirs_exist_ok=True)
+        _put_report(made, _rivals(folder))
+        return _files_of(made)
+
+
+def _put_report(made: Path, rivals: Iterable[str]) -> None:
+    """Write the report of a folder in the making, which stands beside its rivals, into it."""
+    unpublished = shutil.ignore_patterns("points.json", *LEFT_OUT)
+    with tempfile.TemporaryDirectory() as outputs:
+        thawed = _report(made, rivals, Path(outputs))
+        shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=unpublished)
+
+
+def _files_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def thaw(folder: Path, outputs: Path) -> Path:

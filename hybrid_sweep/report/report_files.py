@@ -26,13 +26,15 @@ from hybrid_sweep.report.figures.style import legible, save_all
 from hybrid_sweep.report.figures.training_curves import Training
 from hybrid_sweep.report.latex import latex
 from hybrid_sweep.report.load import Point, Sweep
-from hybrid_sweep.report.markdown import HEADER, by_ratio, label, markdown, trained
 from hybrid_sweep.report.page.html import html
+from hybrid_sweep.report.render.console import console
+from hybrid_sweep.report.render.numbers import counted
 from hybrid_sweep.report.results import MONO, aggregate, pick
-from hybrid_sweep.report.wording import counted
+from hybrid_sweep.report.sections import Content, markdown
+from hybrid_sweep.report.tables.by_ratio import by_ratio
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import csv_cell, one_line
-from hybrid_sweep.utils.files import atomic_write, digest
+from hybrid_sweep.utils.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -129,55 +131,27 @@ def put_texts(texts: Mapping[str, str], folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def gaps(sweep: Sweep) -> tuple[Point, ...]:
-    return tuple(point for point in sweep.points if point.run_id in sweep.missing)
-
-
-def _console(
-    sweep: Sweep, results: pd.DataFrame, said: str, warnings: list[str], figure: Path
-) -> str:
-    rows = [HEADER, *by_ratio(sweep, results)]
-    kept = [i for i in range(len(HEADER)) if any(row[i] for row in rows[1:])]
-    width = {i: max(len(row[i]) for row in rows) for i in kept}
-    words = {HEADER.index(name) for name in ("r", "change to r = 0 [90 %]", "verdict")}
-    lines = [
-        "  ".join(
-            row[i].ljust(width[i]) if i in words else row[i].rjust(width[i]) for i in kept
-        ).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "-" * max(map(len, lines)))
-    lines += [
-        one_line(f"missing: {label(p)}, run {p.run_id}: {sweep.missing[p.run_id]}")
-        for p in gaps(sweep)
-    ]
-    lines += [one_line(f"warning: {warning}") for warning in warnings]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            *textwrap.wrap(said, 110),
-            "",
-            f"page: {figure.with_name('report.html')}",
-            f"figure: {figure}",
-        ]
-    )
-
-
-def fingerprint_of(sweep: Sweep) -> str:
-    """Return eight hex digits that name the finished points of a sweep."""
-    return digest(sorted(point.run_id for point in sweep.finished), 8)
+def _console(content: Content, figure: Path) -> str:
+    sweep = content.sweep
+    lines = console(by_ratio(sweep, content.results))
+    for point in sweep.gaps:
+        reason = sweep.missing[point.run_id]
+        lines.append(one_line(f"missing: {point.label}, run {point.run_id}: {reason}"))
+    lines += [one_line(f"warning: {warning}") for warning in content.warnings]
+    lines += ["", *textwrap.wrap(content.answer, 110), ""]
+    lines += [f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
+    return "\n".join(lines)
 
 
 def corner_of(sweep: Sweep, results: pd.DataFrame) -> str:
     """Return the short line of origin of a figure: the sweep, its seeds and questions, and the
     mark of its points.
     """
-    runs = trained(sweep)
+    runs = sweep.trained
     seeds = counted(len({point.seed for point in runs}), "seed")
     asked = int(pick(results, *MONO)["n_questions"].max()) if runs else 0
     questions = counted(asked, "question")
-    return f"{legible(sweep.name)} · {seeds} · {questions} · {fingerprint_of(sweep)}"
+    return f"{legible(sweep.name)} · {seeds} · {questions} · {sweep.fingerprint}"
 
 
 def drawn(
@@ -205,37 +179,41 @@ def write_one(
     """
     results = aggregate(sweep)
     more = derived(sweep, results)
-    said = answer(sweep, results)
-    fingerprint = fingerprint_of(sweep)
     told = findings(sweep, results, more)
-    text = markdown(sweep, results, more, said, told, warnings, fingerprint)
+    content = Content(sweep, results, more, answer(sweep, results), told, tuple(warnings))
     texts = {
-        "report.md": text,
-        "report.html": html(sweep, results, more, said, told, text),
+        "report.md": markdown(content),
+        "report.html": html(content),
         "table.tex": latex(sweep, results),
     }
     with writing(folder):
-        tables = (
+        paths = (
             put_csv(results, folder / "results.csv"),
             put_parquet(results, folder / "results.parquet"),
             put_csv(more, folder / "derived.csv"),
+            *_put_figures(content, training, folder),
+            *put_texts(texts, folder),
         )
-        sheets = drawn(sweep, results, more, training, corner_of(sweep, results))
-        for name in (name for name, figure in sheets.items() if figure is None):
-            # one of an earlier report would belong to other runs
-            for kind in ("png", "pdf", "svg"):
-                (folder / f"{name}.{kind}").unlink(missing_ok=True)
-        images = save_all(
-            {name: figure for name, figure in sheets.items() if figure is not None}, folder
-        )
-        paths = (*tables, *images, *put_texts(texts, folder))
     return Report(
-        answer=said,
-        console=_console(sweep, results, said, warnings, folder / "curve.png"),
+        answer=content.answer,
+        console=_console(content, folder / "curve.png"),
         figure=folder / "curve.png",
         paths=paths,
-        missing=gaps(sweep),
-        warnings=tuple(warnings),
+        missing=sweep.gaps,
+        warnings=content.warnings,
         results=results,
         exit_code=1 if sweep.missing else 0,
     )
+
+
+def _put_figures(content: Content, training: Training | None, folder: Path) -> list[Path]:
+    """Write the figures; one of an earlier report that is not drawn again belonged to other runs,
+    and goes.
+    """
+    corner = corner_of(content.sweep, content.results)
+    sheets = drawn(content.sweep, content.results, content.derived, training, corner)
+    figures = {name: figure for name, figure in sheets.items() if figure is not None}
+    for name in sheets.keys() - figures.keys():
+        for kind in ("png", "pdf", "svg"):
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    return save_all(figures, folder)

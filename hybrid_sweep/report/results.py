@@ -2,7 +2,7 @@
 rows alone.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,101 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.columns import frame_of, meanings, records
 from hybrid_sweep.report.load import Point, Sweep
+from hybrid_sweep.report.measures import MEASURES, MONOLINGUAL
+from hybrid_sweep.report.rows import ResultRow
 
-# What the results hold. RD, the rank distance, is rank_max - rank_min of a question's relevant
-# passages in the mixed pool.
-MEASURES = [
-    ("monolingual", "RR@10"),
-    ("cross-lingual", "RR@10"),
-    ("multilingual", "AP"),
-    ("multilingual", "RR@10"),
-    ("multilingual", "same@10"),
-    ("multilingual", "RD"),
-]
-MONO = ("monolingual", "RR@10")  # the setting and measure of the verdicts
+MONO = MONOLINGUAL.place  # the setting and measure of the verdicts
 MACRO = "macro"
+ENGLISH = "en"  # the scope of a language that has a column and a panel of its own
 # Means over a part of the languages, on a collection with languages that no point was trained on.
 TRAINED, UNSEEN = "trained", "unseen"
 MEANS = (MACRO, TRAINED, UNSEEN)
-# The columns of results.csv and results.parquet. Intervals are two-sided, over seeds and questions
-# where "crossed", over questions alone where "conditional". Effects (delta and after) compare with
-# ratio 0, same seeds, same questions.
-COLUMNS = {
-    "kind": "trained, untrained (the encoder before its first step) or bm25 (words alone)",
-    "ratio": "cross-lingual share of the training steps; empty for untrained and bm25",
-    "setting": "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
-    "measure": (
-        "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank distance, in"
-        " ranks)"
-    ),
-    "scope": (
-        "a query language, an ordered pair query>passage, or macro: the plain mean over these;"
-        " where some language was not trained on also trained and unseen: the mean over the"
-        " languages, or pairs, trained on alone, and over the rest"
-    ),
-    "status": (
-        "complete; partial: a point of this ratio is missing; missing: the row stands for one"
-        " missing point"
-    ),
-    "seeds": "the seeds in the mean, separated by blanks",
-    "n_seeds": "number of these seeds",
-    "n_questions": "number of questions (groups): all language versions of one count once",
-    "n_rows": "number of rows of the per-query table of each run in the mean",
-    "mean": "mean of the measure over domain means and seeds",
-    "low": "lower end of its 95 % interval",
-    "high": "upper end of its 95 % interval",
-    "interval": "crossed or conditional: what the interval of the mean covers",
-    "delta": "mean paired difference to ratio 0",
-    "delta_low": "lower end of its 95 % interval",
-    "delta_high": "upper end of its 95 % interval",
-    "delta_low_90": "lower end of its 90 % interval, the one that the verdict reads",
-    "delta_high_90": "upper end of its 90 % interval",
-    "half_width": (
-        "half of the width of its 90 % interval: what a verdict at this margin can tell apart"
-    ),
-    "delta_seeds": "number of seeds that both ratios have",
-    "delta_interval": "crossed or conditional: what the intervals of the difference cover",
-    "relative": "delta as a share of the mean at ratio 0 (same seeds)",
-    "relative_low": "lower end of its 95 % interval",
-    "relative_high": "upper end of its 95 % interval",
-    "won": (
-        "questions whose mean difference to ratio 0, over the common seeds and the question's rows,"
-        " is above 0"
-    ),
-    "tied": "questions whose mean difference is 0",
-    "lost": "questions whose mean difference is below 0",
-    "p": "two-sided p of no difference; only with a crossed interval",
-    "p_holm": "p adjusted for the number of ratios compared (Holm)",
-    "verdict": (
-        "monolingual rows: baseline, superior, non-inferior, inconclusive, degraded or untested"
-    ),
-    "seeds_to_settle": (
-        "where inconclusive: seeds for an 80 % chance of a verdict; inf: more questions are needed"
-    ),
-    "examples_monolingual": (
-        "mean number of monolingual training examples of a run; empty where not recorded"
-    ),
-    "examples_cross_lingual": (
-        "mean number of cross-lingual training examples of a run; empty where not recorded"
-    ),
-    "run_ids": "the runs in the mean, separated by blanks, in the order of the seeds",
-}
-
-
-TEXT = [
-    "kind",
-    "setting",
-    "measure",
-    "scope",
-    "status",
-    "seeds",
-    "interval",
-    "delta_interval",
-    "verdict",
-    "run_ids",
-]
-COUNTS = ["n_seeds", "n_questions", "n_rows", "delta_seeds", "won", "tied", "lost"]
+COLUMNS = meanings(ResultRow)
 EXAMPLES = ["examples_monolingual", "examples_cross_lingual"]
 TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
@@ -279,11 +196,6 @@ def _rows(
     return rows
 
 
-def clean(value: float) -> float:
-    """Return nine significant digits: the last bits differ between machines."""
-    return float(f"{value:.9g}") + 0.0  # no negative zero
-
-
 def aggregate(sweep: Sweep) -> pd.DataFrame:
     """Return the results: a row per (kind, ratio, setting, measure, scope) and one per missing
     point; columns as in `COLUMNS`.
@@ -293,7 +205,7 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
     whatever the order of their rows.
     """
     rows: list[dict[str, Any]] = []
-    for setting, measure in MEASURES:
+    for setting, measure in (one.place for one in MEASURES):
         whole = block(sweep, setting, measure)
         if whole is None:  # e.g. no cross-lingual setting where there is one language
             continue
@@ -316,32 +228,7 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
                     "run_ids": point.run_id,
                 }
             )
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in ("delta_seeds", "won", "tied", "lost"):
-        frame[name] = frame[name].fillna(0)
-    return typed(frame, TEXT, COUNTS)
-
-
-def typed(frame: pd.DataFrame, text: Collection[str], counts: Collection[str]) -> pd.DataFrame:
-    """Return a table with one type a column: text ("" where there is none), whole counts, and
-    numbers of nine significant digits.
-    """
-    for name in frame.columns:
-        if name in text:
-            # Objects: rows of a small table are selected faster from them than from pandas' own
-            # text columns.
-            frame[name] = frame[name].astype(object).fillna("").map(str).astype(object)
-        elif name in counts:
-            frame[name] = frame[name].astype(np.int64)
-        else:
-            frame[name] = [clean(float(value)) for value in frame[name]]
-    return frame.copy()  # columns of one type lie together
-
-
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as dicts of plain values: what `to_dict` gives, in less time."""
-    names = [str(name) for name in frame.columns]
-    return [dict(zip(names, row, strict=True)) for row in frame.to_numpy(dtype=object).tolist()]
+    return frame_of(rows, ResultRow)
 
 
 def pick(
@@ -355,6 +242,13 @@ def pick(
         & (results["kind"] == kind)
     ]
     return found.sort_values("ratio", kind="stable").reset_index(drop=True)
+
+
+def picked(
+    results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, kind: str = "trained"
+) -> list[ResultRow]:
+    """Return the rows of one curve, by ratio."""
+    return records(pick(results, setting, measure, scope, kind), ResultRow)
 
 
 def languages(results: pd.DataFrame) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from hybrid_sweep.config.schema import SCHEMAS, Config
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.markdown import flatten, trained
 from hybrid_sweep.utils.errors import UserError
 
 # What a sweep varies on purpose. The cross-lingual steps added per monolingual one follow from the
@@ -43,6 +42,16 @@ class Difference:
     part: str
     key: str
     values: tuple[str, ...]
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
+    """Return a nested dict as dotted keys and text; a list is one value."""
+    if not isinstance(tree, dict):
+        return {prefix: " ".join(map(str, tree)) if isinstance(tree, list) else str(tree)}
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
 
 
 @cache
@@ -115,7 +124,7 @@ def check(sweep: Sweep) -> list[str]:
     """Return warnings about points that were not made alike; raises UserError where a difference
     would pass for an effect of r.
     """
-    config = _mixed(sweep.config[point.run_id] for point in trained(sweep))
+    config = _mixed(sweep.config[point.run_id] for point in sweep.trained)
     config = {key: values for key, values in config.items() if key not in VARIED and matters(key)}
     for key, values in config.items():
         if key not in MACHINE:
@@ -160,7 +169,7 @@ def settings(sweep: Sweep) -> dict[str, str]:
 
     A field that came after older runs stands at its default where their configs lack it.
     """
-    found = _values(sweep.config[point.run_id] for point in trained(sweep))
+    found = _values(sweep.config[point.run_id] for point in sweep.trained)
     kept = {
         key: " / ".join(values)
         for key, values in found.items()

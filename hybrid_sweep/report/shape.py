@@ -5,8 +5,6 @@ Everything here is over the seeds that have every ratio, so that no step between
 change of seeds.
 """
 
-from typing import Any
-
 import numpy as np
 import scipy.optimize
 
@@ -14,9 +12,9 @@ from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import Moments, contrast, moments
 from hybrid_sweep.report.curves import Curve, Draws, complete, resampled
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.statistics import Array
 
-Row = dict[str, Any]
 TINY = 1e-12  # a difference of means that is smaller is the rounding of equal ones
 
 
@@ -51,7 +49,7 @@ def isotonic(change: Array) -> tuple[Array, bool]:
     return fits[falling], falling
 
 
-def _slope(ratios: list[float], found: Moments) -> Row:
+def _slope(ratios: list[float], found: Moments) -> DerivedRow:
     slope = contrast(found, slope_weights(np.array(ratios)))
     low, high = st.bounds(slope, 0.95)
     p = st.p_value(slope) if slope.interval == "crossed" else np.nan
@@ -93,7 +91,7 @@ def band(change: Array, resampled_change: Array, half: Array, falling: bool) -> 
     return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
-def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Row]:
+def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[DerivedRow]:
     """Return the rows of the isotonic fit; means: (B, R), of the bootstrap."""
     change = found.mean - found.mean[0]
     fitted, falling = isotonic(change)
@@ -104,27 +102,30 @@ def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Row]:
     low, high = band(change, means - means[:, :1], half, falling)
     word = "flat" if np.ptp(fitted) < TINY else "falling" if falling else "rising"
     interval = "bootstrap" if estimated.interval == "crossed" else estimated.interval
-    return [
-        {
-            "statistic": "isotonic",
-            "ratio": ratio,
-            "value": fitted[i],
-            "low": low[i],
-            "high": high[i],
-        }
-        | {"interval": interval, "word": word}
-        for i, ratio in enumerate(ratios)
-    ]
+    rows: list[DerivedRow] = []
+    for i, ratio in enumerate(ratios):
+        rows.append(
+            {
+                "statistic": "isotonic",
+                "ratio": ratio,
+                "value": fitted[i],
+                "low": low[i],
+                "high": high[i],
+                "interval": interval,
+                "word": word,
+            }
+        )
+    return rows
 
 
-def _reversal(ratios: list[float], found: Moments, falling: bool) -> Row:
+def _reversal(ratios: list[float], found: Moments, falling: bool) -> DerivedRow:
     """Return whether the curve both rises and falls: all pairs of ratios, Holm over the pairs.
 
     "not monotone" asks for a significant move each way, not only for one against the fit. So a
     monotone curve of either direction is called so with a chance of at most 5 %, however its
     direction was chosen.
     """
-    row: Row = {"statistic": "reversal", "word": "no reversal shown", "interval": "none"}
+    row: DerivedRow = {"statistic": "reversal", "word": "no reversal shown", "interval": "none"}
     lower, higher = np.triu_indices(len(ratios), 1)
     eye = np.eye(len(ratios))
     moves = contrast(found, eye[higher] - eye[lower])
@@ -134,7 +135,7 @@ def _reversal(ratios: list[float], found: Moments, falling: bool) -> Row:
     p_holm = np.array(st.holm(p.tolist()))
     against = moves.mean > 0 if falling else moves.mean < 0
     if not against.any():
-        return row | {"interval": moves.interval}
+        return {**row, "interval": moves.interval}
     along = (p_holm < 0.05) & ~against & (moves.mean != 0)
     significant = against & (p_holm < 0.05)
     shown = bool(significant.any() and along.any())
@@ -147,7 +148,8 @@ def _reversal(ratios: list[float], found: Moments, falling: bool) -> Row:
     size = size if shown else np.where(size == size.max(), np.abs(moves.mean), -1.0)
     i = int(np.argmax(size))
     low, high = st.bounds(moves, 0.95)
-    return row | {
+    return {
+        **row,
         "against": f"r = {ratios[lower[i]]:g}",
         "ratio": ratios[higher[i]],
         "value": moves.mean[i],
@@ -160,7 +162,7 @@ def _reversal(ratios: list[float], found: Moments, falling: bool) -> Row:
     }
 
 
-def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
+def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
     """Return rows of slope, isotonic and reversal of each curve, as `derived` describes them; []
     where no seed has all ratios.
 
@@ -169,7 +171,7 @@ def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
     ratios, seeds, index = complete(sweep)
     if len(ratios) < 2 or not seeds:
         return []
-    rows: list[Row] = []
+    rows: list[DerivedRow] = []
     for curve in found:
         if len(curve.questions) < 2:
             continue
@@ -179,7 +181,11 @@ def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
         parts = [_slope(ratios, here)]
         parts += _isotonic(ratios, here, resampled(draws, curve, index)) if ratios[0] == 0 else []
         parts.append(_reversal(ratios, here, falling))
-        about: Row = {"setting": curve.setting, "measure": curve.measure, "scope": curve.scope}
+        about: DerivedRow = {
+            "setting": curve.setting,
+            "measure": curve.measure,
+            "scope": curve.scope,
+        }
         about |= {"n_seeds": len(seeds), "n_questions": len(curve.questions)}
         rows += [about | part for part in parts]
     slopes = [row for row in rows if row["statistic"] == "slope"]

@@ -2,8 +2,6 @@
 that win or lose.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,19 +10,13 @@ from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import moments, ratio_interval
 from hybrid_sweep.report.curves import Curve, Draws, complete, grid, resampled
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.results import MACRO, MONO, languages, pick, records
+from hybrid_sweep.report.measures import TRADED
+from hybrid_sweep.report.results import MACRO, MONO, languages, picked
+from hybrid_sweep.report.rows import DerivedRow, ResultRow
 from hybrid_sweep.report.statistics import Array
+from hybrid_sweep.report.wording import compared
 
-Row = dict[str, Any]
-ABOUT = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
-# What monolingual RR@10 is weighed against: setting, measure, and +1 where higher is better. A
-# smaller share of the query's own language among the top 10, and a smaller distance between the
-# ranks of a question's passages, is less language bias.
-AGAINST = [
-    ("cross-lingual", "RR@10", 1.0),
-    ("multilingual", "same@10", -1.0),
-    ("multilingual", "RD", -1.0),
-]
+ABOUT: DerivedRow = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
 
 
 def on_front(first: Array, second: Array) -> NDArray[np.bool_]:
@@ -45,7 +37,7 @@ def _of(found: list[Curve], setting: str, measure: str) -> Curve | None:
     )
 
 
-def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
+def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
     """Return a row per ratio and axis: whether it is on the Pareto front, and in which share of the
     replicates.
 
@@ -56,24 +48,28 @@ def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[Row]:
     mono = _of(found, *MONO)
     if mono is None or not seeds or len(ratios) < 2:
         return []
-    rows = []
+    rows: list[DerivedRow] = []
     base = (mono.y[index].mean(axis=(1, 2)), resampled(draws, mono, index))
-    for setting, measure, sign in AGAINST:
-        other = _of(found, setting, measure)
+    for measure in TRADED:
+        other = _of(found, *measure.place)
         if other is None:
             continue
-        front = on_front(base[0], sign * other.y[index].mean(axis=(1, 2)))
-        share = on_front(base[1], sign * resampled(draws, other, index)).mean(axis=0)
+        front = on_front(base[0], measure.better * other.y[index].mean(axis=(1, 2)))
+        share = on_front(base[1], measure.better * resampled(draws, other, index)).mean(axis=0)
         for i, ratio in enumerate(ratios):
-            row = {
-                "statistic": "front",
-                "against": f"{setting} {measure}",
-                "ratio": ratio,
-                "value": share[i],
-            }
-            row |= {"interval": "bootstrap" if len(seeds) >= st.MIN_SEEDS else "conditional"}
-            row |= {"n_seeds": len(seeds), "n_questions": mono.y.shape[1]}
-            rows.append(ABOUT | row | {"word": "on the front" if front[i] else "off the front"})
+            rows.append(
+                {
+                    **ABOUT,
+                    "statistic": "front",
+                    "against": measure.key,
+                    "ratio": ratio,
+                    "value": share[i],
+                    "interval": "bootstrap" if len(seeds) >= st.MIN_SEEDS else "conditional",
+                    "n_seeds": len(seeds),
+                    "n_questions": mono.y.shape[1],
+                    "word": "on the front" if front[i] else "off the front",
+                }
+            )
     return rows
 
 
@@ -99,7 +95,7 @@ def aligned(
     return np.stack(y)
 
 
-def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Row]:
+def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[DerivedRow]:
     """Return a row per ratio above 0 and axis: monolingual RR@10 lost per unit gained on that axis,
     against ratio 0.
 
@@ -110,27 +106,32 @@ def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Row]
     """
     runs, mono = grid(sweep), _of(found, *MONO)
     base = runs.get(0.0, {})
-    rows: list[Row] = []
-    for setting, measure, sign in AGAINST if mono is not None and base else []:
-        other = _of(found, setting, measure)
+    rows: list[DerivedRow] = []
+    for measure in TRADED if mono is not None and base else ():
+        other = _of(found, *measure.place)
         if other is None or mono is None:
             continue
-        gains = {row["ratio"]: row for row in records(pick(results, setting, measure))}
+        gains = {row["ratio"]: row for row in picked(results, *measure.place)}
         for ratio, seeds in runs.items():
             common = [seed for seed in seeds if seed in base]
             if ratio == 0 or not common:
                 continue
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            loss, gain = mono.y[there] - mono.y[here], sign * (other.y[here] - other.y[there])
+            loss = mono.y[there] - mono.y[here]
+            gain = measure.better * (other.y[here] - other.y[there])
             pair = aligned(loss, gain, (mono.questions, other.questions))
-            row = ABOUT | {"statistic": "price", "against": f"{setting} {measure}", "ratio": ratio}
-            row |= {
+            row: DerivedRow = {
+                **ABOUT,
+                "statistic": "price",
+                "against": measure.key,
+                "ratio": ratio,
                 "n_seeds": len(common),
                 "n_questions": pair.shape[-1],
                 "interval": "none",
                 "word": "no gain shown",
             }
-            shown = gains[ratio]["p_holm"] < 0.05 and sign * gains[ratio]["delta"] > 0
+            change = gains[ratio]
+            shown = change["p_holm"] < 0.05 and measure.better * change["delta"] > 0
             if shown and pair.shape[-1] > 1:
                 both = moments(pair, min(mono.df_questions, other.df_questions))
                 low, high = ratio_interval(both)
@@ -147,35 +148,37 @@ def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Row]
     return rows
 
 
-def winners(results: pd.DataFrame) -> list[Row]:
+def winners(results: pd.DataFrame) -> list[DerivedRow]:
     """Return a row per language and ratio above 0: its paired change, Holm over the languages at
     that ratio.
 
     "winner" and "loser" ask for adjusted 5 % and a crossed interval.
     """
-    rows: list[Row] = []
-    by_ratio: dict[float, list[Row]] = {}
+    rows: list[DerivedRow] = []
+    by_ratio: dict[float, list[ResultRow]] = {}
     for scope in languages(results):
-        for row in records(pick(results, *MONO, scope)):
-            if row["ratio"] > 0 and pd.notna(row["delta"]):
-                by_ratio.setdefault(row["ratio"], []).append(row)
-    for ratio, found in sorted(by_ratio.items()):
-        for row, p_holm in zip(found, st.holm([row["p"] for row in found]), strict=True):
-            word = "not shown" if not p_holm < 0.05 else "winner" if row["delta"] > 0 else "loser"
+        for row in compared(results, *MONO, scope):
+            by_ratio.setdefault(row["ratio"], []).append(row)
+    for family in (by_ratio[ratio] for ratio in sorted(by_ratio)):
+        for row, p_holm in zip(family, st.holm([row["p"] for row in family]), strict=True):
+            word = "not shown"
+            if p_holm < 0.05:
+                word = "winner" if row["delta"] > 0 else "loser"
             rows.append(
-                ABOUT
-                | {
+                {
+                    **ABOUT,
                     "statistic": "language",
                     "scope": row["scope"],
-                    "ratio": ratio,
+                    "ratio": row["ratio"],
                     "value": row["delta"],
-                }
-                | {
                     "low": row["delta_low"],
                     "high": row["delta_high"],
                     "interval": row["delta_interval"],
+                    "p": row["p"],
+                    "p_holm": p_holm,
+                    "word": word,
+                    "n_seeds": row["delta_seeds"],
+                    "n_questions": row["n_questions"],
                 }
-                | {"p": row["p"], "p_holm": p_holm, "word": word}
-                | {"n_seeds": row["delta_seeds"], "n_questions": row["n_questions"]}
             )
     return rows

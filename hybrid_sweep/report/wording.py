@@ -1,48 +1,20 @@
-"""How numbers, intervals and lists read in a sentence, and the rows that most sentences are made
-of.
-"""
-
-from collections.abc import Iterable
-from typing import Any
+"""The rows of results.csv that most sentences and tables are made of."""
 
 import pandas as pd
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.results import MACRO, MONO, pick, records
-
-Row = dict[str, Any]
-
-
-def signed(value: float, digits: int = 3) -> str:
-    return f"{round(value, digits) + 0.0:+.{digits}f}"  # adding 0 makes -0 plain 0
+from hybrid_sweep.report.columns import records
+from hybrid_sweep.report.render.numbers import between, signed
+from hybrid_sweep.report.results import MACRO, MONO, pick
+from hybrid_sweep.report.rows import ResultRow
 
 
-def percent(value: float) -> str:
-    return f"{round(100 * value, 1) + 0.0:+.1f} %"
-
-
-def between(low: float, high: float, digits: int = 3) -> str:
-    return f"[{signed(low, digits)}, {signed(high, digits)}]"
-
-
-def p_words(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
-
-
-def listed(items: Iterable[object]) -> str:
-    """Return  "a", "a and b", "a, b and c"."""
-    words = [f"{item:g}" if isinstance(item, float) else str(item) for item in items]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def compared(results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO) -> list[Row]:
+def compared(
+    results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO
+) -> list[ResultRow]:
     """Return the trained ratios above 0 that have a paired difference."""
     found = pick(results, setting, measure, scope)
-    return records(found[(found["ratio"] > 0) & found["delta"].notna()])
+    return records(found[(found["ratio"] > 0) & found["delta"].notna()], ResultRow)
 
 
 def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:
@@ -64,7 +36,7 @@ def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
     return st.largest_non_inferior(list(verdicts), list(verdicts.values()))
 
 
-def conditional(row: Row, digits: int = 3) -> str:
+def conditional(row: ResultRow, digits: int = 3) -> str:
     return (
         f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions"
         f" alone {between(row['delta_low'], row['delta_high'], digits)}"

@@ -14,8 +14,8 @@ import pytest
 from hybrid_sweep.report.answer import answer, findings
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import load
+from hybrid_sweep.report.render.numbers import listed, p_words, percent, signed
 from hybrid_sweep.report.results import aggregate
-from hybrid_sweep.report.wording import listed, p_words, percent, signed
 from tests import snapshots
 
 QUIET = dict(questions=150, noise=0.02, seed_sd=0.001)

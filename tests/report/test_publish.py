@@ -258,3 +258,20 @@ def test_packing_loses_nothing(ranks: list[int], seed: int) -> None:
             after[name].to_numpy(), before[name].to_numpy(), equal_nan=name in measures
         )
     assert small["R@100"].null_count >= int((first <= 100).sum())
+
+
+def test_a_report_that_is_made_otherwise_is_renewed_from_its_rows(
+    against: tuple[Path, Path],
+) -> None:
+    """Tables and comparisons are written anew; rows, settings and the words of a reader stay."""
+    folder, _ = against
+    kept = [*folder.glob("*.parquet"), folder / "runs.json", folder / "points.json"]
+    before = {path: path.read_bytes() for path in kept}
+    (folder / "README.md").write_text("ours")
+    for path in folder.rglob("*.csv"):
+        path.write_text("old\n")
+    assert publish.differences(folder)
+    publish.renew(folder)
+    assert publish.differences(folder) == [] and (folder / "README.md").read_text() == "ours"
+    assert {path: path.read_bytes() for path in kept} == before and len(kept) > 2
+    assert not (folder / "report.html").exists()

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hybrid_sweep.report.page.tables import SIGNS
+from hybrid_sweep.report.render.cells import SIGNS
 from hybrid_sweep.report.report import write_report
 from tests.report.page.test_html import grid, page
 

@@ -15,7 +15,8 @@ import scipy.stats
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep, load
-from hybrid_sweep.report.results import COLUMNS, MEASURES, aggregate, languages, pick
+from hybrid_sweep.report.measures import MEASURES
+from hybrid_sweep.report.results import COLUMNS, aggregate, languages, pick
 
 
 def raw(sweep: Sweep) -> pd.DataFrame:
@@ -31,7 +32,7 @@ def by_hand(frame: pd.DataFrame, setting: str, measure: str) -> pd.Series:
     return rows.groupby(["run_id", *domains])[measure].mean().groupby("run_id").mean()
 
 
-@pytest.mark.parametrize(("setting", "measure"), MEASURES)
+@pytest.mark.parametrize(("setting", "measure"), [one.place for one in MEASURES])
 def test_means_equal_plain_pandas(sweep_dir: Path, setting: str, measure: str) -> None:
     sweep = load([sweep_dir])
     results = aggregate(sweep)
@@ -111,7 +112,7 @@ def test_an_effect_equals_a_brute_force_from_the_raw_tables(sweep_dir: Path) -> 
 
 def test_p_values_are_adjusted_over_the_ratios_of_one_curve(sweep_dir: Path) -> None:
     results = aggregate(load([sweep_dir]))
-    for setting, measure in MEASURES:
+    for setting, measure in (one.place for one in MEASURES):
         rows = pick(results, setting, measure)
         assert rows["p"].notna().tolist() == [False, True, True]
         assert rows["p_holm"].tolist()[1:] == pytest.approx(

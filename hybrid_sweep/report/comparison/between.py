@@ -50,7 +50,6 @@ import pandas as pd
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.markdown import trained
 from hybrid_sweep.report.settings import settings
 from hybrid_sweep.runs.finished import KEY, STORED
 
@@ -100,7 +99,7 @@ def _mark(sweep: Sweep, name: str) -> set[str]:
     """Return what the trained points have under a name of their fingerprints, as text."""
     found = [
         (sweep.provenance[point.run_id].get("fingerprints") or {}).get(name)
-        for point in trained(sweep)
+        for point in sweep.trained
     ]
     return {str(each) for each in found}
 
@@ -198,7 +197,7 @@ def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
         ]
     # Means over the languages trained on are comparable where these are the same.
     learned = first.trained_languages if first.trained_languages == other.trained_languages else ()
-    points, frame = (*trained(first), *trained(other)), pd.concat(parts, ignore_index=True)
+    points, frame = (*first.trained, *other.trained), pd.concat(parts, ignore_index=True)
     return dataclasses.replace(
         first, points=points, missing={}, frame=frame, trained_languages=learned
     )

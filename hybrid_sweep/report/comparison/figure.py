@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.comparison.table import Comparison
 from hybrid_sweep.report.figures.curve import curve, weak
 from hybrid_sweep.report.figures.style import (
@@ -29,7 +30,7 @@ from hybrid_sweep.report.figures.style import (
     sheet,
     styled,
 )
-from hybrid_sweep.report.results import MACRO, MONO, records
+from hybrid_sweep.report.results import MACRO, MONO
 
 LIMIT = 6  # sweeps that can be told apart in one panel
 # up to so many sweeps have bands; more have bars side by side, since bands would hide each other
@@ -119,7 +120,7 @@ def _draw(
             for edge in (low, high):
                 axes.plot(place, edge, ls=line, color=colour, lw=0.5, alpha=0.8, zorder=2)
         axes.plot(place, middle, ls=line, color=colour, lw=1.3, zorder=4)
-        for at, value, row in zip(place, middle, records(each), strict=True):
+        for at, value, row in zip(place, middle, records(each, dict[str, Any]), strict=True):
             if np.isfinite(at) and np.isfinite(value):
                 look: dict[str, Any] = {
                     "marker": mark,
@@ -238,9 +239,8 @@ def draw(comparison: Comparison) -> Figure:
             for each in mono
         )
         across = any(each["y"].notna().any() for each in cross)
-        corner = " · ".join(comparison.fingerprints) + (
-            f" · {legible(comparison.on)}" if comparison.on else ""
-        )
+        marks = [sweep.fingerprint for sweep in comparison.sweeps]
+        corner = " · ".join([*marks, legible(comparison.on)] if comparison.on else marks)
         lower = across + seen
         figure = sheet(
             WIDE, 4.6 if lower else 2.5, _notes(comparison, mono), corner, _legend(comparison, mono)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from hybrid_sweep.report.comparison import text as comparison_text
 from hybrid_sweep.report.comparison.table import Comparison
 from hybrid_sweep.report.comparison.words import caption as caption_of
-from hybrid_sweep.report.page.parts import rendered
+from hybrid_sweep.report.render.html import blocks
 from hybrid_sweep.utils import escaping
 
 CLOSED = "Columns of comparison.csv"
@@ -29,21 +29,20 @@ def html(comparison: Comparison, svg: bytes) -> str:
     picture = f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
     caption = escaping.html(caption_of(comparison))
     cards = [
-        '<section class="card"><h2>In'
-        f" short</h2>{''.join(map(rendered, comparison_text.head(comparison)))}</section>"
+        '<section class="card"><h2>In short</h2>'
+        f"{''.join(map(blocks, comparison_text.head(comparison)))}</section>"
     ]
     cards.append(
         f'<section class="card"><h2>Side by side</h2><figure><img alt="{caption}" src="{picture}">'
         f"<figcaption>{caption}</figcaption></figure></section>"
     )
-    for title, lines in comparison_text.sections(comparison).items():
+    for title, parts in comparison_text.sections(comparison).items():
+        shown = blocks(parts)
         body = f"<h2>{escaping.html(title)}</h2>"
         if title == CLOSED:
-            cards.append(
-                f'<details class="card"><summary>{body}</summary>\n{rendered(lines)}</details>'
-            )
-        else:
-            cards.append(f'<section class="card">{body}\n{rendered(lines)}</section>')
+            cards.append(f'<details class="card"><summary>{body}</summary>\n{shown}</details>')
+        elif shown:
+            cards.append(f'<section class="card">{body}\n{shown}</section>')
     gone = sum(len(sweep.missing) for sweep in comparison.sweeps)
     gap = f'<p class="gap">{gone} points are missing: see Missing points.</p>' if gone else ""
     content = "\n".join(cards)

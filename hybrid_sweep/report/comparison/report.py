@@ -17,7 +17,7 @@ from hybrid_sweep.report.comparison import text as comparison_text
 from hybrid_sweep.report.comparison.table import Comparison, compare
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.load import Sweep, load
-from hybrid_sweep.report.report_files import Report, gaps, put_csv, put_parquet, put_texts, writing
+from hybrid_sweep.report.report_files import Report, put_csv, put_parquet, put_texts, writing
 from hybrid_sweep.report.settings import SETTING, Difference, check
 from hybrid_sweep.utils.errors import UserError
 
@@ -69,7 +69,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
             "comparison.tex": comparison_latex.latex(comparison),
         }
         paths = (*tables, *drawn, *put_texts(texts, folder))
-    missing = tuple(point for sweep in comparison.sweeps for point in gaps(sweep))
+    missing = tuple(point for sweep in comparison.sweeps for point in sweep.gaps)
     told = [
         comparison_console.console(comparison),
         "",

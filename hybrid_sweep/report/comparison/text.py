@@ -3,179 +3,172 @@
 It holds no time, machine or path.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 
-import pandas as pd
-
-from hybrid_sweep.report import derived_tables
-from hybrid_sweep.report.comparison.console import EXAMPLES, ratio_rows
-from hybrid_sweep.report.comparison.table import COLUMNS, DIFFERENCE, SLOPE, TWICE, Comparison
-from hybrid_sweep.report.comparison.words import caption, contrast, interval, pairs, title
-from hybrid_sweep.report.markdown import HEADER, label
+from hybrid_sweep.report.comparison.ratio_table import ratio_table
+from hybrid_sweep.report.comparison.rows import ComparisonRow
+from hybrid_sweep.report.comparison.table import (
+    COLUMNS,
+    DIFFERENCE,
+    SLOPE,
+    TWICE,
+    Comparison,
+)
+from hybrid_sweep.report.comparison.words import caption, contrast, pairs
+from hybrid_sweep.report.comparison.words import title as title_of
+from hybrid_sweep.report.measures import SHOWN, Measure
+from hybrid_sweep.report.render.cells import EMPTY, Cell, code, count, p_value, ratio, with_interval
+from hybrid_sweep.report.render.cells import name as language
+from hybrid_sweep.report.render.markdown import Block, document
+from hybrid_sweep.report.render.numbers import listed
+from hybrid_sweep.report.render.table import Column, table
 from hybrid_sweep.report.results import MEANS, MONO
 from hybrid_sweep.report.settings import REST
-from hybrid_sweep.report.wording import largest, listed, p_words
+from hybrid_sweep.report.wording import largest
 from hybrid_sweep.utils import escaping
 from hybrid_sweep.utils.escaping import markdown_code
 from hybrid_sweep.utils.redaction import redacted
 
-# What is shown of the differences: name, setting, measure, digits.
-SHOWN = [
-    ("monolingual MRR@10", *MONO, 3),
-    ("cross-lingual MRR@10", "cross-lingual", "RR@10", 3),
-    ("multilingual mAP", "multilingual", "AP", 3),
-    ("same-language share of top 10", "multilingual", "same@10", 3),
-    ("rank distance", "multilingual", "RD", 1),
-]
+
+def _settings(comparison: Comparison, *, rest: bool) -> list[Block]:
+    """Return the settings and contents that differ, or with `rest` what differs besides."""
+    columns = [Column("setting", words=True)]
+    columns += [Column(name, words=True, code=True, user=True) for name in comparison.names]
+    rows = []
+    for difference in comparison.differences:
+        if (difference.part == REST) == rest:
+            rows.append([code(difference.key), *map(code, difference.values)])
+    return [table("What differs", columns, rows)]
 
 
-def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table, a dash in each empty cell."""
-    return derived_tables.grid(header, [[cell or "–" for cell in row] for row in rows])
-
-
-def _settings(comparison: Comparison, *, rest: bool) -> list[str]:
-    rows = [
-        [markdown_code(found.key), *(markdown_code(value) for value in found.values)]
-        for found in comparison.differences
-        if (found.part == REST) == rest
-    ]
-    return grid(["setting", *map(markdown_code, comparison.names)], rows) if rows else []
-
-
-def _points(comparison: Comparison) -> list[str]:
+def _points(comparison: Comparison) -> list[Block]:
     """Return the ratios and seeds of each sweep, and which ones only some have."""
     ratios: dict[str, set[str]] = {}
     seeds: dict[str, set[str]] = {}
     rows = []
-    for name, sweep in zip(map(markdown_code, comparison.names), comparison.sweeps, strict=True):
+    for name, sweep in zip(comparison.names, comparison.sweeps, strict=True):
         planned = [point for point in sweep.points if point.kind == "trained"]
         ratios[name] = {f"r = {point.ratio:g}" for point in planned}
         seeds[name] = {f"seed {point.seed}" for point in planned}
         gone = sum(point.run_id in sweep.missing for point in planned)
-        shown = " ".join(f"{ratio:g}" for ratio in sorted({point.ratio for point in planned}))
-        shown_seeds = " ".join(map(str, sorted({point.seed for point in planned})))
-        rows.append([name, shown, shown_seeds, str(len(planned)), str(gone)])
-    only: dict[str, list[str]] = {}
-    for found in (ratios, seeds):
-        for value in sorted(
-            set().union(*found.values()), key=lambda words: float(words.split()[-1])
-        ):
-            has = [name for name, values in found.items() if value in values]
-            if len(has) < len(found):
-                only.setdefault(listed(has), []).append(value)
-    lines = grid(["sweep", "ratios", "seeds", "trained points", "missing"], rows)
-    return (
-        [
-            *lines,
-            "",
-            *(f"- Only in {names}: {', '.join(values)}." for names, values in only.items()),
-        ]
-        if only
-        else lines
-    )
+        rows.append(
+            [
+                code(name),
+                Cell(" ".join(f"{share:g}" for share in sorted({p.ratio for p in planned}))),
+                Cell(" ".join(map(str, sorted({p.seed for p in planned})))),
+                count(len(planned)),
+                count(gone),
+            ]
+        )
+    columns = [Column(title) for title in ("sweep", "ratios", "seeds", "trained points", "missing")]
+    alone: dict[str, list[str]] = {}
+    _add_alone(alone, ratios)
+    _add_alone(alone, seeds)
+    lines = [f"- Only in {names}: {', '.join(values)}." for names, values in alone.items()]
+    return [table("Points", columns, rows), *([""] if lines else []), *lines]
 
 
-def _largest(comparison: Comparison) -> list[str]:
+def _add_alone(alone: dict[str, list[str]], has: Mapping[str, set[str]]) -> None:
+    """Add the values that not all sweeps have, by the names of those that have them."""
+    for value in sorted(set().union(*has.values()), key=_number_in):
+        names = [markdown_code(name) for name, values in has.items() if value in values]
+        if len(names) < len(has):
+            alone.setdefault(listed(names), []).append(value)
+
+
+def _number_in(value: str) -> float:
+    return float(value.split()[-1])
+
+
+def _largest(comparison: Comparison) -> list[Block]:
     """Return what each sweep comes to: its margin, its verdict, and the slope of its curve."""
     rows = []
     slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *MONO)}
-    for name, sweep, results in zip(
-        comparison.names, comparison.sweeps, comparison.results, strict=True
-    ):
-        best, slope = largest(results), slopes.get(name)
-        cells = [
-            f"{sweep.margin:g}",
-            "none" if best is None else f"{best:g}",
-            interval(slope) if slope else "",
-        ]
-        rows.append([markdown_code(name), *cells])
-    return grid(
-        [
-            "sweep",
-            "margin",
-            "largest ratio still non-inferior",
-            "slope of monolingual MRR@10 [95 %]",
-        ],
-        rows,
+    for index, name in enumerate(comparison.names):
+        best = largest(comparison.results[index])
+        margin = Cell(f"{comparison.sweeps[index].margin:g}")
+        verdict = Cell("none") if best is None else ratio(best)
+        rows.append([code(name), margin, verdict, _value(slopes.get(name))])
+    columns = (
+        Column("sweep"),
+        Column("margin"),
+        Column("largest ratio still non-inferior"),
+        Column("slope of monolingual MRR@10 [95 %]"),
     )
+    return [table("Largest ratio still non-inferior", columns, rows)]
 
 
-def _by_ratio(comparison: Comparison) -> list[str]:
-    rows = [
-        [markdown_code(name), *line]
-        for index, name in enumerate(comparison.names)
-        for line in ratio_rows(comparison, index)
-    ]
-    header = ["sweep", *HEADER, *EXAMPLES]
-    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
-    return grid([header[i] for i in kept], [[row[i] for i in kept] for row in rows])
+def _value(row: ComparisonRow | None, digits: int = 3) -> Cell:
+    """Return a difference or slope with its interval."""
+    if row is None:
+        return EMPTY
+    ends = (row["low"], row["high"])
+    return with_interval(row["value"], *ends, digits, row["interval"])
 
 
-def _tested(comparison: Comparison) -> list[str]:
+def _of(comparison: Comparison, name: str, statistic: str, measure: Measure) -> list[ComparisonRow]:
+    """Return the tested differences of one sweep, by ratio."""
+    rows = pairs(comparison, statistic, *measure.place)
+    return [row for row in rows if row["sweep"] == name]
+
+
+def _tested(comparison: Comparison) -> list[Block]:
     """Return every difference of a mean, with the difference of the changes beside it."""
     rows = []
     for name in comparison.names[1:]:
-        for words, setting, measure, digits in SHOWN:
-            twice = {
-                row["ratio"]: row
-                for row in pairs(comparison, TWICE, setting, measure)
-                if row["sweep"] == name
-            }
-            for row in pairs(comparison, DIFFERENCE, setting, measure):
-                if row["sweep"] != name:
-                    continue
-                cells = []
-                for found in (row, twice.get(row["ratio"])):
-                    p = (
-                        ""
-                        if found is None or pd.isna(found["p_holm"])
-                        else p_words(found["p_holm"])
-                    )
-                    cells += ["" if found is None else interval(found, digits), p]
-                rows.append([markdown_code(name), words, f"{row['ratio']:g}", *cells])
-    header = [
-        "sweep",
-        "measure",
-        "r",
-        "difference [95 %]",
-        "Holm",
-        "difference of changes [95 %]",
-        "Holm",
-    ]
-    return grid(header, rows) if rows else []
+        for measure in SHOWN:
+            changes = _of(comparison, name, TWICE, measure)
+            twice = {row["ratio"]: row for row in changes}
+            for row in _of(comparison, name, DIFFERENCE, measure):
+                cells = [code(name), Cell(measure.name), ratio(row["ratio"])]
+                for tested in (row, twice.get(row["ratio"])):
+                    p = EMPTY if tested is None else p_value(tested["p_holm"])
+                    cells += [_value(tested, measure.digits), p]
+                rows.append(cells)
+    columns = (
+        Column("sweep"),
+        Column("measure"),
+        Column("r"),
+        Column("difference [95 %]"),
+        Column("Holm"),
+        Column("difference of changes [95 %]"),
+        Column("Holm"),
+    )
+    return [table("Differences", columns, rows)]
 
 
-def _languages(comparison: Comparison) -> list[str]:
+def _languages(comparison: Comparison) -> list[Block]:
     """Return monolingual differences in each language that the sweeps share, at the highest common
     ratio.
     """
-    table = comparison.table[comparison.table["statistic"] == DIFFERENCE]
-    scopes = [scope for scope in dict.fromkeys(table["scope"]) if scope not in MEANS]
+    shown = comparison.table[comparison.table["statistic"] == DIFFERENCE]
+    scopes = [scope for scope in dict.fromkeys(shown["scope"]) if scope not in MEANS]
     rows = []
     for name in comparison.names[1:]:
         for scope in scopes:
-            found = [
-                row for row in pairs(comparison, DIFFERENCE, *MONO, scope) if row["sweep"] == name
-            ]
-            twice = [row for row in pairs(comparison, TWICE, *MONO, scope) if row["sweep"] == name]
-            if found:
-                change = (
-                    interval(twice[-1])
-                    if twice and twice[-1]["ratio"] == found[-1]["ratio"]
-                    else ""
-                )
-                rows.append(
-                    [
-                        markdown_code(name),
-                        escaping.markdown(scope),
-                        f"{found[-1]['ratio']:g}",
-                        interval(found[-1]),
-                        change,
-                    ]
-                )
-    header = ["sweep", "language", "r", "difference [95 %]", "difference of changes [95 %]"]
-    return grid(header, rows) if rows else []
+            last = _last(comparison, name, DIFFERENCE, scope)
+            if last is None:
+                continue
+            twice = _last(comparison, name, TWICE, scope)
+            if twice and twice["ratio"] != last["ratio"]:
+                twice = None
+            head = [code(name), language(scope), ratio(last["ratio"])]
+            rows.append([*head, _value(last), _value(twice)])
+    columns = (
+        Column("sweep"),
+        Column("language"),
+        Column("r"),
+        Column("difference [95 %]"),
+        Column("difference of changes [95 %]"),
+    )
+    return [table("Differences by language", columns, rows)]
+
+
+def _last(comparison: Comparison, name: str, statistic: str, scope: str) -> ComparisonRow | None:
+    """Return a difference of a sweep in a language, at the highest ratio."""
+    rows = pairs(comparison, statistic, *MONO, scope)
+    mine = [row for row in rows if row["sweep"] == name]
+    return mine[-1] if mine else None
 
 
 def _method(comparison: Comparison) -> list[str]:
@@ -212,37 +205,29 @@ def _method(comparison: Comparison) -> list[str]:
 def _gone(comparison: Comparison) -> list[str]:
     lines = []
     for name, sweep in zip(comparison.names, comparison.sweeps, strict=True):
-        for point in sweep.points:
-            if point.run_id in sweep.missing:
-                run_id, reason = (
-                    markdown_code(point.run_id),
-                    markdown_code(sweep.missing[point.run_id]),
-                )
-                lines.append(f"- {markdown_code(name)}: {label(point)}, run {run_id}: {reason}")
+        for point in sweep.gaps:
+            run_id = markdown_code(point.run_id)
+            reason = markdown_code(sweep.missing[point.run_id])
+            lines.append(f"- {markdown_code(name)}: {point.label}, run {run_id}: {reason}")
     return lines or ["None."]
 
 
-def _runs(comparison: Comparison) -> list[str]:
+def _runs(comparison: Comparison) -> list[Block]:
     rows = []
-    for name, sweep, mark in zip(
-        comparison.names, comparison.sweeps, comparison.fingerprints, strict=True
-    ):
-        rows.append(
-            [
-                markdown_code(name),
-                f"`{mark}`",
-                str(len(sweep.finished)),
-                markdown_code(redacted(sweep.command)),
-            ]
-        )
-    lines = grid(["sweep", "fingerprint of its run ids", "runs", "command"], rows)
-    found = zip(comparison.names, comparison.warnings, strict=True)
-    warnings = [
-        f"- **Warning**, {markdown_code(name)}: {escaping.markdown(text)}."
-        for name, each in found
-        for text in each
+    for name, sweep in zip(comparison.names, comparison.sweeps, strict=True):
+        runs = count(len(sweep.finished))
+        rows.append([code(name), code(sweep.fingerprint), runs, code(redacted(sweep.command))])
+    columns = [
+        Column("sweep"),
+        Column("fingerprint of its run ids"),
+        Column("runs"),
+        Column("command"),
     ]
-    return [*lines, *([""] if warnings else []), *warnings]
+    lines = []
+    for name, warnings in zip(comparison.names, comparison.warnings, strict=True):
+        for warning in warnings:
+            lines.append(f"- **Warning**, {markdown_code(name)}: {escaping.markdown(warning)}.")
+    return [table("Runs", columns, rows), *([""] if lines else []), *lines]
 
 
 def head(comparison: Comparison) -> list[list[str]]:
@@ -256,43 +241,43 @@ def head(comparison: Comparison) -> list[list[str]]:
     ]
 
 
-def sections(comparison: Comparison) -> dict[str, list[str]]:
-    """Return the titles and the lines of what stands under the figure; those without lines are left
-    out.
+def sections(comparison: Comparison) -> dict[str, list[Block]]:
+    """Return what stands under each title, below the figure; those without a line have nothing to
+    say.
     """
-    nothing = [
+    differs: list[Block] = [
         "No recorded setting that can change the numbers differs, nor any fingerprint: the sweeps"
         " have other runs."
     ]
-    differs = any(found.part != REST for found in comparison.differences)
-    found = {
-        "What differs": _settings(comparison, rest=False) if differs else nothing,
+    if any(difference.part != REST for difference in comparison.differences):
+        differs = _settings(comparison, rest=False)
+    return {
+        "What differs": differs,
         "What differs besides, by rounding at most if the code is the same": _settings(
             comparison, rest=True
         ),
         "Points": _points(comparison),
         "Largest ratio still non-inferior": _largest(comparison),
-        "By sweep and ratio": _by_ratio(comparison),
+        "By sweep and ratio": [ratio_table(comparison)],
         "Differences, mean of languages": _tested(comparison),
         "Differences by language, monolingual MRR@10 at the highest common ratio": _languages(
             comparison
         ),
-        "How the sweeps were compared": _method(comparison),
-        "Missing points": _gone(comparison),
+        "How the sweeps were compared": list(_method(comparison)),
+        "Missing points": list(_gone(comparison)),
         "Runs": _runs(comparison),
         "Columns of comparison.csv": [
             f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()
         ],
     }
-    return {title: lines for title, lines in found.items() if lines}
 
 
 def markdown(comparison: Comparison) -> str:
     """Return the text of comparison.md."""
-    parts = [
-        [f"# {title(comparison)}: monolingual retrieval against the cross-lingual share"],
-        *head(comparison),
-    ]
-    parts.append(["![The sweeps side by side](comparison.png)", "", f"*{caption(comparison)}*"])
-    parts += [[f"## {name}", "", *lines] for name, lines in sections(comparison).items()]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+    title = f"# {title_of(comparison)}: monolingual retrieval against the cross-lingual share"
+    parts: list[tuple[str, list[Block]]] = [(title, list(head(comparison)[0]))]
+    parts.append(("", list(head(comparison)[1])))
+    image = "![The sweeps side by side](comparison.png)"
+    parts.append(("", [image, "", f"*{caption(comparison)}*"]))
+    parts += [(f"## {name}", blocks) for name, blocks in sections(comparison).items()]
+    return document(parts)

@@ -5,10 +5,12 @@ Names and settings come from users: they stand in code marks, where nothing in t
 
 import pandas as pd
 
-from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison, Row
-from hybrid_sweep.report.results import MACRO, MONO, records
+from hybrid_sweep.report.columns import records
+from hybrid_sweep.report.comparison.rows import ComparisonRow
+from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison
+from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
+from hybrid_sweep.report.results import MACRO, MONO
 from hybrid_sweep.report.settings import SETTING
-from hybrid_sweep.report.wording import between, counted, listed, p_words, signed
 from hybrid_sweep.utils.escaping import markdown, markdown_code
 
 _TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r = 0 differs"}
@@ -16,24 +18,25 @@ _TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r =
 
 def pairs(
     comparison: Comparison, statistic: str, setting: str, measure: str, scope: str = MACRO
-) -> list[Row]:
+) -> list[ComparisonRow]:
     """Return the tested differences of one measure, by sweep and ratio."""
     table = comparison.table
     chosen = (table["statistic"] == statistic) & (table["setting"] == setting)
-    return records(table[chosen & (table["measure"] == measure) & (table["scope"] == scope)])
+    chosen &= (table["measure"] == measure) & (table["scope"] == scope)
+    return records(table[chosen], ComparisonRow)
 
 
-def _note(row: Row) -> str:
+def _note(row: ComparisonRow) -> str:
     return " over questions alone" if row["interval"] == "conditional" else ""
 
 
-def interval(row: Row, digits: int = 3) -> str:
+def interval(row: ComparisonRow, digits: int = 3) -> str:
     if pd.isna(row["low"]):
         return signed(row["value"], digits)
     return f"{signed(row['value'], digits)} {between(row['low'], row['high'], digits)}{_note(row)}"
 
 
-def _seeds_words(comparison: Comparison, index: int, rows: list[Row]) -> str:
+def _seeds_words(comparison: Comparison, index: int, rows: list[ComparisonRow]) -> str:
     """Return how the seeds of a sweep and of the first were put together in these rows."""
     ground = comparison.grounds[index - 1]
     kinds = {row["interval"] for row in rows}

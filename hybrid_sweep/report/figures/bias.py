@@ -13,11 +13,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.figures.cells import Array, cells, fitting, handles, key, label, turned
 from hybrid_sweep.report.figures.curve import planned
 from hybrid_sweep.report.figures.style import LEVEL, WIDE, sheet, styled, width_of
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.results import MACRO, MEANS, records
+from hybrid_sweep.report.results import MACRO, MEANS
+from hybrid_sweep.report.rows import ResultRow
 
 # Measure, title, digits that may be written, what the colour bar says.
 MAPS = [
@@ -44,7 +46,7 @@ def matrix(
     columns |= {kind: len(ratios) + i for i, kind in enumerate(kinds)}
     values = np.full((len(names), len(columns)), np.nan)
     shown = np.zeros(values.shape, dtype=bool)
-    for row in records(rows[rows["scope"].isin(names)]):
+    for row in records(rows[rows["scope"].isin(names)], ResultRow):
         place = (
             names.index(row["scope"]),
             columns[row["ratio"] if row["kind"] == "trained" else row["kind"]],

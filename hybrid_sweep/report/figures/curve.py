@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.figures.style import (
     BLUE,
     GREEN,
@@ -26,11 +27,10 @@ from hybrid_sweep.report.figures.style import (
     styled,
 )
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.results import MACRO, block, pick, records
+from hybrid_sweep.report.results import ENGLISH, MACRO, block, pick
 
 # What a panel shows: setting, measure, scope, its title, colour and line style. {scope} stands for
 # the languages.
-ENGLISH = "en"
 PANELS: dict[str, tuple[tuple[str, str, str], str, str, Any]] = {
     "macro": (("monolingual", "RR@10", MACRO), "Monolingual MRR@10, mean of languages", BLUE, "-"),
     "english": (
@@ -267,7 +267,7 @@ def panel(
         zorder=4,
     )
     marked = set()
-    for row in records(drawn):
+    for row in records(drawn, dict[str, Any]):
         if np.isnan(row["y"]):
             mark_missing(axes, row["ratio"])
             continue

@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.figures.curve import covers, curve
 from hybrid_sweep.report.figures.labels import Box, annotate
 from hybrid_sweep.report.figures.style import GREEN, GREY, ORANGE, WIDE, settle, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.results import MACRO, MONO, pick, records
+from hybrid_sweep.report.results import MACRO, MONO, pick
 
 # Setting, measure, its name, what the axis adds to it, colour, and whether less is better.
 SIDES: list[tuple[str, str, str, str, str, bool]] = [
@@ -93,7 +94,7 @@ def _panel(
         # words keep off the line, not off its whole box
         steps = start + np.linspace(0, 1, 21)[:, None] * (end - start)
         bars += [(*low, *high) for low, high in pairwise(steps.tolist())]
-    for row in records(drawn[drawn["x"].notna() & drawn["y"].notna()]):
+    for row in records(drawn[drawn["x"].notna() & drawn["y"].notna()], dict[str, Any]):
         x, y = row["x"], row["y"]
         if np.isfinite(row["x_low"]) and row["ratio"] > 0:
             axes.plot(

@@ -13,11 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.figures.curve import CROSS, GONE, VERDICTS, mark_missing, planned
 from hybrid_sweep.report.figures.style import BLUE, GREY, NARROW, ORANGE, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.results import MACRO, MONO, pick, records
-from hybrid_sweep.report.wording import between, p_words, signed
+from hybrid_sweep.report.render.numbers import between, p_words, signed
+from hybrid_sweep.report.results import MACRO, MONO, pick
+from hybrid_sweep.report.rows import DerivedRow
 
 
 def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +114,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
                     [], [], color=ORANGE, lw=1.1, ls=(0, (6, 1.5, 1, 1.5)), label="least squares"
                 )
             )
-            note += f" {_slope(records(slope)[0])}"
+            note += f" {_slope(records(slope, DerivedRow)[0])}"
         base = pick(results, *MONO)["mean"][pick(results, *MONO)["ratio"] == 0]
         level = {name: pick(results, *MONO, kind=kind)["mean"] for kind, name in BASELINES.items()}
         if len(base) and any(len(mean) for mean in level.values()):
@@ -140,7 +142,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         if len(slope):
             ends = line(drawn, float(slope["value"].iloc[0]))
             axes.plot(*ends, color=ORANGE, lw=1.1, ls=(0, (6, 1.5, 1, 1.5)), zorder=3, gid="line")
-        for row in records(drawn):
+        for row in records(drawn, dict[str, Any]):
             if not row["finished"]:
                 mark_missing(axes, row["ratio"])
             if np.isnan(row["delta"]):
@@ -173,7 +175,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         return figure
 
 
-def _slope(row: dict[str, Any]) -> str:
+def _slope(row: DerivedRow) -> str:
     """Return the slope in words, with its interval."""
     said = f"Slope per unit of r: {signed(row['value'])}"
     if pd.notna(row["low"]):

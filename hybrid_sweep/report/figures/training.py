@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from hybrid_sweep.report.figures.cells import chosen, left_out
 from hybrid_sweep.report.figures.style import LEVEL, WIDE, sheet, styled
 from hybrid_sweep.report.figures.training_curves import DEV, KINDS, Training, over_seeds
-from hybrid_sweep.report.wording import counted
+from hybrid_sweep.report.render.numbers import counted
 
 MOST = 5  # ratios whose bands can still be told apart
 LINES: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2))]

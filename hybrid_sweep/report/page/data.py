@@ -2,37 +2,27 @@
 and how to name them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN, records
+from hybrid_sweep.report.measures import (
+    MEASURES,
+    MONOLINGUAL,
+    RANK_DISTANCE,
+    SAME_LANGUAGE,
+    TRADED,
+    Measure,
+)
+from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN
+from hybrid_sweep.report.tables.derived import points_for
 from hybrid_sweep.report.wording import largest
 from hybrid_sweep.utils.escaping import script_json
 
-# The curves one can switch between: setting, measure, name, digits.
-VIEWS = [
-    ("monolingual", "RR@10", "Monolingual MRR@10", 3),
-    ("cross-lingual", "RR@10", "Cross-lingual MRR@10", 3),
-    ("multilingual", "AP", "Multilingual mAP", 3),
-    ("multilingual", "RR@10", "Multilingual MRR@10", 3),
-    ("multilingual", "same@10", "Language bias: same-language share of the top 10", 3),
-    ("multilingual", "RD", "Language bias: rank distance", 1),
-]
-# What monolingual MRR@10 is weighed against: setting, measure, name, digits, whether more of it is
-# better, and the unit of its price: how much, and in words.
-AGAINST: list[tuple[str, str, str, int, bool, float, str]] = [
-    ("cross-lingual", "RR@10", "Cross-lingual MRR@10", 3, True, 1, "point gained"),
-    ("multilingual", "same@10", "Same-language share", 3, False, 1, "point less"),
-    ("multilingual", "RD", "Rank distance", 1, False, 100, "100 ranks less"),
-]
-# What the map of languages and ratios shows: setting, measure, name, digits.
-BIAS: list[tuple[str, str, str, int]] = [
-    ("multilingual", "same@10", "same-language share", 3),
-    ("multilingual", "RD", "rank distance", 1),
-    ("monolingual", "RR@10", "monolingual MRR@10", 3),
-]
+# What the map of languages and ratios shows.
+BIAS = (SAME_LANGUAGE, RANK_DISTANCE, MONOLINGUAL)
 # The names of scopes that are means: over languages, and over ordered pairs.
 MEANS = {
     MACRO: ("mean of languages", "mean of pairs"),
@@ -44,10 +34,15 @@ MEANS = {
 }
 
 
-def found(results: pd.DataFrame, views: list[Any]) -> list[Any]:
-    """Return those of some views (tuples that begin with setting and measure) that have rows."""
+def shown_in(results: pd.DataFrame, measures: Sequence[Measure]) -> list[Measure]:
+    """Return those of some measures that have rows."""
     there = set(zip(results["setting"], results["measure"], strict=True))
-    return [view for view in views if view[:2] in there]
+    return [measure for measure in measures if measure.place in there]
+
+
+def menu_name(measure: Measure) -> str:
+    """Return what a menu calls a measure: those of language bias are called that."""
+    return measure.title if measure.better > 0 else f"Language bias: {measure.name}"
 
 
 def _plain(value: Any) -> Any:
@@ -58,26 +53,39 @@ def _plain(value: Any) -> Any:
 
 
 def _grid(frame: pd.DataFrame) -> dict[str, Any]:
-    rows = [[_plain(value) for value in row.values()] for row in records(frame)]
+    rows = [[_plain(value) for value in row] for row in frame.to_numpy(dtype=object).tolist()]
     return {"columns": list(frame.columns), "rows": rows}
 
 
-def _named(views: list[Any]) -> list[dict[str, Any]]:
-    names = ("setting", "measure", "name", "digits", "more", "per", "unit")
-    return [dict(zip(names, view, strict=False)) for view in views]
+def _described(measures: Sequence[Measure], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return measures with the names that the reader chooses by; `per`: from a price of derived.csv
+    to points of monolingual MRR@10 for one `unit`.
+    """
+    rows = []
+    for measure, name in zip(measures, names, strict=True):
+        row: dict[str, Any] = {"setting": measure.setting, "measure": measure.measure, "name": name}
+        row |= {"digits": measure.digits, "more": measure.better > 0}
+        if measure.unit:
+            row["per"] = points_for(measure, 1)
+            row["unit"] = f"{measure.unit} {'gained' if measure.better > 0 else 'less'}"
+        rows.append(row)
+    return rows
 
 
 def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
     """Return the JSON text: margin, planned ratios, the views that have rows, and every row of
     results.csv and derived.csv.
     """
+    views = shown_in(results, MEASURES)
+    against = shown_in(results, TRADED)
+    bias = shown_in(results, BIAS)
     content = {
         "margin": sweep.margin,
         "best": largest(results),
         "ratios": sorted({point.ratio for point in sweep.points if point.kind == "trained"}),
-        "views": _named(found(results, VIEWS)),
-        "against": _named(found(results, AGAINST)),
-        "bias": _named(found(results, BIAS)),
+        "views": _described(views, [menu_name(measure) for measure in views]),
+        "against": _described(against, [measure.title for measure in against]),
+        "bias": _described(bias, [measure.title for measure in bias]),
         "means": MEANS,
         "floors": {kind: name[0].upper() + name[1:] for kind, name in BASELINES.items()},
         "trained": sweep.trained_languages,

@@ -2,20 +2,20 @@
 looked at closely.
 
 Figures are drawn by page.js and page_*.js from a JSON block with the rows of results.csv and
-derived.csv (data.py); tables (page_tables.py) and text stand in the page and need no script. Like
+derived.csv (data.py); tables and text stand in the page and need no script. Like
 report.md it holds no time, machine or path. Whatever comes from a run or a sweep is escaped.
 """
 
-from collections.abc import Sequence
 from importlib.resources import files
 
-import pandas as pd
-
 from hybrid_sweep.report.headline import Headline, headline
-from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.page import tables, views
+from hybrid_sweep.report.page import views
 from hybrid_sweep.report.page.data import block
-from hybrid_sweep.report.page.parts import inline, rendered
+from hybrid_sweep.report.render import html as render
+from hybrid_sweep.report.sections import Content, sections
+from hybrid_sweep.report.tables import derived as tables
+from hybrid_sweep.report.tables import verdicts
+from hybrid_sweep.report.tables.by_ratio import NOTE, by_ratio
 from hybrid_sweep.utils import escaping
 
 SCRIPTS = (
@@ -65,37 +65,49 @@ def _answer(told: Headline) -> str:
     return f'<section class="answer">{cards}</section>'
 
 
-def html(
-    sweep: Sweep,
-    results: pd.DataFrame,
-    derived: pd.DataFrame,
-    said: str,
-    told: Sequence[str],
-    text: str,
-) -> str:
-    """Return the text of report.html; `said` is the answer, `told` the findings under it, `text`
-    that of report.md.
-    """
-    sections = text.split("\n## ")[1:]
-    taken = {part.split("\n", 1)[0]: part.split("\n", 1)[1].splitlines() for part in sections}
-    said_more = "".join(f"<li>{inline(sentence)}</li>" for sentence in told)
-    parts = [
+def _winners(content: Content) -> str:
+    found = tables.winners(content.sweep, content.derived)
+    parts = []
+    for grid in found:
+        title = f"<h3>{grid.name}</h3>" if len(found) > 1 else ""
+        parts.append(title + render.table(grid))
+    return "\n".join(parts) or "<p>Nothing to compare.</p>"
+
+
+def _by_language(content: Content) -> str:
+    grid = verdicts.by_language(content.results)
+    return render.table(grid) if grid.rows else "<p>No monolingual rows.</p>"
+
+
+def _cards(content: Content) -> list[str]:
+    """Return the sections of the page from top to bottom."""
+    sweep, results = content.sweep, content.results
+    told = "".join(f"<li>{render.inline(sentence)}</li>" for sentence in content.findings)
+    answer = f"<p><strong>{escaping.html(content.answer)}</strong></p><ul>{told}</ul>"
+    ratios = render.table(by_ratio(sweep, results))
+    cards = [
         _answer(headline(sweep, results)),
         views.curve(results),
-        _section("By ratio", tables.by_ratio(sweep, results)),
-        _section("In full", f"<p><strong>{escaping.html(said)}</strong></p><ul>{said_more}</ul>"),
-        views.tradeoff(results, tables.tradeoff(results, derived)),
+        _section("By ratio", f'{ratios}<p class="note">{escaping.html(NOTE)}</p>'),
+        _section("In full", answer),
+        views.tradeoff(tables.tradeoff(results, content.derived)),
         views.multiples(results),
-        _section("Winners and losers among the languages", tables.winners(sweep, derived)),
-        _section("By language, monolingual", tables.by_language(results)),
+        _section("Winners and losers among the languages", _winners(content)),
+        _section("By language, monolingual", _by_language(content)),
         views.maps(results),
-        *(
-            _section(title, rendered(taken[title]), opened)
-            for title, opened in SECTIONS.items()
-            if title in taken
-        ),
     ]
-    body = "\n".join(part for part in parts if part)
+    taken = sections(content)
+    for title, opened in SECTIONS.items():
+        body = render.blocks(taken[title])
+        if body:
+            cards.append(_section(title, body, opened))
+    return [card for card in cards if card]
+
+
+def html(content: Content) -> str:
+    """Return the text of report.html."""
+    sweep = content.sweep
+    body = "\n".join(_cards(content))
     script = "\n".join(_asset(name) for name in SCRIPTS)
     gap = ""
     if sweep.missing:
@@ -120,7 +132,7 @@ one training with its own random numbers.</p>{gap}
 </header>
 {body}
 </main>
-<script type="application/json" id="results">{block(sweep, results, derived)}</script>
+<script type="application/json" id="results">{block(sweep, content.results, content.derived)}</script>
 <script>
 (() => {{
 {script}}})();

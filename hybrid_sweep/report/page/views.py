@@ -1,11 +1,15 @@
 """The parts of the page that its scripts draw: their frames, controls and the words around them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from hybrid_sweep.report.page.data import AGAINST, BIAS, VIEWS, found
+from hybrid_sweep.report.measures import MEASURES, Measure
+from hybrid_sweep.report.page.data import BIAS, menu_name, shown_in
+from hybrid_sweep.report.render.html import table
+from hybrid_sweep.report.render.table import Table
 from hybrid_sweep.report.results import languages
+from hybrid_sweep.report.tables.derived import PRICES_NOTE
 from hybrid_sweep.utils.escaping import html
 
 
@@ -23,7 +27,7 @@ def _options(labels: Iterable[str]) -> str:
 
 def curve(results: pd.DataFrame) -> str:
     """Return one curve over the ratio, of the setting and language that the reader chooses."""
-    names = [view[2] for view in found(results, VIEWS)]
+    names = [menu_name(measure) for measure in shown_in(results, MEASURES)]
     return f"""<section class="card" aria-labelledby="the-curve"><div class="switch"><h2 id="the-curve">The curve</h2>
 <label>Show <select id="view">{_options(names)}</select></label>
 <label>of <span class="sr">the language</span> <select id="scope"></select></label>
@@ -35,20 +39,25 @@ def curve(results: pd.DataFrame) -> str:
 </noscript></section>"""
 
 
-def tradeoff(results: pd.DataFrame, table: str) -> str:
-    """Return the monolingual quality against what the ratio buys, with the table of prices."""
-    names = [view[2] for view in found(results, AGAINST)]
-    if not names or not table:
+def tradeoff(tables: Mapping[Measure, Table]) -> str:
+    """Return the monolingual quality against what the ratio buys, with a table of prices for each
+    gain.
+    """
+    if not tables:
         return ""
+    names = [measure.title for measure in tables]
+    parts = []
+    for measure, prices in tables.items():
+        title = f"<h3>{html(prices.name)}</h3>"
+        parts.append(f'<div data-against="{measure.key}">{title}{table(prices)}</div>')
+    shown = "\n".join(parts)
     return f"""<section class="card" aria-labelledby="the-front"><h2 id="the-front">What it costs, what it buys</h2>
 <fieldset class="switch"><legend>Monolingual MRR@10 against</legend>{_choices("against", names)}</fieldset>
 <figure><svg id="front" role="group" aria-labelledby="front-title"></svg>
 <output id="front-readout" aria-live="off"></output>
 <figcaption><strong id="front-title"></strong> <span id="front-key"></span></figcaption></figure>
-{table}
-<p class="note">On the front: no other ratio is better in one of the two and at least as good in the other. In resamples: the
-share of bootstrap samples, of seeds and of questions, in which that is so. Price: points of monolingual MRR@10 lost for each
-point gained of the other, or for each point (each 100 ranks) of language bias less; negative where both gain.</p></section>"""
+{shown}
+<p class="note">{html(PRICES_NOTE)}</p></section>"""
 
 
 def multiples(results: pd.DataFrame) -> str:
@@ -76,7 +85,7 @@ same language.</p><div class="switch"><label>r <select id="ratio"></select></lab
 <div class="scroll"><table id="heat" role="grid" aria-labelledby="pairs"></table></div>
 <output id="heat-readout" aria-live="off"></output></section>"""
         )
-    shown = [view[2] for view in found(results, BIAS)]
+    shown = [measure.title for measure in shown_in(results, BIAS)]
     if len(shown) > 1 and languages(results):
         parts.append(
             f"""<section class="card" aria-labelledby="bias"><h2 id="bias">Language bias</h2>

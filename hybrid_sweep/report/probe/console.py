@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.markdown import label
 from hybrid_sweep.report.probe.examples import quoted
 from hybrid_sweep.report.probe.texts import Record
 from hybrid_sweep.report.probe.words import by_ratio
-from hybrid_sweep.report.wording import listed, signed
+from hybrid_sweep.report.render.console import console as lines_of
+from hybrid_sweep.report.render.numbers import listed, signed
 from hybrid_sweep.utils.escaping import one_line
 
 
@@ -30,18 +30,10 @@ def console(
     """Return the text for the console; `note` says why wanted texts are missing, "" where they are
     not.
     """
-    header, rows = by_ratio(table)
-    width = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(size) for cell, size in zip(row, width, strict=True)).rstrip()
-        for row in [header, *rows]
-    ]
-    lines = [lines[0], "-" * max(map(len, lines)), *lines[1:]] if rows else []
-    gone = [point for point in sweep.points if point.run_id in sweep.missing]
-    lines += [
-        one_line(f"missing: {label(point)}, run {point.run_id}: {sweep.missing[point.run_id]}")
-        for point in gone
-    ]
+    lines = lines_of(by_ratio(table))
+    for point in sweep.gaps:
+        reason = sweep.missing[point.run_id]
+        lines.append(one_line(f"missing: {point.label}, run {point.run_id}: {reason}"))
     lines += [one_line(f"warning: {warning}") for warning in warnings]
     for sentence in said:
         lines += ["", *textwrap.wrap(sentence.replace("**", ""), 110)]

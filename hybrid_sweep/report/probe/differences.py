@@ -8,19 +8,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from hybrid_sweep.report.columns import frame_of
 from hybrid_sweep.report.probe.cells import MISSED, SETTINGS, Cell, Cells, Ints, Rule
 from hybrid_sweep.report.probe.kinds import KINDS, levels, relation
 from hybrid_sweep.report.probe.rows import (
-    COLUMNS,
-    COUNTS,
     MACRO,
-    TEXT,
     Pair,
-    Row,
+    ProbeRow,
     adjusted,
     churn,
     joined,
-    rounded,
     row,
     tested,
 )
@@ -39,16 +36,16 @@ def compared(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]
     ]
 
 
-def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Row]:
+def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeRow]:
     """Return what a ratio changes against r = 0 in one setting: together (macro), and by language
     or pair.
     """
     pairs = compared(found, setting, ratio, rule)
     scopes = [(MACRO, pairs), *((pair[0].name, [pair]) for pair in pairs)] if pairs else []
-    rows: list[Row] = []
+    rows: list[ProbeRow] = []
     for scope, part in scopes:
         pair = relation(part[0][0].query_lang, part[0][0].passage_lang) if ">" in scope else ""
-        head = {
+        head: ProbeRow = {
             "part": "change",
             "ratio": ratio,
             "setting": setting,
@@ -61,14 +58,14 @@ def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Row]:
 
 def languages(
     found: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]
-) -> list[Row]:
+) -> list[ProbeRow]:
     """Return two query languages on the questions that both ask: in their own pools, or of the same
     passages.
 
     pools: number of passages by language, "*" of all; may lack any.
     """
     runs = list(found.runs[ratio].values())
-    rows: list[Row] = []
+    rows: list[ProbeRow] = []
     for one, other in combinations(found.of(setting), 2):
         if setting == "cross-lingual" and one.passage_lang != other.passage_lang:
             continue
@@ -118,7 +115,7 @@ def _only(cell: Cell, places: Ints) -> Cell:
 
 def kinds(
     found: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]
-) -> list[Row]:
+) -> list[ProbeRow]:
     """Return the change by kind of question, and how each level's differs from that of the first
     level there is.
     """
@@ -139,17 +136,25 @@ def kinds(
     if len(parts) < 2:
         return []
     reference, *others = parts
-    rows: list[Row] = []
+    rows: list[ProbeRow] = []
     for name, part in parts.items():
-        head = {"part": "kind", "ratio": ratio, "setting": setting, "scope": name, "passages": kind}
-        made = {**head, **row(part, rule), "churn": churn(part), "p": np.nan}
+        made: ProbeRow = {
+            "part": "kind",
+            "ratio": ratio,
+            "setting": setting,
+            "scope": name,
+            "passages": kind,
+            **row(part, rule),
+            "churn": churn(part),
+            "p": np.nan,
+        }
         if name in others:
-            made |= {"against": reference, **_contrast(part, parts[reference])}
+            made = {**made, "against": reference, **_contrast(part, parts[reference])}
         rows.append(made)
     return adjusted(rows)
 
 
-def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> Row:
+def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> ProbeRow:
     """Return the macro difference of some cells minus that of others, crossed as one mean with
     weights of both signs.
     """
@@ -177,7 +182,7 @@ def differences(
     numbers to nine digits.
     """
     asked = sorted(ratios)
-    rows: list[Row] = []
+    rows: list[ProbeRow] = []
     for setting in SETTINGS:
         made = [changes(found, setting, ratio, rule) for ratio in asked if ratio > 0]
         # macro: one family over the ratios
@@ -195,10 +200,4 @@ def differences(
         if ratio > 0
         for r in kinds(found, s, ratio, rule, k, length)
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in frame.columns:
-        if name in TEXT:
-            frame[name] = frame[name].astype(object).fillna("").astype(str)
-        else:
-            frame[name] = frame[name].astype(np.int64) if name in COUNTS else rounded(frame[name])
-    return frame
+    return frame_of(rows, ProbeRow)

@@ -5,7 +5,7 @@ texts.
 from collections.abc import Sequence
 
 from hybrid_sweep.report.probe.texts import Record
-from hybrid_sweep.report.wording import listed
+from hybrid_sweep.report.render.numbers import listed
 from hybrid_sweep.utils.escaping import markdown, markdown_code
 
 EXAMPLES = {"monolingual": 5, "cross-lingual": 3, "multilingual": 3}

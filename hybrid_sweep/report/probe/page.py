@@ -6,17 +6,27 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from hybrid_sweep.report.derived_tables import grid
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.markdown import label
 from hybrid_sweep.report.probe import shared as probe_shared
 from hybrid_sweep.report.probe.cells import SETTINGS, Rule
 from hybrid_sweep.report.probe.examples import examples, widest
 from hybrid_sweep.report.probe.kinds import KINDS, RELATIONS
-from hybrid_sweep.report.probe.rows import COLUMNS, MACRO
+from hybrid_sweep.report.probe.rows import COLUMNS, MACRO, ProbeRow
 from hybrid_sweep.report.probe.texts import Record
-from hybrid_sweep.report.probe.words import by_ratio, changed, points, select, share_of
-from hybrid_sweep.report.wording import listed
+from hybrid_sweep.report.probe.words import (
+    CHANGED,
+    by_ratio,
+    changed,
+    contrast_points,
+    select,
+    select_shared,
+    share_of,
+)
+from hybrid_sweep.report.render.cells import EMPTY, Cell, count, name, number
+from hybrid_sweep.report.render.markdown import Block, document
+from hybrid_sweep.report.render.numbers import listed
+from hybrid_sweep.report.render.table import Column, Table
+from hybrid_sweep.report.render.table import table as grid
 from hybrid_sweep.utils import escaping
 
 LONGEST = 40  # rows of a table; of more, those with the largest differences
@@ -37,193 +47,186 @@ def markdown(
     where the texts are from.
     """
     cross = [row for row in table["relation"][table["setting"] == "cross-lingual"].unique() if row]
-    parts: list[tuple[str, list[str]]] = [
-        (
-            f"# Sweep {escaping.markdown(sweep.name)}: what r = {ratio:g} misses",
-            [said[0], "", *(f"- {sentence}" for sentence in said[1:])],
-        ),
-        ("## Lost and gained against r = 0", grid(*by_ratio(table))),
-        *((f"## {title}", lines) for title, lines in _scopes(table, ratio)),
-        *((f"## {title}", lines) for title, lines in _languages(table, ratio)),
+    head: list[Block] = [said[0], "", *(f"- {sentence}" for sentence in said[1:])]
+    parts: list[tuple[str, list[Block]]] = [
+        (f"# Sweep {escaping.markdown(sweep.name)}: what r = {ratio:g} misses", head),
+        ("## Lost and gained against r = 0", [by_ratio(table)]),
+        *((f"## {title}", blocks) for title, blocks in _scopes(table, ratio)),
+        *((f"## {title}", blocks) for title, blocks in _languages(table, ratio)),
         ("## Missed in how many languages", _together(table, together, ratio)),
-        ("## Kinds of question", _kinds(table, ratio)),
-        (f"## Lost at r = {ratio:g}: the largest drops", examples(files["lost"], source)),
+        ("## Kinds of question", [_kinds(table, ratio)]),
+        (f"## Lost at r = {ratio:g}: the largest drops", [*examples(files["lost"], source)]),
         (
             f"## Answered in one language, missed in another, at r = {ratio:g}: the widest",
-            widest(files["weak"]),
+            [*widest(files["weak"])],
         ),
-        ("## What the words mean", _definitions(sweep, rule, warnings, bool(cross))),
-        (
-            "## Columns of probe.csv",
-            [f"- `{name}`: {meaning}" for name, meaning in COLUMNS.items()],
-        ),
-        (
-            "## Columns of shared.csv",
-            [f"- `{name}`: {meaning}" for name, meaning in probe_shared.COLUMNS.items()],
-        ),
+        ("## What the words mean", [*_definitions(sweep, rule, warnings, bool(cross))]),
+        ("## Columns of probe.csv", _columns(COLUMNS)),
+        ("## Columns of shared.csv", _columns(probe_shared.COLUMNS)),
     ]
-    return "\n\n".join("\n".join([title, "", *lines]) for title, lines in parts if lines) + "\n"
+    return document(parts)
 
 
-def _longest(rows: list[list[str]], sizes: Sequence[float]) -> tuple[list[list[str]], list[str]]:
-    """Return the rows with the largest differences, in their own order, and a line that says how
-    many are left out.
+def _columns(columns: Mapping[str, str]) -> list[Block]:
+    return [f"- `{name}`: {meaning}" for name, meaning in columns.items()]
+
+
+def _longest(
+    name: str, columns: Sequence[Column], rows: list[list[Cell]], sizes: Sequence[float]
+) -> list[Block]:
+    """Return a table of the rows with the largest differences, in their own order, and a line that
+    says how many are left out.
     """
     if len(rows) <= LONGEST:
-        return rows, []
-    kept = sorted(sorted(range(len(rows)), key=lambda i: (-abs(sizes[i]), i))[:LONGEST])
-    return [rows[i] for i in kept], [
-        "",
-        f"The {LONGEST} largest differences of {len(rows)}; probe.csv has all.",
-    ]
+        return [grid(name, columns, rows)]
+    largest = sorted(range(len(rows)), key=lambda place: (-abs(sizes[place]), place))
+    kept = sorted(largest[:LONGEST])
+    note = f"The {LONGEST} largest differences of {len(rows)}; probe.csv has all."
+    return [grid(name, columns, [rows[place] for place in kept]), "", note]
 
 
-def _scopes(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[str]]]:
+def _scopes(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[Block]]]:
     """Return a table per setting: the change by language, or by pair."""
-    header = [
-        "seeds",
-        "answered at r = 0",
-        f"at r = {ratio:g}",
-        "asked",
-        "lost",
-        "gained",
-        "change [95 %]",
-        "Holm",
-        "",
-    ]
-    found = []
+    sections = []
     for setting in SETTINGS:
-        rows = [
-            row
-            for row in select(table, part="change", ratio=ratio, setting=setting)
-            if row["scope"] != MACRO
-        ]
+        rows = select(table, part="change", ratio=ratio, setting=setting)
+        rows = [row for row in rows if row["scope"] != MACRO]
+        if not rows:
+            continue
         cells = []
         for row in rows:
-            shares = [share_of(row["first"]), share_of(row["second"])]
-            cells.append(
-                [escaping.markdown(row["scope"]), str(row["n_seeds"]), *shares, *changed(row)]
-            )
-        shown, more = _longest(cells, [row["difference"] for row in rows])
-        if shown:
-            what = "query>passage" if setting == "cross-lingual" else "query"
-            found.append(
-                (f"By language at r = {ratio:g}: {setting}", grid([what, *header], shown) + more)
-            )
-    return found
+            shares = [Cell(share_of(row["first"])), Cell(share_of(row["second"]))]
+            cells.append([name(row["scope"]), count(row["n_seeds"]), *shares, *changed(row)])
+        columns = [
+            Column("query>passage" if setting == "cross-lingual" else "query"),
+            Column("seeds"),
+            Column("answered at r = 0"),
+            Column(f"at r = {ratio:g}"),
+            *CHANGED,
+        ]
+        title = f"By language at r = {ratio:g}: {setting}"
+        sections.append(
+            (title, _longest(title, columns, cells, [row["difference"] for row in rows]))
+        )
+    return sections
 
 
-def _languages(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[str]]]:
-    found = []
+def _languages(table: pd.DataFrame, ratio: float) -> list[tuple[str, list[Block]]]:
+    """Return a table per setting: two query languages on the questions that both have."""
+    sections = []
     for setting in SETTINGS:
         rows = select(table, part="languages", ratio=ratio, setting=setting)
-        pools = [row for row in rows if pd.notna(row["first_pool"])]
-        header = [
-            "a",
-            "b",
-            *["passages"] * (setting == "cross-lingual"),
-            "both have",
-            "a answers, b misses",
+        if not rows:
+            continue
+        columns = [
+            Column("a"),
+            Column("b"),
+            Column("passages"),
+            Column("both have"),
+            Column("a answers, b misses"),
+            Column("b answers, a misses"),
+            Column("both miss"),
+            Column("if independent"),
+            Column("b - a in points [95 %]"),
+            Column("Holm"),
+            Column("b is"),
+            Column("passages of a / of b"),
         ]
-        header += [
-            "b answers, a misses",
-            "both miss",
-            "if independent",
-            "b - a in points [95 %]",
-            "Holm",
-            "b is",
-        ]
-        if pools and setting == "monolingual":
-            header.append("passages of a / of b")
-        cells = []
-        for row in rows:
-            count, lost, gained, change, p, word = changed(row)
-            names = ["scope", "against", *["passages"] * (setting == "cross-lingual")]
-            head = [escaping.markdown(row[name]) for name in names]
-            both = [f"{row['both_missed']:,.0f}", f"{row['both_expected']:,.0f}"]
-            cells.append([*head, count, lost, gained, *both, change, p, word])
-            if "passages of a / of b" in header:
-                cells[-1].append(f"{row['first_pool']:,.0f} / {row['second_pool']:,.0f}")
-        shown, more = _longest(cells, [row["difference"] for row in rows])
-        if shown:
-            found.append(
-                (
-                    f"One query language against another at r = {ratio:g}: {setting}",
-                    grid(header, shown) + more,
-                )
-            )
-    return found
+        title = f"One query language against another at r = {ratio:g}: {setting}"
+        cells = [_two_languages(row, setting) for row in rows]
+        sections.append(
+            (title, _longest(title, columns, cells, [row["difference"] for row in rows]))
+        )
+    return sections
 
 
-def _together(table: pd.DataFrame, together: pd.DataFrame, ratio: float) -> list[str]:
+def _two_languages(row: ProbeRow, setting: str) -> list[Cell]:
+    asked, lost, gained, change, p, word = changed(row)
+    passages = name(row["passages"]) if setting == "cross-lingual" else EMPTY
+    pools = EMPTY
+    if setting == "monolingual" and pd.notna(row["first_pool"]):
+        pools = Cell(f"{row['first_pool']:,.0f} / {row['second_pool']:,.0f}")
+    both = [count(row["both_missed"]), count(row["both_expected"])]
+    head = [name(row["scope"]), name(row["against"]), passages, asked, lost, gained]
+    return [*head, *both, change, p, word, pools]
+
+
+def _together(table: pd.DataFrame, together: pd.DataFrame, ratio: float) -> list[Block]:
     """Return in how many languages questions are missed, and how often both of two languages do, by
     how they are related.
     """
-    rows = [
-        [
-            row["setting"],
-            str(row["missed_in"]),
-            f"{row['observed']:,}",
-            f"{row['expected']:,.1f}",
-            f"{row['low']:,.0f} to {row['high']:,.0f}",
-        ]
-        for row in select(together, ratio=ratio)
+    rows = []
+    for row in select_shared(together, ratio=ratio):
+        rows.append(
+            [
+                Cell(row["setting"]),
+                Cell(str(row["missed_in"])),
+                count(row["observed"]),
+                number(row["expected"], 1),
+                Cell(f"{row['low']:,.0f} to {row['high']:,.0f}"),
+            ]
+        )
+    if not rows:
+        return []
+    columns = [
+        Column("setting"),
+        Column("missed in"),
+        Column("questions"),
+        Column("if independent"),
+        Column("95 % of the shuffles"),
     ]
-    lines = (
-        grid(["setting", "missed in", "questions", "if independent", "95 % of the shuffles"], rows)
-        if rows
-        else []
-    )
-    pairs = []
-    for setting in SETTINGS if rows else ():
+    parts: list[Block] = [grid("Missed in how many languages", columns, rows)]
+    related = _related(table, ratio)
+    return [*parts, "", related] if related.rows else parts
+
+
+def _related(table: pd.DataFrame, ratio: float) -> Table:
+    """Return how often both of two languages miss a question, by how the two are related."""
+    rows = []
+    for setting in SETTINGS:
         for relation in RELATIONS:
-            found = select(table, part="languages", ratio=ratio, setting=setting, relation=relation)
-            both, expected = (
-                sum(row[name] for row in found) for name in ("both_missed", "both_expected")
-            )
+            about = {"part": "languages", "ratio": ratio, "setting": setting}
+            pairs = select(table, **about, relation=relation)
+            both = sum(row["both_missed"] for row in pairs)
+            expected = sum(row["both_expected"] for row in pairs)
             if expected:
-                counts = [
-                    str(len(found)),
-                    f"{both:,.0f}",
-                    f"{expected:,.0f}",
-                    f"{both / expected:.1f}",
-                ]
-                pairs.append([setting, relation, *counts])
-    header = [
-        "setting",
-        "two languages",
-        "comparisons",
-        "missed in both",
-        "if independent",
-        "times as many",
+                counts = [count(len(pairs)), count(both), count(expected)]
+                times = number(both / expected, 1)
+                rows.append([Cell(setting), Cell(relation), *counts, times])
+    columns = [
+        Column("setting"),
+        Column("two languages"),
+        Column("comparisons"),
+        Column("missed in both"),
+        Column("if independent"),
+        Column("times as many"),
     ]
-    return [*lines, "", *grid(header, pairs)] if pairs else lines
+    return grid("Two languages", columns, rows)
 
 
-def _kinds(table: pd.DataFrame, ratio: float) -> list[str]:
+def _kinds(table: pd.DataFrame, ratio: float) -> Table:
     rows = []
     for row in select(table, part="kind", ratio=ratio):
-        compared = (
-            [points(row, "contrast", "contrast_low", "contrast_high"), row["against"]]
-            if row["against"]
-            else []
-        )
-        asked, lost, gained, change, p, word = changed(row)
-        head = [row["setting"], f"{row['passages']}: {row['scope']}", asked, lost, gained, change]
-        rows.append([*head, *(compared or ["", ""]), p, word])
-    header = [
-        "setting",
-        "kind",
-        "asked",
-        "lost",
-        "gained",
-        "change [95 %]",
-        "differs by",
-        "from",
-        "Holm",
-        "",
+        differs = EMPTY
+        if row["against"]:
+            differs = Cell(contrast_points(row))
+        *counts, change, p, word = changed(row)
+        kind = Cell(f"{row['passages']}: {row['scope']}")
+        head = [Cell(row["setting"]), kind, *counts, change]
+        rows.append([*head, differs, Cell(row["against"]), p, word])
+    columns = [
+        Column("setting"),
+        Column("kind"),
+        Column("asked"),
+        Column("lost"),
+        Column("gained"),
+        Column("change in points [95 %]"),
+        Column("differs by"),
+        Column("from"),
+        Column("Holm"),
+        Column(""),
     ]
-    return grid(header, rows) if rows else []
+    return grid("Kinds of question", columns, rows)
 
 
 def _definitions(sweep: Sweep, rule: Rule, warnings: Sequence[str], cross: bool) -> list[str]:
@@ -269,5 +272,5 @@ def _definitions(sweep: Sweep, rule: Rule, warnings: Sequence[str], cross: bool)
         ),
     ]
     lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in warnings]
-    gone = [label(point) for point in sweep.points if point.run_id in sweep.missing]
+    gone = [point.label for point in sweep.gaps]
     return [*lines, f"- Missing points: {listed(gone)}."] if gone else lines

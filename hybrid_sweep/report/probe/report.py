@@ -22,9 +22,9 @@ from hybrid_sweep.report.probe.page import markdown
 from hybrid_sweep.report.probe.shared import shared
 from hybrid_sweep.report.probe.texts import Record, Texts, opened
 from hybrid_sweep.report.probe.words import answer
+from hybrid_sweep.report.render.numbers import counted, listed
 from hybrid_sweep.report.report_files import inert
 from hybrid_sweep.report.settings import check
-from hybrid_sweep.report.wording import counted, listed
 from hybrid_sweep.utils import safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_write

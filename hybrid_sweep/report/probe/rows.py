@@ -5,85 +5,109 @@ Every test is the crossed estimate of `statistics` on success, 0 or 1 of each qu
 paired by both.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.columns import meanings
 from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, Cell, Ints, Rule
-from hybrid_sweep.report.results import clean
 
 MACRO = "macro"
-Row = dict[str, Any]
-COLUMNS = {
-    "part": (
-        "change: r = 0 (first) and r (second). languages: two query languages (first, second) at r."
-        " kind: as change, for a kind of question"
-    ),
-    "ratio": "the cross-lingual share r",
-    "setting": "monolingual, cross-lingual or multilingual (the mixed pool)",
-    "scope": (
-        "change: a query language, a pair query>passage, or macro. languages: the first language."
-        " kind: the level"
-    ),
-    "against": (
-        "languages: the second language. kind: the level that the contrast is with; empty for that"
-        " level itself"
-    ),
-    "passages": (
-        "languages: the language of the passages, * for the mixed pool; empty: each its own. kind:"
-        " the kind"
-    ),
-    "relation": "of the two languages: related (one branch), same script, other script or unknown",
-    "n_questions": "number of questions",
-    "n_asked": (
-        "questions in languages: a question counts once for each language, or pair, of the scope"
-    ),
-    "n_seeds": "number of seeds",
-    "first": "share answered by the first, mean of the seeds",
-    "second": "share answered by the second",
-    "lost": (
-        "number answered by the first and missed by the second, in the stated share of the seeds"
-    ),
-    "gained": "number missed by the first and answered by the second",
-    "lost_share": "share lost from the first to the second with the same seed, mean of the seeds",
-    "gained_share": "share gained, likewise; difference = gained_share - lost_share",
-    "churn": (
-        "change: share lost from one seed of r = 0 to another, mean of the pairs of seeds: what"
-        " chance alone loses"
-    ),
-    "both_missed": "languages: number missed by both",
-    "both_expected": (
-        "languages: what that number would be if misses in the two languages were independent"
-    ),
-    "difference": "second - first, in the share answered",
-    "low": "lower end of its 95 % interval",
-    "high": "upper end of its 95 % interval",
-    "interval": "crossed (seeds and questions), conditional (questions alone) or none",
-    "contrast": "kind: difference of this level minus that of the level `against`",
-    "contrast_low": "lower end of its 95 % interval",
-    "contrast_high": "upper end of its 95 % interval",
-    "p": "two-sided p of no difference (kind: of no contrast); only with a crossed interval",
-    "p_holm": (
-        "p adjusted (Holm) over the scopes, pairs or levels of a kind, in one setting at one ratio;"
-        " macro: over ratios"
-    ),
-    "word": (
-        "higher, lower or not shown at an adjusted 5 %; untested without a test; empty where"
-        " nothing is compared"
-    ),
-    "first_pool": "languages: number of passages that the first language is asked of",
-    "second_pool": "languages: the same of the second",
-}
-TEXT = ("part", "setting", "scope", "against", "passages", "relation", "interval", "word")
-COUNTS = ("n_questions", "n_asked", "n_seeds")
+
+
+class ProbeRow(TypedDict, total=False):
+    """A row of probe.csv."""
+
+    part: Annotated[
+        str,
+        "change: r = 0 (first) and r (second). languages: two query languages (first, "
+        "second) at r. kind: as change, for a kind of question",
+    ]
+    ratio: Annotated[float, "the cross-lingual share r"]
+    setting: Annotated[str, "monolingual, cross-lingual or multilingual (the mixed pool)"]
+    scope: Annotated[
+        str,
+        "change: a query language, a pair query>passage, or macro. languages: the first "
+        "language. kind: the level",
+    ]
+    against: Annotated[
+        str,
+        "languages: the second language. kind: the level that the contrast is with; empty "
+        "for that level itself",
+    ]
+    passages: Annotated[
+        str,
+        "languages: the language of the passages, * for the mixed pool; empty: each its "
+        "own. kind: the kind",
+    ]
+    relation: Annotated[
+        str,
+        "of the two languages: related (one branch), same script, other script or unknown",
+    ]
+    n_questions: Annotated[int, "number of questions"]
+    n_asked: Annotated[
+        int,
+        "questions in languages: a question counts once for each language, or pair, of the scope",
+    ]
+    n_seeds: Annotated[int, "number of seeds"]
+    first: Annotated[float, "share answered by the first, mean of the seeds"]
+    second: Annotated[float, "share answered by the second"]
+    lost: Annotated[
+        float,
+        "number answered by the first and missed by the second, in the stated share of the seeds",
+    ]
+    gained: Annotated[float, "number missed by the first and answered by the second"]
+    lost_share: Annotated[
+        float,
+        "share lost from the first to the second with the same seed, mean of the seeds",
+    ]
+    gained_share: Annotated[float, "share gained, likewise; difference = gained_share - lost_share"]
+    churn: Annotated[
+        float,
+        "change: share lost from one seed of r = 0 to another, mean of the pairs of seeds: "
+        "what chance alone loses",
+    ]
+    both_missed: Annotated[float, "languages: number missed by both"]
+    both_expected: Annotated[
+        float,
+        "languages: what that number would be if misses in the two languages were independent",
+    ]
+    difference: Annotated[float, "second - first, in the share answered"]
+    low: Annotated[float, "lower end of its 95 % interval"]
+    high: Annotated[float, "upper end of its 95 % interval"]
+    interval: Annotated[str, "crossed (seeds and questions), conditional (questions alone) or none"]
+    contrast: Annotated[float, "kind: difference of this level minus that of the level `against`"]
+    contrast_low: Annotated[float, "lower end of its 95 % interval"]
+    contrast_high: Annotated[float, "upper end of its 95 % interval"]
+    p: Annotated[
+        float,
+        "two-sided p of no difference (kind: of no contrast); only with a crossed interval",
+    ]
+    p_holm: Annotated[
+        float,
+        "p adjusted (Holm) over the scopes, pairs or levels of a kind, in one setting at "
+        "one ratio; macro: over ratios",
+    ]
+    word: Annotated[
+        str,
+        "higher, lower or not shown at an adjusted 5 %; untested without a test; empty "
+        "where nothing is compared",
+    ]
+    first_pool: Annotated[
+        float,
+        "languages: number of passages that the first language is asked of",
+    ]
+    second_pool: Annotated[float, "languages: the same of the second"]
+
+
+COLUMNS = meanings(ProbeRow)
 # a cell and the success (S, Q) of the first and of the second in it
 Pair = tuple[Cell, st.Array, st.Array]
 
 
-def tested(values: st.Array, domain: Ints, group: Ints) -> Row:
+def tested(values: st.Array, domain: Ints, group: Ints) -> ProbeRow:
     """Return the macro mean of `values` (S, rows) over domains, its 95 % interval and p; codes may
     have gaps.
     """
@@ -110,7 +134,7 @@ def joined(pairs: Sequence[Pair]) -> tuple[st.Array, Ints, Ints]:
     return values, domain, np.concatenate([cell.question for cell, _, _ in pairs])
 
 
-def row(pairs: Sequence[Pair], rule: Rule) -> Row:
+def row(pairs: Sequence[Pair], rule: Rule) -> ProbeRow:
     """Return counts, shares and the tested difference of some cells together; shares are macro
     means over the cells.
     """
@@ -145,7 +169,7 @@ def churn(pairs: Sequence[Pair]) -> float:
     return float(np.mean(lost)) if lost else float("nan")
 
 
-def adjusted(rows: Sequence[Row]) -> list[Row]:
+def adjusted(rows: Sequence[ProbeRow]) -> list[ProbeRow]:
     """Return the rows of one family with Holm's p and the word that it allows."""
     p = st.holm([float(row["p"]) for row in rows])
     return [
@@ -154,15 +178,10 @@ def adjusted(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _word(row: Row, p_holm: float) -> str:
+def _word(row: ProbeRow, p_holm: float) -> str:
     value = float(row["contrast"] if "contrast" in row else row["difference"])
     if row["part"] == "kind" and "against" not in row:
         return ""
     if np.isnan(p_holm):
         return "untested"
     return ("higher" if value > 0 else "lower") if p_holm < 0.05 else "not shown"
-
-
-def rounded(values: Iterable[Any]) -> NDArray[np.float64]:
-    """Return nine significant digits of each, as in results.csv."""
-    return np.array([clean(float(value)) for value in values], dtype=np.float64)

@@ -8,29 +8,38 @@ about these checkpoints: nothing is said of other seeds.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hybrid_sweep.report.columns import frame_of, meanings
 from hybrid_sweep.report.probe.cells import MISSED, SETTINGS, Cells, Rule
-from hybrid_sweep.report.probe.rows import rounded
 
 DRAWS = 1999
 STREAM = 0x9B0BE  # of the shuffles, apart from every other seeded draw
 BLOCK = 10_000_000  # shuffled values in memory at a time
-COLUMNS = {
-    "ratio": "the cross-lingual share r",
-    "setting": "monolingual or multilingual (the mixed pool)",
-    "missed_in": "number of languages that miss the question; 2+: two or more",
-    "n_questions": "number of questions that exist in at least two languages",
-    "observed": "number of them that are missed in so many languages",
-    "expected": "the same number if misses were independent: mean of the shuffles",
-    "low": "the 2.5 % quantile of the shuffles",
-    "high": "the 97.5 % quantile",
-    "p": "2+: one-sided p of as many by chance, (1 + shuffles with as many) / (1 + shuffles)",
-}
+
+
+class SharedRow(TypedDict, total=False):
+    """A row of shared.csv."""
+
+    ratio: Annotated[float, "the cross-lingual share r"]
+    setting: Annotated[str, "monolingual or multilingual (the mixed pool)"]
+    missed_in: Annotated[str, "number of languages that miss the question; 2+: two or more"]
+    n_questions: Annotated[int, "number of questions that exist in at least two languages"]
+    observed: Annotated[int, "number of them that are missed in so many languages"]
+    expected: Annotated[float, "the same number if misses were independent: mean of the shuffles"]
+    low: Annotated[float, "the 2.5 % quantile of the shuffles"]
+    high: Annotated[float, "the 97.5 % quantile"]
+    p: Annotated[
+        float,
+        "2+: one-sided p of as many by chance, (1 + shuffles with as many) / (1 + shuffles)",
+    ]
+
+
+COLUMNS = meanings(SharedRow)
 
 
 def shuffled(
@@ -78,7 +87,7 @@ def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS
     """Return the shared.csv as a frame, columns as in COLUMNS; the cross-lingual setting is left
     out: its pools differ by pair.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[SharedRow] = []
     for setting in SETTINGS:
         for ratio in sorted(ratios) if setting != "cross-lingual" else []:
             missed, present = misses(found, setting, ratio, rule)
@@ -94,7 +103,7 @@ def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS
             parts.append(("2+", int(observed[2:].sum()), drawn[:, 2:].sum(axis=1)))
             for name, seen, by_chance in parts:
                 low, high = np.quantile(by_chance, [0.025, 0.975])
-                row = {
+                row: SharedRow = {
                     "ratio": ratio,
                     "setting": setting,
                     "missed_in": name,
@@ -111,7 +120,4 @@ def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS
                         "p": p,
                     }
                 )
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in ("ratio", "expected", "low", "high", "p"):
-        frame[name] = rounded(frame[name])
-    return frame
+    return frame_of(rows, SharedRow)

@@ -5,14 +5,18 @@ Changes are in points: percentage points of the questions answered.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.probe.cells import SETTINGS, Rule
-from hybrid_sweep.report.probe.rows import MACRO, Row
-from hybrid_sweep.report.results import records
-from hybrid_sweep.report.wording import between, listed, p_words, signed
+from hybrid_sweep.report.probe.rows import MACRO, ProbeRow
+from hybrid_sweep.report.probe.shared import SharedRow
+from hybrid_sweep.report.render.cells import Cell, count, p_value, ratio
+from hybrid_sweep.report.render.numbers import between, listed, p_words, signed
+from hybrid_sweep.report.render.table import Column, Table
+from hybrid_sweep.report.render.table import table as grid
 from hybrid_sweep.utils.escaping import markdown, markdown_code
 
 ASKED = {
@@ -22,24 +26,42 @@ ASKED = {
 }
 
 
-def points(row: Row, name: str = "difference", low: str = "low", high: str = "high") -> str:
+def points(row: ProbeRow) -> str:
     """Return a change with its interval, in percentage points."""
-    text = signed(100 * row[name], 1)
-    if pd.isna(row[low]):
-        return f"{text} points"
-    note = "" if row["interval"] == "crossed" else " over questions alone"
-    return f"{text} points {between(100 * row[low], 100 * row[high], 1)}{note}"
+    return _in_points(row["difference"], row["low"], row["high"], row["interval"])
+
+
+def contrast_points(row: ProbeRow) -> str:
+    """Return how far the change of a level is from that of another, likewise."""
+    return _in_points(row["contrast"], row["contrast_low"], row["contrast_high"], row["interval"])
+
+
+def _in_points(value: float, low: float, high: float, interval: str) -> str:
+    text = f"{signed(100 * value, 1)} points"
+    if pd.isna(low):
+        return text
+    note = "" if interval == "crossed" else " over questions alone"
+    return f"{text} {between(100 * low, 100 * high, 1)}{note}"
 
 
 def share_of(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def select(table: pd.DataFrame, **wanted: object) -> list[Row]:
-    """Return the rows of probe.csv or shared.csv with these values."""
+def select(table: pd.DataFrame, **wanted: object) -> list[ProbeRow]:
+    """Return the rows of probe.csv with these values."""
+    return records(_having(table, wanted), ProbeRow)
+
+
+def select_shared(table: pd.DataFrame, **wanted: object) -> list[SharedRow]:
+    """Return the rows of shared.csv with these values."""
+    return records(_having(table, wanted), SharedRow)
+
+
+def _having(table: pd.DataFrame, wanted: Mapping[str, object]) -> pd.DataFrame:
     for name, value in wanted.items():
         table = table[table[name] == value]
-    return records(table)
+    return table
 
 
 def criterion(rule: Rule, seeds: int) -> str:
@@ -73,11 +95,13 @@ def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule
     for setting in SETTINGS:
         said += _languages(select(table, part="languages", ratio=ratio, setting=setting), setting)
     for setting in SETTINGS:
-        said += _shared(select(together, ratio=ratio, setting=setting, missed_in="2+"), setting)
+        said += _shared(
+            select_shared(together, ratio=ratio, setting=setting, missed_in="2+"), setting
+        )
     return [*said, *_kinds(select(table, part="kind", ratio=ratio))]
 
 
-def change(rows: Sequence[Row], setting: str, rule: Rule) -> str:
+def change(rows: Sequence[ProbeRow], setting: str, rule: Rule) -> str:
     """Return what r = 0 answers and a ratio misses, in one setting: of all together, the first of
     the rows, and of its parts.
     """
@@ -124,7 +148,7 @@ def _all(setting: str) -> str:
     return "all pairs" if setting == "cross-lingual" else "all languages"
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: ProbeRow) -> str:
     if row["word"] == "untested":
         return f"changes by {points(row)}, for these checkpoints only, without a test"
     if row["word"] == "not shown":
@@ -135,7 +159,7 @@ def _verdict(row: Row) -> str:
     )
 
 
-def _languages(rows: Sequence[Row], setting: str) -> list[str]:
+def _languages(rows: Sequence[ProbeRow], setting: str) -> list[str]:
     """Return which query languages are weaker than others, on the questions that both have."""
     rows = [row for row in rows if row["word"] != "untested"]
     if not rows:
@@ -172,7 +196,7 @@ def _languages(rows: Sequence[Row], setting: str) -> list[str]:
     return [f"{said}, most of all {', '.join(some)}.{caution}"]
 
 
-def _shared(rows: Sequence[Row], setting: str) -> list[str]:
+def _shared(rows: Sequence[SharedRow], setting: str) -> list[str]:
     if not rows:
         return []
     row = rows[0]
@@ -189,7 +213,7 @@ def _shared(rows: Sequence[Row], setting: str) -> list[str]:
     ]
 
 
-def _kinds(rows: Sequence[Row]) -> list[str]:
+def _kinds(rows: Sequence[ProbeRow]) -> list[str]:
     """Return kinds of question whose change differs from that of the first kind, by a test."""
     found = [row for row in rows if row["word"] in ("lower", "higher")]
     tested = [row for row in rows if row["word"] not in ("", "untested")]
@@ -201,8 +225,7 @@ def _kinds(rows: Sequence[Row]) -> list[str]:
             " the table)."
         ]
     some = [
-        f"{row['scope']} against {row['against']}, {row['setting']}:"
-        f" {points(row, 'contrast', 'contrast_low', 'contrast_high')}"
+        f"{row['scope']} against {row['against']}, {row['setting']}: {contrast_points(row)}"
         for row in found
     ]
     few = any(row["passages"] == "languages" for row in found)
@@ -214,31 +237,31 @@ def _kinds(rows: Sequence[Row]) -> list[str]:
     return [f"**The change differs by kind of question**: {'; '.join(some)}.{caution}"]
 
 
-def by_ratio(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table by setting and ratio, all languages together."""
-    header = [
-        "setting",
-        "r",
-        "seeds",
-        "asked",
-        "lost",
-        "gained",
-        "change in points [95 %]",
-        "Holm",
-        "",
-    ]
+def by_ratio(table: pd.DataFrame) -> Table:
+    """Return the table by setting and ratio, all languages together."""
     rows = []
     for row in select(table, part="change", scope=MACRO):
-        rows.append([row["setting"], f"{row['ratio']:g}", str(row["n_seeds"]), *changed(row)])
-    return header, rows
+        rows.append(
+            [Cell(row["setting"]), ratio(row["ratio"]), count(row["n_seeds"]), *changed(row)]
+        )
+    columns = [Column("setting", words=True), Column("r", words=True), Column("seeds")]
+    return grid("Lost and gained against r = 0", [*columns, *CHANGED], rows)
 
 
-def changed(row: Row) -> list[str]:
-    """Return asked, lost, gained, change, Holm's p and the word of a row of probe.csv, as text."""
-    counts = [f"{row['n_asked']:,}", f"{row['lost']:,.0f}", f"{row['gained']:,.0f}"]
-    p: str = (
-        ""
-        if pd.isna(row["p_holm"])
-        else p_words(row["p_holm"]).removeprefix("p = ").removeprefix("p ")
-    )
-    return [*counts, points(row).replace(" points", ""), p, row["word"]]
+CHANGED = (
+    Column("asked"),
+    Column("lost"),
+    Column("gained"),
+    Column("change in points [95 %]", words=True),
+    Column("Holm"),
+    Column("", words=True),
+)
+
+
+def changed(row: ProbeRow) -> list[Cell]:
+    """Return asked, lost, gained, change, Holm's p and the word of a row of probe.csv, the cells
+    of `CHANGED`.
+    """
+    counts = [count(row[name]) for name in ("n_asked", "lost", "gained")]
+    points_changed = Cell(points(row).replace(" points", ""))
+    return [*counts, points_changed, p_value(row["p_holm"]), Cell(row["word"])]

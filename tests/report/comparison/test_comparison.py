@@ -27,9 +27,9 @@ from hybrid_sweep.report.comparison.table import COLUMNS, Comparison
 from hybrid_sweep.report.comparison.words import contrast
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import load
+from hybrid_sweep.report.render.numbers import signed
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.report.results import aggregate
-from hybrid_sweep.report.wording import signed
 from tests import snapshots
 from tests.refused import refused
 from tests.report.comparison.pairs_of_sweeps import (

@@ -20,7 +20,7 @@ import numpy as np
 from recompute_derived import AGAINST, derived
 from recompute_results import NAN, Row, place_of, read, results
 
-NAMES = ["Cross-lingual MRR@10", "Same-language share", "Rank distance"]
+NAMES = ["cross-lingual MRR@10", "same-language share of the top 10", "rank distance"]
 
 
 class Page(HTMLParser):

@@ -16,11 +16,12 @@ from hybrid_sweep.report.answer import answer, findings, no_verdict
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import load
-from hybrid_sweep.report.markdown import markdown
-from hybrid_sweep.report.page.data import AGAINST, BIAS, VIEWS
+from hybrid_sweep.report.measures import MEASURES, TRADED
+from hybrid_sweep.report.page.data import BIAS, menu_name
 from hybrid_sweep.report.page.html import SCRIPTS, SECTIONS, html
-from hybrid_sweep.report.page.tables import in_words, significant
 from hybrid_sweep.report.results import aggregate
+from hybrid_sweep.report.sections import Content
+from hybrid_sweep.report.tables.derived import in_words, points_for, significant
 from hybrid_sweep.utils import escaping
 from tests import snapshots
 
@@ -70,14 +71,7 @@ def page(sweep_dir: Path) -> str:
     results = aggregate(sweep)
     more = derived(sweep, results)
     said, told = answer(sweep, results), findings(sweep, results, more)
-    text = html(
-        sweep,
-        results,
-        more,
-        said,
-        told,
-        markdown(sweep, results, more, said, told, ["some warning"], "c0de"),
-    )
+    text = html(Content(sweep, results, more, said, told, ("some warning",)))
     (sweep_dir / "report.html").write_text(text, encoding="utf-8")
     return text
 
@@ -134,12 +128,13 @@ def test_every_rounded_number_stands_for_one_of_the_results(sweep_dir: Path) -> 
     for shown, value in cells:
         number = float(value)
         assert number in values, value
-        found = re.fullmatch(r"([+-]?[\d,]*\.?\d*)( %| per 100 ranks less)?", shown)
+        found = re.fullmatch(r"([+-]?[\d,]*\.?\d*)( %)?", shown)
         if found:
-            factor = {None: 1, " %": 100, " per 100 ranks less": 100}[found[2]]
+            # a price per 100 ranks is in points, hundredths
+            factors = {None: (1, 100 * 100), " %": (100,)}[found[2]]
             digits = len(found[1].partition(".")[2])
-            rounded = pytest.approx(factor * number, abs=0.5001 * 10**-digits)
-            assert float(found[1].replace(",", "")) == rounded, (shown, value)
+            rounded = [pytest.approx(f * number, abs=0.5001 * 10**-digits) for f in factors]
+            assert float(found[1].replace(",", "")) in rounded, (shown, value)
             checked += 1
         else:
             assert re.fullmatch(r"p (=|<) [\d.]+", shown), shown
@@ -197,7 +192,9 @@ def test_winners_and_losers(make_sweep: Make, world: Any) -> None:
     assert [row[:2] for row in rows] == [
         [lang, ratio] for lang in ("de", "en", "fr") for ratio in ("0.5", "1")
     ]
-    assert {row[head.index("what is shown")] for row in rows if row[1] == "1"} == {"▼ loser"}
+    assert {row[head.index("what is shown")] for row in rows if row[1] == "1"} == {
+        "<strong>▼ loser</strong>"
+    }
     tested = derived(load([sweep_dir]), aggregate(load([sweep_dir]))).query(
         "statistic == 'language'"
     )
@@ -234,9 +231,9 @@ def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: 
     sweep_dir = make_sweep(world(questions=80, **changes))
     text = page(sweep_dir)
     more = derived(load([sweep_dir]), aggregate(load([sweep_dir])))
-    for setting, measure, name, _, _, per, _ in AGAINST:
-        head, *rows = grid(text, f"Against {name}")
-        about = more[more["against"] == f"{setting} {measure}"]
+    for measure in TRADED:
+        head, *rows = grid(text, f"Against {measure.name}")
+        about = more[more["against"] == measure.key]
         assert [row[0] for row in rows] == ["0", "0.5", "1"]
         priced = 0
         for row in rows:
@@ -248,13 +245,15 @@ def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: 
             assert row[head.index("in resamples")] == f"{100 * front['value']:.0f} %"
             if price and not math.isnan(price[0]["value"]):
                 priced += 1
-                assert row[head.index("price")].split(" ")[0] == significant(
-                    per * price[0]["value"]
+                value, low, high = (
+                    significant(points_for(measure, price[0][side]))
+                    for side in ("value", "low", "high")
                 )
-                ends = ", ".join(significant(per * price[0][side]) for side in ("low", "high"))
+                assert row[head.index(f"price per {measure.unit}")] == value
+                ends = f"{low}, {high}"
                 assert row[head.index("95 % interval")] == f"[{ends}]"
             assert row[head.index("in words")] == (in_words(dict(price[0])) if price else "")
-        assert priced > 0, name
+        assert priced > 0, measure
 
 
 def test_a_price_is_called_no_surer_than_its_interval() -> None:
@@ -376,14 +375,14 @@ def test_one_language_has_no_pairs(make_sweep: Make, world: Any) -> None:
     text = page(make_sweep(world(languages=("en",))))
     Page(text)
     assert 'id="heat"' not in text
-    assert [measure for _, measure, name, *_ in AGAINST if f"{name}</label>" in text] == ["same@10"]
+    assert [one.measure for one in TRADED if f"{one.title}</label>" in text] == ["same@10"]
     assert {view["setting"] for view in block(text)["views"]} == {"monolingual", "multilingual"}
 
 
 def test_controls_have_names_and_files_one_purpose(sweep_dir: Path) -> None:
     text = page(sweep_dir)
-    assert text.count('name="against"') == len(AGAINST)
-    for name in [view[2] for view in VIEWS + BIAS]:
+    assert text.count('name="against"') == len(TRADED)
+    for name in [*map(menu_name, MEASURES), *(measure.title for measure in BIAS)]:
         assert f">{name}</option>" in text, name
     for part in ("<legend>", 'tabindex="0"', "prefers-color-scheme: dark", "@media print"):
         assert part in text, part

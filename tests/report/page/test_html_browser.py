@@ -17,7 +17,8 @@ import pytest
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import load
-from hybrid_sweep.report.page.data import AGAINST, BIAS, VIEWS
+from hybrid_sweep.report.measures import MEASURES, TRADED
+from hybrid_sweep.report.page.data import BIAS, menu_name
 from hybrid_sweep.report.results import aggregate
 from tests import snapshots
 from tests.report.page.browser import CHROMIUM, DARK, OPTIONS, browse, needs_browser, use
@@ -82,10 +83,9 @@ def test_the_curve_shows_what_is_chosen(bm25_sweep: Path) -> None:
         $("#shape").click(); seen.plain = note().fit;
         """,
     )
-    assert len(seen["views"]) == len(VIEWS)
-    for (setting, measure, name, _), view in zip(VIEWS, seen["views"], strict=True):
-        assert view["drawn"] == means(results, setting, measure), name
-        assert view["title"].startswith(name)
+    for measure, view in zip(MEASURES, seen["views"], strict=True):
+        assert view["drawn"] == means(results, *measure.place), measure
+        assert view["title"].startswith(menu_name(measure))
     told = [seen[part] for part in ("en", "pair", "shape")]
     words = [f"{view['title']}\n{view['key']}\n" for view in (*seen["views"], *told)]
     snapshots.check("page/titles and keys of the curve", "\n".join(words))
@@ -135,8 +135,8 @@ def test_what_is_hovered_is_what_the_tables_say(bm25_sweep: Path) -> None:
         assert follow(text, f"r = {ratio}:", mean, change, interval, *counts) and int(seeds) == 3
         assert verdict.split(" ")[1] in text
     assert len(seen["curve"]) == 3
-    assert len(seen["front"]) == len(AGAINST)
-    for (_, _, name, _, _, _, unit), front in zip(AGAINST, seen["front"], strict=True):
+    for measure, front in zip(TRADED, seen["front"], strict=True):
+        name, unit = measure.title, measure.unit
         assert front["shown"] == 1 and len(front["table"]) == 3
         assert any(row[7] for row in front["table"]), name  # a price is stated
         for text, row in zip(front["hover"], front["table"], strict=False):
@@ -158,7 +158,7 @@ def test_what_is_hovered_is_what_the_tables_say(bm25_sweep: Path) -> None:
     for text, cell in zip(seen["bias"], seen["map"], strict=True):
         assert f": {cell}" in text
         for lang in ("de", "en", "fr"):
-            if text.startswith("r = ") and f"{BIAS[2][2]}, {lang}" in text:
+            if text.startswith("r = ") and f"{BIAS[2].title}, {lang}" in text:
                 assert cell == by_language[lang, text[4:].split(",")[0]][2]
     fronts = [front["hover"][2] for front in seen["front"]]
     told = [*seen["curve"][:2], *fronts, *seen["each"][:2], seen["pairs"][1], *seen["bias"][:2]]
@@ -238,8 +238,9 @@ def test_the_maps_show_what_is_chosen(bm25_sweep: Path) -> None:
         ]
         assert sorted(seen[step]["values"]) == sorted(found[column]) and len(found) == 9, step
         assert seen[step]["colours"] > 3, step
-    for (setting, measure, _, _), view in zip(BIAS, seen["bias"], strict=True):
-        rows = results[(results["setting"] == setting) & (results["measure"] == measure)]
+    for measure, view in zip(BIAS, seen["bias"], strict=True):
+        rows = results[results["setting"] == measure.setting]
+        rows = rows[rows["measure"] == measure.measure]
         assert view["values"] == [float(value) for value in rows["mean"]] and len(rows) == 4 * 5
     moved = [None if pd.isna(value) else float(value) for value in rows["delta"]]
     assert seen["moved"]["values"] == moved and moved.count(None) == 4 * 3
@@ -262,7 +263,7 @@ def test_tables_sort_by_their_numbers_both_ways(bm25_sweep: Path) -> None:
         }
         """,
     )
-    against = {f"Against {name}" for _, _, name, *_ in AGAINST}
+    against = {f"Against {measure.name}" for measure in TRADED}
     assert set(seen) == {"By ratio", "By language", "Winners and losers"} | against
     numeric = 0
     for name, columns in seen.items():

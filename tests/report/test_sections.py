@@ -11,14 +11,17 @@ import pytest
 from hybrid_sweep.report.answer import findings
 from hybrid_sweep.report.derived import COLUMNS, derived
 from hybrid_sweep.report.load import load
-from hybrid_sweep.report.markdown import markdown
+from hybrid_sweep.report.measures import CROSS_LINGUAL, RANK_DISTANCE, TRADED
+from hybrid_sweep.report.render.numbers import between, p_words, signed
 from hybrid_sweep.report.results import aggregate, pick
-from hybrid_sweep.report.wording import between, p_words, signed
+from hybrid_sweep.report.sections import Content, markdown
+from hybrid_sweep.report.tables.derived import points_for, significant
 from tests import snapshots
 from tests.report.folders import runs_of
 from tests.report.sections import new_lines, section
 
 Make = Callable[..., Path]
+ENDS = ("value", "low", "high")
 
 
 def told(sweep_dir: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
@@ -26,17 +29,29 @@ def told(sweep_dir: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     results = aggregate(sweep)
     more = derived(sweep, results)
     return (
-        markdown(sweep, results, more, "The answer.", findings(sweep, results, more), [], "c0ffee"),
+        markdown(Content(sweep, results, more, "The answer.", findings(sweep, results, more), ())),
         results,
         more,
     )
 
 
+def tables(text: str, title: str) -> list[list[dict[str, str]]]:
+    """The tables under a title, each as rows by header."""
+    found: list[list[list[str]]] = []
+    before = ""
+    for line in section(text, title).splitlines():
+        if line.startswith("|"):
+            if not before.startswith("|"):
+                found.append([])
+            found[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+        before = line
+    return [[dict(zip(head, row, strict=True)) for row in rows] for head, _, *rows in found]
+
+
 def cells(text: str, title: str) -> dict[str, dict[str, str]]:
-    """The table under a title: first cell -> header -> cell; {} where the title is not there."""
-    lines = [line for line in section(text, title).splitlines() if line.startswith("|")]
-    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {row[0]: dict(zip(split[0], row, strict=True)) for row in split[2:]}
+    """The first table under a title by its first cell; {} where there is none."""
+    found = tables(text, title)
+    return {next(iter(row.values())): row for row in found[0]} if found else {}
 
 
 def of(frame: pd.DataFrame, **values: Any) -> dict[str, Any]:
@@ -50,28 +65,31 @@ def test_trade_off(make_sweep: Make, world: Any) -> None:
     text, _, more = told(
         make_sweep(world(noise=0.02, seed_sd=0.0005, questions=150, bias=lambda r: -2 * r))
     )
-    found = cells(text, "Trade-off")
-    assert list(found) == ["0", "0.5", "1"] and found["0"]["price of rank distance"] == ""
-    for against, name, unit in [
-        ("cross-lingual RR@10", "cross-lingual MRR@10", 1),
-        ("multilingual same@10", "same-language share", 1),
-        ("multilingual RD", "rank distance", 100 * 100),  # 100 ranks, hundredths of MRR@10
-    ]:
+    for measure, rows in zip(TRADED, tables(text, "Trade-off"), strict=True):
+        assert [row["r"] for row in rows] == ["0", "0.5", "1"]
+        title = f"price per {measure.unit}"
+        assert rows[0][title] == ""
         price, front = (
-            of(more, statistic=s, against=against, ratio=1.0) for s in ("price", "front")
+            of(more, statistic=s, against=measure.key, ratio=1.0) for s in ("price", "front")
         )
-        value, low, high = (unit * price[column] for column in ("value", "low", "high"))
-        assert found["1"][f"price of {name}"] == f"{signed(value, 2)} {between(low, high, 2)}"
-        place = "on" if front["word"] == "on the front" else "off"
-        assert found["1"][f"front with {name}"] == f"{place}, {100 * front['value']:.0f} %"
+        value, low, high = (significant(points_for(measure, price[c])) for c in ENDS)
+        assert (rows[2][title], rows[2]["95 % interval"]) == (value, f"[{low}, {high}]")
+        assert rows[2]["by the means"] == front["word"]
+        assert rows[2]["in resamples"] == f"{100 * front['value']:.0f} %"
+
+
+def test_a_price_of_ranks_is_in_points_for_each_hundred() -> None:
+    assert points_for(RANK_DISTANCE, 0.0001) == pytest.approx(1)  # 0.01 MRR@10 per 100 ranks
+    assert points_for(CROSS_LINGUAL, 0.25) == pytest.approx(0.25)
 
 
 def test_shape(sweep_dir: Path) -> None:
     text, _, more = told(sweep_dir)
-    found = cells(text, "Shape of the curves")
-    assert len(found) == 8
+    (rows,) = tables(text, "Shape of the curves")
+    assert len(rows) == 8
     slope = of(more, statistic="slope", setting="multilingual", measure="RD")
-    row = found["multilingual RD, mean"]
+    (row,) = (row for row in rows if row["curve"] == "rank distance")
+    assert row["of"] == "mean"
     assert row["slope per unit of r"] == signed(slope["value"], 1) and row["Holm"] == p_words(
         slope["p_holm"]
     )
@@ -84,20 +102,20 @@ def test_shape(sweep_dir: Path) -> None:
 
 def test_winners_and_losers(make_sweep: Make, world: Any) -> None:
     text, _, more = told(make_sweep(world(mono=lambda r: -0.1 * r, noise=0.02)))
-    found = cells(text, "Winners and losers by language")
-    for ratio in ("0.5", "1"):
-        for language in ("de", "en", "fr"):
-            row = of(more, statistic="language", scope=language, ratio=float(ratio))
-            mark = f"**{row['word']}**, " if row["word"] == "loser" else ""
-            assert (
-                found[ratio][language] == f"{signed(row['value'])} ({mark}{p_words(row['p_holm'])})"
-            )
-    assert "**loser**" in found["1"]["de"]
+    (rows,) = tables(text, "Winners and losers by language")
+    assert len(rows) == 6
+    for shown in rows:
+        row = of(more, statistic="language", scope=shown["language"], ratio=float(shown["r"]))
+        assert shown["change to r = 0"] == signed(row["value"])
+        assert shown["Holm over languages"] == p_words(row["p_holm"])
+        word = f"**{row['word']}**" if row["word"] == "loser" else row["word"]
+        assert shown["what is shown"] == word
+    assert rows[1]["what is shown"] == "**loser**"
 
 
 def test_questions(sweep_dir: Path) -> None:
     text, results, _ = told(sweep_dir)
-    found = cells(text, "Questions won / tied / lost")
+    found = cells(text, "Questions won, tied and lost")
     for scope, name in (("macro", "all languages"), ("de", "de")):
         row = pick(results, "monolingual", "RR@10", scope).iloc[2]
         assert found["1"][name] == f"{row['won']} / {row['tied']} / {row['lost']}"
@@ -117,8 +135,11 @@ def test_trained_and_unseen(make_sweep: Make, world: Any) -> None:
             for w in ("trained on", "not trained on")
         ),
     }
-    languages = cells(text, "Monolingual MRR@10 by language")
-    assert len(languages["1"]) == 4 and not any("trained" in name for name in languages["1"])
+    (rows,) = tables(text, "Monolingual MRR@10 by language")
+    assert {row["language"] for row in rows} == {"de", "en", "fr"}
+    seen, rest = tables(text, "Winners and losers by language")
+    assert {row["language"] for row in seen} == {"de", "en"}
+    assert {row["language"] for row in rest} == {"fr"}
     pairs = section(text, "What else changes with the ratio").splitlines()[0]
     # pairs at r = 0, of 2 languages; pairs at r = 1
     assert re.findall(r"\d+", pairs) == ["0", "2", "2", "1", "2"]
@@ -132,13 +153,10 @@ def test_few_seeds_are_marked_in_every_table(
     text, _, _ = told(make_sweep(world(mono=lambda r: -0.3 * r, noise=0.02), seeds=seeds))
     titles = ("Trade-off", "Shape of the curves", "Winners and losers by language")
     name = "tables of one seed" if len(seeds) == 1 else "tables of two seeds"
-    tables = [
-        line
-        for title in titles
-        for line in section(text, title).splitlines()
-        if line.startswith("|")
-    ]
-    snapshots.check(f"report/{name}", "\n".join(tables) + "\n")
+    lines = []
+    for title in titles:
+        lines += [line for line in section(text, title).splitlines() if line.startswith("|")]
+    snapshots.check(f"report/{name}", "\n".join(lines) + "\n")
 
 
 def test_every_column_of_derived_csv_is_explained(sweep_dir: Path) -> None:

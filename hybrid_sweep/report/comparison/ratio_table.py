@@ -1,0 +1,68 @@
+"""The table of a comparison: the tables by ratio of its sweeps, one under the other."""
+
+from dataclasses import replace
+
+from hybrid_sweep.report.columns import records
+from hybrid_sweep.report.comparison.rows import ComparisonRow
+from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison
+from hybrid_sweep.report.render.cells import NOT_TESTED, Cell, change, code
+from hybrid_sweep.report.render.table import EVERYWHERE, PAPER, TEXTS, Column, Group, Table
+from hybrid_sweep.report.results import MACRO, MONO
+from hybrid_sweep.report.tables.by_ratio import by_ratio
+
+# The columns taken from the table by ratio, and where they are shown.
+_TAKEN = {
+    "r": EVERYWHERE,
+    "seeds": EVERYWHERE,
+    "mono MRR@10": EVERYWHERE,
+    "change": EVERYWHERE,
+    "90 % interval": TEXTS,
+    "verdict": EVERYWHERE,
+    "English": TEXTS,
+    "cross MRR@10": EVERYWHERE,
+    "multi mAP": EVERYWHERE,
+    "same-lang": EVERYWHERE,
+    "rank dist.": EVERYWHERE,
+    "mono examples": EVERYWHERE,
+    "cross examples": EVERYWHERE,
+}
+_KEYS = (DIFFERENCE, TWICE)
+_TESTED = (
+    Column("difference", r"$\Delta_1$", PAPER),
+    Column("difference of changes", r"$\Delta\Delta_1$", PAPER),
+)
+
+
+def ratio_table(comparison: Comparison) -> Table:
+    """Return a group of lines for each sweep; a paper also has the tested differences to the
+    first.
+    """
+    groups = []
+    columns: tuple[Column, ...] = ()
+    for index, name in enumerate(comparison.names):
+        one = by_ratio(comparison.sweeps[index], comparison.results[index]).chosen(_TAKEN)
+        tested = _tested(comparison, name)
+        rows = []
+        for row in one.rows:
+            share = row[0].value
+            rows.append([*row, *(_difference(tested.get((key, share))) for key in _KEYS)])
+        groups.append(Group(tuple(rows), code(name)))
+        columns = one.columns
+    shown = [replace(column, shown=_TAKEN[column.title]) for column in columns]
+    return Table("By sweep and ratio", (*shown, *_TESTED), tuple(groups), "sweep")
+
+
+def _tested(comparison: Comparison, name: str) -> dict[tuple[str, float | None], ComparisonRow]:
+    """Return the differences of a sweep to the first, by statistic and ratio."""
+    table = comparison.table
+    chosen = (table["sweep"] == name) & (table["scope"] == MACRO)
+    chosen &= (table["setting"] == MONO[0]) & (table["measure"] == MONO[1])
+    return {(row["statistic"], row["ratio"]): row for row in records(table[chosen], ComparisonRow)}
+
+
+def _difference(row: ComparisonRow | None) -> Cell:
+    if row is None:
+        return NOT_TESTED
+    none = float("nan")
+    cell, _ = change(row["value"], none, none, star=row["p_holm"] < 0.05)
+    return cell

@@ -1,0 +1,151 @@
+"""The rows of results.csv and derived.csv.
+
+Intervals of results.csv are two-sided, over seeds and questions where "crossed", over questions
+alone where "conditional". Effects (delta and after) compare with ratio 0, same seeds, same
+questions. Every interval of derived.csv is two-sided 95 %.
+"""
+
+from typing import Annotated, TypedDict
+
+
+class ResultRow(TypedDict, total=False):
+    """A row of results.csv."""
+
+    kind: Annotated[
+        str,
+        "trained, untrained (the encoder before its first step) or bm25 (words alone)",
+    ]
+    ratio: Annotated[
+        float,
+        "cross-lingual share of the training steps; empty for untrained and bm25",
+    ]
+    setting: Annotated[
+        str,
+        "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
+    ]
+    measure: Annotated[
+        str,
+        "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank "
+        "distance, in ranks)",
+    ]
+    scope: Annotated[
+        str,
+        "a query language, an ordered pair query>passage, or macro: the plain mean over "
+        "these; where some language was not trained on also trained and unseen: the mean "
+        "over the languages, or pairs, trained on alone, and over the rest",
+    ]
+    status: Annotated[
+        str,
+        "complete; partial: a point of this ratio is missing; missing: the row stands for "
+        "one missing point",
+    ]
+    seeds: Annotated[str, "the seeds in the mean, separated by blanks"]
+    n_seeds: Annotated[int, "number of these seeds"]
+    n_questions: Annotated[
+        int,
+        "number of questions (groups): all language versions of one count once",
+    ]
+    n_rows: Annotated[int, "number of rows of the per-query table of each run in the mean"]
+    mean: Annotated[float, "mean of the measure over domain means and seeds"]
+    low: Annotated[float, "lower end of its 95 % interval"]
+    high: Annotated[float, "upper end of its 95 % interval"]
+    interval: Annotated[str, "crossed or conditional: what the interval of the mean covers"]
+    delta: Annotated[float, "mean paired difference to ratio 0"]
+    delta_low: Annotated[float, "lower end of its 95 % interval"]
+    delta_high: Annotated[float, "upper end of its 95 % interval"]
+    delta_low_90: Annotated[float, "lower end of its 90 % interval, the one that the verdict reads"]
+    delta_high_90: Annotated[float, "upper end of its 90 % interval"]
+    half_width: Annotated[
+        float,
+        "half of the width of its 90 % interval: what a verdict at this margin can tell apart",
+    ]
+    delta_seeds: Annotated[int, "number of seeds that both ratios have"]
+    delta_interval: Annotated[
+        str,
+        "crossed or conditional: what the intervals of the difference cover",
+    ]
+    relative: Annotated[float, "delta as a share of the mean at ratio 0 (same seeds)"]
+    relative_low: Annotated[float, "lower end of its 95 % interval"]
+    relative_high: Annotated[float, "upper end of its 95 % interval"]
+    won: Annotated[
+        int,
+        "questions whose mean difference to ratio 0, over the common seeds and the "
+        "question's rows, is above 0",
+    ]
+    tied: Annotated[int, "questions whose mean difference is 0"]
+    lost: Annotated[int, "questions whose mean difference is below 0"]
+    p: Annotated[float, "two-sided p of no difference; only with a crossed interval"]
+    p_holm: Annotated[float, "p adjusted for the number of ratios compared (Holm)"]
+    verdict: Annotated[
+        str,
+        "monolingual rows: baseline, superior, non-inferior, inconclusive, degraded or untested",
+    ]
+    seeds_to_settle: Annotated[
+        float,
+        "where inconclusive: seeds for an 80 % chance of a verdict; inf: more questions are needed",
+    ]
+    examples_monolingual: Annotated[
+        float,
+        "mean number of monolingual training examples of a run; empty where not recorded",
+    ]
+    examples_cross_lingual: Annotated[
+        float,
+        "mean number of cross-lingual training examples of a run; empty where not recorded",
+    ]
+    run_ids: Annotated[str, "the runs in the mean, separated by blanks, in the order of the seeds"]
+
+
+class DerivedRow(TypedDict, total=False):
+    """A row of derived.csv."""
+
+    statistic: Annotated[
+        str,
+        "slope, isotonic (the closest monotone curve), reversal, front (Pareto front), "
+        "price or language",
+    ]
+    setting: Annotated[str, "the setting of the curve; front and price: monolingual"]
+    measure: Annotated[str, "the measure of the curve, as in results.csv"]
+    scope: Annotated[str, "macro, trained, unseen or a language"]
+    against: Annotated[
+        str,
+        "front and price: what monolingual RR@10 is weighed against; reversal: the lower "
+        "ratio of the move",
+    ]
+    ratio: Annotated[
+        float,
+        "the ratio it is about; reversal: the higher one of the move; empty for slope",
+    ]
+    value: Annotated[
+        float,
+        "slope: change of the mean per unit of r, least squares over the ratios. isotonic: "
+        "fitted change to r = 0. reversal: the largest significant move against the curve's "
+        "direction, or the move nearest to it. front: share of the bootstrap replicates "
+        "with the ratio on the front. price: monolingual RR@10 lost per unit of `against` "
+        "gained (a gain of same@10 or RD is a fall); negative: both gain. language: mean "
+        "paired difference to r = 0",
+    ]
+    low: Annotated[float, "lower end of the interval or band; empty for front"]
+    high: Annotated[float, "upper end of the interval or band"]
+    interval: Annotated[
+        str,
+        "crossed: over seeds and questions; bootstrap: over both too (isotonic: a band for "
+        "the whole curve, if it is monotone); conditional: over questions alone; none",
+    ]
+    p: Annotated[float, "two-sided p of no change; only with a crossed interval"]
+    p_holm: Annotated[
+        float,
+        "p adjusted (Holm): slope: over the curves; reversal: over the pairs of ratios; "
+        "language: over the languages at that ratio",
+    ]
+    word: Annotated[
+        str,
+        "slope: rises, falls, not shown. isotonic: rising, falling, flat. reversal: not "
+        "monotone, no reversal shown. front: on the front, off the front (by the means). "
+        "price: stated, no loss (both gain), no gain shown. language: winner, loser, not "
+        "shown. Each shown at adjusted 5 %",
+    ]
+    n_seeds: Annotated[
+        int,
+        "number of seeds: slope, isotonic, reversal and front take those that have every ratio",
+    ]
+    n_questions: Annotated[int, "number of questions"]

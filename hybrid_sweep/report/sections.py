@@ -1,0 +1,310 @@
+"""What a report says, section by section: the answer first, then the tables, how it was measured,
+what else changes with the ratio, and provenance.
+
+Nothing in it holds a time, a machine or a path: the same runs make the same text.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hybrid_sweep.report.derived import COLUMNS as DERIVED
+from hybrid_sweep.report.load import BASELINES, Sweep
+from hybrid_sweep.report.render.cells import Cell, code, ratio
+from hybrid_sweep.report.render.markdown import Block, document
+from hybrid_sweep.report.render.numbers import counted, listed
+from hybrid_sweep.report.render.table import Column, Table, table
+from hybrid_sweep.report.results import COLUMNS, ENGLISH, MACRO, MONO, languages, picked
+from hybrid_sweep.report.settings import flatten
+from hybrid_sweep.report.tables import derived as tables
+from hybrid_sweep.report.tables import verdicts
+from hybrid_sweep.report.tables.by_ratio import by_ratio
+from hybrid_sweep.utils import escaping, redaction
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report says.
+
+    results, derived: the frames of results.csv and derived.csv. answer: one sentence. findings:
+    the sentences under it, in Markdown. warnings: about the points.
+    """
+
+    sweep: Sweep
+    results: pd.DataFrame
+    derived: pd.DataFrame
+    answer: str
+    findings: Sequence[str]
+    warnings: tuple[str, ...]
+
+
+def _common(sweep: Sweep, key: str) -> str:
+    """Return the value of a config key in the trained points, or "not recorded"."""
+    values = [flatten(sweep.config[point.run_id]).get(key) for point in sweep.trained]
+    found = sorted({value for value in values if value is not None})
+    return escaping.markdown(" / ".join(found)) if found else "not recorded"
+
+
+def _adds(sweep: Sweep) -> bool:
+    """Return whether cross-lingual steps come on top of the monolingual ones (batch.budget), rather
+    than in their place.
+    """
+    return _common(sweep, "batch.budget") == "fixed_monolingual"
+
+
+def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
+    mono = picked(results, *MONO)
+    questions = counted(int(mono[0]["n_questions"]), "question") if mono else "no question"
+    queries = f"{int(mono[0]['n_rows']):,}" if mono else "no"
+    seeds = sorted({point.seed for point in sweep.trained})
+    steps = "monolingual optimiser steps" if _adds(sweep) else "optimiser steps"
+    lines = [
+        (
+            f"- Data: {_common(sweep, 'data.name')} ({_common(sweep, 'eval.split')} split),"
+            f" languages {_common(sweep, 'data.languages')}; {questions} with {queries} monolingual"
+            " queries. All language versions of a question count as one question."
+        ),
+        (
+            f"- Model: {_common(sweep, 'model.name')}; {_common(sweep, 'trainer.max_steps')}"
+            f" {steps} of {_common(sweep, 'batch.size')} pairs at every ratio; seeds"
+            f" {listed(map(str, seeds)) if seeds else 'none'}."
+        ),
+        f"- Margin of non-inferiority, stated before the run: {sweep.margin:g} MRR@10 (absolute).",
+        (
+            "- A mean is the plain mean over languages (or ordered pairs) of the means over"
+            " queries, then over seeds."
+        ),
+        (
+            "- The change at a ratio is paired with ratio 0: same seed (initial weights, groups,"
+            " query texts, order), same questions. Its interval is meant for other seeds and other"
+            " questions: two-way crossed random effects, language versions of a question clustered,"
+            " Satterthwaite's degrees of freedom made safe for few seeds"
+            " (`docs/report.md` has the formula and its measured error rates)."
+        ),
+        (
+            "- The verdict reads the 90 % interval of the change, one-sided 5 % at each ratio."
+            " Non-inferior: wholly above minus the margin. Degraded: wholly below. Inconclusive:"
+            " neither. Superior: non-inferior, and a gain at 5 % after Holm's adjustment over the"
+            " ratios."
+        ),
+        (
+            "- Slope, monotone fit, turn and Pareto front are over the seeds that have every ratio."
+            " The band of the monotone fit holds the whole of a monotone curve with a chance of 95"
+            " %. A curve is called not monotone only where one pair of ratios rises and another"
+            " falls significantly, after Holm's adjustment over all pairs. A price is the quotient"
+            " of two paired changes, its interval Fieller's, over the same seeds and questions; it"
+            " is given only where the gain is significant after Holm's adjustment over the ratios."
+        ),
+        (
+            "- The largest ratio still non-inferior ends the unbroken run of non-inferior ratios"
+            " from the smallest one up, which is a fixed-sequence test at 5 % as a whole."
+        ),
+    ]
+    if any(point.kind == "bm25" for point in sweep.points):
+        lines.append(
+            "- BM25 is bm25s, an index of each language with its own statistics, a query put into"
+            " the words of the passages' language; the mixed pool goes by raw scores. It learns"
+            " nothing, and so has one point."
+        )
+    command = redaction.redacted(sweep.command)
+    return [*lines, f"- Command: {escaping.markdown_code(command)}"] if command else lines
+
+
+def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[Block]:
+    n = len(sweep.trained_languages or languages(results))
+    if _adds(sweep):
+        budget = [
+            "- Cross-lingual steps are added to the same monolingual ones, so a higher ratio means"
+            " a longer training, and a change may come from its length:"
+        ]
+    else:
+        budget = [
+            (
+                "- At r = 1 it sees no same-language pair at all: a loss there may come from the"
+                " missing examples rather than from the cross-lingual ones."
+            ),
+            "- The number of steps is fixed, so a higher ratio means fewer monolingual examples:",
+        ]
+    return [
+        (
+            f"- At r = 0 the model can see {n} distinct query-passage pairs of a question that"
+            f" exists in all {n} languages, at r = 1 {n * (n - 1)}: part of a gain at small r may"
+            " be augmentation."
+        ),
+        *budget,
+        "",
+        _examples(sweep),
+    ]
+
+
+def _examples(sweep: Sweep) -> Table:
+    """Return how many examples of each kind a run has seen, by ratio."""
+    rows = []
+    for share in sorted({point.ratio for point in sweep.trained}):
+        metrics = [sweep.metrics[point.run_id] for point in sweep.trained if point.ratio == share]
+        row = [ratio(share)]
+        for key in ("examples_monolingual", "examples_cross_lingual"):
+            seen = sorted({int(record[key]) for record in metrics if record.get(key) is not None})
+            ends = [f"{value:,}" for value in seen[:: max(len(seen) - 1, 1)]]
+            row.append(Cell(" to ".join(ends) if ends else "not recorded"))
+        rows.append(row)
+    columns = (
+        Column("r", words=True),
+        Column("monolingual examples of a run"),
+        Column("cross-lingual examples of a run"),
+    )
+    return table("Examples", columns, rows)
+
+
+def _made(sweep: Sweep, run_id: str, part: str, evaluated: bool) -> list[tuple[str, str]]:
+    """Return a part of what a run was made by and from, or evaluated by on the further collection
+    that is reported on, by name.
+    """
+    made = sweep.provenance[run_id]
+    found = ((made.get("evaluated") or {}) if evaluated else made).get(part) or {}
+    if part == "fingerprints" and (further := sweep.metrics[run_id].get("fingerprint")):
+        found = {**found, "further collection": further}
+    return sorted(flatten(found).items())
+
+
+def _provenance(sweep: Sweep, warnings: Sequence[str]) -> list[Block]:
+    ids = [point.run_id for point in sweep.finished]
+    lines = [f"- Fingerprint of this report, from its run ids: `{sweep.fingerprint}`"]
+    parts = [
+        ("fingerprints", False, "Fingerprints"),
+        ("git", False, "Code"),
+        ("versions", False, "Versions"),
+    ]
+    if any(sweep.provenance[run_id].get("evaluated") for run_id in ids):
+        parts += [
+            ("git", True, "Code of the evaluation"),
+            ("versions", True, "Versions of the evaluation"),
+        ]
+    for part, evaluated, words in parts:
+        texts: Counter[str] = Counter()
+        for run_id in ids:
+            pairs = _made(sweep, run_id, part, evaluated)
+            texts[", ".join(f"{key} {value}" for key, value in pairs)] += 1
+        for text, runs in sorted(texts.items()):
+            share = f" ({runs} of {len(ids)} runs)" if len(texts) > 1 else ""
+            lines.append(f"- {words}: {escaping.markdown(text.strip()) or 'not recorded'}{share}")
+    lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in warnings]
+    rows = [[Cell(point.label), code(point.run_id)] for point in sweep.finished]
+    return [
+        *lines,
+        "",
+        table("Runs", [Column("point", words=True), Column("run", words=True)], rows),
+    ]
+
+
+def _caption(sweep: Sweep) -> str:
+    kinds = [
+        name
+        for kind, name in BASELINES.items()
+        if any(point.kind == kind for point in sweep.points)
+    ]
+    levels = f" Level lines: {listed(kinds)}." if kinds else ""
+    name = escaping.markdown(sweep.name)
+    return (
+        "*Monolingual MRR@10 against the share r of cross-lingual training batches (top: mean over"
+        " languages, and English) and what the share buys (bottom). Band: interval of the paired"
+        " difference to r = 0, drawn at the level of r = 0; a ratio is non-inferior where the"
+        " band's lower edge stays above the dashed line, and degraded where its upper edge falls"
+        f" below. Thin lines: single seeds.{levels} Sweep {name},"
+        f" {counted(len(sweep.finished), 'run')}, fingerprint {sweep.fingerprint}; run ids under"
+        " Provenance.*"
+    )
+
+
+def _missing(sweep: Sweep) -> list[str]:
+    """Return a line for each point without a result."""
+    lines = []
+    for point in sweep.gaps:
+        run_id = escaping.markdown_code(point.run_id)
+        reason = escaping.markdown(sweep.missing[point.run_id])
+        lines.append(f"- {point.label}, run {run_id}: {reason}")
+    return lines or ["None."]
+
+
+def _with(parts: list[Block], *more: str) -> list[Block]:
+    """Return tables and the lines below them; nothing where there is no table."""
+    is_filled = any(isinstance(part, Table) and part.rows for part in parts)
+    return [*parts, "", *more] if is_filled else []
+
+
+def _tradeoff(content: Content) -> list[Block]:
+    parts: list[Block] = []
+    for grid in tables.tradeoff(content.results, content.derived).values():
+        parts += [f"### {grid.name}", "", grid, ""]
+    return _with(parts[:-1], tables.PRICES_NOTE, "", "![Pareto front](front.png)")
+
+
+def _winners(content: Content) -> list[Block]:
+    found = tables.winners(content.sweep, content.derived)
+    parts: list[Block] = []
+    for grid in found:
+        parts += [f"### {grid.name}", "", grid, ""] if len(found) > 1 else [grid, ""]
+    return _with(parts[:-1], tables.WINNERS_NOTE)
+
+
+def _columns(columns: Mapping[str, str]) -> list[Block]:
+    return [f"- `{name}`: {meaning}" for name, meaning in columns.items()]
+
+
+def _tested(content: Content) -> dict[str, list[Block]]:
+    """Return the sections of the tables."""
+    results, derived = content.results, content.derived
+    languages_image = "![By language](languages.png)"
+    return {
+        "Verdicts, mean of languages": [verdicts.verdicts(results, MACRO)],
+        "Verdicts, English": [verdicts.verdicts(results, ENGLISH)],
+        "Monolingual MRR@10 by language": _with([verdicts.by_language(results)], languages_image),
+        "Winners and losers by language": _winners(content),
+        "Languages trained on and not trained on": _with(
+            [verdicts.unseen(results)], verdicts.UNSEEN_NOTE
+        ),
+        "Language pairs and language bias": [
+            "![Language pairs](pairs.png)",
+            "",
+            "![Language bias](bias.png)",
+        ],
+        "Trade-off": _tradeoff(content),
+        "Shape of the curves": [tables.shape(derived)],
+        "The monotone curve closest to monolingual MRR@10": _with(
+            [tables.isotonic(derived)], "![Shape](shape.png)"
+        ),
+        "Questions won, tied and lost": _with(
+            [verdicts.questions(results)], verdicts.QUESTIONS_NOTE
+        ),
+    }
+
+
+def sections(content: Content) -> dict[str, list[Block]]:
+    """Return what stands under each title of a report, below the table by ratio; those without a
+    line have nothing to say.
+    """
+    sweep, results = content.sweep, content.results
+    return _tested(content) | {
+        "How it was measured": list(_measured(sweep, results)),
+        "What else changes with the ratio": _confounds(sweep, results),
+        "Missing points": list(_missing(sweep)),
+        "Provenance": _provenance(sweep, content.warnings),
+        "Columns of results.csv": _columns(COLUMNS),
+        "Columns of derived.csv": _columns(DERIVED),
+    }
+
+
+def markdown(content: Content) -> str:
+    """Return the text of report.md."""
+    sweep = content.sweep
+    title = f"# Sweep {escaping.markdown(sweep.name)}: monolingual retrieval against the"
+    parts: list[tuple[str, list[Block]]] = [
+        (f"{title} cross-lingual share", [f"**{content.answer}**"]),
+        ("", [f"- {sentence}" for sentence in content.findings]),
+        ("", ["![The curve](curve.png)", "", _caption(sweep)]),
+        ("## By ratio", [by_ratio(sweep, content.results)]),
+    ]
+    parts += [(f"## {name}", blocks) for name, blocks in sections(content).items()]
+    return document(parts)
