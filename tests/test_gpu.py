@@ -19,9 +19,15 @@ from hybrid_sweep.models.encoder import encode, in_precision
 from hybrid_sweep.models.loading import build_encoder, prepare_for_training
 from hybrid_sweep.models.tokens import pad_id
 from hybrid_sweep.retrieval import ranking
-from hybrid_sweep.retrieval.ranking import rank_pairs, top_k
 from hybrid_sweep.training import dev_evaluation, lightning_module
-from tests.retrieval.test_ranking import counts, expected, sorted_pool, world
+from tests.retrieval.test_ranking import (
+    counts,
+    expected,
+    rank_pairs,
+    sorted_pool,
+    top_k,
+    world,
+)
 from tests.training.test_lightning_module import fit, prepared_module
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")

@@ -24,7 +24,7 @@ from hybrid_sweep.models.tokens import pad_id
 from hybrid_sweep.retrieval import bm25
 from hybrid_sweep.retrieval.exact_scores import Vectors, scores
 from hybrid_sweep.retrieval.measures import Floats, Ints
-from hybrid_sweep.retrieval.per_query import Texts, judged_pairs, texts_of
+from hybrid_sweep.retrieval.per_query import TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs.vectors import jobs_of
 from hybrid_sweep.utils.errors import UserError
@@ -88,7 +88,7 @@ def mine_words(
 
 # A function from query rows and a pool of passage rows to the first k of the pool, and its scores;
 # and of pairs the scores.
-Ask = Callable[[Ints, Ints, int, Texts], tuple[Ints, Floats]]
+Ask = Callable[[Ints, Ints, int, TextCodes], tuple[Ints, Floats]]
 Score = Callable[[Ints, Ints], Floats]
 
 
@@ -178,7 +178,7 @@ def _dense(
 def of_vectors(queries: Vectors, passages: Vectors, device: str | None = None) -> tuple[Ask, Score]:
     """Return lists and scores of vectors."""
 
-    def ask(rows: Ints, pool: Ints, k: int, texts: Texts) -> tuple[Ints, Floats]:
+    def ask(rows: Ints, pool: Ints, k: int, texts: TextCodes) -> tuple[Ints, Floats]:
         return Dense(np.asarray(queries[rows]), passages, device).top(k, texts.tie_order, pool)
 
     return ask, lambda query, passage: scores(queries, passages, query, passage)
@@ -188,7 +188,7 @@ def _bm25(model: Bm25Model, prepared: Prepared, split: Split, say: Say) -> tuple
     """Return lists by words: an index of the pool, which is the passages of one language."""
     collection = prepared.collection
 
-    def ask(rows: Ints, pool: Ints, k: int, texts: Texts) -> tuple[Ints, Floats]:
+    def ask(rows: Ints, pool: Ints, k: int, texts: TextCodes) -> tuple[Ints, Floats]:
         tables = (
             table.select(["lang", "text"]).take(pa.array(numbers))
             for table, numbers in (

@@ -21,8 +21,8 @@ from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.inputs.prepare import collection_of
 from hybrid_sweep.retrieval import ranked_lists
 from hybrid_sweep.retrieval.measures import ALWAYS, Ints
-from hybrid_sweep.retrieval.per_query import POOL, Texts, summary, texts_of
-from hybrid_sweep.retrieval.run_files import Run, read_run
+from hybrid_sweep.retrieval.per_query import POOL, TextCodes, summary, texts_of
+from hybrid_sweep.retrieval.run_files import RunFile, read_run
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, digest, file_digest, write_json
 from hybrid_sweep.utils.text_lines import refuse
@@ -87,8 +87,8 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
 
 
 def placed(
-    run: Run, queries: pa.Table, passages: pa.Table, *, skip: bool = False
-) -> tuple[ranked_lists.Lists, NDArray[np.bool_], dict[str, Any]]:
+    run: RunFile, queries: pa.Table, passages: pa.Table, *, skip: bool = False
+) -> tuple[ranked_lists.RankedLists, NDArray[np.bool_], dict[str, Any]]:
     """Return the lists of a run in row numbers, (Q, L + 1) which pools its queries were asked of,
     and what was noted.
 
@@ -143,13 +143,13 @@ def placed(
         "queries_without_list": int(with_lists.sum()) - len(np.unique(query)),
         "queries_of_languages_without_lists": int((~with_lists).sum()),
     }
-    found = ranked_lists.Lists(
+    found = ranked_lists.RankedLists(
         query, passage, pools[texts.query_lang[query]], run.rank[keep], run.last[keep]
     )
     return found, asked, notes
 
 
-def _rows(run: Run, kind: str, table: pa.Table, names: list[str], codes: Ints) -> Ints:
+def _rows(run: RunFile, kind: str, table: pa.Table, names: list[str], codes: Ints) -> Ints:
     """Return (N,) row of the text of each name, by its id or else as the only text of its group; -1
     where there is none.
     """
@@ -176,7 +176,7 @@ def _rows(run: Run, kind: str, table: pa.Table, names: list[str], codes: Ints) -
     return np.where(by_id >= 0, by_id, by_group)
 
 
-def _once(run: Run, keep: NDArray[np.bool_], query: Ints, passage: Ints) -> None:
+def _once(run: RunFile, keep: NDArray[np.bool_], query: Ints, passage: Ints) -> None:
     """Refuse a passage that two ids of a query's list name: its text's id and its group."""
     order = np.lexsort((passage, query))
     again = (np.diff(query[order]) == 0) & (np.diff(passage[order]) == 0)
@@ -190,7 +190,7 @@ def _once(run: Run, keep: NDArray[np.bool_], query: Ints, passage: Ints) -> None
         )
 
 
-def _pools(texts: Texts, query: Ints, passage: Ints) -> Ints:
+def _pools(texts: TextCodes, query: Ints, passage: Ints) -> Ints:
     """Return (L,) the pool that the lists of each query language are about: a language, L for all,
     -1 without lists.
     """

@@ -84,18 +84,10 @@ def score(
 
     pool: passages of each language that are searched, None for all of them: see `pools.evaluate`.
     """
-    texts, measures = (
-        (
-            split.queries,
-            split.passages,
-            prepared.collection.qrels,
-        ),
-        config.eval.measures,
-    )
+    texts = (split.queries, split.passages, prepared.collection.qrels)
+    measures = config.eval.measures
     if pool is not None:
         return pools.evaluate(*texts, ranker, pool, measures=measures)
     if config.eval.index == "ivf" and isinstance(ranker, Dense):
-        return approximate.evaluate(
-            *texts, ranker.query_vectors, ranker.passage_vectors, config.eval, measures
-        )
+        return approximate.evaluate(*texts, ranker, config.eval, measures)
     return per_query.evaluate(*texts, ranker, measures=measures)

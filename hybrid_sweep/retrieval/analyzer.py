@@ -49,13 +49,15 @@ def words(text: str) -> list[str]:
         text = unicodedata.normalize("NFKC", text.casefold())
     else:
         text = text.lower()
-    found = []
+    parts = []
     for unspaced, spaced in _pattern().findall(text):
         if spaced:
-            found.append(spaced)
+            parts.append(spaced)
+        elif len(unspaced) == 1:
+            parts.append(unspaced)
         else:
-            found += [unspaced[i : i + 2] for i in range(len(unspaced) - 1)] or [unspaced]
-    return found
+            parts += [unspaced[i : i + 2] for i in range(len(unspaced) - 1)]
+    return parts
 
 
 def stems(language: str) -> Callable[[list[str]], list[str]]:
@@ -67,8 +69,8 @@ def stems(language: str) -> Callable[[list[str]], list[str]]:
     name = ALGORITHMS.get(re.split("[-_]", language.lower())[0], "")
     if name not in Stemmer.algorithms():
         return list
-    found: Callable[[list[str]], list[str]] = Stemmer.Stemmer(name).stemWords
-    return found
+    stem: Callable[[list[str]], list[str]] = Stemmer.Stemmer(name).stemWords
+    return stem
 
 
 def fingerprint() -> str:

@@ -17,9 +17,9 @@ from hybrid_sweep.retrieval import ranked_lists
 from hybrid_sweep.retrieval.candidates import BLOCK, faiss
 from hybrid_sweep.retrieval.exact_scores import Vectors, norms, scores
 from hybrid_sweep.retrieval.measures import Floats, Ints
-from hybrid_sweep.retrieval.per_query import POOL, SAME_AT, judged_pairs, texts_of
-from hybrid_sweep.retrieval.ranked_lists import Lists
-from hybrid_sweep.retrieval.ranking import top_k
+from hybrid_sweep.retrieval.per_query import POOL, SAME_AT, TextCodes, judged_pairs, texts_of
+from hybrid_sweep.retrieval.ranked_lists import RankedLists
+from hybrid_sweep.retrieval.ranking import Dense, top_k
 from hybrid_sweep.utils.errors import UserError
 
 QUERIES = 1024  # searched at a time
@@ -40,8 +40,7 @@ def evaluate(
     queries: pa.Table,
     passages: pa.Table,
     qrels: pa.Table,
-    query_vectors: Vectors,
-    passage_vectors: Vectors,
+    vectors: Dense,
     settings: Settings,
     measures: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -56,59 +55,31 @@ def evaluate(
     cells.
     """
     texts = texts_of(queries, passages)
-    norms(query_vectors, "query")
-    norms(passage_vectors, "passage")
+    norms(vectors.query_vectors, "query")
+    norms(vectors.passage_vectors, "passage")
     query, passage, _ = judged_pairs(queries, passages, qrels)
     relevant = np.unique(query * len(passages) + passage)
-    sample = np.sort(np.argsort(texts.query_order)[:: -(-len(queries) // SAMPLE)])
-    found, pools = [], {}
+    parts: list[tuple[Ints, ...]] = []
+    pools = {}
     for code, name in enumerate([*texts.languages, POOL]):
-        rows = (
-            np.arange(len(passages)) if name == POOL else np.flatnonzero(texts.passage_lang == code)
-        )
-        if not len(rows):
-            continue
-        index, cells = _index(passage_vectors, rows, settings)
-        hits = {k: 0 for k in RECALLS}
-        exact = top_k(query_vectors[sample], passage_vectors, max(RECALLS), texts.tie_order, rows)[
-            0
-        ]
-        for start in range(0, len(queries), QUERIES):
-            asked = np.arange(start, min(start + QUERIES, len(queries)))
-            listed, last, valid = _search(
-                index,
-                query_vectors,
-                passage_vectors,
-                rows,
-                asked,
-                texts.tie_order,
-                settings.ivf_depth,
-            )
-            for at in np.flatnonzero((sample >= start) & (sample <= asked[-1])).tolist():
-                line = listed[sample[at] - start][valid[sample[at] - start]]
-                for k in RECALLS:
-                    hits[k] += len(np.intersect1d(line[:k], exact[at, :k]))
-            # Of millions of retrieved passages only those that a measure reads are kept.
-            rank = np.broadcast_to(np.arange(1, listed.shape[1] + 1), listed.shape)
-            keep = valid & (
-                np.isin(asked[:, None] * len(passages) + listed, relevant) | (rank <= SAME_AT)
-            )
-            line, column = np.nonzero(keep)
-            pool = np.full(len(line), code)
-            found.append(
-                (asked[line], listed[line, column], pool, rank[line, column], last[line, column])
-            )
-        shares = {f"recall@{k}": hits[k] / (len(sample) * min(k, len(rows))) for k in RECALLS}
-        pools[name] = {"passages": len(rows), "cells": cells, "sample": len(sample), **shares}
-    everything = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
-    lists_ = Lists(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
-    table, report = ranked_lists.evaluate(
-        queries, passages, qrels, lists_, everything, measures=measures
-    )
-    means = {
-        f"ivf/recall@{k}": float(np.mean([each[f"recall@{k}"] for each in pools.values()]))
-        for k in RECALLS
-    }
+        rows = np.arange(len(passages))
+        if name != POOL:
+            rows = np.flatnonzero(texts.passage_lang == code)
+        if len(rows):
+            index, cells = _index(vectors.passage_vectors, rows, settings)
+            search = _Search(index, vectors, rows, texts, settings.ivf_depth)
+            columns, recalls = search.lists(relevant)
+            parts.append((*columns, np.full(len(columns[0]), code)))
+            counts = {"passages": len(rows), "cells": cells, "sample": len(search.sample)}
+            pools[name] = {**counts, **recalls}
+    query, passage, rank, last, pool = (np.concatenate(part) for part in zip(*parts, strict=True))
+    lists = RankedLists(query, passage, pool, rank, last)
+    asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
+    table, report = ranked_lists.evaluate(queries, passages, qrels, lists, asked, measures=measures)
+    means = {}
+    for k in RECALLS:
+        shares = [numbers[f"recall@{k}"] for numbers in pools.values()]
+        means[f"ivf/recall@{k}"] = float(np.mean(shares))
     return table, {**report, "ivf": pools, **means}
 
 
@@ -141,27 +112,62 @@ def _index(passages: Vectors, rows: Ints, settings: Settings) -> tuple[Any, int]
     return index, cells
 
 
-def _search(
-    index: Any,
-    queries: Vectors,
-    passages: Vectors,
-    rows: Ints,
-    asked: Ints,
-    tie_order: Ints,
-    depth: int,
-) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """Return (n, k) rows by (-score, id) of what the index finds, the ranks where their blocks of
-    equal score end, and which entries there are: those of a list come first."""
-    place = index.search(np.ascontiguousarray(queries[asked]), min(depth, len(rows)))[1]
-    listed, score = rows[np.maximum(place, 0)], np.full(place.shape, -np.inf)
-    line, column = np.nonzero(place >= 0)
-    score[line, column] = scores(queries, passages, asked[line], listed[line, column])
-    order = np.lexsort((tie_order[listed], -score), axis=1)
-    listed, score = (
-        np.take_along_axis(listed, order, axis=1),
-        np.take_along_axis(score, order, axis=1),
-    )
-    return listed, _ends(score), np.isfinite(score)
+class _Search:
+    """The search of every query in the index of one pool, whose passages are `rows`."""
+
+    def __init__(
+        self, index: Any, vectors: Dense, rows: Ints, texts: TextCodes, depth: int
+    ) -> None:
+        self.index, self.vectors, self.rows = index, vectors, rows
+        self.tie_order, self.depth = texts.tie_order, min(depth, len(rows))
+        step = -(-len(texts.query_order) // SAMPLE)
+        self.sample = np.sort(np.argsort(texts.query_order)[::step])  # compared with exact lists
+
+    def lists(self, relevant: Ints) -> tuple[tuple[Ints, Ints, Ints, Ints], dict[str, float]]:
+        """Return query, passage, rank and last of what a measure reads of the lists, (n,) each, and
+        the recalls of the sample.
+
+        relevant: query * P + passage of the relevant pairs, ascending.
+        """
+        queries, passages = self.vectors.query_vectors, self.vectors.passage_vectors
+        hits = dict.fromkeys(RECALLS, 0)
+        exact, _ = top_k(queries[self.sample], passages, max(RECALLS), self.tie_order, self.rows)
+        parts = []
+        for start in range(0, len(queries), QUERIES):
+            asked = np.arange(start, min(start + QUERIES, len(queries)))
+            listed, last, valid = self.listed(asked)
+            inside = (self.sample >= start) & (self.sample <= asked[-1])
+            for place in np.flatnonzero(inside).tolist():
+                line = self.sample[place] - start
+                likely = listed[line][valid[line]]
+                for k in RECALLS:
+                    hits[k] += len(np.intersect1d(likely[:k], exact[place, :k]))
+            # Of millions of retrieved passages only those that a measure reads are kept.
+            rank = np.broadcast_to(np.arange(1, listed.shape[1] + 1), listed.shape)
+            judged = np.isin(asked[:, None] * len(passages) + listed, relevant)
+            kept = np.nonzero(valid & (judged | (rank <= SAME_AT)))
+            parts.append((asked[kept[0]], listed[kept], rank[kept], last[kept]))
+        recalls = {}
+        for k in RECALLS:
+            recalls[f"recall@{k}"] = hits[k] / (len(self.sample) * min(k, len(self.rows)))
+        query, passage, rank, last = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return (query, passage, rank, last), recalls
+
+    def listed(self, asked: Ints) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+        """Return (n, k) rows by (-score, id) of what the index finds, the ranks where their blocks
+        of equal score end, and which entries there are: those of a list come first.
+
+        asked: (n,) the rows of the queries.
+        """
+        queries, passages = self.vectors.query_vectors, self.vectors.passage_vectors
+        place = self.index.search(np.ascontiguousarray(queries[asked]), self.depth)[1]
+        listed, score = self.rows[np.maximum(place, 0)], np.full(place.shape, -np.inf)
+        line, column = np.nonzero(place >= 0)
+        score[line, column] = scores(queries, passages, asked[line], listed[line, column])
+        order = np.lexsort((self.tie_order[listed], -score), axis=1)
+        listed = np.take_along_axis(listed, order, axis=1)
+        score = np.take_along_axis(score, order, axis=1)
+        return listed, _ends(score), np.isfinite(score)
 
 
 def _ends(score: Floats) -> Ints:

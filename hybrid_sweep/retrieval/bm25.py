@@ -67,12 +67,12 @@ class Bm25:
         """Return the counts of `ranking.Ranker.ranked`. Memory beyond the index: the scores above 0
         of some queries at a time, and a copy of an index whose passages have several codes."""
         before, after = np.zeros((2, len(query), int(language.max(initial=-1)) + 1), dtype=np.int64)
-        indexes = [
-            part for index in self.indexes for part in _by_code(index, language[index.passages])
-        ]
+        indexes: list[Index] = []
+        for index in self.indexes:
+            indexes += _by_code(index, language[index.passages])
         codes = [int(language[index.passages[0]]) for index in indexes]
         ties = [tie_order[index.passages] for index in indexes]
-        sorted_ties = [np.sort(each) for each in ties]
+        sorted_ties = [np.sort(tie) for tie in ties]
         home, column = np.empty((2, self.n_passages), dtype=np.int64)
         for number, index in enumerate(indexes):
             home[index.passages], column[index.passages] = number, np.arange(len(index.passages))
@@ -80,62 +80,49 @@ class Bm25:
         asked, start = np.unique(query[by_query], return_index=True)
         groups = np.split(by_query, start[1:])
         for first, rows in self._chunks(asked, indexes):
-            scored = [index.queries[rows] @ index.weights for index in indexes]
+            matrices = [index.queries[rows] @ index.weights for index in indexes]
             for line, mine in enumerate(groups[first : first + len(rows)]):
-                rows_here = [_row(matrix, line) for matrix in scored]
+                scored = [_row(matrix, line) for matrix in matrices]
                 own = tie_order[passage[mine]]
                 target = np.zeros(len(mine))
                 for pair, answer in enumerate(passage[mine].tolist()):
-                    places, values = rows_here[home[answer]]
+                    places, values = scored[home[answer]]
                     target[pair] = values[places == column[answer]].sum()
-                for number, (places, values) in enumerate(rows_here):
-                    for part in np.array_split(
-                        np.arange(len(mine)), 1 + len(mine) * len(values) // CELLS
-                    ):
-                        counts = _count(
-                            values,
-                            ties[number][places],
-                            target[part],
-                            own[part],
-                            sorted_ties[number],
-                        )
-                        before[mine[part], codes[number]], after[mine[part], codes[number]] = counts
+                for number, (places, values) in enumerate(scored):
+                    here = (values, ties[number][places], sorted_ties[number])
+                    chunks = 1 + len(mine) * len(values) // CELLS
+                    for part in np.array_split(np.arange(len(mine)), chunks):
+                        cells = (mine[part], codes[number])
+                        before[cells], after[cells] = _count(here, target[part], own[part])
         return before, after
 
     def top(self, k: int, tie_order: Ints, pool: Ints | None = None) -> tuple[Ints, Floats]:
         """See `ranking.Ranker.top`. What shares no word with the query comes last, by id."""
         inside = np.full(self.n_passages, pool is None)
-        inside[pool if pool is not None else []] = True
+        if pool is not None:
+            inside[pool] = True
         k = min(k, int(inside.sum()))
-        found, score = np.zeros((self.n_queries, k), dtype=np.int64), np.zeros((self.n_queries, k))
+        rows_of, scores = np.zeros((self.n_queries, k), np.int64), np.zeros((self.n_queries, k))
         by_id = np.argsort(tie_order)
         by_id = by_id[inside[by_id]]
         indexes = [index for index in self.indexes if inside[index.passages].any()]
         for _, rows in self._chunks(np.arange(self.n_queries if k else 0), indexes):
-            scored = [index.queries[rows] @ index.weights for index in indexes]
+            matrices = [index.queries[rows] @ index.weights for index in indexes]
             for line, row in enumerate(rows.tolist()):
-                parts = [_row(matrix, line) for matrix in scored]
-                passages = [
-                    index.passages[places]
-                    for index, (places, _) in zip(indexes, parts, strict=True)
-                ]
-                passage, value = (
-                    np.concatenate(passages),
-                    np.concatenate([values for _, values in parts]),
-                )
+                passage, value = _scored(indexes, matrices, line)
                 if pool is not None:
-                    passage, value = passage[inside[passage]], value[inside[passage]]
+                    here = inside[passage]
+                    passage, value = passage[here], value[here]
                 if len(value) > k:
-                    likely = np.flatnonzero(
-                        value >= np.partition(value, len(value) - k)[len(value) - k]
-                    )
+                    least = np.partition(value, len(value) - k)[len(value) - k]
+                    likely = np.flatnonzero(value >= least)
                     passage, value = passage[likely], value[likely]
                 order = np.lexsort((tie_order[passage], -value))[:k]
                 rest = by_id[: k + len(order)] if len(order) < k else by_id[:0]
                 rest = rest[~np.isin(rest, passage)][: k - len(order)]
-                found[row] = np.concatenate([passage[order], rest])
-                score[row, : len(order)] = value[order] / UNITS
-        return found, score
+                rows_of[row] = np.concatenate([passage[order], rest])
+                scores[row, : len(order)] = value[order] / UNITS
+        return rows_of, scores
 
     def _chunks(self, rows: Ints, indexes: Sequence[Index]) -> Iterator[tuple[int, Ints]]:
         """Yield the place of the first, and the row numbers, of queries with at most CELLS scores
@@ -181,14 +168,17 @@ def build(
         say(f"BM25: indexing {len(rows):,} passages in {language}")
         stem = stems(language) if formula.stem else list
         vocabulary: dict[str, int] = {}
-        texts = [
-            [vocabulary.setdefault(word, len(vocabulary)) for word in stem(words(text))]
-            for text in _texts(passages, language)
-        ]
-        known = [[vocabulary[word] for word in stem(each) if word in vocabulary] for each in asked]
+        texts = []
+        for text in _texts(passages, language):
+            stemmed = stem(words(text))
+            texts.append([vocabulary.setdefault(word, len(vocabulary)) for word in stemmed])
         weights = _weights(texts, len(vocabulary), formula)
-        weights = _mapped(weights, folder / f"bm25-{number}") if folder else weights
-        indexes.append(Index(rows, weights, _counts(known, len(vocabulary))))
+        if folder:
+            weights = _mapped(weights, folder / f"bm25-{number}")
+        numbers = []
+        for query in asked:
+            numbers.append([vocabulary[word] for word in stem(query) if word in vocabulary])
+        indexes.append(Index(rows, weights, _counts(numbers, len(vocabulary))))
     return Bm25(tuple(indexes), len(queries), len(passages))
 
 
@@ -233,7 +223,7 @@ def _mapped(matrix: sparse.csr_matrix, folder: Path) -> sparse.csr_matrix:
 def _counts(texts: list[list[int]], vocabulary: int) -> sparse.csr_matrix:
     """Return (Q, V) how often each word occurs in each text."""
     starts = np.cumsum([0, *map(len, texts)])
-    flat = np.fromiter((word for text in texts for word in text), np.int64, starts[-1])
+    flat = np.fromiter(itertools.chain.from_iterable(texts), np.int64, starts[-1])
     counts = sparse.csr_matrix((np.ones(len(flat)), flat, starts), (len(texts), vocabulary))
     counts.sum_duplicates()
     return counts
@@ -243,6 +233,20 @@ def _row(matrix: sparse.csr_matrix, line: int) -> tuple[Ints, Floats]:
     """Return the columns and values of a line's entries."""
     part = slice(matrix.indptr[line], matrix.indptr[line + 1])
     return matrix.indices[part], matrix.data[part]
+
+
+def _scored(
+    indexes: Sequence[Index], matrices: Sequence[sparse.csr_matrix], line: int
+) -> tuple[Ints, Floats]:
+    """Return the passages of all indexes that share a word with the query of a line, and their
+    scores.
+    """
+    passages, scores = [], []
+    for index, matrix in zip(indexes, matrices, strict=True):
+        places, values = _row(matrix, line)
+        passages.append(index.passages[places])
+        scores.append(values)
+    return np.concatenate(passages), np.concatenate(scores)
 
 
 def _by_code(index: Index, codes: Ints) -> list[Index]:
@@ -257,25 +261,23 @@ def _by_code(index: Index, codes: Ints) -> list[Index]:
     ]
 
 
-def _count(
-    values: Floats, ties: Ints, target: Floats, own: Ints, sorted_ties: Ints
-) -> tuple[Ints, Ints]:
+def _count(index: tuple[Floats, Ints, Ints], target: Floats, own: Ints) -> tuple[Ints, Ints]:
     """Return (pairs,) how many passages of an index stand before each pair's own, and how many of
     its score after it.
 
-    values, ties: (n,) the scores above 0 with the passages' places by id; target, own: the same of
-    each pair's passage; sorted_ties: (P,) the places of all passages of the index, whose other
-    scores are 0.
+    index: (n,) the scores above 0, and the passages' places by id; (P,) the places of all passages
+    of the index, ascending, whose other scores are 0. target, own: score and place of each pair's
+    passage.
     """
+    values, ties, sorted_ties = index
     first, last = ties < own[:, None], ties > own[:, None]
     equal = values == target[:, None]
     before = (values > target[:, None]).sum(axis=1) + (equal & first).sum(axis=1)
     after = (equal & last).sum(axis=1)
-    # the pair's passage shares no word: it stands among all that share none
-    if (none := target == 0).any():
+    none = target == 0  # the pair's passage shares no word: it stands among all that share none
+    if none.any():
         left = np.searchsorted(sorted_ties, own) - first.sum(axis=1)
-        right = (
-            len(sorted_ties) - np.searchsorted(sorted_ties, own, side="right") - last.sum(axis=1)
-        )
-        before, after = np.where(none, len(values) + left, before), np.where(none, right, after)
+        right = len(sorted_ties) - np.searchsorted(sorted_ties, own, side="right")
+        before = np.where(none, len(values) + left, before)
+        after = np.where(none, right - last.sum(axis=1), after)
     return before, after

@@ -57,21 +57,19 @@ def nearest(
     value: Vectors = np.zeros((len(queries), 0), np.float32)
     row: Ints = np.zeros((len(queries), 0), np.int64)
     for start in range(0, total, max(1, step)):
-        rows = (
-            np.arange(start, min(start + step, total))
-            if pool is None
-            else pool[start : start + step]
-        )
-        block = passages if step == total and pool is None else np.ascontiguousarray(passages[rows])
+        rows = np.arange(start, min(start + step, total))
+        if pool is not None:
+            rows = pool[rows]
+        whole = step == total and pool is None
+        block = passages if whole else np.ascontiguousarray(passages[rows])
         products, place = _search(queries, block, min(k, len(block)), device)
         place = np.where(place >= 0, rows[place], -1)
-        value, row = np.concatenate([value, products], axis=1), np.concatenate([row, place], axis=1)
+        value = np.concatenate([value, products], axis=1)
+        row = np.concatenate([row, place], axis=1)
         if value.shape[1] > products.shape[1]:  # of several blocks the best
             order = np.argsort(-value, axis=1, kind="stable")[:, :k]
-            value, row = (
-                np.take_along_axis(value, order, axis=1),
-                np.take_along_axis(row, order, axis=1),
-            )
+            value = np.take_along_axis(value, order, axis=1)
+            row = np.take_along_axis(row, order, axis=1)
     return value, row
 
 
@@ -80,10 +78,11 @@ def _search(
 ) -> tuple[Vectors, Ints]:
     if device is None:
         # What IndexFlatIP runs, without its copy of the passages.
-        found: tuple[Vectors, Ints] = faiss().knn(
-            queries, passages, k, metric=faiss().METRIC_INNER_PRODUCT
+        library = faiss()
+        lists: tuple[Vectors, Ints] = library.knn(
+            queries, passages, k, metric=library.METRIC_INNER_PRODUCT
         )
-        return found
+        return lists
     import torch
 
     with _full_precision(torch):

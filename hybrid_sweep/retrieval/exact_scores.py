@@ -19,7 +19,7 @@ FLOAT_32_SAFE = 1e37  # norms with a larger product could overflow float32
 
 def scores(queries: Vectors, passages: Vectors, query: Ints, passage: Ints) -> Floats:
     """Return (R,) the scores of the pairs (query[i], passage[i]), given as row numbers."""
-    found = np.empty(len(query))
+    sums = np.empty(len(query))
     step = max(1, 2**17 // queries.shape[1])  # about 1 MB: stays in the cache
     for start in range(0, len(query), step):
         part = slice(start, start + step)
@@ -31,8 +31,8 @@ def scores(queries: Vectors, passages: Vectors, query: Ints, passage: Ints) -> F
             half = width // 2
             terms[:, :half] += terms[:, width - half : width]
             width -= half
-        found[part] = terms[:, 0]
-    return _rounded(found)
+        sums[part] = terms[:, 0]
+    return _rounded(sums)
 
 
 def score_matrix(

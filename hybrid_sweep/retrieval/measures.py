@@ -81,15 +81,15 @@ def measured(
     Raises UserError for a name that is no measure.
     """
     check(names)
-    found: dict[str, Ints | Floats | NDArray[np.int32]] = {
+    columns: dict[str, Ints | Floats | NDArray[np.int32]] = {
         # of the passages of a pool, which lookup.ROWS bounds
         "n_relevant": topics.count.astype(np.int32),
         "rank_min": topics.rank[topics.start],
         "rank_max": topics.rank[topics.start + topics.count - 1],
     }
     for name in (*ALWAYS, *names):
-        found[name] = compute(topics, name)
-    return found
+        columns[name] = compute(topics, name)
+    return columns
 
 
 def compute(topics: Judged, name: str) -> Floats:
@@ -113,10 +113,8 @@ def average_precision(topics: Judged) -> Floats:
     """Return (S,) AP over the whole list: the mean, over the relevant passages, of the precision at
     their ranks.
     """
-    return (
-        topics.total(np.where(topics.rank < NOWHERE, (topics.place + 1) / topics.rank, 0.0))
-        / topics.count
-    )
+    precision = np.where(topics.rank < NOWHERE, (topics.place + 1) / topics.rank, 0.0)
+    return topics.total(precision) / topics.count
 
 
 def average_precision_of_blocks(topics: Judged) -> Floats:
@@ -132,10 +130,8 @@ def average_precision_of_blocks(topics: Judged) -> Floats:
     ends = np.ones(entries, dtype=bool)
     ends[:-1] = (owner[1:] != owner[:-1]) | (topics.last[1:] != topics.last[:-1])
     end = np.flatnonzero(ends)[np.cumsum(ends) - ends]
-    retrieved = topics.rank < NOWHERE
-    return (
-        topics.total(np.where(retrieved, (topics.place[end] + 1) / topics.last, 0.0)) / topics.count
-    )
+    precision = np.where(topics.rank < NOWHERE, (topics.place[end] + 1) / topics.last, 0.0)
+    return topics.total(precision) / topics.count
 
 
 def ndcg(topics: Judged, k: int) -> Floats:
@@ -146,9 +142,8 @@ def ndcg(topics: Judged, k: int) -> Floats:
     trec_eval's form.
     """
     ideal = topics.grade[np.lexsort((-topics.grade, np.repeat(topics.topic, topics.count)))]
-    return topics.total(_gain(topics.grade, topics.rank, k)) / topics.total(
-        _gain(ideal, topics.place + 1, k)
-    )
+    gain = topics.total(_gain(topics.grade, topics.rank, k))
+    return gain / topics.total(_gain(ideal, topics.place + 1, k))
 
 
 def _gain(grade: Floats, rank: Ints, k: int) -> Floats:

@@ -27,7 +27,7 @@ SAME_AT = 10  # passages whose languages are counted: same@10
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextCodes:
     """What ranking knows of Q queries and P passages: language codes, (Q,) and (P,), and the places
     of the ids.
 
@@ -43,7 +43,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Part:
+class SearchedPart:
     """What is searched where that is not all passages: see `pools`.
 
     languages: (n,) codes of the passages that every query searches. sizes: (S,) how many each topic
@@ -54,7 +54,28 @@ class Part:
     sizes: Ints
 
 
-def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of the relevant passages, and what else the tables are made of.
+
+    single: in the pools of single languages, topics query * L + language of the pool. pooled: in
+    the mixed pool, topics query. answer_lang: (R,) in the order of pooled.rank. first: (Q,) the
+    passage at the head of each query's list in the mixed pool, -1 where it has none. share: (Q,)
+    the share of the query's language in the head of that list. asked: (Q, L + 1) whether a query
+    was asked of each language's pool and, last, of all. part: what is searched, its sizes in the
+    order of pooled.topic; None: all passages.
+    """
+
+    single: Judged
+    pooled: Judged
+    answer_lang: Ints
+    first: Ints
+    share: Floats
+    asked: NDArray[np.bool_]
+    part: SearchedPart | None = None
+
+
+def texts_of(queries: pa.Table, passages: pa.Table) -> TextCodes:
     """Return the codes of tables with id and lang; raises UserError for an empty side."""
     for table, kind in ((queries, "query"), (passages, "passage")):
         if not len(table):
@@ -66,7 +87,9 @@ def texts_of(queries: pa.Table, passages: pa.Table) -> Texts:
         {*pc.unique(queries["lang"]).to_pylist(), *pc.unique(passages["lang"]).to_pylist()}
     )
     query_lang, passage_lang = (_codes(table["lang"], languages) for table in (queries, passages))
-    return Texts(languages, query_lang, passage_lang, places(queries["id"]), places(passages["id"]))
+    return TextCodes(
+        languages, query_lang, passage_lang, places(queries["id"]), places(passages["id"])
+    )
 
 
 def evaluate(
@@ -95,142 +118,116 @@ def evaluate(
     better, tied, top = ranker.ranked(SAME_AT, query, passage, texts.passage_lang, texts.tie_order)
     if len(top) != len(queries):
         raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
-    answer_lang, each = texts.passage_lang[passage], np.arange(len(query))
-    rank, ties = 1 + better[each, answer_lang], tied[each, answer_lang]
+    answer_lang, pairs = texts.passage_lang[passage], np.arange(len(query))
+    rank, ties = 1 + better[pairs, answer_lang], tied[pairs, answer_lang]
     single = judged(query * len(texts.languages) + answer_lang, rank, grade, rank + ties)
     rank, ties = 1 + better.sum(axis=1), tied.sum(axis=1)
     pooled = judged(query, rank, grade, rank + ties)
     share = language_bias.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
-    table = per_query(queries, texts, single, pooled, {f"same@{SAME_AT}": share}, measures)
-    return table, report(texts, table, single, pooled, answer_lang[pooled.entry], top[:, 0], asked)
+    ranks = Ranks(single, pooled, answer_lang[pooled.entry], top[:, 0], share, asked)
+    return tabulated(queries, texts, ranks, measures)
 
 
-def per_query(
-    queries: pa.Table,
-    texts: Texts,
-    single: Judged,
-    pooled: Judged,
-    pool_only: dict[str, Floats],
-    measures: Sequence[str],
-) -> pd.DataFrame:
-    """Return the table of `evaluate` from the ranks in the pools of single languages and in the
-    mixed one.
+def tabulated(
+    queries: pa.Table, texts: TextCodes, ranks: Ranks, measures: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the table and the report of `evaluate` from the ranks.
 
-    single: topics query * L + language of the pool; pooled: topics query. pool_only: (Q,) values by
-    the name of a column that only the multilingual setting has. Where a relevant passage was not
-    retrieved, rank_max, or both ranks, are null.
+    Where a relevant passage was not retrieved, rank_max, or both ranks, are null.
     """
-    count, languages = len(texts.languages), texts.languages
+    table = _table(queries, texts, ranks, measures)
+    return table, _report(texts, table, ranks)
+
+
+def _table(
+    queries: pa.Table, texts: TextCodes, ranks: Ranks, measures: Sequence[str]
+) -> pd.DataFrame:
+    """Return the table of `evaluate`."""
+    single, pooled, count = ranks.single, ranks.pooled, len(texts.languages)
     asked, target = np.divmod(single.topic, count)
     setting = np.where(texts.query_lang[asked] == target, MONOLINGUAL, CROSS_LINGUAL)
-    asked, target, setting = (
-        np.concatenate(parts)
-        for parts in (
-            (asked, pooled.topic),
-            (target, np.full_like(pooled.topic, count)),
-            (setting, np.full_like(pooled.topic, MULTILINGUAL)),
-        )
-    )
-    table = pd.concat(
-        [pd.DataFrame(measured(part, measures)) for part in (single, pooled)], ignore_index=True
-    )
-    for name, values in pool_only.items():
-        table[name] = np.concatenate([np.full(len(single.topic), np.nan), values[pooled.topic]])
+    asked = np.concatenate([asked, pooled.topic])
+    target = np.concatenate([target, np.full_like(pooled.topic, count)])
+    setting = np.concatenate([setting, np.full_like(pooled.topic, MULTILINGUAL)])
+    parts = [pd.DataFrame(measured(part, measures)) for part in (single, pooled)]
+    table = pd.concat(parts, ignore_index=True)
+    no_share = np.full(len(single.topic), np.nan)
+    table[f"same@{SAME_AT}"] = np.concatenate([no_share, ranks.share[pooled.topic]])
     if (table["rank_max"] == NOWHERE).any():
         for name in ("rank_min", "rank_max"):
             table[name] = table[name].astype("Int64").mask(table[name] == NOWHERE)
-    names = np.array([*languages, POOL], dtype=object)
-    for place, (name, values) in enumerate(
-        (
-            ("setting", np.array(SETTINGS, dtype=object)[setting]),
-            ("query_lang", names[texts.query_lang[asked]]),
-            ("passage_lang", names[target]),
-            ("group_id", _strings(queries["group"])[asked]),
-            ("query_id", _strings(queries["id"])[asked]),
-        )
-    ):
+    names = np.array([*texts.languages, POOL], dtype=object)
+    keys = {
+        "setting": np.array(SETTINGS, dtype=object)[setting],
+        "query_lang": names[texts.query_lang[asked]],
+        "passage_lang": names[target],
+        "group_id": _strings(queries["group"])[asked],
+        "query_id": _strings(queries["id"])[asked],
+    }
+    for place, (name, values) in enumerate(keys.items()):
         table.insert(place, name, pd.Series(values, dtype="str"))
     order = np.lexsort((texts.query_order[asked], target, texts.query_lang[asked], setting))
     return table.iloc[order].reset_index(drop=True)
 
 
-def report(
-    texts: Texts,
-    table: pd.DataFrame,
-    single: Judged,
-    pooled: Judged,
-    answer_lang: Ints,
-    first: Ints,
-    asked: NDArray[np.bool_],
-    part: Part | None = None,
-) -> dict[str, Any]:
-    """Return the counts and the language bias of a table, ready for JSON: see `evaluate`.
-
-    answer_lang: (R,) in the order of pooled.rank. first: (Q,) the passage at the head of each
-    query's list in the mixed pool, -1 where it has none. asked: (Q, L + 1) whether a query was
-    asked of each language's pool and, last, of all. part: what is searched, its sizes in the order
-    of pooled.topic; None: all passages.
-    """
-    part = part or Part(texts.passage_lang, np.full(len(pooled.topic), len(texts.passage_lang)))
-    languages, count = texts.languages, len(texts.languages)
-    n = table.groupby(["query_lang", "passage_lang"]).size().to_dict()
-    cells = []
-    for code, query_lang in enumerate(languages):
-        wanted = asked[texts.query_lang == code].sum(axis=0).tolist()
-        for passage_lang, total in zip([*languages, POOL], wanted, strict=True):
-            if total or asked.all():
-                rows = int(n.get((query_lang, passage_lang), 0))
-                setting, counts = (
-                    setting_of(query_lang, passage_lang),
-                    {
-                        "n": rows,
-                        "without_relevant": total - rows,
-                    },
-                )
-                cells.append(
-                    {
-                        "setting": setting,
-                        "query_lang": query_lang,
-                        "passage_lang": passage_lang,
-                        **counts,
-                    }
-                )
-    answered = np.union1d(single.topic // count, pooled.topic)
+def _report(texts: TextCodes, table: pd.DataFrame, ranks: Ranks) -> dict[str, Any]:
+    """Return the counts and the language bias of a table, ready for JSON: see `evaluate`."""
+    part = ranks.part
+    if part is None:
+        sizes = np.full(len(ranks.pooled.topic), len(texts.passage_lang))
+        part = SearchedPart(texts.passage_lang, sizes)
+    answered = np.union1d(ranks.single.topic // len(texts.languages), ranks.pooled.topic)
     return {
         "queries": len(texts.query_lang),
-        "without_relevant": int(asked.any(axis=1).sum()) - len(answered),
-        "passages": {**_count(part.languages, languages), POOL: len(part.languages)},
-        "cells": cells,
-        "bias": _bias(texts, pooled, answer_lang, first, part.sizes),
+        "without_relevant": int(ranks.asked.any(axis=1).sum()) - len(answered),
+        "passages": {**_count(part.languages, texts.languages), POOL: len(part.languages)},
+        "cells": _cells(texts, table, ranks.asked),
+        "bias": _bias(texts, ranks, part.sizes),
     }
 
 
+def _cells(texts: TextCodes, table: pd.DataFrame, asked: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the rows, and the queries without them, of each query language and pool."""
+    n = table.groupby(["query_lang", "passage_lang"]).size().to_dict()
+    cells = []
+    for code, query_lang in enumerate(texts.languages):
+        totals = asked[texts.query_lang == code].sum(axis=0).tolist()
+        for passage_lang, total in zip([*texts.languages, POOL], totals, strict=True):
+            if total or asked.all():
+                rows = int(n.get((query_lang, passage_lang), 0))
+                cells.append(
+                    {
+                        "setting": setting_of(query_lang, passage_lang),
+                        "query_lang": query_lang,
+                        "passage_lang": passage_lang,
+                        "n": rows,
+                        "without_relevant": total - rows,
+                    }
+                )
+    return cells
+
+
 def setting_of(query_lang: str, passage_lang: str) -> str:
-    code = (
-        MULTILINGUAL
-        if passage_lang == POOL
-        else MONOLINGUAL
-        if passage_lang == query_lang
-        else CROSS_LINGUAL
-    )
-    return SETTINGS[code]
+    """Return the setting of the pool of a passage language, or of POOL."""
+    if passage_lang == POOL:
+        return SETTINGS[MULTILINGUAL]
+    return SETTINGS[MONOLINGUAL if passage_lang == query_lang else CROSS_LINGUAL]
 
 
 def macro(table: pd.DataFrame) -> dict[str, float]:
     """Return the macro means over languages or pairs, per setting, and of monolingual RR@10 each
     language's.
     """
-    found: dict[str, float] = {}
+    means: dict[str, float] = {}
     for setting, part in table.groupby("setting"):
         cells = part.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
-        found |= _means(f"{setting}", cells)
+        means |= _means(f"{setting}", cells)
         if setting == "monolingual":
-            found |= {
-                f"monolingual/{language}/RR@10": float(cells.loc[(language, language), "RR@10"])
-                for language, _ in cells.index
-            }
-    return found
+            for language, _ in cells.index:
+                value = float(cells.loc[(language, language), "RR@10"])
+                means[f"monolingual/{language}/RR@10"] = value
+    return means
 
 
 def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
@@ -242,18 +239,16 @@ def summary(table: pd.DataFrame, trained: Sequence[str]) -> dict[str, float]:
     the languages or pairs that were trained on in full, and SETTING/unseen/MEASURE, over the
     others.
     """
-    found = macro(table)
+    means = macro(table)
     seen = table["query_lang"].isin(trained) & table["passage_lang"].isin([*trained, POOL])
     for setting, part in table.groupby("setting"):
-        found |= _means(f"micro/{setting}", part[_measures(table)])
+        means |= _means(f"micro/{setting}", part[_measures(table)])
         if not seen.all():
-            for name, chosen in (
-                ("trained", part[seen[part.index]]),
-                ("unseen", part[~seen[part.index]]),
-            ):
+            inside = seen[part.index]
+            for name, chosen in (("trained", part[inside]), ("unseen", part[~inside])):
                 cells = chosen.groupby(["query_lang", "passage_lang"])[_measures(table)].mean()
-                found |= _means(f"{setting}/{name}", cells)
-    return found
+                means |= _means(f"{setting}/{name}", cells)
+    return means
 
 
 def _measures(table: pd.DataFrame) -> list[str]:
@@ -277,7 +272,8 @@ def judged_pairs(
     """
     mine = qrels.filter(pc.is_in(qrels["query_group"], value_set=pc.unique(queries["group"])))
     pairs = mine.select(["query_group", "passage_group", "grade"]).to_pandas()
-    if (twice := pairs.duplicated(["query_group", "passage_group"])).any():
+    twice = pairs.duplicated(["query_group", "passage_group"])
+    if twice.any():
         first = pairs[twice].iloc[0]
         raise UserError(
             f"qrels: passage group {first.passage_group!r} is judged twice for query group "
@@ -286,59 +282,62 @@ def judged_pairs(
         )
     pairs = pairs[pairs["grade"] >= least]
     for kind, table in (("query", queries), ("passage", passages)):
-        named = pc.is_in(
-            table["group"], value_set=pa.array(pairs[f"{kind}_group"].unique(), pa.string())
-        )
+        groups = pa.array(pairs[f"{kind}_group"].unique(), pa.string())
+        named = pc.is_in(table["group"], value_set=groups)
         rows = np.flatnonzero(named.to_numpy(zero_copy_only=False))
-        side = pd.DataFrame(
-            {f"{kind}_group": _strings(table["group"].take(pa.array(rows))), kind: rows}
-        )
+        names = _strings(table["group"].take(pa.array(rows)))
+        side = pd.DataFrame({f"{kind}_group": names, kind: rows})
         pairs = pairs.merge(side, on=f"{kind}_group")
-    query, passage, grade = (
-        pairs[name].to_numpy(dtype=np.int64) for name in ("query", "passage", "grade")
-    )
-    return query, passage, grade
+    columns = [pairs[name].to_numpy(dtype=np.int64) for name in ("query", "passage", "grade")]
+    return columns[0], columns[1], columns[2]
 
 
-def _bias(
-    texts: Texts, pooled: Judged, answer_lang: Ints, first: Ints, sizes: Ints
-) -> dict[str, Any]:
-    """Rank distance by query language, and the maps of `bias`.
-
-    A query one of whose relevant passages was not retrieved has no rank distance; such queries are
-    counted.
-    """
-    languages, count = texts.languages, len(texts.languages)
+def _bias(texts: TextCodes, ranks: Ranks, sizes: Ints) -> dict[str, Any]:
+    """Rank distance by query language, and the maps of `bias`."""
+    pooled, count = ranks.pooled, len(texts.languages)
     asked, retrieved = texts.query_lang[pooled.topic], pooled.rank < NOWHERE
-    best, last = pooled.rank[pooled.start], pooled.rank[pooled.start + pooled.count - 1]
-    raw, relative = language_bias.rank_distance(best, last, pooled.count, sizes)
-    distance = {}
-    for code, name in enumerate(languages):
-        several = (asked == code) & (pooled.count >= 2)
-        lost = several & (last == NOWHERE)
-        if (mine := several & ~lost).any() or lost.any():
-            distance[name] = {
-                "n": int(mine.sum()),
-                "mean": float(raw[mine].mean()) if mine.any() else None,
-                "median": float(np.median(raw[mine])) if mine.any() else None,
-                "relative": float(relative[mine].mean()) if mine.any() else None,
-                **({"not_retrieved": int(lost.sum())} if lost.any() else {}),
-            }
-    found, listed = retrieved[pooled.start], first >= 0
+    answered, listed = retrieved[pooled.start], ranks.first >= 0
+    first_answer = ranks.answer_lang[pooled.start][answered]
+    first_lang = texts.passage_lang[ranks.first[listed]]
     maps = {
-        "answer_rr": language_bias.heat_map(pooled, asked, answer_lang, count),
-        "first_relevant": language_bias.preference(
-            asked[found], answer_lang[pooled.start][found], count
-        ),
-        "first_retrieved": language_bias.preference(
-            texts.query_lang[listed], texts.passage_lang[first[listed]], count
-        ),
+        "answer_rr": language_bias.heat_map(pooled, asked, ranks.answer_lang, count),
+        "first_relevant": language_bias.preference(asked[answered], first_answer, count),
+        "first_retrieved": language_bias.preference(texts.query_lang[listed], first_lang, count),
     }
     return {
-        "languages": languages,
-        "rank_distance": distance,
+        "languages": texts.languages,
+        "rank_distance": _rank_distances(texts.languages, asked, pooled, sizes),
         **{name: _nested(map_) for name, map_ in maps.items()},
     }
+
+
+def _rank_distances(
+    languages: list[str], asked: Ints, pooled: Judged, sizes: Ints
+) -> dict[str, dict[str, float | None]]:
+    """Return the numbers of the rank distance by query language.
+
+    A query one of whose relevant passages was not retrieved has no rank distance; such queries are
+    counted. asked: (S,) the languages of the queries.
+    """
+    best, last = pooled.rank[pooled.start], pooled.rank[pooled.start + pooled.count - 1]
+    raw, relative = language_bias.rank_distance(best, last, pooled.count, sizes)
+    distances = {}
+    for code, name in enumerate(languages):
+        several = (asked == code) & (pooled.count >= 2)
+        if not several.any():
+            continue
+        lost = several & (last == NOWHERE)
+        mine = several & ~lost
+        numbers: dict[str, float | None] = {"n": int(mine.sum())}
+        numbers |= {"mean": None, "median": None, "relative": None}
+        if mine.any():
+            numbers["mean"] = float(raw[mine].mean())
+            numbers["median"] = float(np.median(raw[mine]))
+            numbers["relative"] = float(relative[mine].mean())
+        if lost.any():
+            numbers["not_retrieved"] = int(lost.sum())
+        distances[name] = numbers
+    return distances
 
 
 def _nested(matrix: Floats) -> list[list[float | None]]:

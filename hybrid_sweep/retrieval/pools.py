@@ -29,18 +29,17 @@ def drawn(passages: pa.Table, size: int) -> NDArray[np.bool_]:
     where they have them at all. passages: id, group, lang.
     """
     groups = pc.unique(passages["group"])
-    words = [
+    hashes = [
         hashlib.blake2b(group.encode(), digest_size=8).digest() for group in groups.to_pylist()
     ]
-    place = np.frombuffer(b"".join(words), ">u8")[
-        pc.index_in(passages["group"], value_set=groups).to_numpy()
-    ]
+    group = pc.index_in(passages["group"], value_set=groups).to_numpy()
+    place = np.frombuffer(b"".join(hashes), ">u8")[group]
     language = pc.index_in(passages["lang"], value_set=pc.unique(passages["lang"])).to_numpy()
     order = np.lexsort((per_query.places(passages["id"]), place, language))
     first = np.searchsorted(language[order], language[order])  # where the language of each begins
-    found = np.zeros(len(order), dtype=bool)
-    found[order] = np.arange(len(order)) - first < size
-    return found
+    inside = np.zeros(len(order), dtype=bool)
+    inside[order] = np.arange(len(order)) - first < size
+    return inside
 
 
 def evaluate(
@@ -65,16 +64,13 @@ def evaluate(
     # What is outside is a language of its own, which no rank below counts.
     codes = np.where(inside, texts.passage_lang, count)
     better, tied, _ = ranker.ranked(0, query, passage, codes, texts.tie_order)
-    outside, answer_lang, each = (
-        ~inside[passage],
-        texts.passage_lang[passage],
-        np.arange(len(query)),
-    )
+    outside, answer_lang = ~inside[passage], texts.passage_lang[passage]
+    pairs = np.arange(len(query))
     whole = 1 + better.sum(axis=1), 1 + (better + tied).sum(axis=1)
 
     topic = query * count + answer_lang
     before, after = _own(topic, *whole, outside)
-    rank, ties = 1 + better[each, answer_lang] + before, tied[each, answer_lang] + after
+    rank, ties = 1 + better[pairs, answer_lang] + before, tied[pairs, answer_lang] + after
     single = judged(topic, rank, grade, rank + ties)
     before, after = _own(query, *whole, outside)
     rank, ties = 1 + better[:, :count].sum(axis=1) + before, tied[:, :count].sum(axis=1) + after
@@ -88,13 +84,11 @@ def evaluate(
     )
     share = language_bias.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), count + 1), dtype=bool)
-    table = per_query.per_query(
-        queries, texts, single, pooled, {f"same@{per_query.SAME_AT}": share}, measures
-    )
     sizes = inside.sum() + np.bincount(query[outside], minlength=len(queries))[pooled.topic]
-    part = per_query.Part(texts.passage_lang[inside], sizes)
+    part = per_query.SearchedPart(texts.passage_lang[inside], sizes)
     answers = answer_lang[pooled.entry]
-    return table, per_query.report(texts, table, single, pooled, answers, top[:, 0], asked, part)
+    ranks = per_query.Ranks(single, pooled, answers, top[:, 0], share, asked, part)
+    return per_query.tabulated(queries, texts, ranks, measures)
 
 
 def _own(topic: Ints, rank: Ints, last: Ints, outside: NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -118,9 +112,9 @@ def _with_own(top: Ints, query: Ints, passage: Ints, rank: Ints) -> Ints:
 
     top: (Q, k) of the part alone.
     """
-    found = np.full_like(top, -1)
+    merged = np.full_like(top, -1)
     near = rank <= top.shape[1]
-    found[query[near], rank[near] - 1] = passage[near]
-    free = found < 0
-    found[free] = top[np.arange(top.shape[1]) < free.sum(axis=1, keepdims=True)]
-    return found
+    merged[query[near], rank[near] - 1] = passage[near]
+    free = merged < 0
+    merged[free] = top[np.arange(top.shape[1]) < free.sum(axis=1, keepdims=True)]
+    return merged

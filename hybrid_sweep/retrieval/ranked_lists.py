@@ -13,19 +13,19 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, check, judged
+from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check, judged
 from hybrid_sweep.retrieval.per_query import (
     SAME_AT,
-    Texts,
+    Ranks,
+    TextCodes,
     judged_pairs,
-    per_query,
-    report,
+    tabulated,
     texts_of,
 )
 
 
 @dataclass(frozen=True)
-class Lists:
+class RankedLists:
     """N retrieved passages, in any order; (N,) each.
 
     query, passage: row numbers. pool: which pool the list is about, the code of a language, or L
@@ -44,7 +44,7 @@ def evaluate(
     queries: pa.Table,
     passages: pa.Table,
     qrels: pa.Table,
-    lists: Lists,
+    lists: RankedLists,
     asked: NDArray[np.bool_],
     *,
     measures: Sequence[str] = (),
@@ -61,21 +61,23 @@ def evaluate(
     query, passage, grade = judged_pairs(queries, passages, qrels)
     answer_lang = texts.passage_lang[passage]
     place = _placed(lists, len(texts.passage_lang), count)
-    topics = []
-    for pool in (answer_lang, np.full_like(answer_lang, count)):
+
+    def ranked_in(pool: Ints, topic: Ints) -> tuple[Judged, Ints]:
+        """Return the ranks in these pools, and the languages of the passages in their order."""
         mine = np.flatnonzero(asked[query, pool])
         rank, last = place(query[mine], pool[mine], passage[mine])
-        topic = query[mine] if (pool == count).all() else query[mine] * count + pool[mine]
-        found = judged(topic, rank, grade[mine], last)
-        topics.append((found, mine[found.entry]))
-    (single, _), (pooled, entry) = topics
+        ranks = judged(topic[mine], rank, grade[mine], last)
+        return ranks, answer_lang[mine[ranks.entry]]
+
+    single, _ = ranked_in(answer_lang, query * count + answer_lang)
+    pooled, languages = ranked_in(np.full_like(answer_lang, count), query)
     share, first = _mixed(lists, texts)
-    table = per_query(queries, texts, single, pooled, {f"same@{SAME_AT}": share}, measures)
-    return table, report(texts, table, single, pooled, answer_lang[entry], first, asked)
+    ranks = Ranks(single, pooled, languages, first, share, asked)
+    return tabulated(queries, texts, ranks, measures)
 
 
 def _placed(
-    lists: Lists, passages: int, languages: int
+    lists: RankedLists, passages: int, languages: int
 ) -> Callable[[Ints, Ints, Ints], tuple[Ints, Ints]]:
     """Return a function from (query, pool, passage), (R,) each, to rank and last, NOWHERE for what
     is in no list.
@@ -98,7 +100,7 @@ def _placed(
     return place
 
 
-def _mixed(lists: Lists, texts: Texts) -> tuple[Floats, Ints]:
+def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints]:
     """Return (Q,) share of the query's language among the first ten of its list in the mixed pool,
     and its first passage, or -1.
     """
@@ -112,6 +114,6 @@ def _mixed(lists: Lists, texts: Texts) -> tuple[Floats, Ints]:
     np.divide(np.bincount(query, same, minlength=queries), number, out=share, where=number > 0)
     first = np.full(queries, -1, dtype=np.int64)
     foremost = head[np.lexsort((lists.rank[head], query))]
-    known, at = np.unique(lists.query[foremost], return_index=True)
-    first[known] = lists.passage[foremost[at]]
+    listed, at = np.unique(lists.query[foremost], return_index=True)
+    first[listed] = lists.passage[foremost[at]]
     return share, first

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybrid_sweep.retrieval.candidates import BLOCK, multiplier, nearest
 from hybrid_sweep.retrieval.exact_scores import (
@@ -75,19 +76,20 @@ class Dense:
     ) -> tuple[Ints, Ints, Ints]:
         """See `Ranker.ranked` and `rank_pairs`: all of it from one product of the vectors."""
         self._check(tie_order)
-        if (last := query.max(initial=-1)) >= len(self.query_vectors):
+        last = query.max(initial=-1)
+        if last >= len(self.query_vectors):
             raise ValueError(
                 f"a ranker of {len(self.query_vectors)} queries for one of number {last}"
             )
-        vectors = (self.query_vectors, self.passage_vectors)
-        return rank_pairs(*vectors, query, passage, language, tie_order, k, device=self.device)
+        pairs = Pairs(query, passage, language, tie_order)
+        products = Products(self.device)
+        return rank_pairs(self.query_vectors, self.passage_vectors, pairs, k, products)
 
     def top(self, k: int, tie_order: Ints, pool: Ints | None = None) -> tuple[Ints, Floats]:
         """See `Ranker.top` and `top_k`."""
         self._check(tie_order)
-        return top_k(
-            self.query_vectors, self.passage_vectors, k, tie_order, pool, device=self.device
-        )
+        products = Products(self.device)
+        return top_k(self.query_vectors, self.passage_vectors, k, tie_order, pool, products)
 
     def _check(self, tie_order: Ints) -> None:
         if len(tie_order) != len(self.passage_vectors):
@@ -96,90 +98,198 @@ class Dense:
             )
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """R pairs of a query and a passage, and what their ranks depend on besides the scores.
+
+    query, passage: (R,) row numbers. language: (P,) codes from 0, L = the largest + 1. tie_order:
+    (P,) the place of each passage's id among all ids.
+    """
+
+    query: Ints
+    passage: Ints
+    language: Ints
+    tie_order: Ints
+
+
+@dataclass(frozen=True)
+class Products:
+    """How products are made; no rank and no list depends on it.
+
+    device: torch's name for one; None: numpy and Faiss. query_chunk, passage_chunk: lines and
+    columns of a tile. margin: candidates that `top_k` takes beyond k, at least.
+    """
+
+    device: str | None = None
+    query_chunk: int = 1024
+    passage_chunk: int = PASSAGE_CHUNK
+    margin: int = 32
+
+
 def rank_pairs(
     queries: Vectors,
     passages: Vectors,
-    pair_query: Ints,
-    pair_passage: Ints,
-    language: Ints,
-    tie_order: Ints,
+    pairs: Pairs,
     k: int = 0,
-    *,
-    query_chunk: int = 1024,
-    passage_chunk: int = PASSAGE_CHUNK,
-    device: str | None = None,
+    products: Products = Products(),
 ) -> tuple[Ints, Ints, Ints]:
     """Return (R, L) how many passages of each language stand before the passage of each pair, for
     the query of the pair, and (R, L) how many of exactly its score stand after it; (Q, k) the first
     k passages of each query, by (-score, id).
 
-    queries: (Q, D), passages: (P, D). pair_query, pair_passage: (R,) row numbers. language: (P,)
-    codes from 0, L = the largest + 1. tie_order: (P,) the place of each passage's id among all ids.
-    The rank in a pool that is a union of languages is one plus the sum over them of the first; the
-    passage itself need not be in it. k is cut to P. Memory beyond the inputs: a few products of a
-    chunk in float64. Raises UserError for vectors that are not finite.
+    queries: (Q, D), passages: (P, D). The rank in a pool that is a union of languages is one plus
+    the sum over them of the first; the passage itself need not be in it. k is cut to P. Memory
+    beyond the inputs: a few products of a chunk in float64. Raises UserError for vectors that are
+    not finite.
     """
-    query_norm, passage_norm = norms(queries, "query"), norms(passages, "passage")
-    largest = float(passage_norm.max(initial=0.0))
-    band = float32_band(queries.shape[1], query_norm, largest)
-    better, tied = np.zeros((2, len(pair_query), int(language.max(initial=-1)) + 1), dtype=np.int64)
-    target, own_tie = scores(queries, passages, pair_query, pair_passage), tie_order[pair_passage]
-    asked = np.arange(len(queries)) if k else np.unique(pair_query)
-    by_target = np.lexsort((target, pair_query))  # of one query those of the lowest score first
-    edges = np.append(np.searchsorted(pair_query[by_target], asked), len(pair_query))
-    shortlist = _Shortlist(min(k, len(passages)), band)
-    for start in range(0, len(passages), passage_chunk):
-        block = passages[start : start + passage_chunk]
-        codes, order = (
-            language[start : start + passage_chunk],
-            tie_order[start : start + passage_chunk],
-        )
-        products = multiplier(block, device, query_chunk)
-        for chunk in range(0, len(asked), query_chunk):
-            wanted = asked[chunk : chunk + query_chunk]
-            edge = edges[chunk : chunk + query_chunk + 1]
-            pairs, first, vectors = by_target[edge[0] : edge[-1]], edge - edge[0], queries[wanted]
-            proposal = None
-            if query_norm[wanted].max() * largest < FLOAT_32_SAFE:
-                tile = products(vectors)
-                # Rounded outwards, so that comparing in float32 never claims more than comparing in
-                # float64 would.
-                upper = _outwards(target[pairs] + band[pair_query[pairs]], np.inf)
-                lower = _outwards(target[pairs] - band[pair_query[pairs]], -np.inf)
-                floor = shortlist.floor(wanted, tile)
-                least, some = floor.copy(), np.diff(first) > 0
-                least[some] = np.minimum(floor[some], lower[first[:-1][some]])
-                above = [
-                    (columns := (row >= low).nonzero()[0], row.take(columns))
-                    for row, low in zip(tile, least, strict=True)
-                ]
-                shortlist.add(wanted, start, above, floor)
-                proposal = _count_surely(
-                    above, lower, upper, first, codes, better.shape[1], tile.size // 32 + len(pairs)
+    vectors = _Vectors.of(queries, passages)
+    counts = _Counts(vectors, pairs)
+    shortlist = _Shortlist(min(k, len(passages)), vectors.band)
+    asked = np.arange(len(queries)) if k else np.unique(pairs.query)
+    by_target = np.lexsort((counts.target, pairs.query))  # of a query those of the lowest first
+    edges = np.append(np.searchsorted(pairs.query[by_target], asked), len(pairs.query))
+    for start in range(0, len(passages), products.passage_chunk):
+        columns = slice(start, start + products.passage_chunk)
+        multiply = multiplier(passages[columns], products.device, products.query_chunk)
+        for chunk in range(0, len(asked), products.query_chunk):
+            lines = asked[chunk : chunk + products.query_chunk]
+            edge = edges[chunk : chunk + products.query_chunk + 1]
+            tile = _Tile(lines, columns, by_target[edge[0] : edge[-1]], edge - edge[0])
+            sure = None
+            if vectors.fit_float32(lines).all():
+                product = multiply(queries[lines])
+                lower, upper = counts.bounds(tile.pairs)
+                floor = shortlist.floor(lines, product)
+                above = _above(product, tile.first, lower, floor)
+                shortlist.add(lines, start, above, floor)
+                sure = _count_surely(
+                    above, lower, upper, tile.first, counts.codes(columns), product.size // 32
                 )
             else:
-                shortlist.give_up(wanted)
-            if proposal is None:
-                matrix = score_matrix(vectors, block, query_norm[wanted], largest)
-                before, after = _count(
-                    matrix, first, target[pairs], own_tie[pairs], order, codes, better.shape[1]
-                )
-                better[pairs] += before
-                tied[pairs] += after
-                continue
-            counts, pair, column = proposal
-            better[pairs] += counts
-            pair, passage = pairs[pair], start + column
-            other = passage != pair_passage[pair]
-            pair, passage = pair[other], passage[other]
-            score = scores(queries, passages, pair_query[pair], passage)
-            equal, later = score == target[pair], tie_order[passage] > own_tie[pair]
-            for total, counted in (
-                (better, (score > target[pair]) | (equal & ~later)),
-                (tied, equal & later),
-            ):
-                np.add.at(total, (pair[counted], language[passage[counted]]), 1)
-    return better, tied, shortlist.lists(queries, passages, tie_order, query_norm, largest)
+                shortlist.give_up(lines)
+            if sure is None:
+                counts.add_scores(tile)
+            else:
+                counts.add(tile, sure)
+    return counts.better, counts.tied, shortlist.lists(vectors, pairs.tie_order)
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """Queries (Q, D) and passages (P, D) with the norms of the first, (Q,), and the largest norm of
+    the second.
+    """
+
+    queries: Vectors
+    passages: Vectors
+    query_norm: Floats
+    largest: float
+
+    @classmethod
+    def of(cls, queries: Vectors, passages: Vectors, pool: Ints | None = None) -> "_Vectors":
+        """Measure the norms, those of the passages in the pool alone."""
+        query_norm, largest = norms(queries, "query"), 0.0
+        if pool is None:
+            largest = float(norms(passages, "passage").max(initial=0.0))
+        else:
+            for start in range(0, len(pool), BLOCK):
+                block = passages[pool[start : start + BLOCK]]
+                largest = max(largest, float(norms(block, "passage").max(initial=0.0)))
+        return cls(queries, passages, query_norm, largest)
+
+    @property
+    def band(self) -> Floats:
+        """Return (Q,) `float32_band` of each query."""
+        return float32_band(self.queries.shape[1], self.query_norm, self.largest)
+
+    def fit_float32(self, rows: Ints) -> NDArray[np.bool_]:
+        """Return whether no product of each of these queries can overflow float32."""
+        return np.asarray(self.query_norm[rows] * self.largest < FLOAT_32_SAFE)
+
+    def scores(self, rows: Ints, passages: Ints | slice) -> Floats:
+        """Return the scores of these queries with these passages, (rows, passages)."""
+        return score_matrix(
+            self.queries[rows], self.passages[passages], self.query_norm[rows], self.largest
+        )
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Some queries and some passages, of which a product is made at once.
+
+    lines: the rows of the queries. columns: the rows of the passages. pairs: of these queries, by
+    line and ascending score. first: (lines + 1,) where the pairs of each line begin.
+    """
+
+    lines: Ints
+    columns: slice
+    pairs: Ints
+    first: Ints
+
+
+class _Counts:
+    """Counts, tile by tile, what stands before and at the place of each pair's passage."""
+
+    def __init__(self, vectors: _Vectors, pairs: Pairs) -> None:
+        self.vectors, self.pairs, self.band = vectors, pairs, vectors.band
+        self.target = scores(vectors.queries, vectors.passages, pairs.query, pairs.passage)
+        self.own_tie = pairs.tie_order[pairs.passage]
+        self.languages = int(pairs.language.max(initial=-1)) + 1
+        shape = (2, len(pairs.query), self.languages)
+        self.better, self.tied = np.zeros(shape, dtype=np.int64)
+
+    def bounds(self, pairs: Ints) -> tuple[Vectors, Vectors]:
+        """Return the products below and above which a passage is surely after and before that of
+        each pair.
+
+        Rounded outwards, so that comparing in float32 never claims more than comparing in float64
+        would.
+        """
+        target, band = self.target[pairs], self.band[self.pairs.query[pairs]]
+        return _outwards(target - band, -np.inf), _outwards(target + band, np.inf)
+
+    def codes(self, columns: slice) -> tuple[Ints, int]:
+        """Return the languages of the passages of a tile, and the number of all languages."""
+        return self.pairs.language[columns], self.languages
+
+    def add(self, tile: _Tile, sure: tuple[Ints, Ints, Ints]) -> None:
+        """Add what `_count_surely` says of a tile; the scores decide what is open."""
+        counts, place, column = sure
+        self.better[tile.pairs] += counts
+        pair, passage = tile.pairs[place], tile.columns.start + column
+        other = passage != self.pairs.passage[pair]
+        pair, passage = pair[other], passage[other]
+        score = scores(self.vectors.queries, self.vectors.passages, self.pairs.query[pair], passage)
+        equal = score == self.target[pair]
+        later = self.pairs.tie_order[passage] > self.own_tie[pair]
+        before, after = (score > self.target[pair]) | (equal & ~later), equal & later
+        language = self.pairs.language[passage]
+        np.add.at(self.better, (pair[before], language[before]), 1)
+        np.add.at(self.tied, (pair[after], language[after]), 1)
+
+    def add_scores(self, tile: _Tile) -> None:
+        """Add the counts of a tile from the scores of all its queries and passages."""
+        matrix = self.vectors.scores(tile.lines, tile.columns)
+        tie_order = self.pairs.tie_order[tile.columns]
+        language = self.pairs.language[tile.columns]
+        line = np.repeat(np.arange(len(matrix)), np.diff(tile.first))
+        for pair, row in zip(tile.pairs.tolist(), line.tolist(), strict=True):
+            equal = matrix[row] == self.target[pair]
+            earlier, later = tie_order < self.own_tie[pair], tie_order > self.own_tie[pair]
+            better = (matrix[row] > self.target[pair]) | (equal & earlier)
+            self.better[pair] += np.bincount(language[better], minlength=self.languages)
+            self.tied[pair] += np.bincount(language[equal & later], minlength=self.languages)
+
+
+def _above(product: Vectors, first: Ints, lower: Vectors, floor: Vectors) -> Above:
+    """Return of each line of a tile what reaches the floor or the lowest bound of its pairs."""
+    least, some = floor.copy(), np.diff(first) > 0
+    least[some] = np.minimum(floor[some], lower[first[:-1][some]])
+    above = []
+    for row, low in zip(product, least, strict=True):
+        columns = (row >= low).nonzero()[0]
+        above.append((columns, row.take(columns)))
+    return above
 
 
 def _outwards(values: Floats, towards: float) -> Vectors:
@@ -191,18 +301,18 @@ def _count_surely(
     lower: Vectors,
     upper: Vectors,
     first: Ints,
-    language: Ints,
-    languages: int,
-    most: int,
+    codes: tuple[Ints, int],
+    spare: int,
 ) -> tuple[Ints, Ints, Ints] | None:
     """Count per pair and language the columns surely better, and list the open (pair, column):
     lower <= product <= upper.
 
     The pairs of line i are first[i] to first[i + 1], lower and upper ascend within them, and
-    `above` has all columns from the lowest lower. language: of each column. A pair's own passage is
-    open. None as soon as more than `most` are, as for a collapsed encoder or many duplicates: then
-    the whole tile in float64 is cheaper.
+    `above` has all columns from the lowest lower. codes: the language of each column, and L. A
+    pair's own passage is open. None as soon as more than `spare` others are, as for a collapsed
+    encoder or many duplicates: then the whole tile in float64 is cheaper.
     """
+    language, languages = codes
     counts = np.zeros((len(lower), languages), dtype=np.int64)
     # where the next pair's doubt begins; behind each line's last is none
     ends = np.insert(lower, first[1:], np.inf)
@@ -223,7 +333,7 @@ def _count_surely(
         open_columns.append(columns[near])
         times.append(lower[start:stop].searchsorted(values[near], "right") - place)
         listed += int(times[-1].sum())
-        if listed > most:
+        if listed > spare + len(lower):
             return None
     # A column that is open for several pairs is so for neighbours.
     time = np.concatenate(times)
@@ -233,28 +343,6 @@ def _count_surely(
         np.repeat(np.concatenate(open_pairs), time) + step,
         np.repeat(np.concatenate(open_columns), time),
     )
-
-
-def _count(
-    matrix: Floats,
-    first: Ints,
-    target: Floats,
-    own_tie: Ints,
-    tie_order: Ints,
-    language: Ints,
-    languages: int,
-) -> tuple[Ints, Ints]:
-    """Return (pairs, languages) how many columns of a matrix of scores stand before each pair's
-    passage, and tied after it.
-    """
-    before, after = np.zeros((2, len(target), languages), dtype=np.int64)
-    for pair, line in enumerate(np.repeat(np.arange(len(matrix)), np.diff(first)).tolist()):
-        equal = matrix[line] == target[pair]
-        better = (matrix[line] > target[pair]) | (equal & (tie_order < own_tie[pair]))
-        later = equal & (tie_order > own_tie[pair])
-        for counts, columns in ((before, better), (after, later)):
-            counts[pair] = np.bincount(language[columns], minlength=languages)
-    return before, after
 
 
 class _Shortlist:
@@ -271,7 +359,7 @@ class _Shortlist:
         self.best = np.full((len(band), k), -np.inf, np.float32)
         self.lost = np.zeros(len(band), dtype=bool)  # left to the scores of all passages
         # rows of queries and passages, and their products
-        self.found: list[tuple[Ints, Ints, Vectors]] = []
+        self.kept: list[tuple[Ints, Ints, Vectors]] = []
 
     def floor(self, wanted: Ints, tile: Vectors) -> Vectors:
         """Return (lines,) the least product of interest in a tile, of the queries `wanted` and some
@@ -280,9 +368,8 @@ class _Shortlist:
         if not self.k:
             return np.full(len(tile), np.inf, np.float32)
         groups = min(tile.shape[1], max(GROUPS, 8 * self.k))
-        high = (
-            tile[:, : tile.shape[1] // groups * groups].reshape(len(tile), -1, groups).max(axis=1)
-        )
+        whole = tile[:, : tile.shape[1] // groups * groups]
+        high = whole.reshape(len(tile), -1, groups).max(axis=1)
         seen = np.concatenate([self.best[wanted], high], axis=1)
         self.best[wanted] = np.partition(seen, groups, axis=1)[:, groups:]
         return self._floor(wanted)
@@ -294,64 +381,52 @@ class _Shortlist:
         """Keep what reaches the floor; a query with too many near ties or duplicates is lost."""
         if not self.k:
             return
-        chosen = [
-            (values >= low).nonzero()[0] for (_, values), low in zip(above, floor, strict=True)
-        ]
-        sizes = np.array([len(each) for each in chosen])
-        self.lost[wanted[sizes > GROUPS + 8 * self.k]] = True
-        chosen = [each[: GROUPS + 8 * self.k] for each in chosen]
-        self.found.append(
-            (
-                np.repeat(wanted, [len(each) for each in chosen]),
-                start
-                + np.concatenate(
-                    [columns[each] for (columns, _), each in zip(above, chosen, strict=True)]
-                ),
-                np.concatenate(
-                    [values[each] for (_, values), each in zip(above, chosen, strict=True)]
-                ),
-            )
+        most = GROUPS + 8 * self.k
+        sizes, kept_columns, kept_products = [], [], []
+        for (columns, values), low in zip(above, floor, strict=True):
+            places = (values >= low).nonzero()[0]
+            sizes.append(len(places))
+            kept_columns.append(columns[places[:most]])
+            kept_products.append(values[places[:most]])
+        size = np.array(sizes)
+        self.lost[wanted[size > most]] = True
+        query = np.repeat(wanted, np.minimum(size, most))
+        self.kept.append(
+            (query, start + np.concatenate(kept_columns), np.concatenate(kept_products))
         )
 
     def give_up(self, wanted: Ints) -> None:
         self.lost[wanted] = True
 
-    def lists(
-        self,
-        queries: Vectors,
-        passages: Vectors,
-        tie_order: Ints,
-        query_norm: Floats,
-        passage_norm: float,
-    ) -> Ints:
+    def lists(self, vectors: _Vectors, tie_order: Ints) -> Ints:
         """Return (Q, k) the first passages of each query, by (-score, id)."""
-        index = np.zeros((len(queries), self.k), dtype=np.int64)
+        index = np.zeros((len(self.lost), self.k), dtype=np.int64)
         if not self.k:
             return index
-        if self.found:
-            query, passage, value = (
-                np.concatenate(parts) for parts in zip(*self.found, strict=True)
-            )
-            likely = (value >= self._floor(np.arange(len(queries)))[query]) & ~self.lost[query]
-            query, passage, key = query[likely], passage[likely], value[likely].astype(np.float64)
-            order = np.lexsort((-key, query))
-            query, passage, key = query[order], passage[order], key[order]
-            # Products that lie apart by more than both errors are in the order of the scores, which
-            # the rest need.
-            close = (np.diff(query) == 0) & (-np.diff(key) <= 2 * self.band[query[1:]])
-            near = np.flatnonzero(np.append(close, False) | np.append(False, close))
-            key[near] = scores(queries, passages, query[near], passage[near])
-            order = np.lexsort((tie_order[passage], -key, query))
+        if self.kept:
+            query, order, passage = self._sorted(vectors, tie_order)
             sound = np.flatnonzero(~self.lost)
-            index[sound] = passage[
-                order[np.searchsorted(query, sound)[:, None] + np.arange(self.k)]
-            ]
-        lost = np.flatnonzero(self.lost)
-        for part in _parts(lost, len(passages)):
-            index[part] = _top_of_all(
-                queries[part], passages, self.k, tie_order, None, query_norm[part], passage_norm
-            )[0]
+            first = np.searchsorted(query, sound)
+            index[sound] = passage[order[first[:, None] + np.arange(self.k)]]
+        for rows in _parts(np.flatnonzero(self.lost), len(vectors.passages)):
+            index[rows] = _top_of_all(vectors, rows, self.k, tie_order)[0]
         return index
+
+    def _sorted(self, vectors: _Vectors, tie_order: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return the query of each kept column, ascending, the order of the columns within their
+        queries, and their passages.
+        """
+        query, passage, value = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
+        likely = (value >= self._floor(np.arange(len(self.lost)))[query]) & ~self.lost[query]
+        query, passage, key = query[likely], passage[likely], value[likely].astype(np.float64)
+        order = np.lexsort((-key, query))
+        query, passage, key = query[order], passage[order], key[order]
+        # Products that lie apart by more than both errors are in the order of the scores, which
+        # the rest need.
+        close = (np.diff(query) == 0) & (-np.diff(key) <= 2 * self.band[query[1:]])
+        near = np.flatnonzero(np.append(close, False) | np.append(False, close))
+        key[near] = scores(vectors.queries, vectors.passages, query[near], passage[near])
+        return query, np.lexsort((tie_order[passage], -key, query)), passage
 
 
 def top_k(
@@ -360,10 +435,7 @@ def top_k(
     k: int,
     tie_order: Ints,
     pool: Ints | None = None,
-    *,
-    margin: int = 32,
-    query_chunk: int = 1024,
-    device: str | None = None,
+    products: Products = Products(),
 ) -> tuple[Ints, Floats]:
     """Return the first k passages of each query, (Q, k) row numbers and their scores, by (-score,
     id), of all or of `pool`.
@@ -373,36 +445,29 @@ def top_k(
     whatever was not proposed is made again from the scores of all. Raises UserError for vectors
     that are not finite, or where Faiss is not installed.
     """
-    query_norm, total = norms(queries, "query"), len(passages) if pool is None else len(pool)
-    parts = (
-        [passages]
-        if pool is None
-        else (passages[pool[at : at + BLOCK]] for at in range(0, total, BLOCK))
-    )
-    largest = max((float(norms(part, "passage").max(initial=0.0)) for part in parts), default=0.0)
+    vectors = _Vectors.of(queries, passages, pool)
+    total = len(passages) if pool is None else len(pool)
     k = min(k, total)
-    proposed = min(total, k + max(k, margin))
+    proposed = min(total, k + max(k, products.margin))
     index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))
-    for start in range(0, len(queries) if k else 0, query_chunk):
-        rows = np.arange(start, min(start + query_chunk, len(queries)))
-        believed, found = nearest(queries[rows], passages, proposed, pool, device)
-        sound = (query_norm[rows] * largest < FLOAT_32_SAFE) & (found >= 0).all(axis=1)
+    all_bands = vectors.band
+    for start in range(0, len(queries) if k else 0, products.query_chunk):
+        rows = np.arange(start, min(start + products.query_chunk, len(queries)))
+        believed, likely = nearest(queries[rows], passages, proposed, pool, products.device)
+        sound = vectors.fit_float32(rows) & (likely >= 0).all(axis=1)
         # Below the k-th by more than both errors, none can be among the first k: only the others
         # are scored.
-        band = float32_band(queries.shape[1], query_norm[rows], largest)
+        band = all_bands[rows]
         line, column = np.nonzero(~(believed < believed[:, k - 1 : k] - 2 * band[:, None]))
-        exact = np.full(found.shape, -np.inf)
-        exact[line, column] = scores(queries, passages, rows[line], found[line, column])
-        order = np.lexsort((tie_order[found], -exact), axis=1)[:, :k]
-        index[rows], score[rows] = (
-            np.take_along_axis(array, order, axis=1) for array in (found, exact)
-        )
+        exact = np.full(likely.shape, -np.inf)
+        exact[line, column] = scores(queries, passages, rows[line], likely[line, column])
+        order = np.lexsort((tie_order[likely], -exact), axis=1)[:, :k]
+        index[rows] = np.take_along_axis(likely, order, axis=1)
+        score[rows] = np.take_along_axis(exact, order, axis=1)
         if proposed < total:
             sound &= score[rows, -1] > believed[:, -1] + band
         for part in _parts(rows[~sound], total):
-            index[part], score[part] = _top_of_all(
-                queries[part], passages, k, tie_order, pool, query_norm[part], largest
-            )
+            index[part], score[part] = _top_of_all(vectors, part, k, tie_order, pool)
     return index, score
 
 
@@ -412,24 +477,18 @@ def _parts(rows: Ints, total: int) -> list[Ints]:
 
 
 def _top_of_all(
-    queries: Vectors,
-    passages: Vectors,
-    k: int,
-    tie_order: Ints,
-    pool: Ints | None,
-    query_norm: Floats,
-    passage_norm: float,
+    vectors: _Vectors, queries: Ints, k: int, tie_order: Ints, pool: Ints | None = None
 ) -> tuple[Ints, Floats]:
-    """Return `top_k` from the scores of all passages: the way where duplicates or near ties defeat
-    a proposal.
+    """Return `top_k` of these queries from the scores of all passages: the way where duplicates or
+    near ties defeat a proposal.
     """
     index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))
-    rows = np.arange(len(passages)) if pool is None else pool
-    found = np.empty((len(queries), len(rows)))
+    rows = np.arange(len(vectors.passages)) if pool is None else pool
+    exact = np.empty((len(queries), len(rows)))
     for start in range(0, len(rows) if len(queries) else 0, PASSAGE_CHUNK):
         part = slice(start, start + PASSAGE_CHUNK)
-        found[:, part] = score_matrix(queries, passages[rows[part]], query_norm, passage_norm)
-    for row, line in enumerate(found):
+        exact[:, part] = vectors.scores(queries, rows[part])
+    for row, line in enumerate(exact):
         likely = np.flatnonzero(line >= np.partition(line, len(line) - k)[len(line) - k])
         order = np.lexsort((tie_order[rows[likely]], -line[likely]))[:k]
         index[row], score[row] = rows[likely[order]], line[likely[order]]

@@ -29,7 +29,7 @@ FORMS = (
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFile:
     """A run file: N lines, (N,) each, by query in the order of the file, and by rank.
 
     queries, passages: the ids. query, passage: their places there. rank: from 1. last: the rank of
@@ -46,7 +46,7 @@ class Run:
     line: Ints
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RunFile:
     """Read a run, plain or gzip: tabs, or spaces where the first line has no tab; all lines of one
     form.
 
@@ -55,39 +55,39 @@ def read_run(path: Path) -> Run:
     line and reason, for another form, a passage or an MS MARCO rank twice in a query, a rank or
     score that is no number.
     """
-    ids: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    query, passage, rank, line, score = array("q"), array("q"), array("q"), array("q"), array("d")
+    query_ids: dict[str, int] = {}
+    passage_ids: dict[str, int] = {}
+    queries, passages, ranks, lines = array("q"), array("q"), array("q"), array("q")
+    scores = array("d")
     width = 0
     for number, words in _fields(path):
-        width = width or len(words)
-        one, other, place = (words[0], words[2], words[3]) if width == 6 else words
-        query.append(ids[0].setdefault(one, len(ids[0])))
-        passage.append(ids[1].setdefault(other, len(ids[1])))
-        rank.append(_rank(path, number, place, 0 if width == 6 else 1))
-        line.append(number)
-        score.append(_score(path, number, words[4]) if width == 6 else 0.0)
+        width = len(words)
+        if width == 6:
+            query_id, _, passage_id, place, value, _ = words
+        else:
+            query_id, passage_id, place = words
+        queries.append(query_ids.setdefault(query_id, len(query_ids)))
+        passages.append(passage_ids.setdefault(passage_id, len(passage_ids)))
+        ranks.append(_rank(path, number, place, 0 if width == 6 else 1))
+        lines.append(number)
+        if width == 6:
+            scores.append(_score(path, number, value))
     if not width:
         raise UserError(f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty")
-    columns = [np.array(each, np.int64) for each in (query, passage, rank, line)]
-    _unique(
-        path,
-        columns[0],
-        columns[1],
-        columns[3],
-        lambda at: f"the passage {list(ids[1])[columns[1][at]]!r}",
-    )
+    query, passage = np.array(queries, np.int64), np.array(passages, np.int64)
+    rank, line = np.array(ranks, np.int64), np.array(lines, np.int64)
+    names = (list(query_ids), list(passage_ids))
+    _unique(path, query, passage, line, lambda at: f"the passage {names[1][passage[at]]!r}")
     if width == 3:
-        _unique(path, columns[0], columns[2], columns[3], lambda at: f"the rank {columns[2][at]}")
-        order = np.lexsort((columns[2], columns[0]))
-        codes, passages, ranks, lines = (column[order] for column in columns)
-        return Run(path, list(ids[0]), list(ids[1]), codes, passages, ranks, ranks, lines)
-    scores = np.array(score)
-    _agree(path, columns[0], columns[2], scores, columns[3])
-    names = list(ids[1])
-    order = np.lexsort((places(pa.array(names))[columns[1]], -scores, columns[0]))
-    codes, passages, lines = (columns[at][order] for at in (0, 1, 3))
-    ranks, last = _ranks(codes, scores[order])
-    return Run(path, list(ids[0]), names, codes, passages, ranks, last, lines)
+        _unique(path, query, rank, line, lambda at: f"the rank {rank[at]}")
+        order = np.lexsort((rank, query))
+        rank = rank[order]
+        return RunFile(path, *names, query[order], passage[order], rank, rank, line[order])
+    score = np.array(scores)
+    _agree(path, query, rank, score, line)
+    order = np.lexsort((places(pa.array(names[1]))[passage], -score, query))
+    query, passage, line = query[order], passage[order], line[order]
+    return RunFile(path, *names, query, passage, *_ranks(query, score[order]), line)
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -96,7 +96,8 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     width, tabs = 0, False
     for number, text in numbered(path):
-        tabs = "\t" in text if not width else tabs
+        if not width:
+            tabs = "\t" in text
         words = text.split("\t") if tabs else text.split()
         if not width:
             width = len(words)
@@ -195,65 +196,57 @@ def write_trec(
     """
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for query, row, score in zip(query_ids, rows, scores.tolist(), strict=True):
-            found = passage_ids.take(pa.array(row)).to_pylist()
-            for name in (query, *found):
-                _plain(name)
-            file.writelines(
-                f"{query} Q0 {passage} {rank} {value!r} {tag}\n"
-                for rank, (passage, value) in enumerate(zip(found, score, strict=True), 1)
+            names = passage_ids.take(pa.array(row)).to_pylist()
+            _check_plain([query, *names])
+            for rank, (passage, value) in enumerate(zip(names, score, strict=True), 1):
+                file.write(f"{query} Q0 {passage} {rank} {value!r} {tag}\n")
+
+
+def _check_plain(names: Sequence[str]) -> None:
+    """Refuse a name that the columns of a run cannot hold."""
+    for name in names:
+        if name.split() != [name]:
+            raise UserError(
+                f"the id {name!r} holds white space, which a TREC run cannot hold; set"
+                " eval.run_depth=0",
+                key="run_file.white_space",
             )
 
 
-def _plain(name: str) -> None:
-    if name.split() != [name]:
-        raise UserError(
-            f"the id {name!r} holds white space, which a TREC run cannot hold; set"
-            " eval.run_depth=0",
-            key="run_file.white_space",
-        )
-
-
 def write_runs(
-    folder: Path,
-    queries: pa.Table,
-    passages: pa.Table,
-    qrels: pa.Table,
-    ranker: Ranker,
-    depth: int,
-    tag: str,
+    folder: Path, tables: tuple[pa.Table, pa.Table, pa.Table], ranker: Ranker, depth: int, tag: str
 ) -> None:
     """Write the first `depth` passages of every query in every pool, and the judgements, as TREC
     files into `folder`.
 
-    {setting}.{query language}.{passage language, or all}.trec, queries by id, and qrels.trec, of
-    single texts; the whole folder at once. Where groups are numbers, as in MS MARCO, each pool of
-    one language has a {...}.tsv too: a run of these numbers, at most 1,000 deep, for its own
-    script.
+    tables: queries, passages and qrels, as for `per_query.evaluate`. The files are {setting}.{query
+    language}.{passage language, or all}.trec, queries by id, and qrels.trec, of single texts; the
+    whole folder at once. Where groups are numbers, as in MS MARCO, each pool of one language has a
+    {...}.tsv too: a run of these numbers, at most 1,000 deep, for its own script.
     """
+    queries, passages, qrels = tables
     texts = texts_of(queries, passages)
-    names = queries["id"].to_pylist()
-    numbered = _are_numbers(queries) and _are_numbers(passages)
-    numbers = queries["group"].to_pylist() if numbered else []
+    names = np.array(queries["id"].to_pylist(), dtype=object)
+    numbers = None
+    if _are_numbers(queries) and _are_numbers(passages):
+        numbers = np.array(queries["group"].to_pylist(), dtype=object)
     with atomic_dir(folder) as temporary:
-        for pool in range(len(texts.languages) + 1):
-            rows = (
-                None if pool == len(texts.languages) else np.flatnonzero(texts.passage_lang == pool)
-            )
-            if rows is not None and not len(rows):
+        for code, passage_lang in enumerate([*texts.languages, POOL]):
+            pool = None if passage_lang == POOL else np.flatnonzero(texts.passage_lang == code)
+            if pool is not None and not len(pool):
                 continue
-            found, scores = ranker.top(depth, texts.tie_order, rows)
+            rows, scores = ranker.top(depth, texts.tie_order, pool)
             for language in np.unique(texts.query_lang).tolist():
                 mine = np.flatnonzero(texts.query_lang == language)
                 mine = mine[np.argsort(texts.query_order[mine])]
-                one, other = texts.languages[language], [*texts.languages, POOL][pool]
-                name = f"{setting_of(one, other)}.{one}.{'all' if other == POOL else other}"
-                ids = [names[row] for row in mine.tolist()]
-                write_trec(
-                    temporary / f"{name}.trec", ids, passages["id"], found[mine], scores[mine], tag
-                )
-                if numbered and rows is not None:
-                    ids = [numbers[row] for row in mine.tolist()]
-                    write_marco(temporary / f"{name}.tsv", ids, passages["group"], found[mine])
+                query_lang = texts.languages[language]
+                setting = setting_of(query_lang, passage_lang)
+                name = f"{setting}.{query_lang}.{'all' if pool is None else passage_lang}"
+                path, ids = temporary / f"{name}.trec", passages["id"]
+                write_trec(path, names[mine].tolist(), ids, rows[mine], scores[mine], tag)
+                if numbers is not None and pool is not None:
+                    path, groups = temporary / f"{name}.tsv", passages["group"]
+                    write_marco(path, numbers[mine].tolist(), groups, rows[mine])
         _write_qrels(temporary / "qrels.trec", queries, passages, qrels)
 
 
@@ -265,17 +258,14 @@ def write_marco(
     """
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for query, row in zip(query_ids, rows[:, :MARCO_DEPTH], strict=True):
-            found = passage_ids.take(pa.array(row)).to_pylist()
-            file.writelines(
-                f"{query}\t{passage}\t{rank}\n" for rank, passage in enumerate(found, 1)
-            )
+            for rank, passage in enumerate(passage_ids.take(pa.array(row)).to_pylist(), 1):
+                file.write(f"{query}\t{passage}\t{rank}\n")
 
 
 def _are_numbers(table: pa.Table) -> bool:
     """Return whether a whole number, the group, names each text in its language."""
     whole = pc.all(pc.match_substring_regex(table["group"], r"^(0|[1-9][0-9]{0,17})$")).as_py()
-    once = len(table.group_by(["group", "lang"]).aggregate([])) == len(table) if whole else False
-    return bool(whole and once)
+    return bool(whole and len(table.group_by(["group", "lang"]).aggregate([])) == len(table))
 
 
 def _write_qrels(path: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Table) -> None:
@@ -286,9 +276,8 @@ def _write_qrels(path: Path, queries: pa.Table, passages: pa.Table, qrels: pa.Ta
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for start in range(0, len(query), BLOCK):
             part = slice(start, start + BLOCK)
-            names = (
-                table["id"].take(pa.array(rows[part]))
-                for table, rows in ((queries, query), (passages, passage))
-            )
-            lines = zip(*(each.to_pylist() for each in names), grade[part].tolist(), strict=True)
-            file.writelines(f"{one} 0 {other} {value}\n" for one, other, value in lines)
+            query_ids = queries["id"].take(pa.array(query[part])).to_pylist()
+            passage_ids = passages["id"].take(pa.array(passage[part])).to_pylist()
+            grades = grade[part].tolist()
+            for one, other, value in zip(query_ids, passage_ids, grades, strict=True):
+                file.write(f"{one} 0 {other} {value}\n")

@@ -79,7 +79,7 @@ def evaluated(
     table, counts = splits.score(config, prepared, split, ranker, stage.pool)
     if config.eval.run_depth:
         texts, tag = (split.queries, split.passages, collection.qrels), str(label["run_id"])
-        run_files.write_runs(folder / "runs", *texts, ranker, config.eval.run_depth, tag)
+        run_files.write_runs(folder / "runs", texts, ranker, config.eval.run_depth, tag)
     if config.keep.vectors and isinstance(ranker, Dense) and stage.pool is None:
         from hybrid_sweep.runs import retention
 

@@ -117,7 +117,7 @@ def test_our_run_of_ms_marcos_numbers_scores_by_its_script_as_in_our_table(cache
     ]
     tables, ranker = (case.queries, case.passages, case.qrels), Dense(*vectors)
     table, _ = per_query.evaluate(*tables, ranker)
-    run_files.write_runs(tmp_path / "runs", *tables, ranker, 20, "t")
+    run_files.write_runs(tmp_path / "runs", tables, ranker, 20, "t")
     written = tmp_path / "runs" / "monolingual.en.en.tsv"
     assert written.read_text().count("\n") == 30 * 20 and not list(
         (tmp_path / "runs").glob("multi*.tsv")
@@ -197,7 +197,7 @@ def test_whole_runs_of_our_own_have_the_ranks_of_their_ranker(tmp_path, setting)
     case = collection(11)
     ranker = Dense(case["query_vectors"], case["passage_vectors"])
     table, _ = per_query.evaluate(*split(case), ranker, measures=["AP-lareqa"])
-    run_files.write_runs(tmp_path / "runs", *split(case), ranker, 10**6, "t")
+    run_files.write_runs(tmp_path / "runs", split(case), ranker, 10**6, "t")
     found, asked, notes = placed(
         run_files.read_run(tmp_path / "runs" / f"{setting}.trec"), *split(case)[:2]
     )

@@ -17,9 +17,9 @@ from tests.retrieval.test_per_query import KEYS, collection, qrels, texts, unit
 
 def both(case, settings, **options):
     tables = {name: case[name] for name in ("queries", "passages", "qrels")}
-    vectors = (case["query_vectors"], case["passage_vectors"])
-    return per_query.evaluate(**tables, ranker=Dense(*vectors), **options), approximate.evaluate(
-        *tables.values(), *vectors, settings, **options
+    ranker = Dense(case["query_vectors"], case["passage_vectors"])
+    return per_query.evaluate(**tables, ranker=ranker, **options), approximate.evaluate(
+        *tables.values(), ranker, settings, **options
     )
 
 
@@ -43,7 +43,7 @@ def test_vectors_that_are_not_finite_are_refused_before_an_index_is_trained(side
     vectors[side][-1, 0] = np.nan
     tables = (case[name] for name in ("queries", "passages", "qrels"))
     with refused("model.diverged", f"1 of {len(vectors[side])} {side} vectors"):
-        approximate.evaluate(*tables, vectors["query"], vectors["passage"], EvalConfig())
+        approximate.evaluate(*tables, Dense(vectors["query"], vectors["passage"]), EvalConfig())
 
 
 def many():
@@ -93,7 +93,7 @@ def test_the_recall_told_is_that_of_the_index():
             approximate, "_index", lambda passages, rows, settings: (_Index(away[rows]), 1)
         )
         _, told = approximate.evaluate(
-            *tables, case["query_vectors"], case["passage_vectors"], EvalConfig()
+            *tables, Dense(case["query_vectors"], case["passage_vectors"]), EvalConfig()
         )
     assert told["ivf/recall@10"] == 0
 

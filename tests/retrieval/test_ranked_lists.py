@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.retrieval import per_query, ranked_lists
-from hybrid_sweep.retrieval.ranked_lists import Lists
+from hybrid_sweep.retrieval.ranked_lists import RankedLists
 from hybrid_sweep.retrieval.ranking import Dense
 from tests.retrieval.test_per_query import KEYS, collection, qrels, texts
 
@@ -35,7 +35,7 @@ def whole(case, depth=None):
             rows += [(query, row, pool, rank, end) for rank, (row, end) in enumerate(found, 1)][
                 :depth
             ]
-    return Lists(*np.array(rows, dtype=np.int64).T), np.ones(
+    return RankedLists(*np.array(rows, dtype=np.int64).T), np.ones(
         (len(score), len(known.languages) + 1), dtype=bool
     )
 
@@ -72,7 +72,7 @@ def test_cut_and_missing_lists_equal_trec_eval(seed, depth, missing):
     missing = 1.0 if depth == 0 else missing
     keep = generator.random(len(case["queries"])) >= missing
     keep = keep[found.query]
-    found = Lists(
+    found = RankedLists(
         *(getattr(found, name)[keep] for name in ("query", "passage", "pool", "rank", "last"))
     )
     tables = {name: case[name] for name in ("queries", "passages", "qrels")}
@@ -132,7 +132,9 @@ def test_no_rank_no_rank_distance_but_counted():
     passages = texts(
         [("p1", "g1", "de"), ("p2", "g1", "fr"), ("p3", "g1", "it"), ("p4", "g2", "de")]
     )
-    found = Lists(*np.array([(0, 0, 3, 1, 1), (0, 3, 3, 2, 2), (0, 1, 3, 3, 3)], dtype=np.int64).T)
+    found = RankedLists(
+        *np.array([(0, 0, 3, 1, 1), (0, 3, 3, 2, 2), (0, 1, 3, 3, 3)], dtype=np.int64).T
+    )
     asked = np.zeros((2, 4), dtype=bool)
     asked[:, 3] = True
     table, report = ranked_lists.evaluate(queries, passages, qrels([("g1", "g1", 1)]), found, asked)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.retrieval import candidates, ranking
-from hybrid_sweep.retrieval.ranking import rank_pairs, top_k
+from hybrid_sweep.retrieval.ranking import Pairs, Products
 from tests.refused import refused
 
 
@@ -40,6 +40,33 @@ def counts(
         for counted, rows in ((before, order[query][:place]), (after, tied)):
             counted.append(np.bincount(language[rows], minlength=language.max() + 1).tolist())
     return [before, after]
+
+
+def rank_pairs(
+    queries: np.ndarray,
+    passages: np.ndarray,
+    pair_query: np.ndarray,
+    pair_passage: np.ndarray,
+    language: np.ndarray,
+    tie_order: np.ndarray,
+    k: int = 0,
+    **products: Any,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`ranking.rank_pairs` of a world."""
+    pairs = Pairs(pair_query, pair_passage, language, tie_order)
+    return ranking.rank_pairs(queries, passages, pairs, k, Products(**products))
+
+
+def top_k(
+    queries: np.ndarray,
+    passages: np.ndarray,
+    k: int,
+    tie_order: np.ndarray,
+    pool: np.ndarray | None = None,
+    **products: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`ranking.top_k` of a world."""
+    return ranking.top_k(queries, passages, k, tie_order, pool, Products(**products))
 
 
 def ranked(*args: np.ndarray, **case: Any) -> list[list[list[int]]]:

@@ -77,7 +77,7 @@ def test_written_runs_hold_our_order_and_scores_exactly(tmp_path):
     case = collection(3)
     ranker = Dense(case["query_vectors"], case["passage_vectors"])
     tables = (case["queries"], case["passages"], case["qrels"])
-    write_runs(tmp_path / "runs", *tables, ranker, 10**6, "tag")
+    write_runs(tmp_path / "runs", tables, ranker, 10**6, "tag")
     table, _ = per_query.evaluate(*tables, ranker)
     qrels: dict[str, dict[str, int]] = {}
     for line in (tmp_path / "runs" / "qrels.trec").read_text().splitlines():
@@ -152,7 +152,7 @@ def test_a_marco_run_ends_where_its_script_ends_and_needs_one_number_a_text(tmp_
                 for place, group in enumerate(groups)
             ]
         )
-        write_runs(tmp_path / name, queries, passages, judged, ranker, 5, "t")
+        write_runs(tmp_path / name, (queries, passages, judged), ranker, 5, "t")
         assert len(list((tmp_path / name).glob("*.tsv"))) == files
     assert (tmp_path / "one" / "monolingual.de.de.tsv").read_text() == "7\t1\t1\n7\t2\t2\n"
     assert (tmp_path / "one" / "cross-lingual.en.de.tsv").read_text() == "7\t2\t1\n7\t1\t2\n"
@@ -163,5 +163,5 @@ def test_an_id_with_white_space_cannot_be_written(tmp_path):
     vectors = np.eye(1, dtype=np.float32)
     judged = pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]})
     with refused("run_file.white_space", "'a b'"):
-        write_runs(tmp_path / "runs", case, case, judged, Dense(vectors, vectors), 5, "t")
+        write_runs(tmp_path / "runs", (case, case, judged), Dense(vectors, vectors), 5, "t")
     assert not list(tmp_path.iterdir())

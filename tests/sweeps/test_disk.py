@@ -249,7 +249,7 @@ def test_further_collections_run_files_and_the_vectors_of_an_evaluation_count(co
     )
     ranker = Dense(vectors[: len(split.queries)], vectors[len(split.queries) :])
     texts = (split.queries, split.passages, prepare(made).collection.qrels)
-    run_files.write_runs(tmp_path / "runs", *texts, ranker, 20, "0123456789ab")
+    run_files.write_runs(tmp_path / "runs", texts, ranker, 20, "0123456789ab")
     lists = sum(file.stat().st_size for file in (tmp_path / "runs").glob("m*.trec"))
     lists += sum(file.stat().st_size for file in (tmp_path / "runs").glob("cross*.trec"))
     assert deep.kept["run files"] == pytest.approx(lists, rel=0.25)
