@@ -41,10 +41,10 @@ def planned(plan: Plan) -> Iterator[dict[str, Any]]:
 def check_realised(record: pd.DataFrame, plan: Plan) -> None:
     """Raise RuntimeError unless what entered the loss is, step by step, what the plan says."""
     wanted = pd.DataFrame(list(planned(plan)))
-    found = record[wanted.columns]
-    if len(found) != len(wanted) or (found.to_numpy() != wanted.to_numpy()).any():
-        length = min(len(found), len(wanted))
-        differs = (found.to_numpy()[:length] != wanted.to_numpy()[:length]).any(axis=1)
+    trained = record[wanted.columns]
+    if len(trained) != len(wanted) or (trained.to_numpy() != wanted.to_numpy()).any():
+        length = min(len(trained), len(wanted))
+        differs = (trained.to_numpy()[:length] != wanted.to_numpy()[:length]).any(axis=1)
         step = int(differs.argmax()) if differs.any() else length
         raise RuntimeError(
             f"step {step} of {len(wanted)} did not train on what the plan says; this is a defect of"

@@ -83,21 +83,20 @@ class Even:
         if self.last < 0:
             return np.zeros(numbers.shape, dtype=bool)
         keys = numbers.astype(np.uint64) * np.uint64(GOLDEN_64) + np.uint64(self.start)
-        found: np.ndarray = keys <= np.uint64(self.last)
-        return found
+        below: np.ndarray = keys <= np.uint64(self.last)
+        return below
 
     def per_step(self, steps: int, size: int) -> np.ndarray:
         """Return (N,) int64: how many of the numbers step * size to (step + 1) * size - 1 are
         chosen.
         """
         at_once = max(1, 2**18 // size)
-        counts = [
-            self.has(np.arange(first * size, min(first + at_once, steps) * size))
-            .reshape(-1, size)
-            .sum(axis=1)
-            for first in range(0, steps, at_once)
-        ]
-        return np.concatenate([np.zeros(0, np.int64), *counts]).astype(np.int64)
+        counts = np.zeros(steps, dtype=np.int64)
+        for first in range(0, steps, at_once):
+            last = min(first + at_once, steps)
+            inside = self.has(np.arange(first * size, last * size))
+            counts[first:last] = inside.reshape(-1, size).sum(axis=1)
+        return counts
 
 
 def _keys_below(start: int, length: int, bound: int) -> int:
@@ -107,11 +106,8 @@ def _keys_below(start: int, length: int, bound: int) -> int:
     # floor(x / m) - floor((x - bound) / m) is 1 where x mod m < bound, else 0; m is added to keep
     # the second one positive.
     whole = 2**64
-    return (
-        length
-        + _floor_sum(length, whole, GOLDEN_64, start)
-        - _floor_sum(length, whole, GOLDEN_64, start - bound + whole)
-    )
+    shifted = _floor_sum(length, whole, GOLDEN_64, start - bound + whole)
+    return length + _floor_sum(length, whole, GOLDEN_64, start) - shifted
 
 
 def _floor_sum(length: int, modulus: int, slope: int, offset: int) -> int:
@@ -161,15 +157,14 @@ class Members:
         """Return (n,) int64: the members at these places in the sorted list of all of them."""
         if len(self) == self.present.shape[1]:
             return places
-        found = np.empty(len(places), dtype=np.int64)
+        groups = np.empty(len(places), dtype=np.int64)
         order = np.argsort(places, kind="stable")
-        blocks, starts = np.unique(
-            np.searchsorted(self.before, places[order], side="right") - 1, return_index=True
-        )
+        block_of = np.searchsorted(self.before, places[order], side="right") - 1
+        blocks, starts = np.unique(block_of, return_index=True)
         for block, mine in zip(blocks.tolist(), np.split(order, starts)[1:], strict=True):
             inside = np.flatnonzero(self._inside(block * BLOCK, BLOCK))
-            found[mine] = block * BLOCK + inside[places[mine] - self.before[block]]
-        return found
+            groups[mine] = block * BLOCK + inside[places[mine] - self.before[block]]
+        return groups
 
     def _inside(self, first: int, count: int) -> np.ndarray:
         here = self.present[self.rows, first : first + count]
@@ -224,9 +219,8 @@ def weighted(uniform: np.ndarray, weights: np.ndarray) -> np.ndarray:
     # The last positive weight is the limit: rounding must not push a draw onto an index of weight
     # zero behind it.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    drawn: np.ndarray = np.minimum(
-        (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1), last
-    )
+    passed = (uniform[:, None] * cumulative[:, -1:] >= cumulative).sum(axis=1)
+    drawn: np.ndarray = np.minimum(passed, last)
     return drawn
 
 

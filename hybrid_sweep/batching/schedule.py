@@ -7,6 +7,7 @@ converted steps and nothing else: a sweep over r is a paired experiment. Compose
 same holds of each of the N B examples instead of each step.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,16 +21,26 @@ from hybrid_sweep.batching.streams import (
     NEGATIVES,
     SOURCES,
     WEIGHTS,
+    BatchDesign,
     Choices,
-    Lane,
     Source,
+    Stream,
     choices_of,
     per_batch,
     per_example,
     shares_of,
 )
 
-__all__ = ["DROPOUT", "NEGATIVES", "WEIGHTS", "Batch", "Plan", "Source", "make_plan"]
+__all__ = [
+    "DROPOUT",
+    "NEGATIVES",
+    "WEIGHTS",
+    "Batch",
+    "BatchDesign",
+    "Plan",
+    "Source",
+    "make_plan",
+]
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Plan:
     """The batches of a run of N steps.
 
     sources: names. source: (N,) which one each step belongs to. n_cross: (N,) int64 cross-lingual
-    examples of each step. lane, place: (N,) which lane each step takes, and which of its steps.
+    examples of each step. stream, place: (N,) which stream each step takes, and which of its steps.
     cross: which of the N B examples are cross-lingual, where steps hold both kinds. left_out: pairs
     of languages that share fewer groups than a batch needs, with their counts; where there are
     several sources, the source's name comes first.
@@ -67,8 +78,8 @@ class Plan:
     sources: tuple[str, ...]
     source: np.ndarray
     n_cross: np.ndarray
-    lanes: tuple[Lane, ...]
-    lane: np.ndarray
+    streams: tuple[Stream, ...]
+    stream: np.ndarray
     place: np.ndarray
     cross: Even | None
     left_out: dict[tuple[str, ...], int]
@@ -78,7 +89,8 @@ class Plan:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step; any order, any process, the same answer."""
-        source, groups, query, partner = self.lanes[self.lane[step]].drawn(int(self.place[step]))
+        stream = self.streams[self.stream[step]]
+        source, groups, query, partner = stream.drawn(int(self.place[step]))
         slots = step * self.batch_size + np.arange(self.batch_size)
         cross = self.n_cross[step] > 0 if self.cross is None else self.cross.has(slots)
         return Batch(source, groups, query, np.where(cross, partner, query), partner)
@@ -87,94 +99,85 @@ class Plan:
         """Return words of a SeedSequence for further draws of a step: like its batch, the same at
         every ratio and every c.
         """
-        return self.seed, ADDED * int(self.lane[step]) + NEGATIVES, int(self.place[step])
+        return self.seed, ADDED * int(self.stream[step]) + NEGATIVES, int(self.place[step])
 
 
-def make_plan(
-    sources: Sequence[Source],
-    languages: list[str],
-    *,
-    seed: int,
-    steps: int,
-    batch_size: int,
-    ratio: float,
-    language_exponent: float = 0.0,
-    partner: str = "uniform",
-    pivot: str | None = None,
-    groups: str = "shared",
-    composition: str = "per_batch",
-    added: float | None = None,
-) -> Plan:
+def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesign) -> Plan:
     """Return the plan of a run.
 
-    ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with
-    composition="per_example" exactly round(r N B) of the N B examples. added: c, if not None;
-    `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`. The j-th
-    monolingual step is step j of the plan of ratio 0 with M steps, and the j-th cross-lingual one
-    is the same at every c. Composed per example, a step still has examples of one kind only.
-    Sources have their exact share of the monolingual steps, and of the added ones where c is whole
-    (else to within the unevenness of a window). Raises UserError where a source has no pair of
-    languages (or, with one language, no language) with batch_size groups.
+    The j-th monolingual step of a plan with added steps is step j of the plan of ratio 0 with M
+    steps, and the j-th cross-lingual one is the same at every c. Sources have their exact share of
+    the monolingual steps, and of the added ones where c is whole (else to within the unevenness of
+    a window). Raises UserError where a source has no pair of languages (or, with one language, no
+    language) with batch_size groups.
     """
-    choices = [
-        choices_of(
-            source,
-            languages,
-            batch_size,
-            language_exponent,
-            partner,
-            pivot,
-            several=len(sources) > 1,
-        )
-        for source in sources
-    ]
-    counts = apportioned(shares_of(choices), steps)
-    start = np.random.default_rng(np.random.SeedSequence([seed, KEYS])).random()
-
-    def lane(stream: int, cross: np.ndarray) -> Lane:
-        begin = np.random.default_rng(np.random.SeedSequence([seed, stream + SOURCES])).random()
-        # Dealt out for `steps` and then again: more steps never change the source of an earlier
-        # one.
-        source = np.resize(dealt(begin, counts), len(cross))
-        if composition == "per_example":
-            return per_example(choices, source, seed, stream, batch_size)
-        return per_batch(
-            choices, source, seed, stream, batch_size, alone=~cross & (groups == "all")
-        )
-
-    even: Even | None = None
-    lanes: tuple[Lane, ...]
-    if added is not None:
-        more = round(added * steps)
-        cross = chosen(start, steps + more, more)
-        lanes = (lane(0, np.zeros(steps, dtype=bool)), lane(ADDED, np.ones(more, dtype=bool)))
-        n_cross, taken = cross * np.int64(batch_size), cross.astype(np.int64)
-    elif composition == "per_example":
-        first = int(np.random.SeedSequence([seed, KEYS]).generate_state(1, np.uint64)[0])
-        even = Even.of(first, steps * batch_size, round(ratio * steps * batch_size))
-        n_cross, taken = even.per_step(steps, batch_size), np.zeros(steps, dtype=np.int64)
-        lanes = (lane(0, n_cross > 0),)
-    else:
-        cross = chosen(start, steps, round(ratio * steps))
-        lanes = (lane(0, cross),)
-        n_cross, taken = cross * np.int64(batch_size), np.zeros(steps, dtype=np.int64)
-    place = ordinals(taken)
-    owner = np.empty(len(taken), dtype=np.int64)
-    for index, each in enumerate(lanes):
-        owner[taken == index] = each.source
+    several = len(sources) > 1
+    choices = [choices_of(source, languages, design, several=several) for source in sources]
+    counts = apportioned(shares_of(choices), design.steps)
+    kinds = _kinds(design)
+    streams = [_stream(choices, counts, design, number, cross) for number, cross in kinds.streams]
+    source = np.empty(len(kinds.stream), dtype=np.int64)
+    for index, stream in enumerate(streams):
+        source[kinds.stream == index] = stream.source
     return Plan(
-        seed,
-        batch_size,
-        tuple(languages),
-        tuple(source.name for source in sources),
-        owner,
-        n_cross,
-        lanes,
-        taken,
-        place,
-        even,
-        _left_out(choices, languages, batch_size),
+        seed=design.seed,
+        batch_size=design.batch_size,
+        languages=tuple(languages),
+        sources=tuple(source.name for source in sources),
+        source=source,
+        n_cross=kinds.n_cross,
+        streams=tuple(streams),
+        stream=kinds.stream,
+        place=ordinals(kinds.stream),
+        cross=kinds.cross,
+        left_out=_left_out(choices, languages, design.batch_size),
     )
+
+
+@dataclass(frozen=True)
+class _Kinds:
+    """Which steps are cross-lingual, and which stream each step takes.
+
+    n_cross, stream, cross: as in `Plan`. streams: of each stream its number, 0 or ADDED, and (J,)
+    bool, which of its steps are cross-lingual.
+    """
+
+    n_cross: np.ndarray
+    stream: np.ndarray
+    cross: Even | None
+    streams: list[tuple[int, np.ndarray]]
+
+
+def _kinds(design: BatchDesign) -> _Kinds:
+    """Decide which steps, or examples, are cross-lingual."""
+    key = np.random.SeedSequence([design.seed, KEYS])
+    steps, size = design.steps, np.int64(design.batch_size)
+    if design.added is not None:
+        added = round(design.added * steps)
+        cross = chosen(np.random.default_rng(key).random(), steps + added, added)
+        streams = [(0, np.zeros(steps, dtype=bool)), (ADDED, np.ones(added, dtype=bool))]
+        return _Kinds(cross * size, cross.astype(np.int64), None, streams)
+    stream = np.zeros(steps, dtype=np.int64)
+    if design.composition == "per_example":
+        first, examples = int(key.generate_state(1, np.uint64)[0]), steps * design.batch_size
+        even = Even.of(first, examples, round(design.ratio * examples))
+        n_cross = even.per_step(steps, design.batch_size)
+        return _Kinds(n_cross, stream, even, [(0, n_cross > 0)])
+    cross = chosen(np.random.default_rng(key).random(), steps, round(design.ratio * steps))
+    return _Kinds(cross * size, stream, None, [(0, cross)])
+
+
+def _stream(
+    choices: list[Choices], counts: list[int], design: BatchDesign, number: int, cross: np.ndarray
+) -> Stream:
+    """Return the stream of this number. counts: steps of each source, of design.steps."""
+    key = np.random.SeedSequence([design.seed, number + SOURCES])
+    # Dealt out for design.steps and then again: more steps never change the source of an earlier
+    # one.
+    source = np.resize(dealt(np.random.default_rng(key).random(), counts), len(cross))
+    if design.composition == "per_example":
+        return per_example(choices, source, design, number)
+    return per_batch(choices, source, design, number, alone=~cross & (design.groups == "all"))
 
 
 def _left_out(
@@ -183,15 +186,13 @@ def _left_out(
     """Return pairs that share fewer groups than a batch; of several sources, only among the
     languages that each one has.
     """
-    found: dict[tuple[str, ...], int] = {}
-    for each in choices:
-        several = len(choices) > 1
-        known = [
-            index for index in range(len(languages)) if each.shared[index, index] > 0 or not several
-        ]
-        name = (each.source.name,) if several else ()
-        for a, b in (
-            (a, b) for a in known for b in known if a < b and each.shared[a, b] < batch_size
-        ):
-            found[*name, languages[a], languages[b]] = int(each.shared[a, b])
-    return found
+    pairs: dict[tuple[str, ...], int] = {}
+    several = len(choices) > 1
+    for choice in choices:
+        shared = choice.shared
+        name = (choice.source.name,) if several else ()
+        for a, b in itertools.combinations(range(len(languages)), 2):
+            absent = several and not (shared[a, a] and shared[b, b])
+            if shared[a, b] < batch_size and not absent:
+                pairs[*name, languages[a], languages[b]] = int(shared[a, b])
+    return pairs

@@ -1,5 +1,5 @@
 """Sampling streams: the source, languages and groups of each step, independent of which steps are
-cross-lingual. A `Lane` is one such stream; a run with added steps has two.
+cross-lingual. A run with added steps has two.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,33 @@ class Source:
     share: float | None = None
 
 
+@dataclass(frozen=True)
+class BatchDesign:
+    """What the config asks of the batches of a run: `batch`, the seed and the number of steps.
+
+    ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with
+    composition="per_example" exactly round(r N B) of the N B examples, B = batch_size. added: c, if
+    not None; `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`, and
+    composed per example, a step still has examples of one kind only.
+    """
+
+    seed: int
+    steps: int
+    batch_size: int
+    ratio: float
+    language_exponent: float = 0.0
+    partner: str = "uniform"
+    pivot: str | None = None
+    groups: str = "shared"
+    composition: str = "per_batch"
+    added: float | None = None
+
+
 # source, groups, query languages, partners: all but the kinds
 Drawn = tuple[int, np.ndarray, np.ndarray, np.ndarray]
 
 
-class Lane(Protocol):
+class Stream(Protocol):
     """A sequence of steps with draws and walks of its own."""
 
     @property
@@ -64,9 +86,8 @@ class Choices:
         """Return the walk of this name over the groups that stand in one of the pairs ((L, L) bool,
         symmetric).
         """
-        return Walk(
-            Members.of(self.source.present, pairs), (*key, word(self.prefix + name)), batch_size
-        )
+        members = Members.of(self.source.present, pairs)
+        return Walk(members, (*key, word(self.prefix + name)), batch_size)
 
 
 @dataclass(frozen=True)
@@ -82,9 +103,8 @@ class Walk:
     def batch(self, ordinal: int) -> np.ndarray:
         lap, batch = divmod(ordinal, len(self.members) // self.batch_size)
         places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return self.members.take(
-            permute(places, len(self.members), np.random.SeedSequence([*self.key, lap]))
-        )
+        key = np.random.SeedSequence([*self.key, lap])
+        return self.members.take(permute(places, len(self.members), key))
 
 
 @dataclass(frozen=True)
@@ -103,9 +123,8 @@ class PerBatch:
 
     def drawn(self, place: int) -> Drawn:
         groups = self.walks[self.walk[place]].batch(int(self.ordinal[place]))
-        first, second = (
-            np.full(self.batch_size, language[place]) for language in (self.first, self.second)
-        )
+        first = np.full(self.batch_size, self.first[place])
+        second = np.full(self.batch_size, self.second[place])
         return int(self.source[place]), groups, first, second
 
 
@@ -125,9 +144,8 @@ class PerExample:
     def drawn(self, place: int) -> Drawn:
         source = int(self.source[place])
         groups, mine = self.walks[source].batch(int(self.ordinal[place])), self.choices[source]
-        uniform = np.random.default_rng(np.random.SeedSequence([*self.key, place])).random(
-            (2, self.batch_size)
-        )
+        draw = np.random.default_rng(np.random.SeedSequence([*self.key, place]))
+        uniform = draw.random((2, self.batch_size))
         has = mine.source.present[:, groups].T
         # (B, L): the group has a partner to go with the language
         usable = has & (has @ mine.allowed)
@@ -136,25 +154,20 @@ class PerExample:
 
 
 def per_batch(
-    choices: list[Choices],
-    source: np.ndarray,
-    seed: int,
-    stream: int,
-    batch_size: int,
-    alone: np.ndarray,
+    choices: list[Choices], source: np.ndarray, design: BatchDesign, stream: int, alone: np.ndarray
 ) -> PerBatch:
     """Return the draws of whole batches.
 
-    alone: (J,) bool, the step walks all groups of its query language instead of those of its pair.
+    source: (J,) of each step. stream: its number, 0 or ADDED. alone: (J,) bool, the step walks all
+    groups of its query language instead of those of its pair.
     """
-    draws = np.random.default_rng(np.random.SeedSequence([seed, stream + LANGUAGES])).random(
-        (len(source), 2)
-    )
+    key = np.random.SeedSequence([design.seed, stream + LANGUAGES])
+    draws = np.random.default_rng(key).random((len(source), 2))
     first, second = np.zeros((2, len(source)), dtype=np.int64)
-    for index, each in enumerate(choices):
+    for index, choice in enumerate(choices):
         mine = source == index
-        first[mine] = weighted(draws[mine, 0], each.weight[None, :])
-        second[mine] = weighted(draws[mine, 1], each.partners[first[mine]])
+        first[mine] = weighted(draws[mine, 0], choice.weight[None, :])
+        second[mine] = weighted(draws[mine, 1], choice.partners[first[mine]])
     # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all
     # ratios the same.
     both = np.sort(np.stack([first, second], axis=1), axis=1)
@@ -162,59 +175,52 @@ def per_batch(
     walked, walk = np.unique(np.column_stack([source, both]), axis=0, return_inverse=True)
     walks = []
     for index, a, b in walked.tolist():
-        mine = choices[index]
-        pair = np.zeros_like(mine.allowed)
+        choice = choices[index]
+        pair = np.zeros_like(choice.allowed)
         pair[a, b] = pair[b, a] = True
-        name = "|".join(sorted({mine.languages[a], mine.languages[b]}))
-        walks.append(mine.walk(name, pair, (seed, stream + WALK), batch_size))
-    return PerBatch(batch_size, source, first, second, walks, walk.ravel(), ordinals(walk.ravel()))
+        name = "|".join(sorted({choice.languages[a], choice.languages[b]}))
+        walks.append(choice.walk(name, pair, (design.seed, stream + WALK), design.batch_size))
+    walk = walk.ravel()
+    return PerBatch(design.batch_size, source, first, second, walks, walk, ordinals(walk))
 
 
 def per_example(
-    choices: list[Choices], source: np.ndarray, seed: int, stream: int, batch_size: int
+    choices: list[Choices], source: np.ndarray, design: BatchDesign, stream: int
 ) -> PerExample:
     """Walk, for each source, the groups that stand in one of its allowed pairs."""
-    walks = [each.walk("*", each.allowed, (seed, stream + WALK), batch_size) for each in choices]
-    return PerExample(
-        batch_size, source, choices, walks, ordinals(source), (seed, stream + EXAMPLES)
-    )
+    key, size = (design.seed, stream + WALK), design.batch_size
+    walks = [choice.walk("*", choice.allowed, key, size) for choice in choices]
+    key = (design.seed, stream + EXAMPLES)
+    return PerExample(size, source, choices, walks, ordinals(source), key)
 
 
 def choices_of(
-    source: Source,
-    languages: list[str],
-    batch_size: int,
-    language_exponent: float,
-    partner: str,
-    pivot: str | None,
-    *,
-    several: bool,
+    source: Source, languages: list[str], design: BatchDesign, *, several: bool
 ) -> Choices:
     """Return pairs that share a batch, with their weights; raises UserError where there are
-    none.
+    none. several: the run has other sources, too.
     """
     count, shared = len(languages), _shared(source.present)
     pairs = ~np.eye(count, dtype=bool) if count > 1 else np.ones((1, 1), dtype=bool)
-    if partner == "pivot":
-        is_pivot = np.array([language == pivot for language in languages])
+    if design.partner == "pivot":
+        is_pivot = np.array([language == design.pivot for language in languages])
         pairs &= is_pivot[:, None] | is_pivot[None, :]
-    allowed = pairs & (shared >= batch_size)
+    allowed = pairs & (shared >= design.batch_size)
     if not allowed.any():
         most = int(np.where(pairs, shared, 0).max(initial=0))
         where = "any two of the languages" if count > 1 else f"language {languages[0]}"
-        where += f" of {source.name}" if several else ""
-        way = (
-            f"take batch.size={most} or less, or other data.languages"
-            if most > 1
-            else "take other languages for it"
-        )
+        if several:
+            where += f" of {source.name}"
+        way = "take other languages for it"
+        if most > 1:
+            way = f"take batch.size={most} or less, or other data.languages"
         raise UserError(
-            f"batch.size={batch_size}: {where} share at most {most} training groups; {way}",
+            f"batch.size={design.batch_size}: {where} share at most {most} training groups; {way}",
             key="config.batch.size",
         )
     sizes = np.maximum(np.diag(shared), 1).astype(float)
-    weight = np.where(allowed.any(axis=1), sizes**language_exponent, 0.0)
-    partners = allowed * (shared if partner == "size" else 1.0)
+    weight = np.where(allowed.any(axis=1), sizes**design.language_exponent, 0.0)
+    partners = allowed * (shared if design.partner == "size" else 1.0)
     prefix = f"{source.name}:" if several else ""
     return Choices(source, languages, allowed, shared, weight, partners, prefix)
 
@@ -231,7 +237,8 @@ def _shared(present: np.ndarray) -> np.ndarray:
 
 def shares_of(choices: Sequence[Choices]) -> list[float]:
     """Return the sources' shares as given, or by their numbers of groups."""
-    given = [each.source.share for each in choices if each.source.share is not None]
+    given = [choice.source.share for choice in choices if choice.source.share is not None]
     if len(given) == len(choices):
         return given
-    return [float(len(Members.of(each.source.present, each.allowed))) for each in choices]
+    members = [Members.of(choice.source.present, choice.allowed) for choice in choices]
+    return [float(len(groups)) for groups in members]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_sweep.batching.schedule import Plan, Source, make_plan
+from hybrid_sweep.batching.schedule import BatchDesign, Plan, Source, make_plan
 from hybrid_sweep.config.schema import (
     Bm25Model,
     Config,
@@ -400,9 +400,7 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
         present = np.zeros((len(union), len(own)), bool)
         present[_code(own.languages, union)] = own.present
         planned.append(Source(name, present, share))
-    return make_plan(
-        planned,
-        union,
+    design = BatchDesign(
         seed=config.seed,
         steps=config.trainer.max_steps,
         batch_size=batch.size,
@@ -414,3 +412,4 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
         composition=batch.composition,
         added=batch.added if batch.budget == "fixed_monolingual" else None,
     )
+    return make_plan(planned, union, design)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.batching.schedule import Source, make_plan
+from hybrid_sweep.batching.schedule import BatchDesign, Source, make_plan
 from tests.refused import refused
 
 RATIOS = st.floats(0, 1, allow_nan=False).map(lambda r: round(r, 6))
@@ -29,7 +29,9 @@ def presence(groups: int = 400, languages: int = 4, seed: int = 0) -> tuple[np.n
 def one(present, languages, *, seed=0, steps, batch_size, ratio=0.5, **more):
     source = Source("only", present)
     return make_plan(
-        [source], languages, seed=seed, steps=steps, batch_size=batch_size, ratio=ratio, **more
+        [source],
+        languages,
+        BatchDesign(seed=seed, steps=steps, batch_size=batch_size, ratio=ratio, **more),
     )
 
 
@@ -43,7 +45,9 @@ def two_sources(ratio: float = 0.5, *, seed: int = 7, steps: int = 60, shares=(1
     small = presence(groups=150, seed=1)[0]
     small[3] = False  # it lacks a language
     sources = [Source("large", large, shares[0]), Source("small", small, shares[1])]
-    return make_plan(sources, languages, seed=seed, steps=steps, batch_size=16, ratio=ratio, **more)
+    return make_plan(
+        sources, languages, BatchDesign(seed=seed, steps=steps, batch_size=16, ratio=ratio, **more)
+    )
 
 
 def same(one, other, but=()):
@@ -175,7 +179,7 @@ def test_neighbouring_seeds_share_no_permutation(composition, seed, lap):
 
 def test_neighbouring_seeds_agree_no_more_than_chance():
     def first(seed):
-        return plan(0.5, seed=seed, steps=2000).lanes[0].first
+        return plan(0.5, seed=seed, steps=2000).streams[0].first
 
     agree = [np.mean(first(seed) == first(seed + 1)) for seed in range(5)]
     assert abs(np.mean(agree) - 0.25) < 5 * (0.25 * 0.75 / 10_000) ** 0.5
@@ -190,8 +194,8 @@ def test_a_step_does_not_depend_on_the_length_of_the_run_but_for_its_kind(compos
 
 
 def test_uniform_languages_and_partners_are_drawn_evenly():
-    lane = plan(0.5, steps=12_000).lanes[0]
-    pairs, counts = np.unique(np.stack([lane.first, lane.second]), axis=1, return_counts=True)
+    stream = plan(0.5, steps=12_000).streams[0]
+    pairs, counts = np.unique(np.stack([stream.first, stream.second]), axis=1, return_counts=True)
     assert pairs.shape[1] == 12
     assert (abs(counts - 1000) < 5 * 1000**0.5).all()
 
@@ -200,10 +204,10 @@ def test_languages_by_size():
     present = np.ones((3, 1000), bool)
     present[1, 500:] = False
     present[2, 250:] = False
-    lane = one(present, list("abc"), steps=7000, batch_size=8, language_exponent=1.0).lanes[0]
-    assert np.allclose(np.bincount(lane.first) / 7000, [4 / 7, 2 / 7, 1 / 7], atol=0.03)
-    lane = one(present, list("abc"), steps=7000, batch_size=8, partner="size").lanes[0]
-    assert np.isclose(np.mean(lane.second[lane.first == 0] == 1), 2 / 3, atol=0.05)
+    stream = one(present, list("abc"), steps=7000, batch_size=8, language_exponent=1.0).streams[0]
+    assert np.allclose(np.bincount(stream.first) / 7000, [4 / 7, 2 / 7, 1 / 7], atol=0.03)
+    stream = one(present, list("abc"), steps=7000, batch_size=8, partner="size").streams[0]
+    assert np.isclose(np.mean(stream.second[stream.first == 0] == 1), 2 / 3, atol=0.05)
 
 
 @pytest.mark.parametrize("composition", COMPOSITIONS)

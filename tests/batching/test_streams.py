@@ -1,4 +1,4 @@
-"""Several sources in exact shares, and pairs of languages drawn for each example: what the lanes of
+"""Several sources in exact shares, and pairs of languages drawn for each example: what the streams of
 a plan promise.
 """
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.batching.schedule import Source, make_plan
+from hybrid_sweep.batching.schedule import BatchDesign, Source, make_plan
 from hybrid_sweep.batching.streams import (
     ADDED,
     DROPOUT,
@@ -38,7 +38,9 @@ def sources(*shares: float | None) -> list[Source]:
 
 def plan(*shares, seed=0, steps=100, size=16, ratio=0.5, **more):
     return make_plan(
-        sources(*shares), list("abc"), seed=seed, steps=steps, batch_size=size, ratio=ratio, **more
+        sources(*shares),
+        list("abc"),
+        BatchDesign(seed=seed, steps=steps, batch_size=size, ratio=ratio, **more),
     )
 
 
@@ -70,7 +72,9 @@ def test_groups_that_no_allowed_pair_holds_do_not_count_for_the_share():
     lonely = np.zeros((3, 5000), bool)
     lonely[0] = True
     large = Source("large", np.concatenate([large.present, lonely], axis=1))
-    made = make_plan([large, small], list("abc"), seed=0, steps=90, batch_size=16, ratio=0.5)
+    made = make_plan(
+        [large, small], list("abc"), BatchDesign(seed=0, steps=90, batch_size=16, ratio=0.5)
+    )
     assert np.bincount(made.source).tolist() == [30, 60]
 
 
@@ -109,7 +113,9 @@ def test_sources_of_the_same_size_walk_in_different_orders():
     twins = [Source(name, np.ones((2, 64), bool), 1.0) for name in ("one", "two")]
     for composition in ("per_batch", "per_example"):
         made = make_plan(
-            twins, ["a", "b"], seed=0, steps=20, batch_size=16, ratio=0.5, composition=composition
+            twins,
+            ["a", "b"],
+            BatchDesign(seed=0, steps=20, batch_size=16, ratio=0.5, composition=composition),
         )
         one, two = (
             made.batch(int(np.flatnonzero(made.source == index)[0])).groups for index in (0, 1)
@@ -124,20 +130,14 @@ def test_a_source_without_a_pair_for_a_batch_is_named():
         make_plan(
             [*sources(1.0), Source("poor", poor, 1.0)],
             list("abc"),
-            seed=0,
-            steps=9,
-            batch_size=16,
-            ratio=0.5,
+            BatchDesign(seed=0, steps=9, batch_size=16, ratio=0.5),
         )
     poor[1] = False
     with refused("config.batch.size", "poor", "at most 0"):
         make_plan(
             [*sources(1.0), Source("poor", poor, 1.0)],
             list("abc"),
-            seed=0,
-            steps=9,
-            batch_size=16,
-            ratio=0.5,
+            BatchDesign(seed=0, steps=9, batch_size=16, ratio=0.5),
         )
 
 
@@ -145,12 +145,16 @@ def test_what_a_source_leaves_out_is_listed_under_its_name():
     present = np.ones((3, 100), bool)
     present[1, 5:] = False  # too few in b
     few = Source("few", present, 1.0)
-    made = make_plan([*sources(1.0), few], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5)
+    made = make_plan(
+        [*sources(1.0), few], list("abc"), BatchDesign(seed=0, steps=9, batch_size=16, ratio=0.5)
+    )
     assert made.left_out == {("few", "a", "b"): 5, ("few", "b", "c"): 5}
     present[1] = False  # of a language that it lacks altogether nothing is expected
     assert (
         make_plan(
-            [*sources(1.0), few], list("abc"), seed=0, steps=9, batch_size=16, ratio=0.5
+            [*sources(1.0), few],
+            list("abc"),
+            BatchDesign(seed=0, steps=9, batch_size=16, ratio=0.5),
         ).left_out
         == {}
     )
@@ -196,11 +200,7 @@ def test_an_example_draws_no_language_without_an_allowed_partner_in_its_group():
     made = make_plan(
         [Source("s", present)],
         list("abcd"),
-        seed=0,
-        steps=300,
-        batch_size=32,
-        ratio=0.5,
-        composition="per_example",
+        BatchDesign(seed=0, steps=300, batch_size=32, ratio=0.5, composition="per_example"),
     )
     assert made.left_out == {("a", "c"): 0, ("a", "d"): 20, ("b", "c"): 0, ("b", "d"): 10}
     query, partner, groups = drawn(made)
@@ -242,11 +242,7 @@ def test_a_long_run_of_large_batches_costs_little_memory():
     made = make_plan(
         [Source("s", present)],
         list("abcdefgh"),
-        seed=0,
-        steps=3000,
-        batch_size=4096,
-        ratio=0.3,
-        composition="per_example",
+        BatchDesign(seed=0, steps=3000, batch_size=4096, ratio=0.3, composition="per_example"),
     )
     assert len(set(made.batch(2999).groups.tolist())) == 4096
     peak = tracemalloc.get_traced_memory()[1]
@@ -268,9 +264,9 @@ def test_languages_sources_and_kinds_are_drawn_apart():
     either.
     """
     made = plan(1, 1, steps=4000, ratio=0.5, added=1.0)
-    for index, lane in enumerate(made.lanes):
+    for index, stream in enumerate(made.streams):
         for source in (0, 1):
-            share = np.bincount(lane.first[lane.source == source], minlength=3) / 2000
+            share = np.bincount(stream.first[stream.source == source], minlength=3) / 2000
             assert np.allclose(share, 1 / 3, atol=0.05), index
-    assert np.mean(made.lanes[0].first == made.lanes[1].first) == pytest.approx(1 / 3, abs=0.05)
-    assert (made.lanes[0].source != made.lanes[1].source).any()
+    assert np.mean(made.streams[0].first == made.streams[1].first) == pytest.approx(1 / 3, abs=0.05)
+    assert (made.streams[0].source != made.streams[1].source).any()

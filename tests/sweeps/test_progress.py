@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid_sweep.batching.schedule import Source, make_plan
+from hybrid_sweep.batching.schedule import BatchDesign, Source, make_plan
 from hybrid_sweep.config.schema import Config, SyntheticData, TinyModel
 from hybrid_sweep.sweeps import progress
 from hybrid_sweep.sweeps.point_list import Point, State
@@ -156,7 +156,9 @@ def test_the_table_is_for_a_terminal_and_lines_are_for_all_else(monkeypatch, ter
 
 def make(*sources, steps=10, ratio=0.3, **more):
     return make_plan(
-        sources, ["xa", "xb", "xc"], seed=0, steps=steps, batch_size=16, ratio=ratio, **more
+        sources,
+        ["xa", "xb", "xc"],
+        BatchDesign(seed=0, steps=steps, batch_size=16, ratio=ratio, **more),
     )
 
 
