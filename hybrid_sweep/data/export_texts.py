@@ -63,7 +63,7 @@ def write(collection: Collection, folder: Path, form: str) -> int:
     with lines_into(folder) as put:
         for kind, table in (("passage", collection.passages), ("query", collection.queries)):
             for row in rows(table):
-                writer.text(put, kind, *row)
+                writer.text(put, kind, row)
         _judgements(collection, writer, put)
     return writer.cut
 
@@ -72,11 +72,8 @@ def _json(node: dict[str, Any]) -> str:
     """Return a line of JSON in which no reader finds another line's end, whatever it takes
     for one.
     """
-    return re.sub(
-        "[\x85\u2028\u2029]",
-        lambda end: f"\\u{ord(end[0]):04x}",
-        json.dumps(node, ensure_ascii=False),
-    )
+    line = json.dumps(node, ensure_ascii=False)
+    return re.sub("[\x85\u2028\u2029]", lambda end: f"\\u{ord(end[0]):04x}", line)
 
 
 class _Writer:
@@ -86,9 +83,9 @@ class _Writer:
         self.form, self.name, self.cut = form, name, 0
         self.splits: dict[str, str] = {}
 
-    def text(
-        self, put: Put, kind: str, text_id: str, group: str, lang: str, split: str, text: str
-    ) -> None:
+    def text(self, put: Put, kind: str, row: tuple[str, ...]) -> None:
+        """Write a text; row: its id, group, language, split and text."""
+        text_id, group, lang, split, text = row
         if kind == "query" and self.splits.setdefault(group, split) != split:
             raise UserError(
                 f"collection {self.name}: the query {group!r} is in two splits",
@@ -96,9 +93,8 @@ class _Writer:
             )
         columns = self.form == "tsv" or (self.form == "trec" and kind == "query")
         for value in (text_id, group):
-            if re.search(r"[\t\n\r]", value) or (
-                self.form == "trec" and value == text_id and re.search(r"\s", value)
-            ):
+            spaces = self.form == "trec" and value == text_id  # its columns end at any white space
+            if re.search(r"\s" if spaces else r"[\t\n\r]", value):
                 hint = "; take --format jsonl" if self.form == "trec" else ""
                 raise UserError(
                     f"collection {self.name}: the name {value!r} cannot stand in files of"
@@ -118,8 +114,8 @@ class _Writer:
         if self.form == "beir" and kind == "passage":
             node["title"] = ""  # readers of BEIR ask for it
         node |= {"text": text, "lang": lang, "group": group, "split": split}
-        name = "queries" if kind == "query" else "passages" if self.form == "jsonl" else "corpus"
-        put(f"{name}.jsonl", _json(node))
+        name = "passages" if self.form == "jsonl" else "corpus"
+        put(f"{'queries' if kind == 'query' else name}.jsonl", _json(node))
 
     def judgement(self, put: Put, split: str, query: str, passage: str, grade: int) -> None:
         if self.form == "jsonl":

@@ -84,16 +84,12 @@ def local(
     name = revision(data)
     if data.path or name is None:
         return data
-    found = _brought(
-        data,
-        name,
-        lambda lists: _remotes(data, name, lists),
-        cache,
-        say,
-        download=download,
-        refresh=refresh,
-    )
-    return dataclasses.replace(data, path=str(found))
+
+    def wanted(lists: _Lists) -> Iterable[Remote]:
+        return _remotes(data, name, lists)
+
+    folder = _brought(data, name, wanted, cache, say if download else None, refresh=refresh)
+    return dataclasses.replace(data, path=str(folder))
 
 
 def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
@@ -105,26 +101,19 @@ def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
     """
     if data.path:
         root = Path(data.path).expanduser()
-        found = [path for path in (root / TRIPLES, root / "data" / TRIPLES) if path.is_file()]
-        if not found:
-            raise UserError(
-                f"data.negatives={TRIPLES}: no such file, neither here nor in"
-                f" data.path={data.path}",
-                key="negatives.file_missing",
-            )
-        return found[0]
-    name, file = str(revision(data)), f"data/{TRIPLES}"
-    return (
-        _brought(
-            data,
-            name,
-            lambda lists: [lists.file(MMARCO, name, file)],
-            cache,
-            say,
-            download=download,
+        for path in (root / TRIPLES, root / "data" / TRIPLES):
+            if path.is_file():
+                return path
+        raise UserError(
+            f"data.negatives={TRIPLES}: no such file, neither here nor in data.path={data.path}",
+            key="negatives.file_missing",
         )
-        / file
-    )
+    name, file = str(revision(data)), f"data/{TRIPLES}"
+
+    def wanted(lists: _Lists) -> Iterable[Remote]:
+        return [lists.file(MMARCO, name, file)]
+
+    return _brought(data, name, wanted, cache, say if download else None) / file
 
 
 def _brought(
@@ -132,33 +121,34 @@ def _brought(
     name: str,
     wanted: Callable[["_Lists"], Iterable[Remote]],
     cache: Path,
-    say: Say,
+    say: Say | None,
     *,
-    download: bool,
     refresh: bool = False,
 ) -> Path:
     """Return the folder of the fetched files of a collection at a revision, with the `wanted` ones
     in it; see `local`.
+
+    say: None: nothing may be fetched.
     """
     folder = inside(cache / "downloads", f"{_family(data)}-{name.replace('/', '-')[:40]}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
         # what a commit holds does not change
         asked_again = refresh and not re.fullmatch("[0-9a-f]{40}", name)
-        lists = _Lists(folder / "lists.json", say if download else None, refresh=asked_again)
+        lists = _Lists(folder / "lists.json", say, refresh=asked_again)
         try:
             remotes = list(wanted(lists))
-            if refresh and download:
-                forget([each for each in remotes if each.checksum is None], folder)
+            if refresh and say:
+                forget([remote for remote in remotes if remote.checksum is None], folder)
             absent = missing(remotes, folder)
         except _NotListed:
             absent = None
-        if not download and absent != []:
+        if say is None and absent != []:
             raise UserError(
                 f"data={data.name} is not here yet: fetch it with {command(data)}, or give"
                 " data.path=FOLDER",
                 key="data.not_fetched",
             )
-        if absent:
+        if absent and say:
             if _offline():
                 raise UserError(
                     f"{absent[0].name} is not here, and HF_HUB_OFFLINE forbids fetching it",

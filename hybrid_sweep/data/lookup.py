@@ -28,41 +28,43 @@ def sorted_unique(column: pa.ChunkedArray) -> pa.Array:
     """Return the distinct strings of a column in the order of their bytes, which is that of their
     code points.
     """
-    found = pc.unique(column)
-    return found.take(pc.sort_indices(found))
+    values = pc.unique(column)
+    return values.take(pc.sort_indices(values))
 
 
-def index_in(column: pa.ChunkedArray, known: pa.Array) -> np.ndarray:
-    """Return (N,) int32 place of each value among the distinct `known` ones, -1 where it is none of
-    them.
+def index_in(column: pa.ChunkedArray, values: pa.Array) -> np.ndarray:
+    """Return (N,) int32 place of each entry of the column among distinct values, -1 where it is
+    none of them.
     """
-    found = [numbers for _, numbers in _slices(column, known)]
-    return np.concatenate(found) if found else np.zeros(0, np.int32)
+    places = np.empty(len(column), np.int32)
+    for start, part in _slices(column, values):
+        places[start : start + len(part)] = part
+    return places
 
 
-def _slices(column: pa.ChunkedArray, known: pa.Array) -> Iterator[tuple[int, np.ndarray]]:
-    check_rows(len(known))
+def _slices(column: pa.ChunkedArray, values: pa.Array) -> Iterator[tuple[int, np.ndarray]]:
+    check_rows(len(values))
     for start in range(0, len(column), SLICE):
-        part = pc.index_in(column.slice(start, SLICE), value_set=known)
+        part = pc.index_in(column.slice(start, SLICE), value_set=values)
         yield start, pc.fill_null(part, -1).to_numpy().astype(np.int32, copy=False)
 
 
-def text_rows(table: pa.Table, known: pa.Array, languages: Sequence[str], split: str) -> np.ndarray:
+def text_rows(
+    table: pa.Table, groups: pa.Array, languages: Sequence[str], split: str
+) -> np.ndarray:
     """Return (L, K) int32 row of each group's text in each language, -1 where it has none in the
     split (or in the split *).
 
-    known: (K,) distinct groups. Where a group has two texts of a language the later row counts.
+    groups: (K,) distinct. Where a group has two texts of a language the later row counts.
     """
     check_rows(len(table))
-    rows = np.full((len(languages), len(known)), -1, np.int32)
+    rows = np.full((len(languages), len(groups)), -1, np.int32)
     codes, splits = pa.array(languages, pa.string()), pa.array([split, "*"])
-    for start, group in _slices(table["group"], known):
-        language = pc.fill_null(
-            pc.index_in(table["lang"].slice(start, SLICE), value_set=codes), -1
-        ).to_numpy()
-        inside = pc.is_in(table["split"].slice(start, SLICE), value_set=splits).to_numpy(
-            zero_copy_only=False
-        )
+    for start, group in _slices(table["group"], groups):
+        code = pc.index_in(table["lang"].slice(start, SLICE), value_set=codes)
+        language = pc.fill_null(code, -1).to_numpy()
+        inside = pc.is_in(table["split"].slice(start, SLICE), value_set=splits)
+        inside = inside.to_numpy(zero_copy_only=False)
         where = np.flatnonzero(inside & (group >= 0) & (language >= 0))
         rows[language[where], group[where]] = where + start
     return rows

@@ -40,7 +40,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Known:
+class FileIds:
     """The ids a file may use: groups, or ids of single texts of the group, of questions and of
     passages.
 
@@ -70,19 +70,19 @@ class Known:
 
 
 def _numbers(words: pa.ChunkedArray, groups: pa.Array, texts: pa.Table) -> np.ndarray:
-    found = index_in(words, groups)
-    lost = np.flatnonzero(found < 0)
+    numbers = index_in(words, groups)
+    lost = np.flatnonzero(numbers < 0)
     if lost.size:
         strays = pc.unique(words.take(pa.array(lost)))
         place = index_in(texts["id"], strays)
         rows = np.flatnonzero(place >= 0)
         of_stray = np.full(len(strays), -1, np.int32)
         of_stray[place[rows]] = index_in(texts["group"].take(pa.array(rows)), groups)
-        found[lost] = of_stray[index_in(words.take(pa.array(lost)), strays)]
-    return found
+        numbers[lost] = of_stray[index_in(words.take(pa.array(lost)), strays)]
+    return numbers
 
 
-def read_lines(path: Path, known: Known, work: Path) -> Lines:
+def read_lines(path: Path, ids: FileIds, work: Path) -> Lines:
     """Return the lines of a file of negatives, plain or gzip; their words lie in a file in the
     folder `work`, mapped from there.
 
@@ -107,7 +107,7 @@ def read_lines(path: Path, known: Known, work: Path) -> Lines:
     table = mapped(work / "lines.arrow")
     if len(names) == 6:
         return Lines(path, table["c0"], table["c2"], None, _ranks(path, table["c3"]))
-    if _is_run(path, table, known):
+    if _is_run(path, table, ids):
         return Lines(path, table["c0"], table["c1"], None, _ranks(path, table["c2"]))
     return Lines(path, table["c0"], table["c2"], table["c1"], None)
 
@@ -155,7 +155,8 @@ def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> li
     """Return the words of whole lines, column by column; `before`: how many lines stand before
     them.
     """
-    if (place := text.find(b"\r")) >= 0:
+    place = text.find(b"\r")
+    if place >= 0:
         refuse(
             path,
             before + text.count(b"\n", 0, place) + 1,
@@ -172,18 +173,18 @@ def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> li
             key="line.encoding",
         )
     lines = pc.split_pattern(pa.array([decoded]), "\n").flatten()
-    words = (
-        pc.split_pattern(lines, "\t")
-        if tabs
-        else pc.ascii_split_whitespace(pc.ascii_trim_whitespace(lines))
-    )
+    if tabs:
+        words = pc.split_pattern(lines, "\t")
+    else:
+        words = pc.ascii_split_whitespace(pc.ascii_trim_whitespace(lines))
     counts = pc.list_value_length(words).to_numpy()
-    if (wrong := np.flatnonzero(counts != width)).size:
-        found = 0 if not lines[wrong[0]].as_py().strip() else counts[wrong[0]]
+    wrong = np.flatnonzero(counts != width)
+    if wrong.size:
+        width_here = 0 if not lines[wrong[0]].as_py().strip() else counts[wrong[0]]
         refuse(
             path,
             before + int(wrong[0]) + 1,
-            f"has {found} columns, the first line {width}",
+            f"has {width_here} columns, the first line {width}",
             key="line.columns",
         )
     flat = words.flatten()
@@ -203,15 +204,16 @@ def _ranks(path: Path, words: pa.ChunkedArray) -> pa.ChunkedArray:
     return words.cast(pa.int64())
 
 
-def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
+def _is_run(path: Path, table: pa.Table, ids: FileIds) -> bool:
     """Return whether three columns are query, passage, rank rather than query, positive,
     negative.
     """
     sample = table.slice(0, SAMPLE)
     third = sample["c2"]
     whole = pc.match_substring_regex(third, WHOLE).to_numpy()
-    passage = known.passage_numbers(third) >= 0
-    if (stray := np.flatnonzero(~whole & ~passage)).size:
+    passage = ids.passage_numbers(third) >= 0
+    stray = np.flatnonzero(~whole & ~passage)
+    if stray.size:
         line = int(stray[0])
         reason = (
             f"{third[line].as_py()[:40]!r} is neither the id of a passage nor a rank; the file"
@@ -220,9 +222,9 @@ def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
         refuse(path, line + 1, reason, key="line.rank_or_passage")
     if not whole.all():
         return False  # a name among the ids: no rank
-    repeated, tied = (_repeats(sample["c0"], sample[column]) for column in ("c1", "c2"))
-    relevant = known.is_relevant(
-        known.query_numbers(sample["c0"]), known.passage_numbers(sample["c1"])
+    repeated, tied = _repeats(sample["c0"], sample["c1"]), _repeats(sample["c0"], sample["c2"])
+    relevant = ids.is_relevant(
+        ids.query_numbers(sample["c0"]), ids.passage_numbers(sample["c1"])
     ).all()
     first = pc.min(third.cast(pa.int64())).as_py()
     # a run lists no passage and no rank twice
@@ -238,8 +240,11 @@ def _is_run(path: Path, table: pa.Table, known: Known) -> bool:
 
 def _repeats(query: pa.ChunkedArray, value: pa.ChunkedArray) -> bool:
     """Return whether a query has a value twice."""
-    codes = [
-        pc.index_in(column, value_set=pc.unique(column)).to_numpy().astype(np.int64)
-        for column in (query, value)
-    ]
-    return len(np.unique(codes[0] << 32 | codes[1])) < len(query)
+    keys = _codes(query) << 32 | _codes(value)
+    return len(np.unique(keys)) < len(query)
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Return (N,) int64 numbers that are equal where values are."""
+    codes: np.ndarray = pc.index_in(column, value_set=pc.unique(column)).to_numpy()
+    return codes.astype(np.int64)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hybrid_sweep.batching.sampling import mix
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import SLICE, index_in, sorted_unique, text_rows
-from hybrid_sweep.data.negative_lines import Known, Lines, read_lines
+from hybrid_sweep.data.negative_lines import FileIds, Lines, read_lines
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.text_lines import refuse
 
@@ -77,7 +77,7 @@ class Negatives:
         first, count = self.start[question], self.start[question + 1] - self.start[question]
         secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
         salt = mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1]
-        rows, numbers = (np.full((len(groups), k), -1, np.int64) for _ in range(2))
+        rows, numbers = np.full((2, len(groups), k), -1, np.int64)
         for part in _alike(count):
             place = np.arange(count[part].max())
             inside = place < count[part, None]
@@ -87,11 +87,11 @@ class Negatives:
             order = np.where(inside, mix(salt[part, None] ^ member.astype(np.uint64)), NEVER)
             if k < len(place):
                 smallest = np.argpartition(order, k, axis=1)[:, :k]
-                order, member = (
-                    np.take_along_axis(array, smallest, axis=1) for array in (order, member)
-                )
+                order = np.take_along_axis(order, smallest, axis=1)
+                member = np.take_along_axis(member, smallest, axis=1)
             ranked = np.argsort(order, axis=1)
-            order, member = (np.take_along_axis(array, ranked, axis=1) for array in (order, member))
+            order = np.take_along_axis(order, ranked, axis=1)
+            member = np.take_along_axis(member, ranked, axis=1)
             read = self.passage[passage_language[part, None], member]
             rows[part, : member.shape[1]] = np.where(order < NEVER, read, -1)
             numbers[part, : member.shape[1]] = np.where(order < NEVER, self.number[member], -1)
@@ -109,9 +109,20 @@ def _alike(count: np.ndarray) -> Iterator[np.ndarray]:
         order = order[rows:]
 
 
+@dataclass(frozen=True)
+class HardNegatives:
+    """A file of hard negatives, the digest of its content, the collection in all languages, whose
+    ids it may use.
+    """
+
+    path: Path
+    digest: str
+    whole: Collection
+    say: Callable[[str], None] = lambda text: None
+
+
 def build_negatives(
-    path: Path,
-    whole: Collection,
+    file: HardNegatives,
     collection: Collection,
     split: str,
     questions: pa.Array,
@@ -122,17 +133,43 @@ def build_negatives(
     of lines left out.
 
     The file holds triples or a run (see `read_lines`), of which the first 200 ranks of a query
-    count; its ids are those of `whole`, of any language. collection: the selected languages of it.
-    questions (Q,), answers (A,): the groups behind the numbers of the training pairs. A passage
-    that is an answer keeps its number, the others follow behind. Passages judged relevant and those
-    without a text in the split are left out. Raises UserError with file, line and reason.
+    count. collection: the selected languages of file.whole. questions (Q,), answers (A,): the
+    groups behind the numbers of the training pairs. A passage that is an answer keeps its number,
+    the others follow behind. Passages judged relevant and those without a text in the split are
+    left out. Raises UserError with file, line and reason.
     """
     (folder / "negatives").mkdir()
-    known = _known(whole)
-    lines = read_lines(path, known, folder)
-    counts = _write_keys(
-        lines, known, index_in(pa.chunked_array([known.queries]), questions), folder / "keys.raw"
-    )
+    ids = _ids(file.whole)
+    counts, keys = _sorted_keys(file.path, ids, questions, folder)
+    wanted = _passages_of(keys, len(ids.passages))
+    groups = ids.passages.take(pa.array(wanted))
+    rows = text_rows(collection.passages, groups, collection.languages, split)
+    present = (rows >= 0).any(axis=0)
+    member_of = np.full(len(ids.passages), -1, np.int32)  # lookup.ROWS bounds them
+    member_of[wanted[present]] = np.arange(present.sum(), dtype=np.int32)
+    start, member = _members(keys, member_of, len(questions), folder / "member.raw")
+
+    number = index_in(pa.chunked_array([groups.filter(pa.array(present))]), answers)
+    number = number.astype(np.int64)
+    others = number < 0
+    number[others] = len(answers) + np.arange(others.sum())
+    arrays = {"start": start, "member": member, "number": number, "passage": rows[:, present]}
+    for name, array in arrays.items():
+        np.save(folder / "negatives" / f"{name}.npy", np.ascontiguousarray(array))
+    for name in ("keys.raw", "member.raw"):
+        (folder / name).unlink()
+    return len(answers) + int(others.sum()), {**counts, "kept": int(start[-1])}
+
+
+def _sorted_keys(
+    path: Path, ids: FileIds, questions: pa.Array, folder: Path
+) -> tuple[dict[str, int], np.ndarray]:
+    """Return what became of the lines of a file, and the keys of `_write_keys`, sorted in a file of
+    the folder.
+    """
+    lines = read_lines(path, ids, folder)
+    question_of = index_in(pa.chunked_array([ids.queries]), questions)
+    counts = _write_keys(lines, ids, question_of, folder / "keys.raw")
     (folder / "lines.arrow").unlink()
     if not counts["candidates"]:
         raise UserError(
@@ -141,115 +178,100 @@ def build_negatives(
         )
     keys = np.memmap(folder / "keys.raw", np.int64, "r+")
     keys.sort()  # in the file's own pages
+    return counts, keys
 
-    used = np.zeros(len(known.passages), bool)
+
+def _passages_of(keys: np.ndarray, passages: int) -> np.ndarray:
+    """Return the numbers of the passages that occur in keys, sorted."""
+    used = np.zeros(passages, bool)
     for part in _distinct(keys):
         used[part & LOW] = True
-    wanted = np.flatnonzero(used)
-    rows = text_rows(
-        collection.passages, known.passages.take(pa.array(wanted)), collection.languages, split
-    )
-    present = (rows >= 0).any(axis=0)
-    member_of = np.full(len(used), -1, np.int32)  # lookup.ROWS bounds them
-    member_of[wanted[present]] = np.arange(present.sum(), dtype=np.int32)
-    number = index_in(
-        pa.chunked_array([known.passages.take(pa.array(wanted[present]))]), answers
-    ).astype(np.int64)
-    others = number < 0
-    number[others] = len(answers) + np.arange(others.sum())
+    return np.flatnonzero(used)
 
-    sizes = np.zeros(len(questions), np.int64)
-    with open(folder / "member.raw", "wb") as raw:
+
+def _members(
+    keys: np.ndarray, member_of: np.ndarray, questions: int, target: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `start` and `member` of `Negatives`, the second mapped from the file `target`.
+
+    member_of: the member of each passage, -1 for those that are left out.
+    """
+    sizes = np.zeros(questions, np.int64)
+    with open(target, "wb") as raw:
         for part in _distinct(keys):
             member = member_of[part & LOW]
             here = member >= 0
-            sizes += np.bincount(part[here] >> 32, minlength=len(sizes))
+            sizes += np.bincount(part[here] >> 32, minlength=questions)
             raw.write(member[here].tobytes())
     start = np.concatenate([[0], np.cumsum(sizes)])
-    member = np.memmap(folder / "member.raw", np.int32, "r") if start[-1] else np.zeros(0, np.int32)
-    for name, array in (
-        ("start", start),
-        ("member", member),
-        ("number", number),
-        ("passage", rows[:, present]),
-    ):
-        np.save(folder / "negatives" / f"{name}.npy", np.ascontiguousarray(array))
-    for name in ("keys.raw", "member.raw"):
-        (folder / name).unlink()
-    return len(answers) + int(others.sum()), {**counts, "kept": int(start[-1])}
+    if not start[-1]:
+        return start, np.zeros(0, np.int32)
+    return start, np.memmap(target, np.int32, "r")
 
 
-def _known(whole: Collection) -> Known:
+def _ids(whole: Collection) -> FileIds:
     """Return the ids of a collection, and which pairs of them are judged relevant."""
-    queries, passages = (sorted_unique(table["group"]) for table in (whole.queries, whole.passages))
+    queries, passages = (
+        sorted_unique(whole.queries["group"]),
+        sorted_unique(whole.passages["group"]),
+    )
     relevant = whole.qrels.filter(pc.greater(whole.qrels["grade"], 0))
     keys = index_in(relevant["query_group"], queries).astype(np.int64) << 32
     keys |= index_in(relevant["passage_group"], passages)
-    return Known(queries, passages, whole.queries, whole.passages, np.sort(keys))
+    return FileIds(queries, passages, whole.queries, whole.passages, np.sort(keys))
 
 
 def _write_keys(
-    lines: Lines, known: Known, question_of: np.ndarray, target: Path
+    lines: Lines, ids: FileIds, question_of: np.ndarray, target: Path
 ) -> dict[str, int]:
     """Write question number << 32 | passage of each line that can be a negative, in the file's
     order; what became of all.
 
-    question_of: number among the training questions of each known query, -1 for others.
+    question_of: number among the training questions of each query of `ids`, -1 for others.
     """
-    counts = dict.fromkeys(
-        ("lines", "deeper", "other_questions", "judged_relevant", "candidates"), 0
-    )
+    counts = {"lines": 0, "deeper": 0, "other_questions": 0, "judged_relevant": 0, "candidates": 0}
     last = DEPTH + pc.min(lines.rank).as_py() if lines.rank is not None else 0
     with open(target, "wb") as file:
         for start in range(0, len(lines.query), SLICE):
-            query, passage = (
-                _checked(lines.path, start, kind, words.slice(start, SLICE), find)
-                for kind, words, find in (
-                    ("query", lines.query, known.query_numbers),
-                    ("passage", lines.passage, known.passage_numbers),
-                )
-            )
+            words = lines.query.slice(start, SLICE)
+            query = _checked(lines.path, start, "query", words, ids.query_numbers(words))
+            words = lines.passage.slice(start, SLICE)
+            passage = _checked(lines.path, start, "passage", words, ids.passage_numbers(words))
             if lines.positive is not None:
-                _checked(
-                    lines.path,
-                    start,
-                    "passage",
-                    lines.positive.slice(start, SLICE),
-                    known.passage_numbers,
-                )
+                words = lines.positive.slice(start, SLICE)
+                _checked(lines.path, start, "passage", words, ids.passage_numbers(words))
             keep = np.ones(len(query), bool)
             if lines.rank is not None:
                 keep = lines.rank.slice(start, SLICE).to_numpy() < last
             counts["lines"] += len(query)
-            for name, wanted in (
-                ("deeper", keep),
-                ("other_questions", question_of[query] >= 0),
-                ("judged_relevant", ~known.is_relevant(query, passage)),
-            ):
-                counts[name] += int((keep & ~wanted).sum())
-                keep = keep & wanted
+            counts["deeper"] += int((~keep).sum())
+            asked = question_of[query] >= 0
+            counts["other_questions"] += int((keep & ~asked).sum())
+            keep &= asked
+            relevant = ids.is_relevant(query, passage)
+            counts["judged_relevant"] += int((keep & relevant).sum())
+            keep &= ~relevant
             counts["candidates"] += int(keep.sum())
             file.write((question_of[query[keep]].astype(np.int64) << 32 | passage[keep]).tobytes())
     return counts
 
 
 def _checked(
-    path: Path,
-    start: int,
-    kind: str,
-    words: pa.ChunkedArray,
-    find: Callable[[pa.ChunkedArray], np.ndarray],
+    path: Path, start: int, kind: str, words: pa.ChunkedArray, numbers: np.ndarray
 ) -> np.ndarray:
-    found = find(words)
-    if (stray := np.flatnonzero(found < 0)).size:
-        word = words[int(stray[0])].as_py()[:40]
+    """Return the numbers of the words of lines, the first of which is line start + 1; refuse a word
+    without one.
+    """
+    strays = np.flatnonzero(numbers < 0)
+    if strays.size:
+        word = words[int(strays[0])].as_py()[:40]
         refuse(
             path,
-            start + int(stray[0]) + 1,
+            start + int(strays[0]) + 1,
             f"the {kind} {word!r} is in no language of the collection",
             key="line.not_in_collection",
         )
-    return found
+    return numbers
 
 
 def _distinct(keys: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
-from hybrid_sweep.data.negatives import FILES, Negatives, build_negatives
+from hybrid_sweep.data.negatives import FILES, HardNegatives, Negatives, build_negatives
 from hybrid_sweep.data.sorting import mapped
 from hybrid_sweep.utils import digests, safe_paths
 from hybrid_sweep.utils.files import atomic_dir, digest, exclusive
@@ -74,15 +74,12 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
     """
     languages = collection.languages
     relevant = collection.qrels.filter(pc.greater(collection.qrels["grade"], 0))
-    known, rows, keys = [], [], []
-    for table, column in (
-        (collection.queries, "query_group"),
-        (collection.passages, "passage_group"),
-    ):
-        known.append(sorted_unique(relevant[column]))
-        rows.append(text_rows(table, known[-1], languages, split))
-        keys.append(index_in(relevant[column], known[-1]))
-    (query, passage), (question, answer) = rows, keys
+    query_groups = sorted_unique(relevant["query_group"])
+    passage_groups = sorted_unique(relevant["passage_group"])
+    query = text_rows(collection.queries, query_groups, languages, split)
+    passage = text_rows(collection.passages, passage_groups, languages, split)
+    question = index_in(relevant["query_group"], query_groups)
+    answer = index_in(relevant["passage_group"], passage_groups)
     here = np.any(query >= 0, axis=0)[question] & np.any(passage >= 0, axis=0)[answer]
     question, answer = question[here], answer[here]
     names = _names(relevant.filter(pa.array(here)))
@@ -91,9 +88,8 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
         [("name", "ascending"), ("question", "ascending"), ("answer", "ascending")],
     ).to_numpy()
     question, answer, ids = question[order], answer[order], names.take(pa.array(order))
-    (questions, first), (answers, second) = (
-        np.unique(column, return_inverse=True) for column in (question, answer)
-    )
+    questions, first = np.unique(question, return_inverse=True)
+    answers, second = np.unique(answer, return_inverse=True)
     # The keys below fit int64: lookup.ROWS bounds the questions, and twice ROWS the width (answers
     # and negatives).
     width = max(1, len(answers))
@@ -107,26 +103,15 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
         np.sort(first * width + second),
         width,
     )
-    return made, known[0].take(pa.array(questions)), known[1].take(pa.array(answers))
+    questions, answers = pa.array(questions), pa.array(answers)
+    return made, query_groups.take(questions), passage_groups.take(answers)
 
 
 def _names(relevant: pa.Table) -> pa.ChunkedArray:
     question, answer = relevant["query_group"], relevant["passage_group"]
     joined = pc.binary_join_element_wise(question, answer, "|")
-    found = pc.if_else(pc.equal(question, answer), question, joined)
-    return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
-
-
-@dataclass(frozen=True)
-class HardNegatives:
-    """A file of hard negatives, the digest of its content, the collection in all languages, whose
-    ids it may use.
-    """
-
-    path: Path
-    digest: str
-    whole: Collection
-    say: Callable[[str], None] = lambda text: None
+    names = pc.if_else(pc.equal(question, answer), question, joined)
+    return names if isinstance(names, pa.ChunkedArray) else pa.chunked_array([names])
 
 
 def pair_store(
@@ -148,16 +133,17 @@ def pair_store(
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
     folder = safe_paths.inside(cache, "pairs", key)
     with exclusive(cache / "pairs" / f"{key}.lock"):
-        if (found := _stored(cache, folder, languages, negatives is not None)) is None:
+        stored = _stored(cache, folder, languages, negatives is not None)
+        if stored is None:
             if folder.exists():
                 say(
                     f"the training pairs in {folder} are {digests.fault(folder)}: they are made"
                     " again now"
                 )
             _build(folder, collection, split, negatives)
-            found = _stored(cache, folder, languages, negatives is not None)
-    assert found is not None
-    return found
+            stored = _stored(cache, folder, languages, negatives is not None)
+    assert stored is not None
+    return stored
 
 
 def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pairs | None:
@@ -174,10 +160,9 @@ def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pair
     except (digests.Damaged, OSError, ValueError, LookupError, EOFError):
         return None
     sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}
-    whole = sizes == {info["pairs"]}
-    return (
-        Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives) if whole else None
-    )
+    if sizes != {info["pairs"]}:
+        return None
+    return Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives)
 
 
 def _files(hard: bool) -> list[str]:
@@ -192,19 +177,16 @@ def _build(
     width, judged, counts = made.width, made.judged, None
     with atomic_dir(folder) as temporary:
         if negatives:
-            path, whole = negatives.path, negatives.whole
             width, counts = build_negatives(
-                path, whole, collection, split, questions, answers, temporary
+                negatives, collection, split, questions, answers, temporary
             )
-            negatives.say(
-                f"{path}: "
-                + ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items())
-            )
+            facts = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items()]
+            negatives.say(f"{negatives.path}: {', '.join(facts)}")
             judged = judged // made.width * width + judged % made.width  # in the same order
         for name in ARRAYS:
             np.save(temporary / f"{name}.npy", judged if name == "judged" else getattr(made, name))
         table = pa.table({"id": made.ids})
         with pa.ipc.new_file(str(temporary / "ids.arrow"), table.schema) as writer:
             writer.write_table(table)
-        facts = {"pairs": len(made), "width": width, "negatives": counts}
-        digests.write_info(temporary, facts, _files(negatives is not None))
+        info = {"pairs": len(made), "width": width, "negatives": counts}
+        digests.write_info(temporary, info, _files(negatives is not None))

@@ -28,8 +28,8 @@ from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
 from hybrid_sweep.data.datasets.sources import BUILDERS, Say
 from hybrid_sweep.data.hub import local, revision, triples
-from hybrid_sweep.data.negatives import Negatives
-from hybrid_sweep.data.pairs import HardNegatives, Pairs, pair_store
+from hybrid_sweep.data.negatives import HardNegatives, Negatives
+from hybrid_sweep.data.pairs import Pairs, pair_store
 from hybrid_sweep.models.folder import content_digests, model_fingerprint, model_folder
 from hybrid_sweep.models.tokens import Tokens, token_store
 from hybrid_sweep.retrieval.analyzer import fingerprint as words_fingerprint

@@ -32,7 +32,8 @@ from hybrid_sweep.data.datasets.debian import package_mirror
 from hybrid_sweep.data.datasets.debian.collection import from_lists
 from hybrid_sweep.data.datasets.debian.package_lists import Lists
 from hybrid_sweep.data.export import export
-from hybrid_sweep.data.pairs import HardNegatives, pair_store
+from hybrid_sweep.data.negatives import HardNegatives
+from hybrid_sweep.data.pairs import pair_store
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.retrieval.run_files import read_run
 from hybrid_sweep.utils.errors import UserError

@@ -8,8 +8,8 @@ import pytest
 
 from hybrid_sweep.data import lookup, negative_lines, negatives
 from hybrid_sweep.data.collection import make, select
-from hybrid_sweep.data.negatives import Negatives
-from hybrid_sweep.data.pairs import HardNegatives, pair_store
+from hybrid_sweep.data.negatives import HardNegatives, Negatives
+from hybrid_sweep.data.pairs import pair_store
 from hybrid_sweep.data.pairs import pairs as plain_pairs
 from hybrid_sweep.utils.files import read_json
 from tests.refused import refused
