@@ -211,10 +211,8 @@ def _members(
 
 def _ids(whole: Collection) -> FileIds:
     """Return the ids of a collection, and which pairs of them are judged relevant."""
-    queries, passages = (
-        sorted_unique(whole.queries["group"]),
-        sorted_unique(whole.passages["group"]),
-    )
+    queries = sorted_unique(whole.queries["group"])
+    passages = sorted_unique(whole.passages["group"])
     relevant = whole.qrels.filter(pc.greater(whole.qrels["grade"], 0))
     keys = index_in(relevant["query_group"], queries).astype(np.int64) << 32
     keys |= index_in(relevant["passage_group"], passages)

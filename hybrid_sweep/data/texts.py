@@ -54,12 +54,12 @@ def check(kind: str, text: Text) -> None:
         names.language(text.lang, "language")
     except UserError as error:
         refuse(text.path, text.line, str(error), key=error.key)
-    if text.split not in SPLITS and (text.split != "*" or kind == "query"):
-        known = ", ".join((*SPLITS, "*") if kind == "passage" else SPLITS)
+    splits = SPLITS if kind == "query" else (*SPLITS, "*")
+    if text.split not in splits:
         refuse(
             text.path,
             text.line,
-            f"the split {text.split[:40]!r} of a {kind} is not one of {known}",
+            f"the split {text.split[:40]!r} of a {kind} is not one of {', '.join(splits)}",
             key="line.split",
         )
     if not text.text.strip():
@@ -71,74 +71,87 @@ def check(kind: str, text: Text) -> None:
         )
 
 
+class _Places:
+    """Where the texts stand that became the rows of a table, and hashes of their names: in memory,
+    two numbers for each, and two more where it has a group.
+    """
+
+    def __init__(self) -> None:
+        self.lines, self.ids, self.versions = array("q"), array("q"), array("q")
+        self.version_rows = array("q")  # of the texts with a group
+        self.files: list[tuple[int, Path]] = []  # the first row of each file
+
+    def add(self, text: Text) -> None:
+        """Note the place of the next row."""
+        row = len(self.lines)
+        if not self.files or self.files[-1][1] != text.path:
+            self.files.append((row, text.path))
+        if text.group is not None:
+            self.versions.append(hash((text.group, text.lang)))
+            self.version_rows.append(row)
+        self.ids.append(hash(text.id))
+        self.lines.append(text.line)
+
+    def of(self, row: int) -> tuple[Path, int]:
+        """Return the file and the line of a row."""
+        return [path for first, path in self.files if first <= row][-1], self.lines[row]
+
+
 def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Problems) -> pa.Table:
     """Return the good ones of `texts`, as a table of collection.TEXTS that is mapped from a file in
     `folder`.
 
     Bad lines are those that `check` refuses, an id that stands in an earlier line, and a second
-    text of one group in one language. Two numbers per text are kept in memory, and a third where it
-    has a group.
+    text of one group in one language.
     """
-    ids, versions, lines = array("q"), array("q"), array("q")
-    version_rows = array("q")
-    files: list[tuple[int, Path]] = []  # the first row of each file
-
-    def rows() -> Iterator[tuple[str, ...]]:
-        for text in texts:
-            try:
-                check(kind, text)
-            except BadLine as error:
-                problems.take(error)
-                continue
-            if not files or files[-1][1] != text.path:
-                files.append((len(lines), text.path))
-            if text.group is not None:
-                versions.append(hash((text.group, text.lang)))
-                version_rows.append(len(lines))
-            ids.append(hash(text.id))
-            lines.append(text.line)
-            yield (
-                text.id,
-                text.id if text.group is None else text.group,
-                text.lang,
-                text.split,
-                text.text,
-            )
-
-    _write(folder / kind, rows())
+    places = _Places()
+    _write(folder / kind, _rows(kind, texts, places, problems))
     table = mapped(folder / kind)
-
-    def place(row: int) -> tuple[Path, int]:
-        return [path for first, path in files if first <= row][-1], lines[row]
-
     drop = np.zeros(len(table), bool)
-    for columns, hashes, where in (
-        (["id"], ids, np.arange(len(table))),
-        (["group", "lang"], versions, np.array(version_rows, np.int64)),
-    ):
-        for row, first in _repeated(table, columns, np.array(hashes, np.int64), where, drop):
-            path, line = place(row)
-            name = table.slice(row, 1).to_pylist()[0]
-            what = (
-                f"the {kind} {name['id']!r}"
-                if columns == ["id"]
-                else f"a {kind} {name['group']!r} in {name['lang']}"
-            )
-            other, earlier = place(first)
-            there = f"line {earlier}" if other == path else f"{other}, line {earlier},"
-            hint = (
-                ""
-                if columns == ["id"]
-                else "; texts of one group are versions of one text in several languages"
-            )
-            problems.add(
-                path, line, f"{what} stands in {there} already{hint}", key="line.text_repeated"
-            )
-            drop[row] = True
+    rows, hashes = np.arange(len(table)), np.array(places.ids, np.int64)
+    for row, first in _repeated(table, ["id"], hashes, rows, drop):
+        name = f"the {kind} {table['id'][row].as_py()!r}"
+        _refuse_repeated(places.of(row), places.of(first), name, "", problems)
+        drop[row] = True
+    rows = np.array(places.version_rows, np.int64)
+    hashes = np.array(places.versions, np.int64)
+    for row, first in _repeated(table, ["group", "lang"], hashes, rows, drop):
+        name = f"a {kind} {table['group'][row].as_py()!r} in {table['lang'][row].as_py()}"
+        hint = "; texts of one group are versions of one text in several languages"
+        _refuse_repeated(places.of(row), places.of(first), name, hint, problems)
+        drop[row] = True
     if drop.any():
         _filter(table, drop, folder / f"{kind}.kept")
         table = mapped(folder / f"{kind}.kept")
     return table
+
+
+def _rows(
+    kind: str, texts: Iterable[Text], places: _Places, problems: Problems
+) -> Iterator[tuple[str, ...]]:
+    """Yield the texts that `check` accepts in the order of collection.TEXTS; `places` gets
+    theirs.
+    """
+    for text in texts:
+        try:
+            check(kind, text)
+        except BadLine as error:
+            problems.take(error)
+            continue
+        places.add(text)
+        group = text.id if text.group is None else text.group
+        yield text.id, group, text.lang, text.split, text.text
+
+
+def _refuse_repeated(
+    place: tuple[Path, int], earlier: tuple[Path, int], name: str, hint: str, problems: Problems
+) -> None:
+    """Report a text whose name a text at an earlier place has."""
+    path, line = place
+    other, first = earlier
+    there = f"line {first}" if other == path else f"{other}, line {first},"
+    reason = f"{name} stands in {there} already{hint}"
+    problems.add(path, line, reason, key="line.text_repeated")
 
 
 def _write(path: Path, rows: Iterator[tuple[str, ...]]) -> None:
@@ -168,14 +181,14 @@ def _repeated(
     """
     order = np.argsort(hashes, kind="stable")
     same = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
-    suspects = (
-        np.sort(rows[np.unique(order[np.concatenate([same, same + 1])])]) if same.size else same
-    )
-    found: dict[tuple[str, ...], int] = {}
+    if not same.size:
+        return
+    suspects = np.sort(rows[np.unique(order[np.concatenate([same, same + 1])])])
+    first: dict[tuple[str, ...], int] = {}
     for row in suspects[~drop[suspects]].tolist():
         value = tuple(table[column][row].as_py() for column in columns)
-        if found.setdefault(value, row) != row:
-            yield row, found[value]
+        if first.setdefault(value, row) != row:
+            yield row, first[value]
 
 
 def _filter(table: pa.Table, drop: np.ndarray, path: Path) -> None:

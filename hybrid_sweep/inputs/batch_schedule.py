@@ -49,8 +49,8 @@ class ScheduledBatch:
     @property
     def cross_lingual(self) -> NDArray[np.bool_]:
         """Return (B,) which pairs have two languages."""
-        found: NDArray[np.bool_] = self.query_language != self.passage_language
-        return found
+        crossed: NDArray[np.bool_] = self.query_language != self.passage_language
+        return crossed
 
 
 class Examples(Sequence[dict[str, Any]]):
@@ -76,8 +76,8 @@ class Examples(Sequence[dict[str, Any]]):
     def __getitem__(self, place: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
         if isinstance(place, slice):
             rows = list(range(len(self))[place])
-            found: list[dict[str, Any]] = self.table.take(pa.array(rows, pa.int64())).to_pylist()
-            return found
+            part: list[dict[str, Any]] = self.table.take(pa.array(rows, pa.int64())).to_pylist()
+            return part
         row = range(len(self))[place]  # raises IndexError, and counts from the end
         one: dict[str, Any] = self.table.slice(row, 1).to_pylist()[0]
         return one
@@ -118,9 +118,9 @@ class BatchSchedule(Sequence[ScheduledBatch]):
                 "model=bm25 is not trained: it has no batches", key="schedule.nothing_to_train"
             )
         collections, pairs = {}, {}
-        for name, each in configs_of(config).items():
-            collections[name] = collection_of(each)
-            pairs[name] = training_pairs(each, collections[name])
+        for name, own in configs_of(config).items():
+            collections[name] = collection_of(own)
+            pairs[name] = training_pairs(own, collections[name])
         return cls(plan_of(config, pairs), pairs, collections, config.batch.hard_negatives)
 
     @property
@@ -142,7 +142,7 @@ class BatchSchedule(Sequence[ScheduledBatch]):
     def __getitem__(self, step: slice) -> list[ScheduledBatch]: ...
     def __getitem__(self, step: int | slice) -> ScheduledBatch | list[ScheduledBatch]:
         if isinstance(step, slice):
-            return [self._batch(each) for each in range(len(self))[step]]
+            return [self._batch(number) for number in range(len(self))[step]]
         return self._batch(range(len(self))[step])
 
     def __iter__(self) -> Iterator[ScheduledBatch]:
@@ -152,10 +152,9 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         batch = self.plan.batch(step)
         name = self.plan.sources[batch.source]
         pairs = self.pairs[name]
-        query, passage, partner = (
-            self._own(pairs, codes)
-            for codes in (batch.query_language, batch.passage_language, batch.partner)
-        )
+        query = self._own(pairs, batch.query_language)
+        passage = self._own(pairs, batch.passage_language)
+        partner = self._own(pairs, batch.partner)
         negatives = None
         if self.hard_negatives:
             assert pairs.negatives is not None

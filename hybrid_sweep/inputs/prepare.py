@@ -4,6 +4,7 @@ No torch here.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from hybrid_sweep.data.hub import local, revision, triples
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
 from hybrid_sweep.data.pairs import Pairs, pair_store
 from hybrid_sweep.models.folder import content_digests, model_fingerprint, model_folder
-from hybrid_sweep.models.tokens import Tokens, token_store
+from hybrid_sweep.models.tokens import Tokenizing, Tokens, token_store
 from hybrid_sweep.retrieval.analyzer import fingerprint as words_fingerprint
 from hybrid_sweep.utils import digests, safe_paths
 from hybrid_sweep.utils.errors import UserError
@@ -49,32 +50,27 @@ def collection_folder(config: Config) -> Path:
     named by their names, sizes and times, so that changed files are read again. What is fetched is
     named by its revision.
     """
-    data, built = config.data, cache_dir(config) / "collections"
+    data, root = config.data, cache_dir(config) / "collections"
     if isinstance(data, SyntheticData):
         key = digest([data.groups, data.concepts, data.shared, data.noise, data.seed])
-        return built / f"synthetic-{key}"
+        return root / f"synthetic-{key}"
     if not data.path:
         fetched = revision(data)
-        return built / (
-            f"{data.name}-{digest([fetched, *_chosen(data)])}" if fetched else data.name
-        )
+        if not fetched:
+            return root / data.name
+        return root / f"{data.name}-{digest([fetched, *_chosen(data)])}"
     folder = Path(data.path).expanduser()
     if (folder / "info.json").is_file():
         return folder
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
-    files = (
-        [folder]
-        if folder.is_file()
-        else sorted(path for path in folder.rglob("*") if path.is_file())
-    )
-    key = digest(
-        [
-            *([str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files),
-            *_chosen(data),
-        ]
-    )
-    return built / f"{data.name}-{key}"
+    paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+    marks: list[object] = []
+    for path in paths:
+        if path.is_file():
+            stat = path.stat()
+            marks.append([str(path), stat.st_size, stat.st_mtime_ns])
+    return root / f"{data.name}-{digest([*marks, *_chosen(data)])}"
 
 
 def _chosen(data: DataConfig) -> list[object]:
@@ -85,13 +81,8 @@ def _chosen(data: DataConfig) -> list[object]:
     """
     chosen: list[object] = []
     if isinstance(data, MarcoData):
-        chosen += [
-            sorted(data.languages),
-            data.translation,
-            data.qrels,
-            data.dev_share,
-            data.dev_seed,
-        ]
+        chosen += [sorted(data.languages), data.translation]
+        chosen += [data.qrels, data.dev_share, data.dev_seed]
     if isinstance(data, MiraclData):
         chosen += [sorted(data.languages)]
     if isinstance(data, FilesData):
@@ -99,7 +90,9 @@ def _chosen(data: DataConfig) -> list[object]:
         chosen += [data.languages if len(data.languages) == 1 else [], data.format]
     # What is read strictly has no line that skipping would leave out: the word of the others is all
     # that counts.
-    return [*chosen, "skip"] if isinstance(data, FileData) and data.on_error == "skip" else chosen
+    if isinstance(data, FileData) and data.on_error == "skip":
+        chosen.append("skip")
+    return chosen
 
 
 def is_prepared(config: Config) -> bool:
@@ -113,11 +106,8 @@ def built(cache: Path, fingerprint: str) -> Path | None:
     """
     for folder in sorted((cache / "collections").glob("*")):
         info = read_own_json(folder / "info.json")
-        if (
-            isinstance(info, dict)
-            and info.get("fingerprint") == fingerprint
-            and not folder.is_symlink()
-        ):
+        same = isinstance(info, dict) and info.get("fingerprint") == fingerprint
+        if same and not folder.is_symlink():
             return folder
     return None
 
@@ -137,12 +127,12 @@ def whole_collection(
 
     def build() -> None:
         source = local(data, cache, say, download=download, refresh=refresh)
-        built = BUILDERS[data.name](source, folder.parent / f"{folder.name}.work", say)
+        made = BUILDERS[data.name](source, folder.parent / f"{folder.name}.work", say)
         if source is not data:
-            built = dataclasses.replace(built, info={**built.info, "revision": revision(data)})
-        if len(built.passages) > 1_000_000:
-            say(f"writing {len(built.passages):,} passages to {folder}")
-        collections.save(built, folder)
+            made = dataclasses.replace(made, info={**made.info, "revision": revision(data)})
+        if len(made.passages) > 1_000_000:
+            say(f"writing {len(made.passages):,} passages to {folder}")
+        collections.save(made, folder)
 
     return _cached(cache, folder, say, build, refresh=refresh)
 
@@ -159,9 +149,9 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
         return whole
     cache = cache_dir(config)
     folder = cache / "selections" / digest([whole.fingerprint, languages, 2], 16)
-    found = _cached(cache, folder, say, lambda: collections.save(whole, folder, languages))
+    part = _cached(cache, folder, say, lambda: collections.save(whole, folder, languages))
     # The texts are those of the fingerprint; name and origin are this collection's own.
-    return dataclasses.replace(found, name=whole.name, info=whole.info)
+    return dataclasses.replace(part, name=whole.name, info=whole.info)
 
 
 def _cached(
@@ -188,11 +178,10 @@ def configs_of(config: Config) -> dict[str, Config]:
     """Return the config of each training collection by name, the main one first, the others by
     name: each as if it were alone.
     """
-    others = {
-        name: dataclasses.replace(config, data=data, more={})
-        for name, data in sorted(config.more.items())
-    }
-    return {config.data.name: config, **others}
+    configs = {config.data.name: config}
+    for name, data in sorted(config.more.items()):
+        configs[name] = dataclasses.replace(config, data=data, more={})
+    return configs
 
 
 @dataclass(frozen=True)
@@ -230,10 +219,9 @@ class Prepared:
     @property
     def used(self) -> np.ndarray:
         """Return sorted int64 ids of the tokens that occur in any text of the run."""
-        stores = [
-            tokens.used for source in self.sources for tokens in (source.queries, source.passages)
-        ]
-        return np.unique(np.concatenate(stores))
+        used = [source.queries.used for source in self.sources]
+        used += [source.passages.used for source in self.sources]
+        return np.unique(np.concatenate(used))
 
     @property
     def pairs(self) -> Pairs:
@@ -252,26 +240,20 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
     BM25 has neither tokens nor training: only its collection.
     """
     if isinstance(config.model, Bm25Model):
-        collection, none = (
-            collection_of(config, say),
-            Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64)),
-        )
+        collection = collection_of(config, say)
+        none = Tokens(np.zeros(0, np.int32), np.zeros(1, np.int64))
         return Prepared(collection, Path(), none, none, [], collection.languages)
     configs = configs_of(config)
-    collected = {name: collection_of(each, say) for name, each in configs.items()}
+    collected = {name: collection_of(own, say) for name, own in configs.items()}
     folder = model_folder(config, list(collected.values()))
-    union = _union(each.languages for each in collected.values())
-    sources = [
-        TrainingSource(
-            name,
-            each,
-            training_pairs(configs[name], each, say),
-            _tokens(config, folder, each, "queries", say),
-            _tokens(config, folder, each, "passages", say),
-            _code(each.languages, union),
-        )
-        for name, each in collected.items()
-    ]
+    union = _union(collection.languages for collection in collected.values())
+    sources = []
+    for name, collection in collected.items():
+        pairs = training_pairs(configs[name], collection, say)
+        queries = _tokens(config, folder, collection, "queries", say)
+        passages = _tokens(config, folder, collection, "passages", say)
+        code = _code(collection.languages, union)
+        sources.append(TrainingSource(name, collection, pairs, queries, passages, code))
     main = sources[0]
     return Prepared(main.collection, folder, main.queries, main.passages, sources, union)
 
@@ -285,14 +267,13 @@ def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
     if isinstance(config.model, Bm25Model):
         return prepare(config, say)
     collection, folder = collection_of(config, say), main.model
-    queries, passages = (
-        _tokens(config, folder, collection, role, say) for role in ("queries", "passages")
-    )
+    queries = _tokens(config, folder, collection, "queries", say)
+    passages = _tokens(config, folder, collection, "passages", say)
     return Prepared(collection, folder, queries, passages, [], collection.languages)
 
 
 def _union(languages: Iterable[list[str]]) -> list[str]:
-    return sorted({language for each in languages for language in each})
+    return sorted(set(itertools.chain.from_iterable(languages)))
 
 
 def _code(languages: list[str], union: list[str]) -> np.ndarray:
@@ -301,16 +282,14 @@ def _code(languages: list[str], union: list[str]) -> np.ndarray:
 
 def _tokens(config: Config, folder: Path, collection: Collection, role: str, say: Say) -> Tokens:
     model = config.model
-    return token_store(
-        cache_dir(config),
-        collection.queries if role == "queries" else collection.passages,
-        f"{collection.fingerprint}:{','.join(collection.languages)}",
-        folder,
-        prompt=model.query_prompt if role == "queries" else model.passage_prompt,
-        length=model.query_length if role == "queries" else model.passage_length,
-        role=role,
-        say=say,
-    )
+    if role == "queries":
+        table = collection.queries
+        tokenizing = Tokenizing(folder, model.query_prompt, model.query_length)
+    else:
+        table = collection.passages
+        tokenizing = Tokenizing(folder, model.passage_prompt, model.passage_length)
+    content = f"{collection.fingerprint}:{','.join(collection.languages)}"
+    return token_store(cache_dir(config), table, content, role, tokenizing, say)
 
 
 def training_pairs(config: Config, collection: Collection, say: Say = _quiet) -> Pairs:
@@ -319,12 +298,11 @@ def training_pairs(config: Config, collection: Collection, say: Say = _quiet) ->
     """
     cache, path = cache_dir(config), _negatives_path(config)
     if path is None:
-        found = pair_store(cache, collection, "train", say=say)
+        pairs = pair_store(cache, collection, "train", say=say)
         if not config.batch.hard_negatives:
-            return found
-        return dataclasses.replace(
-            found, negatives=Negatives.none(found.question, len(found.languages))
-        )
+            return pairs
+        none = Negatives.none(pairs.question, len(pairs.languages))
+        return dataclasses.replace(pairs, negatives=none)
     hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
     return pair_store(cache, collection, "train", hard, say)
 
@@ -366,16 +344,17 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     """
     if isinstance(config.model, Bm25Model):
         return {"collection": prepared.collection.fingerprint, "model": words_fingerprint()}
-    marks = {}
-    for source, each in zip(prepared.sources, configs_of(config).values(), strict=True):
-        path = _negatives_path(each)
-        marks[source.name] = {"collection": source.collection.fingerprint} | (
-            {"negatives": content_digests([path], cache_dir(config))[0]} if path else {}
-        )
-    first, *others = marks
-    model = model_fingerprint(prepared.model, cache_dir(config))
-    found: dict[str, Any] = {**marks[first], "model": model}
-    return found | ({"more": {name: marks[name] for name in others}} if others else {})
+    marks: dict[str, dict[str, str]] = {}
+    for source, own in zip(prepared.sources, configs_of(config).values(), strict=True):
+        marks[source.name] = {"collection": source.collection.fingerprint}
+        path = _negatives_path(own)
+        if path:
+            marks[source.name]["negatives"] = content_digests([path], cache_dir(config))[0]
+    main: dict[str, Any] = marks.pop(prepared.sources[0].name)
+    main["model"] = model_fingerprint(prepared.model, cache_dir(config))
+    if marks:
+        main["more"] = marks
+    return main
 
 
 def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
@@ -386,10 +365,10 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
     """
     configs = configs_of(config)
     if pairs is None:
-        pairs = {name: training_pairs(each, collection_of(each)) for name, each in configs.items()}
-    union = _union(each.languages for each in pairs.values())
+        pairs = {name: training_pairs(own, collection_of(own)) for name, own in configs.items()}
+    union = _union(own.languages for own in pairs.values())
     batch, planned = config.batch, []
-    shares = [each.data.share for each in configs.values()]
+    shares = [own.data.share for own in configs.values()]
     for (name, own), share in zip(pairs.items(), shares, strict=True):
         if not len(own):
             raise UserError(

@@ -41,21 +41,20 @@ def rows_of(collection: Collection, split: str) -> tuple[NDArray[np.int64], NDAr
     Raises:
         UserError: where it has none of a kind.
     """
-    found = []
+    rows = []
     for kind, table, splits in (
         ("query", collection.queries, [split]),
         ("passage", collection.passages, [split, "*"]),
     ):
         inside = pc.is_in(table["split"], value_set=pa.array(splits, pa.string()))
-        rows = inside.to_numpy(zero_copy_only=False).nonzero()[0]
-        if not len(rows):
+        rows.append(inside.to_numpy(zero_copy_only=False).nonzero()[0])
+        if not len(rows[-1]):
             raise UserError(
                 f"nothing to evaluate: no {kind} of {collection.name} in the split {split}"
                 " and these languages; choose others",
                 key="evaluation.no_texts",
             )
-        found.append(rows)
-    return found[0], found[1]
+    return rows[0], rows[1]
 
 
 def split_of(prepared: Prepared, split: str) -> Split:

@@ -2,6 +2,7 @@
 by all runs.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,13 +118,13 @@ def id_count(tokenizer: Tokenizer) -> int:
 
 def pad_id(folder: Path) -> int:
     """Return the id of the padding token by the model's config; 0 where it names none."""
-    found = object_of(folder / "config.json").get("pad_token_id")
-    if found is not None and type(found) is not int:
+    number = object_of(folder / "config.json").get("pad_token_id")
+    if number is not None and type(number) is not int:
         raise UserError(
             f"{folder / 'config.json'}: pad_token_id must be a whole number",
             key="model.whole_number",
         )
-    return found or 0
+    return number or 0
 
 
 def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
@@ -133,15 +134,23 @@ def trained_rows(used: np.ndarray, pad: int | None) -> np.ndarray:
     return np.union1d(used, np.arange(0 if pad is None else pad + 1))
 
 
+@dataclass(frozen=True)
+class Tokenizing:
+    """How texts become tokens: with the tokenizer of a model folder, a prompt before each text, cut
+    to a length in tokens, prompt and special tokens included.
+    """
+
+    folder: Path
+    prompt: str
+    length: int
+
+
 def token_store(
     cache: Path,
     table: pa.Table,
     content: str,
-    tokenizer_folder: Path,
-    *,
-    prompt: str,
-    length: int,
     role: str,
+    tokenizing: Tokenizing,
     say: Callable[[str], None] = print,
 ) -> Tokens:
     """Return the tokens of a table of texts, from the cache or built into it once (other processes
@@ -156,21 +165,22 @@ def token_store(
         {
             "content": content,
             "role": role,
-            "prompt": prompt,
-            "length": length,
+            "prompt": tokenizing.prompt,
+            "length": tokenizing.length,
             "rows": len(table),
             "version": 2,
-            "tokenizer": file_digest(tokenizer_folder / "tokenizer.json"),
+            "tokenizer": file_digest(tokenizing.folder / "tokenizer.json"),
         }
     )
     folder = safe_paths.inside(cache, "tokens", key)
     with exclusive(cache / "tokens" / f"{key}.lock"):
-        if (found := _whole(folder, len(table), digests.memory_of(cache, folder))) is None:
+        tokens = _whole(folder, len(table), digests.memory_of(cache, folder))
+        if tokens is None:
             if folder.exists():
                 say(f"the tokens in {folder} are {digests.fault(folder)}: they are made again now")
-            _build(folder, table, load_tokenizer(tokenizer_folder), prompt, length)
-            found = _opened(folder)
-    return found
+            _build(folder, table, tokenizing)
+            tokens = _opened(folder)
+    return tokens
 
 
 def tokenized(tokenizer: Tokenizer, texts: Sequence[str], prompt: str, length: int) -> Tokens:
@@ -187,13 +197,14 @@ def tokenized(tokenizer: Tokenizer, texts: Sequence[str], prompt: str, length: i
     """
     _set_length(tokenizer, length)
     encoded = tokenizer.encode_batch_fast([prompt + text for text in texts])
-    if (place := _empty(tokenizer, encoded)) is not None:
+    place = _empty(tokenizer, encoded)
+    if place is not None:
         raise UserError(
             f"text {place}: {texts[place]!r} has no token left after tokenising",
             key="data.no_token",
         )
     lengths = [len(one.ids) for one in encoded]
-    ids = np.array([each for one in encoded for each in one.ids], np.int64)
+    ids = np.fromiter(itertools.chain.from_iterable(one.ids for one in encoded), np.int64)
     return Tokens(ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 
 
@@ -206,7 +217,10 @@ def _set_length(tokenizer: Tokenizer, length: int) -> None:
 def _empty(tokenizer: Tokenizer, encoded: Sequence[Encoding]) -> int | None:
     """Return the place of the first text with special tokens alone, None where there is none."""
     specials = tokenizer.num_special_tokens_to_add(is_pair=False)
-    return next((place for place, one in enumerate(encoded) if len(one.ids) <= specials), None)
+    for place, one in enumerate(encoded):
+        if len(one.ids) <= specials:
+            return place
+    return None
 
 
 def _opened(folder: Path) -> Tokens:
@@ -221,14 +235,15 @@ def _whole(folder: Path, texts: int, memory: digests.Memory) -> Tokens | None:
         info = digests.read_info(folder, memory)
         if set(info["files"]) != {f"{name}.npy" for name in ARRAYS}:
             return None
-        found = _opened(folder)
+        tokens = _opened(folder)
     except (digests.Damaged, OSError, ValueError, EOFError):
         return None
-    return found if len(found) == texts and found.starts[-1] == len(found.ids) else None
+    return tokens if len(tokens) == texts and tokens.starts[-1] == len(tokens.ids) else None
 
 
-def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, length: int) -> None:
-    _set_length(tokenizer, length)
+def _build(folder: Path, table: pa.Table, tokenizing: Tokenizing) -> None:
+    tokenizer, prompt = load_tokenizer(tokenizing.folder), tokenizing.prompt
+    _set_length(tokenizer, tokenizing.length)
     size = id_count(tokenizer)
     dtype = np.uint16 if size <= 2**16 else np.int32
     lengths = np.zeros(len(table), np.int64)
@@ -237,7 +252,8 @@ def _build(folder: Path, table: pa.Table, tokenizer: Tokenizer, prompt: str, len
         with open(temporary / "ids.raw", "wb") as raw:
             for start, texts in _blocks(table["text"]):
                 encoded = tokenizer.encode_batch_fast([prompt + text for text in texts])
-                if (place := _empty(tokenizer, encoded)) is not None:
+                place = _empty(tokenizer, encoded)
+                if place is not None:
                     identifier = table["id"][start + place].as_py()
                     raise UserError(
                         f"text {identifier!r} has no token left after tokenising; remove it"

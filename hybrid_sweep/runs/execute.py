@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,11 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
     if main:
         status.write("starting", 0)
     prepared = prepare(config)
-    found = fingerprints_of(config, prepared)
-    if found != identity["fingerprints"]:
+    fingerprints = fingerprints_of(config, prepared)
+    if fingerprints != identity["fingerprints"]:
         raise RuntimeError(
             f"the data or the model changed since the run was planned: {identity['fingerprints']}"
-            f" then, {found} now"
+            f" then, {fingerprints} now"
         )
     dev_history.check(config, prepared.collection)
     waiting = _waiting(config, run_dir, prepared)
@@ -74,7 +75,8 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
             fit.encode_waiting(config, waiting, encoder, status)
         if not main:
             return
-        _evaluate(config, run_dir, waiting, encoder, status, found, times, mirror)
+        notes = _Notes(fingerprints, times, mirror)
+        _evaluate(config, run_dir, waiting, encoder, status, notes)
         live.finish(mirror)
         mirror = None
         if not config.keep.model:
@@ -122,15 +124,26 @@ def _times(run_dir: Path, status: Status, started: float, age: float) -> dict[st
     return times | {name: earlier[name] for name in times if name in earlier}
 
 
+@dataclass(frozen=True)
+class _Notes:
+    """What is recorded beside the results of a run.
+
+    fingerprints: of data and model. times: of the training; those of each evaluation are added.
+    mirror: in W&B.
+    """
+
+    fingerprints: dict[str, Any]
+    times: dict[str, float]
+    mirror: live.Mirror | None
+
+
 def _evaluate(
     config: Config,
     run_dir: Path,
     waiting: Sequence[tuple[Stage, Prepared]],
     encoder: "Encoder | None",
     status: Status,
-    found: dict[str, Any],
-    times: dict[str, float],
-    mirror: live.Mirror | None,
+    notes: _Notes,
 ) -> None:
     """Evaluate the stages that are waiting, and write the results of each, its metrics.json last.
 
@@ -139,28 +152,24 @@ def _evaluate(
         waiting: each stage with its texts.
         encoder: None for BM25.
         status: of the run.
-        found: the fingerprints of data and model.
-        times: of the training; those of each evaluation are added.
-        mirror: in W&B.
+        notes: what is recorded beside the results.
     """
-    begun = time.monotonic()
+    begun, times = time.monotonic(), notes.times
     label = {"run_id": run_dir.name, "ratio": config.batch.cross_lingual_ratio, "seed": config.seed}
     for number, (stage, texts) in enumerate(waiting, 1):
         metrics = label | evaluated(stage, texts, encoder, status, label)
         if not stage.name:
             curve = dev_history.read(run_dir / "dev.parquet", config.eval.dev_metric)
             metrics |= {**_examples(config, run_dir), **dev_history.report(curve, status.max_steps)}
-        marks = (
-            found
-            if not stage.name
-            else {"collection": texts.collection.fingerprint, "model": found["model"]}
-        )
+        marks = notes.fingerprints
+        if stage.name:
+            marks = {"collection": texts.collection.fingerprint, "model": marks["model"]}
         if stage.vectors not in [later.vectors for later, _ in waiting[number:]]:
             shutil.rmtree(stage.vectors, ignore_errors=True)
         now = time.monotonic()
         times["evaluate_seconds"], begun = round(now - begun, 3), now
         write_json(stage.folder / "provenance.json", provenance(stage.config, texts, marks, times))
-        live.summarise(mirror, metrics, stage.name)
+        live.summarise(notes.mirror, metrics, stage.name)
         write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
 
 
@@ -172,10 +181,10 @@ def _examples(config: Config, run_dir: Path) -> dict[str, Any]:
         return {"examples_monolingual": 0, "examples_cross_lingual": 0}
     steps = pd.read_parquet(run_dir / "steps.parquet", columns=["n_examples", "n_cross"])
     cross = int(steps["n_cross"].sum())
-    found: dict[str, Any] = {
+    examples: dict[str, Any] = {
         "examples_monolingual": int(steps["n_examples"].sum()) - cross,
         "examples_cross_lingual": cross,
     }
     if config.batch.budget == "fixed_monolingual":
-        found |= {"budget": config.batch.budget, "added": config.batch.added}
-    return found
+        examples |= {"budget": config.batch.budget, "added": config.batch.added}
+    return examples

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import transformers
 
 from hybrid_sweep.batching.audit import check_realised
+from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import Config, cache_dir, steps_of
 from hybrid_sweep.inputs.prepare import Prepared, plan_of
 from hybrid_sweep.models.encoder import Encoder, in_precision
@@ -90,73 +92,89 @@ def encode_waiting(
 
 
 def _encoder(
-    config: Config,
-    run_dir: Path,
-    prepared: Prepared,
-    status: Status,
-    mirror: live.Mirror | None,
+    config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: live.Mirror | None
 ) -> Encoder:
-    folder, model, steps = run_dir / "checkpoints", run_dir / "model", steps_of(config)
-    if steps == 0:
+    if steps_of(config) == 0:
         return build_encoder(config.model, prepared.model, config.seed)
     reason = stages.untrained(run_dir, cache_dir(config))
     if reason is None:
         if is_main(config, os.environ):
             trained.adopt(run_dir)
-        return load_encoder(config.model, model)
-    if (run_dir / trained.RECORD).exists():
-        print(f"{reason}: it is trained again")
+    else:
+        if (run_dir / trained.RECORD).exists():
+            print(f"{reason}: it is trained again")
+        _train(config, run_dir, prepared, status, mirror)
+    # Always from disk: what is evaluated is what is kept, to the last bit, whether this process
+    # trained it or another.
+    return load_encoder(config.model, run_dir / "model")
+
+
+def _train(
+    config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: live.Mirror | None
+) -> None:
+    """Train the encoder of a run from its newest checkpoint on, and save it; in every process.
+
+    Where the process stopped between the last step and the saved model, only the saving is left.
+    """
     plan = plan_of(config, prepared.all_pairs)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     prepare_for_training(module.encoder, config.trainer)
     history = dev_history.History(config.eval.dev_metric)
-    resume = checkpoints.newest(folder, run_dir.name)
+    resume = checkpoints.newest(run_dir / "checkpoints", run_dir.name)
     start = resume[0] if resume else 0
     if resume:
         # as the trainer will: float32 would round what was saved
         if config.trainer.precision == "64-true":
             module.double()
         module.encoder.load_state_dict(resume[1]["weights"])
-    trainer: pl.Trainer | None = None
-    if resume and start == len(plan):  # stopped between the last step and the saved model
-        if not is_main(config, os.environ):
-            # the first process writes the record after the model
-            while not stages.is_trained(run_dir):
-                time.sleep(0.1)
-            return load_encoder(config.model, model)
-        module.record[:], history.rows[:] = resume[1]["record"], resume[1]["evaluations"]
-        optimizer = resume[1]["optimizer"]
-    else:
-        callbacks: list[pl.Callback] = [
-            StatusCallback(status),
-            dev_evaluation.Validation(config, prepared, history, run_dir, steps),
-            checkpoints.Checkpointing(
-                folder, run_dir.name, config.keep.checkpoint_seconds, resume, history
-            ),
-        ]
-        trainer = make_trainer(config, callbacks, mirror, start)
-        code = module.vocabulary.code if module.vocabulary else None
-        with checkpoints.leaving():
-            trainer.fit(module, datamodule=HybridData(prepared, plan, config, start, code))
-        if not trainer.is_global_zero:
-            trainer.strategy.barrier()  # until the first process has saved the model
-            return load_encoder(config.model, model)
+    if resume and start == len(plan):
+        if is_main(config, os.environ):
+            module.record[:], history.rows[:] = resume[1]["record"], resume[1]["evaluations"]
+            _save(config, run_dir, prepared, plan, Fitted(module, history, resume[1]["optimizer"]))
+            return
+        # the first process writes the record after the model
+        while not stages.is_trained(run_dir):
+            time.sleep(0.1)
+        return
+    callbacks: list[pl.Callback] = [
+        StatusCallback(status),
+        dev_evaluation.Validation(config, prepared, history, run_dir, steps_of(config)),
+        checkpoints.Checkpointing(
+            run_dir / "checkpoints", run_dir.name, config.keep.checkpoint_seconds, resume, history
+        ),
+    ]
+    trainer = make_trainer(config, callbacks, mirror, start)
+    code = module.vocabulary.code if module.vocabulary else None
+    with checkpoints.leaving():
+        trainer.fit(module, datamodule=HybridData(prepared, plan, config, start, code))
+    if trainer.is_global_zero:
         optimizer = checkpoints.optimizer_state(module, trainer.optimizers[0])
+        _save(config, run_dir, prepared, plan, Fitted(module, history, optimizer))
+    trainer.strategy.barrier()  # until the first process has saved the model
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves in memory. optimizer: its state."""
+
+    module: Retriever
+    history: dev_history.History
+    optimizer: dict[str, Any]
+
+
+def _save(config: Config, run_dir: Path, prepared: Prepared, plan: Plan, fitted: Fitted) -> None:
+    """Write the files of a trained run, and remove its checkpoints."""
     for stage in stages.of(config, run_dir):  # vectors of a model that is no more
         shutil.rmtree(stage.vectors, ignore_errors=True)
-    record = pd.DataFrame(module.record)
+    record = pd.DataFrame(fitted.module.record)
     check_realised(record, plan)
-    retention.save_models(config, prepared, module, history.best, run_dir)
+    retention.save_models(config, prepared, fitted.module, fitted.history.best, run_dir)
     if config.keep.optimizer:
+        optimizer, steps = fitted.optimizer, steps_of(config)
         retention.save_optimizer(run_dir / "optimizer.pt", optimizer, steps)
-    if history.rows:
-        history.write(run_dir / "dev.parquet")
+    if fitted.history.rows:
+        fitted.history.write(run_dir / "dev.parquet")
     with atomic_write(run_dir / "steps.parquet") as temporary:
         record.to_parquet(temporary, index=False)
     trained.write(run_dir)  # after all other files: its presence ends the stage
-    shutil.rmtree(folder, ignore_errors=True)
-    if trainer is not None:
-        trainer.strategy.barrier()
-    # Always from disk: what is evaluated is what is kept, to the last bit, whether this process
-    # trained it or another.
-    return load_encoder(config.model, model)
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)

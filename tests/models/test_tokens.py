@@ -4,7 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hybrid_sweep.models.tokens import Tokens, id_count, load_tokenizer, token_store, train_bpe
+from hybrid_sweep.models.tokens import (
+    Tokenizing,
+    Tokens,
+    id_count,
+    load_tokenizer,
+    token_store,
+    train_bpe,
+)
 from tests.refused import refused
 
 TEXTS = [
@@ -31,9 +38,13 @@ def table(texts):
     )
 
 
+def store_of(cache, table, content, folder, *, prompt, length, role, **more):
+    return token_store(cache, table, content, role, Tokenizing(folder, prompt, length), **more)
+
+
 def test_tokens_are_those_of_the_tokenizer_with_prompt_and_cut(folder, tmp_path):
     tokenizer = load_tokenizer(folder)
-    store = token_store(
+    store = store_of(
         tmp_path / "cache", table(TEXTS), "c", folder, prompt="query: ", length=16, role="queries"
     )
     tokenizer.enable_truncation(16)
@@ -49,7 +60,7 @@ def test_the_ids_that_occur_are_kept(folder, tmp_path, monkeypatch):
     from hybrid_sweep.models import tokens
 
     monkeypatch.setattr(tokens, "BLOCK", 2)
-    store = token_store(
+    store = store_of(
         tmp_path / "cache", table(TEXTS), "c", folder, prompt="", length=16, role="queries"
     )
     assert store.used.dtype == np.int64 and store.used.tolist() == sorted(set(store.ids.tolist()))
@@ -80,7 +91,7 @@ def test_every_id_is_kept_in_the_narrowest_type_that_holds_it_also_where_ids_hav
     moved = with_ids(folder, {"[SEP]": largest})
     tokenizer = load_tokenizer(moved)
     assert tokenizer.get_vocab_size() < 500 and id_count(tokenizer) == largest + 1
-    store = token_store(
+    store = store_of(
         tmp_path / "cache", table(TEXTS), "c", moved, prompt="", length=16, role="queries"
     )
     tokenizer.enable_truncation(16)
@@ -117,14 +128,14 @@ def test_padding():
 def test_built_once_and_keyed_by_what_makes_the_tokens(folder, tmp_path):
     cache = tmp_path / "cache"
     build = dict(prompt="", length=16, role="queries")
-    token_store(cache, table(TEXTS), "c", folder, **build)
+    store_of(cache, table(TEXTS), "c", folder, **build)
     (first,) = (path for path in (cache / "tokens").iterdir() if path.is_dir())
     stamp = (first / "ids.npy").stat().st_mtime_ns
-    token_store(cache, table(TEXTS), "c", folder, **build)
+    store_of(cache, table(TEXTS), "c", folder, **build)
     assert (first / "ids.npy").stat().st_mtime_ns == stamp
     for change in (dict(prompt="q: "), dict(length=17), dict(role="passages")):
-        token_store(cache, table(TEXTS), "c", folder, **{**build, **change})
-    token_store(cache, table(TEXTS), "other", folder, **build)
+        store_of(cache, table(TEXTS), "c", folder, **{**build, **change})
+    store_of(cache, table(TEXTS), "other", folder, **build)
     assert sum(path.is_dir() for path in (cache / "tokens").iterdir()) == 5
 
 
@@ -135,7 +146,7 @@ def test_a_text_that_leaves_no_token_is_named(folder, tmp_path):
     tokenizer.normalizer = normalizers.Replace("gone", "")
     tokenizer.save(str(folder / "tokenizer.json"))
     with refused("data.no_token", "'t1'"):
-        token_store(
+        store_of(
             tmp_path / "cache",
             table(["fine", "gone"]),
             "c",
@@ -152,14 +163,14 @@ def test_a_text_that_leaves_no_token_is_named(folder, tmp_path):
 def test_a_damaged_store_is_made_again_with_a_message(folder, tmp_path, name, damage):
     said: list[str] = []
     build = dict(prompt="", length=16, role="queries", say=said.append)
-    before = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
+    before = store_of(tmp_path / "cache", table(TEXTS), "c", folder, **build)
     whole = {field: np.array(getattr(before, field)) for field in ("ids", "starts", "used")}
     (path,) = (tmp_path / "cache" / "tokens").glob(f"*/{name}")
     content = path.read_bytes()
     path.unlink()
     if damage != "gone":
         path.write_bytes(content[:-3] if damage == "cut" else b"")
-    after = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
+    after = store_of(tmp_path / "cache", table(TEXTS), "c", folder, **build)
     assert all(np.array_equal(getattr(after, field), value) for field, value in whole.items())
     assert [line for line in said if "damaged: they are made again" in line] == said and len(
         said
@@ -168,9 +179,9 @@ def test_a_damaged_store_is_made_again_with_a_message(folder, tmp_path, name, da
 
 def test_a_store_of_other_lengths_than_its_texts_is_made_again(folder, tmp_path):
     build = dict(prompt="", length=16, role="queries")
-    store = token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build)
+    store = store_of(tmp_path / "cache", table(TEXTS), "c", folder, **build)
     (path,) = (tmp_path / "cache" / "tokens").glob("*/ids.npy")
     np.save(path, np.array(store.ids)[:-1])  # a whole file, but of another store
-    assert token_store(tmp_path / "cache", table(TEXTS), "c", folder, **build).starts[-1] == len(
+    assert store_of(tmp_path / "cache", table(TEXTS), "c", folder, **build).starts[-1] == len(
         store.ids
     )

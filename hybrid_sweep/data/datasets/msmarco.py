@@ -34,7 +34,7 @@ from hybrid_sweep.utils.files import read_json
 from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
 
 BATCH = 65_536  # rows of Arrow made at a time, so that few texts are Python strings at once
-SAID = 2_000_000  # texts between two lines of progress: some seconds
+PROGRESS = 2_000_000  # texts between two lines of progress: some seconds
 Say = Callable[[str], None]
 
 
@@ -72,82 +72,63 @@ def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
     path = Path(data.path).expanduser()
     root = path / "data" if (path / "data" / data.translation).is_dir() else path
     problems = Problems(data.on_error, say)
-    names = (
-        _names(root / "groups.tsv", data.languages, problems)
-        if (root / "groups.tsv").is_file()
-        else None
-    )
+    names = None
+    if (root / "groups.tsv").is_file():
+        names = _names(root / "groups.tsv", data.languages, problems)
     files = {language: _files(root, data, language) for language in sorted(data.languages)}
-    parts = (
-        {"train": "train", data.qrels: "test"}
-        if names is None
-        else {"train": "train", "dev": "dev", "dev.small": "test"}
-    )
+    splits = {"train": "train", data.qrels: "test"}
+    if names is not None:
+        splits = {"train": "train", "dev": "dev", "dev.small": "test"}
     judgements: dict[str, Judgements] = {}
-    for part in parts:
-        if (judged := read_judgements(part, [root, path], problems, say)) is not None:
+    for part in splits:
+        judged = read_judgements(part, [root, path], problems, say)
+        if judged is not None:
             judgements[part] = judged
         elif part == data.qrels:
             raise UserError(f"{root / name_of(part)}: no such file", key="data.file_missing")
         else:
-            say(f"{root / name_of(part)} is not there: the split {parts[part]} will be empty")
+            say(f"{root / name_of(part)} is not there: the split {splits[part]} will be empty")
     if data.qrels in TRACKS and "en" not in data.languages:
         raise UserError(
             f"data.qrels={data.qrels}: its questions are in English only; add en to data.languages",
             key="config.data.qrels",
         )
 
+    source = _Source(root, names, files, judgements, splits)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=work) as folder:
-        return _read(data, say, names, files, judgements, parts, root, Path(folder), problems)
+        return _read(data, source, Path(folder), problems, say)
 
 
-def _read(
-    data: MarcoData,
-    say: Say,
-    names: Names | None,
-    files: dict[str, tuple[Path, Callable[[str], Path | None]]],
-    judgements: dict[str, Judgements],
-    parts: dict[str, str],
-    root: Path,
-    work: Path,
-    problems: Problems,
-) -> Collection:
+@dataclass(frozen=True)
+class _Source:
+    """The files below `root`, of which the texts are still to be read.
+
+    names: None where there is no groups.tsv. files: of each language the passages, and a function
+    from a part to its questions. judgements: of each part. splits: that of the questions of each
+    part.
+    """
+
+    root: Path
+    names: Names | None
+    files: dict[str, tuple[Path, Callable[[str], Path | None]]]
+    judgements: dict[str, Judgements]
+    splits: dict[str, str]
+
+
+def _read(data: MarcoData, source: _Source, work: Path, problems: Problems, say: Say) -> Collection:
     """Read the texts through files in `work`, and keep the judgements between those that were
     read.
     """
-    nothing = np.zeros(0, np.int64)
-    present = {"passage": nothing}  # the numbers that were read, in any language
-    questions = dict.fromkeys(judgements, nothing)
-    unjudged = 0
-    with (
-        pa.ipc.new_file(str(work / "passage"), TEXTS) as passage_sink,
-        pa.ipc.new_file(str(work / "query"), TEXTS) as query_sink,
-    ):
-        for language, (collection, queries) in files.items():
-            say(f"reading {collection}")
-            reader = _Reader("passage", language, names, passage_sink, problems, say)
-            present["passage"] = np.union1d(
-                present["passage"], reader.read(collection, lambda number: "*", None, {})
-            )
-            earlier: dict[Path, np.ndarray] = {}
-            for part, judged in judgements.items():
-                if (path := queries(part)) is None:
-                    continue
-                reader = _Reader("query", language, names, query_sink, problems, say)
-                keep = set(judged.query.tolist())
-                numbers = reader.read(path, _split_of(data, parts[part]), keep, earlier)
-                questions[part] = np.union1d(questions[part], numbers)
-                earlier[path] = numbers
-                unjudged += len(numbers) - reader.kept
+    passages, questions, unjudged = _read_texts(data, source, work, problems, say)
     qrels = []
-    for part, judged in judgements.items():
-        present["query"] = questions[part]
-        qrels.append(_qrels(judged, present, names, problems))
+    for part, judged in source.judgements.items():
+        present = {"passage": passages, "query": questions[part]}
+        qrels.append(_qrels(judged, present, source.names, problems))
     texts = [mapped(work / kind) for kind in ("query", "passage")]
     if not all(map(len, texts)):
+        kind = "passage" if len(texts[0]) else "query"
         raise UserError(
-            f"{root}: the files give no {'passage' if len(texts[0]) else 'query'} that can be used",
-            key="data.nothing_usable",
+            f"{source.root}: the files give no {kind} that can be used", key="data.nothing_usable"
         )
     info = {
         "source": "local files in the layout of MS MARCO or mMARCO",
@@ -156,13 +137,44 @@ def _read(
         "translation": data.translation,
         "queries_without_judgement": unjudged,
     }
-    if isinstance(exported := read_json(root / "source.json"), dict):
+    exported = read_json(source.root / "source.json")
+    if isinstance(exported, dict):
         info |= {"exported": exported, "licence": exported.get("licence", "unknown")}
-    if len(texts[1]) > SAID:
+    info |= problems.info()
+    if len(texts[1]) > PROGRESS:
         say(f"sorting and checking {len(texts[1]):,} passages")
-    return make(
-        data.name, texts[0], texts[1], pa.concat_tables(qrels), info | problems.info(), work
-    )
+    return make(data.name, texts[0], texts[1], pa.concat_tables(qrels), info, work)
+
+
+def _read_texts(
+    data: MarcoData, source: _Source, work: Path, problems: Problems, say: Say
+) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+    """Return the numbers of the passages that were read in any language, those of the questions of
+    each part, and how many questions have no judgement.
+    """
+    nothing = np.zeros(0, np.int64)
+    passages, questions, unjudged = nothing, dict.fromkeys(source.judgements, nothing), 0
+    with (
+        pa.ipc.new_file(str(work / "passage"), TEXTS) as passage_sink,
+        pa.ipc.new_file(str(work / "query"), TEXTS) as query_sink,
+    ):
+        for language, (collection, queries) in source.files.items():
+            say(f"reading {collection}")
+            reader = _Reader("passage", language, source.names, passage_sink, problems, say)
+            numbers = reader.read(collection, lambda number: "*", None, {})
+            passages = np.union1d(passages, numbers)
+            earlier: dict[Path, np.ndarray] = {}
+            for part, judged in source.judgements.items():
+                path = queries(part)
+                if path is None:
+                    continue
+                reader = _Reader("query", language, source.names, query_sink, problems, say)
+                keep = set(judged.query.tolist())
+                numbers = reader.read(path, _split_of(data, source.splits[part]), keep, earlier)
+                questions[part] = np.union1d(questions[part], numbers)
+                earlier[path] = numbers
+                unjudged += len(numbers) - reader.kept
+    return passages, questions, unjudged
 
 
 def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[str], Path | None]]:
@@ -174,42 +186,38 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
     """
     base = root / data.translation
     called = [name for name, code in MARCO_LANGUAGES.items() if code == language]
-    found = [
-        name
-        for name in [*called, language]
-        if (base / "collections" / f"{name}_collection.tsv").is_file()
-    ]
+    names = [*called, language]
+    names_here = [name for name in names if _passages(base, name).is_file()]
 
     def questions(part: str) -> Path | None:
         if part in TRACKS:
             plain = root / f"msmarco-test{TRACKS[part]}-queries.tsv"
             packed = plain.with_name(f"{plain.name}.gz")
-            return (
-                None
-                if language != "en"
-                else packed
-                if packed.is_file() and not plain.is_file()
-                else plain
-            )
-        if found:
-            return base / "queries" / part.partition(".")[0] / f"{found[0]}_queries.{part}.tsv"
+            if language != "en":
+                return None
+            return packed if packed.is_file() and not plain.is_file() else plain
+        if names_here:
+            folder = base / "queries" / part.partition(".")[0]
+            return folder / f"{names_here[0]}_queries.{part}.tsv"
         return root / f"queries.{part}.tsv"
 
-    if found:
-        return base / "collections" / f"{found[0]}_collection.tsv", questions
+    if names_here:
+        return _passages(base, names_here[0]), questions
     if language == "en" and (root / "collection.tsv").is_file():
         return root / "collection.tsv", questions
-    there = sorted(
-        file.name.removesuffix("_collection.tsv")
-        for file in base.glob("collections/*_collection.tsv")
-    )
-    there += ["english"] if (root / "collection.tsv").is_file() else []
-    wanted = base / "collections" / f"{[*called, language][0]}_collection.tsv"
+    files = base.glob("collections/*_collection.tsv")
+    there = sorted(file.name.removesuffix("_collection.tsv") for file in files)
+    if (root / "collection.tsv").is_file():
+        there.append("english")
     raise UserError(
-        f"{wanted}: no such file, so no passages in {language}; in data.path={data.path} there are:"
-        f" {', '.join(there) or 'no passages in any language'}",
+        f"{_passages(base, names[0])}: no such file, so no passages in {language}; in"
+        f" data.path={data.path} there are: {', '.join(there) or 'no passages in any language'}",
         key="data.files_missing",
     )
+
+
+def _passages(base: Path, name: str) -> Path:
+    return base / "collections" / f"{name}_collection.tsv"
 
 
 def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
@@ -251,21 +259,22 @@ class _Reader:
         """
         numbers = array("q")
         pending: list[tuple[str, ...]] = []
-        said = 0
+        reported = 0
         drop = {} if self.problems.strict else self._twice(path, earlier)
         for row in self._rows(path, numbers, split, keep, drop):
             pending.append(row)
             if len(pending) == BATCH:
                 self._flush(pending)
-                if len(numbers) >= (said + 1) * SAID:
-                    said = len(numbers) // SAID
+                if len(numbers) >= (reported + 1) * PROGRESS:
+                    reported = len(numbers) // PROGRESS
                     self.say(f"  {path.name}: {len(numbers):,} lines")
         self._flush(pending)
-        found = np.array(numbers, np.int64)
+        everything = np.array(numbers, np.int64)
         if self.problems.strict:
-            for line, reason in self._again(found, np.arange(1, len(found) + 1), earlier):
+            lines = np.arange(1, len(everything) + 1)
+            for line, reason in self._again(everything, lines, earlier):
                 refuse(path, line, reason, key="line.text_repeated")
-        return found
+        return everything
 
     def _twice(self, path: Path, earlier: dict[Path, np.ndarray]) -> dict[int, str]:
         """Return why the lines cannot be used whose numbers stand elsewhere already."""
@@ -279,16 +288,12 @@ class _Reader:
         self, numbers: np.ndarray, lines: np.ndarray, earlier: dict[Path, np.ndarray]
     ) -> Iterator[tuple[int, str]]:
         for again, first in repeated(numbers):
-            yield (
-                int(lines[again]),
-                f"the {self.kind} {numbers[again]} stands in line {lines[first]} already",
-            )
+            reason = f"the {self.kind} {numbers[again]} stands in line {lines[first]} already"
+            yield int(lines[again]), reason
         for other, before in earlier.items():
             for twice in np.flatnonzero(np.isin(numbers, before)):
-                yield (
-                    int(lines[twice]),
-                    f"the {self.kind} {numbers[twice]} stands in {other} already",
-                )
+                reason = f"the {self.kind} {numbers[twice]} stands in {other} already"
+                yield int(lines[twice]), reason
 
     def _texts(self, path: Path, problems: Problems) -> Iterator[tuple[int, int, str, str]]:
         """Yield line, number, the number as a word, and text."""
@@ -323,7 +328,8 @@ class _Reader:
                 numbers.append(number)
                 yield f"{number}@{self.language}", word, self.language, split(number), text
                 continue
-            if (named := self.names.text.get((self.kind, number, self.language))) is None:
+            named = self.names.text.get((self.kind, number, self.language))
+            if named is None:
                 self.problems.add(
                     path,
                     line,
@@ -348,17 +354,17 @@ def _qrels(
     all are bad lines.
     """
     use = np.ones(len(judged.query), bool)
-    known = present if names is None else {kind: names.numbers(kind) for kind in present}
     columns = {"query": judged.query, "passage": judged.passage}
     for kind, numbers in columns.items():
-        for stray in np.flatnonzero(~np.isin(numbers, known[kind])):
+        texts = present[kind] if names is None else names.numbers(kind)
+        for stray in np.flatnonzero(~np.isin(numbers, texts)):
             reason = f"judges the {kind} {numbers[stray]}, which is in no file of texts"
             problems.add(judged.path, int(judged.line[stray]), reason, key="line.judgement_stray")
         use &= np.isin(numbers, present[kind])
-    groups = [
-        [names.group[kind, number] if names else str(number) for number in numbers[use].tolist()]
-        for kind, numbers in columns.items()
-    ]
+    groups = []
+    for kind, numbers in columns.items():
+        used = numbers[use].tolist()
+        groups.append([names.group[kind, number] if names else str(number) for number in used])
     return pa.table([*groups, judged.grade[use]], names=QRELS.names).cast(QRELS)
 
 
@@ -377,7 +383,7 @@ def _names(path: Path, languages: list[str], problems: Problems) -> Names:
                     f"the kind {kind[:40]!r} is neither query nor passage",
                     key="line.kind",
                 )
-            if split not in (*SPLITS, *(["*"] if kind == "passage" else [])):
+            if split not in SPLITS and not (split == "*" and kind == "passage"):
                 refuse(
                     path,
                     line,
