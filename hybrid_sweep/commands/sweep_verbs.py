@@ -103,8 +103,8 @@ def run(words: list[str]) -> int:
         ):
             say(note)
         if waiting:
-            lines = [*progress.plan_lines(points, states, plans), *progress.disk_lines(points)]
-            say("\n".join(lines))
+            lines = progress.plan_lines(points, states, plans)
+            say("\n".join([*lines, *progress.cost_lines(points, states)]))
             try:
                 _hand_over(ordered, scheduler.Task(dict(jobs), servers))
             except KeyboardInterrupt:
@@ -197,7 +197,7 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.config.schema import SyntheticData
     from hybrid_sweep.inputs import prepare
     from hybrid_sweep.runs import stages
-    from hybrid_sweep.sweeps import estimate, point_list, progress
+    from hybrid_sweep.sweeps import forecast, point_list, progress
 
     jobs = _jobs(args)
     # Generated text takes no time; what must be fetched is left to the user's word.
@@ -213,16 +213,14 @@ def plan(words: list[str]) -> int:
             f"{number} on collection {name}, which is not prepared; their batches can be checked, "
             f"and their run ids are known, after\n  {how}"
         )
-    if not absent:
+    if absent:
+        lines = forecast.cost_lines([config for _, config in jobs])
+    else:
         points = point_list.expand(jobs, say)
         states = [point_list.state_of(point) for point in points]
-        planned = [
-            *progress.plan_lines(points, states, point_list.check(points)),
-            *progress.disk_lines(points),
-        ]
-        say("\n".join(planned))
-    if lines := estimate.lines([config for _, config in jobs]):
-        say("\n".join(lines))
+        lines = progress.plan_lines(points, states, point_list.check(points))
+        lines += progress.cost_lines(points, states)
+    say("\n".join(lines))
     return 0
 
 

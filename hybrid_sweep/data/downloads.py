@@ -8,7 +8,6 @@ standard library.
 import hashlib
 import http.client
 import os
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -17,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from hybrid_sweep.utils import units
 from hybrid_sweep.utils.digests import LENGTH, Memory
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import digest, file_digest, read_own_json, write_json
+from hybrid_sweep.utils.files import digest, file_digest, free_space, read_own_json, write_json
 
 Say = Callable[[str], None]
 CHUNK = 1 << 20
@@ -90,14 +90,15 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
     """
     wanted = missing(remotes, folder)
     total = sum(remote.size or 0 for remote in wanted)
-    if total > (free := shutil.disk_usage(_existing(folder)).free):
+    if total > (free := free_space(folder)):
         raise UserError(
-            f"{folder}: {amount(total)} are to be fetched, and the disk has {amount(free)} left",
+            f"{folder}: {units.size(total)} are to be fetched, and the disk has"
+            f" {units.size(free)} left",
             key="fetch.disk_full",
         )
     for number, remote in enumerate(wanted, 1):
         target = inside(folder / "files", remote.name)
-        known = f", {amount(remote.size)}" if remote.size is not None else ""
+        known = f", {units.size(remote.size)}" if remote.size is not None else ""
         say(f"fetching {remote.name} ({number} of {len(wanted)}{known})")
         part = folder / "parts" / digest([remote.name, remote.url, remote.checksum])
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -120,14 +121,6 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
         write_json(
             folder / "manifest.json", {**_manifest(folder), remote.name: _entry(remote, target)}
         )
-
-
-def amount(size: int) -> str:
-    """Return a number of bytes as people say it."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} bytes"
 
 
 def read(url: str, secret: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
@@ -173,7 +166,7 @@ def _transfer(remote: Remote, part: Path, say: Say) -> None:
             now = part.stat().st_size if part.exists() else 0
             failures = failures + 1 if now <= have else 1
             _refused(remote.url, error, last=failures >= TRIES)
-            say(f"{remote.name}: {_reason(error)}; going on at {amount(now)}")
+            say(f"{remote.name}: {_reason(error)}; going on at {units.size(now)}")
             time.sleep(failures)
 
 
@@ -184,8 +177,8 @@ def _copy(source: IO[bytes], target: IO[bytes], name: str, total: int | None, sa
         if time.monotonic() - said > REPORT:
             said = time.monotonic()
             say(
-                f"  {name}: {amount(target.tell())}"
-                + (f" of {amount(total)}" if total is not None else "")
+                f"  {name}: {units.size(target.tell())}"
+                + (f" of {units.size(total)}" if total is not None else "")
             )
 
 
@@ -278,8 +271,3 @@ def _is_whole(remote: Remote, folder: Path, known: Any, memory: Memory) -> bool:
     if path.stat().st_size != known.get("size"):
         return False
     return memory.digest_of(path) == str(known.get("sha256"))[:LENGTH]
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that is there."""
-    return folder if folder.exists() else _existing(folder.parent)

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import steps_of
-from hybrid_sweep.sweeps import disk, pace
-from hybrid_sweep.sweeps.pace import duration
+from hybrid_sweep.sweeps import forecast
 from hybrid_sweep.sweeps.point_list import Point, State
 from hybrid_sweep.utils.arguments import say
 from hybrid_sweep.utils.escaping import one_line, terminal
 from hybrid_sweep.utils.redaction import redacted
+from hybrid_sweep.utils.units import duration
 
 EVERY = 15.0  # seconds between the lines on the running points where there is no terminal
 
@@ -255,12 +255,12 @@ def plan_lines(
         ]
         common = _common([point for point, _ in ours])
         told = _told([point for point, _ in ours], common)
-        times = pace.seconds(*zip(*ours, strict=True))
+        times = forecast.seconds(*zip(*ours, strict=True))
         lines += _heading(folder, [point for point, _ in ours])
         lines += [f"all with {' '.join(told)}"] if told else []
         lines += table(_plan_rows(ours, plans, times, common))
         lines += _notes(plans, [point for point, _ in ours])
-        lines += pace.lines([point for point, _ in ours], times)
+        lines += forecast.time_lines([point for point, _ in ours], times)
     return lines
 
 
@@ -400,12 +400,13 @@ def _source_steps(plans: Sequence[Plan]) -> list[str]:
     return list(lines)
 
 
-def disk_lines(points: Sequence[Point]) -> list[str]:
-    """Return what the points keep on disk, each run once, and what one needs besides while it
-    trains.
-    """
-    configs = {point.run_id: point.config for point in points}
-    return [disk.line(disk.costs(list(configs.values())))] if configs else []
+def cost_lines(points: Sequence[Point], states: Sequence[State]) -> list[str]:
+    """Return what the points without a result will need on disk and in GPU-hours, each run once."""
+    waiting = {}
+    for point, state in zip(points, states, strict=True):
+        if state.name != "done":
+            waiting[point.run_id] = point.config
+    return forecast.cost_lines(list(waiting.values())) if waiting else []
 
 
 def failure_lines(

@@ -116,6 +116,12 @@ def cleared(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def free_space(folder: Path) -> int:
+    """Return the bytes that are free where a folder is, or where it would be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
 def full(folder: Path) -> bool:
     """Return whether the disk of a folder has no room for even a small file."""
     try:

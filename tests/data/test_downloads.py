@@ -188,7 +188,7 @@ def test_a_secret_stays_with_the_address_it_is_for(server, tmp_path):
 
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(server, tmp_path):
-    with refused("fetch.disk_full", "1000000000.0 GB"):
+    with refused("fetch.disk_full", "1,000,000,000 GB"):
         fetch([a(server, SUM, 10**18)], tmp_path, silent)
     assert server.asked == []
 

@@ -58,17 +58,6 @@ def test_time_left_from_the_pace_before_the_first_point_ended():
     )
 
 
-def test_durations_are_words():
-    assert [progress.duration(seconds) for seconds in (0.4, 89, 91, 360, 5400, 9000)] == [
-        "0 s",
-        "89 s",
-        "2 min",
-        "6 min",
-        "1.5 h",
-        "2.5 h",
-    ]
-
-
 def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys, monkeypatch):
     view = progress.Plain(3)
     view.started(point())
