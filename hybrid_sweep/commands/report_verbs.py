@@ -97,7 +97,10 @@ def _safe_words(command: str) -> list[str]:
     except ValueError:
         return []
     keys = [word.partition("=")[0].lstrip("+~") for word in words]
-    permits = ("model.remote_code", "model.local_files_only", "hydra.", "hydra/", "--config", "-c")
+    permits = (
+        *("model.remote_code", "model.local_files_only", "trainer.loss", "trainer.callbacks"),
+        *("hydra.", "hydra/", "--config", "-c"),
+    )
     return [] if any(key.startswith(permits) for key in keys) else words
 
 

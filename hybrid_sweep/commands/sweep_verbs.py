@@ -47,9 +47,13 @@ def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]
 
 
 def _jobs(args: argparse.Namespace) -> "list[Job]":
+    """Return the composed jobs, whose own losses and callbacks can be used."""
     from hybrid_sweep.config import compose
+    from hybrid_sweep.sweeps import point_list
 
-    return compose.points(args.overrides, multirun=args.multirun, search=args.config_dir)
+    jobs = compose.points(args.overrides, multirun=args.multirun, search=args.config_dir)
+    point_list.check_parts(jobs)
+    return jobs
 
 
 def _is_local(args: argparse.Namespace) -> bool:

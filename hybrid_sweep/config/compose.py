@@ -291,7 +291,7 @@ def _near_key(key: str) -> str:
     last = {name.split(".")[-1]: name for name in owners}
     word = key.split(".")[-1]
     near = [name for name in owners if name.split(".")[-1] == word]
-    near += difflib.get_close_matches(key, list(owners), n=2, cutoff=0.8)
+    near += difflib.get_close_matches(key, list(owners), n=2, cutoff=0.85)
     near += [last[name] for name in difflib.get_close_matches(word, list(last), n=2, cutoff=0.7)]
     near += [name for name in owners if word in name.split(".")[-1].split("_")]
     return f"; did you mean {' or '.join(list(dict.fromkeys(near))[:2])}?" if near else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from hybrid_sweep.config import own_parts
 from hybrid_sweep.config.schema import (
     Bm25Model,
     Config,
@@ -18,7 +19,7 @@ from hybrid_sweep.config.schema import (
     SyntheticData,
     TinyModel,
 )
-from hybrid_sweep.utils import names
+from hybrid_sweep.utils import names, own_code
 from hybrid_sweep.utils.errors import UserError, config_key
 
 # The values that a text may have, by its key.
@@ -235,6 +236,8 @@ def _check_training(config: Config) -> None:
     if trainer.max_steps:
         rule = "needs eval.dev_every: without evaluations on dev the last weights are the only ones"
         _need(not config.keep.other_model or dev_every > 0, "keep.other_model", True, rule)
+    for field, name in own_parts.named(trainer):
+        _need(own_code.NAME.fullmatch(name) is not None, field, names.shown(name), own_code.RULE)
     leased = config.sweep.gpus_per_run
     rule = f"must be at least trainer.devices={trainer.devices}, which a point uses"
     _need(leased is None or leased >= trainer.devices, "sweep.gpus_per_run", leased, rule)

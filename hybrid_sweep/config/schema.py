@@ -21,6 +21,7 @@ RECIPE_VERSION = 2
 
 
 ASIDE = {"identity": False}
+ADDED = {"identity": "unless default"}
 
 
 def _aside(default: Any) -> Any:
@@ -36,7 +37,13 @@ def _added(default: Any) -> Any:
 
     So older runs keep their ids; the default of such a field can never change.
     """
-    return field(default=default, metadata={"identity": "unless default"})
+    return field(default=default, metadata=ADDED)
+
+
+def _is_default(item: "dataclasses.Field[Any]", value: Any) -> bool:
+    if item.default_factory is not dataclasses.MISSING:
+        return bool(value == item.default_factory())
+    return bool(value == item.default)
 
 
 @dataclass
@@ -210,6 +217,8 @@ class TrainerConfig:
     compact_vocabulary: bool = True
     gradient_checkpointing: bool = False
     compile: bool = False
+    loss: str | None = _added(None)
+    callbacks: list[str] = field(default_factory=list, metadata=ADDED)
 
 
 @dataclass
@@ -361,7 +370,7 @@ def identity(config: Config) -> dict[str, Any]:
             elif item.name == "more":
                 found[item.name] = {name: keep(one) for name, one in value.items()}
             elif item.metadata.get("identity", True) is True or (
-                item.metadata["identity"] == "unless default" and value != item.default
+                item.metadata["identity"] == "unless default" and not _is_default(item, value)
             ):
                 found[item.name] = value
         return found

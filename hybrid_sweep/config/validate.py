@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.config import own_parts
 from hybrid_sweep.config.rules import validate
 from hybrid_sweep.config.schema import SCHEMAS, Config, DataConfig, ModelConfig
 from hybrid_sweep.utils import records, redaction
 from hybrid_sweep.utils.errors import UserError
 
 # What no stored config decides, and the field of the model that it is: to run a folder's code, and
-# to use the network.
+# to use the network. So too the parts of a training that are imported: see `own_parts`.
 PERMISSIONS = {"model.remote_code": "remote_code", "model.local_files_only": "local_files_only"}
+PARTS = (own_parts.LOSS, own_parts.CALLBACKS, own_parts.FOLDER)
 
 
 def stored(run_dir: Path) -> Config:
@@ -41,7 +43,7 @@ def stored(run_dir: Path) -> Config:
     except UserError as error:
         raise UserError(f"{run_dir / 'config.yaml'}: {error}", key=error.key) from error
     model = dataclasses.replace(config.model, remote_code=False, local_files_only=True)
-    return dataclasses.replace(config, model=model)
+    return dataclasses.replace(config, model=model, trainer=own_parts.without(config.trainer))
 
 
 def check_stored(config: Config) -> None:
@@ -54,8 +56,8 @@ def check_stored(config: Config) -> None:
 
 
 def permitted(config: Config, words: Sequence[str]) -> Config:
-    """Return a stored config with the permissions that the words of a command give: PERMISSION=true
-    or =false each.
+    """Return a stored config with what the words of a command give: permissions, PERMISSION=true
+    or =false each, and parts of the user's own.
 
     Raises:
         UserError: for another word.
@@ -63,6 +65,8 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
     given: dict[str, Any] = {}
     for word in words:
         key, _, value = word.partition("=")
+        if key in PARTS and value:
+            continue
         if key not in PERMISSIONS or value not in ("true", "false"):
             raise UserError(
                 f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or"
@@ -70,18 +74,24 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
                 key="option.permission",
             )
         given[PERMISSIONS[key]] = value == "true"
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, **given))
+    model = dataclasses.replace(config.model, **given)
+    found = dataclasses.replace(config, model=model, trainer=own_parts.given(words, config.trainer))
+    validate(found)
+    return found
 
 
 def permissions(config: Config) -> list[str]:
-    """Return the words by which a driver passes on what its own command permits; see
+    """Return the words by which a driver passes on what its own command permits and names; see
     `permitted`.
+
+    Raises:
+        UserError: where the module of a part has gone.
     """
     found = []
     for key, field in PERMISSIONS.items():
         if getattr(config.model, field) != getattr(ModelConfig(), field):
             found.append(f"{key}={str(getattr(config.model, field)).lower()}")
-    return found
+    return [*found, *own_parts.words(config.trainer)]
 
 
 def typed(node: Any) -> Config:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hybrid_sweep.config import validate
+from hybrid_sweep.config import own_parts, validate
 from hybrid_sweep.config.schema import Bm25Model, Config, steps_of
 from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
 from hybrid_sweep.runs import finished, stages
@@ -27,6 +27,7 @@ from hybrid_sweep.training import dev_history
 from hybrid_sweep.utils import records, safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import write_json
+from hybrid_sweep.utils.own_code import Source
 
 if TYPE_CHECKING:  # BM25 needs no torch
     from hybrid_sweep.models.encoder import Encoder
@@ -41,23 +42,27 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
 
     Args:
         run_dir: the run's folder.
-        words: permissions, which no stored config gives; see `validate.permitted`.
+        words: permissions and parts of the user's own, which no stored config gives; see
+            `validate.permitted`.
     """
     safe_paths.check_links(run_dir)
     config = validate.permitted(validate.stored(run_dir), words)
     identity = _identity(run_dir)
+    own = _own_parts(config, words, identity)
     is_encoder = not isinstance(config.model, Bm25Model)
     if is_encoder:
         from hybrid_sweep.runs import fit
+        from hybrid_sweep.training.parts import parts_of
 
         fit.settle_process(config)
+        parts = parts_of(own)
     started, age = time.monotonic(), process_age()
     main, steps = is_main(config, os.environ), steps_of(config)
     status = Status(run_dir / "status.json", steps)
     if main:
         status.write("starting", 0)
     prepared = prepare(config)
-    fingerprints = fingerprints_of(config, prepared)
+    fingerprints = fingerprints_of(config, prepared) | own_parts.fingerprints(own)
     if fingerprints != identity["fingerprints"]:
         raise RuntimeError(
             f"the data or the model changed since the run was planned: {identity['fingerprints']}"
@@ -69,7 +74,7 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
     try:
         encoder = None
         if waiting and is_encoder:
-            encoder = fit.encoder_of(config, run_dir, prepared, status, mirror)
+            encoder = fit.encoder_of(config, run_dir, prepared, status, mirror, parts)
         times = _times(run_dir, status, started, age)
         if encoder is not None:
             fit.encode_waiting(config, waiting, encoder, status)
@@ -95,6 +100,27 @@ def _identity(run_dir: Path) -> dict[str, Any]:
             key="run.other_identity",
         )
     return identity
+
+
+def _own_parts(
+    config: Config, words: Sequence[str], identity: dict[str, Any]
+) -> dict[tuple[str, str], Source]:
+    """Return the files of the parts that the words name; nothing is imported yet.
+
+    Raises:
+        UserError: where a module is not there, or not what it was when the run got its id.
+    """
+    own = own_parts.sources(config.trainer, own_parts.folders(words))
+    wanted = identity["fingerprints"].get("own_parts")
+    now = own_parts.fingerprints(own).get("own_parts")
+    if wanted != now:
+        raise UserError(
+            f"the run was planned with parts of the user's own ({wanted}), and has {now} now: a"
+            " changed file is another run; a worker gets them by words, as"
+            " trainer.loss=module:function folder=DIR",
+            key="run.own_parts",
+        )
+    return own
 
 
 def _waiting(config: Config, run_dir: Path, prepared: Prepared) -> list[tuple[Stage, Prepared]]:

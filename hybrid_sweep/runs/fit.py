@@ -28,6 +28,7 @@ from hybrid_sweep.tracking import live
 from hybrid_sweep.training import checkpoints, dev_evaluation, dev_history
 from hybrid_sweep.training.batches import HybridData
 from hybrid_sweep.training.lightning_module import Retriever, make_trainer, settle
+from hybrid_sweep.training.parts import Parts
 from hybrid_sweep.utils.files import atomic_write
 
 
@@ -66,13 +67,14 @@ def encoder_of(
     prepared: Prepared,
     status: Status,
     mirror: live.Mirror | None,
+    parts: Parts,
 ) -> Encoder:
     """Return the encoder of a run: untrained, from disk where its training is finished, or trained
     now; in its precision.
 
     Called in every process of a distributed run.
     """
-    encoder = _encoder(config, run_dir, prepared, status, mirror)
+    encoder = _encoder(config, run_dir, prepared, status, mirror, parts)
     in_precision(encoder, config.trainer.precision)
     return encoder
 
@@ -92,7 +94,12 @@ def encode_waiting(
 
 
 def _encoder(
-    config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: live.Mirror | None
+    config: Config,
+    run_dir: Path,
+    prepared: Prepared,
+    status: Status,
+    mirror: live.Mirror | None,
+    parts: Parts,
 ) -> Encoder:
     if steps_of(config) == 0:
         return build_encoder(config.model, prepared.model, config.seed)
@@ -103,21 +110,27 @@ def _encoder(
     else:
         if (run_dir / trained.RECORD).exists():
             print(f"{reason}: it is trained again")
-        _train(config, run_dir, prepared, status, mirror)
+        _train(config, run_dir, prepared, status, mirror, parts)
     # Always from disk: what is evaluated is what is kept, to the last bit, whether this process
     # trained it or another.
     return load_encoder(config.model, run_dir / "model")
 
 
 def _train(
-    config: Config, run_dir: Path, prepared: Prepared, status: Status, mirror: live.Mirror | None
+    config: Config,
+    run_dir: Path,
+    prepared: Prepared,
+    status: Status,
+    mirror: live.Mirror | None,
+    parts: Parts,
 ) -> None:
     """Train the encoder of a run from its newest checkpoint on, and save it; in every process.
 
     Where the process stopped between the last step and the saved model, only the saving is left.
     """
     plan = plan_of(config, prepared.all_pairs)
-    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
+    encoder = build_encoder(config.model, prepared.model, config.seed)
+    module = Retriever(encoder, config, prepared, parts.loss)
     prepare_for_training(module.encoder, config.trainer)
     history = dev_history.History(config.eval.dev_metric)
     resume = checkpoints.newest(run_dir / "checkpoints", run_dir.name)
@@ -137,6 +150,8 @@ def _train(
             time.sleep(0.1)
         return
     callbacks: list[pl.Callback] = [
+        # First: a checkpoint holds what they did to the weights after a step.
+        *(make() for make in parts.callbacks),
         StatusCallback(status),
         dev_evaluation.Validation(config, prepared, history, run_dir, steps_of(config)),
         checkpoints.Checkpointing(

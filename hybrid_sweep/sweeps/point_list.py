@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.batching.schedule import Plan
+from hybrid_sweep.config import own_parts
 from hybrid_sweep.config.schema import (
     SCHEMAS,
     Bm25Model,
@@ -96,8 +97,10 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
     BM25 and the untrained encoders.
 
     Those come first: they need no training, and show before hours of it that the evaluation works.
-    Builds what is missing in the cache; raises UserError for data or a model that is not there.
+    Builds what is missing in the cache; raises UserError for data or a model that is not there,
+    and for a part of the user's own that cannot be used.
     """
+    check_parts(jobs)
     floor: dict[tuple[Path, str], Point] = {}
     trained: dict[tuple[Path, str], Point] = {}
     lexical: dict[tuple[Path, str], Point] = {}
@@ -123,6 +126,7 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
             continue
         marks = _fingerprints(config, say)
         if config.trainer.max_steps > 0:
+            marks = marks | own_parts.fingerprints(own_parts.sources(config.trainer))
             point = Point(run_id(config, marks), "trained", overrides, config, marks)
             trained.setdefault((point.sweep_dir, point.run_id), point)
         if config.sweep.untrained or config.trainer.max_steps == 0:
@@ -136,6 +140,23 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
             )
             floor.setdefault((point.sweep_dir, point.run_id), point)
     return [*lexical.values(), *floor.values(), *trained.values()]
+
+
+def check_parts(jobs: Sequence[tuple[tuple[str, ...], Config]]) -> None:
+    """Import the loss and the callbacks that composed jobs name, before anything is built for them.
+
+    Their names are the words of the command, or of files that it names.
+
+    Raises:
+        UserError: for one that is not there, or is not what a training can use.
+    """
+    trainers = [config.trainer for _, config in jobs if own_parts.named(config.trainer)]
+    distinct = {tuple(own_parts.named(trainer)): trainer for trainer in trainers}
+    for trainer in distinct.values():
+        sources = own_parts.sources(trainer)
+        from hybrid_sweep.training.parts import parts_of  # torch comes with it
+
+        parts_of(sources)
 
 
 _known: dict[str, dict[str, Any]] = {}

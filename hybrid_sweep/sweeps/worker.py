@@ -1,5 +1,5 @@
-"""The process that does one run: `python -m hybrid_sweep.worker RUN_DIR [PERMISSION=true ...]`. It
-never initialises Hydra.
+"""The process that does one run: `python -m hybrid_sweep.worker RUN_DIR [WORD ...]`. It never
+initialises Hydra.
 
 That keeps Lightning from starting the whole sweep again in every process of a distributed run, and
 a crash, a leak or an out-of-memory kill in one point from touching the others. The same words work
@@ -31,7 +31,8 @@ def main(run_dir: Path, words: Sequence[str] = ()) -> int:
 
     Args:
         run_dir: the run's folder; its config.yaml is data and permits nothing.
-        words: what is permitted, such as model.remote_code=true; see `validate.permitted`.
+        words: what the user's own command permits and names, such as model.remote_code=true or
+            trainer.loss=module:function; see `validate.permitted`.
     """
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     # Lightning's advice (more loader workers, tensor cores) is not for these runs; real warnings
@@ -91,5 +92,8 @@ def begin(words: Sequence[str]) -> int:
     redaction.guard()
     _a_rank_ends_with_its_parent()
     if not words:
-        sys.exit("usage: python -m hybrid_sweep.worker RUN_DIR [model.remote_code=true]")
+        sys.exit(
+            "usage: python -m hybrid_sweep.worker RUN_DIR [model.remote_code=true] "
+            "[trainer.loss=MODULE:NAME folder=DIR]"
+        )
     return main(Path(words[0]), words[1:])

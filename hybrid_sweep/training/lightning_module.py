@@ -1,4 +1,4 @@
-"""Training: one LightningModule under InfoNCE, its optimiser, and the record of what entered the
+"""Training: one LightningModule under a loss, its optimiser, and the record of what entered the
 loss.
 """
 
@@ -25,7 +25,7 @@ from hybrid_sweep.tracking import live, mirror
 from hybrid_sweep.tracking.lightning_logger import MirrorLogger, mirror_of
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.gradient_cache import cached
-from hybrid_sweep.training.loss import gather, info_nce, is_relevant
+from hybrid_sweep.training.loss import Loss, LossInput, checked, gather, info_nce, is_relevant
 from hybrid_sweep.utils.errors import UserError
 
 # Numbers in a table of embeddings from which all sub-batches of a step share one look-up: the
@@ -35,15 +35,19 @@ LARGE = 2**22
 
 
 class Retriever(pl.LightningModule):
-    """The bi-encoder under InfoNCE; all that differs between ratios is the passages it is fed.
+    """The bi-encoder under a loss; all that differs between ratios is the passages it is fed.
 
     The encoder it is given becomes its own, with the embedding rows that occur; `whole_encoder` has
-    them all.
+    them all. A module derived from it may put a step of its own together from `vectors`,
+    `loss_input` and `note`.
     """
 
-    def __init__(self, encoder: Encoder, config: Config, prepared: Prepared) -> None:
+    def __init__(
+        self, encoder: Encoder, config: Config, prepared: Prepared, loss: Loss = info_nce
+    ) -> None:
         super().__init__()
         self.encoder, self.config, self.languages = encoder, config, prepared.languages
+        self.loss = loss
         self.names = [source.name for source in prepared.sources]
         self.widths = [source.pairs.width for source in prepared.sources]
         for number, source in enumerate(prepared.sources):
@@ -73,23 +77,35 @@ class Retriever(pl.LightningModule):
         return whole(self.encoder, self.vocabulary)
 
     def training_step(self, batch: TrainBatch) -> Tensor:
-        own, vectors = len(batch.groups), self._vectors(batch)
-        queries, passages = vectors[:own], gather(vectors[own:])
-        groups, answers = gather(batch.groups), gather(batch.answers)
-        # The passages of a process, its hard negatives behind them, stand together in the gathered
-        # ones.
-        positive = torch.arange(own, device=queries.device) + self.global_rank * len(batch.answers)
-        judged = getattr(self, f"judged_{batch.source}")
-        relevant = is_relevant(batch.questions, answers, judged, self.widths[batch.source]) | (
-            answers < 0
-        )
+        given = self.loss_input(batch)
         with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
-            losses = info_nce(queries, passages, positive, relevant, self.config.model.temperature)
-        languages = gather(batch.query_language), gather(batch.passage_language)
-        self._note(batch, groups, *languages, gather(losses.detach()))
+            losses = self.loss(**given)
+        losses = checked(losses, len(batch.groups), self.config.trainer.loss)
+        self.note(batch, losses)
         return losses.mean()
 
-    def _vectors(self, batch: TrainBatch) -> Tensor:
+    def loss_input(self, batch: TrainBatch) -> LossInput:
+        """Return what the loss of a step is called with; see `loss.Loss`."""
+        own, vectors = len(batch.groups), self.vectors(batch)
+        queries, passages = vectors[:own], gather(vectors[own:])
+        answers = gather(batch.answers)
+        # The passages of a process, its hard negatives behind them, stand together in the gathered
+        # ones.
+        places = torch.arange(own, device=queries.device)
+        positive = places + self.global_rank * len(batch.answers)
+        judged = getattr(self, f"judged_{batch.source}")
+        masked = is_relevant(batch.questions, answers, judged, self.widths[batch.source])
+        masked |= answers < 0
+        masked[places, positive] = False
+        return {
+            "queries": queries,
+            "passages": passages,
+            "positive": positive,
+            "masked": masked,
+            "temperature": self.config.model.temperature,
+        }
+
+    def vectors(self, batch: TrainBatch) -> Tensor:
         """Return (n, D) the vectors of all texts of a batch, in their order; zeros for an absent
         one.
         """
@@ -128,16 +144,17 @@ class Retriever(pl.LightningModule):
         vectors: Tensor = self.encoder(ids, mask, embedded)
         return vectors
 
-    def _note(
-        self,
-        batch: TrainBatch,
-        groups: Tensor,
-        query_language: Tensor,
-        passage_language: Tensor,
-        losses: Tensor,
-    ) -> None:
-        """Record what entered the loss of a step, counted from its tensors."""
-        loss = float(losses.mean())
+    def note(self, batch: TrainBatch, losses: Tensor) -> None:
+        """Record what entered the loss of a step in all processes, counted from its tensors.
+
+        Args:
+            batch: of this process.
+            losses: (b,) of its queries, or (1,) their mean.
+        """
+        groups = gather(batch.groups)
+        query_language = gather(batch.query_language)
+        passage_language = gather(batch.passage_language)
+        loss = float(gather(losses.detach()).mean())
         if not math.isfinite(loss):
             raise RuntimeError(
                 f"the loss is {loss} at step {batch.step} (groups {groups[:8].tolist()} ...); "

@@ -2,29 +2,95 @@
 processes.
 """
 
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hybrid_sweep.utils.errors import UserError
+
+
+class LossInput(TypedDict):
+    """What a loss is called with, by these names; see `Loss`."""
+
+    queries: Tensor
+    passages: Tensor
+    positive: Tensor
+    masked: Tensor
+    temperature: float
+
+
+class Loss(Protocol):
+    """A function that compares the queries of a process with all passages of the global batch.
+
+    `info_nce` is one, and so is what trainer.loss names. Gradients of its result must reach queries
+    and passages; with batch.micro_batch they go on through the gradient cache.
+    """
+
+    def __call__(
+        self,
+        *,
+        queries: Tensor,
+        passages: Tensor,
+        positive: Tensor,
+        masked: Tensor,
+        temperature: float,
+    ) -> Tensor:
+        """Return the (b,) loss of each query, or their mean as a scalar.
+
+        Args:
+            queries: (b, D) unit vectors, float32, of the queries of this process.
+            passages: (B, D) unit vectors, float32, the candidates: the passages of all processes,
+                with their hard negatives.
+            positive: (b,) int64 index of each query's own passage among the candidates.
+            masked: (b, B) bool, candidates that are no negatives of a query: further passages that
+                answer it, and rows of zeros where a hard negative is absent. False at its own.
+            temperature: model.temperature.
+        """
+        ...
+
 
 def info_nce(
-    queries: Tensor, passages: Tensor, positive: Tensor, relevant: Tensor, temperature: float
+    queries: Tensor, passages: Tensor, positive: Tensor, masked: Tensor, temperature: float
 ) -> Tensor:
     """Return (b,) loss of each query: minus the log of its own passage's share among the
-    candidates.
+    candidates that are not masked; see `Loss`.
 
-    queries: (b, D), passages: (B, D), unit vectors. positive: (b,) index of each query's own
-    passage. relevant: (b, B) bool, passages that answer the query; all but its own are left out of
-    the candidates, since they are no negatives. The InfoNCE of van den Oord et al. (2018).
+    The InfoNCE of van den Oord et al. (2018).
     """
     scores = (queries / temperature) @ passages.T
-    own = positive[:, None] == torch.arange(len(passages), device=positive.device)
     # In place: of a batch of thousands, the scores are what takes the memory.
     return torch.nn.functional.cross_entropy(
-        scores.masked_fill_(relevant & ~own, float("-inf")), positive, reduction="none"
+        scores.masked_fill_(masked, float("-inf")), positive, reduction="none"
     )
+
+
+def checked(losses: Tensor, queries: int, name: str | None) -> Tensor:
+    """Return the losses as a row of numbers.
+
+    Args:
+        losses: what a loss returned.
+        queries: how many it was given.
+        name: of the loss, as in trainer.loss.
+
+    Raises:
+        UserError: where that is neither (b,) nor a scalar, or has no gradient.
+    """
+    if not isinstance(losses, Tensor) or losses.shape not in ((queries,), ()):
+        found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise UserError(
+            f"trainer.loss={name}: it returned {found}, and must return the loss of each of the"
+            f" {queries} queries, ({queries},), or their mean, a scalar",
+            key="config.trainer.loss",
+        )
+    if not losses.requires_grad:
+        raise UserError(
+            f"trainer.loss={name}: what it returned has no gradient, so that nothing would be"
+            " trained",
+            key="config.trainer.loss",
+        )
+    return losses.reshape(-1)
 
 
 def is_relevant(questions: Tensor, answers: Tensor, judged: Tensor, width: int) -> Tensor:

@@ -39,6 +39,7 @@ IDENTITY = set(
     trainer.gradient_checkpointing trainer.compile eval.dev_every eval.dev_metric eval.select
     eval.split eval.batch_tokens
     model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth
+    trainer.loss trainer.callbacks
     """.split()
 )
 ASIDE = set(
@@ -110,6 +111,8 @@ def test_what_can_change_the_numbers_changes_the_id_and_nothing_else_does(name):
 def test_fields_that_came_later_are_identity_only_where_they_are_set():
     """The ids of runs that were published before these fields existed must stay."""
     found = schema.identity(small())
+    assert not {"loss", "callbacks"} & found["trainer"].keys()
+    assert schema.identity(small(trainer__callbacks=["a:B"]))["trainer"]["callbacks"] == ["a:B"]
     assert "remote_code" not in found["model"] and not {
         name for name in found["eval"] if name.startswith(("index", "ivf"))
     }

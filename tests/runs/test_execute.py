@@ -404,12 +404,12 @@ BROKEN = """
 import sys
 from pathlib import Path
 from hybrid_sweep.sweeps import worker
-from hybrid_sweep.training import lightning_module
-real, calls = lightning_module.info_nce, []
-def broken(*given):
+from hybrid_sweep.training import parts
+real, calls = parts.info_nce, []
+def broken(**given):
     calls.append(given)
-    return real(*given) * (float("nan") if len(calls) == 4 else 1.0)
-lightning_module.info_nce = broken
+    return real(**given) * (float("nan") if len(calls) == 4 else 1.0)
+parts.info_nce = broken
 sys.exit(worker.main(Path(sys.argv[1])))
 """
 

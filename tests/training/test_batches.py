@@ -153,25 +153,21 @@ def test_hard_negatives_stand_behind_the_passages_in_the_language_of_the_passage
     assert all(drawn[0, step] == drawn[1, step] for step in range(12))
 
 
-def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(
-    config, tmp_path, monkeypatch
-):
-    from hybrid_sweep.training import lightning_module
+def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(config, tmp_path):
+    from hybrid_sweep.training.loss import info_nce
     from tests.training.test_lightning_module import prepared_module
 
     path, _ = triples(tmp_path, prepare(config()), groups=range(0, 40))
     module, _, batches = prepared_module(config(f"data.negatives={path}", "batch.hard_negatives=2"))
-    seen, inner = [], lightning_module.info_nce
-    monkeypatch.setattr(
-        lightning_module, "info_nce", lambda *given: seen.append(given) or inner(*given)
-    )
+    seen = []
+    module.loss = lambda **given: seen.append(given) or info_nce(**given)
     for step in range(6):
         loss = module.training_step(batches[step])
         loss.backward()
-        _, passages, positive, relevant, _ = seen[-1]
+        passages, positive, masked = (seen[-1][name] for name in ("passages", "positive", "masked"))
         absent = batches[step].answers < 0
         assert passages.shape[0] == 48 and positive.tolist() == list(range(16))
-        assert relevant[:, absent].all() and (passages[absent] == 0).all() and torch.isfinite(loss)
+        assert masked[:, absent].all() and (passages[absent] == 0).all() and torch.isfinite(loss)
         # A negative that is the answer of another question in the batch is masked for that
         # question.
         judged = {
@@ -180,7 +176,8 @@ def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(
         }
         for i, question in enumerate(batches[step].questions.tolist()):
             for j, answer in enumerate(batches[step].answers.tolist()):
-                assert bool(relevant[i, j]) == (answer < 0 or (question, answer) in judged)
+                is_no_negative = answer < 0 or (question, answer) in judged
+                assert bool(masked[i, j]) == (i != j and is_no_negative)
     assert all(torch.isfinite(p.grad).all() for p in module.parameters() if p.grad is not None)
 
 

@@ -12,14 +12,16 @@ from hybrid_sweep.inputs.prepare import plan_of, prepare
 from hybrid_sweep.models.loading import build_encoder, prepare_for_training
 from hybrid_sweep.training.batches import HybridBatches, HybridData
 from hybrid_sweep.training.lightning_module import Retriever, clip, make_trainer, rate
+from hybrid_sweep.training.loss import info_nce
 from tests.refused import refused
 
 
-def fit(config, plan=None):
+def fit(config, plan=None, loss=info_nce):
     torch.set_num_threads(1)
     prepared = prepare(config)
     plan = plan or plan_of(config, prepared.all_pairs)
-    module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
+    encoder = build_encoder(config.model, prepared.model, config.seed)
+    module = Retriever(encoder, config, prepared, loss)
     prepare_for_training(module.encoder, config.trainer)
     make_trainer(config, [], None).fit(
         module, datamodule=HybridData(prepared, plan, config, 0, code_of(module))
@@ -73,29 +75,23 @@ def prepared_module(made):
     prepared = prepare(made)
     plan = plan_of(made, prepared.all_pairs)
     module = Retriever(build_encoder(made.model, prepared.model, made.seed), made, prepared)
-    module._note = lambda *_: None
+    module.note = lambda *_: None
     return module, plan, HybridBatches(prepared, plan, made, code=code_of(module))
 
 
-def test_every_known_answer_of_a_question_is_masked(config, monkeypatch):
+def test_every_known_answer_of_a_question_is_masked(config):
     """Two pairs of one question lie in one batch: neither passage is a negative of the other's
     query.
     """
-    from hybrid_sweep.training import lightning_module
-
     module, _, batches = prepared_module(config())
     batch = batches[3]
     questions = batch.questions.clone()
     questions[1] = questions[0]  # the second pair's question becomes the first's
     module.judged_0 = torch.sort(questions * module.widths[0] + batch.answers).values
-    seen = []
-    monkeypatch.setattr(
-        lightning_module, "info_nce", lambda *given: seen.append(given[3]) or given[0].sum(dim=1)
-    )
-    module.training_step(replace(batch, questions=questions))
-    wanted = np.eye(16, dtype=bool)
+    masked = module.loss_input(replace(batch, questions=questions))["masked"]
+    wanted = np.zeros((16, 16), dtype=bool)
     wanted[0, 1] = wanted[1, 0] = True
-    assert (seen[0].numpy() == wanted).all()
+    assert (masked.numpy() == wanted).all()
 
 
 def test_dropout_is_a_function_of_seed_and_step_alone(config):
@@ -119,7 +115,7 @@ def test_the_sub_batches_of_a_step_have_dropout_of_their_own(config):
     ids, mask = batch.parts[0]
     module.train()
     first, again = (
-        module._vectors(replace(batch, parts=[(ids, mask)] * 2))[batch.places[: len(ids)]]
+        module.vectors(replace(batch, parts=[(ids, mask)] * 2))[batch.places[: len(ids)]]
         for _ in range(2)
     )
     assert torch.equal(first, again)
@@ -130,7 +126,7 @@ def test_the_sub_batches_of_a_step_have_dropout_of_their_own(config):
         seeds.append(seed) or inner(ids, mask, seed, *more)
     )
     for step in (0, 1):
-        module._vectors(batches[step])
+        module.vectors(batches[step])
     assert len(set(seeds)) == len(seeds) > 2
 
 
@@ -198,7 +194,7 @@ def test_length_buckets_equal_one_padded_batch(config):
         for way in ("true", "false")
     )
     assert len(found[2][5].parts) > 2 == len(wanted[2][5].parts)
-    vectors = [module._vectors(batches[5]) for module, _, batches in (found, wanted)]
+    vectors = [module.vectors(batches[5]) for module, _, batches in (found, wanted)]
     assert torch.allclose(*vectors, rtol=0, atol=1e-6)
     losses = [
         float(module.training_step(batches[5]).detach()) for module, _, batches in (found, wanted)
@@ -319,21 +315,19 @@ def test_rows_without_a_gradient_leave_the_norm_as_it_is():
         assert norms[0] == norms[1]
 
 
-def test_half_precision_keeps_the_scores_whole(config, monkeypatch):
+def test_half_precision_keeps_the_scores_whole(config):
     """bf16 on a CPU is slow, but it shows that the flag works: finite losses, and scores not
     rounded to 8 bits.
     """
-    from hybrid_sweep.training import lightning_module
+    seen = []
 
-    seen, inner = [], lightning_module.info_nce
+    def watched(**given):
+        seen.append((given["queries"].dtype, torch.is_autocast_enabled("cpu")))
+        return info_nce(**given)
 
-    def watched(queries, *more):
-        seen.append((queries.dtype, torch.is_autocast_enabled("cpu")))
-        return inner(queries, *more)
-
-    monkeypatch.setattr(lightning_module, "info_nce", watched)
-    module, _ = fit(config("trainer.precision=bf16-mixed", "trainer.max_steps=4"))
-    full, _ = fit(config("trainer.max_steps=4"))
+    words = ["trainer.max_steps=4"]
+    module, _ = fit(config("trainer.precision=bf16-mixed", *words), loss=watched)
+    full, _ = fit(config(*words), loss=watched)
     losses = [np.array([row["loss"] for row in each.record]) for each in (module, full)]
     assert seen == [(torch.float32, False)] * 8
     assert np.isfinite(losses[0]).all() and np.abs(losses[0] - losses[1]).max() < 0.05
@@ -417,7 +411,7 @@ torch.set_num_threads(1)
 made = stored(Path(sys.argv[1]))
 prepared = prepare(made)
 module = Retriever(build_encoder(made.model, prepared.model, 0), made, prepared)
-module._note = lambda *_: None
+module.note = lambda *_: None
 code = module.vocabulary.code if module.vocabulary else None
 batch = HybridBatches(prepared, plan_of(made, prepared.all_pairs), made, code=code)[0]
 module.training_step(batch).backward()

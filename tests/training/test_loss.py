@@ -10,6 +10,15 @@ import torch
 from hybrid_sweep.training.loss import gather, info_nce, is_relevant
 
 
+def masks(questions, everyone=None, start=0):
+    """Which candidates of the same question are no negatives: all of them but a query's own."""
+    everyone = questions if everyone is None else everyone
+    found = questions[:, None] == everyone[None, :]
+    rows = torch.arange(len(questions))
+    found[rows, rows + start] = False
+    return found
+
+
 def brute(queries, passages, positive, relevant, temperature):
     losses = []
     for i, query in enumerate(queries):
@@ -33,14 +42,14 @@ def batch(size=6, groups=None, seed=0):
 @pytest.mark.parametrize("groups", [None, [0, 1, 0, 2, 1, 0]])
 def test_equal_to_the_formula_with_relevant_passages_left_out(groups):
     queries, passages, groups = batch(groups=groups)
-    relevant = groups[:, None] == groups[None, :]
+    masked = masks(groups)
     positive = torch.arange(6)
-    losses = info_nce(queries, passages, positive, relevant, 0.05)
+    losses = info_nce(queries, passages, positive, masked, 0.05)
     wanted = brute(
         queries.detach().numpy(),
         passages.detach().numpy(),
         positive.numpy(),
-        relevant.numpy(),
+        masked.numpy(),
         0.05,
     )
     assert np.allclose(losses.detach().numpy(), wanted, rtol=0, atol=1e-12)
@@ -48,9 +57,7 @@ def test_equal_to_the_formula_with_relevant_passages_left_out(groups):
 
 def test_a_false_negative_gets_no_gradient():
     queries, passages, groups = batch(groups=[0, 1, 0, 2, 3, 4])
-    info_nce(queries, passages, torch.arange(6), groups[:, None] == groups[None, :], 0.05)[
-        0
-    ].backward()
+    info_nce(queries, passages, torch.arange(6), masks(groups), 0.05)[0].backward()
     assert (
         (passages.grad[2] == 0).all()
         and (passages.grad[0] != 0).any()
@@ -69,9 +76,9 @@ def test_relevance_is_that_of_the_judgements():
 
 def test_gradients_equal_finite_differences():
     queries, passages, groups = batch(size=4, groups=[0, 1, 0, 2])
-    relevant = groups[:, None] == groups[None, :]
+    masked = masks(groups)
     assert torch.autograd.gradcheck(
-        lambda q, p: info_nce(q, p, torch.arange(4), relevant, 0.3), (queries, passages)
+        lambda q, p: info_nce(q, p, torch.arange(4), masked, 0.3), (queries, passages)
     )
 
 
@@ -85,7 +92,7 @@ def _rank(rank, folder):
     q, p = (t[mine].detach().clone().requires_grad_() for t in (queries, passages))
     everyone = gather(groups[mine])
     losses = info_nce(
-        q, gather(p), torch.arange(3) + 3 * rank, groups[mine][:, None] == everyone[None, :], 0.05
+        q, gather(p), torch.arange(3) + 3 * rank, masks(groups[mine], everyone, 3 * rank), 0.05
     )
     losses.mean().backward()
     torch.save(
@@ -98,7 +105,7 @@ def _rank(rank, folder):
 def test_gathered_gradients_equal_those_of_one_process(tmp_path):
     torch.multiprocessing.spawn(_rank, (str(tmp_path),), nprocs=2)
     queries, passages, groups = batch(groups=[0, 1, 0, 2, 1, 0])
-    losses = info_nce(queries, passages, torch.arange(6), groups[:, None] == groups[None, :], 0.05)
+    losses = info_nce(queries, passages, torch.arange(6), masks(groups), 0.05)
     losses.mean().backward()
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for place, whole in enumerate((queries.grad, passages.grad, losses.detach())):
