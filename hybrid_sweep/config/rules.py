@@ -94,14 +94,14 @@ def _need(holds: bool, key: str, value: Any, rule: str) -> None:
         raise UserError(f"{key}={value}: {rule}", key=config_key(key))
 
 
-def _need_choice(key: str, value: str, known: Sequence[str]) -> None:
-    _need(value in known, key, value, f"must be one of {', '.join(known)}")
+def _need_choice(key: str, value: str, choices: Sequence[str]) -> None:
+    _need(value in choices, key, value, f"must be one of {', '.join(choices)}")
 
 
 def _check_values(config: Config) -> None:
     """Check each value by itself, by the tables above."""
-    for key, known in CHOICES.items():
-        _need_choice(key, attrgetter(key)(config), known)
+    for key, choices in CHOICES.items():
+        _need_choice(key, attrgetter(key)(config), choices)
     for key, least in LEAST.items():
         count = attrgetter(key)(config)
         _need(count is None or count >= least, key, count, f"must be at least {least}")

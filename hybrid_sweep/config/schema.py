@@ -128,8 +128,8 @@ class MarcoData(FileData):
     def __post_init__(self) -> None:
         # Names, and the code dt that some tools use for Dutch, are the same language, and so the
         # same run.
-        known = {**MARCO_LANGUAGES, "dt": "nl"}
-        self.languages = [known.get(language, language) for language in self.languages]
+        codes = {**MARCO_LANGUAGES, "dt": "nl"}
+        self.languages = [codes.get(language, language) for language in self.languages]
 
 
 @dataclass

@@ -35,11 +35,11 @@ def stored(run_dir: Path) -> Config:
     """
     from omegaconf import OmegaConf
 
-    found = records.config(run_dir)
-    if not found:
+    content = records.config(run_dir)
+    if not content:
         raise UserError(f"{run_dir}: no run there (no config.yaml)", key="run.missing")
     try:
-        config = typed(OmegaConf.create(found))
+        config = typed(OmegaConf.create(content))
     except UserError as error:
         raise UserError(f"{run_dir / 'config.yaml'}: {error}", key=error.key) from error
     model = dataclasses.replace(config.model, remote_code=False, local_files_only=True)
@@ -87,11 +87,11 @@ def permissions(config: Config) -> list[str]:
     Raises:
         UserError: where the module of a part has gone.
     """
-    found = []
+    words = []
     for key, field in PERMISSIONS.items():
         if getattr(config.model, field) != getattr(ModelConfig(), field):
-            found.append(f"{key}={str(getattr(config.model, field)).lower()}")
-    return [*found, *own_parts.words(config.trainer)]
+            words.append(f"{key}={str(getattr(config.model, field)).lower()}")
+    return [*words, *own_parts.words(config.trainer)]
 
 
 def typed(node: Any) -> Config:
@@ -189,9 +189,9 @@ def _in_its_type(group: str, value: dict[str, Any]) -> Any:
     return OmegaConf.merge(_schema(kind), value)
 
 
-def nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, names: list[str]) -> str:
     """Return a hint for an unknown name: the nearest known ones, and all of them."""
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
     return (
         f"did you mean {' or '.join(near)}? " if near else ""
-    ) + f"there are: {', '.join(known)}"
+    ) + f"there are: {', '.join(names)}"

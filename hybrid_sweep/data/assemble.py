@@ -13,15 +13,15 @@ import pyarrow as pa
 
 from hybrid_sweep.data.collection import QRELS, SPLITS, Collection, make
 from hybrid_sweep.data.lookup import index_in
-from hybrid_sweep.data.text_records import Found, Judged
+from hybrid_sweep.data.text_records import JudgementLine, TextLine
 from hybrid_sweep.data.texts import Text, write_texts
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.text_lines import Problems
 
 
 @dataclass(frozen=True)
-class Source:
-    """What one folder gives.
+class Folder:
+    """What the files of one folder give.
 
     lang: the language of texts that say none; None: each says its own. apart: the ids of this
     folder are its own, so that a text's id is "id@lang"; else ids are as they stand, unique over
@@ -31,16 +31,16 @@ class Source:
 
     lang: str | None
     apart: bool
-    passages: Iterable[Found]
-    queries: Iterable[Found]
-    judgements: Iterable[Judged]
+    passages: Iterable[TextLine]
+    queries: Iterable[TextLine]
+    judgements: Iterable[JudgementLine]
     split: str | None = None
 
 
 def assemble(
-    name: str, sources: Sequence[Source], problems: Problems, work: Path, info: dict[str, Any]
+    name: str, folders: Sequence[Folder], problems: Problems, work: Path, info: dict[str, Any]
 ) -> Collection:
-    """Return the collection of all sources; texts are streamed through files in a folder in `work`
+    """Return the collection of all folders; texts are streamed through files in a folder in `work`
     and mapped from there.
 
     A text without a group is a group of its own, its id. A judgement between two ids is one between
@@ -51,91 +51,89 @@ def assemble(
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=work) as temporary:
         folder = Path(temporary)
-        passages = write_texts("passage", _passages(sources, problems), folder, problems)
-        judged = [list(source.judgements) for source in sources]
-        found = [list(_in_language(source, source.queries, problems)) for source in sources]
-        splits, unjudged = _splits(sources, found, judged, problems)
-        queries = write_texts("query", _queries(sources, found, splits, problems), folder, problems)
+        passages = write_texts("passage", _passages(folders, problems), folder, problems)
+        judged = [list(origin.judgements) for origin in folders]
+        asked = [list(_in_language(origin, origin.queries, problems)) for origin in folders]
+        splits, unjudged = _splits(folders, asked, judged, problems)
+        queries = write_texts("query", _queries(folders, asked, splits, problems), folder, problems)
         for kind, table in (("query", queries), ("passage", passages)):
             if not len(table):
                 raise UserError(
                     f"data={name}: the files give no {kind} that can be used",
                     key="data.nothing_usable",
                 )
-        pairs = _pairs(sources, judged, queries, passages, splits, problems)
-        qrels = pa.table(
-            [[pair[0] for pair in pairs], [pair[1] for pair in pairs], list(pairs.values())],
-            QRELS.names,
-        )
+        pairs = _pairs(folders, judged, queries, passages, splits, problems)
+        query_groups, passage_groups = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        qrels = pa.table([query_groups, passage_groups, list(pairs.values())], QRELS.names)
         marks = {"queries_without_judgement": unjudged, **problems.info()}
         return make(name, queries, passages, qrels.cast(QRELS), info | marks, folder)
 
 
-def _in_language(source: Source, texts: Iterable[Found], problems: Problems) -> Iterator[Found]:
+def _in_language(
+    origin: Folder, texts: Iterable[TextLine], problems: Problems
+) -> Iterator[TextLine]:
     for text in texts:
-        lang = text.lang or source.lang
+        lang = text.lang or origin.lang
         if lang is None:
             reason = (
                 "says no language: give its field lang, or data.languages=[CODE] where all texts"
                 " are in one"
             )
             problems.add(text.path, text.line, reason, key="line.language_missing")
-        elif source.apart and lang != source.lang:
+        elif origin.apart and lang != origin.lang:
             problems.add(
                 text.path,
                 text.line,
-                f"is in {lang[:40]!r}, but its folder is {source.lang}",
+                f"is in {lang[:40]!r}, but its folder is {origin.lang}",
                 key="line.language_of_folder",
             )
         else:
             yield text._replace(lang=lang)
 
 
-def _full(source: Source, identifier: str, lang: str | None) -> str:
-    return f"{identifier}@{lang}" if source.apart and identifier else identifier
+def _full(origin: Folder, identifier: str, lang: str | None) -> str:
+    return f"{identifier}@{lang}" if origin.apart and identifier else identifier
 
 
-def _group(source: Source, text: Found) -> str:
-    return text.group or _full(source, text.id, text.lang)
+def _group(origin: Folder, text: TextLine) -> str:
+    return text.group or _full(origin, text.id, text.lang)
 
 
-def _passages(sources: Sequence[Source], problems: Problems) -> Iterator[Text]:
-    for source in sources:
-        for text in _in_language(source, source.passages, problems):
-            lang = text.lang or ""
-            yield Text(
-                text.path,
-                text.line,
-                _full(source, text.id, lang),
-                lang,
-                text.group,
-                text.split or "*",
-                text.text,
-            )
+def _text(origin: Folder, text: TextLine, split: str) -> Text:
+    lang = text.lang or ""
+    identifier = _full(origin, text.id, lang)
+    return Text(text.path, text.line, identifier, lang, text.group, split, text.text)
+
+
+def _passages(folders: Sequence[Folder], problems: Problems) -> Iterator[Text]:
+    for origin in folders:
+        for text in _in_language(origin, origin.passages, problems):
+            yield _text(origin, text, text.split or "*")
 
 
 def _splits(
-    sources: Sequence[Source],
-    found: list[list[Found]],
-    judged: list[list[Judged]],
+    folders: Sequence[Folder],
+    asked: list[list[TextLine]],
+    judged: list[list[JudgementLine]],
     problems: Problems,
 ) -> tuple[dict[str, str], int]:
     """Return the split of each query group that has one, and how many queries have no version that
     is judged.
 
     What the text's line says counts, then what the file of a judgement of any of its versions says,
-    then the source's own.
+    then the origin's own.
     """
     splits: dict[str, str] = {}
-    for source, texts in zip(sources, found, strict=True):
+    for origin, texts in zip(folders, asked, strict=True):
         for text in texts:
             if text.split in SPLITS:
-                splits.setdefault(_group(source, text), text.split)
+                splits.setdefault(_group(origin, text), text.split)
     judged_groups: set[str] = set()
-    for source, texts, lines in zip(sources, found, judged, strict=True):
-        groups = {text.id: _group(source, text) for text in texts}
+    for origin, texts, lines in zip(folders, asked, judged, strict=True):
+        groups = {text.id: _group(origin, text) for text in texts}
         for line in lines:
-            if (group := groups.get(line.query)) is not None:
+            group = groups.get(line.query)
+            if group is not None:
                 judged_groups.add(group)
                 if line.split and splits.setdefault(group, line.split) != line.split:
                     reason = (
@@ -144,20 +142,24 @@ def _splits(
                     )
                     problems.add(line.path, line.line, reason, key="line.split_contradicts")
     without = 0
-    for source, texts in zip(sources, found, strict=True):
+    for origin, texts in zip(folders, asked, strict=True):
         for text in texts:
-            if source.split and not text.split:
-                splits.setdefault(_group(source, text), source.split)
-            without += _group(source, text) not in judged_groups
+            if origin.split and not text.split:
+                splits.setdefault(_group(origin, text), origin.split)
+            without += _group(origin, text) not in judged_groups
     return splits, without
 
 
 def _queries(
-    sources: Sequence[Source], found: list[list[Found]], splits: dict[str, str], problems: Problems
+    folders: Sequence[Folder],
+    asked: list[list[TextLine]],
+    splits: dict[str, str],
+    problems: Problems,
 ) -> Iterator[Text]:
-    for source, texts in zip(sources, found, strict=True):
+    for origin, texts in zip(folders, asked, strict=True):
         for text in texts:
-            if (split := splits.get(_group(source, text)) or text.split) is None:
+            split = splits.get(_group(origin, text)) or text.split
+            if split is None:
                 continue
             if text.split and text.split != split:
                 reason = (
@@ -166,21 +168,12 @@ def _queries(
                 )
                 problems.add(text.path, text.line, reason, key="line.split_contradicts")
                 continue
-            lang = text.lang or ""
-            yield Text(
-                text.path,
-                text.line,
-                _full(source, text.id, lang),
-                lang,
-                text.group,
-                split,
-                text.text,
-            )
+            yield _text(origin, text, split)
 
 
 def _pairs(
-    sources: Sequence[Source],
-    judged: list[list[Judged]],
+    folders: Sequence[Folder],
+    judged: list[list[JudgementLine]],
     queries: pa.Table,
     passages: pa.Table,
     splits: dict[str, str],
@@ -188,33 +181,27 @@ def _pairs(
 ) -> dict[tuple[str, str], int]:
     """Return the grade of each judged pair of groups."""
     grades: dict[tuple[str, str], int] = {}
-    for source, lines in zip(sources, judged, strict=True):
-        known = []
-        for table, names in (
-            (queries, [line.query for line in lines]),
-            (passages, [line.passage for line in lines]),
-        ):
-            wanted = [_full(source, each, source.lang) for each in dict.fromkeys(names)]
-            rows = np.flatnonzero(index_in(table["id"], pa.array(wanted, pa.string())) >= 0)
-            columns = (table[name].take(pa.array(rows)).to_pylist() for name in ("id", "group"))
-            known.append(dict(zip(*columns, strict=True)))
+    for origin, lines in zip(folders, judged, strict=True):
+        query_groups = _groups(queries, [_full(origin, line.query, origin.lang) for line in lines])
+        passage_groups = _groups(
+            passages, [_full(origin, line.passage, origin.lang) for line in lines]
+        )
         once: set[tuple[str, str]] = set()
         for line in lines:
-            ids = _full(source, line.query, source.lang), _full(source, line.passage, source.lang)
-            stray = [place for place in (0, 1) if ids[place] not in known[place]]
-            if stray:
-                kind = (
-                    f"{('query', 'passage')[stray[0]]}"
-                    f" {(line.query, line.passage)[stray[0]][:40]!r}"
-                )
+            query = _full(origin, line.query, origin.lang)
+            passage = _full(origin, line.passage, origin.lang)
+            if query not in query_groups or passage not in passage_groups:
+                stray = f"passage {line.passage[:40]!r}"
+                if query not in query_groups:
+                    stray = f"query {line.query[:40]!r}"
                 problems.add(
                     line.path,
                     line.line,
-                    f"judges the {kind}, which is in no file of texts",
+                    f"judges the {stray}, which is in no file of texts",
                     key="line.judgement_stray",
                 )
                 continue
-            pair = known[0][ids[0]], known[1][ids[1]]
+            ids, pair = (query, passage), (query_groups[query], passage_groups[passage])
             if ids in once:
                 problems.add(
                     line.path,
@@ -232,3 +219,11 @@ def _pairs(
                 problems.add(line.path, line.line, reason, key="line.grade_contradicts")
             once.add(ids)
     return grades
+
+
+def _groups(table: pa.Table, ids: list[str]) -> dict[str, str]:
+    """Return the group of each of these ids that a table of texts has."""
+    wanted = pa.array(list(dict.fromkeys(ids)), pa.string())
+    rows = pa.array(np.flatnonzero(index_in(table["id"], wanted) >= 0))
+    there, groups = table["id"].take(rows).to_pylist(), table["group"].take(rows).to_pylist()
+    return dict(zip(there, groups, strict=True))

@@ -67,10 +67,11 @@ class Collection:
     @property
     def languages(self) -> list[str]:
         """Return the languages that have at least one query and one passage, sorted."""
-        found = [
-            set(pc.unique(table["lang"]).to_pylist()) for table in (self.queries, self.passages)
-        ]
-        return sorted(found[0] & found[1])
+        return sorted(_languages_of(self.queries) & _languages_of(self.passages))
+
+
+def _languages_of(table: pa.Table) -> set[str]:
+    return set(pc.unique(table["lang"]).to_pylist())
 
 
 def make(
@@ -92,7 +93,8 @@ def make(
     for kind, table in (("query", queries), ("passage", passages)):
         table = sorted_by_id(table.select(TEXTS.names).cast(TEXTS), work)
         ids = table["id"]
-        if pc.any(twice := pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))).as_py():
+        twice = pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))
+        if pc.any(twice).as_py():
             repeated = ids[pc.index(twice, True).as_py()].as_py()
             raise UserError(
                 f"collection {name}: the {kind} id {repeated!r} occurs twice; ids must be unique",
@@ -120,19 +122,19 @@ def make(
             key="data.judged_twice",
         )
     for column, table in (("query_group", tables[0]), ("passage_group", tables[1])):
-        if (stray := _stray(qrels[column], table["group"])) is not None:
+        stray = _stray(qrels[column], table["group"])
+        if stray is not None:
             raise UserError(
                 f"collection {name}: a judgement names the {column} {stray!r}, which has no text",
                 key="data.judgement_stray",
             )
-    return Collection(
-        name, tables[0], tables[1], qrels, {**info, "fingerprint": _digest((*tables, qrels))}
-    )
+    info = {**info, "fingerprint": _digest((*tables, qrels))}
+    return Collection(name, tables[0], tables[1], qrels, info)
 
 
 def _check_codes(tables: Iterable[pa.Table], where: str) -> None:
     """Raise UserError for a text whose language cannot be the code of one."""
-    codes = {code for table in tables for code in pc.unique(table["lang"]).to_pylist()}
+    codes = set().union(*(_languages_of(table) for table in tables))
     for code in sorted(codes, key=str):
         names.language(code, where)
 
@@ -143,16 +145,14 @@ def _stray(judged: pa.ChunkedArray, groups: pa.ChunkedArray) -> str | None:
     The texts' groups are looked up, since the judged are fewer.
     """
     names = sorted_unique(judged)
-    known = np.zeros(len(names), bool)
+    there = np.zeros(len(names), bool)
     for start in range(0, len(groups), SLICE):
-        known[pc.index_in(groups.slice(start, SLICE), value_set=names).drop_null().to_numpy()] = (
-            True
-        )
-    if known.all():
+        places = pc.index_in(groups.slice(start, SLICE), value_set=names)
+        there[places.drop_null().to_numpy()] = True
+    if there.all():
         return None
-    return str(
-        judged[pc.index(pc.is_in(judged, value_set=names.filter(pa.array(~known))), True).as_py()]
-    )
+    stray = pc.is_in(judged, value_set=names.filter(pa.array(~there)))
+    return str(judged[pc.index(stray, True).as_py()])
 
 
 def _digest(tables: Iterable[pa.Table]) -> str:
@@ -184,10 +184,8 @@ def _values(column: pa.ChunkedArray) -> Iterator[tuple[pa.Array, np.ndarray]]:
     for whole in column.chunks:
         for start in range(0, len(whole), SLICE):
             chunk = whole.slice(start, SLICE).cast(pa.large_binary())
-            yield (
-                chunk,
-                np.frombuffer(chunk.buffers()[1], np.int64)[chunk.offset :][: len(chunk) + 1],
-            )
+            offsets = np.frombuffer(chunk.buffers()[1], np.int64)
+            yield chunk, offsets[chunk.offset :][: len(chunk) + 1]
 
 
 def save(collection: Collection, folder: Path, languages: Sequence[str] | None = None) -> None:
@@ -200,10 +198,9 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
     with atomic_dir(folder) as temporary:
         for name in TABLES:
             table = getattr(collection, name)
-            texts = languages is not None and name != "qrels"
-            batches = (
-                _chosen(table, languages or []) if texts else table.to_batches(max_chunksize=CHUNK)
-            )
+            batches = table.to_batches(max_chunksize=CHUNK)
+            if languages is not None and name != "qrels":
+                batches = _chosen(table, languages)
             with (
                 pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
                 pa.ipc.new_file(sink, table.schema) as writer,
@@ -218,11 +215,9 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
             "fingerprint": collection.fingerprint,
             "content": content,
             "info": digests.value_digest(info),
+            "digests": digests.seal(temporary, FILES),
         }
-        write_json(
-            temporary / "info.json",
-            {**info, "stored": {**stored, "digests": digests.seal(temporary, FILES)}},
-        )
+        write_json(temporary / "info.json", {**info, "stored": stored})
 
 
 def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
@@ -303,10 +298,8 @@ def _check_content(
     while no file changes.
     """
     paths = [folder / name for name in FILES]
-    if (
-        memory.value_of(f"{folder.resolve()}:content", paths, lambda: _digest(tables.values()))
-        != content
-    ):
+    name = f"{folder.resolve()}:content"
+    if memory.value_of(name, paths, lambda: _digest(tables.values())) != content:
         raise Damaged(
             f"the texts in {folder} are not those that its info.json names; {AGAIN}",
             key="collection.texts_altered",
@@ -315,15 +308,15 @@ def _check_content(
 
 
 def _tables(folder: Path) -> dict[str, pa.Table]:
-    found = {name: mapped(folder / f"{name}.arrow") for name in TABLES}
-    for name, table in found.items():
+    tables = {name: mapped(folder / f"{name}.arrow") for name in TABLES}
+    for name, table in tables.items():
         if not table.schema.equals(QRELS if name == "qrels" else TEXTS):
             raise ValueError(f"{name}.arrow has other columns")
         table.validate()
         # what the hash of the values would not tell
         if any(column.null_count for column in table.columns):
             raise ValueError(f"{name}.arrow has values that are missing")
-    return found
+    return tables
 
 
 def select(collection: Collection, languages: Sequence[str]) -> Collection:
@@ -335,10 +328,8 @@ def select(collection: Collection, languages: Sequence[str]) -> Collection:
     check_languages(collection, languages)
     if is_all(collection, languages):
         return collection
-    queries, passages = (
-        pa.Table.from_batches(_chosen(table, languages), TEXTS)
-        for table in (collection.queries, collection.passages)
-    )
+    queries = pa.Table.from_batches(_chosen(collection.queries, languages), TEXTS)
+    passages = pa.Table.from_batches(_chosen(collection.passages, languages), TEXTS)
     return dataclasses.replace(collection, queries=queries, passages=passages)
 
 
@@ -356,11 +347,8 @@ def is_all(collection: Collection, languages: Sequence[str]) -> bool:
     """Return whether no text of the collection is in another language: `select` then returns it as
     it is, without a copy.
     """
-    found = (
-        set(pc.unique(table["lang"]).to_pylist())
-        for table in (collection.queries, collection.passages)
-    )
-    return all(each <= set(languages) for each in found)
+    wanted = set(languages)
+    return _languages_of(collection.queries) | _languages_of(collection.passages) <= wanted
 
 
 def _chosen(table: pa.Table, languages: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -214,10 +214,10 @@ class _Lists:
                     key="hub.offline",
                 )
             self.say(f"asking the hub for {repository}/{folder}")
-            found = list(_tree(repository, revision, folder))
-            for name, _, _ in found:
+            files = list(_tree(repository, revision, folder))
+            for name, _, _ in files:
                 inside(self.path.parent / "files", name)
-            self.known[key] = found
+            self.known[key] = files
             write_json(self.path, {**self.known, "digest": digest(self.known, LENGTH)})
         base = (
             f"{_endpoint()}/datasets/{repository}/resolve/{urllib.parse.quote(revision, safe='')}"
@@ -232,11 +232,10 @@ class _Lists:
         """Return one file; a UserError that names what else there is, where it is not in the
         set.
         """
-        there = {
-            each.name: each for each in self.files(repository, revision, name.rpartition("/")[0])
-        }
+        files = self.files(repository, revision, name.rpartition("/")[0])
+        there = {file.name: file for file in files}
         if name not in there:
-            others = ", ".join(sorted(each.rpartition("/")[2] for each in there)) or "nothing"
+            others = ", ".join(sorted(other.rpartition("/")[2] for other in there)) or "nothing"
             raise UserError(
                 f"{repository} has no {name} at revision {revision}; beside it there is: {others}",
                 key="hub.file_missing",
@@ -317,13 +316,13 @@ def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
         for language in sorted(data.languages):
             for kind in ("topics", "qrels"):
                 folder = f"miracl-v1.0-{language}/{kind}"
-                for each in lists.files(MIRACL, name, folder):
+                for remote in lists.files(MIRACL, name, folder):
                     # what else there is has no judgements
-                    if re.search(r"-(train|dev)\.tsv$", each.name):
-                        yield dataclasses.replace(each, name=f"miracl/{each.name}")
-            for each in lists.files(CORPUS, PINNED_CORPUS, f"miracl-corpus-v1.0-{language}"):
-                if each.name.endswith(".jsonl.gz"):
-                    yield dataclasses.replace(each, name=f"miracl-corpus/{each.name}")
+                    if re.search(r"-(train|dev)\.tsv$", remote.name):
+                        yield dataclasses.replace(remote, name=f"miracl/{remote.name}")
+            for remote in lists.files(CORPUS, PINNED_CORPUS, f"miracl-corpus-v1.0-{language}"):
+                if remote.name.endswith(".jsonl.gz"):
+                    yield dataclasses.replace(remote, name=f"miracl-corpus/{remote.name}")
     else:
         family = str(_family(data))
         for language, checksum in LAREQA[family].items():

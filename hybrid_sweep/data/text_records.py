@@ -19,7 +19,7 @@ BEIR_HEADER = ("query-id", "corpus-id", "score")
 HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class Found(NamedTuple):
+class TextLine(NamedTuple):
     """A text as its line says it; lang, group and split None: the line does not say."""
 
     path: Path
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     split: str | None = None
 
 
-class Judged(NamedTuple):
+class JudgementLine(NamedTuple):
     """A judgement: the ids of a query and a passage, the grade, and the split that its file
     is for.
     """
@@ -48,11 +48,8 @@ def file_of(folder: Path, name: str) -> Path:
     """Return the file of this name in a folder, or, where there is none, that of this name
     and .gz.
     """
-    return (
-        folder / f"{name}.gz"
-        if not (folder / name).is_file() and (folder / f"{name}.gz").is_file()
-        else folder / name
-    )
+    plain, packed = folder / name, folder / f"{name}.gz"
+    return packed if packed.is_file() and not plain.is_file() else plain
 
 
 def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
@@ -60,29 +57,27 @@ def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[st
     for another part, or for none.
     """
     pattern = re.compile(rf"{re.escape(stem)}(.*)({'|'.join(map(re.escape, endings))})(\.gz)?")
-    found = [
-        (match[1], path)
-        for path in sorted(folder.glob("*"))
-        if (match := pattern.fullmatch(path.name))
-    ]
-    for part, path in found:
+    files = []
+    for path in sorted(folder.glob("*")):
+        match = pattern.fullmatch(path.name)
+        if match:
+            files.append((match[1], path))
+    for part, path in files:
         if part not in SPLITS:
-            hint = (
-                "; for the files of MS MARCO itself take data=msmarco"
-                if part.endswith("small")
-                else ""
-            )
+            hint = ""
+            if part.endswith("small"):
+                hint = "; for the files of MS MARCO itself take data=msmarco"
             raise UserError(
                 f"{path}: the part {part!r} of its name must be one of {', '.join(SPLITS)}{hint}",
                 key="data.split_name",
             )
-    if not found:
+    if not files:
         names = " or ".join(f"{stem}test{ending}" for ending in endings)
         raise UserError(
             f"{folder}: there is no {names}, nor such a file for train or dev",
             key="data.files_missing",
         )
-    return found
+    return files
 
 
 def objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -139,7 +134,7 @@ def _word(
     return None
 
 
-def json_texts(path: Path, problems: Problems) -> Iterator[Found]:
+def json_texts(path: Path, problems: Problems) -> Iterator[TextLine]:
     """Yield texts of JSON lines: id (or _id, docid), text, and where they are there title, lang,
     group, split.
 
@@ -148,22 +143,22 @@ def json_texts(path: Path, problems: Problems) -> Iterator[Found]:
     for line, node in objects(path, problems):
         try:
             identifier = _word(path, line, node, "_id", "id", "docid") or ""
-            text, title = (
-                _word(path, line, node, name, needed=name == "text") or ""
-                for name in ("text", "title")
-            )
-            rest = [
-                _word(path, line, node, name, needed=False) for name in ("lang", "group", "split")
-            ]
+            text = _word(path, line, node, "text") or ""
+            title = _word(path, line, node, "title", needed=False)
+            lang = _word(path, line, node, "lang", needed=False)
+            group = _word(path, line, node, "group", needed=False)
+            split = _word(path, line, node, "split", needed=False)
         except BadLine as error:
             problems.take(error)
             continue
-        yield Found(path, line, identifier, f"{title} {text}" if title else text, *rest)
+        if title:
+            text = f"{title} {text}"
+        yield TextLine(path, line, identifier, text, lang, group, split)
 
 
 def column_texts(
     path: Path, problems: Problems, split: str | None = None, most: int = 5
-) -> Iterator[Found]:
+) -> Iterator[TextLine]:
     """Yield texts of lines of 2 to `most` columns, the same number in all: id, text, lang, group,
     split; tabs separate them.
     """
@@ -171,12 +166,11 @@ def column_texts(
     for line, row in numbered(path, problems):
         fields = row.split("\t")
         if not 2 <= len(fields) <= most or len(fields) != (width or len(fields)):
-            named = ", ".join(("id", "text", "lang", "group", "split")[:most])
-            wanted = (
-                f"not {width} as the others"
-                if width
-                else f"not 2{f' to {most}' if most > 2 else ''}: {named}"
-            )
+            if width:
+                wanted = f"not {width} as the others"
+            else:
+                names = ", ".join(("id", "text", "lang", "group", "split")[:most])
+                wanted = f"not 2 to {most}: {names}" if most > 2 else f"not 2: {names}"
             problems.add(
                 path,
                 line,
@@ -187,10 +181,10 @@ def column_texts(
         width = len(fields)
         identifier, text, *rest = fields
         lang, group, own = [*rest, None, None, None][:3]
-        yield Found(path, line, identifier, text, lang, group, split or own)
+        yield TextLine(path, line, identifier, text, lang, group, split or own)
 
 
-def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
+def topics(path: Path, problems: Problems, split: str) -> Iterator[TextLine]:
     """Yield the topics of a TREC file, <top> <num> Number: 301 <title> words ... </top>; the title
     is the query.
     """
@@ -207,7 +201,7 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
             number = parts["num"].strip().removeprefix("Number:").strip()
             title = " ".join(parts["title"].strip().removeprefix("Topic:").split())
             if number and title:
-                yield Found(path, begun, number, title, split=split)
+                yield TextLine(path, begun, number, title, split=split)
             else:
                 problems.add(
                     path,
@@ -229,7 +223,7 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[Found]:
 
 def column_judgements(
     path: Path, problems: Problems, split: str, *, tabs: bool = True, header: tuple[str, ...] = ()
-) -> Iterator[Judged]:
+) -> Iterator[JudgementLine]:
     """Yield judgements of lines of four columns, query, a field that is ignored, passage, grade; or
     three, under a `header`.
 
@@ -245,21 +239,20 @@ def column_judgements(
         except BadLine as error:
             problems.take(error)
             continue
-        yield Judged(path, line, query, passage, value, split)
+        yield JudgementLine(path, line, query, passage, value, split)
 
 
-def json_judgements(path: Path, problems: Problems) -> Iterator[Judged]:
+def json_judgements(path: Path, problems: Problems) -> Iterator[JudgementLine]:
     """Yield judgements of JSON lines: query, passage, grade."""
     for line, node in objects(path, problems):
         try:
-            query, passage, grade = (
-                _word(path, line, node, name) or "" for name in ("query", "passage", "grade")
-            )
-            found = Judged(path, line, query, passage, _grade(path, line, grade))
+            query = _word(path, line, node, "query") or ""
+            passage = _word(path, line, node, "passage") or ""
+            grade = _grade(path, line, _word(path, line, node, "grade") or "")
         except BadLine as error:
             problems.take(error)
             continue
-        yield found
+        yield JudgementLine(path, line, query, passage, grade)
 
 
 def _grade(path: Path, line: int, word: str) -> int:

@@ -33,11 +33,11 @@ def cuts(
         costs = best[first:stop] + overhead + (stop - np.arange(first, stop)) * ordered[stop - 1]
         begin[stop] = first + costs.argmin()
         best[stop] = costs.min()
-    found, stop = [], len(order)
+    batches, stop = [], len(order)
     while stop:
-        found.append(order[begin[stop] : stop])
+        batches.append(order[begin[stop] : stop])
         stop = int(begin[stop])
-    return found[::-1]
+    return batches[::-1]
 
 
 def joined(parts: Sequence[tuple[Tokens, np.ndarray]]) -> Tokens:

@@ -101,8 +101,8 @@ def encode(
     order, bounds = batches(tokens.lengths[rows], batch_tokens)
     vectors: np.ndarray | None = None
     for start, stop in pairwise(bounds.tolist()):
-        found = encode_batch(encoder, tokens, rows[order[start:stop]], pad)
+        part = encode_batch(encoder, tokens, rows[order[start:stop]], pad)
         if vectors is None:
-            vectors = np.empty((len(rows), found.shape[1]), np.float32)
-        vectors[order[start:stop]] = found
+            vectors = np.empty((len(rows), part.shape[1]), np.float32)
+        vectors[order[start:stop]] = part
     return vectors if vectors is not None else np.empty((0, 0), np.float32)

@@ -165,19 +165,19 @@ def _layout(job: Job) -> tuple[int, int] | None:
         with open(job.path, "rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 return None
-        found = np.load(job.path, mmap_mode="r")
+        array = np.load(job.path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return None
     width = (read_own_json(job.folder / "info.json") or {}).get("width")
     fits = (
-        isinstance(found, np.memmap)
-        and found.dtype == np.float32
-        and found.shape == (len(job.rows), width)
+        isinstance(array, np.memmap)
+        and array.dtype == np.float32
+        and array.shape == (len(job.rows), width)
     )
-    if not fits or not found.flags.c_contiguous:
+    if not fits or not array.flags.c_contiguous:
         return None
-    offset = int(found.offset)
-    return (offset, found.shape[1]) if job.path.stat().st_size == offset + found.nbytes else None
+    offset = int(array.offset)
+    return (offset, array.shape[1]) if job.path.stat().st_size == offset + array.nbytes else None
 
 
 def _digest_of(job: Job, shard: int, offset: int, width: int) -> str:
@@ -233,7 +233,7 @@ def _encode(
     encoder.eval()
     for job, shard in shards:
         begin, _ = job.texts(shard)
-        before = sum(_texts_done(each) for each in jobs)
+        before = sum(_texts_done(other) for other in jobs)
         state = hashlib.sha256()
         with open(_array(job, encoder, pad), "r+b") as file:
             # Not through a mapping, which writes whole pages: at its ends a shard shares one with
@@ -241,8 +241,8 @@ def _encode(
             np.lib.format.read_magic(file)
             _, width = np.lib.format.read_array_header_1_0(file)[0]
             file.seek(begin * width * 4, os.SEEK_CUR)
-            for stop, found in _batches(job, shard, encoder, pad):
-                content = found.tobytes()
+            for stop, vectors in _batches(job, shard, encoder, pad):
+                content = vectors.tobytes()
                 state.update(content)
                 file.write(content)
                 told(before + stop - begin)

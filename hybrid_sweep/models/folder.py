@@ -208,11 +208,11 @@ def content_digests(files: Sequence[Path], cache: Path) -> list[str]:
     change.
     """
     memories: dict[Path, digests.Memory] = {}
-    found = []
+    texts = []
     for path in files:
         memory = memories.setdefault(path.parent, digests.memory_of(cache, path.parent))
         # These digests are part of run ids, which have the length that they always had.
-        found.append(memory.digest_of(path)[:LENGTH])
+        texts.append(memory.digest_of(path)[:LENGTH])
     for memory in memories.values():
         memory.flush()
-    return found
+    return texts

@@ -99,14 +99,14 @@ def resolve_pooling(stated: str, layout: Layout) -> str:
     """
     if stated != "auto":
         return stated
-    found = layout.pooling or "mean"
-    if found not in POOLINGS:
+    pooling = layout.pooling or "mean"
+    if pooling not in POOLINGS:
         raise UserError(
-            f"model.pooling=auto: {layout.transformer} pools by {found}, which is not known here; "
+            f"model.pooling=auto: {layout.transformer} pools by {pooling}, which is not known here; "
             "state model.pooling=mean or cls to train it otherwise",
             key="model.pooling_unknown",
         )
-    return found
+    return pooling
 
 
 def object_of(path: Path) -> dict[str, Any]:
@@ -168,24 +168,24 @@ def _modules(root: Path) -> list[tuple[str, Path]]:
         raise UserError(f"{file} does not parse", key="model.json_damaged")
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{file} must be a list of modules", key="model.modules_layout")
-    found = []
-    for each in listed:
+    modules = []
+    for module in listed:
         if (
-            not isinstance(each, dict)
-            or not isinstance(each.get("type"), str)
-            or not isinstance(each.get("path"), str)
+            not isinstance(module, dict)
+            or not isinstance(module.get("type"), str)
+            or not isinstance(module.get("path"), str)
         ):
             raise UserError(
                 f"{file}: each module must have a type and a path, both texts",
                 key="model.modules_layout",
             )
-        if not _is_inside(root, each["path"]):
+        if not _is_inside(root, module["path"]):
             raise UserError(
-                f"{file}: the path {shown(each['path'])} leads out of the model's folder",
+                f"{file}: the path {shown(module['path'])} leads out of the model's folder",
                 key="model.leads_out",
             )
-        found.append((each["type"].rsplit(".", 1)[-1], root / each["path"]))
-    return found
+        modules.append((module["type"].rsplit(".", 1)[-1], root / module["path"]))
+    return modules
 
 
 def _is_inside(root: Path, name: str) -> bool:
@@ -223,10 +223,10 @@ def _pooling(folder: Path) -> str:
     modes = config.get("pooling_mode")
     if modes is None:
         # The form before version 5.6; "mean" where none is set, as sentence-transformers has it.
-        found = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
+        keys = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
         modes = [
             key.removeprefix("pooling_mode_").removesuffix("_token").removesuffix("_tokens")
-            for key in found
+            for key in keys
         ]
         modes = modes or ["mean"]
     if not isinstance(modes, str | list) or not all(isinstance(mode, str) for mode in modes):

@@ -77,10 +77,10 @@ def _tiny_config(model: TinyModel, folder: Path) -> Any:
     """Return the config of BERT for the tiny model, whose folder says what its tokenizer has."""
     from transformers import BertConfig
 
-    known = object_of(folder / "config.json")
+    sizes = object_of(folder / "config.json")
     return BertConfig(
-        vocab_size=known["vocab_size"],
-        pad_token_id=known["pad_token_id"],
+        vocab_size=sizes["vocab_size"],
+        pad_token_id=sizes["pad_token_id"],
         hidden_size=model.hidden_size,
         num_hidden_layers=model.depth,
         num_attention_heads=model.heads,
@@ -300,8 +300,8 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
         return None, {}
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
-    known = inspect.signature(kind.__init__).parameters
-    return kind, {"add_pooling_layer": False} if "add_pooling_layer" in known else {}
+    words = inspect.signature(kind.__init__).parameters
+    return kind, {"add_pooling_layer": False} if "add_pooling_layer" in words else {}
 
 
 def _head(layout: Layout, width: int) -> nn.Sequential | None:

@@ -23,25 +23,25 @@ def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
     the name of the folder or of the model; said aloud, since a name can deceive. The pooling and
     other modules are read where the model is built: model=pretrained has pooling=auto.
     """
-    found: dict[str, str] = {}
+    prompts: dict[str, str] = {}
     folder = Path(path).expanduser()
-    known = stated(path, local_files_only=local_files_only)
+    by_name = stated(path, local_files_only=local_files_only)
     stated_name = (read_json(folder / "config.json") or {}).get("_name_or_path", "")
     name = f"{stated_name}/{folder.name}".lower()
-    if not known and re.search(r"(^|[^a-z0-9])m?e5($|[^a-z0-9])", name):
+    if not by_name and re.search(r"(^|[^a-z0-9])m?e5($|[^a-z0-9])", name):
         say(
             f"prompts of the E5 models, by the name of {folder}: 'query: ' and 'passage: ';"
             " model.query_prompt changes them"
         )
-        known = {"query": "query: ", "passage": "passage: "}
-    for key, known_as in (
+        by_name = {"query": "query: ", "passage": "passage: "}
+    for key, labels in (
         ("query_prompt", ("query",)),
         ("passage_prompt", ("document", "passage")),
     ):
-        prompt = next((known[name] for name in known_as if known.get(name)), None)
+        prompt = next((by_name[label] for label in labels if by_name.get(label)), None)
         if prompt:
-            found[key] = prompt
-    return found
+            prompts[key] = prompt
+    return prompts
 
 
 def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
@@ -62,10 +62,10 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
     )
 
     try:
-        if isinstance(found := try_to_load_from_cache(path, PROMPTS), str):
-            return _read(Path(found))
+        if isinstance(cached := try_to_load_from_cache(path, PROMPTS), str):
+            return _read(Path(cached))
         if local_files_only:
-            if found is None:  # else it is known that there is no such file
+            if cached is None:  # else it is known that there is no such file
                 say(
                     f"{path}: {PROMPTS} is not in the local cache of models; model.query_prompt"
                     " sets a prompt"
@@ -84,10 +84,10 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
 
 def _read(path: Path) -> dict[str, str]:
     """Return the prompts in a file by their names; raises UserError where they are no texts."""
-    found = read_json(path)
-    if found is None and path.exists():
+    content = read_json(path)
+    if content is None and path.exists():
         raise UserError(f"{path} does not parse", key="model.json_damaged")
-    prompts = (found.get("prompts") or {}) if isinstance(found, dict) else {}
+    prompts = (content.get("prompts") or {}) if isinstance(content, dict) else {}
     if not isinstance(prompts, dict):
         raise UserError(
             f"{path}: prompts is no mapping of names to texts", key="model.prompts_layout"

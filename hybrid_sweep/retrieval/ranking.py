@@ -81,7 +81,7 @@ class Dense:
             raise ValueError(
                 f"a ranker of {len(self.query_vectors)} queries for one of number {last}"
             )
-        pairs = Pairs(query, passage, language, tie_order)
+        pairs = RelevantPairs(query, passage, language, tie_order)
         products = Products(self.device)
         return rank_pairs(self.query_vectors, self.passage_vectors, pairs, k, products)
 
@@ -99,7 +99,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class RelevantPairs:
     """R pairs of a query and a passage, and what their ranks depend on besides the scores.
 
     query, passage: (R,) row numbers. language: (P,) codes from 0, L = the largest + 1. tie_order:
@@ -129,7 +129,7 @@ class Products:
 def rank_pairs(
     queries: Vectors,
     passages: Vectors,
-    pairs: Pairs,
+    pairs: RelevantPairs,
     k: int = 0,
     products: Products = Products(),
 ) -> tuple[Ints, Ints, Ints]:
@@ -230,7 +230,7 @@ class _Tile:
 class _Counts:
     """Counts, tile by tile, what stands before and at the place of each pair's passage."""
 
-    def __init__(self, vectors: _Vectors, pairs: Pairs) -> None:
+    def __init__(self, vectors: _Vectors, pairs: RelevantPairs) -> None:
         self.vectors, self.pairs, self.band = vectors, pairs, vectors.band
         self.target = scores(vectors.queries, vectors.passages, pairs.query, pairs.passage)
         self.own_tie = pairs.tie_order[pairs.passage]

@@ -58,10 +58,10 @@ def seal(folder: Path) -> dict[str, dict[str, str]]:
     """Return what metrics.json records of the files beside it: the digests of the per-query table
     and of the run files.
     """
-    found = {"per_query": digests.seal(folder, [TABLE])}
+    record = {"per_query": digests.seal(folder, [TABLE])}
     if runs := sorted(path.name for path in (folder / "runs").glob("*") if path.is_file()):
-        found["run_files"] = digests.seal(folder, [f"runs/{name}" for name in runs])
-    return found
+        record["run_files"] = digests.seal(folder, [f"runs/{name}" for name in runs])
+    return record
 
 
 def metrics(run_dir: Path, folder: Path) -> dict[str, Any]:
@@ -74,20 +74,20 @@ def metrics(run_dir: Path, folder: Path) -> dict[str, Any]:
     Raises:
         Unfinished: where it is not finished, or its files are not those that were written.
     """
-    found = _records(run_dir, folder)
-    if found.get("per_query") is None:
+    content = _records(run_dir, folder)
+    if content.get("per_query") is None:
         _checked_once(run_dir.name, folder, canonical(_state(folder / TABLE)))
     for name in ("per_query", "run_files"):
-        if found.get(name) is not None:
-            _check(folder, found[name])
-    return found
+        if content.get(name) is not None:
+            _check(folder, content[name])
+    return content
 
 
 def table(run_dir: Path, folder: Path) -> pa.Table:
     """Return the per-query table of a finished evaluation in SCHEMA; see `metrics`."""
-    found = _records(run_dir, folder)
-    if found.get("per_query") is not None:
-        _check(folder, found["per_query"])
+    content = _records(run_dir, folder)
+    if content.get("per_query") is not None:
+        _check(folder, content["per_query"])
     return _read(run_dir.name, folder)
 
 
@@ -106,10 +106,10 @@ def _records(run_dir: Path, folder: Path) -> dict[str, Any]:
     """
     try:
         safe_paths.check_links(run_dir)
-        found = records.metrics(folder)
-        if found is None or found["run_id"] != run_dir.name:
+        content = records.metrics(folder)
+        if content is None or content["run_id"] != run_dir.name:
             raise Unfinished(NOT, key="evaluation.unfinished")
-        if found.get(DIGEST, "") not in ("", own_digest(found)):
+        if content.get(DIGEST, "") not in ("", own_digest(content)):
             raise Unfinished(
                 "metrics.json: its content is not what was written", key="evaluation.altered"
             )
@@ -120,7 +120,7 @@ def _records(run_dir: Path, folder: Path) -> dict[str, Any]:
         raise
     except UserError as error:
         raise Unfinished(_short(error, run_dir), key=error.key) from error
-    return found
+    return content
 
 
 def _check(folder: Path, record: object) -> None:
@@ -156,39 +156,39 @@ def _read(run_id: str, folder: Path) -> pa.Table:
     if path.is_symlink() or not path.is_file():
         raise Unfinished(f"{TABLE} is missing", key="evaluation.table_missing")
     try:
-        found = pq.read_table(path, columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
-        found.validate(full=True)
+        rows = pq.read_table(path, columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        rows.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise Unfinished(
             f"{TABLE} cannot be read ({type(error).__name__})", key="evaluation.table_unreadable"
         ) from error
-    if found.num_rows == 0:
+    if rows.num_rows == 0:
         raise Unfinished(f"{TABLE} has no rows", key="evaluation.table_empty")
-    if found["run_id"].unique().to_pylist() != [run_id]:
+    if rows["run_id"].unique().to_pylist() != [run_id]:
         raise Unfinished(f"{TABLE} belongs to another run", key="evaluation.table_of_other_run")
-    if wrong := _impossible(found):
+    if wrong := _impossible(rows):
         raise Unfinished(
             f"{TABLE} holds impossible values ({wrong})", key="evaluation.table_impossible"
         )
-    return found
+    return rows
 
 
-def _impossible(found: pa.Table) -> str:
+def _impossible(rows: pa.Table) -> str:
     """Return the name of the first column with a value that no evaluation writes; "" where there is
     none.
     """
     for name in (*KEY, "group_id"):
-        if found[name].null_count:
+        if rows[name].null_count:
             return name
-    if not set(found["setting"].unique().to_pylist()) <= set(SETTINGS):
+    if not set(rows["setting"].unique().to_pylist()) <= set(SETTINGS):
         return "setting"
     for name in ("n_relevant", "rank_min", "rank_max"):
-        if _any(pc.or_(pc.less(found[name], 1), pc.greater_equal(found[name], MOST))):
+        if _any(pc.or_(pc.less(rows[name], 1), pc.greater_equal(rows[name], MOST))):
             return name
-    if _any(pc.less(found["rank_max"], found["rank_min"])):
+    if _any(pc.less(rows["rank_max"], rows["rank_min"])):
         return "rank_max"
     for name in STORED:
-        if _any(pc.or_(pc.less(found[name], 0.0), pc.greater(found[name], 1.0 + 1e-9))):
+        if _any(pc.or_(pc.less(rows[name], 0.0), pc.greater(rows[name], 1.0 + 1e-9))):
             return name
     return ""
 

@@ -59,10 +59,10 @@ class Run:
         return frame
 
     def _place(self, evaluation: str) -> Path:
-        known = self.evaluations
-        if evaluation not in known:
+        names = self.evaluations
+        if evaluation not in names:
             raise UserError(
-                f"run {self.run_id} has no evaluation {evaluation!r}; it has {known}",
+                f"run {self.run_id} has no evaluation {evaluation!r}; it has {names}",
                 key="run.no_evaluation",
             )
         return stages.folder_of(self.folder, evaluation)

@@ -60,16 +60,16 @@ def save_vectors(folder: Path, split: Split, vectors: Dense, collection: Collect
     queries in qrels.parquet; the whole folder atomically."""
     asked = pc.is_in(collection.qrels["query_group"], value_set=pc.unique(split.queries["group"]))
     with atomic_dir(folder) as temporary:
-        for name, table, found in (
+        for name, table, array in (
             ("queries", split.queries, vectors.query_vectors),
             ("passages", split.passages, vectors.passage_vectors),
         ):
             kept = np.lib.format.open_memmap(
-                temporary / f"{name}.npy", mode="w+", dtype=np.float16, shape=found.shape
+                temporary / f"{name}.npy", mode="w+", dtype=np.float16, shape=array.shape
             )
             # the memory does not grow with the collection
-            for start in range(0, len(found), BLOCK):
-                kept[start : start + BLOCK] = found[start : start + BLOCK]
+            for start in range(0, len(array), BLOCK):
+                kept[start : start + BLOCK] = array[start : start + BLOCK]
             kept.flush()
             pq.write_table(table, temporary / f"{name}.parquet")
         pq.write_table(collection.qrels.filter(asked), temporary / "qrels.parquet")

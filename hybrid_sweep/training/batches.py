@@ -158,8 +158,8 @@ def language_numbers(column: pa.ChunkedArray, languages: list[str]) -> np.ndarra
     room for all languages.
     """
     smallest = np.min_scalar_type(-max(1, len(languages)))
-    found = pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1)
-    numbers: np.ndarray = found.to_numpy().astype(smallest)
+    places = pc.fill_null(pc.index_in(column, value_set=pa.array(languages, pa.string())), -1)
+    numbers: np.ndarray = places.to_numpy().astype(smallest)
     return numbers
 
 

@@ -46,9 +46,9 @@ class Note:
 
 def write(folder: Path, run_id: str, step: int, sha256: str, best: int | None) -> None:
     """Write the note of a checkpoint whose file is on disk."""
-    known = {"run_id": run_id, "step": step, "sha256": sha256, "best": best}
+    facts = {"run_id": run_id, "step": step, "sha256": sha256, "best": best}
     write_json(
-        folder / f"step-{step:08d}.json", {**known, "best_sha256": best_digest(folder, best)}
+        folder / f"step-{step:08d}.json", {**facts, "best_sha256": best_digest(folder, best)}
     )
 
 
@@ -56,32 +56,32 @@ def newest_first(folder: Path, warn: bool = False) -> list[Note]:
     """Return the notes of a folder that are whole, the newest first; warn: say of the others that
     they are left aside.
     """
-    found = []
+    notes = []
     for path in folder.glob("step-*.json"):
         if note := read(path):
-            found.append(note)
+            notes.append(note)
         elif warn:
             log.warning("%s is no note of a checkpoint; it is left aside", path)
-    return sorted(found, key=lambda note: note.step, reverse=True)
+    return sorted(notes, key=lambda note: note.step, reverse=True)
 
 
 def read(path: Path) -> Note | None:
     """Return the note in a file; None where it is broken, or a link."""
     named = STEP.fullmatch(path.name)
-    known = read_own_json(path) if named and path.is_file() else None
-    if not isinstance(known, dict):
+    content = read_own_json(path) if named and path.is_file() else None
+    if not isinstance(content, dict):
         return None
-    run_id, step, sha256, best = (known.get(key) for key in ("run_id", "step", "sha256", "best"))
+    run_id, step, sha256, best = (content.get(key) for key in ("run_id", "step", "sha256", "best"))
     if not isinstance(run_id, str) or not isinstance(sha256, str) or type(step) is not int:
         return None
     if path.name != f"step-{step:08d}.json" or not (
         best is None or (type(best) is int and 0 < best <= step)
     ):
         return None
-    best_sha256 = known.get("best_sha256")
+    best_sha256 = content.get("best_sha256")
     if not (best_sha256 is None or isinstance(best_sha256, str)):
         return None
-    return Note(path, run_id, step, sha256, best, best_sha256, "best_sha256" in known)
+    return Note(path, run_id, step, sha256, best, best_sha256, "best_sha256" in content)
 
 
 def is_whole(note: Note) -> bool:
@@ -119,9 +119,9 @@ def best_digest(folder: Path, step: int | None) -> str | None:
         return None
     path = best_path(folder, step)
     if path.with_suffix(".json").exists():
-        known = read_own_json(path.with_suffix(".json"))
-        found = known.get("sha256") if isinstance(known, dict) else None
-        return found if isinstance(found, str) else None
+        content = read_own_json(path.with_suffix(".json"))
+        value = content.get("sha256") if isinstance(content, dict) else None
+        return value if isinstance(value, str) else None
     notes = [note for note in newest_first(folder) if note.best == step]
     sealed = [note.best_sha256 for note in notes if note.sealed]
     if sealed:

@@ -80,12 +80,12 @@ def _rotate(folder: Path, step: int) -> None:
     Files of other names are none of ours, and stay: the folder is removed when the training is
     finished.
     """
-    found = [
+    paths = [
         path for path in folder.glob("step-*.json") if checkpoint_notes.STEP.fullmatch(path.name)
     ]
-    at = {path: int(path.stem.removeprefix("step-")) for path in found}
-    kept = sorted((path for path in found if at[path] <= step), key=lambda path: at[path])[-KEEP:]
-    for path in found:
+    at = {path: int(path.stem.removeprefix("step-")) for path in paths}
+    kept = sorted((path for path in paths if at[path] <= step), key=lambda path: at[path])[-KEEP:]
+    for path in paths:
         if path not in kept:
             cleared(path)
             cleared(path.with_suffix(".pt"))

@@ -39,7 +39,7 @@ def check(config: Config, collection: Collection) -> None:
     """
     if not config.eval.dev_every or not steps_of(config):
         return
-    found = [
+    languages_of = [
         set(
             pc.unique(
                 table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))["lang"]
@@ -47,7 +47,7 @@ def check(config: Config, collection: Collection) -> None:
         )
         for table, splits in ((collection.queries, [SPLIT]), (collection.passages, [SPLIT, "*"]))
     ]
-    if not (languages := sorted(found[0] & found[1])):
+    if not (languages := sorted(languages_of[0] & languages_of[1])):
         hint = ", or data.dev_share above 0" if isinstance(config.data, MarcoData) else ""
         raise UserError(
             f"eval.dev_every={config.eval.dev_every}: data={collection.name} has no split dev; take"
@@ -57,11 +57,11 @@ def check(config: Config, collection: Collection) -> None:
     check_metric(config.eval.dev_metric, metric_names(languages))
 
 
-def check_metric(name: str, known: Sequence[str]) -> None:
+def check_metric(name: str, names: Sequence[str]) -> None:
     """Raise UserError for a metric that is none of the known ones."""
-    if name not in known:
+    if name not in names:
         raise UserError(
-            f"eval.dev_metric={name}: no such metric; {nearest(name, list(known))}",
+            f"eval.dev_metric={name}: no such metric; {nearest(name, list(names))}",
             key="config.eval.dev_metric",
         )
 

@@ -24,7 +24,7 @@ class _Cached(torch.autograd.Function):
         ctx.parts, ctx.device, ctx.parameters = parts, device, parameters
         ctx.autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
         vectors = [part() for part in parts]
-        ctx.sizes = [len(each) for each in vectors]
+        ctx.sizes = [len(vector) for vector in vectors]
         return torch.cat(vectors)
 
     @staticmethod
@@ -34,10 +34,10 @@ class _Cached(torch.autograd.Function):
         for part, wanted in zip(ctx.parts, torch.split(gradient, ctx.sizes), strict=True):
             with torch.enable_grad(), torch.autocast(ctx.device, dtype=dtype, enabled=enabled):
                 vectors = part()
-            found = torch.autograd.grad(vectors, ctx.parameters, wanted, allow_unused=True)
+            gradients = torch.autograd.grad(vectors, ctx.parameters, wanted, allow_unused=True)
             totals = [
                 more if total is None else total if more is None else total.add_(more)
-                for total, more in zip(totals, found, strict=True)
+                for total, more in zip(totals, gradients, strict=True)
             ]
         return None, None, *totals
 

@@ -70,10 +70,10 @@ def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
             raise Damaged(f"{path}: the file is missing", key="seals.file_missing")
         if path.resolve() != root / name:
             raise Damaged(f"{path}: the file is a link, or lies behind one", key="seals.link")
-        found = memory.digest_of(path) if memory else file_digest(path, LENGTH)
-        if found != wanted:
+        actual = memory.digest_of(path) if memory else file_digest(path, LENGTH)
+        if actual != wanted:
             raise Damaged(
-                f"{path}: its content is not what was written (digest {found}, not {wanted})",
+                f"{path}: its content is not what was written (digest {actual}, not {wanted})",
                 key="seals.altered",
             )
     if memory:
@@ -189,16 +189,16 @@ class Memory:
         """
         before = _states(paths)
         with self.lock:
-            known = self.known.get(name)
-        if known is not None and known[:-1] == before and isinstance(known[-1], str):
-            return known[-1]
-        found = compute()
+            remembered = self.known.get(name)
+        if remembered is not None and remembered[:-1] == before and isinstance(remembered[-1], str):
+            return remembered[-1]
+        value = compute()
         newest = max(before[1::4] + before[2::4])
         if time.time_ns() - newest > SETTLED_NS and _states(paths) == before:
             with self.lock:
-                self.known[name] = [*before, found]
+                self.known[name] = [*before, value]
                 self.changed = True
-        return found
+        return value
 
     def flush(self) -> None:
         """Write what was learned into the file; a cache that may only be read learns nothing."""
@@ -213,11 +213,11 @@ def _states(paths: Sequence[Path]) -> list[int]:
     """Return size, times of change (of content and of the inode, ns) and inode number of each file,
     in one list.
     """
-    found: list[int] = []
+    states: list[int] = []
     for path in paths:
         stat = path.stat()
-        found += [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-    return found
+        states += [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    return states
 
 
 def memory_of(cache: Path, folder: Path) -> Memory:

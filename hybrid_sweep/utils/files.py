@@ -87,9 +87,9 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 def umask() -> int:
     """Return the process's umask, which can only be read by setting it."""
     with _umask_lock:
-        found = os.umask(0o077)  # what another thread creates meanwhile is rather closed than open
-        os.umask(found)
-    return found
+        mask = os.umask(0o077)  # what another thread creates meanwhile is rather closed than open
+        os.umask(mask)
+    return mask
 
 
 def _open_up(folder: Path) -> None:

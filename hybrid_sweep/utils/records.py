@@ -229,13 +229,13 @@ def plan(sweep_dir: Path) -> dict[str, Any] | None:
 
 def points(sweep_dir: Path) -> dict[str, Any]:
     """Return points.json of a sweep; raises UserError where there is none, see `plan`."""
-    found = plan(sweep_dir)
-    if found is None:
+    content = plan(sweep_dir)
+    if content is None:
         raise UserError(
             f"{sweep_dir}: no sweep there (no points.json); hybrid-sweep run -m makes one",
             key="sweep.missing",
         )
-    return found
+    return content
 
 
 def metrics(folder: Path) -> dict[str, Any] | None:
@@ -256,13 +256,13 @@ def provenance(folder: Path) -> dict[str, Any]:
 
 def identity(run_dir: Path) -> dict[str, Any]:
     """Return identity.json of a run; raises Broken where it is absent, or cannot be used."""
-    found = _record(run_dir / "identity.json", Identity)
-    if found is None:
+    content = _record(run_dir / "identity.json", Identity)
+    if content is None:
         raise Broken(
             f"{run_dir / 'identity.json'} is missing: the run was not started by hybrid-sweep run",
             key="records.identity_missing",
         )
-    return found
+    return content
 
 
 def status(run_dir: Path) -> dict[str, Any]:
@@ -317,9 +317,9 @@ def described(run_dir: Path) -> dict[str, Any]:
     """Return config.yaml of a run with all that its mirror names; raises Broken where some of it is
     missing.
     """
-    found = config(run_dir)
-    _checked(run_dir / "config.yaml", found, Described.model_validate)
-    return found
+    content = config(run_dir)
+    _checked(run_dir / "config.yaml", content, Described.model_validate)
+    return content
 
 
 def data(value: object, where: str, *, complete: bool = True) -> None:
@@ -398,27 +398,27 @@ def read(path: Path) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         raise ValueError("a key occurs twice")
-    return found
+    return mapping
 
 
 def _text(path: Path, largest: int) -> str | None:
     """Return the text of a regular file; None where there is none."""
     try:
-        found = path.lstat()
+        entry = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise Broken(
             f"{path} cannot be read ({_first_line(error)})", key="records.unreadable"
         ) from error
-    if not stat.S_ISREG(found.st_mode):  # a link could lead anywhere
+    if not stat.S_ISREG(entry.st_mode):  # a link could lead anywhere
         raise Broken(f"{path} is no regular file", key="records.not_regular")
-    if found.st_size > largest:
+    if entry.st_size > largest:
         raise Broken(
-            f"{path} has {found.st_size:,} bytes; at most {largest:,} are read",
+            f"{path} has {entry.st_size:,} bytes; at most {largest:,} are read",
             key="records.too_large",
         )
     try:

@@ -131,7 +131,7 @@ def redacted(text: str) -> str:
     for name, value in sorted(secrets().items(), key=lambda item: -len(item[1])):
         text = _written(value).sub(f"${name}".replace("\\", r"\\"), text)
     text = _without_credentials(text)
-    text = BRACES.sub(lambda found: ENTRY.sub(_hide_entry, found[0]), text)
+    text = BRACES.sub(lambda match: ENTRY.sub(_hide_entry, match[0]), text)
     text = WORD.sub(_hide_word, text)
     return OPTION.sub(_hide_option, text)
 
@@ -149,38 +149,38 @@ def _without_credentials(text: str) -> str:
     return QUERY.sub(_hide_parameter, text)
 
 
-def _hide_parameter(found: re.Match[str]) -> str:
-    separator, key, equals, value = found.groups()
+def _hide_parameter(match: re.Match[str]) -> str:
+    separator, key, equals, value = match.groups()
     if not is_secret_key(key, in_address=True) or REFERENCE.fullmatch(value):
-        return found[0]
+        return match[0]
     return f"{separator}{key}{equals}{GONE}"
 
 
-def _hide_encoded(found: re.Match[str]) -> str:
-    separator, _, key, equals, value = found.groups()
+def _hide_encoded(match: re.Match[str]) -> str:
+    separator, _, key, equals, value = match.groups()
     if not is_secret_key(key, in_address=True) or REFERENCE.fullmatch(value):
-        return found[0]
+        return match[0]
     return f"{separator}{key}{equals}{GONE}"
 
 
-def _hide_word(found: re.Match[str]) -> str:
-    key, equals, value = found.groups()
+def _hide_word(match: re.Match[str]) -> str:
+    key, equals, value = match.groups()
     if not is_secret_key(key) or REFERENCE.fullmatch(value.strip("'\"")):
-        return found[0]
+        return match[0]
     return f"{key}{equals}{GONE}"
 
 
-def _hide_option(found: re.Match[str]) -> str:
-    option, blank, value = found.groups()
+def _hide_option(match: re.Match[str]) -> str:
+    option, blank, value = match.groups()
     if not is_secret_key(option) or REFERENCE.fullmatch(value.strip("'\"")):
-        return found[0]
+        return match[0]
     return f"{option}{blank}{GONE}"
 
 
-def _hide_entry(found: re.Match[str]) -> str:
-    mark, key, colon, value = found.groups()
+def _hide_entry(match: re.Match[str]) -> str:
+    mark, key, colon, value = match.groups()
     if not is_secret_key(key) or REFERENCE.fullmatch(value.strip().strip("'\"")):
-        return found[0]
+        return match[0]
     end = value[0] if value[:1] in ("'", '"') else ""
     return f"{mark}{key}{mark}{colon}{end}{GONE}{end}"
 
@@ -210,7 +210,7 @@ def words(texts: Sequence[str]) -> list[str]:
     """Return the words of a command line without secrets; call it before the words are quoted and
     joined.
     """
-    found = []
+    shown = []
     for place, text in enumerate(texts):
         before = texts[place - 1] if place else ""
         follows = (
@@ -219,8 +219,8 @@ def words(texts: Sequence[str]) -> list[str]:
             and is_secret_key(before)
             and not text.startswith("-")
         )
-        found.append(GONE if follows and not REFERENCE.fullmatch(text) else word(text))
-    return found
+        shown.append(GONE if follows and not REFERENCE.fullmatch(text) else word(text))
+    return shown
 
 
 def clean(node: Any) -> Any:
@@ -241,9 +241,9 @@ def check(config: Any) -> None:
     """Raise UserError where a config, a dataclass, holds a secret: it would be written into the
     files of every run.
     """
-    found = secrets()
+    by_name = secrets()
     for key, text in _texts(dataclasses.asdict(config), ""):
-        for name, value in found.items():
+        for name, value in by_name.items():
             if _written(value).search(text):
                 raise UserError(
                     f"{key}: holds the value of ${name}, and would write that secret into every"

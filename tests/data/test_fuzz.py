@@ -30,7 +30,7 @@ from hybrid_sweep.data.collection import make
 from hybrid_sweep.data.datasets import synthetic
 from hybrid_sweep.data.datasets.debian import package_mirror
 from hybrid_sweep.data.datasets.debian.collection import from_lists
-from hybrid_sweep.data.datasets.debian.package_lists import Lists
+from hybrid_sweep.data.datasets.debian.package_lists import PackageLists
 from hybrid_sweep.data.export import export
 from hybrid_sweep.data.negatives import HardNegatives
 from hybrid_sweep.data.pairs import pair_store
@@ -213,7 +213,9 @@ def debian_lists(folder: Path, cache: Path) -> Reader:
 
     def read(policy: str) -> None:
         assert len(
-            from_lists(Lists((paths["Packages"],), languages, {}, {}), archive.quiet).passages
+            from_lists(
+                PackageLists((paths["Packages"],), languages, {}, {}), archive.quiet
+            ).passages
         )
 
     return Reader(folder, read)

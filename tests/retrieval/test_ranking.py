@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.retrieval import candidates, ranking
-from hybrid_sweep.retrieval.ranking import Pairs, Products
+from hybrid_sweep.retrieval.ranking import Products, RelevantPairs
 from tests.refused import refused
 
 
@@ -53,7 +53,7 @@ def rank_pairs(
     **products: Any,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`ranking.rank_pairs` of a world."""
-    pairs = Pairs(pair_query, pair_passage, language, tie_order)
+    pairs = RelevantPairs(pair_query, pair_passage, language, tie_order)
     return ranking.rank_pairs(queries, passages, pairs, k, Products(**products))
 
 

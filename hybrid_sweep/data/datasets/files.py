@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config.schema import FilesData
-from hybrid_sweep.data.assemble import Source, assemble
+from hybrid_sweep.data.assemble import Folder, assemble
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.text_records import (
     BEIR_HEADER,
@@ -31,9 +31,9 @@ from hybrid_sweep.utils.text_lines import Problems
 Say = Callable[[str], None]
 
 
-def _beir(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Source:
+def _beir(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Folder:
     judged = by_split(folder / "qrels", "", (".tsv",))
-    return Source(
+    return Folder(
         lang,
         apart,
         json_texts(file_of(folder, "corpus.jsonl"), problems),
@@ -44,8 +44,8 @@ def _beir(folder: Path, lang: str | None, apart: bool, problems: Problems) -> So
     )
 
 
-def _jsonl(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Source:
-    return Source(
+def _jsonl(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Folder:
+    return Folder(
         lang,
         apart,
         json_texts(file_of(folder, "passages.jsonl"), problems),
@@ -55,7 +55,7 @@ def _jsonl(folder: Path, lang: str | None, apart: bool, problems: Problems) -> S
     )
 
 
-def _trec(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Source:
+def _trec(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Folder:
     asked = [
         (
             topics(path, problems, split)
@@ -65,7 +65,7 @@ def _trec(folder: Path, lang: str | None, apart: bool, problems: Problems) -> So
         for split, path in by_split(folder, "topics.", (".tsv", ".trec"))
     ]
     judged = by_split(folder, "qrels.", (".txt", ".tsv"))
-    return Source(
+    return Folder(
         lang,
         apart,
         json_texts(file_of(folder, "corpus.jsonl"), problems),
@@ -76,10 +76,10 @@ def _trec(folder: Path, lang: str | None, apart: bool, problems: Problems) -> So
     )
 
 
-def _tsv(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Source:
+def _tsv(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Folder:
     asked = by_split(folder, "queries.", (".tsv",))
     judged = by_split(folder, "qrels.", (".tsv",))
-    return Source(
+    return Folder(
         lang,
         apart,
         column_texts(file_of(folder, "collection.tsv"), problems),
@@ -93,7 +93,7 @@ class Format:
     """mark: the files that tell it, as a pattern. read: what one folder gives."""
 
     mark: str
-    read: Callable[[Path, str | None, bool, Problems], Source]
+    read: Callable[[Path, str | None, bool, Problems], Folder]
 
 
 FORMATS = {
@@ -131,19 +131,19 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
             path for path in root.iterdir() if path.is_dir() and _formats(path, wanted)
         )
         places = [(path, path.name) for path in folders]
-    found = {name for path, _ in places for name in _formats(path, wanted)}
-    if len(found) != 1:
-        reason = f"files of the formats {', '.join(sorted(found))}: say which by data.format"
-        if not found:
+    formats = {name for path, _ in places for name in _formats(path, wanted)}
+    if len(formats) != 1:
+        reason = f"files of the formats {', '.join(sorted(formats))}: say which by data.format"
+        if not formats:
             shown = ", ".join(f"{name} ({form.mark.rstrip('*')})" for name, form in wanted.items())
             reason = (
                 f"no files of the formats {shown}, neither there nor in a folder for each language"
             )
         raise UserError(
             f"data.path={data.path}: {reason}",
-            key="data.format_ambiguous" if found else "data.files_missing",
+            key="data.format_ambiguous" if formats else "data.files_missing",
         )
-    (name,) = found
+    (name,) = formats
     sources = []
     for path, lang in places:
         say(f"reading {path} ({name})")

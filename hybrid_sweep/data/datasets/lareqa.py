@@ -133,7 +133,8 @@ def _question(
     """Add a question, and the sentence where its answer starts, to `part`; spans: start, end and id
     of each sentence.
     """
-    identifier, question = (_get(item, key, str, file, place) for key in ("id", "question"))
+    identifier = _get(item, "id", str, file, place)
+    question = _get(item, "question", str, file, place)
     if not (identifier.strip() and question.strip()):
         refuse(file, place, "the id or the question is empty", key="line.text_empty")
     if identifier in asked:
@@ -148,16 +149,15 @@ def _question(
     # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its
     # sentence.
     begin = _get(answers[0], "answer_start", int, file, f"{place}.answers[0]") if answers else -1
-    found = next(
-        ((end, candidate) for start, end, candidate in spans if start <= begin < end), None
-    )
-    if found is None:
+    around = [(end, candidate) for start, end, candidate in spans if start <= begin < end]
+    if not around:
         part.counts["questions without a sentence"] += 1
         return
-    if begin + len(_get(answers[0], "text", str, file, f"{place}.answers[0]")) > found[0]:
+    end, sentence = around[0]
+    if begin + len(_get(answers[0], "text", str, file, f"{place}.answers[0]")) > end:
         part.counts["answers that end in a later sentence"] += 1
     part.queries.append((f"{identifier}@{file.stem}", identifier, file.stem, "test", question))
-    part.relevant.append((identifier, found[1]))
+    part.relevant.append((identifier, sentence))
 
 
 def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:

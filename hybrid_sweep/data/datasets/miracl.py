@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 
 from hybrid_sweep.config.schema import MiraclData
-from hybrid_sweep.data.assemble import Source, assemble
+from hybrid_sweep.data.assemble import Folder, assemble
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.text_records import Found, column_judgements, column_texts, json_texts
+from hybrid_sweep.data.text_records import TextLine, column_judgements, column_texts, json_texts
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.text_lines import Problems
 
@@ -83,15 +83,15 @@ def check_languages(languages: Sequence[str]) -> None:
 
 def _folder(root: Path, repository: str, name: str) -> Path:
     places = [root / repository / name, root / name]
-    found = [path for path in places if path.is_dir()]
-    if not found:
+    folders = [path for path in places if path.is_dir()]
+    if not folders:
         raise UserError(f"{places[0]}: no such folder (nor {places[1]})", key="data.folder_missing")
-    return found[0]
+    return folders[0]
 
 
 def _source(
     asked: Path, shards: list[Path], lang: str, problems: Problems, say: Callable[[str], None]
-) -> Source:
+) -> Folder:
     queries, judgements = [], []
     for part, split in PARTS.items():
         name = f"miracl-v1.0-{lang}-{part}.tsv"
@@ -102,11 +102,11 @@ def _source(
         queries.append(column_texts(paths[0], problems, split, most=2))
         judgements.append(column_judgements(paths[1], problems, split, tabs=False))
 
-    def texts(path: Path) -> Iterator[Found]:
+    def texts(path: Path) -> Iterator[TextLine]:
         say(f"reading {path}")
         return json_texts(path, problems)
 
     passages = chain.from_iterable(map(texts, shards))
-    return Source(
+    return Folder(
         lang, True, passages, chain.from_iterable(queries), chain.from_iterable(judgements)
     )

@@ -94,13 +94,13 @@ def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
             key="config.data.qrels",
         )
 
-    source = _Source(root, names, files, judgements, splits)
+    source = _Files(root, names, files, judgements, splits)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=work) as folder:
         return _read(data, source, Path(folder), problems, say)
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Files:
     """The files below `root`, of which the texts are still to be read.
 
     names: None where there is no groups.tsv. files: of each language the passages, and a function
@@ -115,7 +115,7 @@ class _Source:
     splits: dict[str, str]
 
 
-def _read(data: MarcoData, source: _Source, work: Path, problems: Problems, say: Say) -> Collection:
+def _read(data: MarcoData, source: _Files, work: Path, problems: Problems, say: Say) -> Collection:
     """Read the texts through files in `work`, and keep the judgements between those that were
     read.
     """
@@ -147,7 +147,7 @@ def _read(data: MarcoData, source: _Source, work: Path, problems: Problems, say:
 
 
 def _read_texts(
-    data: MarcoData, source: _Source, work: Path, problems: Problems, say: Say
+    data: MarcoData, source: _Files, work: Path, problems: Problems, say: Say
 ) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
     """Return the numbers of the passages that were read in any language, those of the questions of
     each part, and how many questions have no judgement.

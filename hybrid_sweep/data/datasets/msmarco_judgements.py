@@ -74,8 +74,9 @@ def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
     for line, (query, _, passage, grade) in rows(path, 4, problems, tabs=tabs):
         try:
             values = [
-                whole(path, line, name, word)
-                for name, word in (("query id", query), ("passage id", passage), ("grade", grade))
+                whole(path, line, "query id", query),
+                whole(path, line, "passage id", passage),
+                whole(path, line, "grade", grade),
             ]
             if values[2] >= 2**31:
                 refuse(path, line, f"the grade {grade} is too large", key="line.grade_too_large")
@@ -84,22 +85,20 @@ def _qrels(path: Path, problems: Problems, *, tabs: bool) -> Judgements:
             continue
         for column, value in zip(columns, [line, *values], strict=True):
             column.append(value)
-    found = Judgements(path, *(np.array(column, np.int64) for column in columns))
-    use = np.ones(len(found.line), bool)
-    for again, _ in repeated(np.stack([found.query, found.passage], axis=1)):
-        pair = f"the query {found.query[again]} and the passage {found.passage[again]}"
+    judgements = Judgements(path, *(np.array(column, np.int64) for column in columns))
+    use = np.ones(len(judgements.line), bool)
+    for again, _ in repeated(np.stack([judgements.query, judgements.passage], axis=1)):
+        pair = f"the query {judgements.query[again]} and the passage {judgements.passage[again]}"
         problems.add(
             path,
-            int(found.line[again]),
+            int(judgements.line[again]),
             f"{pair} are judged in an earlier line already",
             key="line.judged_twice",
         )
         use[again] = False
-    return (
-        found
-        if use.all()
-        else Judgements(path, *(np.array(column, np.int64)[use] for column in columns))
-    )
+    if use.all():
+        return judgements
+    return Judgements(path, *(np.array(column, np.int64)[use] for column in columns))
 
 
 def _triples(path: Path, problems: Problems, say: Callable[[str], None]) -> Judgements:

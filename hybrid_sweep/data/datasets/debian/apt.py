@@ -11,7 +11,7 @@ from pathlib import Path
 from hybrid_sweep.data.datasets.debian.package_lists import (
     COMPONENTS,
     OTHER_SOURCES,
-    Lists,
+    PackageLists,
     assemble,
     own_codename,
     parse_release,
@@ -60,7 +60,7 @@ _FIELDS = (
 _ADDITION = re.compile(r"-(updates|security|backports|proposed|lts|debug)", re.I)
 
 
-def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None]) -> Lists:
+def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None]) -> PackageLists:
     """Return the lists of `languages` from the first Debian or Ubuntu archive in the machine's
     sources, kept under `work`.
 
@@ -122,14 +122,14 @@ def _targets(apt: str, config: Path) -> list[dict[str, str]]:
     """Return what apt-get has fetched, the lists of releases of Debian and Ubuntu alone."""
     asked = "\t".join(f"$({name})" for name in _FIELDS)
     listed = _output([apt, "-c", str(config), "indextargets", "--format", asked])
-    found = []
+    targets = []
     for line in listed.splitlines():
         target = dict(zip(_FIELDS, line.split("\t"), strict=True))
-        known = target["COMPONENT"] in COMPONENTS.get(target["ORIGIN"], ())
+        official = target["COMPONENT"] in COMPONENTS.get(target["ORIGIN"], ())
         names = (target["SUITE"], target["CODENAME"], target["RELEASE"])
-        if known and not any(_ADDITION.search(name) for name in names):
-            found.append(target)
-    return found
+        if official and not any(_ADDITION.search(name) for name in names):
+            targets.append(target)
+    return targets
 
 
 def _output(command: list[str]) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from hybrid_sweep.data.collection import SPLITS, Collection, make
 from hybrid_sweep.data.datasets.debian import apt, package_mirror
 from hybrid_sweep.data.datasets.debian.near_copies import duplicates
-from hybrid_sweep.data.datasets.debian.package_lists import Lists, read
+from hybrid_sweep.data.datasets.debian.package_lists import PackageLists, read
 from hybrid_sweep.data.datasets.debian.text_rules import (
     LANGUAGES,
     Description,
@@ -59,10 +59,10 @@ class Dropped(Counter[tuple[str, str]]):
 
     def record(self) -> dict[str, dict[str, int]]:
         """Return the counts by rule, then by language, in the order of their names."""
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for rule, language in sorted(self):
-            found.setdefault(rule, {})[language] = self[rule, language]
-        return found
+            counts.setdefault(rule, {})[language] = self[rule, language]
+        return counts
 
 
 def build(
@@ -89,15 +89,14 @@ def build(
             " translations",
             key="data.one_language",
         )
-    lists = (
-        package_mirror.fetch(chosen, mirror, work, progress)
-        if mirror
-        else apt.fetch(chosen, work, progress)
-    )
+    if mirror:
+        lists = package_mirror.fetch(chosen, mirror, work, progress)
+    else:
+        lists = apt.fetch(chosen, work, progress)
     return from_lists(lists, progress)
 
 
-def from_lists(lists: Lists, progress: Callable[[str], None]) -> Collection:
+def from_lists(lists: PackageLists, progress: Callable[[str], None]) -> Collection:
     """Return the collection of a release whose lists are at hand; see `build`."""
     dropped: Dropped = Dropped()
     progress("reading the packages")
@@ -105,15 +104,13 @@ def from_lists(lists: Lists, progress: Callable[[str], None]) -> Collection:
     texts: dict[str, dict[str, Description]] = {}
     for number, language in enumerate(lists.translations, 1):
         progress(f"cleaning {language} ({number} of {len(lists.translations)} languages)")
-        for md5, raw in _raw_texts(
-            lists, language, packages if language == "en" else texts, dropped
-        ).items():
+        wanted = packages if language == "en" else texts
+        for md5, raw in _raw_texts(lists, language, wanted, dropped).items():
             text = parse(raw, language)
-            rule = (
-                english_defect(text, packages[md5].section)
-                if language == "en"
-                else translation_defect(raw, text, texts[md5]["en"], language)
-            )
+            if language == "en":
+                rule = english_defect(text, packages[md5].section)
+            else:
+                rule = translation_defect(raw, text, texts[md5]["en"], language)
             if rule:
                 dropped[rule, language] += 1
             else:
@@ -135,54 +132,60 @@ def split_of(source: str) -> str:
     name.
     """
     place = int(hashlib.sha256(f"debian-split:{source}".encode()).hexdigest(), 16) % 1000
-    return "test" if place < 100 else "dev" if place < 160 else "train"
+    if place < 100:
+        return "test"
+    return "dev" if place < 160 else "train"
 
 
-def _packages(lists: Lists) -> dict[str, Package]:
+def _packages(lists: PackageLists) -> dict[str, Package]:
     """Return the package that stands for each description, by the description's MD5: the shortest
     name, then the first.
     """
-    found: dict[str, tuple[str, Package]] = {}
-    for stanza in (
-        stanza for path in lists.packages for stanza in stanzas(read(path, lists.sha256.get(path)))
-    ):
-        entry = fields(stanza)
-        name, md5 = entry.get("Package", ""), entry.get("Description-md5", "")
-        source = (entry.get("Source") or name).split(" ")[0]
-        if md5 and _NAME.fullmatch(name) and _NAME.fullmatch(source):
-            this = (md5, Package(name, source, entry.get("Section", "").rpartition("/")[2]))
-            # A package in two versions keeps one, whichever list and place it comes from.
-            found[name] = min(
-                this,
-                found.get(name, this),
-                key=lambda item: (item[0], item[1].source, item[1].section),
-            )
+    by_name: dict[str, tuple[str, Package]] = {}
+    for path in lists.packages:
+        for stanza in stanzas(read(path, lists.sha256.get(path))):
+            entry = fields(stanza)
+            name, md5 = entry.get("Package", ""), entry.get("Description-md5", "")
+            source = (entry.get("Source") or name).split(" ")[0]
+            if md5 and _NAME.fullmatch(name) and _NAME.fullmatch(source):
+                this = (md5, Package(name, source, entry.get("Section", "").rpartition("/")[2]))
+                # A package in two versions keeps one, whichever list and place it comes from.
+                by_name[name] = min(this, by_name.get(name, this), key=_version_order)
     best: dict[str, Package] = {}
-    for md5, package in found.values():
-        best[md5] = min(
-            package, best.get(md5, package), key=lambda item: (len(item.name), item.name)
-        )
+    for md5, package in by_name.values():
+        best[md5] = min(package, best.get(md5, package), key=_name_order)
     return best
 
 
+def _version_order(version: tuple[str, Package]) -> tuple[str, str, str]:
+    md5, package = version
+    return md5, package.source, package.section
+
+
+def _name_order(package: Package) -> tuple[int, str]:
+    return len(package.name), package.name
+
+
 def _raw_texts(
-    lists: Lists, language: str, wanted: Iterable[str], dropped: Dropped
+    lists: PackageLists, language: str, wanted: Iterable[str], dropped: Dropped
 ) -> dict[str, str]:
     """Return the descriptions in a language whose English original is wanted, by MD5."""
-    field, known, strange = f"Description-{LANGUAGES[language]}", frozenset(wanted), set()
-    found: dict[str, str] = {}
+    field, originals, strange = f"Description-{LANGUAGES[language]}", frozenset(wanted), set()
+    texts: dict[str, str] = {}
     for path in lists.translations[language]:
         for stanza in stanzas(read(path, lists.sha256.get(path))):
-            if not (match := _DESCRIPTION.search(stanza)):
+            match = _DESCRIPTION.search(stanza)
+            if match is None:
                 continue
             md5 = match[1]
-            if md5 not in known:
+            if md5 not in originals:
                 strange.add(md5)
-            elif raw := fields(stanza).get(field):
-                # several packages may have one description
-                found[md5] = min(raw, found.get(md5, raw))
+                continue
+            raw = fields(stanza).get(field)
+            if raw:  # several packages may have one description
+                texts[md5] = min(raw, texts.get(md5, raw))
     dropped["no package" if language == "en" else "no english", language] += len(strange)
-    return found
+    return texts
 
 
 def _distinct(
@@ -193,16 +196,13 @@ def _distinct(
     """
     parallel = {package: versions for package, versions in groups.items() if len(versions) > 1}
     dropped["one language", WHOLE] += len(groups) - len(parallel)
+
     # Main packages before their parts, then what most languages have.
-    order = sorted(
-        parallel,
-        key=lambda package: (
-            bool(_PART.search(package.name)),
-            -len(parallel[package]),
-            len(package.name),
-            package.name,
-        ),
-    )
+    def rank(package: Package) -> tuple[bool, int, int, str]:
+        is_part = bool(_PART.search(package.name))
+        return is_part, -len(parallel[package]), *_name_order(package)
+
+    order = sorted(parallel, key=rank)
     english = [parallel[package]["en"] for package in order]
     verdicts = duplicates(
         [plain(text.body) for text in english],
@@ -212,58 +212,43 @@ def _distinct(
     dropped.update((verdict, WHOLE) for verdict in verdicts if verdict)
     seen: set[tuple[str, str, str]] = set()
     left: dict[Package, dict[str, Description]] = {}
-    for package in (
-        package for package, verdict in zip(order, verdicts, strict=True) if not verdict
-    ):
+    for package, verdict in zip(order, verdicts, strict=True):
+        if verdict:
+            continue
         for language, text in parallel[package].items():
-            keys = {
-                rule: (rule, language, plain(part))
-                for rule, part in (
-                    ("repeated synopsis", text.synopsis),
-                    ("repeated body", text.body),
-                )
-            }
-            repeated = next((rule for rule, key in keys.items() if key in seen), None)
-            if repeated:
-                dropped[repeated, language] += 1
+            synopsis = ("repeated synopsis", language, plain(text.synopsis))
+            body = ("repeated body", language, plain(text.body))
+            if synopsis in seen or body in seen:
+                dropped[(synopsis if synopsis in seen else body)[0], language] += 1
             else:
-                seen.update(keys.values())
+                seen |= {synopsis, body}
                 left.setdefault(package, {})[language] = text
-    whole = {
-        package: versions
-        for package, versions in left.items()
-        if "en" in versions and len(versions) > 1
-    }
+    whole: dict[Package, dict[str, Description]] = {}
+    for package, versions in left.items():
+        if "en" in versions and len(versions) > 1:
+            whole[package] = versions
     dropped["one language left", WHOLE] += len(left) - len(whole)
     return whole
 
 
 def _tables(
-    groups: dict[Package, dict[str, Description]], lists: Lists, dropped: Dropped
+    groups: dict[Package, dict[str, Description]], lists: PackageLists, dropped: Dropped
 ) -> Collection:
-    rows = [
-        (package.group, language, split_of(package.source), text)
-        for package, versions in groups.items()
-        for language, text in versions.items()
-    ]
-    columns = {
-        "group": [row[0] for row in rows],
-        "lang": [row[1] for row in rows],
-        "split": [row[2] for row in rows],
-    }
-    queries, passages = (
-        pa.table(
-            {
-                "id": [f"{group}@{language}:{kind}" for group, language, _, _ in rows],
-                **columns,
-                "text": texts,
-            }
-        )
-        for kind, texts in (
-            ("q", [row[3].synopsis for row in rows]),
-            ("p", [row[3].body for row in rows]),
-        )
-    )
+    ids, synopses, bodies = [], [], []
+    columns: dict[str, list[str]] = {"group": [], "lang": [], "split": []}
+    counts: Counter[tuple[str, str]] = Counter()
+    for package, versions in groups.items():
+        split = split_of(package.source)
+        for language, text in versions.items():
+            ids.append(f"{package.group}@{language}")
+            columns["group"].append(package.group)
+            columns["lang"].append(language)
+            columns["split"].append(split)
+            synopses.append(text.synopsis)
+            bodies.append(text.body)
+            counts[language, split] += 1
+    queries = pa.table({"id": [f"{name}:q" for name in ids], **columns, "text": synopses})
+    passages = pa.table({"id": [f"{name}:p" for name in ids], **columns, "text": bodies})
     names = sorted(package.group for package in groups)
     qrels = pa.table(
         {
@@ -272,22 +257,16 @@ def _tables(
             "grade": pa.array([1] * len(names), pa.int32()),
         }
     )
-    counts = Counter((language, split) for _, language, split, _ in rows)
     per_split = Counter(split_of(package.source) for package in groups)
-    return make(
-        "debian",
-        queries,
-        passages,
-        qrels,
-        {
-            "source": "package descriptions of " + (lists.release.get("origin") or "Debian"),
-            "licence": "the free licence of each package; fetched by its user, not passed on",
-            "release": dict(lists.release),
-            "groups": {split: per_split[split] for split in SPLITS},
-            "counts": {
-                language: {split: counts[language, split] for split in SPLITS}
-                for language in lists.translations
-            },
-            "dropped": dropped.record(),
-        },
-    )
+    per_language = {}
+    for language in lists.translations:
+        per_language[language] = {split: counts[language, split] for split in SPLITS}
+    info = {
+        "source": "package descriptions of " + (lists.release.get("origin") or "Debian"),
+        "licence": "the free licence of each package; fetched by its user, not passed on",
+        "release": dict(lists.release),
+        "groups": {split: per_split[split] for split in SPLITS},
+        "counts": per_language,
+        "dropped": dropped.record(),
+    }
+    return make("debian", queries, passages, qrels, info)

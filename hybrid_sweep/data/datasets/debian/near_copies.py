@@ -91,7 +91,7 @@ def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
 
 def _copies(shingles: sparse.csr_array, among: np.ndarray) -> dict[int, list[int]]:
     """Return, for each text, its earlier copies, both from `among` (sorted)."""
-    found: dict[int, list[int]] = defaultdict(list)
+    copies: dict[int, list[int]] = defaultdict(list)
     chosen = shingles[among]
     own = np.diff(chosen.indptr)
     transposed = chosen.T.tocsr()
@@ -102,5 +102,5 @@ def _copies(shingles: sparse.csr_array, among: np.ndarray) -> dict[int, list[int
         for one, other in zip(
             among[later[copy]].tolist(), among[earlier[copy]].tolist(), strict=True
         ):
-            found[one].append(other)
-    return found
+            copies[one].append(other)
+    return copies

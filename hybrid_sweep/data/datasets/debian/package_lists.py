@@ -45,7 +45,7 @@ class Release:
 
 
 @dataclass(frozen=True)
-class Lists:
+class PackageLists:
     """The lists of one release.
 
     packages: one per component. translations: by our language code, one per component; a language
@@ -71,9 +71,9 @@ def parse_release(text: str) -> Release:
             .replace("\n- -", "\n-")
             + "\n"
         )
-    found = fields(text)
+    values = fields(text)
     files = {}
-    for line in found.pop("SHA256", "").split("\n"):
+    for line in values.pop("SHA256", "").split("\n"):
         if len(parts := line.split()) == 3:
             if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 18):
                 raise UserError(
@@ -82,12 +82,12 @@ def parse_release(text: str) -> Release:
                     key="debian.release_damaged",
                 )
             files[parts[2]] = (parts[0], int(parts[1]))
-    return Release(found, files, hashlib.sha256(text.encode()).hexdigest())
+    return Release(values, files, hashlib.sha256(text.encode()).hexdigest())
 
 
 def assemble(
     release: Release, architecture: str, languages: Sequence[str], files: Mapping[str, Path]
-) -> Lists:
+) -> PackageLists:
     """Return the lists among `files` (by their unpacked name below the release).
 
     Raises UserError for a list that the release has and `files` lacks, and where English or the
@@ -108,8 +108,8 @@ def assemble(
                     f" {OTHER_SOURCES}",
                     key="debian.list_missing",
                 )
-        if found := tuple(files[name] for name in names if name in files):
-            translations[language] = found
+        if paths := tuple(files[name] for name in names if name in files):
+            translations[language] = paths
     codename = release.fields.get("Codename", "")
     if not components or "en" not in translations:
         raise UserError(
@@ -121,7 +121,7 @@ def assemble(
         name.lower(): release.fields.get(name, "")
         for name in ("Origin", "Suite", "Codename", "Version", "Date")
     }
-    return Lists(
+    return PackageLists(
         tuple(files[f"{component}/binary-{architecture}/Packages"] for component in components),
         translations,
         {path: release.files[name][0] for name, path in files.items() if name in release.files},

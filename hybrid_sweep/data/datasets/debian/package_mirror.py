@@ -19,7 +19,7 @@ from hybrid_sweep.data.datasets.debian.package_lists import (
     CHUNK,
     COMPONENTS,
     OTHER_SOURCES,
-    Lists,
+    PackageLists,
     Release,
     assemble,
     own_codename,
@@ -36,7 +36,7 @@ TIMEOUT, TRIES = 30, 3  # seconds without a byte; attempts per file
 
 def fetch(
     languages: Sequence[str], mirror: str, work: Path, progress: Callable[[str], None]
-) -> Lists:
+) -> PackageLists:
     """Return the lists of `languages` of the machine's own release, else of "stable", kept under
     `work`.
 
@@ -122,9 +122,9 @@ def _download(url: str, path: Path, sha256: str, size: int) -> None:
                     " elsewhere",
                     key="mirror.file_missing",
                 )
-        if (found := temporary.stat().st_size) < size:
+        if (length := temporary.stat().st_size) < size:
             raise UserError(
-                f"data.mirror: {url} came incomplete, {found} of {size} bytes; try again or"
+                f"data.mirror: {url} came incomplete, {length} of {size} bytes; try again or"
                 " elsewhere",
                 key="mirror.file_incomplete",
             )

@@ -144,12 +144,12 @@ def fields(stanza: str) -> dict[str, str]:
     """Return the fields of a stanza; a continued value keeps its line breaks and the indentation of
     its lines.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for entry in re.split(r"\n(?![ \t])", stanza):
         name, colon, value = entry.partition(":")
         if colon:
-            found[name] = value.strip(" \t")
-    return found
+            values[name] = value.strip(" \t")
+    return values
 
 
 def parse(value: str, language: str) -> Description:
@@ -302,11 +302,11 @@ def _reads_english(text: Description) -> bool:
     """Return whether English function words are more than names and quotations explain, in all or
     in one long paragraph.
     """
-    total = found = 0
+    total = matched = 0
     for paragraph in text.paragraphs:
         words = _LATIN_WORD.findall(paragraph.lower())
         hits = sum(word in FUNCTION_WORDS for word in words)
         if len(words) >= LONG and hits > ENGLISH_PARAGRAPH_SHARE * len(words):
             return True
-        total, found = total + len(words), found + hits
-    return found > ENGLISH_SHARE * total
+        total, matched = total + len(words), matched + hits
+    return matched > ENGLISH_SHARE * total

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from hybrid_sweep.data.datasets.debian.collection import build, from_lists, split_of
-from hybrid_sweep.data.datasets.debian.package_lists import Lists
+from hybrid_sweep.data.datasets.debian.package_lists import PackageLists
 from tests.refused import refused
 
 Entry = dict[str, Any]
@@ -277,7 +277,7 @@ def test_a_collection_from_a_folder_of_lists(
                 sink.write(content)
         else:
             paths[name].write_bytes(archive.pack[suffix](content))
-    lists = Lists(
+    lists = PackageLists(
         (paths["Packages"],),
         {name: (paths[f"Translation-{name}"],) for name in ("en", "it", "de")},
         {},
