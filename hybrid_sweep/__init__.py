@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         run,
         stats,
     )
+    from hybrid_sweep.training.loss import info_nce
     from hybrid_sweep.training.samplers import (
         Collator,
         ScheduleSampler,
@@ -56,6 +57,7 @@ __all__ = [
     "__version__",
     "compose",
     "evaluate",
+    "info_nce",
     "load_collection",
     "load_sweep",
     "of_split",
@@ -65,15 +67,21 @@ __all__ = [
     "stats",
 ]
 
-_NEED_TORCH = ("Collator", "ScheduleSampler", "SentenceTransformersSampler")
+# The modules of the names that need torch; all others are of `api`.
+_NEED_TORCH = {
+    "Collator": "training.samplers",
+    "ScheduleSampler": "training.samplers",
+    "SentenceTransformersSampler": "training.samplers",
+    "info_nce": "training.loss",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Return a public name, imported now."""
     if name not in __all__:
         raise AttributeError(f"module 'hybrid_sweep' has no attribute {name!r}")
-    room = "training.samplers" if name in _NEED_TORCH else "api"
-    found = getattr(importlib.import_module(f"hybrid_sweep.{room}"), name)
+    place = _NEED_TORCH.get(name, "api")
+    found = getattr(importlib.import_module(f"hybrid_sweep.{place}"), name)
     globals()[name] = found
     return found
 

@@ -109,6 +109,43 @@ def test_code_of_a_model_folder_does_not_run_by_the_worker(foreign, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+EVIL_PARTS = """
+import pathlib
+pathlib.Path("ran").touch()
+def loss(queries, passages, positive, masked, temperature): ...
+"""
+
+
+def _own_loss(planned, tmp_path, monkeypatch) -> Path:
+    """A run whose settings name a loss, in whose folder, and where the user stands, its module
+    lies.
+    """
+    folder = planned("trainer.max_steps=2", "batch.cross_lingual_ratio=0.5")
+    for place in (folder, tmp_path):
+        (place / "evil_parts.py").write_text(EVIL_PARTS)
+    monkeypatch.chdir(tmp_path)
+    return _edited(folder, trainer={"loss": "evil_parts:loss", "callbacks": ["evil_parts:Evil"]})
+
+
+def test_a_loss_that_a_stored_config_names_is_not_imported(planned, tmp_path, monkeypatch):
+    folder = _own_loss(planned, tmp_path, monkeypatch)
+    identity = read_json(folder / "identity.json")
+    identity["fingerprints"]["own_parts"] = {"evil_parts:loss": "0" * 16}
+    write_json(folder / "identity.json", identity)
+    assert worker.main(folder) == 2
+    assert "trainer.loss=module:function" in read_json(folder / "status.json")["error"]
+    words = ["trainer.loss=evil_parts:loss", f"folder={tmp_path}"]
+    assert worker.main(folder, words) == 2  # the text is not that of the id
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "mine"])
+def test_a_model_is_read_without_the_loss_it_was_trained_with(planned, tmp_path, monkeypatch, verb):
+    folder = _own_loss(planned, tmp_path, monkeypatch)
+    main([verb, str(folder), *(["negatives.tsv"] if verb == "mine" else [])])
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize(
     "word", ["model.remote_code=1", "paths.cache=/x", "--x", "model.remote_code=${oc.env:X}", ""]
 )

@@ -54,6 +54,7 @@ the keys most used:
   sweep.on_failure            continue | stop                          paths.outputs       where runs and sweeps go
   sweep.retries               times a failed point is tried again      sweep.gpus_per_run  GPUs a point has to itself
   batch.micro_batch           texts in memory at once: any batch.size  eval.dev_every      steps between dev scores
+  trainer.loss                a loss of your own, module:function      trainer.callbacks   callbacks, [module:Class]
 
 also Hydra's: --cfg job|hydra|all, --info, --hydra-help, hydra/launcher=local|basic|joblib|...
 """

@@ -6,15 +6,15 @@ What each is given is written at `loss.Loss` and in docs/api.md.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch  # noqa: F401  before a module of a user's own: what it imports is what is installed
-from pytorch_lightning import Callback
+from typing import TYPE_CHECKING, Any
 
 from hybrid_sweep.config.own_parts import LOSS
 from hybrid_sweep.training.loss import Loss, LossInput, info_nce
 from hybrid_sweep.utils.errors import UserError, config_key
 from hybrid_sweep.utils.own_code import Source, load
+
+if TYPE_CHECKING:  # seconds that a check of a loss need not take
+    from pytorch_lightning import Callback
 
 GIVEN = tuple(LossInput.__annotations__)
 
@@ -27,7 +27,7 @@ class Parts:
     """
 
     loss: Loss = info_nce
-    callbacks: list[Callable[[], Callback]] = field(default_factory=list)
+    callbacks: list[Callable[[], "Callback"]] = field(default_factory=list)
 
 
 def parts_of(sources: Mapping[tuple[str, str], Source]) -> Parts:
@@ -63,6 +63,8 @@ def _problem_of_loss(part: Any) -> str | None:
 
 def _problem_of_callback(part: Any) -> str | None:
     """Return why a part is no class of callbacks; None where it is one."""
+    from pytorch_lightning import Callback
+
     if not inspect.isclass(part) or not issubclass(part, Callback):
         return "must be a class derived from pytorch_lightning.Callback"
     problem = _problem_of_call(part, ())

@@ -498,7 +498,11 @@ PLAN = {"name": "toy", "margin": 0.01, "command": "", "points": []}
 
 
 @pytest.mark.parametrize(
-    "word", ["model.remote_code=true", "hydra.job.env_set.X=1", "--config-dir=/x", "'"]
+    "word",
+    [
+        *("model.remote_code=true", "hydra.job.env_set.X=1", "--config-dir=/x", "'"),
+        *("trainer.loss=a:b", "'trainer.callbacks=[a:B]'"),
+    ],
 )
 def test_a_stored_command_that_would_permit_something_is_not_advised(
     program, reported, tmp_path, word

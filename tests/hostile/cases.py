@@ -36,6 +36,8 @@ QUOTA = {
     "negatives": 22,
     "score": 22,
 }
+# the commands that read the settings of a trained run
+READERS = ("report", "push", "dashboard", "probe", "freeze", "plan", "run", "evaluate", "mine")
 LINK = "a link to a file outside"
 WITH_PAGES = ("report", "report-wide", "report-two", "probe", "freeze", "check", "push")
 
@@ -255,7 +257,7 @@ def _loose(cwd: Path) -> Iterator[Case]:
 
 
 def _special(cwd: Path) -> Iterator[Case]:
-    """Packed files that grow, and models that bring code."""
+    """Packed files that grow, models that bring code, and settings that name some."""
     for file, command in (
         ("negatives.tsv.gz", "negatives"),
         ("run.trec", "score"),
@@ -269,6 +271,8 @@ def _special(cwd: Path) -> Iterator[Case]:
         )
         yield Case(run, "code in the model's folder", values.code(False), command)
     yield Case(run, "code in the model's folder", values.code(False), "evaluate-model")
+    for command in READERS:
+        yield Case(run, "a loss and a callback named by config.yaml", values.own_parts, command)
 
 
 def _folders(cwd: Path) -> Iterator[Case]:

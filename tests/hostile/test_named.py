@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.hostile import base, run_cases, values
-from tests.hostile.cases import SWEEP, Case
+from tests.hostile.cases import READERS, SWEEP, Case
 from tests.hostile.values import Change
 
 pytestmark = pytest.mark.slow
@@ -202,6 +202,10 @@ NAMED: dict[str, tuple[str, Change, str]] = {
         "evaluate",
     ),
     "code permitted by the settings": (RUN, values.code(True), "evaluate"),
+    **{
+        f"a loss named by the settings, {command}": (RUN, values.own_parts, command)
+        for command in READERS
+    },
 }
 
 

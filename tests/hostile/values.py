@@ -423,3 +423,27 @@ def code(permitted: bool) -> Change:
             )
 
     return change
+
+
+EVIL_PARTS = """
+from pathlib import Path
+from pytorch_lightning import Callback
+Path("ran").touch()
+class Evil(Callback):
+    pass
+def loss(queries, passages, positive, masked, temperature):
+    return queries.sum(dim=1)
+"""
+
+
+def own_parts(run: Path) -> None:
+    """Let the stored settings of a run name a loss and a callback, whose module lies in the run and
+    in the folder that the user stands in.
+    """
+    for folder in (run, run.parents[2]):
+        (folder / "evil_parts.py").write_text(EVIL_PARTS)
+    stored = (run / "config.yaml").read_text()
+    named = stored.replace("loss: null", "loss: evil_parts:loss")
+    named = named.replace("callbacks: []", "callbacks: [evil_parts:Evil]")
+    assert named.count("evil_parts:") == 2
+    (run / "config.yaml").write_text(named)
