@@ -102,8 +102,8 @@ def resolve_pooling(stated: str, layout: Layout) -> str:
     pooling = layout.pooling or "mean"
     if pooling not in POOLINGS:
         raise UserError(
-            f"model.pooling=auto: {layout.transformer} pools by {pooling}, which is not known here; "
-            "state model.pooling=mean or cls to train it otherwise",
+            f"model.pooling=auto: {layout.transformer} pools by {pooling}, which is not known here;"
+            " state model.pooling=mean or cls to train it otherwise",
             key="model.pooling_unknown",
         )
     return pooling
