@@ -38,6 +38,13 @@ def _seeds(rows: list[ResultRow]) -> str:
     return counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
 
 
+def _rests_on_few(row: ResultRow, margin: float) -> bool:
+    """Return whether a ratio is open although its interval lies above the margin: too few questions
+    carry it.
+    """
+    return row["verdict"] == "inconclusive" and float(row["delta_low_90"]) > -margin
+
+
 def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
     """Return why there is nothing to say, or "" if there is."""
     mono = pick(results, *MONO)
@@ -117,6 +124,10 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
             f"r = {listed(open_)} {'stay' if len(open_) > 1 else 'stays'} open"
             f" ({_last(rows, open_)})"
         )
+    few = [float(row["ratio"]) for row in rows if _rests_on_few(row, sweep.margin)]
+    if few:
+        rest = "rest" if len(few) > 1 else "rests"
+        parts.append(f"r = {listed(few)} {rest} on too few questions for a verdict")
     if beyond:
         are = "are" if len(beyond) > 1 else "is"
         parts.append(
@@ -168,7 +179,8 @@ def _flat(rows: list[ResultRow], margin: float, planned: list[float]) -> str:
     wide = [
         row for row in rows if not (-margin < row["delta_low_90"] and row["delta_high_90"] < margin)
     ]
-    if not wide:
+    few = [float(row["ratio"]) for row in rows if _rests_on_few(row, margin)]
+    if not wide and not few:
         most = max(rows, key=lambda row: abs(float(row["delta"])))
         return (
             f"**Flat, {span}**: each 90 % interval of the difference to r = 0 lies within"
@@ -181,9 +193,32 @@ def _flat(rows: list[ResultRow], margin: float, planned: list[float]) -> str:
             for row in moved
         ]
         return f"**Not flat, {span}**: a difference to r = 0 shows at {listed(words)}."
+    if not wide:
+        return (
+            f"**Flatness is not shown, {span}**: too few questions carry the difference to r = 0 at"
+            f" r = {listed(few)}."
+        )
     return (
         f"**Flatness is not shown, {span}**: no difference to r = 0 is significant, but the 90 %"
         f" interval reaches beyond {margin:g} at r = {listed(float(row['ratio']) for row in wide)}."
+    )
+
+
+def _what_settles(row: ResultRow, margin: float) -> str:
+    """Return why the verdict of a ratio is open, and what would be needed."""
+    if _rests_on_few(row, margin):
+        return (
+            " The interval rests on too few questions for a verdict: effectively"
+            f" {row['carrying']:.0f} of {row['n_questions']:,} carry the difference. More"
+            " questions, not more seeds, would be needed."
+        )
+    wide = (
+        f" The interval is {row['half_width']:.3f} wide to either side, at a margin of {margin:g}."
+    )
+    if row["seeds_to_settle"] == float("inf"):
+        return f"{wide} More questions, not more seeds, would be needed to settle it."
+    return (
+        f"{wide} About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates hold."
     )
 
 
@@ -203,18 +238,7 @@ def _loss(row: ResultRow, margin: float) -> str:
         head += f" the margin of {margin:g}"
     else:
         head = f"A loss {where}, of open size" if real else f"Open {where}"
-        more = (
-            f" The interval is {row['half_width']:.3f} wide to either side, at a margin of"
-            f" {margin:g}."
-            + (
-                " More questions, not more seeds, would be needed to settle it."
-                if row["seeds_to_settle"] == float("inf")
-                else (
-                    f" About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates"
-                    " hold."
-                )
-            )
-        )
+        more = _what_settles(row, margin)
     share = f"{percent(row['relative'])} of r = 0"
     return f"**{head}**: {_verdict_interval(row)}, {share}, Holm {p_words(row['p_holm'])}.{more}"
 

@@ -6,6 +6,7 @@ M of the y[r], so that every pair of ratios, the slope and a ratio of two effect
 pass over the questions.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ ROUNDING = 1e-12
 class Moments:
     """Means (..., R) and mean cross-products (..., R, R) of R matrices y[..., r, s, g] that share
     seeds and questions.
+
+    `floor` is the least A / E of a contrast, as in `statistics.from_squares`.
     """
 
     mean: Array
@@ -31,6 +34,7 @@ class Moments:
     n_seeds: int
     n_questions: int
     df_questions: float
+    floor: Any = 0.0
 
 
 def moments(y: Array, df_questions: float) -> Moments:
@@ -78,24 +82,35 @@ def contrast(found: Moments, c: Array) -> st.Estimate:
         _form(products, c) for products in (found.seeds, found.questions, found.rest)
     )
     if found.n_seeds >= st.MIN_SEEDS:
-        return st.from_squares(mean, (seeds, questions, rest), *counts)
+        return st.from_squares(mean, (seeds, questions, rest), counts, found.floor)
     se = np.sqrt(questions / (found.n_seeds * found.n_questions))
     return st.Estimate(mean, se, np.full(mean.shape, found.df_questions), *counts, "conditional")
 
 
+def with_typical_floor(found: Moments) -> Moments:
+    """Return the moments of the curve over the ratios with the median of A / E over the changes to
+    its first ratio as the floor of every contrast: `statistics.typical_inflation`.
+
+    The moments have no leading axes.
+    """
+    changes = np.eye(len(found.mean))[1:] - np.eye(len(found.mean))[0]
+    seeds, rest = (_form(products, changes) for products in (found.seeds, found.rest))
+    there = rest > 0
+    floor = float(np.median(seeds[there] / rest[there])) if there.any() else 0.0
+    return dataclasses.replace(found, floor=floor)
+
+
 def _accepted(found: Moments, ratio: Array, level: float) -> Any:
     """Return whether mean_0 = ratio * mean_1 is not rejected; ratio is (..., k)."""
-    wide = Moments(
-        found.mean[..., None, :],
-        found.seeds[..., None, :, :],
-        found.questions[..., None, :, :],
-        found.rest[..., None, :, :],
-        found.n_seeds,
-        found.n_questions,
-        found.df_questions,
+    wide = dataclasses.replace(
+        found,
+        mean=found.mean[..., None, :],
+        seeds=found.seeds[..., None, :, :],
+        questions=found.questions[..., None, :, :],
+        rest=found.rest[..., None, :, :],
     )
     tested = contrast(wide, np.stack([np.ones_like(ratio), -ratio], axis=-1))
-    return np.abs(tested.mean) <= st.t_quantile(0.5 + level / 2, tested.df) * tested.se
+    return st.p_value(tested) >= 1 - level
 
 
 def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
@@ -109,7 +124,7 @@ def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
     """
     centre = found.mean[..., 0] / found.mean[..., 1]
     linear = contrast(found, np.stack([np.ones_like(centre), -centre], axis=-1))
-    reach = st.t_quantile(0.5 + level / 2, linear.df) * linear.se / np.abs(found.mean[..., 1])
+    reach = st.half_width(linear, level) / np.abs(found.mean[..., 1])
     # Degrees of freedom and floors change along q: the outermost q that is accepted counts, found
     # on a grid first.
     steps = np.concatenate([np.linspace(0, 3, 121)[1:], np.geomspace(3.2, 1000, 80)])

@@ -23,7 +23,6 @@ ENGLISH = "en"  # the scope of a language that has a column and a panel of its o
 TRAINED, UNSEEN = "trained", "unseen"
 MEANS = (MACRO, TRAINED, UNSEEN)
 COLUMNS = meanings(ResultRow)
-EXAMPLES = ["examples_monolingual", "examples_cross_lingual"]
 TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
 
@@ -97,14 +96,14 @@ def select(whole: Block, names: tuple[str, ...]) -> Block:
     return Block(whole.values[:, chosen], domain, group, names, whole.questions[kept])
 
 
-def _level(y: st.Array, df: float) -> dict[str, Any]:
-    found = st.crossed_estimate(y, df)
+def _level(y: st.Array, df: float, floor: float) -> ResultRow:
+    found = st.crossed_estimate(y, df, floor)
     low, high = st.bounds(found, 0.95)
     return {"mean": found.mean, "low": low, "high": high, "interval": found.interval}
 
 
-def _effect(y: st.Array, base: st.Array, df: float) -> tuple[st.Estimate, dict[str, Any]]:
-    found, share = st.crossed_estimate(y - base, df), st.relative(y, base, df)
+def _effect(y: st.Array, base: st.Array, df: float, floor: float) -> tuple[st.Estimate, ResultRow]:
+    found, share = st.crossed_estimate(y - base, df, floor), st.relative(y, base, df, floor)
     low, high = st.bounds(found, 0.95)
     low_90, high_90 = st.bounds(found, 0.90)
     relative_low, relative_high = st.bounds(share, 0.95)
@@ -115,6 +114,8 @@ def _effect(y: st.Array, base: st.Array, df: float) -> tuple[st.Estimate, dict[s
         "delta_low_90": low_90,
         "delta_high_90": high_90,
         "half_width": (high_90 - low_90) / 2,
+        "df": st.equivalent_df(found),
+        "carrying": st.carrying(y - base),
         "delta_seeds": len(y),
         "delta_interval": found.interval,
         "relative": share.mean,
@@ -124,7 +125,7 @@ def _effect(y: st.Array, base: st.Array, df: float) -> tuple[st.Estimate, dict[s
     }
 
 
-def _won(part: Block, runs: list[int], base: list[int]) -> dict[str, int]:
+def _won(part: Block, runs: list[int], base: list[int]) -> ResultRow:
     """Return the questions by the sign of their mean paired difference, whatever their number of
     rows.
     """
@@ -134,21 +135,39 @@ def _won(part: Block, runs: list[int], base: list[int]) -> dict[str, int]:
     return {"won": won, "tied": len(mean) - won - lost, "lost": lost}
 
 
-def _examples(sweep: Sweep, runs: Iterable[int]) -> dict[str, float]:
+def _examples(sweep: Sweep, runs: Iterable[int]) -> ResultRow:
     """Return what a run of a line saw in training, from metrics.json; NaN where any of its runs
     does not say.
     """
     metrics = [sweep.metrics[sweep.finished[index].run_id] for index in runs]
-    found = {key: [record.get(key) for record in metrics] for key in EXAMPLES}
     return {
-        key: float(np.mean([np.nan if n is None else float(n) for n in ns]))
-        for key, ns in found.items()
+        "examples_monolingual": _mean_count(metrics, "examples_monolingual"),
+        "examples_cross_lingual": _mean_count(metrics, "examples_cross_lingual"),
     }
 
 
-def _rows(
-    sweep: Sweep, setting: str, measure: str, scope: str, part: Block
-) -> list[dict[str, Any]]:
+def _mean_count(metrics: list[dict[str, Any]], key: str) -> float:
+    counts = [record.get(key) for record in metrics]
+    return float(np.mean([np.nan if count is None else float(count) for count in counts]))
+
+
+def _floors(
+    y: st.Array, runs: dict[tuple[str, float], dict[int, int]], base: dict[int, int]
+) -> tuple[float, float]:
+    """Return the typical A / E of the trained ratios' levels, and of their changes to ratio 0."""
+    levels, changes = [], []
+    for (kind, ratio), seeds in runs.items():
+        if kind != "trained":
+            continue
+        levels.append(y[list(seeds.values())])
+        common = [seed for seed in seeds if seed in base]
+        if ratio > 0 and common:
+            here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
+            changes.append(y[here] - y[there])
+    return st.typical_inflation(levels), st.typical_inflation(changes)
+
+
+def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[ResultRow]:
     """Return one row per ratio and one for each baseline: its level, its paired effect, its
     verdict.
     """
@@ -159,10 +178,11 @@ def _rows(
         runs.setdefault(line(point), {})[point.seed] = index
     holes = {line(point) for point in sweep.points if point.run_id in sweep.missing}
     base = runs.get(("trained", 0.0), {})
-    rows: list[dict[str, Any]] = []
+    floors = _floors(y, runs, base)
+    rows: list[ResultRow] = []
     effects: list[st.Estimate | None] = []
     for (kind, ratio), seeds in runs.items():
-        row: dict[str, Any] = {
+        row: ResultRow = {
             "kind": kind,
             "ratio": ratio if kind == "trained" else np.nan,
             "setting": setting,
@@ -175,12 +195,12 @@ def _rows(
             "n_rows": part.values.shape[1],
             "run_ids": " ".join(sweep.finished[index].run_id for index in seeds.values()),
         }
-        row |= _level(y[list(seeds.values())], df) | _examples(sweep, seeds.values())
+        row |= _level(y[list(seeds.values())], df, floors[0]) | _examples(sweep, seeds.values())
         common = [seed for seed in seeds if seed in base]
         effect = None
         if kind == "trained" and ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            effect, found = _effect(y[here], y[there], df)
+            effect, found = _effect(y[here], y[there], df, floors[1])
             row |= found | _won(part, here, there)
         effects.append(effect)
         rows.append(row)
@@ -204,7 +224,7 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
     last. Numbers are rounded to nine significant digits. The same tables give the same frame,
     whatever the order of their rows.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[ResultRow] = []
     for setting, measure in (one.place for one in MEASURES):
         whole = block(sweep, setting, measure)
         if whole is None:  # e.g. no cross-lingual setting where there is one language
@@ -213,14 +233,11 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
             rows += _rows(sweep, setting, measure, scope, select(whole, names))
     for point in sweep.points:
         if point.run_id in sweep.missing:
-            row = {
-                "kind": point.kind,
-                "ratio": point.ratio if point.kind == "trained" else np.nan,
-                "status": "missing",
-            }
             rows.append(
-                row
-                | {
+                {
+                    "kind": point.kind,
+                    "ratio": point.ratio if point.kind == "trained" else np.nan,
+                    "status": "missing",
                     "seeds": str(point.seed),
                     "n_seeds": 0,
                     "n_questions": 0,

@@ -59,6 +59,16 @@ class ResultRow(TypedDict, total=False):
         float,
         "half of the width of its 90 % interval: what a verdict at this margin can tell apart",
     ]
+    df: Annotated[
+        float,
+        "degrees of freedom of Student's t with the same 95 % interval: one less than the seeds "
+        "where only these matter, up to those of the questions",
+    ]
+    carrying: Annotated[
+        float,
+        "effective number of questions that carry the difference; below 10, or with questions "
+        "times margin below 3, no ratio is called non-inferior",
+    ]
     delta_seeds: Annotated[int, "number of seeds that both ratios have"]
     delta_interval: Annotated[
         str,

@@ -80,14 +80,14 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             "- The change at a ratio is paired with ratio 0: same seed (initial weights, groups,"
             " query texts, order), same questions. Its interval is meant for other seeds and other"
             " questions: two-way crossed random effects, language versions of a question clustered,"
-            " Satterthwaite's degrees of freedom made safe for few seeds"
+            " the Behrens-Fisher distribution of the two parts of its variance"
             " (`docs/report.md` has the formula and its measured error rates)."
         ),
         (
             "- The verdict reads the 90 % interval of the change, one-sided 5 % at each ratio."
             " Non-inferior: wholly above minus the margin. Degraded: wholly below. Inconclusive:"
-            " neither. Superior: non-inferior, and a gain at 5 % after Holm's adjustment over the"
-            " ratios."
+            " neither, or too few questions carry the change. Superior: non-inferior, and a gain at"
+            " 5 % after Holm's adjustment over the ratios."
         ),
         (
             "- Slope, monotone fit, turn and Pareto front are over the seeds that have every ratio."

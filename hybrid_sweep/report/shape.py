@@ -9,7 +9,7 @@ import numpy as np
 import scipy.optimize
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.contrasts import Moments, contrast, moments
+from hybrid_sweep.report.contrasts import Moments, contrast, moments, with_typical_floor
 from hybrid_sweep.report.curves import Curve, Draws, complete, resampled
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.rows import DerivedRow
@@ -97,7 +97,7 @@ def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Derived
     fitted, falling = isotonic(change)
     eye = np.eye(len(ratios))
     estimated = contrast(found, eye - eye[0])
-    half = st.t_quantile(0.975, estimated.df) * estimated.se
+    half = st.half_width(estimated, 0.95)
     half[0] = 0.0
     low, high = band(change, means - means[:, :1], half, falling)
     word = "flat" if np.ptp(fitted) < TINY else "falling" if falling else "rising"
@@ -176,7 +176,7 @@ def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
         if len(curve.questions) < 2:
             continue
         y = curve.y[index]
-        here = moments(y, curve.df_questions)
+        here = with_typical_floor(moments(y, curve.df_questions))
         _, falling = isotonic(here.mean - here.mean[0])
         parts = [_slope(ratios, here)]
         parts += _isotonic(ratios, here, resampled(draws, curve, index)) if ratios[0] == 0 else []

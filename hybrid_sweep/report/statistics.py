@@ -7,35 +7,42 @@ questions, not about these checkpoints.
 
 **The interval.** For y = mean + seed + question + rest (two-way random effects without
 replication), with the mean squares A (seeds), B (questions) and E (rest), the variance of the grand
-mean is (A + B - E) / (S G) in expectation. We take
+mean is (A + B - E) / (S G) in expectation. Its two parts are estimated as
 
-    V = A + max(B - E, 0),    se = sqrt(V / (S G)),
-    df = max(S - 1, V^2 / ((1 + 2 / (S - 1)) A^2 / (S - 1) + max(B - E, 0)^2 / df_questions)).
+    seeds      A* = max(A, E, floor E),
+    questions  Q  = max(B - E, 0),
 
-It is Satterthwaite's (1946) approximation with two changes. The floor: the question component is
-never negative, hence V >= A. The factor 1 + 2 / (S - 1) = E[A^2] / E[A]^2: with few seeds a small A
-makes V too small and the plain df too large at once. Size of the two-sided test of a true null in
-per cent, lowest and highest over 216 combinations of G in {30, 200, 3000}, G x seed variance in 0
-to 1000 and S x question variance in 0 to 100 (rest = 1), 100,000 repetitions each:
+where E is the least that A can be in expectation, and `floor` is the median of A / E over the
+ratios of a sweep (`typical_inflation`): one ratio whose few seeds agree by chance is not taken for
+one that seeds do not move. The mean, less its true value and times sqrt(S G), is referred to the
+distribution of
 
-    seeds                                                 3             5             10
-    plain df, V = max(A + B - E, A, B), nominal 5      1.3 to 7.8    1.5 to 5.9    2.0 to 5.3
-    as above, without the factor, nominal 5            4.9 to 7.9    4.6 to 5.9    4.4 to 5.6
-    this recipe, nominal 5                             4.4 to 5.5    4.2 to 5.1    4.3 to 5.4
-    plain df, nominal 10 (half: false non-inferior)    3.6 to 12.4   4.2 to 10.8   5.5 to 10.3
-    this recipe, nominal 10                            8.5 to 10.1   8.4 to 10.3   8.6 to 10.5
+    sqrt(A*) T + sqrt(Q) U,    T Student's t with S - 1 degrees of freedom, U with those of the
+                               questions, independent,
 
-With three or four seeds A has so few degrees of freedom that it can be tiny by chance, and the
-interval over seeds and questions narrower than the one over the questions alone, which no reader
-should believe: below `FLOOR_SEEDS` seeds V is at least B. That makes the test conservative where
-seeds hardly matter (size down to 0.03 %) and nowhere larger than 5.5 %. From five seeds on it would
-only cost power (size down to 0.4 %), and the plain recipe stands.
+the solution of Behrens (1929) and Fisher (1935) for a sum of two variances. It is t with S - 1
+degrees of freedom where only seeds matter, and t over the questions where only these do. Between
+the two its tails stay those of few seeds, however small A is: Satterthwaite's degrees of freedom
+jump to hundreds where A is small by chance, and p below .01 came out several times too small.
+
+Error rates, before (Satterthwaite's) and now, in per cent: `python benchmarks/calibration.py` and
+docs/report.md. Borrowing more, the pooled variance itself with 7 (S - 1) degrees of freedom or an
+empirical Bayes mean of the two, is wrong where ratios differ in A / E, as they do: P(p < .001) of
+the ratio with the largest A / E is up to 20 and 5 per cent.
+
+**Questions.** An interval over questions says little where hardly any of them carries the
+difference. A loss of the margin may lie in so few that a sample holds none. So no ratio is called
+non-inferior where the questions times the margin are below `MIN_LOST`, or the effective number of
+questions that carry the difference, (sum d^2)^2 / sum d^4 over the questions' mean differences d,
+is below `MIN_CARRYING`: it is inconclusive, and more questions are needed.
 
 A test on questions alone, with the seeds averaged, rejects a true null about four times too often
 as soon as seeds matter: with fewer than `MIN_SEEDS` seeds that conditional interval is all there
 is, and it is labelled so and carries no verdict.
 """
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,14 +50,24 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import scipy.special
+import scipy.stats
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 # with two seeds one degree of freedom is left: an interval some six times too wide to be of use
 MIN_SEEDS = 3
-# below this many, a crossed interval is never narrower than that over the questions alone
+# below this many on either side, the interval of two sweeps whose seeds are independent is never
+# narrower than that over the questions alone (`comparison.between`)
 FLOOR_SEEDS = 5
+# Non-inferiority asks for at least so many questions times the margin: with fewer, a loss that lies
+# in few questions is absent from more than 5 % of the samples, e^-3.
+MIN_LOST = 3.0
+# ... and for so many questions, effectively, that carry the difference.
+MIN_CARRYING = 10.0
+NODES = 96  # of the integral over the seeds' chi-square: p is right to eight digits
+NODE_TAIL = 1e-15  # what lies beyond the outermost nodes
+SECANT_STEPS = 30  # at most; six are common
 # the chance with which `seeds_to_settle` seeds reach a verdict, if the estimates are the truth
 SETTLE_POWER = 0.8
 SETTLE_LIMIT = 1000
@@ -61,8 +78,10 @@ class Estimate:
     """A mean with its standard error; `mean`, `se` and `df` are floats or arrays of one shape.
 
     `interval` is "crossed" (seeds and questions), "conditional" (questions alone: these
-    checkpoints) or "none" (fewer than two questions: se is NaN). `squares` holds the mean squares
-    A, B, E where interval is "crossed".
+    checkpoints) or "none" (fewer than two questions: se is NaN). Where it is "crossed", `df` is
+    that of the seeds, `squares` holds the mean squares A, B, E, and `parts` the variance of the
+    mean times S G by seeds and by questions; else the mean is referred to Student's t with `df`.
+    `carrying` is the effective number of questions that carry the mean, inf where not counted.
     """
 
     mean: Any
@@ -73,6 +92,8 @@ class Estimate:
     df_questions: float
     interval: str
     squares: tuple[Any, Any, Any] | None = None
+    parts: tuple[Any, Any] | None = None
+    carrying: Any = np.inf
 
 
 def contributions(
@@ -127,35 +148,71 @@ def mean_squares(y: Array) -> tuple[Array, Array, Array, Array]:
     return mean, square_seeds, square_questions, square_rest
 
 
-def _spread(
-    seeds: Any, questions: Any, n_seeds: Any, n_questions: int, df_questions: float
-) -> tuple[Any, Any]:
-    """Return se and df from A and max(B - E, 0): the recipe of the module's docstring."""
-    df_seeds = n_seeds - 1
-    total = seeds + questions
-    parts = (1 + 2 / df_seeds) * seeds**2 / df_seeds + questions**2 / df_questions
-    df = np.maximum(np.divide(total**2, parts, out=np.zeros_like(total), where=parts > 0), df_seeds)
-    return np.sqrt(total / (n_seeds * n_questions)), df
+def typical_inflation(matrices: Sequence[Array]) -> float:
+    """Return the median of A / E over matrices y[s, g], one for each ratio: what seeds typically
+    add to the noise of single cells.
+
+    The rests of two ratios differ several times over, their A with them; A / E is what they have in
+    common. Matrices without an interval over seeds, or without a rest, do not count; 0 where none
+    does.
+    """
+    inflations = []
+    for y in matrices:
+        n_seeds, n_questions = y.shape
+        if n_seeds < MIN_SEEDS or n_questions < 2:
+            continue
+        _, seeds, _, rest = mean_squares(y)
+        if rest > 0:
+            inflations.append(float(seeds / rest))
+    return float(np.median(inflations)) if inflations else 0.0
 
 
 def from_squares(
-    mean: Any, squares: tuple[Any, Any, Any], n_seeds: int, n_questions: int, df_questions: float
+    mean: Any,
+    squares: tuple[Any, Any, Any],
+    counts: tuple[int, int, float],
+    floor: Any = 0.0,
 ) -> Estimate:
-    """Return the crossed estimate from the mean squares (A, B, E) of seeds, questions and rest;
-    arrays or floats.
+    """Return the crossed estimate from the mean squares (A, B, E) of seeds, questions and rest.
+
+    Args:
+        mean: float or array, as are the mean squares.
+        counts: the number of seeds, that of questions, and the questions' degrees of freedom.
+        floor: the least A / E, that of `typical_inflation`; 1 where it is smaller.
     """
+    n_seeds, n_questions, df_questions = counts
     seeds, questions, rest = (np.asarray(square, dtype=np.float64) for square in squares)
-    se, df = _spread(seeds, np.maximum(questions - rest, 0.0), n_seeds, n_questions, df_questions)
-    if n_seeds < FLOOR_SEEDS:
-        se = np.maximum(se, np.sqrt(questions / (n_seeds * n_questions)))
+    of_seeds = np.maximum(seeds, np.maximum(floor, 1.0) * rest)
+    of_questions = np.maximum(questions - rest, 0.0)
+    se = np.sqrt((of_seeds + of_questions) / (n_seeds * n_questions))
+    df = np.full(se.shape, n_seeds - 1.0)
     return Estimate(
-        mean, se, df, n_seeds, n_questions, df_questions, "crossed", (seeds, questions, rest)
+        mean,
+        se,
+        df,
+        n_seeds,
+        n_questions,
+        df_questions,
+        "crossed",
+        (seeds, questions, rest),
+        (of_seeds, of_questions),
     )
 
 
-def crossed_estimate(y: Array, df_questions: float | None = None) -> Estimate:
+def carrying(y: Array) -> Any:
+    """Return the effective number of questions that carry the mean of y[..., s, g]: (sum d^2)^2 /
+    sum d^4 over the questions' means d; 0 where all are 0.
+    """
+    square = y.mean(axis=-2) ** 2
+    squared, fourth = square.sum(axis=-1) ** 2, (square**2).sum(axis=-1)
+    return np.divide(squared, fourth, out=np.zeros_like(squared), where=fourth > 0)
+
+
+def crossed_estimate(y: Array, df_questions: float | None = None, floor: float = 0.0) -> Estimate:
     """Return the mean of y[..., s, g] with its standard error: crossed from `MIN_SEEDS` seeds on,
     else conditional on these seeds.
+
+    floor: the least A / E, that of `typical_inflation`.
     """
     n_seeds, n_questions = y.shape[-2:]
     df_questions = float(n_questions - 1) if df_questions is None else df_questions
@@ -164,9 +221,13 @@ def crossed_estimate(y: Array, df_questions: float | None = None) -> Estimate:
         return Estimate(y.mean(axis=(-2, -1)), nan, nan, n_seeds, n_questions, df_questions, "none")
     if n_seeds >= MIN_SEEDS:
         mean, *squares = mean_squares(y)
-        return from_squares(
-            mean, (squares[0], squares[1], squares[2]), n_seeds, n_questions, df_questions
+        found = from_squares(
+            mean,
+            (squares[0], squares[1], squares[2]),
+            (n_seeds, n_questions, df_questions),
+            floor,
         )
+        return dataclasses.replace(found, carrying=carrying(y))
     per_question = y.mean(axis=-2)
     se = np.sqrt(per_question.var(axis=-1, ddof=1) / n_questions)
     df = np.full(se.shape, df_questions)
@@ -180,9 +241,74 @@ def t_quantile(probability: Any, df: Any) -> Any:
     return scipy.special.stdtrit(df, probability)
 
 
+@functools.lru_cache(maxsize=64)
+def _nodes(df: int) -> tuple[Array, Array]:
+    """Return values of a chi-square over its df, and their weights, for the mean of a function of
+    it: the trapezoid rule on the scale of logarithms.
+    """
+    first, last = scipy.stats.chi2.ppf(NODE_TAIL, df), scipy.stats.chi2.isf(NODE_TAIL, df)
+    logs = np.linspace(np.log(first), np.log(last), NODES)
+    weights = np.exp(scipy.stats.chi2.logpdf(np.exp(logs), df) + logs)
+    return np.exp(logs) / df, weights / weights.sum()
+
+
+def _tail(size: Array, share: Array, df_seeds: int, df_questions: float) -> Array:
+    """Return P(|sqrt(share) T + sqrt(1 - share) U| > size), T and U as in the module's docstring.
+
+    Given the chi-square of T, the sum is normal but for U, so that it is Student's t to which
+    Satterthwaite's df of U's share apply.
+    """
+    ratio, weights = _nodes(df_seeds)
+    of_questions = 1 - share[..., None]
+    variance = share[..., None] / ratio + of_questions
+    inverse = (of_questions / variance) ** 2 / df_questions
+    df = 1 / np.maximum(inverse, 1e-12)
+    tails = scipy.special.stdtr(df, -size[..., None] / np.sqrt(variance))
+    two_sided: Array = 2 * (tails * weights).sum(axis=-1)
+    return two_sided
+
+
+def _quantile(level: float, share: Array, df_seeds: int, df_questions: float) -> Array:
+    """Return the size whose `_tail` is 1 - level, by the secant rule on logarithms."""
+    start = t_quantile(0.5 + level / 2, np.array([df_seeds, max(df_questions, df_seeds + 1.0)]))
+    before, now = (np.full(share.shape, np.log(value)) for value in start)
+    wanted = np.log(1 - level)
+    error = np.log(_tail(np.exp(before), share, df_seeds, df_questions)) - wanted
+    for _ in range(SECANT_STEPS):
+        new_error = np.log(_tail(np.exp(now), share, df_seeds, df_questions)) - wanted
+        rise = new_error - error
+        step = np.divide(now - before, rise, out=np.zeros_like(now), where=rise != 0)
+        before, error = now, new_error
+        now = now - new_error * step
+        if np.all(np.abs(now - before) < 1e-13):
+            break
+    quantile: Array = np.exp(now)
+    return quantile
+
+
+def _share(estimated: Estimate) -> Array:
+    """Return the share of the seeds in the variance of a crossed mean; 1 where there is none."""
+    assert estimated.parts is not None
+    seeds, questions = estimated.parts
+    total = seeds + questions
+    share: Array = np.divide(seeds, total, out=np.ones_like(total), where=total > 0)
+    return share
+
+
+def half_width(estimated: Estimate, level: float) -> Any:
+    """Return half the width of the two-sided interval at `level`, e.g. 0.95; NaN where there is
+    none.
+    """
+    if estimated.parts is None:
+        return t_quantile(0.5 + level / 2, estimated.df) * estimated.se
+    df_seeds = estimated.n_seeds - 1
+    quantile = _quantile(level, _share(estimated), df_seeds, estimated.df_questions)
+    return quantile * estimated.se
+
+
 def bounds(estimated: Estimate, level: float) -> tuple[Any, Any]:
     """Return both ends of the two-sided interval at `level`, e.g. 0.95; NaN where there is none."""
-    half = t_quantile(0.5 + level / 2, estimated.df) * estimated.se
+    half = half_width(estimated, level)
     return estimated.mean - half, estimated.mean + half
 
 
@@ -192,19 +318,35 @@ def p_value(estimated: Estimate) -> Any:
     """
     mean, se = np.abs(np.asarray(estimated.mean)), np.asarray(estimated.se)
     t = np.divide(mean, se, out=np.where(mean > 0, np.inf, 0.0), where=~(se == 0))
-    return 2 * scipy.special.stdtr(estimated.df, -t)
+    if estimated.parts is None:
+        return 2 * scipy.special.stdtr(estimated.df, -t)
+    return _tail(t, _share(estimated), estimated.n_seeds - 1, estimated.df_questions)
 
 
-def relative(y: Array, base: Array, df_questions: float | None = None) -> Estimate:
+def equivalent_df(estimated: Estimate) -> Any:
+    """Return the degrees of freedom of Student's t with the same 95 % interval: from S - 1, where
+    only seeds matter, up to those of the questions.
+    """
+    if estimated.parts is None:
+        return estimated.df
+    df_seeds = estimated.n_seeds - 1
+    quantile = _quantile(0.95, _share(estimated), df_seeds, estimated.df_questions)
+    return scipy.special.stdtridf(0.975, quantile)
+
+
+def relative(
+    y: Array, base: Array, df_questions: float | None = None, floor: float = 0.0
+) -> Estimate:
     """Return the change of the mean of y against that of `base`, as a share of the latter; both (S,
     G), seeds in the same order.
 
     Linearised ratio of two means (Fieller's problem, delta method): (y - ratio * base) /
-    mean(base), centred on ratio - 1. NaN where the base is 0.
+    mean(base), centred on ratio - 1. NaN where the base is 0. floor: as in `crossed_estimate`.
     """
     bottom = base.mean()
     ratio = y.mean() / bottom if bottom else np.nan
-    return crossed_estimate((y - ratio * base) / (bottom or np.nan) + (ratio - 1), df_questions)
+    change = (y - ratio * base) / (bottom or np.nan) + (ratio - 1)
+    return crossed_estimate(change, df_questions, floor)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -219,22 +361,44 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
+def too_few_questions(effect: Estimate, margin: float) -> bool:
+    """Return whether a loss of the margin may well lie in questions that the sample does not hold:
+    see "Questions" in the module's docstring.
+    """
+    lost = (effect.df_questions + 1) * margin
+    return bool(lost < MIN_LOST or effect.carrying < MIN_CARRYING)
+
+
 def verdict(effect: Estimate, margin: float, p_holm: float) -> str:
     """Return where the paired effect stands to the margin, by its 90 % interval (two one-sided
     tests at 5 %).
 
     "degraded": wholly below -margin. "non-inferior": wholly above it; "superior" if it is also a
-    gain at Holm-adjusted 5 %. "inconclusive": -margin lies inside. "untested": fewer than
-    `MIN_SEEDS` common seeds, or no interval.
+    gain at Holm-adjusted 5 %. "inconclusive": -margin lies inside, or the interval lies above it
+    but rests on too few questions. "untested": fewer than `MIN_SEEDS` common seeds, or no interval.
     """
     if effect.interval != "crossed":
         return "untested"
     low, high = bounds(effect, 0.90)
     if high < -margin:
         return "degraded"
-    if low > -margin:
+    if low > -margin and not too_few_questions(effect, margin):
         return "superior" if effect.mean > 0 and p_holm < 0.05 else "non-inferior"
     return "inconclusive"
+
+
+def _needed(n_seeds: int, effect: Estimate) -> float:
+    """Return the distance from the margin at which so many seeds reach a verdict with a chance of
+    `SETTLE_POWER`, if the variance components of `effect` are the truth.
+    """
+    assert effect.parts is not None
+    # A = G x seed variance + rest variance does not depend on the number of seeds, S x question
+    # variance does.
+    seeds = np.asarray(effect.parts[0], dtype=np.float64)
+    questions = np.asarray(effect.parts[1] / effect.n_seeds * n_seeds, dtype=np.float64)
+    squares = (seeds, questions, np.zeros_like(seeds))
+    there = from_squares(0.0, squares, (n_seeds, effect.n_questions, effect.df_questions))
+    return float(half_width(there, 0.9) + half_width(there, 2 * SETTLE_POWER - 1))
 
 
 def seeds_to_settle(effect: Estimate, margin: float) -> float:
@@ -243,25 +407,22 @@ def seeds_to_settle(effect: Estimate, margin: float) -> float:
 
     Takes the effect and its variance components as they were estimated, so it is a guide to
     planning and no promise. inf means more than `SETTLE_LIMIT`: the effect is too close to the
-    margin for this number of questions. NaN without a crossed interval.
+    margin for this number of questions, or too few of them carry it. NaN without a crossed
+    interval.
     """
-    if effect.squares is None:
+    if effect.parts is None:
         return float("nan")
-    seeds, questions, rest = (float(square) for square in effect.squares)
-    question_variance = max(questions - rest, 0.0) / effect.n_seeds
-    tried = np.arange(MIN_SEEDS, SETTLE_LIMIT + 1, dtype=np.float64)
-    # A = G x seed variance + rest variance does not depend on the number of seeds, S x question
-    # variance does.
-    se, df = _spread(
-        np.full_like(tried, seeds),
-        question_variance * tried,
-        tried,
-        effect.n_questions,
-        effect.df_questions,
-    )
-    needed = (t_quantile(0.95, df) + t_quantile(SETTLE_POWER, df)) * se
-    enough = np.flatnonzero(needed < abs(float(effect.mean) + margin))
-    return float(tried[enough[0]]) if len(enough) else float("inf")
+    distance = abs(float(effect.mean) + margin)
+    if too_few_questions(effect, margin) or _needed(SETTLE_LIMIT, effect) >= distance:
+        return float("inf")
+    too_few, enough = MIN_SEEDS - 1, SETTLE_LIMIT
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if _needed(middle, effect) < distance:
+            enough = middle
+        else:
+            too_few = middle
+    return float(enough)
 
 
 def holds(verdict_: str) -> bool:

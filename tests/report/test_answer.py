@@ -18,7 +18,7 @@ from hybrid_sweep.report.render.numbers import listed, p_words, percent, signed
 from hybrid_sweep.report.results import aggregate
 from tests import snapshots
 
-QUIET = dict(questions=150, noise=0.02, seed_sd=0.001)
+QUIET = dict(questions=500, noise=0.05, seed_sd=0.001)
 FIVE = (0, 0.25, 0.5, 0.75, 1)
 FOUR = (0, 0.25, 0.5, 1)
 LOST = tuple(f"t050s{seed}" for seed in range(3))
@@ -42,6 +42,9 @@ class Case:
 
 CASES = {
     "non-inferior everywhere": Case(lambda r: 0.0, sweep={"margin": 0.03}),
+    "too few questions": Case(
+        lambda r: 0.0, world={"questions": 60, "noise": 0.01}, sweep={"margin": 0.03}
+    ),
     "a drop near one": Case(lambda r: -0.08 * r**6, sweep={"ratios": FOUR, "margin": 0.02}),
     "degraded everywhere": Case(lambda r: -0.1 if r else 0.0),
     "a gain": Case(lambda r: 0.08 * r),
@@ -104,8 +107,8 @@ def test_questions_are_counted_to_their_sum(make_sweep: Callable[..., Path], wor
     sweep = load([make_sweep(world(**QUIET, mono=lambda r: -0.1 * r))])
     results = aggregate(sweep)
     more = "\n".join(findings(sweep, results, derived(sweep, results)))
-    found = re.search(r"Of 150 questions, (\d+) .*?, (\d+) .*? (\d+) ", more)
-    assert found and sum(int(number) for number in found.groups()) == 150
+    found = re.search(r"Of 500 questions, (\d+) .*?, (\d+) .*? (\d+) ", more)
+    assert found and sum(int(number) for number in found.groups()) == 500
 
 
 def test_words_for_numbers() -> None:

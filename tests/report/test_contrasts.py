@@ -5,7 +5,6 @@ interval against a root finder.
 import numpy as np
 import pytest
 import scipy.optimize
-import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -77,7 +76,7 @@ def test_the_ends_of_a_ratio_are_where_the_crossed_test_begins_to_reject(n_seeds
 
     def excess(q: float) -> float:
         tested = st.crossed_estimate(loss - q * gain)
-        return abs(float(tested.mean)) - float(scipy.stats.t.ppf(0.975, tested.df) * tested.se)
+        return abs(float(tested.mean)) - float(st.half_width(tested, 0.95))
 
     low, high = ratio_interval(moments(np.stack([loss, gain]), 39.0))
     centre = loss.mean() / gain.mean()

@@ -127,7 +127,7 @@ def test_means_over_trained_and_unseen_languages_are_no_languages(
 def test_a_share_that_is_missing_as_a_whole_is_open_and_ends_the_run(
     make_sweep: Make, world: Any
 ) -> None:
-    quiet = world(questions=150, noise=0.02, seed_sd=0.001, mono=lambda r: 0.0)
+    quiet = world(questions=500, noise=0.05, seed_sd=0.001, mono=lambda r: 0.0)
     sweep_dir = make_sweep(quiet, ratios=(0, 0.25, 0.5, 1), margin=0.03)
     for seed in range(3):
         shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t050s{seed}")

@@ -102,7 +102,8 @@ def test_slope_equals_polyfit(sweep_dir: Path) -> None:
         assert row["value"] == pytest.approx(np.polyfit(ratios, means, 1)[0], rel=1e-9)
         # The slope of each question at each seed, and the crossed interval of their mean.
         each = np.polyfit(ratios, curve.y[index].reshape(len(ratios), -1), 1)[0].reshape(3, -1)
-        wanted = st.crossed_estimate(each, curve.df_questions)
+        floor = st.typical_inflation([curve.y[i] - curve.y[index[0]] for i in index[1:]])
+        wanted = st.crossed_estimate(each, curve.df_questions, floor)
         assert (row["low"], row["high"]) == pytest.approx(st.bounds(wanted, 0.95), rel=1e-9)
         assert row["p"] == pytest.approx(st.p_value(wanted), rel=1e-7)
     p_holm = st.holm([row["p"] for row in rows.values()])

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.optimize
-import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -230,7 +229,7 @@ def test_a_price_is_the_quotient_of_two_changes_with_fiellers_interval(
 
         def excess(q: float, parts: list[np.ndarray] = parts, df: float = df) -> float:
             tested = st.crossed_estimate(parts[0] - q * parts[1], df)
-            return abs(float(tested.mean)) - float(scipy.stats.t.ppf(0.975, tested.df) * tested.se)
+            return abs(float(tested.mean)) - float(st.half_width(tested, 0.95))
 
         far = 20 * abs(row["high"] - row["low"])
         assert row["low"] == pytest.approx(

@@ -32,6 +32,7 @@ from hybrid_sweep.report.report import write_report
 from hybrid_sweep.report.results import aggregate
 from tests import snapshots
 from tests.refused import refused
+from tests.report.behrens_fisher import quantile
 from tests.report.comparison.pairs_of_sweeps import (
     Make,
     compared,
@@ -262,7 +263,7 @@ def test_levels_and_changes_are_those_of_each_sweep_alone(two: tuple[Path, Path]
 
 
 def test_different_margins_are_shown_and_each_verdict_keeps_its_own(make: Make) -> None:
-    loss = {"mono": lambda ratio: -0.05 * ratio, "noise": 0.01, "seed_sd": 0.001}
+    loss = {"mono": lambda ratio: -0.05 * ratio, "noise": 0.05, "seed_sd": 0.001, "questions": 200}
     first, other = make("a", margin=0.01, **loss), make("b", margin=0.2, **loss)
     found = compared(first, other)
     changes = picked(found, statistic="change", ratio=1.0)
@@ -310,10 +311,9 @@ def crossed(y: np.ndarray) -> tuple[float, float, float]:
         (y[s, q] - y[s].mean() - y[:, q].mean() + mean) ** 2 for s in range(n) for q in range(g)
     ) / ((n - 1) * (g - 1))
     more = max(questions - rest, 0)
-    df = max(
-        (seeds + more) ** 2 / ((1 + 2 / (n - 1)) * seeds**2 / (n - 1) + more**2 / (g - 1)), n - 1
-    )
-    half = scipy.stats.t.ppf(0.975, df) * math.sqrt(max(seeds + more, questions) / (n * g))
+    seeds = max(seeds, rest)
+    size = quantile(0.95, seeds / (seeds + more), n - 1, g - 1)
+    half = size * math.sqrt((seeds + more) / (n * g))
     return mean, mean - half, mean + half
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from recompute_results import Row, crossed, ends, holm, p_of, place_of
-from scipy.stats import t as student
+from recompute_results import Row, crossed, ends, holm, inflation, p_of, place_of, size_of
 
 AGAINST = [
     ("cross-lingual", "RR@10", 1),
@@ -108,7 +107,8 @@ def shape(
         "n_questions": G,
     }
     c = np.array(ratios) - np.mean(ratios)
-    slope = crossed(np.tensordot(c / (c**2).sum(), Y, 1), df)
+    floor = inflation([crossed(Y[r] - Y[0], df) for r in range(1, R)])
+    slope = crossed(np.tensordot(c / (c**2).sum(), Y, 1), df, floor)
     low, high = ends(slope, 0.95)
     found = [
         {"statistic": "slope", "value": slope["mean"], "low": low, "high": high, "p": p_of(slope)}
@@ -117,7 +117,7 @@ def shape(
     change = [float((Y[r] - Y[0]).mean()) for r in range(R)]
     fitted, falling = fit(change)
     if ratios[0] == 0:
-        each = [crossed(Y[r] - Y[0], df) for r in range(R)]
+        each = [crossed(Y[r] - Y[0], df, floor) for r in range(R)]
         lows, highs = band(
             np.array(change),
             means - means[:, :1],
@@ -131,7 +131,7 @@ def shape(
                 {"statistic": "isotonic", "ratio": ratio, "value": value, "low": low, "high": high}
             )
             found[-1] |= {"word": word, "interval": interval}
-    return [about | row for row in [*found, turn(ratios, Y, df, falling)]]
+    return [about | row for row in [*found, turn(ratios, Y, (df, floor), falling)]]
 
 
 def band(
@@ -157,13 +157,15 @@ def band(
     )
 
 
-def turn(ratios: list[float], Y: np.ndarray, df: float, falling: bool) -> Row:
+def turn(
+    ratios: list[float], Y: np.ndarray, df_and_floor: tuple[float, float], falling: bool
+) -> Row:
     """The move between two ratios that goes against the fit, if the curve significantly goes both
     ways.
     """
     row = {"statistic": "reversal", "word": "no reversal shown", "interval": "none"}
     pairs = [(i, j) for i in range(len(ratios)) for j in range(i + 1, len(ratios))]
-    moves = [crossed(Y[j] - Y[i], df) for i, j in pairs]
+    moves = [crossed(Y[j] - Y[i], *df_and_floor) for i, j in pairs]
     if moves[0]["interval"] != "crossed":
         return row
     p_holm = holm([p_of(move) for move in moves])
@@ -302,12 +304,11 @@ def fieller(X: np.ndarray, Z: np.ndarray, df: float) -> tuple[float, float, floa
     """
 
     def allowed(q: float) -> bool:
-        found = crossed(X - q * Z, df)
-        return abs(found["mean"]) <= student.ppf(0.975, found["df"]) * found["se"]
+        return p_of(crossed(X - q * Z, df)) >= 0.05
 
     centre = X.mean() / Z.mean()
     linear = crossed(X - centre * Z, df)
-    reach = student.ppf(0.975, linear["df"]) * linear["se"] / abs(Z.mean())
+    reach = size_of(linear, 0.95) * linear["se"] / abs(Z.mean())
     limits = []
     for side in (-1, 1):
         steps = [*np.linspace(0, 3, 121), *np.geomspace(3.2, 1000, 80)]

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import stdtr
+from scipy.stats import chi2
 from scipy.stats import t as student
 
 Row = dict[str, Any]
@@ -89,9 +92,11 @@ def contributions(rows: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame,
     return pd.DataFrame(y).reset_index(drop=True), tau2.sum() ** 2 / (tau2**2).sum() - 1
 
 
-def crossed(y: Any, df_questions: float) -> Row:
-    """Mean, its standard error and degrees of freedom: two-way random effects of seeds and
+def crossed(y: Any, df_questions: float, floor: float = 0.0) -> Row:
+    """Mean, its standard error and the parts of its variance: two-way random effects of seeds and
     questions.
+
+    floor: the least A / E.
     """
     y = np.asarray(y, float)
     S, G = y.shape
@@ -109,21 +114,58 @@ def crossed(y: Any, df_questions: float) -> Row:
     E = sum(((y[s] - by_seed[s] - by_question + m) ** 2).sum() for s in range(S)) / (
         (S - 1) * (G - 1)
     )
-    se, df = spread(A, max(B - E, 0), S, G, df_questions)
-    se = max(se, math.sqrt(B / (S * G))) if S < 5 else se
-    return found | {"interval": "crossed", "se": se, "df": df, "A": A, "Q": max(B - E, 0)}
+    of_seeds, Q = max(A, E, floor * E), max(B - E, 0)
+    se = math.sqrt((of_seeds + Q) / (S * G))
+    found |= {"interval": "crossed", "se": se, "df_questions": df_questions}
+    return found | {"A": of_seeds, "Q": Q, "raw": (A, E)}
 
 
-def spread(A: float, Q: float, S: int, G: int, df_questions: float) -> tuple[float, float]:
-    """Standard error and degrees of freedom; the factor with S is for the chance that few seeds
-    agree.
+def inflation(each: list[Row]) -> float:
+    """The median of A / E over the ratios."""
+    raw = [one["raw"] for one in each if one["interval"] == "crossed"]
+    found = [A / E for A, E in raw if E > 0]
+    return float(np.median(found)) if found else 0.0
+
+
+def carrying(y: np.ndarray) -> float:
+    """How many questions of one size would have the same kurtosis as their mean differences."""
+    square = [float(np.mean(column)) ** 2 for column in y.T]
+    return sum(square) ** 2 / sum(v**2 for v in square) if sum(square) > 0 else 0.0
+
+
+CHI: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+
+def beyond(size: float, found: Row) -> float:
+    """P(|sqrt(A) T + sqrt(Q) U| > size sqrt(A + Q)), T with S - 1 degrees of freedom, U with the
+    questions': given the chi-square of T, by Simpson's rule over its logarithm.
     """
-    parts = (1 + 2 / (S - 1)) * A**2 / (S - 1) + Q**2 / df_questions
-    return math.sqrt((A + Q) / (S * G)), max((A + Q) ** 2 / parts if parts > 0 else 0, S - 1)
+    n = found["S"] - 1
+    if n not in CHI:
+        ends = np.log(chi2.ppf(1e-15, n)), np.log(chi2.isf(1e-15, n))
+        x = np.linspace(*ends, 401)
+        rule = np.array([1.0, *[4.0, 2.0] * 199, 4.0, 1.0])
+        weights = rule * chi2.pdf(np.exp(x), n) * np.exp(x)
+        CHI[n] = np.exp(x) / n, weights / weights.sum()
+    w, weights = CHI[n]
+    A, Q = found["A"], found["Q"]
+    total = A + Q if A + Q > 0 else 1.0
+    v = A / w / total + Q / total if A + Q > 0 else 1 / w
+    df = np.minimum(found["df_questions"] * v**2 / max(Q / total, 1e-30) ** 2, 1e12)
+    return float(2 * (stdtr(df, -size / np.sqrt(v)) * weights).sum())
+
+
+def size_of(found: Row, level: float) -> float:
+    """Half the width of an interval in standard errors."""
+    if found["interval"] != "crossed":
+        return float(student.ppf(0.5 + level / 2, found["df"]))
+    n, df = found["S"] - 1, found["df_questions"]
+    widest = 2 * float(student.ppf(0.5 + level / 2, min(n, df)))
+    return float(brentq(lambda x: beyond(x, found) - (1 - level), 1e-3, widest, xtol=1e-12))
 
 
 def ends(found: Row, level: float) -> tuple[float, float]:
-    half = student.ppf(0.5 + level / 2, found["df"]) * found["se"]
+    half = size_of(found, level) * found["se"]
     return found["mean"] - half, found["mean"] + half
 
 
@@ -132,7 +174,18 @@ def p_of(found: Row) -> float:
         return NAN
     if found["se"] == 0:
         return 1.0 if found["mean"] == 0 else 0.0
-    return 2 * student.sf(abs(found["mean"]) / found["se"], found["df"])
+    return beyond(abs(found["mean"]) / found["se"], found)
+
+
+def df_of(found: Row) -> float:
+    """Degrees of freedom of Student's t with the same 95 % interval."""
+    if found["interval"] != "crossed":
+        return float(found["df"])
+    size = size_of(found, 0.95)
+    wide = float(student.ppf(0.975, found["S"] - 1))
+    if size >= wide * (1 - 1e-10):
+        return float(found["S"] - 1)
+    return float(brentq(lambda df: student.ppf(0.975, df) - size, found["S"] - 1, 1e7, xtol=1e-10))
 
 
 def holm(ps: list[float]) -> list[float]:
@@ -145,26 +198,39 @@ def holm(ps: list[float]) -> list[float]:
     return [adjusted[i] for i in range(len(ps))]
 
 
+def too_few(effect: Row, margin: float) -> bool:
+    """Whether a loss of the margin could hide in questions that were not drawn."""
+    return (effect["df_questions"] + 1) * margin < 3 or effect["carrying"] < 10
+
+
 def verdict(effect: Row, margin: float, p_holm: float) -> str:
     low, high = ends(effect, 0.90)
     if effect["interval"] != "crossed":
         return "untested"
     if high < -margin:
         return "degraded"
-    if low <= -margin:
+    if low <= -margin or too_few(effect, margin):
         return "inconclusive"
     return "superior" if effect["mean"] > 0 and p_holm < 0.05 else "non-inferior"
 
 
-def seeds_to_settle(effect: Row, margin: float, df_questions: float) -> float:
+def seeds_to_settle(effect: Row, margin: float) -> float:
     """The fewest seeds at which the margin lies far enough away for a verdict with a chance of 80
     %.
     """
-    for S in range(3, 1001):
-        se, df = spread(effect["A"], effect["Q"] / effect["S"] * S, S, effect["G"], df_questions)
-        if (student.ppf(0.95, df) + student.ppf(0.8, df)) * se < abs(effect["mean"] + margin):
-            return S
-    return math.inf
+
+    def settled(S: int) -> bool:
+        there = effect | {"S": S, "Q": effect["Q"] / effect["S"] * S}
+        se = math.sqrt((there["A"] + there["Q"]) / (S * effect["G"]))
+        return (size_of(there, 0.9) + size_of(there, 0.6)) * se < abs(effect["mean"] + margin)
+
+    if too_few(effect, margin) or not settled(1000):
+        return math.inf
+    low, high = 2, 1000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return high
 
 
 def scopes_of(domains: list[str], trained: list[str]) -> dict[str, list[str]]:
@@ -232,8 +298,16 @@ def scope_rows(
     for i, p in enumerate(done):
         where.setdefault(line[p["run_id"]], {})[p["seed"]] = i
     base, found = where.get(("trained", 0), {}), []
+    learned = {key: at for key, at in where.items() if key[0] == "trained"}
+    level_floor = inflation([crossed(y[list(at.values())], df) for at in learned.values()])
+    changes = []
+    for key, at in learned.items():
+        common = [seed for seed in at if seed in base]
+        if key[1] > 0 and common:
+            changes.append(y[[at[s] for s in common]] - y[[base[s] for s in common]])
+    floor = inflation([crossed(one, df) for one in changes])
     for (kind, ratio), at in where.items():
-        level = crossed(y[list(at.values())], df)
+        level = crossed(y[list(at.values())], df, level_floor)
         low, high = ends(level, 0.95)
         ids = [done[i]["run_id"] for i in at.values()]
         missing = any(
@@ -267,7 +341,7 @@ def scope_rows(
             row["verdict"] = "untested"
         if kind == "trained" and ratio > 0 and common:
             here, there = [at[s] for s in common], [base[s] for s in common]
-            row |= change(y[here], y[there], df) | outcome(
+            row |= change(y[here], y[there], df, floor) | outcome(
                 rows["question"], values[here] - values[there]
             )
         found.append(row)
@@ -277,19 +351,22 @@ def scope_rows(
         if effect and place[0] == "monolingual":
             row["verdict"] = verdict(effect, margin, p_holm)
             if row["verdict"] == "inconclusive":
-                row["seeds_to_settle"] = seeds_to_settle(effect, margin, df)
+                row["seeds_to_settle"] = seeds_to_settle(effect, margin)
     return found
 
 
-def change(y: np.ndarray, base: np.ndarray, df: float) -> Row:
-    effect = crossed(y - base, df)
+def change(y: np.ndarray, base: np.ndarray, df: float, floor: float) -> Row:
+    effect = crossed(y - base, df, floor)
+    effect["carrying"] = carrying(y - base)
     quotient = y.mean() / base.mean()
-    share = crossed((y - quotient * base) / base.mean() + (quotient - 1), df)
+    share = crossed((y - quotient * base) / base.mean() + (quotient - 1), df, floor)
     row = {
         "effect": effect,
         "delta": effect["mean"],
         "delta_seeds": len(y),
         "delta_interval": effect["interval"],
+        "df": df_of(effect),
+        "carrying": effect["carrying"],
     }
     row["delta_low"], row["delta_high"] = ends(effect, 0.95)
     row["delta_low_90"], row["delta_high_90"] = ends(effect, 0.90)
