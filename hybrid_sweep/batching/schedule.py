@@ -149,7 +149,7 @@ class _Kinds:
 
 
 def _kinds(design: BatchDesign) -> _Kinds:
-    """Decide which steps, or examples, are cross-lingual."""
+    """Return which steps, or examples, are cross-lingual, by the design."""
     key = np.random.SeedSequence([design.seed, KEYS])
     steps, size = design.steps, np.int64(design.batch_size)
     if design.added is not None:

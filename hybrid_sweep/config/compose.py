@@ -60,12 +60,13 @@ def _remembered(
 
 def _state(search: str | None) -> tuple[tuple[str, int, int], ...]:
     """Return path, time and size of each file that a config can be composed of."""
-    found = []
-    for folder in (config_dir(), *([Path(search)] if search else [])):
+    folders = [config_dir(), Path(search)] if search else [config_dir()]
+    states = []
+    for folder in folders:
         for path in sorted(folder.rglob("*.yaml")):
             about = path.stat()
-            found.append((str(path), about.st_mtime_ns, about.st_size))
-    return tuple(found)
+            states.append((str(path), about.st_mtime_ns, about.st_size))
+    return tuple(states)
 
 
 def points(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> list[Job]:
@@ -78,15 +79,15 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
     """
     with _composer(search) as compose:
         if not multirun:
-            multirun = _guard(
-                lambda: str(_settings(compose, overrides).get("mode") or "").endswith("MULTIRUN")
-            )
+            mode = _guard(lambda: str(_settings(compose, overrides).get("mode") or ""))
+            multirun = mode.endswith("MULTIRUN")
         jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
-        return [
-            (tuple(word for word in job if not _steers_hydra(word)), _one(compose, job, bases))
-            for job in jobs
-        ]
+        made = []
+        for job in jobs:
+            words = tuple(word for word in job if not _steers_hydra(word))
+            made.append((words, _one(compose, job, bases)))
+        return made
 
 
 def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
@@ -110,15 +111,16 @@ def _settings(compose: Any, overrides: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
 
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    both = list(zip(overrides, parsed, strict=True))
-    plain = [word for word, each in both if not each.is_sweep_override()]
-    chosen = [
-        word for word, each in both if not each.is_sweep_override() and not _is_value(word, each)
-    ]
-    found = compose("config", overrides=chosen, return_hydra_config=True).hydra
-    if "${" in str(OmegaConf.to_container(found.sweeper, resolve=False)):
-        found = compose("config", overrides=plain, return_hydra_config=True).hydra
-    return found
+    plain, chosen = [], []
+    for word, override in zip(overrides, parsed, strict=True):
+        if not override.is_sweep_override():
+            plain.append(word)
+            if not _is_value(word, override):
+                chosen.append(word)
+    settings = compose("config", overrides=chosen, return_hydra_config=True).hydra
+    if "${" in str(OmegaConf.to_container(settings.sweeper, resolve=False)):
+        settings = compose("config", overrides=plain, return_hydra_config=True).hydra
+    return settings
 
 
 def _is_value(word: str, parsed: Any) -> bool:
@@ -148,9 +150,9 @@ def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Config:
     node = _from_base(compose, overrides, bases)
-    return typed(
-        _guard(lambda: compose("config", overrides=list(overrides))) if node is None else node
-    )
+    if node is None:
+        node = _guard(lambda: compose("config", overrides=list(overrides)))
+    return typed(node)
 
 
 def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Any:
@@ -168,23 +170,23 @@ def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, 
 
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        plain = [_is_value(word, each) for word, each in zip(overrides, parsed, strict=True)]
-        for word, value, each in zip(overrides, plain, parsed, strict=True):
+        plain = list(map(_is_value, overrides, parsed))
+        for word, value, override in zip(overrides, plain, parsed, strict=True):
             changes = (
-                each.type is not None
-                and each.type.name == "CHANGE"
-                and not each.is_sweep_override()
+                override.type is not None
+                and override.type.name == "CHANGE"
+                and not override.is_sweep_override()
             )
-            group = each.package is not None or (changes and isinstance(each.value(), str))
+            group = override.package is not None or (changes and isinstance(override.value(), str))
             if _steers_hydra(word) or not (value or group):
                 return None
         groups = tuple(word for word, value in zip(overrides, plain, strict=True) if not value)
         if groups not in bases:
             bases[groups] = compose("config", overrides=list(groups))
         node = copy.deepcopy(bases[groups])
-        for value, each in zip(plain, parsed, strict=True):
+        for value, override in zip(plain, parsed, strict=True):
             if value:
-                OmegaConf.update(node, each.key_or_group, each.value(), merge=True)
+                OmegaConf.update(node, override.key_or_group, override.value(), merge=True)
         return node
     except (HydraException, OmegaConfBaseException):
         return None
@@ -199,13 +201,13 @@ def _guard(action: Any) -> Any:
         return action()
     except MissingConfigException as error:
         missing, options = error.missing_cfg_file or "", list(error.options or [])
+        if not options:
+            raise UserError(one_line(error), key=key_of(error)) from error
         group, _, name = missing.rpartition("/")
-        text = (
-            f"{group or 'config'}={name}: unknown name; {nearest(name, options)}"
-            if options
-            else one_line(error)
-        )
-        raise UserError(text, key="config.unknown_name" if options else key_of(error)) from error
+        raise UserError(
+            f"{group or 'config'}={name}: unknown name; {nearest(name, options)}",
+            key="config.unknown_name",
+        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error), key=key_of(error)) from error
 
@@ -298,12 +300,11 @@ def _near_key(key: str) -> str:
 
 
 def _keys(node: Any, prefix: str = "") -> set[str]:
-    found = set()
+    keys = set()
     for item in dataclasses.fields(node):
         value = getattr(node, item.name)
-        found |= (
-            _keys(value, f"{prefix}{item.name}.")
-            if dataclasses.is_dataclass(value)
-            else {prefix + item.name}
-        )
-    return found
+        if dataclasses.is_dataclass(value):
+            keys |= _keys(value, f"{prefix}{item.name}.")
+        else:
+            keys.add(prefix + item.name)
+    return keys

@@ -361,25 +361,23 @@ def identity(config: Config) -> dict[str, Any]:
     """Return the fields that can change the numbers of a run, nested as in the config."""
 
     def keep(node: Any) -> dict[str, Any]:
-        found = {}
+        kept = {}
         for item in dataclasses.fields(node):
-            value = getattr(node, item.name)
+            value, enters = getattr(node, item.name), item.metadata.get("identity", True)
             if dataclasses.is_dataclass(value):
-                if inner := keep(value):
-                    found[item.name] = inner
+                inner = keep(value)
+                if inner:
+                    kept[item.name] = inner
             elif item.name == "more":
-                found[item.name] = {name: keep(one) for name, one in value.items()}
-            elif item.metadata.get("identity", True) is True or (
-                item.metadata["identity"] == "unless default" and not _is_default(item, value)
-            ):
-                found[item.name] = value
-        return found
+                kept[item.name] = {name: keep(data) for name, data in value.items()}
+            elif enters is True or (enters == "unless default" and not _is_default(item, value)):
+                kept[item.name] = value
+        return kept
 
     if config.trainer.max_steps == 0:
         # Encoding alone gives the same vectors on any number of processes.
-        config = dataclasses.replace(
-            config, trainer=dataclasses.replace(config.trainer, devices=1, nodes=1)
-        )
+        trainer = dataclasses.replace(config.trainer, devices=1, nodes=1)
+        config = dataclasses.replace(config, trainer=trainer)
     return keep(config)
 
 
@@ -409,10 +407,8 @@ def untrained(config: Config) -> Config:
         length_buckets=config.trainer.length_buckets,
     )
     eval_ = dataclasses.replace(config.eval, dev_every=0, select="last")
-    data, *others = (
-        dataclasses.replace(each, share=None) for each in (config.data, *config.more.values())
-    )
-    more = dict(zip(config.more, others, strict=True))
+    data = dataclasses.replace(config.data, share=None)
+    more = {name: dataclasses.replace(other, share=None) for name, other in config.more.items()}
     seed = config.seed if isinstance(config.model, TinyModel) else 0
     return dataclasses.replace(
         config, seed=seed, data=data, more=more, batch=batch, trainer=trainer, eval=eval_

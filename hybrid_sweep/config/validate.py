@@ -68,11 +68,8 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
         if key in PARTS and value:
             continue
         if key not in PERMISSIONS or value not in ("true", "false"):
-            raise UserError(
-                f"{word}: must be one of {', '.join(f'{name}=true' for name in PERMISSIONS)}, or"
-                " =false",
-                key="option.permission",
-            )
+            names = ", ".join(f"{name}=true" for name in PERMISSIONS)
+            raise UserError(f"{word}: must be one of {names}, or =false", key="option.permission")
         given[PERMISSIONS[key]] = value == "true"
     model = dataclasses.replace(config.model, **given)
     found = dataclasses.replace(config, model=model, trainer=own_parts.given(words, config.trainer))
@@ -157,13 +154,10 @@ def _converted(parts: dict[str, Any]) -> Config:
         fresh = list(keys)
     if fresh:
         given = {name: parts[name] for name in fresh if name in parts}
-        merged: Any = OmegaConf.merge(
-            _schema(Config),
-            {
-                name: _in_its_type(name, value) if name in SCHEMAS else value
-                for name, value in given.items()
-            },
-        )
+        for name in given:
+            if name in SCHEMAS:
+                given[name] = _in_its_type(name, given[name])
+        merged: Any = OmegaConf.merge(_schema(Config), given)
         for name in fresh:
             value = merged[name]
             _known[keys[name]] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
@@ -192,6 +186,5 @@ def _in_its_type(group: str, value: dict[str, Any]) -> Any:
 def nearest(name: str, names: list[str]) -> str:
     """Return a hint for an unknown name: the nearest known ones, and all of them."""
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    return (
-        f"did you mean {' or '.join(near)}? " if near else ""
-    ) + f"there are: {', '.join(names)}"
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{hint}there are: {', '.join(names)}"

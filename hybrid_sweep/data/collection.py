@@ -36,7 +36,7 @@ AGAIN = "prepare it again with --refresh"
 _memory = digests.Memory(None)
 
 
-class Damaged(UserError):
+class DamagedCollection(UserError):
     """A folder that should hold a collection and does not hold it whole."""
 
 
@@ -232,12 +232,12 @@ def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
         memory: digests that are remembered; None remembers them for this process alone.
 
     Raises:
-        Damaged: where a file is not what was written.
+        DamagedCollection: where a file is not what was written.
     """
     memory = memory or _memory
     info = read_own_json(folder / "info.json")
     if not isinstance(info, dict) or not {"fingerprint", "name"} <= info.keys():
-        raise Damaged(
+        raise DamagedCollection(
             f"no collection in {folder}: info.json is missing or damaged; {AGAIN}",
             key="collection.info_missing",
         )
@@ -245,7 +245,7 @@ def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
     stored = info.pop("stored", None) or {"fingerprint": mark, "content": mark}
     try:
         if stored["fingerprint"] != mark:
-            raise Damaged(
+            raise DamagedCollection(
                 f"{folder / 'info.json'} names two fingerprints, {mark} and another; {AGAIN}",
                 key="collection.fingerprints_differ",
             )
@@ -263,7 +263,7 @@ def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
         ValueError,
     ) as error:
         reason = str(error).partition("\n")[0]
-        raise Damaged(
+        raise DamagedCollection(
             f"the collection in {folder} is damaged ({reason}); {AGAIN}",
             key="collection.unreadable",
         ) from error
@@ -276,31 +276,31 @@ def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
 def _check_files(
     folder: Path, info: dict[str, Any], stored: dict[str, Any], memory: digests.Memory
 ) -> None:
-    """Raise Damaged where a file of a collection, or what its info file says, has another digest
-    than `stored` says.
+    """Raise DamagedCollection where a file of a collection, or what its info file says, has another
+    digest than `stored` says.
     """
     same = set(stored["digests"]) == set(FILES) and stored["info"] == digests.value_digest(info)
     if not same or (folder / "info.json").is_symlink():
-        raise Damaged(
+        raise DamagedCollection(
             f"{folder / 'info.json'}: its content is not what was written; {AGAIN}",
             key="collection.info_altered",
         )
     try:
         digests.check(folder, stored["digests"], memory)
     except digests.Damaged as error:
-        raise Damaged(f"{error}; {AGAIN}", key=error.key) from error
+        raise DamagedCollection(f"{error}; {AGAIN}", key=error.key) from error
 
 
 def _check_content(
     folder: Path, tables: dict[str, pa.Table], content: str, memory: digests.Memory
 ) -> None:
-    """Raise Damaged where texts and judgements have another digest; what was found is remembered
-    while no file changes.
+    """Raise DamagedCollection where texts and judgements have another digest; what was found is
+    remembered while no file changes.
     """
     paths = [folder / name for name in FILES]
     name = f"{folder.resolve()}:content"
     if memory.value_of(name, paths, lambda: _digest(tables.values())) != content:
-        raise Damaged(
+        raise DamagedCollection(
             f"the texts in {folder} are not those that its info.json names; {AGAIN}",
             key="collection.texts_altered",
         )

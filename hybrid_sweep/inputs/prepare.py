@@ -168,7 +168,7 @@ def _cached(
         if not refresh and folder.exists():
             try:
                 return collections.load(folder, digests.memory_of(cache, folder))
-            except collections.Damaged as error:
+            except collections.DamagedCollection as error:
                 say(f"{str(error).removesuffix(f'; {collections.AGAIN}')}: it is built again now")
         build()
     return collections.load(folder, digests.memory_of(cache, folder))

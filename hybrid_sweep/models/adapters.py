@@ -42,12 +42,12 @@ def add_adapters(
         )
     chosen = targets or list(CHOICE[kind])
     for target in chosen:
-        found = [
-            m
-            for name, m in transformer.named_modules()
+        modules = [
+            module
+            for name, module in transformer.named_modules()
             if name == target or name.endswith(f".{target}")
         ]
-        if not found or not all(map(_linear, found)):
+        if not modules or not all(map(_linear, modules)):
             raise UserError(
                 f"model.lora_targets={target}: no linear layer of {kind}; there are"
                 f" {', '.join(names)}",

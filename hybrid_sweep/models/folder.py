@@ -122,26 +122,27 @@ def _transformer(model: ModelConfig, folder: Path) -> Path:
 
 def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collection]) -> Path:
     # In an order that does not depend on names: the same texts are the same tokenizer.
-    first, *others = sorted(trained_on, key=lambda each: (each.fingerprint, each.languages))
-    rest = [[each.fingerprint, each.languages] for each in others]
-    key = digest(
-        [first.fingerprint, first.languages, model.vocabulary, 1, *([rest] if rest else [])]
-    )
+    collections = sorted(trained_on, key=lambda one: (one.fingerprint, one.languages))
+    first, *others = collections
+    marks: list[object] = [first.fingerprint, first.languages, model.vocabulary, 1]
+    if others:
+        marks.append([[other.fingerprint, other.languages] for other in others])
+    key = digest(marks)
     folder = safe_paths.inside(cache_dir(config), "models", f"tiny-{key}")
     with exclusive(folder.parent / f"{folder.name}.lock"):
         if _is_whole(folder, digests.memory_of(cache_dir(config), folder)):
             return folder
         if folder.exists():
             say(f"the tokenizer in {folder} is {digests.fault(folder)}: it is made again now")
-        for each in trained_on:
-            if next(_training_texts([each]), None) is None:
+        for collection in trained_on:
+            if next(_training_texts([collection]), None) is None:
                 raise UserError(
                     f"model={model.name} learns its tokenizer from training texts, and"
-                    f" data={each.name} has none: take another model, or evaluate a trained run"
-                    " with hybrid-sweep evaluate RUN_DIR",
+                    f" data={collection.name} has none: take another model, or evaluate a trained"
+                    " run with hybrid-sweep evaluate RUN_DIR",
                     key="model.no_training_texts",
                 )
-        _write_tiny(folder, train_bpe(_training_texts([first, *others]), model.vocabulary))
+        _write_tiny(folder, train_bpe(_training_texts(collections), model.vocabulary))
     return folder
 
 
@@ -181,9 +182,10 @@ def _write_tiny(folder: Path, tokenizer: Tokenizer) -> None:
 
 def _training_texts(collected: Sequence[Collection]) -> Iterator[str]:
     """Yield the texts of the split train, a block at a time."""
-    for table in (table for each in collected for table in (each.queries, each.passages)):
-        for batch in table.select(["split", "text"]).to_batches(max_chunksize=CHUNK):
-            yield from batch.filter(pc.equal(batch["split"], "train"))["text"].to_pylist()
+    for collection in collected:
+        for table in (collection.queries, collection.passages):
+            for batch in table.select(["split", "text"]).to_batches(max_chunksize=CHUNK):
+                yield from batch.filter(pc.equal(batch["split"], "train"))["text"].to_pylist()
 
 
 def model_fingerprint(folder: Path, cache: Path) -> str:

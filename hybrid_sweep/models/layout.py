@@ -19,7 +19,7 @@ POOLINGS = ("mean", "cls")
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseLayer:
     """One linear layer behind the pooling: its sizes, bias, activation (one of ACTIVATIONS) and
     file of weights.
     """
@@ -40,7 +40,7 @@ class Layout:
 
     transformer: Path
     pooling: str | None
-    dense: tuple[Dense, ...]
+    dense: tuple[DenseLayer, ...]
     files: dict[str, Path]
 
 
@@ -238,7 +238,7 @@ def _pooling(folder: Path) -> str:
     return name if config.get("include_prompt", True) else f"{name} without the prompt"
 
 
-def _dense(folder: Path) -> Dense:
+def _dense(folder: Path) -> DenseLayer:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: the module Dense has no config.json", key="model.files_missing")
     config = object_of(folder / "config.json")
@@ -269,7 +269,7 @@ def _dense(folder: Path) -> Dense:
         _whole_number(folder, config, "in_features"),
         _whole_number(folder, config, "out_features"),
     )
-    return Dense(*sizes, bool(config.get("bias", True)), name, folder / "model.safetensors")
+    return DenseLayer(*sizes, bool(config.get("bias", True)), name, folder / "model.safetensors")
 
 
 def _whole_number(folder: Path, config: dict[str, Any], name: str) -> int:
@@ -287,7 +287,7 @@ def write_layout(
     *,
     width: int,
     pooling: str,
-    dense: Sequence[Dense],
+    dense: Sequence[DenseLayer],
     longest: int,
     prompts: dict[str, str],
 ) -> None:

@@ -19,7 +19,7 @@ from hybrid_sweep.models import code_requests
 from hybrid_sweep.models.adapters import add_adapters, merged_weights
 from hybrid_sweep.models.encoder import Encoder, stream_seed
 from hybrid_sweep.models.layout import (
-    Dense,
+    DenseLayer,
     Layout,
     object_of,
     read_layout,
@@ -145,7 +145,9 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
             }
             save_file(state, weights, {"format": "pt"})
             sizes = linear.in_features, linear.out_features
-            dense.append(Dense(*sizes, linear.bias is not None, type(activation).__name__, weights))
+            dense.append(
+                DenseLayer(*sizes, linear.bias is not None, type(activation).__name__, weights)
+            )
         write_layout(
             temporary,
             width=encoder.transformer.config.hidden_size,
@@ -300,8 +302,9 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
         return None, {}
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
-    words = inspect.signature(kind.__init__).parameters
-    return kind, {"add_pooling_layer": False} if "add_pooling_layer" in words else {}
+    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+        return kind, {"add_pooling_layer": False}
+    return kind, {}
 
 
 def _head(layout: Layout, width: int) -> nn.Sequential | None:

@@ -187,7 +187,7 @@ class _Vectors:
 
     @classmethod
     def of(cls, queries: Vectors, passages: Vectors, pool: Ints | None = None) -> "_Vectors":
-        """Measure the norms, those of the passages in the pool alone."""
+        """Compute the norms, those of the passages in the pool alone."""
         query_norm, largest = norms(queries, "query"), 0.0
         if pool is None:
             largest = float(norms(passages, "passage").max(initial=0.0))

@@ -5,6 +5,10 @@ per-query table.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from hybrid_sweep.config.schema import Bm25Model, Config
 from hybrid_sweep.inputs import splits
 from hybrid_sweep.inputs.prepare import Prepared
@@ -44,20 +48,17 @@ def _bm25(
 ) -> Ranker:
     status.write("indexing", 0)
     collection = prepared.collection
-    queries, passages = (
-        # Rows without tokens are in the order of the collection: all of them are the table as it
-        # lies on disk.
-        (
-            table.select(["lang", "text"])
-            if len(rows) == len(table)
-            else table.select(["lang", "text"]).take(rows)
-        )
-        for table, rows in (
-            (collection.queries, split.query_rows),
-            (collection.passages, split.passage_rows),
-        )
-    )
+    queries = _texts(collection.queries, split.query_rows)
+    passages = _texts(collection.passages, split.passage_rows)
     return bm25.build(queries, passages, model, print, folder)
+
+
+def _texts(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
+    """Return language and text of some rows in the order of the collection: all of them are the
+    table as it lies on disk.
+    """
+    texts = table.select(["lang", "text"])
+    return texts if len(rows) == len(table) else texts.take(rows)
 
 
 def evaluated(

@@ -124,7 +124,7 @@ def _train(
     mirror: live.Mirror | None,
     parts: Parts,
 ) -> None:
-    """Train the encoder of a run from its newest checkpoint on, and save it; in every process.
+    """Run the training of an encoder from its newest checkpoint on, and save it; in every process.
 
     Where the process stopped between the last step and the saved model, only the saving is left.
     """

@@ -54,30 +54,21 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
     """
     alone = dataclasses.replace(config, eval=dataclasses.replace(config.eval, also={}))
     configs = {"": alone}
-    configs |= {
-        name: dataclasses.replace(alone, data=data, more={})
-        for name, data in sorted(config.eval.also.items())
-    }
-    languages, found = trained_languages(config), []
-    for source, each in configs.items():
-        folder = folder_of(run_dir, source)
-        part = dataclasses.replace(
-            each, eval=dataclasses.replace(each.eval, run_depth=0)
-        )  # run files are of all passages
-        for pool in (None, *sorted(set(each.data.pools))):
-            name, its = pool_name(source, pool), each if pool is None else part
-            found.append(
-                Stage(
-                    name,
-                    source,
-                    pool,
-                    its,
-                    folder_of(run_dir, name),
-                    folder / "encoding",
-                    languages,
-                )
-            )
-    return found
+    for name, data in sorted(config.eval.also.items()):
+        configs[name] = dataclasses.replace(alone, data=data, more={})
+    languages, stages = trained_languages(config), []
+    for source, whole in configs.items():
+        vectors = folder_of(run_dir, source) / "encoding"
+        stages.append(
+            Stage(source, source, None, whole, folder_of(run_dir, source), vectors, languages)
+        )
+        # run files are of all passages
+        part = dataclasses.replace(whole, eval=dataclasses.replace(whole.eval, run_depth=0))
+        for pool in sorted(set(whole.data.pools)):
+            name = pool_name(source, pool)
+            folder = folder_of(run_dir, name)
+            stages.append(Stage(name, source, pool, part, folder, vectors, languages))
+    return stages
 
 
 def folder_of(run_dir: Path, name: str) -> Path:
@@ -89,7 +80,9 @@ def pool_name(source: str, pool: int | None) -> str:
     """Return the name of the stage that searches a pool of a collection, "" where that is the run's
     own; None: all of it.
     """
-    return source if pool is None else "_".join([*filter(None, [source]), f"pool_{pool}"])
+    if pool is None:
+        return source
+    return f"{source}_pool_{pool}" if source else f"pool_{pool}"
 
 
 def collections(config: Config) -> list[Config]:
@@ -135,19 +128,19 @@ def is_done(stage: Stage, run_id: str) -> bool:
     if run_dir.name != run_id:
         return False
     try:
-        found = finished.metrics(run_dir, stage.folder)
+        metrics = finished.metrics(run_dir, stage.folder)
     except finished.Unfinished:
         return False
-    if not set(asked.measures) <= set(found.get("measures", [])) or asked.run_depth > found.get(
-        "run_depth", 0
-    ):
+    if not set(asked.measures) <= set(metrics.get("measures", [])):
+        return False
+    if asked.run_depth > metrics.get("run_depth", 0):
         return False
     if not stage.name:
         return True  # its collection is part of the run's id
-    same = found.get("languages") == sorted(set(stage.config.data.languages))
-    return same and found.get("fingerprint") == (
-        _fingerprint(stage.config) or found.get("fingerprint")
-    )
+    if metrics.get("languages") != sorted(set(stage.config.data.languages)):
+        return False
+    fingerprint = _fingerprint(stage.config)
+    return not fingerprint or metrics.get("fingerprint") == fingerprint
 
 
 def pending(config: Config, run_dir: Path, run_id: str) -> list[Stage]:
@@ -160,24 +153,23 @@ def pending(config: Config, run_dir: Path, run_id: str) -> list[Stage]:
             continue
         asked = stage.config.eval
         try:
-            found = records.metrics(stage.folder)
+            earlier = records.metrics(stage.folder)
         except records.Broken:
-            found = None
-        if found is not None and found["run_id"] == run_id:
-            named = list(dict.fromkeys([*asked.measures, *_known_measures(found)]))
-            depth = max(asked.run_depth, found.get("run_depth", 0))
+            earlier = None
+        if earlier is not None and earlier["run_id"] == run_id:
+            named = list(dict.fromkeys([*asked.measures, *_known_measures(earlier)]))
+            depth = max(asked.run_depth, earlier.get("run_depth", 0))
             asked = dataclasses.replace(asked, measures=named, run_depth=depth)
-        waiting.append(
-            dataclasses.replace(stage, config=dataclasses.replace(stage.config, eval=asked))
-        )
+        its = dataclasses.replace(stage.config, eval=asked)
+        waiting.append(dataclasses.replace(stage, config=its))
     return waiting
 
 
-def _known_measures(found: dict[str, Any]) -> list[str]:
+def _known_measures(metrics: dict[str, Any]) -> list[str]:
     """Return the further measures of an earlier result; [] where this version does not know all of
     them.
     """
-    named = list(found.get("measures", []))
+    named = list(metrics.get("measures", []))
     try:
         measures.check(named)
     except UserError:
@@ -206,20 +198,20 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
     if not stage.source:
         return main
     try:
-        found = prepare.evaluated(stage.config, main, say)
-        split = stage.config.eval.split
+        texts = prepare.evaluated(stage.config, main, say)
+        collection, split = texts.collection, stage.config.eval.split
         for table, splits in (
-            (found.collection.queries, {split}),
-            (found.collection.passages, {split, "*"}),
+            (collection.queries, {split}),
+            (collection.passages, {split, "*"}),
         ):
             if not splits & set(table["split"].unique().to_pylist()):
                 raise UserError(
-                    f"collection {found.collection.name} has no split {split} to evaluate",
+                    f"collection {collection.name} has no split {split} to evaluate",
                     key="data.split_missing",
                 )
     except UserError as error:
         raise UserError(f"eval.also.{stage.source}: {error}", key=error.key) from error
-    return found
+    return texts
 
 
 def trained_languages(config: Config) -> tuple[str, ...]:
@@ -231,15 +223,10 @@ def trained_languages(config: Config) -> tuple[str, ...]:
     stored = Path(config.model.path or "").parent
     if config.model.name == "saved" and (stored / "config.yaml").is_file():
         config = validate.stored(stored)
-    return tuple(
-        sorted(
-            {
-                language
-                for data in (config.data, *config.more.values())
-                for language in data.languages
-            }
-        )
-    )
+    languages = set(config.data.languages)
+    for data in config.more.values():
+        languages.update(data.languages)
+    return tuple(sorted(languages))
 
 
 _known: dict[str, str] = {}

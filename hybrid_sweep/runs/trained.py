@@ -118,9 +118,8 @@ def tables_hold(run_dir: Path) -> bool:
     there = [name for name in TABLES if (run_dir / name).exists()]
     if not set(there) <= recorded.keys():
         return False
-    return digests.holds(
-        run_dir, {name: value for name, value in recorded.items() if name in TABLES}
-    )
+    tables = {name: value for name, value in recorded.items() if name in TABLES}
+    return digests.holds(run_dir, tables)
 
 
 def _name(run_dir: Path) -> str:
@@ -131,18 +130,17 @@ def _files(run_dir: Path) -> list[str]:
     """Return the files of the saved model, relative to the run's folder; notes for readers are none
     of its parts.
     """
-    found = [
-        path
-        for path in sorted((run_dir / "model").rglob("*"))
-        if path.is_symlink() or not path.is_dir()
-    ]
-    parts = [path for path in found if not path.name.startswith(".") and path.suffix != ".md"]
-    return [str(path.relative_to(run_dir)) for path in parts]
+    parts = []
+    for path in sorted((run_dir / "model").rglob("*")):
+        is_file = path.is_symlink() or not path.is_dir()
+        if is_file and not path.name.startswith(".") and path.suffix != ".md":
+            parts.append(str(path.relative_to(run_dir)))
+    return parts
 
 
 def _is_earlier(run_dir: Path, run_id: str) -> bool:
     """Return whether the result of the run is of an earlier version, which wrote no record: its
     table has no digest.
     """
-    found = read_own_json(run_dir / "metrics.json")
-    return isinstance(found, dict) and found.get("run_id") == run_id and "per_query" not in found
+    result = read_own_json(run_dir / "metrics.json")
+    return isinstance(result, dict) and result.get("run_id") == run_id and "per_query" not in result

@@ -120,26 +120,21 @@ def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
     bias/own_first: share of the queries of a language whose first passage is in it. stage: the
     further collection.
     """
-    found = {
-        name: value
-        for name, value in _flat(metrics, "")
-        if name not in ("run_id", "ratio", "seed", "digest")
-    }
-    found = {
-        name: value
-        for name, value in found.items()
-        if not name.startswith(("per_query/", "run_files/"))
-    }
+    summary = {}
+    for name, value in _flat(metrics, ""):
+        is_label = name in ("run_id", "ratio", "seed", "digest")
+        if not is_label and not name.startswith(("per_query/", "run_files/")):
+            summary[name] = value
     bias = metrics.get("bias") or {}
     shares = bias.get("first_retrieved") or []
     for place, language in enumerate(bias.get("languages", [])):
         share = shares[place][place] if place < len(shares) else None
         if share is not None:
-            found[f"bias/own_first/{language}"] = share
-    named: dict[str, Any] = clean(
-        {f"{stage}/{name}" if stage else name: value for name, value in found.items()}
-    )
-    return named
+            summary[f"bias/own_first/{language}"] = share
+    if stage:
+        summary = {f"{stage}/{name}": value for name, value in summary.items()}
+    cleaned: dict[str, Any] = clean(summary)
+    return cleaned
 
 
 def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

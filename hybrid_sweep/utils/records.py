@@ -58,7 +58,7 @@ class Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class Point(Record):
+class PlannedPoint(Record):
     """One planned run in points.json."""
 
     run_id: RunId
@@ -69,13 +69,13 @@ class Point(Record):
     overrides: list[str] = []
 
 
-class Plan(Record):
+class PointList(Record):
     """points.json of a sweep."""
 
     name: FolderName
     margin: Annotated[Finite, Field(ge=0)]
     command: str = ""
-    points: list[Point]
+    points: list[PlannedPoint]
 
 
 class Bias(Record):
@@ -163,7 +163,7 @@ class Published(Record):
     evaluated: dict[Collection, Provenance] = {}
 
 
-class Status(Record):
+class StatusRecord(Record):
     """status.json: how far a run has come."""
 
     state: str | None = None
@@ -224,7 +224,7 @@ def plan(sweep_dir: Path) -> dict[str, Any] | None:
         Broken: where it does not parse, or a field has another type, or names what cannot be a run
             or a collection.
     """
-    return _record(sweep_dir / "points.json", Plan)
+    return _record(sweep_dir / "points.json", PointList)
 
 
 def points(sweep_dir: Path) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def status(run_dir: Path) -> dict[str, Any]:
     run has come.
     """
     try:
-        return _record(run_dir / "status.json", Status) or {}
+        return _record(run_dir / "status.json", StatusRecord) or {}
     except Broken:
         return {}
 

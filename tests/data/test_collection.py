@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from hybrid_sweep.data import collection as collections
-from hybrid_sweep.data.collection import Damaged, load, make, save, select
+from hybrid_sweep.data.collection import DamagedCollection, load, make, save, select
 from hybrid_sweep.data.datasets import synthetic
 from hybrid_sweep.utils import digests
 from hybrid_sweep.utils.files import read_json, write_json
@@ -222,7 +222,7 @@ def test_files_that_are_not_what_was_written_are_damaged(tmp_path, name, damage)
         "seals.file_missing" if damage == "gone" else "seals.altered",
         path,
         "--refresh",
-        kind=Damaged,
+        kind=DamagedCollection,
     ):
         load(tmp_path / "c")
 
@@ -248,7 +248,7 @@ def test_a_flipped_bit_is_noticed_where_size_and_time_are_as_before(tmp_path, ha
     stat = path.stat()
     flip(path, len(path.read_bytes()) // 2)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with refused("seals.altered", "qrels.arrow", kind=Damaged):
+    with refused("seals.altered", "qrels.arrow", kind=DamagedCollection):
         load(tmp_path / "c", digests.Memory(memory))
 
 
@@ -275,7 +275,7 @@ def test_a_folder_of_an_earlier_version_is_compared_by_its_content_once(
     stat = path.stat()
     flip(path, path.read_bytes().index(b"train"))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with refused("collection.texts_altered", kind=Damaged):
+    with refused("collection.texts_altered", kind=DamagedCollection):
         load(tmp_path / "c", digests.Memory(memory))
 
 
@@ -284,7 +284,7 @@ def test_what_the_info_file_says_is_sealed_too(tmp_path, field):
     save(make("x", QUERIES, PASSAGES, QRELS, {"dropped": 3}), tmp_path / "c")
     info = read_json(tmp_path / "c" / "info.json")
     write_json(tmp_path / "c" / "info.json", info | {field: "other"})
-    with refused("collection.info_altered", "info.json", kind=Damaged):
+    with refused("collection.info_altered", "info.json", kind=DamagedCollection):
         load(tmp_path / "c")
 
 
@@ -298,7 +298,7 @@ def test_a_folder_without_marks_is_compared_with_its_fingerprint(tmp_path):
     )
     assert load(tmp_path / "c").info == built.info
     write_json(tmp_path / "c" / "info.json", {"name": "x", "fingerprint": "0" * 12})
-    with refused("collection.texts_altered", kind=Damaged):
+    with refused("collection.texts_altered", kind=DamagedCollection):
         load(tmp_path / "c")
 
 
@@ -310,7 +310,7 @@ def test_an_info_file_of_any_content_is_one_line(tmp_path, stored):
     info = read_json(tmp_path / "c" / "info.json")
     write_json(tmp_path / "c" / "info.json", info | {"stored": stored, "fingerprint": "f"})
     key = "collection.texts_altered" if stored == [] else "collection.unreadable"
-    with refused(key, tmp_path / "c", kind=Damaged):
+    with refused(key, tmp_path / "c", kind=DamagedCollection):
         load(tmp_path / "c")
 
 
@@ -323,7 +323,7 @@ def test_other_columns_are_refused(tmp_path):
         tmp_path / "c" / "info.json",
         {name: value for name, value in info.items() if name != "stored"},
     )
-    with refused("collection.unreadable", tmp_path / "c", kind=Damaged):
+    with refused("collection.unreadable", tmp_path / "c", kind=DamagedCollection):
         load(tmp_path / "c")
 
 
@@ -340,7 +340,7 @@ def test_a_fingerprint_that_was_changed_is_damage(tmp_path):
     save(make("x", QUERIES, PASSAGES, QRELS, {}), tmp_path / "c")
     info = read_json(tmp_path / "c" / "info.json")
     write_json(tmp_path / "c" / "info.json", info | {"fingerprint": "0" * 12})
-    with refused("collection.fingerprints_differ", kind=Damaged):
+    with refused("collection.fingerprints_differ", kind=DamagedCollection):
         load(tmp_path / "c")
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_sweep.models.layout import Dense, read_layout, resolve_pooling, shards, write_layout
+from hybrid_sweep.models.layout import (
+    DenseLayer,
+    read_layout,
+    resolve_pooling,
+    shards,
+    write_layout,
+)
 from tests.refused import refused
 
 TANH = "torch.nn.modules.activation.Tanh"
@@ -53,7 +59,7 @@ def test_all_modules_are_read_in_their_order(tmp_path):
     layout = read_layout(tmp_path)
     weights = [tmp_path / f"{place}_Dense" / "model.safetensors" for place in (2, 3)]
     assert layout.transformer == tmp_path and layout.pooling == "cls"
-    assert layout.dense == tuple(Dense(4, 3, True, "Tanh", path) for path in weights)
+    assert layout.dense == tuple(DenseLayer(4, 3, True, "Tanh", path) for path in weights)
     named = {"modules.json", "1_Pooling/config.json"} | {
         f"{n}_Dense/{f}" for n in (2, 3) for f in ("config.json",)
     }
@@ -190,8 +196,8 @@ def test_lower_casing_outside_the_tokenizer_and_a_torn_list_are_refused(tmp_path
 
 def test_what_is_written_is_read_again(tmp_path):
     dense = [
-        Dense(8, 6, True, "GELU", tmp_path / "2_Dense" / "model.safetensors"),
-        Dense(6, 4, False, "Identity", tmp_path / "3_Dense" / "model.safetensors"),
+        DenseLayer(8, 6, True, "GELU", tmp_path / "2_Dense" / "model.safetensors"),
+        DenseLayer(6, 4, False, "Identity", tmp_path / "3_Dense" / "model.safetensors"),
     ]
     for layer in dense:
         put(layer.weights, "")

@@ -22,7 +22,15 @@ from tests.refused import refused
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "tests" / "error_keys.txt"
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z<][a-z0-9_>]*)+")
-ERRORS = {"UserError", "Broken", "Unfinished", "Damaged", "BadLine", "Untrained"}
+ERRORS = {
+    "UserError",
+    "Broken",
+    "Unfinished",
+    "Damaged",
+    "DamagedCollection",
+    "BadLine",
+    "Untrained",
+}
 # a key that is stated elsewhere
 PASSED_ON = {"key", "error.key", "key_of(error)", "compose.key_of(error)"}
 TAKES_A_KEY = {"refuse", "add", "__init__"}  # functions that get the key from their caller
@@ -121,7 +129,7 @@ def test_the_list_of_keys_is_the_stored_one():
         records.Broken("points.json is no JSON", key="records.json"),
         finished.Unfinished("not finished", key="evaluation.unfinished"),
         digests.Damaged("a: the file is missing", key="seals.file_missing"),
-        collection.Damaged("no collection", key="collection.unreadable"),
+        collection.DamagedCollection("no collection", key="collection.unreadable"),
         text_lines.BadLine(Path("a.tsv"), 3, "has 1 columns", key="line.columns"),
         trained.Untrained(
             Path("run"), "its model was not kept", "keep.model=false", key="trained.not_kept"
