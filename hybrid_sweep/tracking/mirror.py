@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.utils import redaction
 from hybrid_sweep.utils.escaping import terminal
-from hybrid_sweep.utils.redaction import redacted
 
 # of training: the axis of every series, so that a resumed run goes on where it stopped
 STEP = "step"
@@ -147,8 +147,4 @@ def _flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def clean(node: Any) -> Any:
     """Return the same nested value without secrets, and without hidden characters, in its texts."""
-    if isinstance(node, Mapping):
-        return {name: clean(value) for name, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [clean(value) for value in node]
-    return terminal(redacted(node)) if isinstance(node, str) else node
+    return redaction.clean(node, lambda text: terminal(redaction.redacted(text)))

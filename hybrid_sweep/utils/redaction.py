@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hybrid_sweep.utils.errors import UserError
@@ -133,7 +133,7 @@ def redacted(text: str) -> str:
     text = _without_credentials(text)
     text = BRACES.sub(lambda match: ENTRY.sub(_hide_entry, match[0]), text)
     text = WORD.sub(_hide_word, text)
-    return OPTION.sub(_hide_option, text)
+    return OPTION.sub(_hide_word, text)
 
 
 def _without_credentials(text: str) -> str:
@@ -145,36 +145,24 @@ def _without_credentials(text: str) -> str:
     text = USER.sub(rf"\1{GONE}@", text)
     text = PORT.sub(f"{GONE}@", text)
     text = BARE.sub(f"{GONE}@", text)
-    text = ENCODED.sub(_hide_encoded, text)
+    text = ENCODED.sub(_hide_parameter, text)
     return QUERY.sub(_hide_parameter, text)
 
 
 def _hide_parameter(match: re.Match[str]) -> str:
-    separator, key, equals, value = match.groups()
+    """Return a parameter of an address, plain or encoded, without the value of a secret key."""
+    key, _, value = match.groups()[-3:]
     if not is_secret_key(key, in_address=True) or REFERENCE.fullmatch(value):
         return match[0]
-    return f"{separator}{key}{equals}{GONE}"
-
-
-def _hide_encoded(match: re.Match[str]) -> str:
-    separator, _, key, equals, value = match.groups()
-    if not is_secret_key(key, in_address=True) or REFERENCE.fullmatch(value):
-        return match[0]
-    return f"{separator}{key}{equals}{GONE}"
+    return match[0].removesuffix(value) + GONE
 
 
 def _hide_word(match: re.Match[str]) -> str:
-    key, equals, value = match.groups()
+    """Return KEY=VALUE, or an option and its value, without the value of a secret key."""
+    key, between, value = match.groups()
     if not is_secret_key(key) or REFERENCE.fullmatch(value.strip("'\"")):
         return match[0]
-    return f"{key}{equals}{GONE}"
-
-
-def _hide_option(match: re.Match[str]) -> str:
-    option, blank, value = match.groups()
-    if not is_secret_key(option) or REFERENCE.fullmatch(value.strip("'\"")):
-        return match[0]
-    return f"{option}{blank}{GONE}"
+    return f"{key}{between}{GONE}"
 
 
 def _hide_entry(match: re.Match[str]) -> str:
@@ -190,12 +178,8 @@ def word(text: str) -> str:
     blanks and all.
     """
     key, equals, value = text.partition("=")
-    if (
-        equals
-        and re.fullmatch(r"[\w.+~/@-]+", key)
-        and is_secret_key(key)
-        and not REFERENCE.fullmatch(value)
-    ):
+    is_key = bool(equals and re.fullmatch(r"[\w.+~/@-]+", key))
+    if is_key and is_secret_key(key) and not REFERENCE.fullmatch(value):
         return f"{key}={GONE}"
     head, brace, entries = text.partition("{")
     return _whole(redacted(head + brace + ENTRY.sub(_hide_entry, entries)))
@@ -210,26 +194,24 @@ def words(texts: Sequence[str]) -> list[str]:
     """Return the words of a command line without secrets; call it before the words are quoted and
     joined.
     """
-    shown = []
-    for place, text in enumerate(texts):
-        before = texts[place - 1] if place else ""
-        follows = (
-            before.startswith("-")
-            and "=" not in before
-            and is_secret_key(before)
-            and not text.startswith("-")
-        )
-        shown.append(GONE if follows and not REFERENCE.fullmatch(text) else word(text))
+    shown, before = [], ""
+    for text in texts:
+        is_option = before.startswith("-") and "=" not in before and is_secret_key(before)
+        if is_option and not text.startswith("-") and not REFERENCE.fullmatch(text):
+            shown.append(GONE)
+        else:
+            shown.append(word(text))
+        before = text
     return shown
 
 
-def clean(node: Any) -> Any:
-    """Return the same nested value without any secret in its texts."""
+def clean(node: Any, shown: Callable[[str], str] = redacted) -> Any:
+    """Return the same nested value without any secret in its texts; shown: what a text becomes."""
     if isinstance(node, Mapping):
-        return {name: clean(value) for name, value in node.items()}
+        return {name: clean(value, shown) for name, value in node.items()}
     if isinstance(node, list | tuple):
-        return [clean(value) for value in node]
-    return redacted(node) if isinstance(node, str) else node
+        return [clean(value, shown) for value in node]
+    return shown(node) if isinstance(node, str) else node
 
 
 def line_of(error: Exception) -> str:
