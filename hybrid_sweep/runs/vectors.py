@@ -28,10 +28,9 @@ def ranker(
     are not there.
     """
     jobs, pad = _jobs(config, prepared, split, folder), pad_id(prepared.model)
-    encoding.encode_jobs(
-        jobs, encoder, pad, partial(status.encoding, prepared.collection.name, _texts(jobs))
-    )
-    queries, passages = (encoding.opened(job) for job in jobs)
+    told = partial(status.encoding, prepared.collection.name, _texts(jobs))
+    encoding.encode_jobs(jobs, encoder, pad, told)
+    queries, passages = encoding.opened(jobs[0]), encoding.opened(jobs[1])
     return Dense(queries, passages, "cuda" if config.trainer.accelerator == "gpu" else None)
 
 
@@ -47,14 +46,12 @@ def encode_over_ranks(
 
     Not in Lightning's precision, but in the encoder's own, as one process does it.
     """
-    jobs = [
-        job
-        for stage, texts in {stage.vectors: (stage, texts) for stage, texts in waiting}.values()
-        for job in _jobs(stage.config, texts, split_of(texts, config.eval.split), stage.vectors)
-    ]
-    alone = dataclasses.replace(
-        config, trainer=dataclasses.replace(config.trainer, precision="32-true")
-    )
+    jobs = []
+    for stage, texts in {stage.vectors: (stage, texts) for stage, texts in waiting}.values():
+        split = split_of(texts, config.eval.split)
+        jobs += _jobs(stage.config, texts, split, stage.vectors)
+    precise = dataclasses.replace(config.trainer, precision="32-true")
+    alone = dataclasses.replace(config, trainer=precise)
     names = dict.fromkeys(texts.collection.name for _, texts in waiting)
     told = partial(status.encoding, ", ".join(names), _texts(jobs))
     trainer = make_trainer(alone, [], None)
@@ -72,12 +69,10 @@ def jobs_of(
     config: Config, prepared: Prepared, split: Split, folder: Path, content: Sequence[Any]
 ) -> list[Job]:
     """Return the two sides of a split to encode into a folder; content: see `encoding.job`."""
+    most, queries, passages = config.eval.batch_tokens, prepared.queries, prepared.passages
     return [
-        encoding.job(folder / name, tokens, rows, config.eval.batch_tokens, content)
-        for name, tokens, rows in (
-            ("queries", prepared.queries, split.query_rows),
-            ("passages", prepared.passages, split.passage_rows),
-        )
+        encoding.job(folder / "queries", queries, split.query_rows, most, content),
+        encoding.job(folder / "passages", passages, split.passage_rows, most, content),
     ]
 
 

@@ -158,6 +158,10 @@ def test_what_a_source_leaves_out_is_listed_under_its_name():
         ).left_out
         == {}
     )
+    # of a single source it is: the run asks for the language
+    design = BatchDesign(seed=0, steps=9, batch_size=16, ratio=0.5)
+    alone = Source("alone", np.array([[1] * 100, [0] * 100, [1] * 100], bool))
+    assert make_plan([alone], list("abc"), design).left_out == {("a", "b"): 0, ("b", "c"): 0}
 
 
 # --- composition=per_example

@@ -122,15 +122,12 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
     if not root.is_dir():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
     wanted = FORMATS if data.format == "auto" else {data.format: FORMATS[data.format]}
-    places: list[tuple[Path, str | None]] = [
-        (root, data.languages[0] if len(data.languages) == 1 else None)
-    ]
+    only = data.languages[0] if len(data.languages) == 1 else None
+    places: list[tuple[Path, str | None]] = [(root, only)]
     apart = not _formats(root, wanted)
     if apart:
-        folders = sorted(
-            path for path in root.iterdir() if path.is_dir() and _formats(path, wanted)
-        )
-        places = [(path, path.name) for path in folders]
+        folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
+        places = [(path, path.name) for path in folders if _formats(path, wanted)]
     formats = {name for path, _ in places for name in _formats(path, wanted)}
     if len(formats) != 1:
         reason = f"files of the formats {', '.join(sorted(formats))}: say which by data.format"

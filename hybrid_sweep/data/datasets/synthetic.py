@@ -39,9 +39,8 @@ def build(*, groups: int, concepts: int, shared: float, noise: float, seed: int)
     passages: list[tuple[str, ...]] = []
     for number in range(groups):
         group = f"g{number:06d}"
-        split = ("train", "dev", "test")[
-            int(np.searchsorted([0.64, 0.8], draw.random(), side="right"))
-        ]
+        place = int(np.searchsorted([0.64, 0.8], draw.random(), side="right"))
+        split = ("train", "dev", "test")[place]
         ideas = draw.choice(
             concepts, size=draw.integers(*PASSAGE_IDEAS), replace=False, p=frequency
         )
@@ -51,13 +50,11 @@ def build(*, groups: int, concepts: int, shared: float, noise: float, seed: int)
         exists = draw.random(len(LANGUAGES)) < COVERAGE
         for language, here in zip(LANGUAGES, exists, strict=True):
             # Word order differs between languages, so that position is no bridge.
-            texts = [
-                " ".join(words[language][idea] for idea in draw.permutation(part))
-                for part in (asked, ideas)
-            ]
+            question = " ".join(words[language][idea] for idea in draw.permutation(asked))
+            answer = " ".join(words[language][idea] for idea in draw.permutation(ideas))
             if here:
-                queries.append((f"{group}@{language}:q", group, language, split, texts[0]))
-                passages.append((f"{group}@{language}:p", group, language, split, texts[1]))
+                queries.append((f"{group}@{language}:q", group, language, split, question))
+                passages.append((f"{group}@{language}:p", group, language, split, answer))
     names = sorted({row[1] for row in queries})
     qrels = pa.table({"query_group": names, "passage_group": names, "grade": [1] * len(names)})
     info = {
