@@ -9,19 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import yaml
-
-from hybrid_sweep.config.schema import Config, ModelConfig, TinyModel, cache_dir, steps_of, to_dict
-from hybrid_sweep.inputs.prepare import collection_of, is_prepared
+from hybrid_sweep.config.schema import Config, cache_dir, steps_of, to_dict
 from hybrid_sweep.runs import stages
-from hybrid_sweep.sweeps import slots
+from hybrid_sweep.sweeps import sizes, slots
 from hybrid_sweep.sweeps.point_list import Point, State, missing, outputs_of
 from hybrid_sweep.training.checkpoint_notes import KEEP
 from hybrid_sweep.utils import records, units
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import canonical, free_space, read_json
+from hybrid_sweep.utils.files import canonical, free_space
 
 NEWEST = 200  # finished runs that are read, which takes about a second
 # Fields in which runs may differ and still take as long for a step or an evaluation.
@@ -30,7 +25,6 @@ FREE = frozenset(
     " lora_alpha lr max_steps mirror negatives on_error path pools revision seed select share"
     " temperature warmup weight_decay workers".split()
 )
-SHAPE = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")  # of a config.json
 ROW, LINE = 20, 60  # bytes of a row of results, compressed, and of a line of a TREC run
 
 
@@ -49,16 +43,6 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Texts:
-    """What an evaluation reads. tokens: of a question, of a passage. size: bytes to fetch."""
-
-    questions: int
-    passages: int
-    tokens: tuple[int, int]
-    size: int
-
-
-@dataclass(frozen=True)
 class Cost:
     """The bytes of a point (kept: by kind; fetched: of what is not built yet), and GPU-hours."""
 
@@ -67,6 +51,10 @@ class Cost:
     fetched: int
     train: float
     encode: float
+
+    @property
+    def total(self) -> int:
+        return sum(self.kept.values())
 
 
 def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float | None]:
@@ -120,12 +108,13 @@ def _finished(folder: Path) -> list[Finished]:
             for name, kind in kinds.items():
                 took = records.provenance(stages.folder_of(path.parent, name)).get("times", {})
                 if "evaluate_seconds" in took:
-                    evaluate[kind] = took["evaluate_seconds"]
+                    evaluate[kind] = float(took["evaluate_seconds"])
             took = records.provenance(path.parent)["times"]
-            trained, start, steps = took["train_seconds"], took["start_seconds"], took["steps"]
+            trained, start = float(took["train_seconds"]), float(took["start_seconds"])
+            steps = int(took["steps"])
             pace = trained / steps if steps else None  # without steps a model was loaded meanwhile
             runs.append(Finished(training, start + trained * (not steps), pace, evaluate))
-        except (records.Broken, KeyError, TypeError, AttributeError):
+        except (records.Broken, KeyError, TypeError, ValueError, AttributeError):
             continue  # of an older version, or not whole
     return runs
 
@@ -153,97 +142,95 @@ def _at_once(config: Config) -> int:
 
 def cost_lines(configs: Sequence[Config]) -> list[str]:
     """Return lines on the disk and the GPU-hours that points need."""
-    sizes = yaml.safe_load(Path(__file__).with_name("sizes.yaml").read_text(encoding="utf-8"))
-    counted: dict[str, list[int]] = {}
-    costs, lines = [cost_of(config, sizes, counted) for config in configs], []
-    if (fetched := max(cost.fetched for cost in costs)) > 1e9:
+    listed = sizes.published()
+    counted: sizes.Counted = {}
+    costs = [cost_of(config, listed, counted) for config in configs]
+    lines = []
+    fetched = max(cost.fetched for cost in costs)
+    if fetched > 1e9:  # what is built of the files, and the tokens, are each about as large
         lines.append(f"disk: about {units.size(3 * fetched)} to fetch and build the collections")
-    totals = [sum(cost.kept.values()) for cost in costs]
-    kinds = costs[totals.index(max(totals))].kept.items()
-    kept = ", ".join(f"{kind} {units.size(size)}" for kind, size in kinds if size)
-    meanwhile = max(cost.meanwhile for cost in costs)
-    lines.append(
-        f"disk: about {units.size(max(totals))} a point ({kept}), {units.size(sum(totals))} in all;"
-        f" about {units.size(meanwhile)} more while a point runs"
-    )
-    if sum(totals) + meanwhile > (free := free_space(outputs_of(configs[0]))):
-        only = units.size(free)
-        lines.append(f"disk: WARNING: only {only} are free; set paths.outputs, or keep less (keep)")
-    train, encode = [cost.train for cost in costs], [cost.encode for cost in costs]
+    lines += _disk_lines(costs, free_space(outputs_of(configs[0])))
+    train = [cost.train for cost in costs]
+    encode = [cost.encode for cost in costs]
     if any(train):
+        gpu, total = listed["gpu"], units.rounded(sum(train) + sum(encode))
         lines.append(
-            f"compute: about {units.rounded(sum(train + encode))} GPU-hours on an"
-            f" {sizes['gpu']['name']} at {sizes['gpu']['share']:.0%} of its peak: a point trains"
-            f" {units.duration(max(train) * 3600)} and encodes {units.duration(max(encode) * 3600)}"
+            f"compute: about {total} GPU-hours on an {gpu['name']} at {gpu['share']:.0%} of its"
+            f" peak: a point trains {units.duration(3600 * max(train))} and encodes"
+            f" {units.duration(3600 * max(encode))}"
         )
     return lines
 
 
-def cost_of(config: Config, sizes: Mapping[str, Any], counted: dict[str, list[int]]) -> Cost:
-    """Return what one point takes. sizes: of sizes.yaml. counted: as in `texts_of`.
-
-    A token takes two operations for each weight of the layers in a forward pass and twice as many
-    in a backward pass; cached gradients and recomputed activations cost one forward pass more each.
+def _disk_lines(costs: Sequence[Cost], free: int) -> list[str]:
+    """Return a line on what points keep and need meanwhile, and a warning where that is more than
+    is free, in bytes.
     """
-    collections = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
-    read = [texts_of(each, sizes["collections"], counted) for each in collections]
-    results = encoded = 0
-    for each, texts in zip(collections, read, strict=True):
-        encoded += texts.questions * texts.tokens[0] + texts.passages * texts.tokens[1]
+    largest = max(costs, key=lambda cost: cost.total)
+    kinds = [f"{kind} {units.size(size)}" for kind, size in largest.kept.items() if size]
+    total = sum(cost.total for cost in costs)
+    meanwhile = max(cost.meanwhile for cost in costs)
+    lines = [
+        f"disk: about {units.size(largest.total)} a point ({', '.join(kinds)}),"
+        f" {units.size(total)} in all; about {units.size(meanwhile)} more while a point runs"
+    ]
+    if total + meanwhile > free:
+        warning = f"only {units.size(free)} are free; set paths.outputs, or keep less (keep)"
+        lines.append(f"disk: WARNING: {warning}")
+    return lines
+
+
+def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -> Cost:
+    """Return what one point takes. listed: sizes.yaml. counted: as in `sizes.texts_of`."""
+    stated = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
+    read = [sizes.texts_of(each, listed["collections"], counted) for each in stated]
+    shape, steps = sizes.shape_of(config.model, listed["models"]), steps_of(config)
+    results = 0
+    for each, texts in zip(stated, read, strict=True):
         rows = texts.questions * (len(each.data.languages) + 1)
         results += rows * (ROW * (1 + len(each.data.pools)) + LINE * config.eval.run_depth)
-    counts, (query, passage) = [each.questions + each.passages for each in read], read[0].tokens
-    steps, batch, keep = steps_of(config), config.batch, config.keep
-    passes = 3 + (batch.micro_batch is not None) + config.trainer.gradient_checkpointing
-    trained = steps * passes * batch.size * (query + (1 + batch.hard_negatives) * passage)
-    layers, width, inner, vocabulary = shape_of(config.model, sizes["models"])
-    weights = layers * (4 * width * width + 2 * width * inner)
-    model = 4 * (weights + vocabulary * width) * (steps > 0)
-    # without adapters, which are those of query and value, all weights are trained
-    moments = 2 * min(model, 4 * 4 * config.model.lora_rank * width * layers or model)
-    checkpoints = (KEEP + 1) * (model + moments) + (KEEP + 2) * model * (config.eval.dev_every > 0)
+
+    counts = [texts.count for texts in read]
+    vectors = 4 * shape.width * max(counts)
+    if config.trainer.devices * config.trainer.nodes > 1:  # all collections are encoded at once
+        vectors = 4 * shape.width * sum(counts)
+    model = 4 * shape.weights if steps else 0
+    moments = 2 * model
+    if config.model.lora_rank:  # of query and value in each layer, all else is frozen
+        moments = min(moments, 2 * 4 * 4 * config.model.lora_rank * shape.width * shape.layers)
+    checkpoints = (KEEP + 1) * (model + moments)
+    if config.eval.dev_every:
+        checkpoints += (KEEP + 2) * model
     kept = {
-        "model": model * (keep.model + keep.other_model),
-        "optimizer": moments * keep.optimizer,
-        "vectors": 2 * width * sum(counts) * keep.vectors,
+        "model": model * (config.keep.model + config.keep.other_model),
+        "optimizer": moments * config.keep.optimizer,
+        "vectors": 2 * shape.width * sum(counts) * config.keep.vectors,
         "results": results,
     }
-    hour = 3600 * sizes["gpu"]["share"] * sizes["gpu"]["operations"][config.trainer.precision]
-    hours = 2 * weights / hour * (config.trainer.accelerator == "gpu" and steps > 0)  # of a token
-    # several processes encode all collections before any of them evaluates one
-    held = sum(counts) if config.trainer.devices * config.trainer.nodes > 1 else max(counts)
-    meanwhile, fetched = max(checkpoints, 4 * width * held), sum(texts.size for texts in read)
-    return Cost(kept, meanwhile, fetched, hours * trained, hours * encoded)
+    fetched = sum(texts.fetched for texts in read)
+    hours = _hours_of_a_token(config, shape, listed["gpu"])
+    train = hours * steps * _trained_tokens(config, read[0])
+    encode = hours * sum(texts.tokens for texts in read)
+    return Cost(kept, max(checkpoints, vectors), fetched, train, encode)
 
 
-def shape_of(model: ModelConfig, listed: Mapping[str, Sequence[int]]) -> list[int]:
-    """Return layers, width, inner width and vocabulary: by config.json where it is at hand."""
-    if isinstance(model, TinyModel):
-        shape = [model.depth, model.hidden_size, model.intermediate_size, model.vocabulary]
-    else:
-        shape = list(listed.get(model.name, listed["other"]))
-        there = read_json(Path(model.path).expanduser() / "config.json") if model.path else None
-        if isinstance(there, dict):
-            shape = [int(there.get(key) or usual) for key, usual in zip(SHAPE, shape, strict=True)]
-    return [min(shape[0], model.layers or shape[0]), *shape[1:]]
-
-
-def texts_of(config: Config, listed: Mapping[str, Any], counted: dict[str, list[int]]) -> Texts:
-    """Return what an evaluation reads: counted where the collection is built, and kept in `counted`
-    by what was counted; else as published.
+def _hours_of_a_token(config: Config, shape: sizes.Shape, gpu: Mapping[str, Any]) -> float:
+    """Return the GPU-hours of a token in a forward pass, two operations for each weight of the
+    layers; 0 where nothing is trained on a GPU.
     """
-    data, languages = config.data, sorted(set(config.data.languages))
-    entry = listed.get(data.name, listed["other"])
-    query, passage = entry["tokens"]
-    tokens = min(query, config.model.query_length), min(passage, config.model.passage_length)
-    if not is_prepared(config):
-        number = entry["passages"]
-        passages = sum(number.get(name, number["other"]) for name in languages)
-        questions = entry["questions"] * len(languages)
-        return Texts(questions, passages, tokens, passages * entry["bytes"])
-    key = f"{data} {config.eval.split}"
-    if key not in counted:
-        built, splits = collection_of(config), pa.array([config.eval.split, "*"], pa.string())
-        columns = built.queries["split"], built.passages["split"]
-        counted[key] = [pc.sum(pc.is_in(one, value_set=splits)).as_py() or 0 for one in columns]
-    return Texts(counted[key][0], counted[key][1], tokens, 0)
+    if config.trainer.accelerator != "gpu" or not steps_of(config):
+        return 0.0
+    speed = gpu["share"] * gpu["operations"][config.trainer.precision]
+    return float(2 * shape.layer_weights / speed / 3600)
+
+
+def _trained_tokens(config: Config, texts: sizes.Texts) -> int:
+    """Return the tokens of a step, each as often as there are forward passes to it.
+
+    A backward pass is two; cached gradients and recomputed activations cost one more each.
+    """
+    passes = 3 + config.trainer.gradient_checkpointing
+    if config.batch.micro_batch is not None:
+        passes += 1
+    passages = 1 + config.batch.hard_negatives
+    return passes * config.batch.size * (texts.query_tokens + passages * texts.passage_tokens)

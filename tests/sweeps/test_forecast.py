@@ -6,18 +6,15 @@ import dataclasses
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from omegaconf import OmegaConf
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import (
     Config,
-    ModelConfig,
     SyntheticData,
     TinyModel,
     TrainerConfig,
@@ -28,14 +25,14 @@ from hybrid_sweep.inputs import splits
 from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.loading import build_encoder
 from hybrid_sweep.runs import trained
-from hybrid_sweep.sweeps import forecast
+from hybrid_sweep.sweeps import forecast, sizes
 from hybrid_sweep.sweeps.point_list import Point, State
 from hybrid_sweep.training.checkpoint_notes import KEEP
 from hybrid_sweep.utils.files import write_json
 from tests import finished_runs
 
 TO_DO, DONE = State("to do", "new"), State("done", "has its result")
-SIZES = yaml.safe_load(Path(forecast.__file__).with_name("sizes.yaml").read_text(encoding="utf-8"))
+SIZES = sizes.published()
 
 # --- time
 
@@ -212,8 +209,8 @@ def test_further_collections_and_run_files_count(config):
 
 def test_what_points_share_is_counted_once(config, monkeypatch):
     opened = []
-    real = forecast.collection_of
-    monkeypatch.setattr(forecast, "collection_of", lambda made: opened.append(made) or real(made))
+    real = sizes.collection_of
+    monkeypatch.setattr(sizes, "collection_of", lambda made: opened.append(made) or real(made))
     asked = [
         config(f"seed={seed}", f"batch.cross_lingual_ratio={ratio}")
         for seed in (0, 1)
@@ -234,41 +231,6 @@ def test_a_disk_that_is_too_small_is_told(config, monkeypatch):
     monkeypatch.setattr(forecast, "free_space", lambda _: needed - 1)
     *_, warning = forecast.cost_lines([config(*WORDS)] * 3)
     assert "WARNING" in warning and "paths.outputs" in warning
-
-
-# --- models and collections that may not be here
-
-
-@pytest.mark.parametrize("name, millions", [("xlmr_base", 278), ("labse", 471), ("me5_small", 118)])
-def test_listed_models_have_the_weights_that_their_pages_say(name, millions):
-    layers, width, inner, vocabulary = SIZES["models"][name]
-    weights = layers * (4 * width * width + 2 * width * inner) + vocabulary * width
-    assert weights / 1e6 == pytest.approx(millions, rel=0.01)
-
-
-def test_a_model_at_hand_is_read_and_layers_are_cut(tmp_path):
-    shape = {"num_hidden_layers": 6, "hidden_size": 96, "vocab_size": 900}
-    write_json(tmp_path / "config.json", shape)
-    model = ModelConfig(name="pretrained", path=str(tmp_path))
-    assert forecast.shape_of(model, SIZES["models"]) == [6, 96, 3072, 900]
-    cut = dataclasses.replace(model, layers=2)
-    assert forecast.shape_of(cut, SIZES["models"]) == [2, 96, 3072, 900]
-
-
-def test_a_built_collection_is_counted_and_another_taken_as_published(config):
-    made = config("data.languages=[xa,xb]")
-    split = splits.split_of(prepare(made), "test")
-    found = forecast.texts_of(made, SIZES["collections"], {})
-    assert (found.questions, found.passages) == (len(split.queries), len(split.passages))
-    assert found.size == 0
-    ((_, marco),) = points(["data=mmarco", "data.languages=[en,de]"], multirun=False)
-    found = forecast.texts_of(marco, SIZES["collections"], {})
-    assert (found.questions, found.passages) == (2 * 6_980, 2 * 8_841_823)
-    ((_, miracl),) = points(["data=miracl", "data.languages=[sw,te]"], multirun=False)
-    assert forecast.texts_of(miracl, SIZES["collections"], {}).passages == 131_924 + 518_079
-    ((_, lareqa),) = points(["data=xquad_r"], multirun=False)
-    found = forecast.texts_of(lareqa, SIZES["collections"], {})
-    assert found.passages == pytest.approx(13_014, rel=0.001)
 
 
 # --- GPU-hours
