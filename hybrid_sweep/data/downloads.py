@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from hybrid_sweep.utils import units
 from hybrid_sweep.utils.digests import LENGTH, Memory
@@ -22,6 +22,7 @@ from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import digest, file_digest, free_space, read_own_json, write_json
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 CHUNK = 1 << 20
 TIMEOUT, TRIES = 60, 5  # seconds without a byte; failures in a row, none of which brought a byte
 REPORT = 10.0  # seconds between two lines of progress
@@ -124,50 +125,75 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
 
 
 def read(url: str, secret: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
-    """Return a small answer, and its headers; a lost connection is tried anew."""
-    for attempt in range(1, TRIES + 1):
+    """Return a small file, whole, and the headers of the answer."""
+
+    def attempt() -> tuple[bytes, Mapping[str, str]]:
+        with urllib.request.urlopen(_request(url, secret), timeout=TIMEOUT) as source:
+            return source.read(), source.headers
+
+    return _tried(url, attempt)
+
+
+def _tried(
+    url: str,
+    attempt: Callable[[], T],
+    arrived: Callable[[], int] = lambda: 0,
+    say: Say = lambda line: None,
+) -> T:
+    """Return what an attempt to fetch gives; a lost connection is tried anew, until TRIES attempts
+    in a row have brought no byte.
+
+    arrived: gives the number of bytes that are here.
+    """
+    failures = 0
+    while True:
+        before = arrived()
         try:
-            with urllib.request.urlopen(_request(url, secret), timeout=TIMEOUT) as source:
-                return source.read(), source.headers
+            return attempt()
         except (OSError, http.client.HTTPException) as error:
-            _refused(url, error, last=attempt == TRIES)
-            time.sleep(attempt)
-    raise AssertionError("the last attempt returns or raises")
+            failures = failures + 1 if arrived() <= before else 1
+            _refused(url, error, last=failures >= TRIES)
+            say(f"{reason(error)}; going on at {units.size(arrived())}")
+            time.sleep(failures)
 
 
 def _transfer(remote: Remote, part: Path, say: Say) -> None:
     """Complete a part by what is missing of it."""
-    failures = 0
-    while True:
-        have = part.stat().st_size if part.exists() else 0
-        if remote.size is not None and have == remote.size:
-            return
-        total = None
+
+    def arrived() -> int:
+        return part.stat().st_size if part.exists() else 0
+
+    def attempt() -> None:
         try:
-            request = _request(remote.url, remote.secret)
-            if have:
-                request.add_header("Range", f"bytes={have}-")
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as source:
-                goes_on = source.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-                if source.status == 206 and not goes_on:
-                    raise OSError("the server sends another part than was asked for")
-                length = source.headers.get("Content-Length")
-                start = have if goes_on else 0
-                total = start + int(length) if length else None
-                with open(part, "ab" if goes_on else "wb") as target:
-                    _copy(source, target, remote.name, total or remote.size, say)
-            if total is None or part.stat().st_size == total:
-                return
-            raise OSError(f"incomplete: {part.stat().st_size:,} of {total:,} bytes")
-        except (OSError, http.client.HTTPException) as error:
-            # the part is longer than the file
-            if isinstance(error, urllib.error.HTTPError) and error.code == 416:
+            _continue(remote, part, arrived(), say)
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # the part is longer than the file
                 part.unlink()
-            now = part.stat().st_size if part.exists() else 0
-            failures = failures + 1 if now <= have else 1
-            _refused(remote.url, error, last=failures >= TRIES)
-            say(f"{remote.name}: {_reason(error)}; going on at {units.size(now)}")
-            time.sleep(failures)
+            raise
+
+    _tried(remote.url, attempt, arrived, lambda line: say(f"{remote.name}: {line}"))
+
+
+def _continue(remote: Remote, part: Path, have: int, say: Say) -> None:
+    """Append to a part of `have` bytes what is missing of it; raises OSError where that breaks
+    off.
+    """
+    if have == remote.size:
+        return
+    request = _request(remote.url, remote.secret)
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as source:
+        goes_on = source.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        if source.status == 206 and not goes_on:
+            raise OSError("the server sends another part than was asked for")
+        length = source.headers.get("Content-Length")
+        total = int(length) + (have if goes_on else 0) if length else None
+        with open(part, "ab" if goes_on else "wb") as target:
+            _copy(source, target, remote.name, total or remote.size, say)
+    now = part.stat().st_size
+    if total is not None and now != total:
+        raise OSError(f"incomplete: {now:,} of {total:,} bytes")
 
 
 def _copy(source: IO[bytes], target: IO[bytes], name: str, total: int | None, say: Say) -> None:
@@ -210,13 +236,13 @@ def _refused(url: str, error: Exception, *, last: bool) -> None:
             ) from error
     if last:
         raise UserError(
-            f"{url} cannot be fetched ({_reason(error)}); run the same command again and it goes on"
+            f"{url} cannot be fetched ({reason(error)}); run the same command again and it goes on"
             " from here, or give data.path=FOLDER",
             key="fetch.unreachable",
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return what went wrong, without the name of the library that says it."""
     inner = error.reason if type(error) is urllib.error.URLError else error
     return str(inner) or type(inner).__name__

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hybrid_sweep.data import downloads
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets.debian import apt, package_mirror
 from hybrid_sweep.data.datasets.debian.collection import build
@@ -137,7 +138,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """
     monkeypatch.setattr(package_mirror, "own_codename", lambda: None)
     monkeypatch.setattr(apt, "own_codename", lambda: None)
-    monkeypatch.setattr(package_mirror.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     return SimpleNamespace(
         architecture=own_architecture,
         entry=entry,

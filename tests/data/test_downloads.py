@@ -63,6 +63,20 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, tmp_path):
     assert [wanted for _, wanted, _ in server.asked] == [None, "bytes=1000-", "bytes=71000-"]
 
 
+def test_only_failures_in_a_row_that_bring_no_byte_end_a_transfer(server, tmp_path):
+    server.cut["/a"] = [1000] * (fetching.TRIES + 3)
+    fetch([a(server)], tmp_path, silent)
+    assert content(tmp_path) == BODY and len(server.asked) == fetching.TRIES + 4
+
+
+def test_a_small_file_is_fetched_whole_or_not_at_all(server):
+    server.cut["/a"] = [1000, 0]
+    assert fetching.read(f"{server.url}/a", {})[0] == BODY and len(server.asked) == 3
+    server.cut["/a"] = [1000] * fetching.TRIES
+    with refused("fetch.unreachable", "1000 bytes read"):
+        fetching.read(f"{server.url}/a", {})
+
+
 def test_what_a_killed_process_had_fetched_is_gone_on_with(server, tmp_path):
     server.cut["/a"] = [5000] + [0] * fetching.TRIES
     with refused("fetch.unreachable", "5,000 of "):

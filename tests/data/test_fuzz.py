@@ -26,6 +26,7 @@ from hybrid_sweep.config.schema import (
     PathsConfig,
 )
 from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data import downloads
 from hybrid_sweep.data.collection import make
 from hybrid_sweep.data.datasets import synthetic
 from hybrid_sweep.data.datasets.debian import package_mirror
@@ -376,7 +377,7 @@ def fuzz(name: str, count: int, seed: int, tmp_path: Path) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No reader waits to try again, or asks which release the machine runs."""
-    monkeypatch.setattr(package_mirror.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(package_mirror, "own_codename", lambda: None)
 
 

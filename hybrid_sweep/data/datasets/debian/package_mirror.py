@@ -2,21 +2,17 @@
 folder.
 """
 
-import http.client
-import io
+import hashlib
 import platform
 import shutil
 import subprocess
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
+from hybrid_sweep.data import downloads
 from hybrid_sweep.data.datasets.debian.package_lists import (
-    CHUNK,
     COMPONENTS,
     OTHER_SOURCES,
     PackageLists,
@@ -31,7 +27,6 @@ from hybrid_sweep.utils.files import atomic_write, file_digest
 
 # Python's name to Debian's, where they differ
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64el"}
-TIMEOUT, TRIES = 30, 3  # seconds without a byte; attempts per file
 
 
 def fetch(
@@ -63,7 +58,7 @@ def fetch(
         )
         progress(f"fetching {packed} ({number} of {len(wanted)})")
         files[name] = work / "mirror" / packed
-        _download(f"{place}/{packed}", files[name], *release.files[packed])
+        _download(f"{place}/{packed}", files[name], release.files[packed][0])
     return assemble(release, architecture, languages, files)
 
 
@@ -102,64 +97,40 @@ def _architecture(release: Release) -> str:
     return own if release.lists(f"main/binary-{own}/Packages") else "amd64"
 
 
-def _get(url: str) -> bytes | None:
-    """Return a small file, or None where it does not exist."""
-    buffer = io.BytesIO()
-    return buffer.getvalue() if _copy(url, buffer) else None
-
-
-def _download(url: str, path: Path, sha256: str, size: int) -> None:
-    """Bring the file of this hash to `path`, unless it is there; neither another one nor a part of
-    it is ever left.
-    """
+def _download(url: str, path: Path, sha256: str) -> None:
+    """Bring the file of this hash to `path`, unless it is there; another one is never left."""
     if path.exists() and file_digest(path, 64) == sha256:
         return
+    content = _get(url)
+    if content is None:
+        raise UserError(
+            f"data.mirror: {url} is missing, though the release lists it; try again or elsewhere",
+            key="mirror.file_missing",
+        )
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise UserError(
+            f"data.mirror: {url} is not what the release lists (SHA256): the mirror is damaged or"
+            " just being renewed; try again, or another mirror",
+            key="mirror.file_altered",
+        )
     with atomic_write(path) as temporary:
-        with open(temporary, "wb") as file:
-            if not _copy(url, file):
-                raise UserError(
-                    f"data.mirror: {url} is missing, though the release lists it; try again or"
-                    " elsewhere",
-                    key="mirror.file_missing",
-                )
-        if (length := temporary.stat().st_size) < size:
-            raise UserError(
-                f"data.mirror: {url} came incomplete, {length} of {size} bytes; try again or"
-                " elsewhere",
-                key="mirror.file_incomplete",
-            )
-        if file_digest(temporary, 64) != sha256:
-            raise UserError(
-                f"data.mirror: {url} is not what the release lists (SHA256): the mirror is damaged"
-                " or just being renewed; try again, or another mirror",
-                key="mirror.file_altered",
-            )
+        temporary.write_bytes(content)
 
 
-def _copy(url: str, target: IO[bytes]) -> bool:
-    """Write what is at an address to an empty file; False where nothing is there.
-
-    A lost connection is tried anew.
+def _get(url: str) -> bytes | None:
+    """Return the file at an address, all of it in memory (a list has some 10 MB); None where there
+    is none.
     """
-    for attempt in range(1, TRIES + 1):
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as source:
-                shutil.copyfileobj(source, target, CHUNK)
-            return True
-        except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
-            if isinstance(error, urllib.error.HTTPError) and error.code in (403, 404, 410):
-                return False
-            if isinstance(error, urllib.error.URLError) and isinstance(
-                error.reason, FileNotFoundError
-            ):
-                return False
-            if attempt == TRIES:
-                raise UserError(
-                    f"data.mirror: {url} cannot be fetched ({error}); check the network and the"
-                    f" address, or {OTHER_SOURCES}",
-                    key="mirror.unreachable",
-                ) from error
-            target.seek(0)
-            target.truncate()
-            time.sleep(attempt)
-    raise AssertionError("the last attempt returns or raises")
+    try:
+        if not url.startswith("file:"):
+            return downloads.read(url, {})[0]
+        path = Path(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
+        return path.read_bytes() if path.is_file() else None
+    except (UserError, OSError) as error:
+        if isinstance(error, UserError) and error.key in ("fetch.not_found", "fetch.refused"):
+            return None
+        raise UserError(
+            f"data.mirror: {url} cannot be fetched ({downloads.reason(error.__cause__ or error)});"
+            f" check the network and the address, or {OTHER_SOURCES}",
+            key="mirror.unreachable",
+        ) from error
