@@ -15,7 +15,8 @@ from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negatives import FILES, HardNegatives, Negatives, build_negatives
 from hybrid_sweep.data.sorting import mapped
 from hybrid_sweep.utils import digests, safe_paths
-from hybrid_sweep.utils.files import atomic_dir, digest, exclusive
+from hybrid_sweep.utils.build_once import build_once
+from hybrid_sweep.utils.files import atomic_dir, digest
 
 VERSION = 1  # of the arrays in the cache; raised when their meaning changes
 ARRAYS = ("query", "passage", "question", "answer", "judged")
@@ -132,18 +133,18 @@ def pair_store(
     languages = collection.languages
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
     folder = safe_paths.inside(cache, "pairs", key)
-    with exclusive(cache / "pairs" / f"{key}.lock"):
+
+    def read() -> Pairs | None:
         stored = _stored(cache, folder, languages, negatives is not None)
-        if stored is None:
-            if folder.exists():
-                say(
-                    f"the training pairs in {folder} are {digests.fault(folder)}: they are made"
-                    " again now"
-                )
-            _build(folder, collection, split, negatives)
-            stored = _stored(cache, folder, languages, negatives is not None)
-    assert stored is not None
-    return stored
+        if stored is None and folder.exists():
+            fault = digests.fault(folder)
+            say(f"the training pairs in {folder} are {fault}: they are made again now")
+        return stored
+
+    lock = cache / "pairs" / f"{key}.lock"
+    pairs = build_once(lock, read, lambda: _build(folder, collection, split, negatives))
+    assert pairs is not None
+    return pairs
 
 
 def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pairs | None:

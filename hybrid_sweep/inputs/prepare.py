@@ -35,8 +35,9 @@ from hybrid_sweep.models.folder import content_digests, model_fingerprint, model
 from hybrid_sweep.models.tokens import Tokenizing, Tokens, token_store
 from hybrid_sweep.retrieval.analyzer import fingerprint as words_fingerprint
 from hybrid_sweep.utils import digests, safe_paths
+from hybrid_sweep.utils.build_once import build_once
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import digest, exclusive, read_own_json
+from hybrid_sweep.utils.files import digest, read_own_json
 
 
 def _quiet(_: str) -> None:
@@ -164,14 +165,17 @@ def _cached(
     """
     for name in (folder.name, f"{folder.name}.work"):
         safe_paths.inside(cache, folder.parent.name, name)
-    with exclusive(folder.parent / f"{folder.name}.lock"):
-        if not refresh and folder.exists():
-            try:
-                return collections.load(folder, digests.memory_of(cache, folder))
-            except collections.DamagedCollection as error:
+
+    def read() -> Collection | None:
+        try:
+            return collections.load(folder, digests.memory_of(cache, folder))
+        except collections.DamagedCollection as error:
+            if folder.exists():
                 say(f"{str(error).removesuffix(f'; {collections.AGAIN}')}: it is built again now")
-        build()
-    return collections.load(folder, digests.memory_of(cache, folder))
+            return None
+
+    made = build_once(folder.parent / f"{folder.name}.lock", read, build, refresh=refresh)
+    return made or collections.load(folder, digests.memory_of(cache, folder))  # says what is wrong
 
 
 def configs_of(config: Config) -> dict[str, Config]:
