@@ -132,7 +132,7 @@ def _mine(words: list[str]) -> int:
     )
     say(
         f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')}"
-        " batch.hard_negatives=1 ..."
+        " data.negatives_format=triples batch.hard_negatives=1 ..."
     )
     return 0
 

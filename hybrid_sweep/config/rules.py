@@ -145,6 +145,9 @@ def _check_collection(where: str, data: DataConfig, config: Config) -> None:
         data.pools,
         "must be numbers of 1 or more",
     )
+    if data.negatives_format is not None:
+        forms = ["triples", "trec", "msmarco"]
+        _need_choice(f"{where}.negatives_format", data.negatives_format, forms)
     rule = "needs eval.index=flat: ranks in a smaller pool are exact"
     _need(not data.pools or config.eval.index == "flat", f"{where}.pools", data.pools, rule)
     if isinstance(data, FileData):

@@ -53,6 +53,7 @@ class DataConfig:
     share: float | None = None
     path: str | None = _aside(None)
     negatives: str | None = _aside(None)
+    negatives_format: str | None = _aside(None)
     pools: list[int] = field(default_factory=list, metadata=ASIDE)
     mirror: str | None = _aside(None)
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hybrid_sweep.batching.sampling import mix
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import SLICE, index_in, sorted_unique, text_rows
-from hybrid_sweep.data.negative_lines import FileIds, Lines, read_lines
+from hybrid_sweep.data.negative_lines import Lines, read_lines
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.text_lines import refuse
 
@@ -111,14 +111,45 @@ def _alike(count: np.ndarray) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class HardNegatives:
-    """A file of hard negatives, the digest of its content, the collection in all languages, whose
-    ids it may use.
+    """A file of hard negatives. form: triples, trec or msmarco. digest: of content and format.
+    whole: the collection in all languages, whose ids it may use.
     """
 
     path: Path
+    form: str
     digest: str
     whole: Collection
     say: Callable[[str], None] = lambda text: None
+
+
+@dataclass(frozen=True)
+class FileIds:
+    """The ids a file may use: groups, or ids of single texts of the group, of questions and of
+    passages.
+
+    queries, passages: (K,) distinct groups. relevant: sorted int64 keys query << 32 | passage of
+    all relevant judgements.
+    """
+
+    queries: pa.Array
+    passages: pa.Array
+    query_texts: pa.Table
+    passage_texts: pa.Table
+    relevant: np.ndarray
+
+    def query_numbers(self, words: pa.ChunkedArray) -> np.ndarray:
+        """Return (N,) int32 place in `queries`, -1 for an unknown id."""
+        return _numbers(words, self.queries, self.query_texts)
+
+    def passage_numbers(self, words: pa.ChunkedArray) -> np.ndarray:
+        """Return (N,) int32 place in `passages`, -1 for an unknown id."""
+        return _numbers(words, self.passages, self.passage_texts)
+
+    def is_relevant(self, query: np.ndarray, passage: np.ndarray) -> np.ndarray:
+        """Return (N,) bool: the passage is judged relevant to the query."""
+        keys = query.astype(np.int64) << 32 | passage
+        place = np.minimum(np.searchsorted(self.relevant, keys), len(self.relevant) - 1)
+        return (self.relevant[place] == keys) if len(self.relevant) else np.zeros(len(keys), bool)
 
 
 def build_negatives(
@@ -140,7 +171,7 @@ def build_negatives(
     """
     (folder / "negatives").mkdir()
     ids = _ids(file.whole)
-    counts, keys = _sorted_keys(file.path, ids, questions, folder)
+    counts, keys = _sorted_keys(file, ids, questions, folder)
     wanted = _passages_of(keys, len(ids.passages))
     groups = ids.passages.take(pa.array(wanted))
     rows = text_rows(collection.passages, groups, collection.languages, split)
@@ -162,18 +193,19 @@ def build_negatives(
 
 
 def _sorted_keys(
-    path: Path, ids: FileIds, questions: pa.Array, folder: Path
+    file: HardNegatives, ids: FileIds, questions: pa.Array, folder: Path
 ) -> tuple[dict[str, int], np.ndarray]:
     """Return what became of the lines of a file, and the keys of `_write_keys`, sorted in a file of
     the folder.
     """
-    lines = read_lines(path, ids, folder)
+    lines = read_lines(file.path, file.form, folder)
     question_of = index_in(pa.chunked_array([ids.queries]), questions)
     counts = _write_keys(lines, ids, question_of, folder / "keys.raw")
     (folder / "lines.arrow").unlink()
     if not counts["candidates"]:
         raise UserError(
-            f"data.negatives={path}: no line gives a negative for a training question ({counts})",
+            f"data.negatives={file.path}: no line gives a negative for a training question"
+            f" ({counts})",
             key="negatives.none",
         )
     keys = np.memmap(folder / "keys.raw", np.int64, "r+")
@@ -207,6 +239,19 @@ def _members(
     if not start[-1]:
         return start, np.zeros(0, np.int32)
     return start, np.memmap(target, np.int32, "r")
+
+
+def _numbers(words: pa.ChunkedArray, groups: pa.Array, texts: pa.Table) -> np.ndarray:
+    numbers = index_in(words, groups)
+    lost = np.flatnonzero(numbers < 0)
+    if lost.size:
+        strays = pc.unique(words.take(pa.array(lost)))
+        place = index_in(texts["id"], strays)
+        rows = np.flatnonzero(place >= 0)
+        of_stray = np.full(len(strays), -1, np.int32)
+        of_stray[place[rows]] = index_in(texts["group"].take(pa.array(rows)), groups)
+        numbers[lost] = of_stray[index_in(words.take(pa.array(lost)), strays)]
+    return numbers
 
 
 def _ids(whole: Collection) -> FileIds:

@@ -29,6 +29,7 @@ from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
 from hybrid_sweep.data.datasets.sources import BUILDERS, Say
 from hybrid_sweep.data.hub import local, revision, triples
+from hybrid_sweep.data.negative_lines import form_of
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
 from hybrid_sweep.data.pairs import Pairs, pair_store
 from hybrid_sweep.models.folder import content_digests, model_fingerprint, model_folder
@@ -300,14 +301,14 @@ def training_pairs(config: Config, collection: Collection, say: Say = _quiet) ->
     """Return the training pairs of one collection, with its hard negatives where the run draws
     some.
     """
-    cache, path = cache_dir(config), _negatives_path(config)
-    if path is None:
+    cache, file = cache_dir(config), _negatives(config)
+    if file is None:
         pairs = pair_store(cache, collection, "train", say=say)
         if not config.batch.hard_negatives:
             return pairs
         none = Negatives.none(pairs.question, len(pairs.languages))
         return dataclasses.replace(pairs, negatives=none)
-    hard = HardNegatives(path, content_digests([path], cache)[0], whole_collection(config), say)
+    hard = HardNegatives(*file, whole_collection(config), say)
     return pair_store(cache, collection, "train", hard, say)
 
 
@@ -328,11 +329,18 @@ def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False)
     raise UserError(f"data.negatives={data.negatives}: no such file", key="negatives.file_missing")
 
 
-def _negatives_path(config: Config) -> Path | None:
-    """Return the file of hard negatives of the main collection of a config; None where there is
-    none, or none are drawn.
+def _negatives(config: Config) -> tuple[Path, str, str] | None:
+    """Return the file of hard negatives of the main collection of a config, its format, and the
+    digest of both; None where there is none, or none are drawn.
     """
-    return negatives_file(config) if config.batch.hard_negatives else None
+    path = negatives_file(config) if config.batch.hard_negatives else None
+    if path is None:
+        return None
+    form = form_of(path, config.data.negatives_format)
+    content = content_digests([path], cache_dir(config))[0]
+    # Of triples and TREC runs the content tells the format, and its digest alone names both.
+    mark = digest([content, form], len(content)) if form == "msmarco" else content
+    return path, form, mark
 
 
 def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
@@ -351,9 +359,9 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     marks: dict[str, dict[str, str]] = {}
     for source, own in zip(prepared.sources, configs_of(config).values(), strict=True):
         marks[source.name] = {"collection": source.collection.fingerprint}
-        path = _negatives_path(own)
-        if path:
-            marks[source.name]["negatives"] = content_digests([path], cache_dir(config))[0]
+        file = _negatives(own)
+        if file:
+            marks[source.name]["negatives"] = file[2]
     main: dict[str, Any] = marks.pop(prepared.sources[0].name)
     main["model"] = model_fingerprint(prepared.model, cache_dir(config))
     if marks:

@@ -22,8 +22,8 @@ NEWEST = 200  # finished runs that are read, which takes about a second
 # Fields in which runs may differ and still take as long for a step or an evaluation.
 FREE = frozenset(
     "added also budget clip cross_lingual_ratio dev_every dev_metric dropout local_files_only"
-    " lora_alpha lr max_steps mirror negatives on_error path pools revision seed select share"
-    " temperature warmup weight_decay workers".split()
+    " lora_alpha lr max_steps mirror negatives negatives_format on_error path pools revision seed"
+    " select share temperature warmup weight_decay workers".split()
 )
 ROW, LINE = 20, 60  # bytes of a row of results, compressed, and of a line of a TREC run
 

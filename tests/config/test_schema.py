@@ -44,7 +44,7 @@ IDENTITY = set(
 )
 ASIDE = set(
     """
-    data.path data.pools data.mirror data.negatives trainer.workers model.path model.local_files_only
+    data.path data.pools data.mirror data.negatives data.negatives_format trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
     sweep.retries sweep.gpus_per_run

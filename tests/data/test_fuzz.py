@@ -33,6 +33,7 @@ from hybrid_sweep.data.datasets.debian import package_mirror
 from hybrid_sweep.data.datasets.debian.collection import from_lists
 from hybrid_sweep.data.datasets.debian.package_lists import PackageLists
 from hybrid_sweep.data.export import export
+from hybrid_sweep.data.negative_lines import form_of
 from hybrid_sweep.data.negatives import HardNegatives
 from hybrid_sweep.data.pairs import pair_store
 from hybrid_sweep.inputs import prepare
@@ -125,7 +126,7 @@ def runs(folder: Path) -> Reader:
 def negatives(folder: Path, cache: Path) -> Reader:
     """Packed triples, and a run, as the hard negatives of numbered groups."""
     folder.mkdir()
-    triples = "".join(f"{q}\t{q}\t{(q + k) % 8}\n" for q in range(8) for k in (1, 2, 3))
+    triples = "".join(f"{q}\t{q}\t{(q + k) % 8}\n" for q in range(8) for k in (2, 3, 4))
     (folder / "triples.tsv.gz").write_bytes(gzip.compress(triples.encode()))
     (folder / "run.trec").write_text(
         "".join(f"{q} Q0 {(q + k) % 8} {k} {1 / k} x\n" for q in range(8) for k in (1, 2, 3))
@@ -135,7 +136,9 @@ def negatives(folder: Path, cache: Path) -> Reader:
         for path in sorted(folder.iterdir()):
             shutil.rmtree(cache, ignore_errors=True)
             try:
-                pair_store(cache, NUMBERED, "train", HardNegatives(path, path.name, NUMBERED))
+                form = form_of(path, None)
+                hard = HardNegatives(path, form, path.name, NUMBERED)
+                pair_store(cache, NUMBERED, "train", hard)
             except UserError:
                 assert not [path for path in cache.glob("pairs/*") if path.is_dir()]
                 raise

@@ -68,14 +68,14 @@ def read(tmp_path, said):
     """The pairs with the negatives of a file with this content."""
     count = iter(range(100))
 
-    def work(collection, text, languages=None):
+    def work(collection, text, languages=None, stated=None):
         name = str(next(count))
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         part = select(collection, languages) if languages else collection
-        return pair_store(
-            tmp_path / "cache", part, "train", HardNegatives(path, name, collection, said.append)
-        )
+        form = negative_lines.form_of(path, stated)
+        hard = HardNegatives(path, form, name, collection, said.append)
+        return pair_store(tmp_path / "cache", part, "train", hard)
 
     return work
 
@@ -99,41 +99,54 @@ TRIPLES = "100\t0\t4\n100\t0\t5\n101\t1\t5\n102\t2\t8\n102\t3\t8\n102\t2\t1\n"
 FOUND = [["4", "5"], ["5"], ["1", "8"]]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        TRIPLES,
-        TRIPLES.replace("\t", " "),
-        TRIPLES.rstrip("\n"),
-        gzip.compress(TRIPLES.encode(), mtime=0),
-        TRIPLES.replace("\t5\n", "\t5@fr\n")
-        .replace("101\t", "101@en\t")
-        .replace("\t3\t", "\t3@de\t"),
-        (
-            "100 Q0 4 1 9.5 x\n100 Q0 0 2 9 x\n100 Q0 5 3 8 x\n101 Q0 5 1 8 x\n102 Q0 8 1 7 x\n102"
-            " Q0 1 2 7 x\n"
-        ),
-        "100\tQ0\t4\t0\t1\tx\n100\tQ0\t5\t1\t1\tx\n101\tQ0\t5\t0\t1\tx\n102\tQ0\t8\t0\t1\tx\n102\tQ0\t1\t1\t1\tx\n",
-        "100\t4\t1\n100\t0\t2\n100\t5\t3\n101\t5\t1\n101\t1\t2\n102\t8\t1\n102\t2\t2\n102\t1\t3\n",
-        "100\t4\t0\n100\t5\t1\n101\t5\t0\n102\t8\t0\n102\t3\t1\n102\t1\t2\n",
-        # ranks that are no passages, out of order
-        "100\t4\t12\n100\t5\t13\n101\t5\t1\n102\t8\t11\n102\t1\t2\n",
-    ],
-    ids=[
-        "tabs",
-        "spaces",
-        "no last feed",
-        "gzip",
-        "text ids",
-        "trec",
-        "trec from 0",
-        "marco run",
-        "from 0",
-        "no ids",
-    ],
+TREC = (
+    "100 Q0 4 1 9.5 x\n100 Q0 0 2 9 x\n100 Q0 5 3 8 x\n101 Q0 5 1 8 x\n102 Q0 8 1 7 x\n102 Q0 1"
+    " 2 7 x\n"
 )
-def test_every_form_of_file_gives_the_same(marco, read, text):
-    assert names(marco, read(marco, text)) == FOUND
+MARCO_RUN = (
+    "100\t4\t1\n100\t0\t2\n100\t5\t3\n101\t5\t1\n101\t1\t2\n102\t8\t1\n102\t2\t2\n102\t1\t3\n"
+)
+TEXT_IDS = TRIPLES.replace("\t5\n", "\t5@fr\n").replace("101\t", "101@en\t")
+FILES = {
+    "tabs": (TRIPLES, "triples"),
+    "spaces": (TRIPLES.replace("\t", " "), "triples"),
+    "no last feed": (TRIPLES.rstrip("\n"), "triples"),
+    "gzip": (gzip.compress(TRIPLES.encode(), mtime=0), "triples"),
+    "text ids": (TEXT_IDS.replace("\t3\t", "\t3@de\t"), "triples"),
+    "trec": (TREC, "trec"),
+    "trec from 0": (
+        "100\tQ0\t4\t0\t1\tx\n100\tQ0\t5\t1\t1\tx\n101\tQ0\t5\t0\t1\tx\n102\tQ0\t8\t0\t1\tx\n102\tQ0\t1\t1\t1\tx\n",
+        "trec",
+    ),
+    "marco run": (MARCO_RUN, "msmarco"),
+    "from 0": ("100\t4\t0\n100\t5\t1\n101\t5\t0\n102\t8\t0\n102\t3\t1\n102\t1\t2\n", "msmarco"),
+    "out of order": ("100\t4\t12\n100\t5\t13\n101\t5\t1\n102\t8\t11\n102\t1\t2\n", "msmarco"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_form_of_file_gives_the_same(marco, read, name):
+    text, form = FILES[name]
+    assert names(marco, read(marco, text, stated=form)) == FOUND
+    if form != "msmarco":  # the number of columns tells it
+        assert names(marco, read(marco, text)) == FOUND
+
+
+def test_three_columns_are_triples_unless_a_run_is_stated_or_the_first_could_be_a_rank(marco, read):
+    triples = "100\t0\t5\n100\t0\t1\n"
+    assert names(marco, read(marco, triples)) == [["1", "5"], [], []]
+    turned = "100\t0\t1\n100\t0\t5\n"
+    with refused("negatives.ambiguous", "data.negatives_format"):
+        read(marco, turned)
+    assert names(marco, read(marco, turned, stated="triples")) == [["1", "5"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"), [(TRIPLES, "trec"), (TREC, "triples"), (TREC, "msmarco")]
+)
+def test_another_number_of_columns_than_the_stated_format_has_is_refused(marco, read, text, stated):
+    with refused("line.columns", "line 1: ", stated):
+        read(marco, text, stated=stated)
 
 
 def test_so_it_does_in_small_blocks_and_parts(marco, read, monkeypatch):
@@ -186,7 +199,7 @@ def test_only_the_first_ranks_of_a_run_count(marco, read, monkeypatch):
             "line.not_in_collection",
             ["line 3: ", "passage '77'"],
         ),
-        ("100\t0\tx\n", "line.rank_or_passage", ["line 1: ", "'x'"]),
+        ("100\t0\tx\n", "line.not_in_collection", ["line 1: ", "passage 'x'"]),
         ("100 Q0 4 1 1 x\n100 Q0 5 two 1 x\n", "line.rank", ["line 2: ", "'two'"]),
         ("100\t0\t4\r\n", "line.carriage_return", ["line 1: "]),
         (b"100\t0\t4\n100\t0\t\xff\n", "line.encoding", ["line 2: "]),

@@ -14,6 +14,7 @@ from hybrid_sweep.config.compose import points
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.models.folder import content_digests
 from hybrid_sweep.models.tokens import load_tokenizer, train_bpe
 from hybrid_sweep.utils import digests
 from hybrid_sweep.utils.errors import UserError
@@ -374,6 +375,33 @@ def test_hard_negatives_come_with_the_pairs_and_are_named_by_their_content(confi
         config(*words, *MORE, f"more.other.negatives={tmp_path / 'other.trec'}")
     )
     assert set(named["more"]["other"]) == {"collection", "negatives"}
+
+
+def test_the_format_of_negatives_is_part_of_their_name_where_the_columns_do_not_tell(
+    config, tmp_path
+):
+    first = pairs(prepare.collection_of(config()), "train").groups[:4].tolist()
+    run, triples = negatives_of(tmp_path, (first[0], first[1], 1)), tmp_path / "triples.tsv"
+    triples.write_text(f"{first[0]}\t{first[0]}\t{first[1]}\n")
+
+    def name(path, *more):
+        words = (f"data.negatives={path}", "batch.hard_negatives=2", *more)
+        return prepare.fingerprints(config(*words))["negatives"]
+
+    content = content_digests([run], prepare.cache_dir(config()))[0]
+    assert name(run) == name(run, "data.negatives_format=trec") == content
+    assert name(triples) == name(triples, "data.negatives_format=triples")
+    for path, stated in ((run, "triples"), (run, "msmarco"), (triples, "trec")):
+        with refused("line.columns", "line 1: ", stated):
+            name(path, f"data.negatives_format={stated}")
+    ranked = tmp_path / "ranked.tsv"
+    ranked.write_text(f"{first[0]}\t{first[1]}\t1\n{first[0]}\t{first[2]}\t2\n")
+    with refused("negatives.ambiguous", "data.negatives_format=msmarco"):
+        name(ranked)
+    stated = name(ranked, "data.negatives_format=msmarco")
+    assert stated != content_digests([ranked], prepare.cache_dir(config()))[0]
+    with refused("config.data.negatives_format", "run"):
+        config("data.negatives_format=run")
 
 
 def test_negatives_that_are_not_there_are_one_line(config):

@@ -191,4 +191,4 @@ def test_a_packed_line_of_negatives_is_refused_too(
     monkeypatch.setattr(negative_lines, "LONGEST", 2**20)
     monkeypatch.setattr(negative_lines, "BLOCK", 2**18)
     with refused("line.too_long"):
-        list(negative_lines._blocks(_bomb(tmp_path / "bomb.gz", 2**23)))
+        list(negative_lines._blocks(_bomb(tmp_path / "bomb.gz", 2**23), 3, True))
