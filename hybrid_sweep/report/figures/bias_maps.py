@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from hybrid_sweep.report.figures.cells import (
     Array,
+    ColourScale,
+    Overlay,
     cells,
     chosen,
     fitting,
@@ -31,6 +33,11 @@ MAPS = [
     ("first_relevant", "Language of the first relevant passage", "share"),
     ("first_retrieved", "Language of the first passage of any kind", "share"),
 ]
+NOTE = (
+    "Query language (rows) against the language of the answer (columns) in the pool of all"
+    " languages, by ratio r, mean over seeds; rows of the shares sum to 1. A strong"
+    " diagonal is a preference for the query's own language. From metrics.json of each run."
+)
 HEADING = 0.12  # inches: the name of a row of matrices
 EDGE = 0.2  # inches: the air about the names of the rows
 
@@ -44,34 +51,30 @@ def reports(sweep: Sweep) -> tuple[list[str], dict[str, dict[float, Array]]]:
     """
     here = sorted(str(name) for name in sweep.frame["query_lang"].unique())
     points = [point for point in sweep.finished if point.kind == "trained"]
-    found = [sweep.metrics[point.run_id].get("bias") or {} for point in points]
-    names = found[0].get("languages", []) if found else []
+    recorded = [sweep.metrics[point.run_id].get("bias") or {} for point in points]
+    names = recorded[0].get("languages", []) if recorded else []
     # A further collection whose evaluation left no report must not show that of the one it was
     # trained on.
-    if (
-        not names
-        or not set(here) <= set(names)
-        or any(report.get("languages") != names for report in found)
-    ):
+    if not names or not set(here) <= set(names):
         return [], {}
-    if any(name not in report for report in found for name, *_ in MAPS):
-        return [], {}
+    for report in recorded:
+        if report.get("languages") != names or any(name not in report for name, *_ in MAPS):
+            return [], {}
     maps: dict[str, dict[float, Array]] = {}
     for name, *_ in MAPS:
         by_ratio: dict[float, list[Array]] = {}
-        for point, report in zip(points, found, strict=True):
+        for point, report in zip(points, recorded, strict=True):
             by_ratio.setdefault(point.ratio, []).append(np.array(report[name], dtype=np.float64))
-        maps[name] = {ratio: _mean(np.stack(each)) for ratio, each in by_ratio.items()}
+        maps[name] = {ratio: _mean(np.stack(runs)) for ratio, runs in by_ratio.items()}
     return list(names), maps
 
 
 def _mean(stack: Array) -> Array:
     """Return the mean of (S, L, L) over S, of the values that are there."""
-    known = np.isfinite(stack)
-    total = np.where(known, stack, 0.0).sum(axis=0)
-    mean: Array = np.divide(
-        total, known.sum(axis=0), out=np.full(total.shape, np.nan), where=known.any(axis=0)
-    )
+    finite = np.isfinite(stack)
+    count = finite.sum(axis=0)
+    total = np.where(finite, stack, 0.0).sum(axis=0)
+    mean: Array = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean
 
 
@@ -88,49 +91,41 @@ def draw(sweep: Sweep, corner: str) -> Figure | None:
     with styled():
         size = len(names)
         ratios, rest = chosen(planned(sweep), 4 if size <= 8 else 3)
-        edge = EDGE + max(width_of(name) for name in names) / 72
+        edge = EDGE + max(map(width_of, names)) / 72
         across = (WIDE - edge - 0.07 * (len(ratios) + 1)) / (len(ratios) + 0.5) / size
-        down = max(0.19 if size <= 8 else 0.16 if size <= 12 else 0.115, 0.8 / size)
+        down = 0.19 if size <= 8 else 0.16 if size <= 12 else 0.115
+        down = max(down, 0.8 / size)
         room = 72 * across - 1.5
         gap = np.full((size, size), np.nan)
-        drawn = {name: [found.get(ratio, gap) for ratio in ratios] for name, found in maps.items()}
-        note = (
-            "Query language (rows) against the language of the answer (columns) in the pool of all"
-            " languages, by ratio r, mean over seeds; rows of the shares sum to 1. A strong"
-            " diagonal is a preference for the query's own language. From metrics.json of each run."
-            + left_out(rest, "each run's metrics.json")
-        )
-        holes = any(np.isnan(values).any() for found in drawn.values() for values in found)
-        figure = sheet(
-            WIDE,
-            len(MAPS) * (down * size + HEADING + 0.3) + 0.2 + turned(names, room),
-            note,
-            corner,
-            handles(gaps=holes),
-        )
+        drawn = {}
+        for name, by_ratio in maps.items():
+            drawn[name] = np.stack([by_ratio.get(ratio, gap) for ratio in ratios])
+        holes = any(np.isnan(matrices).any() for matrices in drawn.values())
+        height = len(MAPS) * (down * size + HEADING + 0.3) + 0.2 + turned(names, room)
+        note = NOTE + left_out(rest, "each run's metrics.json")
+        figure = sheet(WIDE, height, note, corner, handles(gaps=holes))
         heights = [HEADING, down * size] * len(MAPS)
         widths = [*([1.0] * len(ratios)), 0.5]
-        grid = figure.add_gridspec(
-            len(heights), len(widths), height_ratios=heights, width_ratios=widths
-        )
+        shape = len(heights), len(widths)
+        grid = figure.add_gridspec(*shape, height_ratios=heights, width_ratios=widths)
         for row, (name, title, unit) in enumerate(MAPS):
-            known = np.concatenate([values[np.isfinite(values)] for values in drawn[name]])
-            scale = Normalize(0.0, max(float(known.max(initial=0.0)), 1e-3))
-            digits = fitting(known, (2, 3), room) if 72 * down > 9 else None
+            values = drawn[name][np.isfinite(drawn[name])]
+            highest = max(float(values.max(initial=0.0)), 1e-3)
+            colours = ColourScale(LEVEL, Normalize(0.0, highest))
+            digits = fitting(values, (2, 3), room) if 72 * down > 9 else None
+            overlay = Overlay(digits, framed=np.eye(size, dtype=bool))
             heading = figure.add_subplot(grid[2 * row, :])
             heading.set_axis_off()
             heading.text(0, 0, title, fontsize=8, va="bottom").set_in_layout(False)
-            for place, (ratio, values) in enumerate(zip(ratios, drawn[name], strict=True)):
+            below = names if row == len(MAPS) - 1 else []
+            for place, (ratio, matrix) in enumerate(zip(ratios, drawn[name], strict=True)):
                 axes = figure.add_subplot(grid[2 * row + 1, place])
-                cells(axes, values, LEVEL, scale, digits=digits, framed=np.eye(size, dtype=bool))
+                cells(axes, matrix, colours, overlay)
                 missing = "" if ratio in maps[name] else ", missing"
                 axes.set_title(f"r = {ratio:g}{missing}", pad=3, fontsize=7.5)
-                label(
-                    axes, names if place == 0 else [], names if row == len(MAPS) - 1 else [], room
-                )
+                label(axes, names if place == 0 else [], below, room)
             slack = max(down * size - 0.13, 0.02) / 2
-            bar = grid[2 * row + 1, len(ratios)].subgridspec(
-                3, 1, height_ratios=[slack, 0.13, slack]
-            )
-            key(figure.add_subplot(bar[1]), LEVEL, scale, unit, digits=2)
+            column = grid[2 * row + 1, len(ratios)]
+            bar = column.subgridspec(3, 1, height_ratios=[slack, 0.13, slack])
+            key(figure.add_subplot(bar[1]), colours, unit, digits=2)
         return figure

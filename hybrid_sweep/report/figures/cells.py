@@ -2,7 +2,8 @@
 hatching for gaps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,29 @@ MARK = 2.6
 MINUS = "\u2212"
 
 
+@dataclass(frozen=True)
+class ColourScale:
+    """From values to colours; sign: whether the values are changes."""
+
+    colours: Colormap
+    scale: Normalize
+    sign: bool = False
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What is drawn over the colours of a matrix (R, C).
+
+    digits: of the numbers in the cells, None for none. shown: (R, C) +1 or -1 where a rise or a
+    fall is significant. bold: (R, C) numbers to stress. framed: (R, C) cells.
+    """
+
+    digits: int | None = None
+    shown: NDArray[np.int_] | None = None
+    bold: NDArray[np.bool_] | None = None
+    framed: NDArray[np.bool_] | None = None
+
+
 def chosen(ratios: Sequence[float], most: int) -> tuple[list[float], list[float]]:
     """Return at most so many of the sorted ratios, the first and the last among them and the others
     evenly spread; and the rest.
@@ -31,23 +55,18 @@ def chosen(ratios: Sequence[float], most: int) -> tuple[list[float], list[float]
     wanted = np.linspace(ratios[0], ratios[-1], most)[1:-1]
     kept = {ratios[0], ratios[-1]}
     for value in wanted:
-        kept.add(
-            min(
-                (ratio for ratio in ratios if ratio not in kept),
-                key=lambda ratio: (round(abs(ratio - value), 9), ratio),
-            )
-        )
+        others = [ratio for ratio in ratios if ratio not in kept]
+        distance = [round(abs(ratio - value), 9) for ratio in others]
+        kept.add(others[distance.index(min(distance))])
     return sorted(kept), [ratio for ratio in ratios if ratio not in kept]
 
 
 def left_out(ratios: Sequence[float], where: str) -> str:
     """Return a sentence on the ratios that a figure has no room for; "" where it shows them all."""
-    return (
-        f" Not drawn for want of room: r = {', '.join(f'{ratio:g}' for ratio in ratios)}, in"
-        f" {where}."
-        if ratios
-        else ""
-    )
+    if not ratios:
+        return ""
+    names = ", ".join(f"{ratio:g}" for ratio in ratios)
+    return f" Not drawn for want of room: r = {names}, in {where}."
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:
@@ -56,7 +75,9 @@ def number(value: float, digits: int, *, sign: bool = False) -> str:
     if digits and text.startswith("0."):
         text = text[1:]
     rounded = round(value, digits)
-    return (MINUS if rounded < 0 else "+" if sign and rounded > 0 else "") + text
+    if rounded < 0:
+        return MINUS + text
+    return "+" + text if sign and rounded > 0 else text
 
 
 def fitting(
@@ -66,31 +87,18 @@ def fitting(
     points; None where none is.
     """
     weight = "bold" if bold else "normal"
-    known = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)]
     for count in sorted(digits, reverse=True):
-        texts = {number(float(value), count, sign=sign) for value in known}
+        texts = {number(float(value), count, sign=sign) for value in finite}
         if max((width_of(text, weight=weight) for text in texts), default=0.0) <= room:
             return count
     return None
 
 
-def cells(
-    axes: Axes,
-    values: Array,
-    colours: Colormap,
-    scale: Normalize,
-    *,
-    digits: int | None,
-    sign: bool = False,
-    shown: NDArray[np.int_] | None = None,
-    bold: NDArray[np.bool_] | None = None,
-    framed: NDArray[np.bool_] | None = None,
-) -> None:
+def cells(axes: Axes, values: Array, colours: ColourScale, overlay: Overlay) -> None:
     """Draw a matrix (R, C), row 0 on top; NaN cells are gaps, grey and hatched.
 
-    digits: of the numbers in the cells, None for none; sign: they are changes, and falls without a
-    number are hatched. shown: (R, C) +1 or -1 where a rise or a fall is significant. bold: (R, C)
-    numbers to stress. framed: (R, C) cells.
+    Falls without a number are hatched, which tells them from rises without the colours.
     """
     n_rows, n_columns = values.shape
     axes.set_xlim(0, n_columns)
@@ -99,65 +107,69 @@ def cells(
     axes.tick_params(length=0, pad=2)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.add_patch(
-        Rectangle(
-            (0, 0), n_columns, n_rows, fc=GAP, ec="#ffffff", hatch=GAP_HATCH, lw=0, zorder=0.5
-        )
-    )
+    gaps: dict[str, Any] = {"fc": GAP, "ec": "#ffffff", "hatch": GAP_HATCH}
+    axes.add_patch(Rectangle((0, 0), n_columns, n_rows, lw=0, zorder=0.5, **gaps))
     # Not an image: viewers blur small ones. The cells' white edges are drawn with them.
     axes.pcolormesh(
         np.ma.masked_invalid(values),
-        cmap=colours,
-        norm=scale,
+        cmap=colours.colours,
+        norm=colours.scale,
         edgecolors="white",
         linewidth=0.3,
         zorder=1,
     )
-    if sign and digits is None:
-        for row, column in zip(*np.nonzero(values < 0), strict=True):
-            box = Rectangle(
-                (column, row), 1, 1, fill=False, ec="#00000055", hatch=FALL_HATCH, lw=0, zorder=1.5
-            )
-            axes.add_patch(box)
-    for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
-        value = float(values[row, column])
-        colour = ink(colours(scale(value)))
-        mark = 0 if shown is None else int(shown[row, column])
-        if digits is not None:
-            strong = bold is not None and bool(bold[row, column])
-            place = (column + 0.5, row + (0.64 if shown is not None else 0.54))
-            text = number(value, digits, sign=sign)
-            weight = "bold" if strong else "normal"
-            axes.text(
-                *place,
-                text,
-                size=SMALL,
-                color=colour,
-                weight=weight,
-                ha="center",
-                va="center",
-                zorder=3,
-            )
-        if mark:
-            height = row + (0.21 if digits is not None else 0.5)
-            shape = "^" if mark > 0 else "v"
-            axes.plot(
-                column + 0.5, height, shape, ms=MARK, mfc=colour, mec=colour, mew=0.3, zorder=3
-            )
-    if framed is not None:
-        for row, column in zip(*np.nonzero(framed), strict=True):
-            axes.add_patch(
-                Rectangle(
-                    (column, row), 1, 1, fill=False, ec="black", lw=0.9, zorder=2, clip_on=False
-                )
-            )
+    if colours.sign and overlay.digits is None:
+        fall: dict[str, Any] = {"fill": False, "ec": "#00000055", "hatch": FALL_HATCH, "lw": 0}
+        for row, column in _true_cells(values < 0):
+            axes.add_patch(Rectangle((column, row), 1, 1, zorder=1.5, **fall))
+    for row, column in _true_cells(np.isfinite(values)):
+        _fill_cell(axes, values, (row, column), colours, overlay)
+    if overlay.framed is not None:
+        frame: dict[str, Any] = {"fill": False, "ec": "black", "lw": 0.9, "clip_on": False}
+        for row, column in _true_cells(overlay.framed):
+            axes.add_patch(Rectangle((column, row), 1, 1, zorder=2, **frame))
+
+
+def _true_cells(chosen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield the row and the column of the cells that are true."""
+    rows, columns = np.nonzero(chosen)
+    return zip(rows, columns, strict=True)
+
+
+def _fill_cell(
+    axes: Axes, values: Array, place: tuple[int, int], colours: ColourScale, overlay: Overlay
+) -> None:
+    """Write the number of a cell and draw its mark, in what can be read on its colour."""
+    row, column = place
+    value = float(values[place])
+    colour = ink(colours.colours(colours.scale(value)))
+    is_written = overlay.digits is not None
+    if overlay.digits is not None:
+        is_bold = overlay.bold is not None and bool(overlay.bold[place])
+        axes.text(
+            column + 0.5,
+            row + (0.54 if overlay.shown is None else 0.64),
+            number(value, overlay.digits, sign=colours.sign),
+            size=SMALL,
+            color=colour,
+            weight="bold" if is_bold else "normal",
+            ha="center",
+            va="center",
+            zorder=3,
+        )
+    mark = 0 if overlay.shown is None else int(overlay.shown[place])
+    if mark:
+        height = row + (0.21 if is_written else 0.5)
+        shape = "^" if mark > 0 else "v"
+        look: dict[str, Any] = {"ms": MARK, "mfc": colour, "mec": colour, "mew": 0.3}
+        axes.plot(column + 0.5, height, shape, zorder=3, **look)
 
 
 def label(axes: Axes, rows: Sequence[str], columns: Sequence[str], room: float) -> None:
     """Name the rows at the left and the columns; [] for no names. Names wider than `room` points
     stand upright, and all of them where those are the most.
     """
-    rows, columns = ([legible(name) for name in names] for names in (rows, columns))
+    rows, columns = list(map(legible, rows)), list(map(legible, columns))
     wide = [width_of(name) > room - 1 for name in columns]
     most = 2 * sum(wide) > len(columns)
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=SMALL)
@@ -170,36 +182,25 @@ def turned(columns: Sequence[str], room: float) -> float:
     """Return inches that upright names below (or above) the columns add to a figure; see
     `label`.
     """
-    return max((width_of(name) for name in columns if width_of(name) > room - 1), default=0.0) / 72
+    widest = max(map(width_of, columns), default=0.0)
+    return widest / 72 if widest > room - 1 else 0.0
 
 
-def key(
-    axes: Axes,
-    colours: Colormap,
-    scale: Normalize,
-    title: str,
-    *,
-    digits: int = 3,
-    sign: bool = False,
-) -> None:
+def key(axes: Axes, colours: ColourScale, title: str, digits: int = 3) -> None:
     """Fill axes with a horizontal bar of the colours and the values at its ends and middle."""
+    scale = colours.scale
     low, high = float(scale.vmin or 0.0), float(scale.vmax or 0.0)
     steps = np.linspace(low, high, 65)
-    axes.pcolormesh(
-        steps,
-        [0, 1],
-        (steps[None, 1:] + steps[None, :-1]) / 2,
-        cmap=colours,
-        norm=scale,
-        rasterized=False,
-    )
+    middles = (steps[None, 1:] + steps[None, :-1]) / 2
+    axes.pcolormesh(steps, [0, 1], middles, cmap=colours.colours, norm=scale, rasterized=False)
     axes.set_xlim(low, high)
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_yticks([])
     ends = [low, (low + high) / 2, high]
-    axes.set_xticks(ends, [number(value, digits, sign=sign) for value in ends], fontsize=SMALL)
+    texts = [number(value, digits, sign=colours.sign) for value in ends]
+    axes.set_xticks(ends, texts, fontsize=SMALL)
     axes.tick_params(length=2, pad=1.5)
     labels = axes.get_xticklabels()
     labels[0].set_horizontalalignment("left")
@@ -211,19 +212,16 @@ def handles(
     *, marks: bool = False, falls: bool = False, gaps: bool = False, frame: str = ""
 ) -> list[Any]:
     """Return the handles of a legend for what the cells show beside colours."""
-    found: list[Any] = []
+    legend: list[Any] = []
     if frame:
-        found.append(Patch(fc="white", ec="black", lw=0.9, label=frame))
+        legend.append(Patch(fc="white", ec="black", lw=0.9, label=frame))
     if marks:
-        for shape, word in (("^", "rise"), ("v", "fall")):
-            text = f"significant {word}"
-            found.append(
-                Line2D([], [], ls="", marker=shape, ms=4, mfc="black", mec="black", label=text)
-            )
+        look: dict[str, Any] = {"ls": "", "ms": 4, "mfc": "black", "mec": "black"}
+        legend.append(Line2D([], [], marker="^", label="significant rise", **look))
+        legend.append(Line2D([], [], marker="v", label="significant fall", **look))
     if falls:
-        found.append(Patch(fc="white", ec=GREY, hatch=FALL_HATCH, lw=0.4, label="a fall"))
+        legend.append(Patch(fc="white", ec=GREY, hatch=FALL_HATCH, lw=0.4, label="a fall"))
     if gaps:
-        found.append(
-            Patch(fc=GAP, ec="white", hatch=GAP_HATCH, lw=0, label="not measured or missing")
-        )
-    return found
+        label = "not measured or missing"
+        legend.append(Patch(fc=GAP, ec="white", hatch=GAP_HATCH, lw=0, label=label))
+    return legend

@@ -4,7 +4,8 @@ Panels, line styles and marker shapes carry the meaning without the colours, for
 and for a grey print.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,45 +28,101 @@ from hybrid_sweep.report.figures.style import (
     styled,
 )
 from hybrid_sweep.report.load import BASELINES, Sweep
+from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, POOLED_PRECISION, SAME_LANGUAGE
 from hybrid_sweep.report.results import ENGLISH, MACRO, block, pick
 
-# What a panel shows: setting, measure, scope, its title, colour and line style. {scope} stands for
-# the languages.
-PANELS: dict[str, tuple[tuple[str, str, str], str, str, Any]] = {
-    "macro": (("monolingual", "RR@10", MACRO), "Monolingual MRR@10, mean of languages", BLUE, "-"),
-    "english": (
-        ("monolingual", "RR@10", ENGLISH),
-        "Monolingual MRR@10, English",
-        OCHRE,
-        (0, (4, 1.5)),
+SHARE_LABEL = "share r of cross-lingual batches"
+DASHES = (0, (5, 2.5))  # the line at r = 0 minus the margin
+
+
+class PanelStyle(NamedTuple):
+    """What a panel of the curve shows: its rows of the results, its title, colour and line."""
+
+    what: tuple[str, str, str]  # setting, measure, scope
+    title: str
+    colour: str
+    line: Any
+
+
+PANELS = {
+    "macro": PanelStyle(
+        (*MONOLINGUAL.place, MACRO), f"{MONOLINGUAL.title}, mean of languages", BLUE, "-"
     ),
-    "cross": (
-        ("cross-lingual", "RR@10", MACRO),
-        "Cross-lingual MRR@10",
-        GREEN,
-        (0, (6, 1.5, 1, 1.5)),
+    "english": PanelStyle(
+        (*MONOLINGUAL.place, ENGLISH), f"{MONOLINGUAL.title}, English", OCHRE, (0, (4, 1.5))
     ),
-    "pooled": (("multilingual", "AP", MACRO), "Multilingual mAP", PURPLE, (0, (2, 1))),
-    "bias": (
-        ("multilingual", "same@10", MACRO),
-        "Same-language share of top 10",
-        ORANGE,
-        (0, (7, 2)),
+    "cross": PanelStyle(
+        (*CROSS_LINGUAL.place, MACRO), CROSS_LINGUAL.title, GREEN, (0, (6, 1.5, 1, 1.5))
+    ),
+    "pooled": PanelStyle(
+        (*POOLED_PRECISION.place, MACRO), POOLED_PRECISION.title, PURPLE, (0, (2, 1))
+    ),
+    "bias": PanelStyle(
+        (*SAME_LANGUAGE.place, MACRO), "Same-language share of top 10", ORANGE, (0, (7, 2))
     ),
 }
 # the lines of the baselines
 LEVELS: dict[str, Any] = {"untrained": (0, (1, 1.5)), "bm25": (0, (6, 1.5, 1, 1.5))}
-# Marker, filled, size and meaning of each verdict: the shape alone tells them apart.
-VERDICTS: dict[str, tuple[str, bool, float, str]] = {
-    "baseline": ("s", True, 5.0, "r = 0"),
-    "superior": ("^", True, 6.5, "superior (a gain)"),
-    "non-inferior": ("o", True, 5.5, "non-inferior"),
-    "inconclusive": ("D", False, 5.0, "inconclusive"),
-    "degraded": ("v", True, 7.0, "degraded"),
-    "untested": ("o", False, 5.5, "not tested"),
+
+
+class Mark(NamedTuple):
+    """The mark of a verdict, whose shape alone tells it apart; size in points."""
+
+    shape: str
+    filled: bool
+    size: float
+    meaning: str
+
+
+VERDICTS = {
+    "baseline": Mark("s", True, 5.0, "r = 0"),
+    "superior": Mark("^", True, 6.5, "superior (a gain)"),
+    "non-inferior": Mark("o", True, 5.5, "non-inferior"),
+    "inconclusive": Mark("D", False, 5.0, "inconclusive"),
+    "degraded": Mark("v", True, 7.0, "degraded"),
+    "untested": Mark("o", False, 5.5, "not tested"),
 }
 CROSS: dict[str, Any] = {"ls": "", "marker": "x", "ms": 5}
 GONE = "no finished point"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One curve over r.
+
+    what: setting, measure and scope. drawn: as `curve` gives it. seeds: one of `seed_means`.
+    levels: of the baselines, as `levels_of` gives them. margin: that of the sweep.
+    """
+
+    what: tuple[str, str, str]
+    drawn: pd.DataFrame
+    seeds: pd.DataFrame
+    levels: dict[str, float]
+    margin: float
+
+    @property
+    def tested(self) -> bool:
+        """Return whether its rows have verdicts: only monolingual ones do."""
+        return self.what[0] == "monolingual"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Return the lowest and highest value that it must show."""
+        return limits(self.drawn, self.seeds, self.margin if self.tested else 0.0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a panel is drawn.
+
+    scale: of the markers. words: whether the margin line is named. stretch: see `baselines`.
+    """
+
+    colour: str
+    line: Any
+    scale: float = 1.0
+    words: bool = False
+    stretch: float = 0.25
 
 
 def curve(sweep: Sweep, results: pd.DataFrame, what: tuple[str, str, str]) -> pd.DataFrame:
@@ -76,18 +133,27 @@ def curve(sweep: Sweep, results: pd.DataFrame, what: tuple[str, str, str]) -> pd
     against the margin line is the verdict. Without ratio 0 they are the plain mean and its own 95 %
     interval.
     """
-    found = pick(results, *what)
-    base = found[found["ratio"] == 0]["mean"].to_numpy()
+    rows = pick(results, *what)
+    base = rows[rows["ratio"] == 0]["mean"].to_numpy()
     if len(base):
-        found["y"] = (base[0] + found["delta"]).fillna(found["mean"])
-        found["bottom"], found["top"] = (
-            base[0] + found["delta_low_90"],
-            base[0] + found["delta_high_90"],
-        )
-        found.loc[found["ratio"] == 0, ["bottom", "top"]] = base[0]
+        rows["y"] = (base[0] + rows["delta"]).fillna(rows["mean"])
+        rows["bottom"] = base[0] + rows["delta_low_90"]
+        rows["top"] = base[0] + rows["delta_high_90"]
+        rows.loc[rows["ratio"] == 0, ["bottom", "top"]] = base[0]
     else:
-        found["y"], found["bottom"], found["top"] = found["mean"], found["low"], found["high"]
-    return found.set_index("ratio").reindex(planned(sweep)).rename_axis("ratio").reset_index()
+        rows["y"], rows["bottom"], rows["top"] = rows["mean"], rows["low"], rows["high"]
+    return rows.set_index("ratio").reindex(planned(sweep)).rename_axis("ratio").reset_index()
+
+
+def levels_of(
+    results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO
+) -> dict[str, float]:
+    """Return the means of the baselines that have one, by kind."""
+    levels = {}
+    for kind in BASELINES:
+        for level in pick(results, setting, measure, scope, kind=kind)["mean"]:
+            levels[kind] = float(level)
+    return levels
 
 
 def seed_means(sweep: Sweep, setting: str, measure: str) -> dict[str, pd.DataFrame]:
@@ -99,20 +165,17 @@ def seed_means(sweep: Sweep, setting: str, measure: str) -> dict[str, pd.DataFra
     part = block(sweep, setting, measure)
     if part is None:
         return {}
-    places = [place for place, point in enumerate(sweep.finished) if point.kind == "trained"]
     count = np.bincount(part.domain)
-    by_run = np.array(
-        [np.bincount(part.domain, weights=part.values[place]) / count for place in places]
-    )
-    points = [(sweep.finished[place].ratio, sweep.finished[place].seed) for place in places]
-    columns = dict(zip(part.names, by_run.reshape(-1, len(count)).T, strict=True))
-    index = pd.MultiIndex.from_tuples(points, names=["ratio", "seed"])
-    wide = pd.DataFrame(
-        {MACRO: by_run.reshape(-1, len(count)).mean(axis=1), **columns}, index=index
-    ).unstack("seed")
-    return {
-        scope: pd.DataFrame(wide[scope]).reindex(planned(sweep)) for scope in [MACRO, *part.names]
-    }
+    runs, means = [], []
+    for place, point in enumerate(sweep.finished):
+        if point.kind == "trained":
+            runs.append((point.ratio, point.seed))
+            means.append(np.bincount(part.domain, weights=part.values[place]) / count)
+    by_run = np.array(means).reshape(-1, len(count))
+    columns = {MACRO: by_run.mean(axis=1), **dict(zip(part.names, by_run.T, strict=True))}
+    index = pd.MultiIndex.from_tuples(runs, names=["ratio", "seed"])
+    wide = pd.DataFrame(columns, index=index).unstack("seed")
+    return {scope: pd.DataFrame(wide[scope]).reindex(planned(sweep)) for scope in columns}
 
 
 def planned(sweep: Sweep) -> list[float]:
@@ -131,11 +194,9 @@ def limits(drawn: pd.DataFrame, seeds: pd.DataFrame, margin: float) -> tuple[flo
         base - margin,
     ]
     values = np.concatenate([part.ravel() for part in parts])
-    low, high = (
-        (float(np.nanmin(values)), float(np.nanmax(values)))
-        if np.isfinite(values).any()
-        else (0.0, 1.0)
-    )
+    low, high = 0.0, 1.0
+    if np.isfinite(values).any():
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
     air = max(0.08 * (high - low), 1e-3)
     # the words under the margin line need room
     return low - (2 * air if margin else air), high + air
@@ -162,48 +223,74 @@ def baselines(
     for level in near.values():
         low, high = min(low, level - 0.3 * room), max(high, level + 0.3 * room)
     axes.set_ylim(low, high)
-    # whether the level is off the panel, its height in it, from 0 to 1, and what is said
     words = []
     for kind, level in levels.items():
         if kind in near:
             axes.axhline(level, color=GREY, lw=1.1, ls=LEVELS[kind], zorder=1)
-        arrow, height = (
-            ("\u2193 ", 0.02) if level < low else ("\u2191 ", 0.98) if level > high else ("", None)
+        name = f"{BASELINES[kind]} {level:.3f}"
+        if level < low:
+            words.append(LevelLabel(True, 0.02, f"\u2193 {name}"))
+        elif level > high:
+            words.append(LevelLabel(True, 0.98, f"\u2191 {name}"))
+        elif stretch:
+            words.append(LevelLabel(False, (level - low) / (high - low), name))
+    # above the lines in the lower half, below them in the upper one
+    _write_levels(axes, [text for text in words if text.height < 0.5], ends, named, upper=False)
+    _write_levels(axes, [text for text in words if text.height >= 0.5], ends, named, upper=True)
+
+
+class LevelLabel(NamedTuple):
+    """The words of a baseline: whether its level is off the panel, and their height in it, from 0
+    to 1.
+    """
+
+    off: bool
+    height: float
+    text: str
+
+
+def _write_levels(
+    axes: Axes,
+    words: list[LevelLabel],
+    ends: tuple[float, float],
+    named: float | None,
+    *,
+    upper: bool,
+) -> None:
+    """Write the words of the baselines in the upper or the lower half of a panel; see
+    `baselines`.
+    """
+    low, high = axes.get_ylim()
+    # a line's own words stand next to it
+    words = sorted(words, key=lambda one: (one.off, -one.height if upper else one.height))
+    heights = [one.height for one in words]
+    stacked = len(words) > 1 and abs(heights[0] - heights[1]) < 0.15
+    for place, (_, height, text) in enumerate(words):
+        if stacked:
+            height = min(heights) if upper else max(heights)
+        beside = low + height * (high - low)
+        right = abs(ends[1] - beside) > abs(ends[0] - beside)
+        offset = 2 + 8 * place * stacked
+        if named is not None and abs(height - (named - low) / (high - low) + 0.1) < 0.15:
+            right = True
+        axes.annotate(
+            text,
+            (0.98 if right else 0.02, height),
+            (0, -offset if upper else offset),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=GREY,
+            va="top" if upper else "bottom",
+            ha="right" if right else "left",
+            # a curve or a line behind them stays legible
+            bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6},
         )
-        height = (level - low) / (high - low) if height is None else height
-        if arrow or stretch:
-            words.append((bool(arrow), height, f"{arrow}{BASELINES[kind]} {level:.3f}"))
-    for upper in (False, True):  # above the lines in the lower half, below them in the upper one
-        here = [each for each in words if (each[1] >= 0.5) == upper]
-        # a line's own words stand next to it
-        here.sort(key=lambda each: (each[0], -each[1] if upper else each[1]))
-        heights = [height for _, height, _ in here]
-        stacked = len(here) > 1 and abs(heights[0] - heights[1]) < 0.15
-        for place, (_, height, text) in enumerate(here):
-            height = (min if upper else max)(heights) if stacked else height
-            beside = low + height * (high - low)
-            right = abs(ends[1] - beside) > abs(ends[0] - beside)
-            offset = 2 + 8 * place * stacked
-            if named is not None and abs(height - (named - low) / (high - low) + 0.1) < 0.15:
-                right = True
-            axes.annotate(
-                text,
-                (0.98 if right else 0.02, height),
-                (0, -offset if upper else offset),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                fontsize=SMALL,
-                color=GREY,
-                va="top" if upper else "bottom",
-                ha="right" if right else "left",
-                # a curve or a line behind them stays legible
-                bbox={"fc": "white", "alpha": 0.8, "lw": 0, "pad": 0.6},
-            )
 
 
 def _margin(axes: Axes, base: float, margin: float, words: bool) -> None:
     axes.axhline(base, color=GREY, lw=0.6, zorder=1)
-    axes.axhline(base - margin, color="black", lw=0.9, ls=(0, (5, 2.5)), zorder=3)
+    axes.axhline(base - margin, color="black", lw=0.9, ls=DASHES, zorder=3)
     if words:
         axes.annotate(
             f"r = 0 minus the margin of {margin:g}",
@@ -216,96 +303,78 @@ def _margin(axes: Axes, base: float, margin: float, words: bool) -> None:
         )
 
 
-def panel(
-    axes: Axes,
-    what: tuple[str, str, str],
-    drawn: pd.DataFrame,
-    seeds: pd.DataFrame,
-    results: pd.DataFrame,
-    margin: float,
-    *,
-    span: float,
-    colour: str,
-    line: Any,
-    scale: float = 1.0,
-    words: bool = False,
-    stretch: float = 0.25,
-) -> set[str]:
-    """Draw one curve over r with its band, its seeds, its marks, the margin and the baselines; the
-    verdicts that it marks.
+def panel(axes: Axes, shown: Panel, look: Look, span: float) -> None:
+    """Draw one curve over r with its band, its seeds, its marks, the margin and the baselines.
 
-    drawn: as `curve` gives it; seeds: one of `seed_means`. span: the least height of the y axis;
-    scale: of the markers; words: whether the margin line is named; stretch: see `baselines`.
+    Args:
+        axes: which are filled.
+        shown: what is drawn.
+        look: how it is drawn.
+        span: the least height of the y axis, in units of the measure.
     """
-    tested = what[0] == "monolingual"
-    low, high = limits(drawn, seeds, margin if tested else 0.0)
+    low, high = shown.limits
     air = max(span - (high - low), 0.0) / 2
     axes.set_ylim(low - air, high + air)
-    x = drawn["ratio"].to_numpy(dtype=np.float64)
-    bottom, top = (drawn[side].to_numpy(dtype=np.float64) for side in ("bottom", "top"))
-    hatch = "/////" if weak(drawn) else None
-    axes.fill_between(x, bottom, top, fc=colour, alpha=0.2, ec=colour, hatch=hatch, lw=0, zorder=1)
-    for seed in seeds.columns:
-        axes.plot(
-            x,
-            seeds[seed].to_numpy(),
-            "-",
-            color=colour,
-            alpha=0.3,
-            lw=0.5,
-            marker=".",
-            ms=3,
-            mew=0,
-            zorder=2,
-        )
-    axes.plot(
-        x,
-        drawn["y"].to_numpy(dtype=np.float64),
-        ls=line,
-        color=colour,
-        lw=1.5 * scale**0.5,
-        zorder=4,
+    _draw_lines(axes, shown, look)
+    _draw_marks(axes, shown, look)
+    drawn = shown.drawn
+    base = drawn[(drawn["ratio"] == 0) & drawn["y"].notna()]["y"].to_numpy()
+    if shown.tested and len(base):
+        _margin(axes, float(base[0]), shown.margin, look.words)
+    ends = drawn["y"].dropna().to_numpy()
+    if len(ends):
+        named = float(base[0]) - shown.margin if look.words and len(base) else None
+        baselines(axes, shown.levels, (float(ends[0]), float(ends[-1])), look.stretch, named)
+    share_axis(axes)
+
+
+def _draw_lines(axes: Axes, shown: Panel, look: Look) -> None:
+    """Draw the band of a curve, a thin line for each seed, and the curve."""
+    drawn, seeds = shown.drawn, shown.seeds
+    x, y, bottom, top = (
+        drawn[name].to_numpy(dtype=np.float64) for name in ("ratio", "y", "bottom", "top")
     )
-    marked = set()
-    for row in records(drawn, dict[str, Any]):
+    band: dict[str, Any] = {"fc": look.colour, "ec": look.colour, "alpha": 0.2, "lw": 0}
+    axes.fill_between(x, bottom, top, hatch=_hatch(drawn), zorder=1, **band)
+    dots: dict[str, Any] = {"marker": ".", "ms": 3, "mew": 0}
+    for seed in seeds.columns:
+        values = seeds[seed].to_numpy()
+        axes.plot(x, values, "-", color=look.colour, alpha=0.3, lw=0.5, zorder=2, **dots)
+    axes.plot(x, y, ls=look.line, color=look.colour, lw=1.5 * look.scale**0.5, zorder=4)
+
+
+def _draw_marks(axes: Axes, shown: Panel, look: Look) -> None:
+    """Draw the mark of each ratio: its verdict; where rows have none, filled where the difference
+    to r = 0 is significant (5 %, Holm).
+    """
+    for row in records(shown.drawn, dict[str, Any]):
+        ratio = row["ratio"]
         if np.isnan(row["y"]):
-            mark_missing(axes, row["ratio"])
+            mark_missing(axes, ratio)
             continue
-        # Only monolingual rows have a verdict; elsewhere a filled marker is a difference to r = 0
-        # at Holm-adjusted 5 %.
-        verdict = row["verdict"] if tested else "baseline" if row["ratio"] == 0 else "non-inferior"
-        shape, filled, size, _ = VERDICTS[verdict]
-        face = (
-            colour if filled and (tested or row["ratio"] == 0 or row["p_holm"] < 0.05) else "white"
-        )
+        if shown.tested:
+            mark = VERDICTS[row["verdict"]]
+            filled = mark.filled
+        else:
+            mark = VERDICTS["baseline" if ratio == 0 else "non-inferior"]
+            filled = ratio == 0 or row["p_holm"] < 0.05
         axes.plot(
-            row["ratio"],
+            ratio,
             row["y"],
-            shape,
-            ms=scale * size,
-            mfc=face,
-            mec=colour,
+            mark.shape,
+            ms=look.scale * mark.size,
+            mfc=look.colour if filled else "white",
+            mec=look.colour,
             mew=1.0,
             zorder=5,
             clip_on=False,
         )
-        if tested:
-            marked.add(verdict)
-    base = drawn[(drawn["ratio"] == 0) & drawn["y"].notna()]["y"].to_numpy()
-    if tested and len(base):
-        _margin(axes, float(base[0]), margin, words)
-    ends = drawn["y"].dropna().to_numpy()
-    levels = {
-        kind: float(level)
-        for kind in BASELINES
-        for level in pick(results, *what, kind=kind)["mean"]
-    }
-    if len(ends):
-        named = float(base[0]) - margin if words and len(base) else None
-        baselines(axes, levels, (float(ends[0]), float(ends[-1])), stretch, named)
-    axes.set_xlim(-0.03, 1.03)
+
+
+def share_axis(axes: Axes, air: float = 0.03) -> None:
+    """Set the ends and ticks of an x axis from r = 0 to r = 1."""
+    axes.set_xlim(-air, 1 + air)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    return marked
 
 
 def mark_missing(axes: Axes, ratio: float) -> None:
@@ -330,30 +399,30 @@ def weak(drawn: pd.DataFrame) -> bool:
     return bool((drawn[column] == "conditional").any())
 
 
+def _hatch(drawn: pd.DataFrame) -> str | None:
+    """Return the hatch of a band that covers the questions alone."""
+    return "/////" if weak(drawn) else None
+
+
+def verdict_mark(verdict: str) -> Line2D:
+    """Return the handle of a legend for a verdict."""
+    shape, filled, size, meaning = VERDICTS[verdict]
+    face = "black" if filled else "white"
+    return Line2D([], [], ls="", marker=shape, ms=0.8 * size, mfc=face, mec="black", label=meaning)
+
+
 def marks(verdicts: set[str], drawn: pd.DataFrame) -> list[Any]:
     """Return the handles of a legend: the verdicts that occur, a seed, missing points, and the band
     of a curve.
     """
-    handles: list[Any] = []
-    for name, (shape, filled, size, meaning) in VERDICTS.items():
-        if name in verdicts:
-            face = "black" if filled else "white"
-            handles.append(
-                Line2D(
-                    [], [], ls="", marker=shape, ms=0.8 * size, mfc=face, mec="black", label=meaning
-                )
-            )
+    handles: list[Any] = [verdict_mark(name) for name in VERDICTS if name in verdicts]
     handles.append(Line2D([], [], color=GREY, lw=0.5, marker=".", ms=3, label="one seed"))
     if drawn["y"].isna().any():
         handles.append(Line2D([], [], color="black", label=GONE, **CROSS))
-    band = (
-        "90 % interval of the difference to r = 0"
-        if _paired(drawn)
-        else "95 % interval of the mean"
-    )
-    handles.append(
-        Patch(fc="#c8c8c8", hatch="/////" if weak(drawn) else None, ec=GREY, lw=0, label=band)
-    )
+    band = "95 % interval of the mean"
+    if _paired(drawn):
+        band = "90 % interval of the difference to r = 0"
+    handles.append(Patch(fc="#c8c8c8", hatch=_hatch(drawn), ec=GREY, lw=0, label=band))
     return handles
 
 
@@ -363,10 +432,29 @@ def _paired(drawn: pd.DataFrame) -> bool:
 
 def covers(drawn: pd.DataFrame) -> str:
     """Return what the intervals of a curve cover, in a sentence."""
-    return (
-        "Intervals over"
-        f" {'questions only (too few seeds)' if weak(drawn) else 'seeds and questions'}."
-    )
+    covered = "questions only (too few seeds)" if weak(drawn) else "seeds and questions"
+    return f"Intervals over {covered}."
+
+
+def _panels(sweep: Sweep, results: pd.DataFrame) -> dict[str, Panel]:
+    """Return the panels that have rows, by their names in `PANELS`; the macro one in any case."""
+    nothing = pd.DataFrame(index=planned(sweep))
+    seeds: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    panels = {}
+    for name, view in PANELS.items():
+        if name != "macro" and pick(results, *view.what).empty:
+            continue
+        setting, measure, scope = view.what
+        if (setting, measure) not in seeds:
+            seeds[setting, measure] = seed_means(sweep, setting, measure)
+        panels[name] = Panel(
+            what=view.what,
+            drawn=curve(sweep, results, view.what),
+            seeds=seeds[setting, measure].get(scope, nothing),
+            levels=levels_of(results, *view.what),
+            margin=sweep.margin,
+        )
+    return panels
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
@@ -375,46 +463,38 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     Macro and English have the same units per inch, so that their drops compare by eye.
     """
     with styled():
-        whats = {
-            name: what
-            for name, (what, *_) in PANELS.items()
-            if name == "macro" or not pick(results, *what).empty
-        }
-        drawn = {name: curve(sweep, results, what) for name, what in whats.items()}
-        found = {key: seed_means(sweep, *key) for key in {what[:2] for what in whats.values()}}
-        nothing = pd.DataFrame(index=planned(sweep))
-        seeds = {name: found[what[:2]].get(what[2], nothing) for name, what in whats.items()}
-        upper: list[str] = [name for name in ("macro", "english") if name in whats]
-        lower: list[str] = [name for name in whats if name not in upper]
-        edges = [limits(drawn[name], seeds[name], sweep.margin) for name in upper]
-        tested = set(drawn["macro"]["verdict"].dropna())
-        note = covers(drawn["macro"])
-        if _paired(drawn["macro"]) and not weak(drawn["macro"]):
+        panels = _panels(sweep, results)
+        upper: list[str] = [name for name in ("macro", "english") if name in panels]
+        lower = [name for name in panels if name not in upper]
+        macro = panels["macro"].drawn
+        verdicts: set[str] = set()
+        for name in upper:
+            verdicts |= set(panels[name].drawn["verdict"].dropna())
+        note = covers(macro)
+        if _paired(macro) and not weak(macro):
             note += " Lower row: a filled marker differs from r = 0 (5 %, Holm)."
-        if "english" in whats:
-            tested |= set(drawn["english"]["verdict"].dropna())
-        figure = sheet(WIDE, 4.4 if lower else 2.7, note, corner, marks(tested, drawn["macro"]))
+        height = 4.4 if lower else 2.7
+        figure = sheet(WIDE, height, note, corner, marks(verdicts, macro))
         rows = figure.add_gridspec(2 if lower else 1, 1, height_ratios=[1.45, 1] if lower else None)
-        widest = max(high - low for low, high in edges)
-        layout: list[tuple[Any, list[str], float]] = [
-            (rows[0].subgridspec(1, len(upper), width_ratios=[1.8, 1][: len(upper)]), upper, widest)
-        ]
+        edges = [panels[name].limits for name in upper]
+        span = max(high - low for low, high in edges)
+        grid = rows[0].subgridspec(1, len(upper), width_ratios=[1.8, 1][: len(upper)])
+        for place, name in enumerate(upper):
+            _draw_panel(figure.add_subplot(grid[place]), name, panels[name], span)
         if lower:
-            layout.append((rows[1].subgridspec(1, len(lower)), lower, 0.0))
-        for grid, names, span in layout:
-            for place, name in enumerate(names):
-                what, title, colour, line = PANELS[name]
-                axes = figure.add_subplot(grid[place])
-                main = name == "macro"
-                look: dict[str, Any] = {
-                    "colour": colour,
-                    "line": line,
-                    "scale": 1.0 if main else 0.8,
-                    "words": main,
-                }
-                panel(
-                    axes, what, drawn[name], seeds[name], results, sweep.margin, span=span, **look
-                )
-                axes.set_title(title)
-                axes.set_xlabel("share r of cross-lingual batches", labelpad=2)
+            grid = rows[1].subgridspec(1, len(lower))
+            for place, name in enumerate(lower):
+                _draw_panel(figure.add_subplot(grid[place]), name, panels[name], 0.0)
         return figure
+
+
+def _draw_panel(axes: Axes, name: str, shown: Panel, span: float) -> None:
+    """Draw a panel of the curve under its title; the macro one is the largest, and names its
+    margin.
+    """
+    view = PANELS[name]
+    is_macro = name == "macro"
+    look = Look(view.colour, view.line, scale=1.0 if is_macro else 0.8, words=is_macro)
+    panel(axes, shown, look, span)
+    axes.set_title(view.title)
+    axes.set_xlabel(SHARE_LABEL, labelpad=2)

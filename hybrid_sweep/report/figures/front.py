@@ -5,8 +5,9 @@ Positions and intervals are those of the curve, from the results; who is on the 
 in the bootstrap, are the rows "front" of the derived statistics.
 """
 
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,30 +16,63 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybrid_sweep.report.columns import records
-from hybrid_sweep.report.figures.curve import covers, curve
-from hybrid_sweep.report.figures.labels import Box, annotate
+from hybrid_sweep.report.figures.curve import DASHES, covers, curve, levels_of
+from hybrid_sweep.report.figures.labels import Box, Spot, annotate
 from hybrid_sweep.report.figures.style import GREEN, GREY, ORANGE, WIDE, settle, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
+from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SAME_LANGUAGE, Measure
 from hybrid_sweep.report.results import MACRO, MONO, pick
 
-# Setting, measure, its name, what the axis adds to it, colour, and whether less is better.
-SIDES: list[tuple[str, str, str, str, str, bool]] = [
-    ("cross-lingual", "RR@10", "cross-lingual MRR@10", "", GREEN, False),
-    (
-        "multilingual",
-        "same@10",
-        "same-language share",
-        " of the top 10, less to the right",
-        ORANGE,
-        True,
-    ),
+
+class Side(NamedTuple):
+    """A side of the trade: its measure, its name, what the axis adds to it, and its colour."""
+
+    measure: Measure
+    name: str
+    more: str
+    colour: str
+
+
+SIDES = [
+    Side(CROSS_LINGUAL, CROSS_LINGUAL.name, "", GREEN),
+    Side(SAME_LANGUAGE, "same-language share", " of the top 10, less to the right", ORANGE),
 ]
 SHAPES = {"untrained": "X", "bm25": "P"}
 STRETCH = 0.25  # how far an axis may grow for a baseline, as a share of its length
 
 
+@dataclass
+class Labels:
+    """Words that wait for the layout: where each belongs, what it says, and what all keep off."""
+
+    spots: list[Spot] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    bars: list[Box] = field(default_factory=list)
+
+    def add(self, spot: Spot, text: str) -> None:
+        """Add a word beside a point."""
+        self.spots.append(spot)
+        self.texts.append(text)
+
+
+@dataclass(frozen=True)
+class Trade:
+    """A panel of the figure.
+
+    drawn: as `points` gives it. x, y: the ends of its axes. inside, outside: the baselines within
+    and beyond them, by kind.
+    """
+
+    side: Side
+    drawn: pd.DataFrame
+    x: Spot
+    y: Spot
+    inside: dict[str, Spot]
+    outside: dict[str, Spot]
+
+
 def points(
-    sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, setting: str, measure: str
+    sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, against: Measure
 ) -> pd.DataFrame:
     """Return one row per planned ratio: x and y with the ends of their intervals, `front` (bool)
     and `frequency`.
@@ -46,16 +80,19 @@ def points(
     The intervals are the 90 % ones of the paired difference to r = 0, laid about the mean there.
     NaN where no point is finished, and a NaN frequency where the derived statistics have no row.
     """
-    y, x = (curve(sweep, results, (*what, MACRO)) for what in (MONO, (setting, measure)))
-    rows = derived[
-        (derived["statistic"] == "front") & (derived["against"] == f"{setting} {measure}")
-    ]
+    y = curve(sweep, results, (*MONO, MACRO))
+    x = curve(sweep, results, (*against.place, MACRO))
+    rows = derived[(derived["statistic"] == "front") & (derived["against"] == against.key)]
     by_ratio = rows.set_index("ratio").reindex(y["ratio"])
     return pd.DataFrame(
         {
             "ratio": y["ratio"],
-            **{"x": x["y"], "x_low": x["bottom"], "x_high": x["top"]},
-            **{"y": y["y"], "y_low": y["bottom"], "y_high": y["top"]},
+            "x": x["y"],
+            "x_low": x["bottom"],
+            "x_high": x["top"],
+            "y": y["y"],
+            "y_low": y["bottom"],
+            "y_high": y["top"],
             "front": (by_ratio["word"] == "on the front").to_numpy(),
             "frequency": by_ratio["value"].to_numpy(dtype=np.float64),
         }
@@ -71,50 +108,75 @@ def _reach(low: float, high: float, levels: list[float]) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _baselines(results: pd.DataFrame, setting: str, measure: str) -> dict[str, tuple[float, float]]:
-    found = {}
-    for kind in BASELINES:
-        pair = [pick(results, *what, kind=kind)["mean"] for what in ((setting, measure), MONO)]
-        if all(len(mean) for mean in pair):
-            found[kind] = (float(pair[0].iloc[0]), float(pair[1].iloc[0]))
-    return found
+def _panel(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, side: Side) -> Trade:
+    """Return what the panel of a side shows."""
+    drawn = points(sweep, results, derived, side.measure)
+    across = levels_of(results, *side.measure.place)
+    up = levels_of(results, *MONO)
+    spots = {kind: (across[kind], up[kind]) for kind in across if kind in up}
+    x = _reach(*_ends(drawn, "x"), [spot[0] for spot in spots.values()])
+    y = _reach(*_ends(drawn, "y"), [spot[1] for spot in spots.values()])
+    panel = Trade(side, drawn, x, y, {}, {})
+    for kind, spot in spots.items():
+        is_inside = x[0] <= spot[0] <= x[1] and y[0] <= spot[1] <= y[1]
+        (panel.inside if is_inside else panel.outside)[kind] = spot
+    return panel
 
 
-def _panel(
-    axes: Axes, drawn: pd.DataFrame, colour: str
-) -> tuple[list[tuple[float, float]], list[str], list[Box]]:
-    """Draw the points, their intervals and the front; where the words go, what they say, and what
-    they keep off.
-    """
+def _ends(drawn: pd.DataFrame, axis: str) -> Spot:
+    """Return the lowest and the highest end of the intervals along an axis."""
+    values = drawn[[axis, f"{axis}_low", f"{axis}_high"]].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+
+
+def _draw_front(axes: Axes, drawn: pd.DataFrame, colour: str) -> list[Box]:
+    """Draw the line of the front, and return what words keep off: the line, not its whole box."""
     front = drawn[drawn["front"] & drawn["x"].notna() & drawn["y"].notna()].sort_values(["x", "y"])
-    joined = front[["x", "y"]].to_numpy(dtype=np.float64)
     axes.plot(front["x"], front["y"], color=colour, lw=1.3, ls="-", zorder=2, gid="front")
-    spots, words, bars = [], [], []
-    for start, end in pairwise(joined):
-        # words keep off the line, not off its whole box
+    bars = []
+    for start, end in pairwise(front[["x", "y"]].to_numpy(dtype=np.float64)):
         steps = start + np.linspace(0, 1, 21)[:, None] * (end - start)
         bars += [(*low, *high) for low, high in pairwise(steps.tolist())]
+    return bars
+
+
+def _draw_points(axes: Axes, drawn: pd.DataFrame, colour: str, words: Labels) -> None:
+    """Draw the points and their intervals; their words are added to those that wait."""
+    thin: dict[str, Any] = {"color": colour, "alpha": 0.55, "lw": 0.7, "zorder": 1.5}
     for row in records(drawn[drawn["x"].notna() & drawn["y"].notna()], dict[str, Any]):
-        x, y = row["x"], row["y"]
-        if np.isfinite(row["x_low"]) and row["ratio"] > 0:
-            axes.plot(
-                [row["x_low"], row["x_high"]], [y, y], color=colour, alpha=0.55, lw=0.7, zorder=1.5
-            )
-            bars.append((row["x_low"], y, row["x_high"], y))
-        if np.isfinite(row["y_low"]) and row["ratio"] > 0:
-            axes.plot(
-                [x, x], [row["y_low"], row["y_high"]], color=colour, alpha=0.55, lw=0.7, zorder=1.5
-            )
-            bars.append((x, row["y_low"], x, row["y_high"]))
-        shape = "s" if row["ratio"] == 0 else "o"
+        x, y, ratio = row["x"], row["y"], row["ratio"]
+        if np.isfinite(row["x_low"]) and ratio > 0:
+            axes.plot([row["x_low"], row["x_high"]], [y, y], **thin)
+            words.bars.append((row["x_low"], y, row["x_high"], y))
+        if np.isfinite(row["y_low"]) and ratio > 0:
+            axes.plot([x, x], [row["y_low"], row["y_high"]], **thin)
+            words.bars.append((x, row["y_low"], x, row["y_high"]))
+        shape = "s" if ratio == 0 else "o"
         face = colour if row["front"] else "white"
-        axes.plot(
-            x, y, shape, ms=5, mfc=face, mec=colour, mew=1.0, zorder=4, gid=f"r = {row['ratio']:g}"
-        )
+        axes.plot(x, y, shape, ms=5, mfc=face, mec=colour, mew=1.0, zorder=4, gid=f"r = {ratio:g}")
         often = "" if np.isnan(row["frequency"]) else f" ({100 * row['frequency']:.0f} %)"
-        spots.append((x, y))
-        words.append(f"{row['ratio']:g}{often}")
-    return spots, words, bars
+        words.add((x, y), f"{ratio:g}{often}")
+
+
+def _draw_panel(axes: Axes, panel: Trade, margin: float) -> Labels:
+    """Draw a panel, and return the words that are written when the layout stands."""
+    side, drawn = panel.side, panel.drawn
+    axes.set_xlim(*(panel.x[::-1] if side.measure.better < 0 else panel.x))
+    axes.set_ylim(*panel.y)
+    words = Labels(bars=_draw_front(axes, drawn, side.colour))
+    _draw_points(axes, drawn, side.colour, words)
+    base = drawn[(drawn["ratio"] == 0) & drawn["y"].notna()]["y"]
+    if len(base):
+        level = float(base.iloc[0]) - margin
+        axes.axhline(level, color="black", lw=0.9, ls=DASHES, zorder=1)
+        words.bars.append((panel.x[0], level, panel.x[1], level))
+    for kind, spot in panel.inside.items():
+        axes.plot(*spot, SHAPES[kind], ms=6, mfc=GREY, mec="white", mew=0.5, zorder=3)
+        words.add(spot, BASELINES[kind])
+    axes.set_xlabel(side.name + side.more, labelpad=2)
+    axes.set_ylabel(MONOLINGUAL.name, labelpad=2)
+    return words
 
 
 def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str) -> Figure:
@@ -125,114 +187,77 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
     right is better in both.
     """
     with styled():
-        sides = [
-            side
-            for side in SIDES
-            if not pick(results, *side[:2]).empty and not pick(results, *MONO).empty
-        ]
-        found = [points(sweep, results, derived, *side[:2]) for side in sides]
-        ends: list[Any] = []
-        off: dict[str, list[str]] = {}
-        for side, drawn in zip(sides, found, strict=True):
-            levels = _baselines(results, *side[:2])
-            limits = []
-            for axis, place in (("x", 0), ("y", 1)):
-                values = drawn[[axis, f"{axis}_low", f"{axis}_high"]].to_numpy(dtype=np.float64)
-                values = values[np.isfinite(values)]
-                low, high = (
-                    (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-                )
-                limits.append(_reach(low, high, [level[place] for level in levels.values()]))
-            inside = {
-                kind: spot
-                for kind, spot in levels.items()
-                if all(
-                    low <= value <= high for value, (low, high) in zip(spot, limits, strict=True)
-                )
-            }
-            for kind, spot in levels.items():
-                if kind not in inside:
-                    said = off.setdefault(kind, [f"{BASELINES[kind]}: monolingual {spot[1]:.3f}"])
-                    said.append(f"{side[2]} {spot[0]:.3f}")
-            ends.append((limits, inside))
-        figure = sheet(
-            WIDE,
-            2.9 if sides else 0.3,
-            _note(sweep, found, off, results),
-            corner,
-            _handles(found, ends),
-        )
-        grid = figure.add_gridspec(1, max(len(sides), 1))
+        panels = []
+        for side in SIDES:
+            if not pick(results, *side.measure.place).empty and not pick(results, *MONO).empty:
+                panels.append(_panel(sweep, results, derived, side))
+        note = _note(sweep, results, panels)
+        figure = sheet(WIDE, 2.9 if panels else 0.3, note, corner, _handles(panels))
+        grid = figure.add_gridspec(1, max(len(panels), 1))
         waiting = []
-        for place, (side, drawn, (limits, inside)) in enumerate(
-            zip(sides, found, ends, strict=True)
-        ):
+        for place, panel in enumerate(panels):
             axes = figure.add_subplot(grid[place])
-            axes.set_xlim(*(limits[0][::-1] if side[5] else limits[0]))
-            axes.set_ylim(*limits[1])
-            spots, words, bars = _panel(axes, drawn, side[4])
-            base = drawn[(drawn["ratio"] == 0) & drawn["y"].notna()]["y"]
-            if len(base):
-                level = float(base.iloc[0]) - sweep.margin
-                axes.axhline(level, color="black", lw=0.9, ls=(0, (5, 2.5)), zorder=1)
-                bars.append((*(limits[0][0], level), *(limits[0][1], level)))
-            for kind, spot in inside.items():
-                axes.plot(*spot, SHAPES[kind], ms=6, mfc=GREY, mec="white", mew=0.5, zorder=3)
-                spots.append(spot)
-                words.append(BASELINES[kind])
-            axes.set_xlabel(side[2] + side[3], labelpad=2)
-            axes.set_ylabel("monolingual MRR@10", labelpad=2)
-            waiting.append((axes, spots, words, bars))
+            waiting.append((axes, _draw_panel(axes, panel, sweep.margin)))
         settle(figure)  # words find their places by the layout
-        for axes, spots, words, bars in waiting:
-            annotate(axes, spots, words, bars)
+        for axes, words in waiting:
+            annotate(axes, words.spots, words.texts, words.bars)
         return figure
 
 
-def _note(
-    sweep: Sweep, found: list[pd.DataFrame], off: dict[str, list[str]], results: pd.DataFrame
-) -> str:
-    if not found:
+def _note(sweep: Sweep, results: pd.DataFrame, panels: list[Trade]) -> str:
+    if not panels:
         return (
             "No trade-off to show: monolingual and cross-lingual or multilingual points are needed."
         )
+    drawn = pd.concat([panel.drawn for panel in panels])
     note = "Words: the ratio r"
-    if any(drawn["frequency"].notna().any() for drawn in found):
+    if drawn["frequency"].notna().any():
         note += " and how often the bootstrap has it on the front"
-    note += (
-        f". Dashes: r = 0 minus the margin of {sweep.margin:g}."
-        f" {covers(curve(sweep, results, (*MONO, MACRO)))}"
-    )
-    if not any(drawn["front"].any() for drawn in found):
+    intervals = covers(curve(sweep, results, (*MONO, MACRO)))
+    note += f". Dashes: r = 0 minus the margin of {sweep.margin:g}. {intervals}"
+    if not drawn["front"].any():
         note += " No seed has every ratio, or there is one ratio only: no front is drawn."
-    missing = [f"{ratio:g}" for ratio in found[0][found[0]["y"].isna()]["ratio"]]
-    note += f" Missing: r = {', '.join(missing)}." if missing else ""
-    return note + (
-        f" Beyond the axes: {'; '.join(', '.join(said) for said in off.values())}." if off else ""
-    )
+    first = panels[0].drawn
+    missing = first[first["y"].isna()]["ratio"]
+    if len(missing):
+        note += f" Missing: r = {', '.join(f'{ratio:g}' for ratio in missing)}."
+    return note + _beyond(panels)
 
 
-def _handles(found: list[pd.DataFrame], ends: list[Any]) -> list[Any]:
+def _beyond(panels: list[Trade]) -> str:
+    """Return a sentence with the levels of the baselines beyond the axes; "" where there are
+    none.
+    """
+    levels: dict[str, list[str]] = {}
+    for panel in panels:
+        for kind, (across, up) in panel.outside.items():
+            parts = levels.setdefault(kind, [f"{BASELINES[kind]}: monolingual {up:.3f}"])
+            parts.append(f"{panel.side.name} {across:.3f}")
+    if not levels:
+        return ""
+    return f" Beyond the axes: {'; '.join(map(', '.join, levels.values()))}."
+
+
+def _handles(panels: list[Trade]) -> list[Any]:
     handles: list[Any] = []
-    if any(drawn["front"].any() for drawn in found):
-        handles.append(
-            Line2D([], [], color="black", lw=1.3, marker="o", ms=4, label="Pareto front")
-        )
-    if any((~drawn["front"] & drawn["y"].notna()).any() for drawn in found):
-        handles.append(
-            Line2D([], [], ls="", marker="o", ms=4, mfc="white", mec="black", label="off the front")
-        )
-    if any(drawn["y"].notna().any() and drawn.iloc[0]["ratio"] == 0 for drawn in found):
-        handles.append(
-            Line2D([], [], ls="", marker="s", ms=4, mfc="white", mec="black", label="r = 0")
-        )
-    if any(drawn[["x_low", "y_low"]].notna().to_numpy()[1:].any() for drawn in found):
-        handles.append(
-            Line2D([], [], color=GREY, lw=0.7, label="90 % interval of the difference to r = 0")
-        )
+    if not panels:
+        return handles
+    drawn = pd.concat([panel.drawn for panel in panels])
+    finished = drawn["y"].notna()
+    hollow: dict[str, Any] = {"ls": "", "ms": 4, "mfc": "white", "mec": "black"}
+    if drawn["front"].any():
+        front = Line2D([], [], color="black", lw=1.3, marker="o", ms=4, label="Pareto front")
+        handles.append(front)
+    if (~drawn["front"] & finished).any():
+        handles.append(Line2D([], [], marker="o", label="off the front", **hollow))
+    if finished.any() and drawn.iloc[0]["ratio"] == 0:
+        handles.append(Line2D([], [], marker="s", label="r = 0", **hollow))
+    lows = [panel.drawn[["x_low", "y_low"]].to_numpy()[1:] for panel in panels]
+    if any(np.isfinite(values).any() for values in lows):
+        label = "90 % interval of the difference to r = 0"
+        handles.append(Line2D([], [], color=GREY, lw=0.7, label=label))
+    grey: dict[str, Any] = {"ls": "", "ms": 5, "mfc": GREY, "mec": GREY}
     for kind, shape in SHAPES.items():
-        if any(kind in inside for _, inside in ends):
-            handles.append(
-                Line2D([], [], ls="", marker=shape, ms=5, mfc=GREY, mec=GREY, label=BASELINES[kind])
-            )
+        if any(kind in panel.inside for panel in panels):
+            handles.append(Line2D([], [], marker=shape, label=BASELINES[kind], **grey))
     return handles

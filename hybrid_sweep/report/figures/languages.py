@@ -6,27 +6,30 @@ are shaded, and their curves have another line and colour.
 """
 
 from math import ceil
-from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybrid_sweep.report.figures.curve import (
     LEVELS,
+    Look,
+    Panel,
     covers,
     curve,
-    limits,
+    levels_of,
     marks,
     panel,
     seed_means,
 )
 from hybrid_sweep.report.figures.style import BLUE, GREY, PURPLE, WIDE, legible, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.results import MACRO, MONO, languages, pick
+from hybrid_sweep.report.measures import MONOLINGUAL
+from hybrid_sweep.report.results import MACRO, MONO, languages
 
-TRAINED: dict[str, Any] = {"colour": BLUE, "line": "-"}
-UNSEEN: dict[str, Any] = {"colour": PURPLE, "line": (0, (4, 1.5))}
+TRAINED = Look(BLUE, "-", scale=0.65, stretch=0.0)
+UNSEEN = Look(PURPLE, (0, (4, 1.5)), scale=0.65, stretch=0.0)
 SHADE = "#f1f1f1"
 
 
@@ -34,8 +37,8 @@ def split(sweep: Sweep, results: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the languages with monolingual questions: those trained on, or all where that is not
     recorded; and the others.
     """
-    known, names = sweep.trained_languages, languages(results)
-    seen = [name for name in names if name in known or not known]
+    trained, names = sweep.trained_languages, languages(results)
+    seen = [name for name in names if name in trained or not trained]
     return seen, [name for name in names if name not in seen]
 
 
@@ -54,64 +57,66 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     """
     with styled():
         seen, unseen = split(sweep, results)
-        names = [*seen, *unseen]
-        found = seed_means(sweep, *MONO)
-        drawn = {name: curve(sweep, results, (*MONO, name)) for name in names}
-        edges = {name: limits(drawn[name], found[name], sweep.margin) for name in names}
-        span = max((high - low for low, high in edges.values()), default=1.0)
-        tested = {verdict for frame in drawn.values() for verdict in frame["verdict"].dropna()}
-        whole = pd.concat(drawn.values()) if names else curve(sweep, results, (*MONO, MACRO))
-        handles = marks(tested, whole)
+        panels = _panels(sweep, results, [*seen, *unseen])
+        frames = [shown.drawn for shown in panels.values()]
+        whole = pd.concat(frames) if frames else curve(sweep, results, (*MONO, MACRO))
+        edges = [shown.limits for shown in panels.values()]
+        span = max((high - low for low, high in edges), default=1.0)
+        handles = marks(set(whole["verdict"].dropna()) if frames else set(), whole)
         if unseen:
-            handles += [
-                Line2D([], [], color=look["colour"], ls=look["line"], lw=1.5, label=label)
-                for look, label in ((TRAINED, "trained on"), (UNSEEN, "not trained on (shaded)"))
-            ]
-        middle = {name: (low + high) / 2 for name, (low, high) in edges.items()}
-        near = {
-            kind
-            for kind in BASELINES
-            for name in names
-            for level in pick(results, *MONO, name, kind=kind)["mean"]
-            if abs(level - middle[name]) <= span / 2
-        }
-        handles += [
-            Line2D([], [], color=GREY, ls=LEVELS[kind], lw=1.1, label=label)
-            for kind, label in BASELINES.items()
-            if kind in near
-        ]
-        wide = columns(len(names))
-        rows = ceil(len(names) / wide)
+            for look, label in ((TRAINED, "trained on"), (UNSEEN, "not trained on (shaded)")):
+                handles.append(Line2D([], [], color=look.colour, ls=look.line, lw=1.5, label=label))
+        for kind in _near(panels, span):
+            label = BASELINES[kind]
+            handles.append(Line2D([], [], color=GREY, ls=LEVELS[kind], lw=1.1, label=label))
         note = (
-            "Monolingual MRR@10 by language over the share r of cross-lingual batches; all panels"
+            f"{MONOLINGUAL.title} by language over the share r of cross-lingual batches; all panels"
             f" have the same units per inch. Dashes: r = 0 minus the margin of {sweep.margin:g}."
             f" {covers(whole)} Verdicts at 5 % each, not adjusted for the number of languages."
         )
-        figure = sheet(
-            WIDE, (1.35 if rows < 3 else 1.05) * max(rows, 1) + 0.35, note, corner, handles
-        )
-        grid = figure.add_gridspec(max(rows, 1), wide)
-        for place, name in enumerate(names):
+        wide = columns(len(panels))
+        rows = max(ceil(len(panels) / wide), 1)
+        height = (1.35 if rows < 3 else 1.05) * rows + 0.35
+        figure = sheet(WIDE, height, note, corner, handles)
+        grid = figure.add_gridspec(rows, wide)
+        for place, (name, shown) in enumerate(panels.items()):
             axes = figure.add_subplot(grid[place // wide, place % wide])
-            look = {**(UNSEEN if name in unseen else TRAINED), "scale": 0.65, "stretch": 0.0}
-            panel(
-                axes,
-                (*MONO, name),
-                drawn[name],
-                found[name],
-                results,
-                sweep.margin,
-                span=span,
-                **look,
-            )
-            shown = legible(name)
-            axes.set_title(f"{shown}, not trained on" if name in unseen else shown, pad=3)
-            if name in unseen:
-                axes.set_facecolor(SHADE)
-            axes.locator_params(axis="y", nbins=5)
-            if place + wide < len(names):
+            _draw_panel(axes, name, shown, span, name in unseen)
+            if place + wide < len(panels):
                 axes.set_xticklabels([])
             else:
                 axes.set_xlabel("share r", labelpad=1)
                 axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         return figure
+
+
+def _panels(sweep: Sweep, results: pd.DataFrame, names: list[str]) -> dict[str, Panel]:
+    """Return the panel of each language."""
+    seeds = seed_means(sweep, *MONO)
+    panels = {}
+    for name in names:
+        what = (*MONO, name)
+        drawn, levels = curve(sweep, results, what), levels_of(results, *what)
+        panels[name] = Panel(what, drawn, seeds[name], levels, sweep.margin)
+    return panels
+
+
+def _near(panels: dict[str, Panel], span: float) -> list[str]:
+    """Return the baselines with a level that a panel may show, in their own order."""
+    near = set()
+    for shown in panels.values():
+        low, high = shown.limits
+        for kind, level in shown.levels.items():
+            if abs(level - (low + high) / 2) <= span / 2:
+                near.add(kind)
+    return [kind for kind in BASELINES if kind in near]
+
+
+def _draw_panel(axes: Axes, name: str, shown: Panel, span: float, is_unseen: bool) -> None:
+    """Draw the curve of a language under its name, shaded where it was not trained on."""
+    panel(axes, shown, UNSEEN if is_unseen else TRAINED, span)
+    title = legible(name)
+    axes.set_title(f"{title}, not trained on" if is_unseen else title, pad=3)
+    if is_unseen:
+        axes.set_facecolor(SHADE)
+    axes.locator_params(axis="y", nbins=5)

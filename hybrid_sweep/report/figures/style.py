@@ -114,9 +114,8 @@ def wrapped(text: str, width: float, size: float = SMALL) -> list[str]:
     "r = 0" and "5 %" stay whole.
     """
     lines: list[str] = []
-    for word in re.sub(
-        r"(r =|\d) (?=[\d%])", lambda found: found[0].replace(" ", "\u00a0"), text
-    ).split(" "):
+    bound = re.sub(r"(r =|\d) (?=[\d%])", lambda match: match[0].replace(" ", "\u00a0"), text)
+    for word in bound.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and width_of(longer, size) <= width:
             lines[-1] = longer

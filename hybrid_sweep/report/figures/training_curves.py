@@ -175,5 +175,5 @@ def over_seeds(series: pd.DataFrame, value: str) -> pd.DataFrame:
 
     NaN where no seed has a value.
     """
-    found = series.groupby(["ratio", "step"])[value].agg(["mean", "min", "max"]).reset_index()
-    return found.rename(columns={"min": "low", "max": "high"})
+    rows = series.groupby(["ratio", "step"])[value].agg(["mean", "min", "max"]).reset_index()
+    return rows.rename(columns={"min": "low", "max": "high"})

@@ -51,10 +51,10 @@ def test_every_cell_is_the_mean_of_its_row(make_sweep: Callable[..., Path], worl
         shown = [text.get_text() for text in axes.get_xticklabels()]
         assert shown == ["0", "0.5", "1", "untrained", "BM25"] and values.shape == (4, 5)
         for i, scope in enumerate([MACRO, *LANGUAGES]):
-            trained = pick(results, "multilingual", measure, scope)
+            trained = pick(results, "multilingual", measure.measure, scope)
             assert values[i, :3].tolist() == pytest.approx(trained["mean"].tolist())
             for j, kind in ((3, "untrained"), (4, "bm25")):
-                level = pick(results, "multilingual", measure, scope, kind=kind)["mean"][0]
+                level = pick(results, "multilingual", measure.measure, scope, kind=kind)["mean"][0]
                 assert values[i, j] == pytest.approx(level)
 
 

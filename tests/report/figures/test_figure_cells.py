@@ -68,9 +68,10 @@ def test_as_many_digits_as_fit_and_none_where_none_do() -> None:
 
 def drawn(values: Any, **options: Any) -> Any:
     axes = Figure().add_subplot()
-    sign = options.get("sign", False)
+    sign = options.pop("sign", False)
     scale = TwoSlopeNorm(0, -1, 1) if sign else Normalize(0, 1)
-    fc.cells(axes, np.array(values), CHANGE if sign else LEVEL, scale, **{"digits": 2, **options})
+    colours = fc.ColourScale(CHANGE if sign else LEVEL, scale, sign)
+    fc.cells(axes, np.array(values), colours, fc.Overlay(**{"digits": 2, **options}))
     return axes
 
 
@@ -131,7 +132,7 @@ def test_framed_and_bold_cells() -> None:
 
 def test_the_key_names_the_ends_of_its_colours() -> None:
     axes = Figure().add_subplot()
-    fc.key(axes, CHANGE, TwoSlopeNorm(0, -0.2, 0.2), "change", sign=True)
+    fc.key(axes, fc.ColourScale(CHANGE, TwoSlopeNorm(0, -0.2, 0.2), sign=True), "change")
     assert [text.get_text() for text in axes.get_xticklabels()] == ["\u2212.200", ".000", "+.200"]
     assert axes.get_xlim() == pytest.approx((-0.2, 0.2)) and axes.get_title(loc="left") == ""
     assert axes.get_title() == "change"
@@ -144,7 +145,8 @@ def test_names_stand_upright_where_they_are_wider_than_a_cell() -> None:
         (["arabic", "zh"], [90, 0]),
     ):
         axes = Figure().add_subplot()
-        fc.cells(axes, np.zeros((1, len(names))), LEVEL, Normalize(0, 1), digits=None)
+        colours = fc.ColourScale(LEVEL, Normalize(0, 1))
+        fc.cells(axes, np.zeros((1, len(names))), colours, fc.Overlay())
         fc.label(axes, ["x"], names, 14.0)
         assert [text.get_rotation() for text in axes.get_xticklabels()] == turned
     axes = Figure().add_subplot()
