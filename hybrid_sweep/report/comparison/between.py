@@ -41,15 +41,16 @@ questions are random, and there is no p.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.load import Point, Sweep
 from hybrid_sweep.report.settings import settings
 from hybrid_sweep.runs.finished import KEY, STORED
 
@@ -83,8 +84,25 @@ def _marks(sweep: Sweep, on: str) -> set[str]:
     """
     if on:
         return {str(sweep.metrics[point.run_id].get("fingerprint", "")) for point in sweep.finished}
-    found = (sweep.provenance[point.run_id].get("fingerprints") or {} for point in sweep.finished)
-    return {str(each.get("collection", "")) for each in found}
+    return _mark(sweep, sweep.finished, "collection", missing="")
+
+
+def _mark(sweep: Sweep, points: Iterable[Point], name: str, missing: str = "None") -> set[str]:
+    """Return what some points have under a name of their fingerprints, as text."""
+    marks = set()
+    for point in points:
+        fingerprints = sweep.provenance[point.run_id].get("fingerprints") or {}
+        marks.add(str(fingerprints.get(name, missing)))
+    return marks
+
+
+def _drawn_from(sweep: Sweep, prefixes: tuple[str, ...]) -> dict[str, object]:
+    """Return the recorded settings under some prefixes, but for the budget."""
+    return {
+        key: value
+        for key, value in settings(sweep).items()
+        if key.startswith(prefixes) and key not in BUDGET
+    }
 
 
 def _rows(sweep: Sweep) -> pd.DataFrame:
@@ -95,32 +113,17 @@ def _rows(sweep: Sweep) -> pd.DataFrame:
     return rows.astype(str).reset_index(drop=True)
 
 
-def _mark(sweep: Sweep, name: str) -> set[str]:
-    """Return what the trained points have under a name of their fingerprints, as text."""
-    found = [
-        (sweep.provenance[point.run_id].get("fingerprints") or {}).get(name)
-        for point in sweep.trained
-    ]
-    return {str(each) for each in found}
-
-
 def _same(first: Sweep, other: Sweep, prefixes: tuple[str, ...], marks: tuple[str, ...]) -> bool:
     """Return whether both sweeps have recorded the same settings under some prefixes, and the same
     fingerprints.
     """
-    parts = [
-        {
-            key: value
-            for key, value in settings(sweep).items()
-            if key.startswith(prefixes) and key not in BUDGET
-        }
-        for sweep in (first, other)
-    ]
-    return (
-        bool(parts[0])
-        and parts[0] == parts[1]
-        and all(_mark(first, m) == _mark(other, m) for m in marks)
-    )
+    mine, others = _drawn_from(first, prefixes), _drawn_from(other, prefixes)
+    if not mine or mine != others:
+        return False
+    for name in marks:
+        if _mark(first, first.trained, name) != _mark(other, other.trained, name):
+            return False
+    return True
 
 
 def draws_batches(first: Sweep, other: Sweep) -> bool:
@@ -150,33 +153,31 @@ def footing(
     """
     marks = _marks(first, on), _marks(other, on)
     if marks[0] != marks[1] or len(marks[0]) != 1 or "" in marks[0]:
-        known = "" not in marks[0] | marks[1]
-        return Footing(
-            (), False, (), "another collection" if known else "the collection is not recorded"
-        )
+        is_recorded = "" not in marks[0] | marks[1]
+        reason = "another collection" if is_recorded else "the collection is not recorded"
+        return Footing((), False, (), reason)
     rows = _rows(first), _rows(other)
-    both = [
-        {
-            str(name): part
-            for name, part in each[each["setting"] == "monolingual"].groupby("query_lang")
-        }
-        for each in rows
-    ]
-    languages = tuple(
-        name
-        for name in sorted(both[0].keys() & both[1].keys())
-        if np.array_equal(both[0][name].to_numpy(), both[1][name].to_numpy())
-    )
+    questions = [_by_language(asked) for asked in rows]
+    languages = []
+    for name in sorted(questions[0].keys() & questions[1].keys()):
+        if np.array_equal(questions[0][name], questions[1][name]):
+            languages.append(name)
     whole = rows[0].equals(rows[1])
     if not languages and not whole:
         return Footing((), False, (), "no language has the same questions in both")
     sources = trained_on or (first, other)
-    by_seed = [
-        name
-        for name, drawn in [("batches", draws_batches), ("initial weights", draws_weights)]
-        if drawn(*sources)
-    ]
-    return Footing(languages, whole, tuple(by_seed), "")
+    by_seed = []
+    if draws_batches(*sources):
+        by_seed.append("batches")
+    if draws_weights(*sources):
+        by_seed.append("initial weights")
+    return Footing(tuple(languages), whole, tuple(by_seed), "")
+
+
+def _by_language(rows: pd.DataFrame) -> dict[str, NDArray[np.object_]]:
+    """Return the monolingual rows of each language."""
+    monolingual = rows[rows["setting"] == "monolingual"]
+    return {str(name): part.to_numpy() for name, part in monolingual.groupby("query_lang")}
 
 
 def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
@@ -187,8 +188,8 @@ def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
     for sweep in (first, other):
         frame = sweep.frame[sweep.frame["kind"] == "trained"]
         if not ground.whole:
-            known = frame["query_lang"].isin(ground.languages) & (frame["setting"] == "monolingual")
-            frame = frame[known]
+            shared = frame["query_lang"].isin(ground.languages)
+            frame = frame[shared & (frame["setting"] == "monolingual")]
         parts.append(frame[[*KEY, "group_id", *VALUES]])
     for name in [*KEY, "group_id"]:  # one set of codes, or text would be compared a million times
         codes = parts[0][name].astype("category").cat.remove_unused_categories().cat.categories
@@ -216,41 +217,53 @@ def independent(first: st.Array, other: st.Array, df_questions: float | None = N
     counts = first.shape[-2], other.shape[-2]
     few = min(counts)
     if few < st.MIN_SEEDS or n_questions < 2 or df_questions <= 0:
-        found = st.crossed_estimate(difference[..., None, :], df_questions)
-        return dataclasses.replace(found, n_seeds=few)
-    squares = [st.mean_squares(y) for y in (first, other)]
-    return from_squares(
-        difference.mean(axis=-1),
-        (squares[0][1], squares[1][1]),
-        (squares[0][3], squares[1][3]),
-        difference.var(axis=-1, ddof=1),
-        (counts[0], counts[1]),
-        n_questions,
-        df_questions,
-    )
+        estimate = st.crossed_estimate(difference[..., None, :], df_questions)
+        return dataclasses.replace(estimate, n_seeds=few)
+    sides = []
+    for y, count in zip((first, other), counts, strict=True):
+        squares = st.mean_squares(y)
+        sides.append(MeanSquares(squares[1], squares[3], count))
+    spread = difference.var(axis=-1, ddof=1)
+    mean = difference.mean(axis=-1)
+    return from_squares(mean, (sides[0], sides[1]), spread, n_questions, df_questions)
+
+
+@dataclass(frozen=True)
+class MeanSquares:
+    """One of two sweeps whose seeds are independent: its mean squares over seeds (A_k of the
+    module's docstring) and of the rest (E_k), arrays or floats, and its number of seeds.
+    """
+
+    seeds: Any
+    rest: Any
+    count: int
 
 
 def from_squares(
     mean: Any,
-    seeds: tuple[Any, Any],
-    rests: tuple[Any, Any],
+    sides: tuple[MeanSquares, MeanSquares],
     spread: Any,
-    counts: tuple[int, int],
     n_questions: int,
     df_questions: float,
 ) -> st.Estimate:
-    """Return the estimate from A_k, E_k and B of the module's docstring, and the numbers of seeds;
-    arrays or floats.
+    """Return the estimate of a mean difference of two sweeps whose seeds are independent.
+
+    Args:
+        mean: difference, an array or a float, as are the mean squares.
+        sides: the mean squares and the number of seeds of each sweep.
+        spread: B of the module's docstring.
+        n_questions: number of questions, G.
+        df_questions: degrees of freedom of the questions.
     """
-    shares = [np.asarray(square) / count for square, count in zip(seeds, counts, strict=True)]
-    rest = sum(np.asarray(square) / count for square, count in zip(rests, counts, strict=True))
+    shares = [np.asarray(side.seeds) / side.count for side in sides]
+    rest = sum(np.asarray(side.rest) / side.count for side in sides)
     questions = np.maximum(spread - rest, 0.0)
     total = shares[0] + shares[1] + questions
     parts = questions**2 / df_questions + sum(
-        (1 + 2 / (count - 1)) * share**2 / (count - 1)
-        for share, count in zip(shares, counts, strict=True)
+        (1 + 2 / (side.count - 1)) * share**2 / (side.count - 1)
+        for share, side in zip(shares, sides, strict=True)
     )
-    few = min(counts)
+    few = min(side.count for side in sides)
     df = np.maximum(np.divide(total**2, parts, out=np.zeros_like(total), where=parts > 0), few - 1)
     se = np.sqrt(total / n_questions)
     if few < st.FLOOR_SEEDS:
@@ -273,7 +286,6 @@ def apart(
         difference = np.stack([here[seed] - there[seed] for seed in common])
         return st.crossed_estimate(difference, df_questions), (common, common)
     seeds = sorted(here), sorted(there)
-    first, other = (
-        np.stack([side[s] for s in mine]) for side, mine in zip((here, there), seeds, strict=True)
-    )
+    first = np.stack([here[seed] for seed in seeds[0]])
+    other = np.stack([there[seed] for seed in seeds[1]])
     return independent(first, other, df_questions), seeds

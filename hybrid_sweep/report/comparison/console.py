@@ -53,7 +53,7 @@ def console(comparison: Comparison) -> str:
     """
     lines = lines_of(ratio_table(comparison))
     lines += ["", "what differs:", *_differences(comparison), *_notices(comparison)]
-    for name, answer in zip(comparison.names, comparison.said, strict=True):
+    for name, answer in zip(comparison.names, comparison.answers, strict=True):
         lines += ["", *textwrap.wrap(f"{short(name)}: {answer}", WIDTH)]
     for index in range(1, len(comparison.names)):
         lines += ["", *textwrap.wrap(contrast(comparison, index).replace("`", ""), WIDTH)]

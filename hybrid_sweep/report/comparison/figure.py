@@ -5,6 +5,8 @@ A sweep keeps its line style and the shape of its marks in every panel, which te
 its colour; how a mark is filled is the verdict at the sweep's own margin.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from matplotlib.patches import Patch
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.comparison.table import Comparison
-from hybrid_sweep.report.figures.curve import curve, weak
+from hybrid_sweep.report.figures.curve import DASHES, SHARE_LABEL, curve, share_axis, weak
 from hybrid_sweep.report.figures.style import (
     BLUE,
     GREEN,
@@ -30,6 +32,7 @@ from hybrid_sweep.report.figures.style import (
     sheet,
     styled,
 )
+from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
 from hybrid_sweep.report.results import MACRO, MONO
 
 LIMIT = 6  # sweeps that can be told apart in one panel
@@ -49,9 +52,27 @@ FILLS = {
     "left": ("degraded", ("degraded",)),
     "none": ("open, or not tested", ("inconclusive", "untested")),
 }
-CROSS = ("cross-lingual", "RR@10", MACRO)
+CROSS = (*CROSS_LINGUAL.place, MACRO)
 SIZE = 5.2  # points: half of a mark can be seen to be empty
 LETTERS = "ABCDEF"
+
+
+@dataclass(frozen=True)
+class PanelColumns:
+    """The columns of `lines_of` that a panel draws.
+
+    scale: the unit of the x axis. tested: whether the rows have verdicts.
+    """
+
+    x: str = "ratio"
+    y: str = "y"
+    bottom: str = "bottom"
+    top: str = "top"
+    scale: float = 1.0
+    tested: bool = True
+
+
+CHANGE = PanelColumns(y="change", bottom="change_bottom", top="change_top")
 
 
 def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.DataFrame]:
@@ -60,7 +81,7 @@ def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.Data
 
     Columns of the change: change, change_bottom, change_top; all NaN where ratio 0 is not finished.
     """
-    found = []
+    frames = []
     for sweep, results in zip(comparison.sweeps, comparison.results, strict=True):
         drawn = curve(sweep, results, what)
         base = (drawn["ratio"] == 0) & drawn["y"].notna()
@@ -70,8 +91,8 @@ def lines_of(comparison: Comparison, what: tuple[str, str, str]) -> list[pd.Data
             ("change_top", "delta_high_90"),
         ]:
             drawn[name] = drawn[source].where(~base, 0.0)
-        found.append(drawn)
-    return found
+        frames.append(drawn)
+    return frames
 
 
 def _fill(row: dict[str, Any], tested: bool) -> str:
@@ -80,9 +101,10 @@ def _fill(row: dict[str, Any], tested: bool) -> str:
     """
     if not tested:
         return "full" if row["ratio"] == 0 or row["p_holm"] < 0.05 else "none"
-    return next(
-        (fill for fill, (_, verdicts) in FILLS.items() if row["verdict"] in verdicts), "none"
-    )
+    for fill, (_, verdicts) in FILLS.items():
+        if row["verdict"] in verdicts:
+            return fill
+    return "none"
 
 
 def _dodge(values: np.ndarray, index: int, count: int, width: float) -> np.ndarray:
@@ -90,84 +112,75 @@ def _dodge(values: np.ndarray, index: int, count: int, width: float) -> np.ndarr
     return values + (index - (count - 1) / 2) * width
 
 
-def _draw(
-    axes: Axes,
-    drawn: list[pd.DataFrame],
-    x: str,
-    y: str,
-    bottom: str,
-    top: str,
-    *,
-    tested: bool,
-    scale: float = 1.0,
-) -> None:
-    """Draw one line per sweep; x: the column of the x axis, in units of `scale`."""
-    known = [each[x].to_numpy(dtype=np.float64) / scale for each in drawn]
-    finite = np.concatenate([values[np.isfinite(values)] for values in known])
+def _draw(axes: Axes, drawn: Sequence[pd.DataFrame], columns: PanelColumns) -> None:
+    """Draw one line per sweep."""
+    places = [frame[columns.x].to_numpy(dtype=np.float64) / columns.scale for frame in drawn]
+    finite = np.concatenate([values[np.isfinite(values)] for values in places])
     span = float(np.ptp(finite)) if len(finite) else 1.0
-    bars = len(drawn) > BANDS
-    for index, (each, place) in enumerate(zip(drawn, known, strict=True)):
-        colour, line, mark = LOOKS[index]
-        place = _dodge(place, index, len(drawn), 0.011 * span) if bars else place
-        middle, low, high = (each[name].to_numpy(dtype=np.float64) for name in (y, bottom, top))
-        if bars:
-            axes.vlines(place, low, high, color=colour, lw=0.9, alpha=0.8, zorder=2)
-        else:
-            hatch = "/////" if weak(each) else None
-            axes.fill_between(
-                place, low, high, fc=colour, ec=colour, alpha=0.13, lw=0, hatch=hatch, zorder=1
-            )
-            for edge in (low, high):
-                axes.plot(place, edge, ls=line, color=colour, lw=0.5, alpha=0.8, zorder=2)
+    is_crowded = len(drawn) > BANDS
+    for index, (frame, place) in enumerate(zip(drawn, places, strict=True)):
+        if is_crowded:
+            place = _dodge(place, index, len(drawn), 0.011 * span)
+        _draw_interval(axes, frame, place, columns, index, is_crowded)
+        colour, line, _ = LOOKS[index]
+        middle = frame[columns.y].to_numpy(dtype=np.float64)
         axes.plot(place, middle, ls=line, color=colour, lw=1.3, zorder=4)
-        for at, value, row in zip(place, middle, records(each, dict[str, Any]), strict=True):
+        rows = records(frame, dict[str, Any])
+        for at, value, row in zip(place, middle, rows, strict=True):
             if np.isfinite(at) and np.isfinite(value):
-                look: dict[str, Any] = {
-                    "marker": mark,
-                    "fillstyle": _fill(row, tested),
-                    "mfcalt": "white",
-                }
-                axes.plot(
-                    at,
-                    value,
-                    ls="",
-                    color=colour,
-                    ms=SIZE,
-                    mew=0.8,
-                    zorder=5,
-                    clip_on=False,
-                    **look,
-                )
-                # empty, not transparent: the line must not run through it
-                if look["fillstyle"] == "none":
-                    axes.plot(
-                        at,
-                        value,
-                        ls="",
-                        marker=mark,
-                        mfc="white",
-                        mec=colour,
-                        ms=SIZE,
-                        mew=0.8,
-                        zorder=5,
-                    )
+                _draw_mark(axes, at, value, index, _fill(row, columns.tested))
             elif np.isfinite(at) and pd.isna(row["status"]):  # planned, and no point finished
-                axes.plot(
-                    at,
-                    0.03,
-                    "x",
-                    color=colour,
-                    ms=4.5,
-                    transform=axes.get_xaxis_transform(),
-                    clip_on=False,
-                    zorder=6,
-                )
+                _draw_missing(axes, at, colour)
+
+
+def _draw_interval(
+    axes: Axes,
+    frame: pd.DataFrame,
+    place: np.ndarray,
+    columns: PanelColumns,
+    index: int,
+    is_crowded: bool,
+) -> None:
+    """Draw the intervals of a sweep as a band, or as bars where bands would hide each other."""
+    colour, line, _ = LOOKS[index]
+    low, high = (frame[name].to_numpy(dtype=np.float64) for name in (columns.bottom, columns.top))
+    if is_crowded:
+        axes.vlines(place, low, high, color=colour, lw=0.9, alpha=0.8, zorder=2)
+        return
+    look: dict[str, Any] = {"fc": colour, "ec": colour, "alpha": 0.13, "lw": 0}
+    axes.fill_between(place, low, high, hatch="/////" if weak(frame) else None, zorder=1, **look)
+    for edge in (low, high):
+        axes.plot(place, edge, ls=line, color=colour, lw=0.5, alpha=0.8, zorder=2)
+
+
+def _draw_mark(axes: Axes, at: float, value: float, index: int, fill: str) -> None:
+    """Draw the mark of a point of a sweep."""
+    colour, _, mark = LOOKS[index]
+    look: dict[str, Any] = {"ls": "", "marker": mark, "ms": SIZE, "mew": 0.8, "zorder": 5}
+    filled: dict[str, Any] = {"color": colour, "fillstyle": fill, "mfcalt": "white"}
+    axes.plot(at, value, clip_on=False, **look, **filled)
+    # empty, not transparent: the line must not run through it
+    if fill == "none":
+        axes.plot(at, value, mfc="white", mec=colour, **look)
+
+
+def _draw_missing(axes: Axes, at: float, colour: str) -> None:
+    """Draw a cross above the x axis."""
+    axes.plot(
+        at,
+        0.03,
+        "x",
+        color=colour,
+        ms=4.5,
+        transform=axes.get_xaxis_transform(),
+        clip_on=False,
+        zorder=6,
+    )
 
 
 def _share(axes: Axes) -> None:
-    axes.set_xlim(-0.04, 1.04)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    axes.set_xlabel("share r of cross-lingual batches", labelpad=2)
+    share_axis(axes, 0.04)
+    axes.set_xlabel(SHARE_LABEL, labelpad=2)
 
 
 def _margins(axes: Axes, comparison: Comparison) -> None:
@@ -177,10 +190,13 @@ def _margins(axes: Axes, comparison: Comparison) -> None:
     axes.axhline(0, color=GREY, lw=0.6, zorder=1)
     margins = [sweep.margin for sweep in comparison.sweeps]
     for margin in sorted(set(margins)):
-        letters = [letter for letter, each in zip(LETTERS, margins, strict=False) if each == margin]
-        axes.axhline(-margin, color="black", lw=0.8, ls=(0, (5, 2.5)), zorder=3)
+        text = f"margin {margin:g}"
+        if len(set(margins)) > 1:
+            pairs = zip(LETTERS, margins, strict=False)
+            text += f" of {' '.join(letter for letter, own in pairs if own == margin)}"
+        axes.axhline(-margin, color="black", lw=0.8, ls=DASHES, zorder=3)
         axes.annotate(
-            f"margin {margin:g}" + (f" of {' '.join(letters)}" if len(set(margins)) > 1 else ""),
+            text,
             (0.01, -margin),
             (0, -2),
             xycoords=("axes fraction", "data"),
@@ -201,9 +217,11 @@ def _legend(comparison: Comparison, drawn: list[pd.DataFrame]) -> list[Any]:
         handles.append(
             Line2D([], [], ls=line, color=colour, marker=mark, ms=SIZE, lw=1.3, label=words)
         )
-    found = {verdict for each in drawn for verdict in each["verdict"].dropna()}
+    shown: set[str] = set()
+    for frame in drawn:
+        shown |= set(frame["verdict"].dropna())
     for fill, (meaning, verdicts) in FILLS.items():
-        if found & set(verdicts):
+        if shown & set(verdicts):
             look: dict[str, Any] = {"fillstyle": fill, "mfcalt": "white"}
             handles.append(
                 Line2D([], [], ls="", marker="o", color="black", ms=SIZE, label=meaning, **look)
@@ -215,11 +233,12 @@ def _legend(comparison: Comparison, drawn: list[pd.DataFrame]) -> list[Any]:
 
 def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
     over = "Changes are to each sweep's own r = 0, marks at its own margin"
-    bars = "; bars: 90 % intervals; marks of one ratio stand side by side"
-    parts = [over + (f"{bars}." if len(drawn) > BANDS else ".")]
-    if any(weak(each) for each in drawn):
+    if len(drawn) > BANDS:
+        over += "; bars: 90 % intervals; marks of one ratio stand side by side"
+    parts = [f"{over}."]
+    if any(weak(frame) for frame in drawn):
         parts.append("Some intervals are over questions only (too few seeds).")
-    if any(each["y"].isna().any() for each in drawn):
+    if any(frame["y"].isna().any() for frame in drawn):
         parts.append("×: missing.")
     parts.append("Cross-lingual: a filled mark differs from r = 0 (5 %, Holm).")
     return " ".join(parts)
@@ -234,11 +253,9 @@ def draw(comparison: Comparison) -> Figure:
     """
     with styled():
         mono, cross = lines_of(comparison, (*MONO, MACRO)), lines_of(comparison, CROSS)
-        seen = any(
-            np.isfinite(each["examples_cross_lingual"].to_numpy(dtype=np.float64)).any()
-            for each in mono
-        )
-        across = any(each["y"].notna().any() for each in cross)
+        examples = [frame["examples_cross_lingual"].to_numpy(dtype=np.float64) for frame in mono]
+        seen = any(np.isfinite(counts).any() for counts in examples)
+        across = any(frame["y"].notna().any() for frame in cross)
         marks = [sweep.fingerprint for sweep in comparison.sweeps]
         corner = " · ".join([*marks, legible(comparison.on)] if comparison.on else marks)
         lower = across + seen
@@ -247,28 +264,27 @@ def draw(comparison: Comparison) -> Figure:
         )
         rows = figure.add_gridspec(2 if lower else 1, 1, height_ratios=[1.2, 1] if lower else None)
         grid = rows[0].subgridspec(1, 2, width_ratios=[1.35, 1])
-        change = ("change", "change_bottom", "change_top")
         axes = figure.add_subplot(grid[0])
-        _draw(axes, mono, "ratio", *change, tested=True)
+        _draw(axes, mono, CHANGE)
         _margins(axes, comparison)
-        axes.set_title("Monolingual MRR@10, change to r = 0")
+        axes.set_title(f"{MONOLINGUAL.title}, change to r = 0")
         _share(axes)
         level = figure.add_subplot(grid[1])
-        _draw(level, mono, "ratio", "y", "bottom", "top", tested=True)
-        level.set_title("Monolingual MRR@10")
+        _draw(level, mono, PanelColumns())
+        level.set_title(MONOLINGUAL.title)
         _share(level)
         place = 0
         grid = rows[1].subgridspec(1, lower) if lower else grid
         if across:
             other = figure.add_subplot(grid[place])
-            _draw(other, cross, "ratio", "y", "bottom", "top", tested=False)
-            other.set_title("Cross-lingual MRR@10")
+            _draw(other, cross, PanelColumns(tested=False))
+            other.set_title(CROSS_LINGUAL.title)
             _share(other)
             place += 1
         if seen:
             budget = figure.add_subplot(grid[place], sharey=axes)
-            _draw(budget, mono, "examples_cross_lingual", *change, tested=True, scale=1000)
+            _draw(budget, mono, replace(CHANGE, x="examples_cross_lingual", scale=1000))
             _margins(budget, comparison)
-            budget.set_title("Monolingual MRR@10, change, by examples seen")
+            budget.set_title(f"{MONOLINGUAL.title}, change, by examples seen")
             budget.set_xlabel("cross-lingual examples of a run, thousands", labelpad=2)
         return figure

@@ -7,6 +7,7 @@ The pools of one sweep are compared in the same way, in its own folder pools/.
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from hybrid_sweep.report.comparison import console as comparison_console
@@ -78,13 +79,14 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
     ]
     return Report(
         answer=" ".join(
-            f"{name}: {said}" for name, said in zip(comparison.names, comparison.said, strict=True)
+            f"{name}: {answer}"
+            for name, answer in zip(comparison.names, comparison.answers, strict=True)
         ),
         console="\n".join(told),
         figure=drawn[0],
         paths=paths,
         missing=missing,
-        warnings=tuple(warning for each in comparison.warnings for warning in each),
+        warnings=tuple(chain.from_iterable(comparison.warnings)),
         results=comparison.table,
         exit_code=1 if missing else 0,
     )
@@ -107,16 +109,15 @@ def compare_folders(
     folder = folder_of(sweep_dirs)
     sweeps, warnings = read(sweep_dirs)
     report = write_comparison(compare(sweeps, warnings), folder)
-    found: list[tuple[str, Report | str]] = []
+    on_further: list[tuple[str, Report | str]] = []
     for name in shared:
         try:
             there, about = read(sweep_dirs, name)
-            found.append(
-                (name, write_comparison(compare(there, about, name, sweeps), folder / f"on-{name}"))
-            )
+            comparison = compare(there, about, name, sweeps)
+            on_further.append((name, write_comparison(comparison, folder / f"on-{name}")))
         except UserError as error:
-            found.append((name, f"no comparison: {error}"))
-    return report, found
+            on_further.append((name, f"no comparison: {error}"))
+    return report, on_further
 
 
 def compare_pools(

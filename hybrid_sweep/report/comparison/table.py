@@ -48,7 +48,7 @@ class Comparison:
     names: tuple[str, ...]
     sweeps: tuple[Sweep, ...]
     results: tuple[pd.DataFrame, ...]
-    said: tuple[str, ...]
+    answers: tuple[str, ...]
     warnings: tuple[tuple[str, ...], ...]
     grounds: tuple[Footing, ...]
     differences: tuple[Difference, ...]
@@ -165,21 +165,21 @@ def _slopes(name: str, sweep: Sweep, shape: pd.DataFrame) -> list[ComparisonRow]
     return rows
 
 
-def _tested(found: st.Estimate, seeds: tuple[list[int], list[int]]) -> ComparisonRow:
+def _tested(estimate: st.Estimate, seeds: tuple[list[int], list[int]]) -> ComparisonRow:
     """Return a difference of the first sweep of a pair to the other one, as columns."""
-    low, high = st.bounds(found, 0.95)
-    low_90, high_90 = st.bounds(found, 0.90)
+    low, high = st.bounds(estimate, 0.95)
+    low_90, high_90 = st.bounds(estimate, 0.90)
     return {
-        "value": found.mean,
+        "value": estimate.mean,
         "low": low,
         "high": high,
         "low_90": low_90,
         "high_90": high_90,
-        "interval": found.interval,
-        "p": st.p_value(found) if found.interval not in ("conditional", "none") else np.nan,
+        "interval": estimate.interval,
+        "p": st.p_value(estimate) if estimate.interval not in ("conditional", "none") else np.nan,
         "seeds": " ".join(map(str, seeds[0])),
         "seeds_against": " ".join(map(str, seeds[1])),
-        "n_questions": found.n_questions,
+        "n_questions": estimate.n_questions,
     }
 
 
@@ -191,13 +191,8 @@ def _pair(
     """
     if ground.refusal:
         return []
-    split = sum(point.kind == "trained" for point in here.finished)
-    # ratio -> seed -> position among the finished points of its sweep
-    places = [grid(here), grid(there)]
-    order = [
-        [i for i, p in enumerate(sweep.finished) if p.kind == "trained"] for sweep in (here, there)
-    ]
-    if not places[0].keys() & places[1].keys():
+    shared = grid(here).keys() & grid(there).keys()
+    if not shared:
         return []
     both = merged(here, there, ground)
     rows: list[ComparisonRow] = []
@@ -206,20 +201,13 @@ def _pair(
         if whole is None:
             continue
         for scope, domains in scopes(both, whole).items():
-            mean = scope in MEANS
-            if (mean and not ground.whole) or (not mean and (setting, measure) != MONO):
+            is_mean = scope in MEANS
+            if (is_mean and not ground.whole) or (not is_mean and (setting, measure) != MONO):
                 continue
             part = select(whole, domains)
             y, df = st.contributions(part.values, part.domain, part.group)
-            sides: list[dict[float, dict[int, st.Array]]] = [
-                {
-                    ratio: {
-                        seed: y[offset + positions.index(place)] for seed, place in seeds.items()
-                    }
-                    for ratio, seeds in found.items()
-                }
-                for found, positions, offset in zip(places, order, (0, split), strict=True)
-            ]
+            count = len(here.trained)
+            sides = _by_ratio(here, y[:count]), _by_ratio(there, y[count:])
             head: ComparisonRow = {
                 "sweep": names[0],
                 "against": names[1],
@@ -229,21 +217,45 @@ def _pair(
                 "measure": measure,
                 "scope": scope,
             }
-            for ratio in sorted(sides[0].keys() & sides[1].keys()):
-                level = apart(sides[0][ratio], sides[1][ratio], df, bool(ground.by_seed))
-                rows.append({"statistic": DIFFERENCE, **head, "ratio": ratio, **_tested(*level)})
-                changes = [
-                    {
-                        s: y_s - side[0.0][s]
-                        for s, y_s in side[ratio].items()
-                        if s in side.get(0.0, {})
-                    }
-                    for side in sides
-                ]
-                if ratio > 0 and all(changes):
-                    twice = apart(changes[0], changes[1], df, bool(ground.by_seed))
-                    rows.append({"statistic": TWICE, **head, "ratio": ratio, **_tested(*twice)})
+            for ratio in sorted(shared):
+                head["ratio"] = ratio
+                rows += _differences(head, sides, df, bool(ground.by_seed))
     return rows
+
+
+Contributions = dict[float, dict[int, st.Array]]  # of the questions, by ratio and seed
+
+
+def _by_ratio(sweep: Sweep, y: st.Array) -> Contributions:
+    """Return the contributions of the trained points of a sweep, one a row of `y`."""
+    places = grid(sweep)
+    order = [i for i, point in enumerate(sweep.finished) if point.kind == "trained"]
+    contributions: Contributions = {}
+    for ratio, seeds in places.items():
+        contributions[ratio] = {seed: y[order.index(place)] for seed, place in seeds.items()}
+    return contributions
+
+
+def _differences(
+    head: ComparisonRow, sides: tuple[Contributions, Contributions], df: float, paired: bool
+) -> list[ComparisonRow]:
+    """Return the difference of levels at the ratio of `head`, and that of the changes to ratio 0
+    where both sweeps have them.
+    """
+    ratio = head["ratio"]
+    level = apart(sides[0][ratio], sides[1][ratio], df, paired)
+    rows: list[ComparisonRow] = [{"statistic": DIFFERENCE, **head, **_tested(*level)}]
+    changes = [_changes(side, ratio) for side in sides]
+    if ratio > 0 and all(changes):
+        twice = apart(changes[0], changes[1], df, paired)
+        rows.append({"statistic": TWICE, **head, **_tested(*twice)})
+    return rows
+
+
+def _changes(side: Contributions, ratio: float) -> dict[int, st.Array]:
+    """Return the changes to ratio 0 of the seeds that have both."""
+    base = side.get(0.0, {})
+    return {seed: y - base[seed] for seed, y in side[ratio].items() if seed in base}
 
 
 def _adjusted(rows: list[ComparisonRow]) -> list[ComparisonRow]:
@@ -271,13 +283,11 @@ def table_of(
     nine significant digits.
     """
     rows = []
-    for name, sweep, found, shape in zip(names, sweeps, results, shapes, strict=True):
-        rows += _alone(name, sweep, found) + _slopes(name, sweep, shape)
-    pairs = [
-        row
-        for name, sweep, ground in zip(names[1:], sweeps[1:], grounds, strict=True)
-        for row in _pair((name, names[0]), sweep, sweeps[0], ground)
-    ]
+    for name, sweep, own, shape in zip(names, sweeps, results, shapes, strict=True):
+        rows += _alone(name, sweep, own) + _slopes(name, sweep, shape)
+    pairs = []
+    for name, sweep, ground in zip(names[1:], sweeps[1:], grounds, strict=True):
+        pairs += _pair((name, names[0]), sweep, sweeps[0], ground)
     return frame_of([*rows, *_adjusted(pairs)], ComparisonRow)
 
 
@@ -295,7 +305,7 @@ def compare(
     """
     names = names_of(sweeps)
     results = tuple(aggregate(sweep) for sweep in sweeps)
-    shapes = [derived(sweep, found) for sweep, found in zip(sweeps, results, strict=True)]
+    shapes = list(map(derived, sweeps, results))
     main = trained_on or sweeps
     grounds = tuple(
         footing(sweep, sweeps[0], on, (main[index], main[0]))
@@ -306,8 +316,8 @@ def compare(
         names=names,
         sweeps=tuple(sweeps),
         results=results,
-        said=tuple(answer(sweep, found) for sweep, found in zip(sweeps, results, strict=True)),
-        warnings=tuple(tuple(each) for each in warnings),
+        answers=tuple(map(answer, sweeps, results)),
+        warnings=tuple(map(tuple, warnings)),
         grounds=grounds,
         differences=(*beside, *differences(sweeps, trained_on)),
         table=table_of(names, sweeps, results, shapes, grounds),

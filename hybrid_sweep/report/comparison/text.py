@@ -50,12 +50,14 @@ def _points(comparison: Comparison) -> list[Block]:
         planned = [point for point in sweep.points if point.kind == "trained"]
         ratios[name] = {f"r = {point.ratio:g}" for point in planned}
         seeds[name] = {f"seed {point.seed}" for point in planned}
+        shares = sorted({point.ratio for point in planned})
+        numbers = sorted({point.seed for point in planned})
         gone = sum(point.run_id in sweep.missing for point in planned)
         rows.append(
             [
                 code(name),
-                Cell(" ".join(f"{share:g}" for share in sorted({p.ratio for p in planned}))),
-                Cell(" ".join(map(str, sorted({p.seed for p in planned})))),
+                Cell(" ".join(f"{share:g}" for share in shares)),
+                Cell(" ".join(map(str, numbers))),
                 count(len(planned)),
                 count(gone),
             ]
@@ -236,7 +238,7 @@ def head(comparison: Comparison) -> list[list[str]]:
     """
     names = list(map(markdown_code, comparison.names))
     return [
-        [f"- {name}: **{said}**" for name, said in zip(names, comparison.said, strict=True)],
+        [f"- {name}: **{text}**" for name, text in zip(names, comparison.answers, strict=True)],
         [f"- {contrast(comparison, index)}" for index in range(1, len(names))],
     ]
 

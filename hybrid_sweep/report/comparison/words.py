@@ -3,17 +3,20 @@
 Names and settings come from users: they stand in code marks, where nothing in them is markup.
 """
 
+from itertools import chain
+
 import pandas as pd
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.comparison.rows import ComparisonRow
 from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison
+from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
 from hybrid_sweep.report.results import MACRO, MONO
 from hybrid_sweep.report.settings import SETTING
 from hybrid_sweep.utils.escaping import markdown, markdown_code
 
-_TESTED = {DIFFERENCE: "monolingual MRR@10 differs", TWICE: "its change from r = 0 differs"}
+_TESTED = {DIFFERENCE: f"{MONOLINGUAL.name} differs", TWICE: "its change from r = 0 differs"}
 
 
 def pairs(
@@ -75,36 +78,35 @@ def contrast(comparison: Comparison, index: int) -> str:
             f"{name} and {first} have the same questions in {common} alone: monolingual MRR@10 is"
             " tested in each of these languages, and no mean."
         )
-    mine = {
-        s: [r for r in pairs(comparison, s, *MONO) if r["sweep"] == comparison.names[index]]
-        for s in _TESTED
-    }
+    mine = {}
+    for statistic in _TESTED:
+        rows = pairs(comparison, statistic, *MONO)
+        mine[statistic] = [row for row in rows if row["sweep"] == comparison.names[index]]
     if not mine[DIFFERENCE]:
         return f"{name} and {first} have no finished ratio in common: no difference is tested."
     parts = []
     for statistic, words in _TESTED.items():
-        rows = mine[statistic]
-        if not rows:
-            continue
-        last = rows[-1]
-        shown = [row["ratio"] for row in rows if row["p_holm"] < 0.05]
-        at = f"r = {last['ratio']:g}"
-        p: str = "" if pd.isna(last["p_holm"]) else f", Holm {p_words(last['p_holm'])}"
-        ends: str = (
-            f"95 % interval{_note(last)} {between(last['low'], last['high'])}"
-            if pd.notna(last["low"])
-            else "no interval"
-        )
-        told = f"{words} by {signed(last['value'])} at {at} ({ends}{p})"
-        if any(pd.notna(row["p_holm"]) for row in rows):
-            told += (
-                f", a difference shown at r = {listed(shown)}"
-                if shown
-                else ", no difference shown at any ratio"
-            )
-        parts.append(told)
-    how = _seeds_words(comparison, index, [row for rows in mine.values() for row in rows])
+        if mine[statistic]:
+            parts.append(_contrast(mine[statistic], words))
+    how = _seeds_words(comparison, index, [*chain.from_iterable(mine.values())])
     return f"{name} minus {first}, {how}: " + "; ".join(parts) + "."
+
+
+def _contrast(rows: list[ComparisonRow], words: str) -> str:
+    """Return a difference at the highest ratio, and the ratios at which one is shown."""
+    last = rows[-1]
+    ends = "no interval"
+    if pd.notna(last["low"]):
+        ends = f"95 % interval{_note(last)} {between(last['low'], last['high'])}"
+    if pd.notna(last["p_holm"]):
+        ends += f", Holm {p_words(last['p_holm'])}"
+    text = f"{words} by {signed(last['value'])} at r = {last['ratio']:g} ({ends})"
+    if all(pd.isna(row["p_holm"]) for row in rows):
+        return text
+    shown = [row["ratio"] for row in rows if row["p_holm"] < 0.05]
+    if not shown:
+        return f"{text}, no difference shown at any ratio"
+    return f"{text}, a difference shown at r = {listed(shown)}"
 
 
 def title(comparison: Comparison) -> str:
@@ -115,16 +117,16 @@ def title(comparison: Comparison) -> str:
 
 def caption(comparison: Comparison) -> str:
     """Return what the figure shows, and how to read its marks."""
-    budgets = {found.key for found in comparison.differences if found.part == SETTING} & {
-        "batch.budget"
-    }
+    budgets = ""
+    for difference in comparison.differences:
+        if difference.part == SETTING and difference.key == "batch.budget":
+            budgets = ", where sweeps of different budgets stand side by side"
+    runs = counted(sum(len(sweep.finished) for sweep in comparison.sweeps), "run")
     return (
-        "Monolingual MRR@10 against the share r of cross-lingual batches: its change from each"
-        " sweep's own r = 0 with 90 % intervals, and its level; cross-lingual MRR@10; and the"
-        " change again, against the cross-lingual examples that a run has seen"
-        + (", where sweeps of different budgets stand side by side" if budgets else "")
-        + ". Dashed lines: minus the margins. A filled mark is non-inferior at the sweep's own"
+        f"{MONOLINGUAL.title} against the share r of cross-lingual batches: its change from each"
+        f" sweep's own r = 0 with 90 % intervals, and its level; {CROSS_LINGUAL.name}; and the"
+        f" change again, against the cross-lingual examples that a run has seen{budgets}. Dashed"
+        " lines: minus the margins. A filled mark is non-inferior at the sweep's own"
         " margin, a half filled one degraded, an empty one open or not tested. Each level has the"
-        " interval of its change. "
-        + f"{counted(sum(len(sweep.finished) for sweep in comparison.sweeps), 'run')}."
+        f" interval of its change. {runs}."
     )

@@ -15,6 +15,7 @@ import scipy.stats
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.comparison.between import (
     INDEPENDENT,
+    MeanSquares,
     apart,
     footing,
     from_squares,
@@ -292,10 +293,8 @@ def drawn(
     noise = rng.standard_normal(repetitions) * math.sqrt(truth / n_questions)
     return from_squares(
         noise,
-        (squares[0], squares[1]),
-        (left[0], left[1]),
+        (MeanSquares(squares[0], left[0], seeds[0]), MeanSquares(squares[1], left[1], seeds[1])),
         spread,
-        seeds,
         n_questions,
         n_questions - 1,
     )
