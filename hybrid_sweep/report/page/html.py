@@ -66,10 +66,10 @@ def _answer(told: Headline) -> str:
 
 
 def _winners(content: Content) -> str:
-    found = tables.winners(content.sweep, content.derived)
+    grids = tables.winners(content.sweep, content.derived)
     parts = []
-    for grid in found:
-        title = f"<h3>{grid.name}</h3>" if len(found) > 1 else ""
+    for grid in grids:
+        title = f"<h3>{grid.name}</h3>" if len(grids) > 1 else ""
         parts.append(title + render.table(grid))
     return "\n".join(parts) or "<p>Nothing to compare.</p>"
 

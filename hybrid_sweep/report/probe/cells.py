@@ -41,7 +41,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Cell:
+class LanguageCell:
     """The Q questions that one query language asks of one pool, by n queries; passage_lang is "*"
     for the mixed pool.
 
@@ -64,11 +64,9 @@ class Cell:
         """Return the language, or the ordered pair query>passage of the cross-lingual setting, as
         in results.csv.
         """
-        return (
-            f"{self.query_lang}>{self.passage_lang}"
-            if self.setting == "cross-lingual"
-            else self.query_lang
-        )
+        if self.setting == "cross-lingual":
+            return f"{self.query_lang}>{self.passage_lang}"
+        return self.query_lang
 
     def success(self, runs: Sequence[int], at: int) -> Array:
         """Return (runs, Q) 1 where a question is answered, 0 where not; of a question with several
@@ -95,9 +93,9 @@ class Cells:
 
     questions: tuple[str, ...]
     runs: dict[float, dict[int, int]]
-    cells: tuple[Cell, ...]
+    cells: tuple[LanguageCell, ...]
 
-    def of(self, setting: str) -> list[Cell]:
+    def of(self, setting: str) -> list[LanguageCell]:
         return [cell for cell in self.cells if cell.setting == setting]
 
     def common(self, ratio: float) -> list[int]:
@@ -119,9 +117,8 @@ def best_ranks(sweep: Sweep) -> Array:
     ranks, reciprocal = (
         sweep.frame[name].to_numpy(dtype=np.float64).reshape(shape) for name in ("rank", "RR@10")
     )
-    agree = np.isclose(np.where(ranks <= 10, 1 / ranks, 0.0), reciprocal, rtol=0, atol=1e-9).all(
-        axis=1
-    )
+    expected = np.where(ranks <= 10, 1 / ranks, 0.0)
+    agree = np.isclose(expected, reciprocal, rtol=0, atol=1e-9).all(axis=1)
     for point, good in zip(sweep.finished, agree, strict=True):
         if not good:
             raise UserError(
@@ -131,7 +128,7 @@ def best_ranks(sweep: Sweep) -> Array:
     return ranks
 
 
-def cells(sweep: Sweep, ranks: Array) -> Cells:
+def cells_of(sweep: Sweep, ranks: Array) -> Cells:
     """Return the cells of a sweep from its frame and `best_ranks`; nothing depends on the order of
     the stored rows.
     """
@@ -140,24 +137,22 @@ def cells(sweep: Sweep, ranks: Array) -> Cells:
     ids = rows["query_id"].to_numpy(dtype=str)
     relevant = rows["n_relevant"].to_numpy(dtype=np.int64)
     made = []
-    by_cell = rows.groupby(
-        ["setting", "query_lang", "passage_lang"], observed=True, sort=True
-    ).indices
+    columns = ["setting", "query_lang", "passage_lang"]
+    by_cell = rows.groupby(columns, observed=True, sort=True).indices
     for names_of, index in by_cell.items():
         setting, query_lang, passage_lang = cast(tuple[str, str, str], names_of)
         order = index[np.lexsort((ids[index], code[index]))]
         question, start = np.unique(code[order], return_index=True)
-        made.append(
-            Cell(
-                setting,
-                query_lang,
-                passage_lang,
-                question,
-                start,
-                tuple(ids[order].tolist()),
-                relevant[order],
-                ranks[:, order],
-            )
+        cell = LanguageCell(
+            setting=setting,
+            query_lang=query_lang,
+            passage_lang=passage_lang,
+            question=question,
+            start=start,
+            query_id=tuple(ids[order].tolist()),
+            n_relevant=relevant[order],
+            rank=ranks[:, order],
         )
+        made.append(cell)
     made.sort(key=lambda cell: (SETTINGS.index(cell.setting), cell.query_lang, cell.passage_lang))
     return Cells(tuple(names.tolist()), grid(sweep), tuple(made))

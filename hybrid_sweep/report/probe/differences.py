@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hybrid_sweep.report.columns import frame_of
-from hybrid_sweep.report.probe.cells import MISSED, SETTINGS, Cell, Cells, Ints, Rule
+from hybrid_sweep.report.probe.cells import MISSED, SETTINGS, Cells, Ints, LanguageCell, Rule
 from hybrid_sweep.report.probe.kinds import KINDS, levels, relation
 from hybrid_sweep.report.probe.rows import (
     MACRO,
@@ -23,25 +23,28 @@ from hybrid_sweep.report.probe.rows import (
 )
 
 
-def compared(found: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]:
+def compared(cells: Cells, setting: str, ratio: float, rule: Rule) -> list[Pair]:
     """Return the cells of a setting with the success at r = 0 and at r, of the seeds that both
     have.
     """
-    seeds = found.common(ratio)
-    both = [found.places(one, seeds) for one in (0.0, ratio)] if seeds else []
-    return [
-        (cell, cell.success(both[0], rule.at), cell.success(both[1], rule.at))
-        for cell in found.of(setting)
-        if seeds
-    ]
+    seeds = cells.common(ratio)
+    if not seeds:
+        return []
+    before, after = cells.places(0.0, seeds), cells.places(ratio, seeds)
+    pairs = []
+    for cell in cells.of(setting):
+        pairs.append((cell, cell.success(before, rule.at), cell.success(after, rule.at)))
+    return pairs
 
 
-def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeRow]:
+def changes(cells: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeRow]:
     """Return what a ratio changes against r = 0 in one setting: together (macro), and by language
     or pair.
     """
-    pairs = compared(found, setting, ratio, rule)
-    scopes = [(MACRO, pairs), *((pair[0].name, [pair]) for pair in pairs)] if pairs else []
+    pairs = compared(cells, setting, ratio, rule)
+    if not pairs:
+        return []
+    scopes = [(MACRO, pairs)] + [(pair[0].name, [pair]) for pair in pairs]
     rows: list[ProbeRow] = []
     for scope, part in scopes:
         pair = relation(part[0][0].query_lang, part[0][0].passage_lang) if ">" in scope else ""
@@ -57,16 +60,16 @@ def changes(found: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeR
 
 
 def languages(
-    found: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]
+    cells: Cells, setting: str, ratio: float, rule: Rule, pools: Mapping[str, int]
 ) -> list[ProbeRow]:
     """Return two query languages on the questions that both ask: in their own pools, or of the same
     passages.
 
     pools: number of passages by language, "*" of all; may lack any.
     """
-    runs = list(found.runs[ratio].values())
+    runs = list(cells.runs[ratio].values())
     rows: list[ProbeRow] = []
-    for one, other in combinations(found.of(setting), 2):
+    for one, other in combinations(cells.of(setting), 2):
         if setting == "cross-lingual" and one.passage_lang != other.passage_lang:
             continue
         _, places, others = np.intersect1d(
@@ -74,10 +77,8 @@ def languages(
         )
         if not len(places):
             continue
-        first, second = (
-            one.success(runs, rule.at)[:, places],
-            other.success(runs, rule.at)[:, others],
-        )
+        first = one.success(runs, rule.at)[:, places]
+        second = other.success(runs, rule.at)[:, others]
         missed = [rule.states(success) == MISSED for success in (first, second)]
         rows.append(
             {
@@ -98,10 +99,10 @@ def languages(
     return adjusted(rows)
 
 
-def _only(cell: Cell, places: Ints) -> Cell:
+def _only(cell: LanguageCell, places: Ints) -> LanguageCell:
     """Return a stand-in for a cell with some of its questions; their queries are not looked at."""
     nothing = np.zeros(0, np.intp)
-    return Cell(
+    return LanguageCell(
         cell.setting,
         cell.query_lang,
         cell.passage_lang,
@@ -114,25 +115,24 @@ def _only(cell: Cell, places: Ints) -> Cell:
 
 
 def kinds(
-    found: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]
+    cells: Cells, setting: str, ratio: float, rule: Rule, kind: str, length: Mapping[str, int]
 ) -> list[ProbeRow]:
     """Return the change by kind of question, and how each level's differs from that of the first
     level there is.
     """
-    pairs = compared(found, setting, ratio, rule)
-    marked = [
-        (pair, labels) for pair in pairs if (labels := levels(kind, pair[0], length)) is not None
-    ]
+    pairs = compared(cells, setting, ratio, rule)
+    marked = []
+    for pair in pairs:
+        labels = levels(kind, pair[0], length)
+        if labels is not None:
+            marked.append((pair, labels))
     parts: dict[str, list[Pair]] = {}
     for name in KINDS[kind][1]:
-        chosen = [(pair, np.flatnonzero(labels == name)) for pair, labels in marked]
-        part = [
-            (_only(c, which), one[:, which], two[:, which])
-            for (c, one, two), which in chosen
-            if len(which)
-        ]
-        if part:
-            parts[name] = part
+        for (cell, first, second), labels in marked:
+            places = np.flatnonzero(labels == name)
+            if len(places):
+                pair = (_only(cell, places), first[:, places], second[:, places])
+                parts.setdefault(name, []).append(pair)
     if len(parts) < 2:
         return []
     reference, *others = parts
@@ -162,17 +162,17 @@ def _contrast(one: Sequence[Pair], reference: Sequence[Pair]) -> ProbeRow:
     parts = [(part, sign * domains / len(part)) for part, sign in ((one, 1), (reference, -1))]
     values = np.concatenate([weight * joined(part)[0] for part, weight in parts], axis=1)
     _, domain, group = joined([*one, *reference])
-    found = tested(values, domain, group)
+    estimate = tested(values, domain, group)
     return {
-        "contrast": found["difference"],
-        "contrast_low": found["low"],
-        "contrast_high": found["high"],
-        "p": found["p"],
+        "contrast": estimate["difference"],
+        "contrast_low": estimate["low"],
+        "contrast_high": estimate["high"],
+        "p": estimate["p"],
     }
 
 
 def differences(
-    found: Cells,
+    cells: Cells,
     ratios: Iterable[float],
     rule: Rule,
     pools: Mapping[str, int],
@@ -184,20 +184,17 @@ def differences(
     asked = sorted(ratios)
     rows: list[ProbeRow] = []
     for setting in SETTINGS:
-        made = [changes(found, setting, ratio, rule) for ratio in asked if ratio > 0]
+        made = [changes(cells, setting, ratio, rule) for ratio in asked if ratio > 0]
         # macro: one family over the ratios
         whole = iter(adjusted([part[0] for part in made if part]))
         for part in made:
             rows += [next(whole), *part[1:]] if part else []
-    rows += [
-        r for s in SETTINGS for ratio in asked for r in languages(found, s, ratio, rule, pools)
-    ]
-    rows += [
-        r
-        for s in SETTINGS
-        for k in KINDS
-        for ratio in asked
-        if ratio > 0
-        for r in kinds(found, s, ratio, rule, k, length)
-    ]
+    for setting in SETTINGS:
+        for ratio in asked:
+            rows += languages(cells, setting, ratio, rule, pools)
+    for setting in SETTINGS:
+        for kind in KINDS:
+            for ratio in asked:
+                if ratio > 0:
+                    rows += kinds(cells, setting, ratio, rule, kind, length)
     return frame_of(rows, ProbeRow)

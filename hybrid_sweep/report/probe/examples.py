@@ -19,45 +19,62 @@ def examples(lost: Sequence[Record], source: str) -> list[str]:
     lines = [source, ""]
     shown: set[str] = set()
     for setting, count in EXAMPLES.items():
-        found = [
-            (entry, record)
-            for record in lost
-            for entry in record["lost"]
-            if entry["setting"] == setting
-        ]
-        found = [pair for pair in found if pair[1]["question"] not in shown]
-        found.sort(
-            key=lambda pair: (-pair[0]["drop"], pair[1]["question"], pair[0]["query_language"])
-        )
-        taken = list(
-            {record["question"]: (entry, record) for entry, record in reversed(found)}.values()
-        )
-        taken.sort(key=lambda pair: (-pair[0]["drop"], pair[1]["question"]))
+        entries = []
+        for record in lost:
+            if record["question"] not in shown:
+                entries += [(one, record) for one in record["lost"] if one["setting"] == setting]
+        largest: dict[str, tuple[Record, Record]] = {}
+        for entry, record in largest_first(entries):
+            largest.setdefault(record["question"], (entry, record))
+        taken = list(largest.values())
         for entry, record in taken[:count]:
             shown.add(record["question"])
             lines += _example(entry, record)
     return lines if shown else [*lines, "None is lost."]
 
 
+def largest_first(entries: Sequence[tuple[Record, Record]]) -> list[tuple[Record, Record]]:
+    """Return entries with their records, by the drop; ties by question and query language."""
+
+    def place(pair: tuple[Record, Record]) -> tuple[float, str, str]:
+        entry, record = pair
+        return -entry["drop"], record["question"], entry["query_language"]
+
+    return sorted(entries, key=place)
+
+
+def text_of(record: Record, key: str, value: str) -> str | None:
+    """Return the text of the first query of a question with this id or language; None where there
+    is none.
+    """
+    for query in record["queries"]:
+        if query[key] == value:
+            text: str | None = query["text"]
+            return text
+    return None
+
+
+def _ranks(ranks: Sequence[int | None]) -> str:
+    """Return the ranks of all seeds, in words."""
+    return listed("beyond" if rank is None else f"{rank:,}" for rank in ranks)
+
+
 def _example(entry: Record, record: Record) -> list[str]:
-    query = next((row for row in record["queries"] if row["id"] == entry["query"]), {"text": None})
+    query = text_of(record, "id", entry["query"])
     passages = record["relevant"] or []
-    own = entry["query_language"] if entry["passage_language"] == "*" else entry["passage_language"]
+    own = entry["passage_language"]
+    if own == "*":
+        own = entry["query_language"]
     mine = [row for row in passages if row["language"] == own] or passages
-    where = (
-        f"{entry['query_language']}>{entry['passage_language']}"
-        if entry["setting"] != "monolingual"
-        else ""
-    )
-    head = f"{entry['setting']}, {where or entry['query_language']}"
-    ranks = [
-        listed("beyond" if rank is None else f"{rank:,}" for rank in entry[name])
-        for name in ("rank_at_0", "rank")
-    ]
+    where = entry["query_language"]
+    if entry["setting"] != "monolingual":
+        where += f">{entry['passage_language']}"
+    head = f"{entry['setting']}, {where}"
+    ranks = _ranks(entry["rank_at_0"]), _ranks(entry["rank"])
     asked = f"{markdown(head)}, {markdown_code(entry['query'])}"
     lines = [f"- {asked}: rank {ranks[0]} at r = 0, {ranks[1]} at r = {record['ratio']:g}"]
-    if query["text"]:
-        lines.append(f"  - query: {markdown(quoted(query['text']))}")
+    if query:
+        lines.append(f"  - query: {markdown(quoted(query))}")
     lines += [
         f"  - relevant, {markdown(row['language'])}: {markdown(quoted(row['text']))}"
         for row in mine[:1]
@@ -69,19 +86,17 @@ def widest(weak: Sequence[Record]) -> list[str]:
     """Return the questions whose languages lie widest apart in their own pools, each with its best
     and its worst language.
     """
-    found = [
-        (entry, record)
-        for record in weak
-        for entry in record["weak"]
-        if entry["setting"] == "monolingual"
-    ]
-    found.sort(key=lambda pair: (-pair[0]["spread"], pair[1]["question"]))
+    entries = []
+    for record in weak:
+        for entry in record["weak"]:
+            if entry["setting"] == "monolingual":
+                entries.append((entry, record))
+    entries.sort(key=lambda pair: (-pair[0]["spread"], pair[1]["question"]))
     lines = []
-    for entry, record in found[: EXAMPLES["monolingual"]]:
-        means = {
-            language: sum(1 / rank if rank else 0.0 for rank in entry["rank"][language])
-            for language in entry["rank"]
-        }
+    for entry, record in entries[: EXAMPLES["monolingual"]]:
+        means = {}
+        for language, ranks in entry["rank"].items():
+            means[language] = sum(1 / rank if rank else 0.0 for rank in ranks)
         best = max(entry["answered_in"], key=lambda language: (means[language], language))
         worst = min(entry["missed_in"], key=lambda language: (means[language], language))
         lines.append(
@@ -89,16 +104,9 @@ def widest(weak: Sequence[Record]) -> list[str]:
             f" {markdown(worst)}"
         )
         for language in (best, worst):
-            text = next(
-                (row["text"] for row in record["queries"] if row["language"] == language), None
-            )
-            ranks = listed(
-                "beyond" if rank is None else f"{rank:,}" for rank in entry["rank"][language]
-            )
-            lines.append(
-                f"  - {markdown(language)}, rank {ranks}"
-                + (f": {markdown(quoted(text))}" if text else "")
-            )
+            line = f"  - {markdown(language)}, rank {_ranks(entry['rank'][language])}"
+            text = text_of(record, "language", language)
+            lines.append(f"{line}: {markdown(quoted(text))}" if text else line)
     return lines
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, SETTINGS, Cell, Cells, Rule
+from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, SETTINGS, Cells, LanguageCell, Rule
 from hybrid_sweep.report.probe.differences import compared
-from hybrid_sweep.report.probe.texts import Passages, Record, Texts
+from hybrid_sweep.report.probe.texts import Passages, Record, SplitTexts
 from hybrid_sweep.report.statistics import Array
 from hybrid_sweep.utils.files import atomic_write
 
@@ -28,29 +28,31 @@ def _places(states: Sequence[Any], first: int, second: int) -> list[int]:
     return [int(place) for place in np.flatnonzero((states[0] == first) & (states[1] == second))]
 
 
-def moved(found: Cells, ratio: float, rule: Rule, *, gained: bool = False) -> Entries:
+def moved(cells: Cells, ratio: float, rule: Rule, *, gained: bool = False) -> Entries:
     """Return the questions answered at r = 0 and missed at `ratio`, or the reverse, with the
     queries and cells they are so in.
 
     drop: mean over seeds of 1/rank at r = 0, less that at r, of the whole list; negative where it
     is a gain.
     """
-    seeds = found.common(ratio)
-    before, after = ([found.places(one, seeds) for one in (0.0, ratio)]) if seeds else ([], [])
+    seeds = cells.common(ratio)
+    if not seeds:
+        return {}
+    before, after = cells.places(0.0, seeds), cells.places(ratio, seeds)
+    wanted = (MISSED, ANSWERED) if gained else (ANSWERED, MISSED)
     entries: Entries = {}
     for setting in SETTINGS:
-        for cell, *success in compared(found, setting, ratio, rule):
-            states = [rule.states(each) for each in success]
-            for place in _places(states, *((MISSED, ANSWERED) if gained else (ANSWERED, MISSED))):
+        for cell, *success in compared(cells, setting, ratio, rule):
+            states = [rule.states(one) for one in success]
+            for place in _places(states, *wanted):
                 code = int(cell.question[place])
-                entries.setdefault(found.questions[code], []).extend(
-                    _entry(cell, place_of_query, before, after)
-                    for place_of_query in range(*cell.queries(code).indices(len(cell.query_id)))
-                )
+                of_question = entries.setdefault(cells.questions[code], [])
+                for query in range(len(cell.query_id))[cell.queries(code)]:
+                    of_question.append(_entry(cell, query, before, after))
     return _ordered(entries, "drop", descending=not gained)
 
 
-def _entry(cell: Cell, query: int, before: Sequence[int], after: Sequence[int]) -> Record:
+def _entry(cell: LanguageCell, query: int, before: Sequence[int], after: Sequence[int]) -> Record:
     ranks = [cell.rank[list(runs), query] for runs in (before, after)]
     return {
         "setting": cell.setting,
@@ -63,46 +65,51 @@ def _entry(cell: Cell, query: int, before: Sequence[int], after: Sequence[int]) 
     }
 
 
-def uneven(found: Cells, ratio: float, rule: Rule) -> Entries:
+def uneven(cells: Cells, ratio: float, rule: Rule) -> Entries:
     """Return the questions that a ratio answers in one query language and misses in another, of the
     same kind of pool.
 
     rank: the best of the question's queries, by language and then by seed. spread: how far the
     languages' means over seeds of 1/rank lie apart.
     """
-    runs = list(found.runs[ratio].values())
-    pools: dict[tuple[str, str], list[Cell]] = {}
-    for cell in found.cells:
-        pools.setdefault(
-            (cell.setting, "" if cell.setting == "monolingual" else cell.passage_lang), []
-        ).append(cell)
+    runs = list(cells.runs[ratio].values())
+    pools: dict[tuple[str, str], list[LanguageCell]] = {}
+    for cell in cells.cells:
+        passages = "" if cell.setting == "monolingual" else cell.passage_lang
+        pools.setdefault((cell.setting, passages), []).append(cell)
     entries: Entries = {}
-    for (setting, passages), cells in pools.items():
-        asked: dict[int, list[tuple[Cell, int]]] = {}
-        for cell in cells:
-            for code, state in zip(
-                cell.question, rule.states(cell.success(runs, rule.at)), strict=True
-            ):
-                asked.setdefault(int(code), []).append((cell, int(state)))
-        for code, states in asked.items():
-            if not {ANSWERED, MISSED} <= {state for _, state in states}:
+    for (setting, passages), pool in pools.items():
+        for code, states in _states(pool, runs, rule).items():
+            answered = [cell.query_lang for cell, state in states if state == ANSWERED]
+            missed = [cell.query_lang for cell, state in states if state == MISSED]
+            if not answered or not missed:
                 continue
-            ranks = {
-                cell.query_lang: cell.rank[runs, cell.queries(code)].min(axis=1)
-                for cell, _ in states
-            }
+            ranks = {}
+            for cell, _ in states:
+                ranks[cell.query_lang] = cell.rank[runs, cell.queries(code)].min(axis=1)
             means = [float((1 / rank).mean()) for rank in ranks.values()]
-            entries.setdefault(found.questions[code], []).append(
-                {
-                    "setting": setting,
-                    "passage_language": passages or None,  # each the query's own
-                    "answered_in": [cell.query_lang for cell, state in states if state == ANSWERED],
-                    "missed_in": [cell.query_lang for cell, state in states if state == MISSED],
-                    "rank": {language: _ranks(rank) for language, rank in ranks.items()},
-                    "spread": round(max(means) - min(means), 6),
-                }
-            )
+            entry: Record = {
+                "setting": setting,
+                "passage_language": passages or None,  # each the query's own
+                "answered_in": answered,
+                "missed_in": missed,
+                "rank": {language: _ranks(rank) for language, rank in ranks.items()},
+                "spread": round(max(means) - min(means), 6),
+            }
+            entries.setdefault(cells.questions[code], []).append(entry)
     return _ordered(entries, "spread", descending=True)
+
+
+def _states(
+    pool: Sequence[LanguageCell], runs: Sequence[int], rule: Rule
+) -> dict[int, list[tuple[LanguageCell, int]]]:
+    """Return the cells that ask a question, each with the question's state in it, by code."""
+    asked: dict[int, list[tuple[LanguageCell, int]]] = {}
+    for cell in pool:
+        states = rule.states(cell.success(runs, rule.at))
+        for code, state in zip(cell.question, states, strict=True):
+            asked.setdefault(int(code), []).append((cell, int(state)))
+    return asked
 
 
 def _ordered(entries: Entries, key: str, *, descending: bool) -> Entries:
@@ -110,19 +117,20 @@ def _ordered(entries: Entries, key: str, *, descending: bool) -> Entries:
     question id.
     """
     sign = -1 if descending else 1
-    return dict(
-        sorted(
-            entries.items(), key=lambda item: (min(sign * entry[key] for entry in item[1]), item[0])
-        )
-    )
+
+    def place(item: tuple[str, list[Record]]) -> tuple[float, str]:
+        question, changes = item
+        return min(sign * entry[key] for entry in changes), question
+
+    return dict(sorted(entries.items(), key=place))
 
 
 def lines(
     entries: Entries,
     name: str,
     head: Mapping[str, Any],
-    texts: Texts | None,
-    found: Cells,
+    texts: SplitTexts | None,
+    cells: Cells,
     most: int,
 ) -> list[Record]:
     """Return the records of a file: question, head (ratio and seeds), its entries under `name`, and
@@ -132,35 +140,34 @@ def lines(
     passages of a question.
     """
     questions = list(entries)
-    queries = texts.queries(questions) if texts else _known(found, set(questions))
+    queries = texts.queries(questions) if texts else _queries(cells, set(questions))
     relevant = texts.relevant(questions, most) if texts else {}
     records = []
     for question in questions:
         passages = relevant.get(question, Passages())
         asked = {"queries": queries.get(question, [])}
-        answers = (
-            {"relevant": passages.shown, "relevant_left_out": passages.left_out}
-            if texts
-            else {"relevant": None}
-        )
+        answers: Record = {"relevant": None}
+        if texts:
+            answers = {"relevant": passages.shown, "relevant_left_out": passages.left_out}
         records.append({"question": question, **head, name: entries[question], **asked, **answers})
     return records
 
 
-def _known(found: Cells, questions: set[str]) -> dict[str, list[Record]]:
-    """Return what the tables alone know of the queries of some questions: language and id."""
-    known: dict[str, set[tuple[str, str]]] = {}
-    for cell in found.cells:
+def _queries(cells: Cells, questions: set[str]) -> dict[str, list[Record]]:
+    """Return what the tables alone tell of the queries of some questions: language and id."""
+    pairs: dict[str, set[tuple[str, str]]] = {}
+    for cell in cells.cells:
         for code in cell.question:
-            if (question := found.questions[code]) in questions:
+            question = cells.questions[code]
+            if question in questions:
                 for query in cell.query_id[cell.queries(int(code))]:
-                    known.setdefault(question, set()).add((cell.query_lang, query))
-    return {
-        question: [
-            {"language": language, "id": query, "text": None} for language, query in sorted(pairs)
+                    pairs.setdefault(question, set()).add((cell.query_lang, query))
+    queries: dict[str, list[Record]] = {}
+    for question, asked in pairs.items():
+        queries[question] = [
+            {"language": language, "id": query, "text": None} for language, query in sorted(asked)
         ]
-        for question, pairs in known.items()
-    }
+    return queries
 
 
 def write_lines(path: Path, records: Sequence[Record]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hybrid_sweep.report.probe.cells import Cell
+from hybrid_sweep.report.probe.cells import LanguageCell
 
 # Branch and scripts of the languages of the collections here; of any other language nothing is
 # claimed. The branch is the level below the family where the family is as wide as Indo-European.
@@ -47,17 +47,19 @@ def relation(one: str, other: str) -> str:
     """Return one of RELATIONS: of one branch, else with a script in common, else with none; by the
     code before "-" or "_".
     """
-    known = [
-        LANGUAGES.get(language.replace("_", "-").split("-")[0].lower()) for language in (one, other)
-    ]
-    if known[0] is None or known[1] is None:
+    branches = []
+    for language in (one, other):
+        branches.append(LANGUAGES.get(language.replace("_", "-").split("-")[0].lower()))
+    first, second = branches
+    if first is None or second is None:
         return "unknown"
-    if known[0][0] == known[1][0]:
+    if first[0] == second[0]:
         return "related"
-    return "same script" if set(known[0][1].split()) & set(known[1][1].split()) else "other script"
+    common = set(first[1].split()) & set(second[1].split())
+    return "same script" if common else "other script"
 
 
-def levels(kind: str, cell: Cell, length: Mapping[str, int]) -> NDArray[np.str_] | None:
+def levels(kind: str, cell: LanguageCell, length: Mapping[str, int]) -> NDArray[np.str_] | None:
     """Return (Q,) the level of each question of a cell, one of KINDS[kind]; None where the kind
     says nothing there.
 
@@ -66,17 +68,15 @@ def levels(kind: str, cell: Cell, length: Mapping[str, int]) -> NDArray[np.str_]
     """
     count = len(cell.question)
     if kind == "languages":
-        return (
-            np.full(count, relation(cell.query_lang, cell.passage_lang))
-            if ">" in cell.name
-            else None
-        )
+        if ">" not in cell.name:
+            return None
+        return np.full(count, relation(cell.query_lang, cell.passage_lang))
     if kind == "relevant":
         most = np.minimum(cell.n_relevant[cell.start], len(RELEVANT))
         return np.asarray(np.array(RELEVANT)[most - 1])
-    found = [length.get(cell.query_id[place]) for place in cell.start]
-    if any(value is None for value in found):
+    lengths = [length.get(cell.query_id[place]) for place in cell.start]
+    if any(value is None for value in lengths):
         return None
-    known = np.array(found, dtype=np.float64)
-    third = np.searchsorted(np.quantile(known, [1 / 3, 2 / 3]), known, side="left")
+    values = np.array(lengths, dtype=np.float64)
+    third = np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values, side="left")
     return np.asarray(np.array(LENGTHS)[third])

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.probe import shared as probe_shared
-from hybrid_sweep.report.probe.cells import SETTINGS, Rule
+from hybrid_sweep.report.probe.cells import SETTINGS
+from hybrid_sweep.report.probe.content import ProbeContent
 from hybrid_sweep.report.probe.examples import examples, widest
 from hybrid_sweep.report.probe.kinds import KINDS, RELATIONS
 from hybrid_sweep.report.probe.rows import COLUMNS, MACRO, ProbeRow
-from hybrid_sweep.report.probe.texts import Record
 from hybrid_sweep.report.probe.words import (
     CHANGED,
     by_ratio,
@@ -32,35 +31,26 @@ from hybrid_sweep.utils import escaping
 LONGEST = 40  # rows of a table; of more, those with the largest differences
 
 
-def markdown(
-    sweep: Sweep,
-    table: pd.DataFrame,
-    together: pd.DataFrame,
-    files: Mapping[str, Sequence[Record]],
-    said: Sequence[str],
-    ratio: float,
-    rule: Rule,
-    source: str,
-    warnings: Sequence[str],
-) -> str:
-    """Return the text of probe.md; `files`: the records of the .jsonl files by name; `source`:
-    where the texts are from.
-    """
-    cross = [row for row in table["relation"][table["setting"] == "cross-lingual"].unique() if row]
-    head: list[Block] = [said[0], "", *(f"- {sentence}" for sentence in said[1:])]
+def markdown(content: ProbeContent, source: str) -> str:
+    """Return the text of probe.md; `source`: where the texts are from."""
+    table, ratio, records = content.table, content.ratio, content.records
+    first, *rest = content.sentences
+    head: list[Block] = [first, "", *(f"- {sentence}" for sentence in rest)]
+    title = f"Sweep {escaping.markdown(content.sweep.name)}: what r = {ratio:g} misses"
     parts: list[tuple[str, list[Block]]] = [
-        (f"# Sweep {escaping.markdown(sweep.name)}: what r = {ratio:g} misses", head),
+        (f"# {title}", head),
         ("## Lost and gained against r = 0", [by_ratio(table)]),
-        *((f"## {title}", blocks) for title, blocks in _scopes(table, ratio)),
-        *((f"## {title}", blocks) for title, blocks in _languages(table, ratio)),
-        ("## Missed in how many languages", _together(table, together, ratio)),
+    ]
+    for section, blocks in [*_scopes(table, ratio), *_languages(table, ratio)]:
+        parts.append((f"## {section}", blocks))
+    lost: list[Block] = [*examples(records["lost"], source)]
+    weak = f"Answered in one language, missed in another, at r = {ratio:g}: the widest"
+    parts += [
+        ("## Missed in how many languages", _together(table, content.together, ratio)),
         ("## Kinds of question", [_kinds(table, ratio)]),
-        (f"## Lost at r = {ratio:g}: the largest drops", [*examples(files["lost"], source)]),
-        (
-            f"## Answered in one language, missed in another, at r = {ratio:g}: the widest",
-            [*widest(files["weak"])],
-        ),
-        ("## What the words mean", [*_definitions(sweep, rule, warnings, bool(cross))]),
+        (f"## Lost at r = {ratio:g}: the largest drops", lost),
+        (f"## {weak}", [*widest(records["weak"])]),
+        ("## What the words mean", [*_definitions(content)]),
         ("## Columns of probe.csv", _columns(COLUMNS)),
         ("## Columns of shared.csv", _columns(probe_shared.COLUMNS)),
     ]
@@ -229,7 +219,10 @@ def _kinds(table: pd.DataFrame, ratio: float) -> Table:
     return grid("Kinds of question", columns, rows)
 
 
-def _definitions(sweep: Sweep, rule: Rule, warnings: Sequence[str], cross: bool) -> list[str]:
+def _definitions(content: ProbeContent) -> list[str]:
+    rule = content.rule
+    relations = content.table["relation"][content.table["setting"] == "cross-lingual"]
+    cross = any(relations)
     agree = "more than half" if rule.share == 0.5 else f"more than {rule.share:g}"
     lines = [
         (
@@ -271,6 +264,6 @@ def _definitions(sweep: Sweep, rule: Rule, warnings: Sequence[str], cross: bool)
             if cross or name != "languages"
         ),
     ]
-    lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in warnings]
-    gone = [point.label for point in sweep.gaps]
+    lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in content.warnings]
+    gone = [point.label for point in content.sweep.gaps]
     return [*lines, f"- Missing points: {listed(gone)}."] if gone else lines

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hybrid_sweep.report.load import Sweep, further, load, planned
-from hybrid_sweep.report.probe.cells import Cells, Rule, best_ranks, cells
+from hybrid_sweep.report.probe.cells import Cells, Rule, best_ranks, cells_of
 from hybrid_sweep.report.probe.console import console
+from hybrid_sweep.report.probe.content import ProbeContent
 from hybrid_sweep.report.probe.differences import differences
 from hybrid_sweep.report.probe.export import lines, moved, uneven, write_lines
 from hybrid_sweep.report.probe.page import markdown
 from hybrid_sweep.report.probe.shared import shared
-from hybrid_sweep.report.probe.texts import Record, Texts, opened
+from hybrid_sweep.report.probe.texts import Record, SplitTexts, opened
 from hybrid_sweep.report.probe.words import answer
 from hybrid_sweep.report.render.numbers import counted, listed
 from hybrid_sweep.report.report_files import inert
@@ -80,10 +81,11 @@ def write_probe(
     asked = asked or Asked()
     folders = [Path(path) for path in sweep_dirs]
     safe_paths.check_links(folders[0].resolve())  # where it is written
-    if asked.on and asked.on not in (names := further(folders)):
-        known = f"there are: {listed(names)}" if names else "there are none (eval.also)"
+    names = further(folders) if asked.on else []
+    if asked.on and asked.on not in names:
+        options = f"there are: {listed(names)}" if names else "there are none (eval.also)"
         raise UserError(
-            f"--on {asked.on}: no point was evaluated on that; {known}", key="option.on"
+            f"--on {asked.on}: no point was evaluated on that; {options}", key="option.on"
         )
     sweep = load(folders, asked.on)
     warnings = check(sweep)
@@ -91,48 +93,67 @@ def write_probe(
         f"read {counted(len(sweep.finished), 'run')}; reading texts, testing by language, pair and"
         " kind of question"
     )
-    found = cells(sweep, best_ranks(sweep))
-    ratios, ratio = list(found.runs), _ratio(found, asked.ratio)
+    cells = cells_of(sweep, best_ranks(sweep))
+    ratio = _ratio(cells, asked.ratio)
     texts = _texts(sweep, folders, asked, how) if asked.texts else ""
-    read, note = (texts, "") if isinstance(texts, Texts) else (None, texts)
-    # The page names no path, which the reason may do.
-    absent = "their collection was not at hand" if asked.texts else "not asked for"
-    source = f"Texts: {read.source()}." if read else f"No texts: {absent}."
-    table = differences(found, ratios, asked.rule, _pools(sweep), _lengths(found, read))
-    together = shared(found, ratios, asked.rule)
-    head = {"ratio": ratio, "seeds": found.common(ratio)}
-    of_ratio = {"ratio": ratio, "seeds": list(found.runs[ratio])}
-    records = {
-        "lost": lines(moved(found, ratio, asked.rule), "lost", head, read, found, asked.most),
-        "gained": lines(
-            moved(found, ratio, asked.rule, gained=True), "gained", head, read, found, asked.most
-        ),
-        "weak": lines(uneven(found, ratio, asked.rule), "weak", of_ratio, read, found, asked.most),
-    }
-    said = answer(table, together, ratio, asked.rule)
-    page = markdown(sweep, table, together, records, said, ratio, asked.rule, source, warnings)
+    read, note = (texts, "") if isinstance(texts, SplitTexts) else (None, texts)
+    table = differences(cells, cells.runs, asked.rule, _pools(sweep), _lengths(cells, read))
+    together = shared(cells, cells.runs, asked.rule)
+    content = ProbeContent(
+        sweep=sweep,
+        rule=asked.rule,
+        ratio=ratio,
+        table=table,
+        together=together,
+        records=_records(cells, ratio, asked, read),
+        sentences=answer(table, together, ratio, asked.rule),
+        warnings=warnings,
+    )
     folder = (folders[0] / f"on-{asked.on}" if asked.on else folders[0]) / "probe"
-    paths = _write(folder, {"probe.csv": table, "shared.csv": together}, records, page)
     incomplete = bool(sweep.missing) and not asked.allow_missing
     return Probe(
-        console=console(sweep, table, said, records, warnings, note, folder, ratio),
-        paths=paths,
+        paths=_write(folder, content, markdown(content, _source(read, asked))),
+        console=console(content, note, folder),
         table=table,
         exit_code=int(incomplete or bool(note)),
     )
 
 
-def _ratio(found: Cells, ratio: float | None) -> float:
+def _source(texts: SplitTexts | None, asked: Asked) -> str:
+    """Return where the texts are from; it names no path, which the reason for none may do."""
+    if texts:
+        return f"Texts: {texts.source()}."
+    absent = "their collection was not at hand" if asked.texts else "not asked for"
+    return f"No texts: {absent}."
+
+
+def _records(
+    cells: Cells, ratio: float, asked: Asked, texts: SplitTexts | None
+) -> dict[str, list[Record]]:
+    """Return the records of the .jsonl files, by name."""
+    rule = asked.rule
+    lost, gained = moved(cells, ratio, rule), moved(cells, ratio, rule, gained=True)
+    weak = uneven(cells, ratio, rule)
+    compared = {"ratio": ratio, "seeds": cells.common(ratio)}
+    of_ratio = {"ratio": ratio, "seeds": list(cells.runs[ratio])}
+    return {
+        "lost": lines(lost, "lost", compared, texts, cells, asked.most),
+        "gained": lines(gained, "gained", compared, texts, cells, asked.most),
+        "weak": lines(weak, "weak", of_ratio, texts, cells, asked.most),
+    }
+
+
+def _ratio(cells: Cells, ratio: float | None) -> float:
     """Return the ratio of the examples."""
-    if not found.runs:
+    if not cells.runs:
         raise UserError(
             "no trained point is finished: run the sweep first", key="probe.no_trained_point"
         )
     if ratio is None:
-        return max(found.runs)
-    if round(ratio, 6) not in found.runs:
+        return max(cells.runs)
+    if round(ratio, 6) not in cells.runs:
         raise UserError(
-            f"--ratio {ratio:g}: no finished point has it; there are: {listed(sorted(found.runs))}",
+            f"--ratio {ratio:g}: no finished point has it; there are: {listed(sorted(cells.runs))}",
             key="option.ratio",
         )
     return round(ratio, 6)
@@ -140,7 +161,7 @@ def _ratio(found: Cells, ratio: float | None) -> float:
 
 def _texts(
     sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["DataConfig"], str]
-) -> Texts | str:
+) -> SplitTexts | str:
     """Return the texts that the trained points were evaluated on, or why they are not at hand."""
     point = next(point for point in sweep.finished if point.kind == "trained")
     *_, run_dirs = planned(folders, asked.on)
@@ -153,28 +174,30 @@ def _pools(sweep: Sweep) -> dict[str, int]:
     """Return the number of passages by language, "*" for all, as a run recorded it; {} where none
     did.
     """
-    recorded = (sweep.metrics[point.run_id].get("passages") for point in sweep.finished)
-    return next((found for found in recorded if isinstance(found, dict)), {})
+    for point in sweep.finished:
+        passages = sweep.metrics[point.run_id].get("passages")
+        if isinstance(passages, dict):
+            return passages
+    return {}
 
 
-def _lengths(found: Cells, texts: Texts | None) -> dict[str, int]:
+def _lengths(cells: Cells, texts: SplitTexts | None) -> dict[str, int]:
     """Return the length in characters of each query by id; {} without texts."""
-    queries = texts.queries(found.questions) if texts else {}
-    return {row["id"]: len(row["text"]) for rows in queries.values() for row in rows}
+    lengths: dict[str, int] = {}
+    queries = texts.queries(cells.questions) if texts else {}
+    for rows in queries.values():
+        lengths |= {row["id"]: len(row["text"]) for row in rows}
+    return lengths
 
 
-def _write(
-    folder: Path,
-    tables: Mapping[str, pd.DataFrame],
-    records: Mapping[str, Sequence[Record]],
-    page: str,
-) -> tuple[Path, ...]:
+def _write(folder: Path, content: ProbeContent, page: str) -> tuple[Path, ...]:
+    tables = {"probe.csv": content.table, "shared.csv": content.together}
     try:
         for name, frame in tables.items():
             with atomic_write(folder / name) as path:
                 inert(frame).to_csv(path, index=False, lineterminator="\n")
-        for name, found in records.items():
-            write_lines(folder / f"{name}.jsonl", found)
+        for name, records in content.records.items():
+            write_lines(folder / f"{name}.jsonl", records)
         with atomic_write(folder / "probe.md") as path:
             path.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -182,6 +205,5 @@ def _write(
             f"the probe cannot be written into {folder}: {error.strerror or error}",
             key="probe.unwritable",
         ) from error
-    return tuple(
-        folder / name for name in ("probe.md", *tables, *(f"{name}.jsonl" for name in records))
-    )
+    names = ["probe.md", *tables, *(f"{name}.jsonl" for name in content.records)]
+    return tuple(folder / name for name in names)

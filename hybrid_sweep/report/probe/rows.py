@@ -6,13 +6,14 @@ paired by both.
 """
 
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Annotated, TypedDict
 
 import numpy as np
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.columns import meanings
-from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, Cell, Ints, Rule
+from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, Ints, LanguageCell, Rule
 
 MACRO = "macro"
 
@@ -104,7 +105,7 @@ class ProbeRow(TypedDict, total=False):
 
 COLUMNS = meanings(ProbeRow)
 # a cell and the success (S, Q) of the first and of the second in it
-Pair = tuple[Cell, st.Array, st.Array]
+Pair = tuple[LanguageCell, st.Array, st.Array]
 
 
 def tested(values: st.Array, domain: Ints, group: Ints) -> ProbeRow:
@@ -113,15 +114,15 @@ def tested(values: st.Array, domain: Ints, group: Ints) -> ProbeRow:
     """
     codes = [np.unique(code, return_inverse=True)[1] for code in (domain, group)]
     y, df = st.contributions(values, codes[0], codes[1])
-    found = st.crossed_estimate(y, df)
-    low, high = st.bounds(found, 0.95)
-    p = float(st.p_value(found)) if found.interval == "crossed" else np.nan
+    estimate = st.crossed_estimate(y, df)
+    low, high = st.bounds(estimate, 0.95)
+    p = float(st.p_value(estimate)) if estimate.interval == "crossed" else np.nan
     return {
-        "difference": float(found.mean),
+        "difference": float(estimate.mean),
         "low": float(low),
         "high": float(high),
         "p": p,
-        "interval": found.interval,
+        "interval": estimate.interval,
     }
 
 
@@ -139,19 +140,26 @@ def row(pairs: Sequence[Pair], rule: Rule) -> ProbeRow:
     means over the cells.
     """
     values, domain, group = joined(pairs)
-    states = [(rule.states(first), rule.states(second)) for _, first, second in pairs]
+    first_shares, second_shares, lost_shares, gained_shares = [], [], [], []
+    lost = gained = 0
+    for _, first, second in pairs:
+        one, two = rule.states(first), rule.states(second)
+        lost += int(((one == ANSWERED) & (two == MISSED)).sum())
+        gained += int(((one == MISSED) & (two == ANSWERED)).sum())
+        first_shares.append(first.mean())
+        second_shares.append(second.mean())
+        lost_shares.append(np.maximum(first - second, 0).mean())
+        gained_shares.append(np.maximum(second - first, 0).mean())
     return {
         "n_questions": len(np.unique(group)),
         "n_asked": len(group),
         "n_seeds": len(values),
-        "first": np.mean([first.mean() for _, first, _ in pairs]),
-        "second": np.mean([second.mean() for _, _, second in pairs]),
-        "lost": sum(int(((one == ANSWERED) & (two == MISSED)).sum()) for one, two in states),
-        "gained": sum(int(((one == MISSED) & (two == ANSWERED)).sum()) for one, two in states),
-        "lost_share": np.mean([np.maximum(first - second, 0).mean() for _, first, second in pairs]),
-        "gained_share": np.mean(
-            [np.maximum(second - first, 0).mean() for _, first, second in pairs]
-        ),
+        "first": np.mean(first_shares),
+        "second": np.mean(second_shares),
+        "lost": lost,
+        "gained": gained,
+        "lost_share": np.mean(lost_shares),
+        "gained_share": np.mean(gained_shares),
         **tested(values, domain, group),
     }
 
@@ -160,22 +168,22 @@ def churn(pairs: Sequence[Pair]) -> float:
     """Return the share of the questions answered with one seed of the first and missed with
     another; NaN with one seed.
     """
-    seeds = range(len(pairs[0][1]))
-    lost = [
-        np.mean([np.maximum(first[s] - first[t], 0).mean() for s in seeds for t in seeds if s != t])
-        for _, first, _ in pairs
-        if len(seeds) > 1
-    ]
-    return float(np.mean(lost)) if lost else float("nan")
+    shares = []
+    for _, first, _ in pairs:
+        lost = []
+        for one, other in permutations(first, 2):
+            lost.append(np.maximum(one - other, 0).mean())
+        if lost:
+            shares.append(np.mean(lost))
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def adjusted(rows: Sequence[ProbeRow]) -> list[ProbeRow]:
     """Return the rows of one family with Holm's p and the word that it allows."""
-    p = st.holm([float(row["p"]) for row in rows])
-    return [
-        {**row, "p_holm": value, "word": _word(row, value)}
-        for row, value in zip(rows, p, strict=True)
-    ]
+    family: list[ProbeRow] = []
+    for row, p in zip(rows, st.holm([float(row["p"]) for row in rows]), strict=True):
+        family.append({**row, "p_holm": p, "word": _word(row, p)})
+    return family
 
 
 def _word(row: ProbeRow, p_holm: float) -> str:
@@ -184,4 +192,6 @@ def _word(row: ProbeRow, p_holm: float) -> str:
         return ""
     if np.isnan(p_holm):
         return "untested"
-    return ("higher" if value > 0 else "lower") if p_holm < 0.05 else "not shown"
+    if p_holm >= 0.05:
+        return "not shown"
+    return "higher" if value > 0 else "lower"

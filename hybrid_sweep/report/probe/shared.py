@@ -58,7 +58,8 @@ def shuffled(
     for code in range(int(stratum.max()) + 1):
         rows = np.flatnonzero(stratum == code)
         mine = np.flatnonzero(present[rows[0]])
-        for start in range(0, draws, step := max(1, BLOCK // len(rows))):
+        step = max(1, BLOCK // len(rows))
+        for start in range(0, draws, step):
             here = range(start, min(start + step, draws))
             count = np.zeros((len(here), len(rows)), np.int64)
             for language in mine:
@@ -69,51 +70,49 @@ def shuffled(
 
 
 def misses(
-    found: Cells, setting: str, ratio: float, rule: Rule
+    cells: Cells, setting: str, ratio: float, rule: Rule
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return missed and present, (G, L) each, of the questions that at least two query languages of
     the setting ask.
     """
-    cells, runs = found.of(setting), list(found.runs[ratio].values())
-    missed, present = np.zeros((2, len(found.questions), len(cells)), dtype=bool)
-    for place, cell in enumerate(cells):
+    asked, runs = cells.of(setting), list(cells.runs[ratio].values())
+    missed, present = np.zeros((2, len(cells.questions), len(asked)), dtype=bool)
+    for place, cell in enumerate(asked):
         present[cell.question, place] = True
         missed[cell.question, place] = rule.states(cell.success(runs, rule.at)) == MISSED
     several = present.sum(axis=1) >= 2
     return missed[several], present[several]
 
 
-def shared(found: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS) -> pd.DataFrame:
+def shared(cells: Cells, ratios: Iterable[float], rule: Rule, draws: int = DRAWS) -> pd.DataFrame:
     """Return the shared.csv as a frame, columns as in COLUMNS; the cross-lingual setting is left
     out: its pools differ by pair.
     """
     rows: list[SharedRow] = []
     for setting in SETTINGS:
         for ratio in sorted(ratios) if setting != "cross-lingual" else []:
-            missed, present = misses(found, setting, ratio, rule)
+            missed, present = misses(cells, setting, ratio, rule)
             if not len(missed):
                 continue
             random = np.random.default_rng([STREAM, SETTINGS.index(setting), round(ratio * 1e6)])
             drawn = shuffled(missed, present, draws, random)
             observed = np.bincount(missed.sum(axis=1), minlength=drawn.shape[1])
             parts: list[tuple[str, int, NDArray[np.int64]]] = [
-                (str(number), int(observed[number]), drawn[:, number])
-                for number in range(drawn.shape[1])
+                (str(many), int(observed[many]), drawn[:, many]) for many in range(drawn.shape[1])
             ]
             parts.append(("2+", int(observed[2:].sum()), drawn[:, 2:].sum(axis=1)))
-            for name, seen, by_chance in parts:
+            for name, number, by_chance in parts:
                 low, high = np.quantile(by_chance, [0.025, 0.975])
-                row: SharedRow = {
-                    "ratio": ratio,
-                    "setting": setting,
-                    "missed_in": name,
-                    "n_questions": len(missed),
-                }
-                p = (1 + (by_chance >= seen).sum()) / (1 + draws) if name == "2+" else np.nan
+                p = np.nan
+                if name == "2+":
+                    p = (1 + (by_chance >= number).sum()) / (1 + draws)
                 rows.append(
-                    row
-                    | {
-                        "observed": seen,
+                    {
+                        "ratio": ratio,
+                        "setting": setting,
+                        "missed_in": name,
+                        "n_questions": len(missed),
+                        "observed": number,
                         "expected": by_chance.mean(),
                         "low": low,
                         "high": high,

@@ -31,7 +31,7 @@ class Passages:
 
 
 @dataclass(frozen=True)
-class Texts:
+class SplitTexts:
     """What the runs were evaluated on: one split of a collection in some languages; texts are read
     when asked for.
     """
@@ -45,32 +45,25 @@ class Texts:
         Markdown.
         """
         info = self.collection.info
-        told = [
-            f"{key}: {markdown(info[key])}"
-            for key in ("source", "licence")
-            if isinstance(info.get(key), str)
+        parts = [
+            f"collection {markdown(self.collection.name)}, build"
+            f" {markdown(self.collection.fingerprint)}"
         ]
-        return "; ".join(
-            [
-                (
-                    f"collection {markdown(self.collection.name)}, build"
-                    f" {markdown(self.collection.fingerprint)}"
-                ),
-                *told,
-            ]
-        )
+        for key in ("source", "licence"):
+            if isinstance(info.get(key), str):
+                parts.append(f"{key}: {markdown(info[key])}")
+        return "; ".join(parts)
 
     def queries(self, questions: Sequence[str]) -> dict[str, list[Record]]:
         """Return the language, id and text of each query of these questions (groups), by language
         and id.
         """
         chosen = _rows(self.collection.queries, questions, [self.split], self.languages)
-        found: dict[str, list[Record]] = {}
+        by_question: dict[str, list[Record]] = {}
         for row in sorted(chosen.to_pylist(), key=lambda row: (row["lang"], row["id"])):
-            found.setdefault(row["group"], []).append(
-                {"language": row["lang"], "id": row["id"], "text": row["text"]}
-            )
-        return found
+            query = {"language": row["lang"], "id": row["id"], "text": row["text"]}
+            by_question.setdefault(row["group"], []).append(query)
+        return by_question
 
     def relevant(self, questions: Sequence[str], most: int) -> dict[str, Passages]:
         """Return up to `most` relevant passages of each question, whole; the best of every language
@@ -97,7 +90,7 @@ class Texts:
                     "text": row["text"],
                 }
                 by_question.setdefault(judgement["query_group"], []).append(passage)
-        return {question: _first(found, most) for question, found in by_question.items()}
+        return {question: _first(rows, most) for question, rows in by_question.items()}
 
 
 def _rows(
@@ -110,11 +103,11 @@ def _rows(
     return table
 
 
-def _first(found: list[Record], most: int) -> Passages:
-    found = sorted(found, key=lambda row: (row["language"], -row["grade"], row["id"]))
+def _first(rows: list[Record], most: int) -> Passages:
+    rows = sorted(rows, key=lambda row: (row["language"], -row["grade"], row["id"]))
     turn: dict[str, int] = {}
     placed = []
-    for row in found:
+    for row in rows:
         turn[row["language"]] = turn.get(row["language"], 0) + 1
         placed.append((turn[row["language"]], row["language"], row))
     placed.sort(key=lambda entry: entry[:2])
@@ -123,7 +116,7 @@ def _first(found: list[Record], most: int) -> Passages:
 
 def opened(
     run_dir: Path, on: str, fingerprint: str, given: Path | None, how: Callable[["DataConfig"], str]
-) -> Texts | str:
+) -> SplitTexts | str:
     """Return the texts that the run was evaluated on, or in a few words why they are not at hand;
     nothing is fetched.
 
@@ -153,9 +146,9 @@ def opened(
     data = stage.config.data
     folder = None
     if given is not None:
-        folder, found = given, collections.load(given)
+        folder, collection = given, collections.load(given)
     elif isinstance(data, SyntheticData) and data.groups <= GENERATED:
-        found = prepare.whole_collection(stage.config)  # generated text takes no time
+        collection = prepare.whole_collection(stage.config)  # generated text takes no time
     else:
         folder = prepare.built(cache_dir(stage.config), fingerprint)
         if folder is None:
@@ -164,12 +157,12 @@ def opened(
                 f" folder from where the runs were made, with fingerprint {fingerprint}, and name"
                 " it by --collection DIR"
             )
-        found = collections.load(folder)
-    if found.fingerprint != fingerprint:
+        collection = collections.load(folder)
+    if collection.fingerprint != fingerprint:
         raise UserError(
             f"the collection {'in ' + str(folder) if folder else data.name} is another build"
-            f" ({found.fingerprint}) than the one that the runs read ({fingerprint}): give that one"
-            " by --collection DIR, or --no-texts for none",
+            f" ({collection.fingerprint}) than the one that the runs read ({fingerprint}): give"
+            " that one by --collection DIR, or --no-texts for none",
             key="probe.other_collection",
         )
-    return Texts(found, stage.config.eval.split, tuple(sorted(set(data.languages))))
+    return SplitTexts(collection, stage.config.eval.split, tuple(sorted(set(data.languages))))

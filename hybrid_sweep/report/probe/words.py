@@ -19,6 +19,7 @@ from hybrid_sweep.report.render.table import Column, Table
 from hybrid_sweep.report.render.table import table as grid
 from hybrid_sweep.utils.escaping import markdown, markdown_code
 
+NAMED = 6  # languages or pairs that a sentence names
 ASKED = {
     "monolingual": "asked of passages in their own language",
     "cross-lingual": "asked of passages in another language",
@@ -67,11 +68,10 @@ def _having(table: pd.DataFrame, wanted: Mapping[str, object]) -> pd.DataFrame:
 def criterion(rule: Rule, seeds: int) -> str:
     """Return when a question counts, in words."""
     least = math.floor(rule.share * seeds) + 1  # the smallest number that is more than the share
-    among = (
-        f" in {f'all {seeds}' if least == seeds else f'at least {least} of the {seeds}'} seeds"
-        if seeds > 1
-        else ""
-    )
+    among = ""
+    if seeds > 1:
+        some = f"all {seeds}" if least == seeds else f"at least {least} of the {seeds}"
+        among = f" in {some} seeds"
     return (
         f"answered: a relevant passage within the first {rule.at}{among}; missed: none there,"
         " likewise"
@@ -80,25 +80,27 @@ def criterion(rule: Rule, seeds: int) -> str:
 
 def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule) -> list[str]:
     """Return the sentences at the head of probe.md, the first of which is the answer."""
-    said = []
+    sentences = []
     for setting in SETTINGS:
-        found = select(table, part="change", ratio=ratio, setting=setting)
-        if found:
-            said.append(change(found, setting, rule))
-    if not said:
+        rows = select(table, part="change", ratio=ratio, setting=setting)
+        if rows:
+            sentences.append(change(rows, setting, rule))
+    if not sentences:
         why = (
             "r = 0 is the ratio looked at"
             if ratio == 0
             else "no seed is finished both at r = 0 and at this ratio"
         )
-        said.append(f"At r = {ratio:g} nothing can be called lost or gained: {why}.")
+        sentences.append(f"At r = {ratio:g} nothing can be called lost or gained: {why}.")
     for setting in SETTINGS:
-        said += _languages(select(table, part="languages", ratio=ratio, setting=setting), setting)
+        sentences += _languages(
+            select(table, part="languages", ratio=ratio, setting=setting), setting
+        )
     for setting in SETTINGS:
-        said += _shared(
+        sentences += _shared(
             select_shared(together, ratio=ratio, setting=setting, missed_in="2+"), setting
         )
-    return [*said, *_kinds(select(table, part="kind", ratio=ratio))]
+    return [*sentences, *_kinds(select(table, part="kind", ratio=ratio))]
 
 
 def change(rows: Sequence[ProbeRow], setting: str, rule: Rule) -> str:
@@ -112,36 +114,40 @@ def change(rows: Sequence[ProbeRow], setting: str, rule: Rule) -> str:
         " misses**"
     )
     share = f" ({criterion(rule, whole['n_seeds'])})" if setting == "monolingual" else ""
-    said = f"{head}{share}: the share answered, {_all(setting)} together, {_verdict(whole)}."
+    text = f"{head}{share}: the share answered, {_all(setting)} together, {_verdict(whole)}."
     if pd.notna(whole["churn"]):
-        said += (
+        text += (
             f" With the same seed {share_of(whole['lost_share'])} are lost; from one seed of r = 0"
             f" to another {share_of(whole['churn'])} are, by chance."
         )
     if whole["word"] == "untested" or len(parts) < 2:
-        return said
-    shown = {
-        word: [row for row in parts if row["word"] == word]
-        for word in ("lower", "higher", "not shown")
-    }
+        return text
     what = "pairs (query>passage)" if setting == "cross-lingual" else "query languages"
+    return f"{text} Of {len(parts)} {what}: {'; '.join(_parts(parts))}."
+
+
+def _parts(parts: Sequence[ProbeRow]) -> list[str]:
+    """Return how many languages or pairs of languages change, and which change most."""
     words = []
     for word, text in (("lower", "fewer answered"), ("higher", "more answered")):
-        if found := sorted(shown[word], key=lambda row: -abs(row["difference"])):
-            some = [
-                f"{markdown(row['scope'])} ({signed(100 * row['difference'], 1)})"
-                for row in found[:6]
-            ]
-            more = f" and {len(found) - 6} more" if len(found) > 6 else ""
+        rows = [row for row in parts if row["word"] == word]
+        rows.sort(key=lambda row: -abs(row["difference"]))
+        some = []
+        for row in rows[:NAMED]:
+            change_by = signed(100 * row["difference"], 1)
+            some.append(f"{markdown(row['scope'])} ({change_by})")
+        more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+        if rows:
             words.append(f"{text} in {', '.join(some)}{more}")
-    if rest := [markdown(row["scope"]) for row in shown["not shown"]]:
+    rest = [markdown(row["scope"]) for row in parts if row["word"] == "not shown"]
+    if rest:
         many = "any" if len(rest) == len(parts) else f"{len(rest)} others"
-        words.append(f"nothing shown for {listed(rest) if len(rest) <= 6 else many}")
-    if few := [markdown(row["scope"]) for row in parts if row["word"] == "untested"]:
-        words.append(
-            f"too few questions to test {listed(few) if len(few) <= 6 else f'{len(few)} others'}"
-        )
-    return f"{said} Of {len(parts)} {what}: {'; '.join(words)}."
+        words.append(f"nothing shown for {listed(rest) if len(rest) <= NAMED else many}")
+    few = [markdown(row["scope"]) for row in parts if row["word"] == "untested"]
+    if few:
+        names = listed(few) if len(few) <= NAMED else f"{len(few)} others"
+        words.append(f"too few questions to test {names}")
+    return words
 
 
 def _all(setting: str) -> str:
@@ -164,36 +170,39 @@ def _languages(rows: Sequence[ProbeRow], setting: str) -> list[str]:
     rows = [row for row in rows if row["word"] != "untested"]
     if not rows:
         return []
-    found = [row for row in rows if row["word"] != "not shown"]
+    differing = [row for row in rows if row["word"] != "not shown"]
     where = {
         "monolingual": "each in its own pool",
         "cross-lingual": "asked of the same passages in a third one",
         "multilingual": "asked of the same passages in all languages",
     }[setting]
-    said = (
-        f"**Between two query languages, {where}**, the same questions differ in {len(found)} of"
-        f" {len(rows)} comparisons"
+    text = (
+        f"**Between two query languages, {where}**, the same questions differ in"
+        f" {len(differing)} of {len(rows)} comparisons"
     )
-    pools = {
-        row[name] for row in rows for name in ("first_pool", "second_pool") if pd.notna(row[name])
-    }
-    uneven = setting == "monolingual" and (len(pools) > 1 or not pools)
-    caution = (
-        " Pools differ in size, and a small one is easier: not a property of the language alone."
-        if uneven
-        else ""
-    )
-    if not found:
-        return [f"{said}: no language is shown to be weaker than another.{caution}"]
-    best = sorted(found, key=lambda row: -abs(row["difference"]))[:3]
-    some = [
-        f"{markdown_code(row['scope' if row['word'] == 'lower' else 'against'])} ahead of"
-        f" {markdown_code(row['against' if row['word'] == 'lower' else 'scope'])} by"
-        f" {abs(100 * row['difference']):.1f} points"
-        + (f" (passages in {markdown_code(row['passages'])})" if setting == "cross-lingual" else "")
-        for row in best
-    ]
-    return [f"{said}, most of all {', '.join(some)}.{caution}"]
+    pools = set()
+    for row in rows:
+        pools |= {size for size in (row["first_pool"], row["second_pool"]) if pd.notna(size)}
+    caution = ""
+    if setting == "monolingual" and len(pools) != 1:
+        caution = (
+            " Pools differ in size, and a small one is easier: not a property of the language"
+            " alone."
+        )
+    if not differing:
+        return [f"{text}: no language is shown to be weaker than another.{caution}"]
+    best = sorted(differing, key=lambda row: -abs(row["difference"]))[:3]
+    some = []
+    for row in best:
+        ahead, behind = row["scope"], row["against"]
+        if row["word"] != "lower":
+            ahead, behind = behind, ahead
+        points_apart = f"{abs(100 * row['difference']):.1f} points"
+        lead = f"{markdown_code(ahead)} ahead of {markdown_code(behind)} by {points_apart}"
+        if setting == "cross-lingual":
+            lead += f" (passages in {markdown_code(row['passages'])})"
+        some.append(lead)
+    return [f"{text}, most of all {', '.join(some)}.{caution}"]
 
 
 def _shared(rows: Sequence[SharedRow], setting: str) -> list[str]:
@@ -215,20 +224,20 @@ def _shared(rows: Sequence[SharedRow], setting: str) -> list[str]:
 
 def _kinds(rows: Sequence[ProbeRow]) -> list[str]:
     """Return kinds of question whose change differs from that of the first kind, by a test."""
-    found = [row for row in rows if row["word"] in ("lower", "higher")]
+    differing = [row for row in rows if row["word"] in ("lower", "higher")]
     tested = [row for row in rows if row["word"] not in ("", "untested")]
     if not tested:
         return []
-    if not found:
+    if not differing:
         return [
             "**Losses are not shown to cluster** by any kind of question that was looked at (see"
             " the table)."
         ]
     some = [
         f"{row['scope']} against {row['against']}, {row['setting']}: {contrast_points(row)}"
-        for row in found
+        for row in differing
     ]
-    few = any(row["passages"] == "languages" for row in found)
+    few = any(row["passages"] == "languages" for row in differing)
     caution = (
         " A level of few pairs may stand for a single language, and the size of its pool."
         if few

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, OPEN, Cell, Cells, Rule
+from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, OPEN, Cells, LanguageCell, Rule
 from hybrid_sweep.report.probe.differences import changes, kinds, languages
 from hybrid_sweep.report.probe.kinds import KINDS, LANGUAGES, relation
 from hybrid_sweep.report.probe.report import Asked, write_probe
@@ -33,7 +33,7 @@ def world(
     codes = np.arange(questions)
     runs = {float(r): {s: r * seeds + s for s in range(seeds)} for r in range(ratios)}
     cells = tuple(
-        Cell(
+        LanguageCell(
             setting,
             lang,
             lang if setting == "monolingual" else "*",
@@ -304,7 +304,7 @@ def test_questions_of_one_language_are_left_out_and_the_same_sweep_gives_the_sam
     short = found.cells[0].question[:40]
     cells = tuple(
         (
-            Cell(
+            LanguageCell(
                 c.setting,
                 c.query_lang,
                 c.passage_lang,
