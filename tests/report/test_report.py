@@ -16,7 +16,7 @@ from hybrid_sweep.report import report_files
 from hybrid_sweep.report.figures import style
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.report import write_report
-from hybrid_sweep.report.results import EXAMPLES, aggregate
+from hybrid_sweep.report.results import aggregate
 from tests import snapshots
 from tests.refused import refused
 from tests.report.folders import edit, runs_of
@@ -41,6 +41,9 @@ def test_the_texts_of_a_report_are_those_that_are_stored(sweep_dir: Path) -> Non
     snapshots.check("report/report.md", text)
     snapshots.check("report/table.tex", (sweep_dir / "table.tex").read_text())
     snapshots.check("report/console", report.console.replace(str(sweep_dir), "SWEEP_DIR"))
+
+
+EXAMPLES = ["examples_monolingual", "examples_cross_lingual"]
 
 
 def test_results_need_nothing_but_the_per_query_tables(sweep_dir: Path) -> None:

@@ -33,7 +33,8 @@ from hybrid_sweep.utils.redaction import redacted
 def _settings(comparison: Comparison, *, rest: bool) -> list[Block]:
     """Return the settings and contents that differ, or with `rest` what differs besides."""
     columns = [Column("setting", words=True)]
-    columns += [Column(name, words=True, code=True, user=True) for name in comparison.names]
+    for name in comparison.names:  # a sweep that has none of these settings has dashes
+        columns.append(Column(name, words=True, code=True, user=True, always=True))
     rows = []
     for difference in comparison.differences:
         if (difference.part == REST) == rest:

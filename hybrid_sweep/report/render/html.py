@@ -22,7 +22,9 @@ def inline(text: str) -> str:
 
 
 def _marked(text: str, code: bool) -> str:
-    return f"<code>{html(text)}</code>" if code and text else html(text)
+    if code:
+        return f"<code>{html(text)}</code>" if text else "–"
+    return html(text)
 
 
 def _cell(cell: Cell) -> str:

@@ -18,7 +18,8 @@ Row = Sequence[Cell]
 @dataclass(frozen=True)
 class Column:
     """title: its head; latex: the head in a paper, ready to be set. words: holds words, which are
-    aligned to the left, and not numbers. user, code: of the title, as of a cell.
+    aligned to the left, and not numbers. user, code: of the title, as of a cell. always: shown
+    also where no row fills it.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Column:
     words: bool = False
     user: bool = False
     code: bool = False
+    always: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Table:
         """
         keep = []
         for index, column in enumerate(self.columns):
-            if place in column.shown and any(row[index].text for row in self.rows):
+            is_filled = column.always or any(row[index].text for row in self.rows)
+            if place in column.shown and is_filled:
                 keep.append(index)
         groups = []
         for group in self.groups:

@@ -138,3 +138,10 @@ def test_every_measure_can_be_looked_up() -> None:
     assert len(SHOWN) == 5 and RANK_DISTANCE.unit_gained == (
         "each 100 ranks taken off the rank distance"
     )
+
+
+def test_a_column_that_is_always_shown_has_dashes_for_what_a_name_lacks() -> None:
+    column = Column("first", code=True, always=True)
+    table = Table("t", (Column("setting"), column), (Group(((code("a"), code("")),)),))
+    assert grid(table) == ["| setting | `first` |", "| --- | --- |", "| `a` | – |"]
+    assert "<td>–</td>" in html(table)
