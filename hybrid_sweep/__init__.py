@@ -81,9 +81,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'hybrid_sweep' has no attribute {name!r}")
     place = _NEED_TORCH.get(name, "api")
-    found = getattr(importlib.import_module(f"hybrid_sweep.{place}"), name)
-    globals()[name] = found
-    return found
+    value = getattr(importlib.import_module(f"hybrid_sweep.{place}"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -67,13 +67,14 @@ def compose(*words: str, config_dir: str | None = None) -> Config:
         UserError: for a word that is not known, a value that is refused, and words that mean
             several points.
     """
-    found = _composed(words, config_dir, multirun=False)
-    if len(found) != 1:
+    composed = _composed(words, config_dir, multirun=False)
+    if len(composed) != 1:
         raise UserError(
-            f"these words mean {len(found)} points: give one value to each key, or take points()",
+            f"these words mean {len(composed)} points: give one value to each key, or take"
+            " points()",
             key="api.several_points",
         )
-    return found[0]
+    return composed[0]
 
 
 def points(*words: str, config_dir: str | None = None) -> list[Config]:

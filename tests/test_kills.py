@@ -42,7 +42,8 @@ points = [Point(run_id, kind, (), stored(Path(path)), marks) for run_id, kind, p
 while not Path(sys.argv[2]).exists():
     time.sleep(0.01)
 machine = Machine({}, tuple(range(9)), Path(known["slots"]))  # so that leases of cores hide no lack of those of points
-scheduler.run_points(points, machine=machine, parallel=4, worker=known["worker"])
+driving = scheduler.Driving(4, worker=known["worker"])
+scheduler.run_points(points, machine=machine, driving=driving)
 """
 
 

@@ -91,23 +91,23 @@ def measured(sweep_dir: Path, plan: Mapping[str, Any]) -> list[str]:
 def _matching(names: Sequence[str], pattern: str) -> list[tuple[str, str]]:
     """Return the names that match, each with what the pattern's group is in it."""
     both = [(name, re.fullmatch(pattern, name)) for name in names]
-    return [(name, found.group(1)) for name, found in both if found]
+    return [(name, match.group(1)) for name, match in both if match]
 
 
 def _languages(names: Sequence[str]) -> list[tuple[str, str]]:
     """Return the series of each language, with titles."""
-    found = _matching(names, r"monolingual/(?!trained/|unseen/)([^/]+)/RR@10")
-    return [(name, f"{language}: monolingual MRR@10") for name, language in found]
+    panels = _matching(names, r"monolingual/(?!trained/|unseen/)([^/]+)/RR@10")
+    return [(name, f"{language}: monolingual MRR@10") for name, language in panels]
 
 
 def _bias(names: Sequence[str]) -> list[tuple[str, str]]:
     """Return the series of language bias, with titles."""
-    found = [("multilingual/same@10", "share of the top 10 in the query's language")]
+    panels = [("multilingual/same@10", "share of the top 10 in the query's language")]
     for name, code in _matching(names, r"bias/own_first/([^/]+)"):
-        found.append((name, f"{code}: own language first"))
+        panels.append((name, f"{code}: own language first"))
     for name, code in _matching(names, r"bias/rank_distance/([^/]+)/mean"):
-        found.append((name, f"{code}: rank distance"))
-    return found
+        panels.append((name, f"{code}: rank distance"))
+    return panels
 
 
 def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> Any:
@@ -132,9 +132,9 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
     head = [(name, title) for name, title in HEAD.items() if name in names]
     bias = [(name, title) for name, title in _bias(names) if name in names]
     sections = {
-        "Over the ratio, by seed": [over_ratio(*each) for each in head],
-        "Each language": [over_ratio(*each) for each in _languages(names)],
-        "Language bias": [over_ratio(*each) for each in bias],
+        "Over the ratio, by seed": [over_ratio(*panel) for panel in head],
+        "Each language": [over_ratio(*panel) for panel in _languages(names)],
+        "Language bias": [over_ratio(*panel) for panel in bias],
         "Losses": [
             over_steps(["train/loss"], "training loss, by ratio"),
             over_steps(["dev/monolingual/RR@10"], "monolingual MRR@10 on dev, by ratio"),
@@ -145,8 +145,8 @@ def workspace(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> 
     sections["The report"] = [figure, wr.WeavePanelSummaryTable(table_name="results")]
     for stage in sorted({name for entry in plan["points"] for name in entry.get("also", [])}):
         there = {f"{stage}/{name}": title for name, title in HEAD.items()}
-        found = [(name, title) for name, title in there.items() if name in names]
-        sections[f"On {stage}"] = [over_ratio(*each) for each in found]
+        shown = [(name, title) for name, title in there.items() if name in names]
+        sections[f"On {stage}"] = [over_ratio(*panel) for panel in shown]
     # By id, not by group: a point that two sweeps share stands in the group of one of them.
     ids = [*(str(entry["run_id"]) for entry in plan["points"]), wandb_sweep.id_of(plan)]
     return ws.Workspace(
@@ -190,9 +190,9 @@ def specification(made: Any) -> dict[str, Any]:
             }
         return [plain(value) for value in node] if isinstance(node, list) else node
 
-    found = plain(made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True))
-    assert isinstance(found, dict)
-    return found
+    content = plain(made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True))
+    assert isinstance(content, dict)
+    return content
 
 
 def _save(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> str:
@@ -203,11 +203,11 @@ def _save(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> str:
     entity = target.entity or wandb.Api().default_entity
     made = workspace(plan, names, dataclasses.replace(target, entity=entity))
     note = target.folder / "wandb" / "dashboard.json"
-    known = read_own_json(note)
-    known = known if isinstance(known, dict) else {}
-    if known.get("project") == f"{entity}/{target.project}":
+    stored = read_own_json(note)
+    stored = stored if isinstance(stored, dict) else {}
+    if stored.get("project") == f"{entity}/{target.project}":
         try:
-            saved = ws.Workspace.from_url(known["url"])
+            saved = ws.Workspace.from_url(stored["url"])
         except Exception:
             pass  # it was deleted there
         else:

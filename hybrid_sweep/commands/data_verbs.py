@@ -69,10 +69,10 @@ def _list() -> None:
         config = _config(name)
         if prepare.is_prepared(config):
             folder = prepare.collection_folder(config)
-            found = collection.load(folder, digests.memory_of(cache_dir(config), folder))
-            sizes = str(found.queries.num_rows), str(found.passages.num_rows)
+            built = collection.load(folder, digests.memory_of(cache_dir(config), folder))
+            sizes = str(built.queries.num_rows), str(built.passages.num_rows)
             rows.append(
-                (name, "yes", " ".join(found.languages), *sizes, found.fingerprint, str(folder))
+                (name, "yes", " ".join(built.languages), *sizes, built.fingerprint, str(folder))
             )
         else:
             rows.append(
@@ -90,12 +90,12 @@ def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
             f"data prepare needs a name; there are: {_names()}", key="command.words_missing"
         )
     config = _config(name, words)
-    found = prepare.whole_collection(config, say, refresh=refresh, download=True)
+    made = prepare.whole_collection(config, say, refresh=refresh, download=True)
     if negatives := prepare.negatives_file(config, say, download=True):
         say(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
     say(
-        f"{found.name}: {' '.join(found.languages)}; {found.queries.num_rows} queries,"
-        f" {found.passages.num_rows} passages, fingerprint {found.fingerprint}, in"
+        f"{made.name}: {' '.join(made.languages)}; {made.queries.num_rows} queries,"
+        f" {made.passages.num_rows} passages, fingerprint {made.fingerprint}, in"
         f" {prepare.collection_folder(config)}"
     )
 
@@ -119,10 +119,10 @@ def _export(
             f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format"
         )
     folder, *overrides = words
-    found = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
-    made, cut = export(found, Path(folder), form, chosen)
+    whole = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
+    made, cut = export(whole, Path(folder), form, chosen)
     say(
-        f"{found.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in"
+        f"{whole.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in"
         f" {folder}" + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
     reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]

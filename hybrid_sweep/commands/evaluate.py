@@ -48,8 +48,8 @@ def evaluate_words(words: Sequence[str]) -> str:
         )
     tables = []
     for stage in stages.of(point.config, point.run_dir):
-        found = table(records.metrics(stage.folder) or {}, stage.folder)
-        tables.append(f"on {stage.name}:\n{found}" if stage.name else found)
+        shown = table(records.metrics(stage.folder) or {}, stage.folder)
+        tables.append(f"on {stage.name}:\n{shown}" if stage.name else shown)
     return "\n\n".join(tables)
 
 

@@ -8,6 +8,7 @@ import gzip
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -72,9 +73,8 @@ def mine_words(
     else:
         ask = _dense(config, prepared, split, work, say)
     with atomic_write(target) as temporary, _opened(temporary, target) as file:
-        counts = write_triples(
-            file, split, prepared.collection.qrels, ask, first, last, margin, say
-        )
+        wanted = Wanted(first, last, margin)
+        counts = write_triples(file, split, prepared.collection.qrels, ask, wanted, say)
         if not counts["triples"]:
             raise UserError(
                 f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was"
@@ -82,8 +82,8 @@ def mine_words(
                 key="mine.no_passage",
             )
     shutil.rmtree(work, ignore_errors=True)
-    found = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
-    return f"{target}: {found}"
+    told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
+    return f"{target}: {told}"
 
 
 # A function from query rows and a pool of passage rows to the first k of the pool, and its scores;
@@ -92,14 +92,23 @@ Ask = Callable[[Ints, Ints, int, TextCodes], tuple[Ints, Floats]]
 Score = Callable[[Ints, Ints], Floats]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which candidates are written: those of the ranks from `first` to `last`, counted from 1, and
+    with a `margin` only those whose score is at least so much below that of the best positive.
+    """
+
+    first: int
+    last: int
+    margin: float | None = None
+
+
 def write_triples(
     file: IO[str],
     split: Split,
     qrels: pa.Table,
     ask: tuple[Ask, Score | None],
-    first: int,
-    last: int,
-    margin: float | None,
+    wanted: Wanted,
     say: Say,
 ) -> dict[str, int]:
     """Write a line `query TAB positive TAB negative` of text ids for each negative; counts of what
@@ -126,19 +135,17 @@ def write_triples(
         for start in range(0, len(mine), QUERIES):
             rows = mine[start : start + QUERIES]
             say(f"{language}: {start:,} of {len(mine):,} questions")
-            found, scored = top(rows, pool, last, texts)
-            found, scored = found[:, first - 1 :], scored[:, first - 1 :]
-            hit = np.isin(rows[:, None] * len(split.passages) + found, relevant)
-            near = (
-                ~hit & (scored > best[rows, None] - margin)
-                if margin is not None
-                else np.zeros_like(hit)
-            )
+            ranked, scored = top(rows, pool, wanted.last, texts)
+            ranked, scored = ranked[:, wanted.first - 1 :], scored[:, wanted.first - 1 :]
+            hit = np.isin(rows[:, None] * len(split.passages) + ranked, relevant)
+            near = np.zeros_like(hit)
+            if wanted.margin is not None:
+                near = ~hit & (scored > best[rows, None] - wanted.margin)
             line, column = np.nonzero(~hit & ~near)
             columns = (
                 split.queries["id"].take(pa.array(rows[line])),
                 split.passages["id"].take(pa.array(positive[rows[line]])),
-                split.passages["id"].take(pa.array(found[line, column])),
+                split.passages["id"].take(pa.array(ranked[line, column])),
             )
             for names in zip(*(column_.to_pylist() for column_ in columns), strict=True):
                 file.write("\t".join(names) + "\n")
@@ -197,8 +204,8 @@ def _bm25(model: Bm25Model, prepared: Prepared, split: Split, say: Say) -> tuple
             )
         )
         queries, passages = tables
-        found, score = bm25.build(queries, passages, model, say).top(k, texts.tie_order[pool])
-        return pool[found], score
+        ranked, score = bm25.build(queries, passages, model, say).top(k, texts.tie_order[pool])
+        return pool[ranked], score
 
     return ask, None
 

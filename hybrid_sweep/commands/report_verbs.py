@@ -14,11 +14,11 @@ def _check(sweep_dirs: Sequence[Path]) -> None:
         if not (folder / "points.json").is_file():
             from hybrid_sweep.config.validate import nearest
 
-            known = sorted(
+            names = sorted(
                 path.parent.name for path in folder.absolute().parent.glob("*/points.json")
             )
             hint = (
-                f"; {nearest(folder.name, known)}" if known else "; hybrid-sweep run -m makes one"
+                f"; {nearest(folder.name, names)}" if names else "; hybrid-sweep run -m makes one"
             )
             raise UserError(f"{folder}: no sweep there (no points.json){hint}", key="sweep.missing")
 
@@ -31,16 +31,16 @@ def report(words: list[str]) -> int:
     _check(args.sweep_dirs)
     from hybrid_sweep.report.report import write_report
 
-    found = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
-    say(found.console)
+    made = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
+    say(made.console)
     if len(args.sweep_dirs) == 1:
         from hybrid_sweep.commands import wandb_sweep
 
-        wandb_sweep.after_report(args.sweep_dirs[0], found)
-    more_seeds = len(args.sweep_dirs) == 1 and found.more_seeds
-    for hint in _next_commands(args.sweep_dirs, found.missing, more_seeds):
+        wandb_sweep.after_report(args.sweep_dirs[0], made)
+    more_seeds = len(args.sweep_dirs) == 1 and made.more_seeds
+    for hint in _next_commands(args.sweep_dirs, made.missing, more_seeds):
         say(hint)
-    return found.exit_code
+    return made.exit_code
 
 
 def _next_commands(
@@ -59,7 +59,7 @@ def _next_commands(
         hints = [
             _next_command(folder, True, False)
             for folder, points in plans.items()
-            if gone & {each["run_id"] for each in points}
+            if gone & {row["run_id"] for row in points}
         ]
     return [hint for hint in dict.fromkeys(hints) if hint]
 
@@ -70,10 +70,10 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     """
     from hybrid_sweep.utils import records
 
-    known = records.points(sweep_dir)
+    plan = records.points(sweep_dir)
     words, seeds = (
-        _safe_words(known.get("command", "")),
-        [point["seed"] for point in known["points"]],
+        _safe_words(plan.get("command", "")),
+        [point["seed"] for point in plan["points"]],
     )
     if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
         return ""
@@ -145,9 +145,9 @@ def probe(words: list[str]) -> int:
         collection=args.collection,
         most=args.passages,
     )
-    found = write_probe(args.sweep_dirs, asked, preparing, say)
-    say(found.console)
-    return found.exit_code
+    made = write_probe(args.sweep_dirs, asked, preparing, say)
+    say(made.console)
+    return made.exit_code
 
 
 def freeze(words: list[str]) -> int:
@@ -162,13 +162,13 @@ def freeze(words: list[str]) -> int:
     if args.check:
         code = 0
         for folder in args.folders:
-            found = publish.differences(folder)
+            lines = publish.differences(folder)
             say(
                 f"{folder}: every table is what its per-query rows give"
-                if not found
-                else "\n".join(found)
+                if not lines
+                else "\n".join(lines)
             )
-            code = max(code, bool(found))
+            code = max(code, bool(lines))
         return code
     if args.renew:
         for folder in args.folders:

@@ -62,9 +62,9 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         )
     )
     skip = isinstance(config.data, FileData) and config.data.on_error == "skip"
-    found, asked, notes = placed(run, queries, passages, skip=skip)
+    lists, asked, notes = placed(run, queries, passages, skip=skip)
     table, report = ranked_lists.evaluate(
-        queries, passages, collection.qrels, found, asked, measures=config.eval.measures
+        queries, passages, collection.qrels, lists, asked, measures=config.eval.measures
     )
     asked_of = [config.eval.split, collection.languages, sorted(config.eval.measures), skip]
     name = digest([file_digest(path), collection.fingerprint, asked_of])
@@ -84,6 +84,17 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         table.to_parquet(temporary / "per_query.parquet", index=False)
         write_json(temporary / "metrics.json", metrics)
     return shown(metrics, folder, config)
+
+
+def _refuse_line(run: RunFile, at: int, what: str) -> None:
+    """Raise UserError for a line that names a text which is not evaluated."""
+    refuse(
+        run.path,
+        int(run.line[at]),
+        f"the {what} is not in the collection, in its split and languages evaluated;"
+        " data.on_error=skip leaves such lines out",
+        key="line.not_in_collection",
+    )
 
 
 def placed(
@@ -108,16 +119,7 @@ def placed(
         lost = row[codes] == -1
         if lost.any() and not skip:
             at = int(np.flatnonzero(lost)[np.argmin(run.line[lost])])
-            reason = (
-                f"the {kind} {names[codes[at]]!r} is not in the collection, in its split and"
-                " languages evaluated"
-            )
-            refuse(
-                run.path,
-                int(run.line[at]),
-                f"{reason}; data.on_error=skip leaves such lines out",
-                key="line.not_in_collection",
-            )
+            _refuse_line(run, at, f"{kind} {names[codes[at]]!r}")
         if lost.any():
             notes[f"unknown_{kind}_lines"] = int(lost.sum())
         keep &= ~lost
@@ -143,20 +145,20 @@ def placed(
         "queries_without_list": int(with_lists.sum()) - len(np.unique(query)),
         "queries_of_languages_without_lists": int((~with_lists).sum()),
     }
-    found = ranked_lists.RankedLists(
+    lists = ranked_lists.RankedLists(
         query, passage, pools[texts.query_lang[query]], run.rank[keep], run.last[keep]
     )
-    return found, asked, notes
+    return lists, asked, notes
 
 
 def _rows(run: RunFile, kind: str, table: pa.Table, names: list[str], codes: Ints) -> Ints:
     """Return (N,) row of the text of each name, by its id or else as the only text of its group; -1
     where there is none.
     """
-    known = pa.array(names, pa.string())
+    wanted = pa.array(names, pa.string())
     by_id, by_group = np.full((2, len(names)), -1, dtype=np.int64)
     for row, column in ((by_id, "id"), (by_group, "group")):
-        place = index_in(table[column], known)
+        place = index_in(table[column], wanted)
         rows = np.flatnonzero(place >= 0)
         row[place[rows]] = rows
     versions = np.bincount(place[rows], minlength=len(names))  # of each group

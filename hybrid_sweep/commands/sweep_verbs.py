@@ -206,10 +206,10 @@ def plan(words: list[str]) -> int:
     jobs = _jobs(args)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
-        (each.data.name, preparing(each.data))
+        (one.data.name, preparing(one.data))
         for _, config in jobs
-        for each in (*prepare.configs_of(config).values(), *stages.collections(config))
-        if not isinstance(each.data, SyntheticData) and not prepare.is_prepared(each)
+        for one in (*prepare.configs_of(config).values(), *stages.collections(config))
+        if not isinstance(one.data, SyntheticData) and not prepare.is_prepared(one)
     ]
     for name, how in dict.fromkeys(absent):
         number = progress.count(absent.count((name, how)))

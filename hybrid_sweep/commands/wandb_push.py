@@ -39,7 +39,7 @@ OFFLINE = "--offline writes the files, to be synced later"
 
 
 @dataclass(frozen=True)
-class Run:
+class MirroredRun:
     """What W&B is to hold of a point; `series` is of steps done and values, in the order in which
     training gave them.
     """
@@ -108,7 +108,7 @@ def _say_why(folder: Path, say: Say) -> None:
         say(f"{folder.name} is left out: {problem}")
 
 
-def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> Run | None:
+def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> MirroredRun | None:
     """Return the mirror of a point of a sweep, from its folder; None where it is neither done nor
     failed.
     """
@@ -124,7 +124,7 @@ def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> 
     if failed:
         summary["error"] = str(status.get("error"))
     words = mirror.described(config, folder.name) | {"group": plan["name"]}
-    return Run(words, list(_series(folder)), summary, failed)
+    return MirroredRun(words, list(_series(folder)), summary, failed)
 
 
 def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
@@ -153,7 +153,7 @@ def _listed(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write(target: Target, run: Run) -> None:
+def write(target: Target, run: MirroredRun) -> None:
     """Bring the W&B run of a point up to date; raises UserError where W&B cannot be had."""
     name = str(run.words["id"])
     # JSON has no word for a loss that diverged

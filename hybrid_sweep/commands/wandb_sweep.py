@@ -48,7 +48,7 @@ def write(target: Target, plan: Mapping[str, Any], report: "Report", mark: str) 
         return
     missing = {point.run_id for point in report.missing}
     done = [entry["run_id"] for entry in plan["points"] if entry["run_id"] not in missing]
-    said = {
+    summary = {
         "sweep": plan["name"],
         "margin": plan["margin"],
         "command": plan.get("command", ""),
@@ -61,7 +61,7 @@ def write(target: Target, plan: Mapping[str, Any], report: "Report", mark: str) 
         "job_type": "sweep",
     }
     with _kept(target.folder.absolute() / "wandb"):
-        run = begin(target, words | {"config": said})
+        run = begin(target, words | {"config": summary})
         if run.summary.get("report") != mark:  # else the server has it
             _fill(run, report)
         counts = {"points": len(plan["points"]), "missing": len(missing)}

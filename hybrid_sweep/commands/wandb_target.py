@@ -59,14 +59,14 @@ def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, 
     """Return what the summary of a point is to hold of each stage that has a result, by its name:
     "" for the first.
     """
-    folder, found = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
+    folder, by_stage = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
     for stage in ("", *entry.get("also", [])):
         try:
             metrics = finished.metrics(folder, folder / "evaluations" / stage if stage else folder)
         except finished.Unfinished:
             continue
-        found[stage] = mirror.of_result(metrics, stage)
-    return found
+        by_stage[stage] = mirror.of_result(metrics, stage)
+    return by_stage
 
 
 def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def logger_of(sweep_dir: Path, plan: Mapping[str, Any]) -> dict[str, Any]:
     {} where none has.
     """
     for entry in plan.get("points", []):
-        found = config_of(run_dir(sweep_dir, str(entry["run_id"]))).get("logger")
-        if isinstance(found, dict) and isinstance(found.get("mode"), str):
-            return {name: value for name, value in found.items() if isinstance(value, str)}
+        logger = config_of(run_dir(sweep_dir, str(entry["run_id"]))).get("logger")
+        if isinstance(logger, dict) and isinstance(logger.get("mode"), str):
+            return {name: value for name, value in logger.items() if isinstance(value, str)}
     return {}
 
 
@@ -137,8 +137,8 @@ def keep(target: Target, run_id: str, mark: str) -> None:
 
 def _pushed(target: Target) -> dict[str, Any]:
     """Return what was noted of earlier pushes; {} where nothing was, or the note is broken."""
-    known = read_own_json(target.folder / PUSHED)
-    return known if isinstance(known, dict) else {}
+    pushed = read_own_json(target.folder / PUSHED)
+    return pushed if isinstance(pushed, dict) else {}
 
 
 def _mark(target: Target, mark: str) -> str:

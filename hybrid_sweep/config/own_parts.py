@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hybrid_sweep.config.schema import TrainerConfig
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.own_code import Source, source_of
+from hybrid_sweep.utils.own_code import CodeFile, source_of
 
 LOSS, CALLBACKS = "trainer.loss", "trainer.callbacks"
 FOLDER = "folder"  # of a module, in the words of a worker
@@ -27,7 +27,9 @@ def without(trainer: TrainerConfig) -> TrainerConfig:
     return dataclasses.replace(trainer, loss=None, callbacks=[])
 
 
-def sources(trainer: TrainerConfig, folders: Sequence[Path] = ()) -> dict[tuple[str, str], Source]:
+def sources(
+    trainer: TrainerConfig, folders: Sequence[Path] = ()
+) -> dict[tuple[str, str], CodeFile]:
     """Return the file behind each part, by field and name; nothing is imported.
 
     Args:
@@ -41,12 +43,12 @@ def sources(trainer: TrainerConfig, folders: Sequence[Path] = ()) -> dict[tuple[
     return {(field, name): source_of(field, name, places) for field, name in named(trainer)}
 
 
-def fingerprints(sources: Mapping[tuple[str, str], Source]) -> dict[str, dict[str, str]]:
+def fingerprints(sources: Mapping[tuple[str, str], CodeFile]) -> dict[str, dict[str, str]]:
     """Return what identifies the parts: {"own_parts": {name: digest}} of the whole files; {} where
     there are none.
     """
-    found = {name: source.digest for (_, name), source in sources.items()}
-    return {"own_parts": found} if found else {}
+    digests = {name: source.digest for (_, name), source in sources.items()}
+    return {"own_parts": digests} if digests else {}
 
 
 def words(trainer: TrainerConfig) -> list[str]:
@@ -54,12 +56,12 @@ def words(trainer: TrainerConfig) -> list[str]:
 
     A module that has gone meanwhile is left to the worker, which says so for its own point.
     """
-    found = [f"{field}={name}" for field, name in named(trainer)]
+    made = [f"{field}={name}" for field, name in named(trainer)]
     try:
         folders = [str(source.folder) for source in sources(trainer).values()]
     except UserError:
-        return found
-    return [*found, *(f"{FOLDER}={folder}" for folder in dict.fromkeys(folders))]
+        return made
+    return [*made, *(f"{FOLDER}={folder}" for folder in dict.fromkeys(folders))]
 
 
 def given(words: Sequence[str], trainer: TrainerConfig) -> TrainerConfig:

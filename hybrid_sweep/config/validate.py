@@ -72,9 +72,9 @@ def permitted(config: Config, words: Sequence[str]) -> Config:
             raise UserError(f"{word}: must be one of {names}, or =false", key="option.permission")
         given[PERMISSIONS[key]] = value == "true"
     model = dataclasses.replace(config.model, **given)
-    found = dataclasses.replace(config, model=model, trainer=own_parts.given(words, config.trainer))
-    validate(found)
-    return found
+    made = dataclasses.replace(config, model=model, trainer=own_parts.given(words, config.trainer))
+    validate(made)
+    return made
 
 
 def permissions(config: Config) -> list[str]:

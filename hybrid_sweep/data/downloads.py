@@ -62,11 +62,11 @@ def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
     """Return those that are not in the folder as they were fetched: no address is asked, and only
     changed files are read.
     """
-    known, memory = _manifest(folder), Memory(folder / "digests.json")
+    manifest, memory = _manifest(folder), Memory(folder / "digests.json")
     absent = [
         remote
         for remote in remotes
-        if not _is_whole(remote, folder, known.get(remote.name), memory)
+        if not _is_whole(remote, folder, manifest.get(remote.name), memory)
     ]
     memory.flush()
     return absent
@@ -74,11 +74,11 @@ def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
 
 def forget(remotes: Sequence[Remote], folder: Path) -> None:
     """Let files count as missing: the next `fetch` brings them again."""
-    known = _manifest(folder)
-    if names := {remote.name for remote in remotes} & known.keys():
+    manifest = _manifest(folder)
+    if names := {remote.name for remote in remotes} & manifest.keys():
         write_json(
             folder / "manifest.json",
-            {name: entry for name, entry in known.items() if name not in names},
+            {name: entry for name, entry in manifest.items() if name not in names},
         )
 
 
@@ -99,8 +99,8 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
         )
     for number, remote in enumerate(wanted, 1):
         target = inside(folder / "files", remote.name)
-        known = f", {units.size(remote.size)}" if remote.size is not None else ""
-        say(f"fetching {remote.name} ({number} of {len(wanted)}{known})")
+        size = f", {units.size(remote.size)}" if remote.size is not None else ""
+        say(f"fetching {remote.name} ({number} of {len(wanted)}{size})")
         part = folder / "parts" / digest([remote.name, remote.url, remote.checksum])
         part.parent.mkdir(parents=True, exist_ok=True)
         _transfer(remote, part, say)
@@ -197,11 +197,11 @@ def _continue(remote: Remote, part: Path, have: int, say: Say) -> None:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], name: str, total: int | None, say: Say) -> None:
-    said = time.monotonic()
+    told = time.monotonic()
     while block := source.read(CHUNK):
         target.write(block)
-        if time.monotonic() - said > REPORT:
-            said = time.monotonic()
+        if time.monotonic() - told > REPORT:
+            told = time.monotonic()
             say(
                 f"  {name}: {units.size(target.tell())}"
                 + (f" of {units.size(total)}" if total is not None else "")
@@ -283,17 +283,17 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """Return what is known of the fetched files by name; a broken file says nothing: they are
     fetched again.
     """
-    known = read_own_json(folder / "manifest.json")
-    return known if isinstance(known, dict) else {}
+    manifest = read_own_json(folder / "manifest.json")
+    return manifest if isinstance(manifest, dict) else {}
 
 
-def _is_whole(remote: Remote, folder: Path, known: Any, memory: Memory) -> bool:
+def _is_whole(remote: Remote, folder: Path, entry: Any, memory: Memory) -> bool:
     """Return whether a file is there with the bytes that were fetched, by its digest."""
     path = inside(folder / "files", remote.name)
     if not (
-        isinstance(known, dict) and path.is_file() and known.get("checksum") == remote.checksum
+        isinstance(entry, dict) and path.is_file() and entry.get("checksum") == remote.checksum
     ):
         return False
-    if path.stat().st_size != known.get("size"):
+    if path.stat().st_size != entry.get("size"):
         return False
-    return memory.digest_of(path) == str(known.get("sha256"))[:LENGTH]
+    return memory.digest_of(path) == str(entry.get("sha256"))[:LENGTH]

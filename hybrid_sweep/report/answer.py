@@ -85,49 +85,67 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     if nothing:
         return nothing + gap
     rows = compared(results, *MONO)
-    margin = f"the margin of {sweep.margin:g}"
-    best, gone = largest(results), unpaired(results)
-    beyond = [
-        ratio for ratio in _at(rows, "non-inferior", "superior") if best is None or ratio > best
+    parts = [
+        _holds(rows, results, sweep.margin),
+        *_losses(rows, sweep.margin),
+        *_exceptions(rows, results),
+        *_bought(results),
     ]
-    parts = []
+    # Only tested ratios stand behind the sentence, so only their seeds are counted.
+    seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
+    questions = counted(int(rows[0]["n_questions"]), "question")
+    return f"With {seeds} and {questions}, {'; '.join(parts)}.{gap}"
+
+
+def _beyond(rows: list[ResultRow], best: float | None) -> list[float]:
+    """Return the ratios within the margin above the largest one that is with every smaller one."""
+    held = _at(rows, "non-inferior", "superior")
+    return [share for share in held if best is None or share > best]
+
+
+def _holds(rows: list[ResultRow], results: pd.DataFrame, margin: float) -> str:
+    """Return up to which ratio monolingual MRR@10 is shown to stay within the margin."""
+    best, within = largest(results), f"the margin of {margin:g}"
     if best == rows[-1]["ratio"]:
         worst = min(rows, key=lambda row: float(row["delta"]))
-        what = (
-            f"every cross-lingual share up to {best:g}"
-            if len(rows) > 1
-            else f"a cross-lingual share of {best:g}"
-        )
-        parts.append(
-            f"{what} keeps monolingual MRR@10 within {margin} (lowest: {_verdict_interval(worst)},"
+        what = f"a cross-lingual share of {best:g}"
+        if len(rows) > 1:
+            what = f"every cross-lingual share up to {best:g}"
+        return (
+            f"{what} keeps monolingual MRR@10 within {within} (lowest: {_verdict_interval(worst)},"
             f" at r = {worst['ratio']:g})"
         )
-    elif best is not None:
-        parts.append(
-            f"monolingual MRR@10 holds within {margin} up to a cross-lingual share of {best:g}"
-        )
-    else:
-        smallest = min([rows[0]["ratio"], *gone])
-        what = (
-            f"the smallest cross-lingual share, {smallest:g}, is not"
-            if beyond
-            else "no cross-lingual share is"
-        )
-        parts.append(f"{what} shown to keep monolingual MRR@10 within {margin}")
+    if best is not None:
+        return f"monolingual MRR@10 holds within {within} up to a cross-lingual share of {best:g}"
+    smallest = min([rows[0]["ratio"], *unpaired(results)])
+    what = "no cross-lingual share is"
+    if _beyond(rows, best):
+        what = f"the smallest cross-lingual share, {smallest:g}, is not"
+    return f"{what} shown to keep monolingual MRR@10 within {within}"
+
+
+def _losses(rows: list[ResultRow], margin: float) -> list[str]:
+    """Return the ratios that are higher, degraded or open, each with its last interval."""
+    parts = []
     for verdict, words in [("superior", "is higher"), ("degraded", "is degraded")]:
         ratios = _at(rows, verdict)
         if ratios:
             parts.append(f"it {words} at r = {listed(ratios)} ({_last(rows, ratios)})")
-    open_ = _at(rows, "inconclusive")
-    if open_:
-        parts.append(
-            f"r = {listed(open_)} {'stay' if len(open_) > 1 else 'stays'} open"
-            f" ({_last(rows, open_)})"
-        )
-    few = [float(row["ratio"]) for row in rows if _rests_on_few(row, sweep.margin)]
+    undecided = _at(rows, "inconclusive")
+    if undecided:
+        stay = "stay" if len(undecided) > 1 else "stays"
+        parts.append(f"r = {listed(undecided)} {stay} open ({_last(rows, undecided)})")
+    few = [float(row["ratio"]) for row in rows if _rests_on_few(row, margin)]
     if few:
         rest = "rest" if len(few) > 1 else "rests"
         parts.append(f"r = {listed(few)} {rest} on too few questions for a verdict")
+    return parts
+
+
+def _exceptions(rows: list[ResultRow], results: pd.DataFrame) -> list[str]:
+    """Return the ratios that the first part of the sentence does not cover."""
+    parts = []
+    beyond = _beyond(rows, largest(results))
     if beyond:
         are = "are" if len(beyond) > 1 else "is"
         parts.append(
@@ -137,28 +155,26 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     untested = _at(rows, "untested")
     if untested:
         parts.append(f"r = {listed(untested)} has too few seeds to be tested")
+    gone = unpaired(results)
     if gone:
-        parts.append(
-            f"r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0"
-            " has too"
-        )
-    cross = [
-        row for row in compared(results, *CROSS_LINGUAL.place) if row["delta_interval"] == "crossed"
+        have = "have" if len(gone) > 1 else "has"
+        parts.append(f"r = {listed(gone)} {have} no finished seed that r = 0 has too")
+    return parts
+
+
+def _bought(results: pd.DataFrame) -> list[str]:
+    """Return what the highest tested ratio does to cross-lingual retrieval."""
+    rows = compared(results, *CROSS_LINGUAL.place)
+    tested = [row for row in rows if row["delta_interval"] == "crossed"]
+    if not tested:
+        return []
+    row = tested[-1]
+    interval = between(row["delta_low"], row["delta_high"])
+    change = signed(row["delta"])
+    return [
+        f"cross-lingual MRR@10 changes by {change} at r = {row['ratio']:g} (95 % interval"
+        f" {interval})"
     ]
-    if cross:
-        parts.append(
-            f"cross-lingual MRR@10 changes by {signed(cross[-1]['delta'])} at r ="
-            f" {cross[-1]['ratio']:g} (95 % interval"
-            f" {between(cross[-1]['delta_low'], cross[-1]['delta_high'])})"
-        )
-    # Only tested ratios stand behind the sentence, so only their seeds are counted.
-    seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
-    return (
-        f"With {seeds} and {counted(int(rows[0]['n_questions']), 'question')}, "
-        + "; ".join(parts)
-        + "."
-        + gap
-    )
 
 
 def _flat(rows: list[ResultRow], margin: float, planned: list[float]) -> str:
@@ -275,24 +291,24 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         return []
     tested = [row for row in mono if row["delta_interval"] == "crossed"]
     gone = unpaired(results)
-    said = []
+    sentences = []
     if len(tested) > 1:
         planned = sorted({row["ratio"] for row in mono} | {*gone})
-        said.append(_flat(tested[:-1], sweep.margin, planned))
+        sentences.append(_flat(tested[:-1], sweep.margin, planned))
     if tested:
-        said.append(_loss(tested[-1], sweep.margin))
-        best, each = largest(results), "planned" if gone else "tested"
-        said.append(
-            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller {each} one."
+        sentences.append(_loss(tested[-1], sweep.margin))
+        best, which = largest(results), "planned" if gone else "tested"
+        sentences.append(
+            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller {which} one."
             if best is not None
-            else f"**No ratio is non-inferior together with every smaller {each} one.**"
+            else f"**No ratio is non-inferior together with every smaller {which} one.**"
         )
     else:
-        said.append(
+        sentences.append(
             f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible."
         )
     for measure in SHOWN[1:]:
         rows = compared(results, *measure.place)
         if rows:
-            said.append(_change(measure.subject, rows, measure.digits))
-    return said + derived_words.sentences(sweep, results, derived)
+            sentences.append(_change(measure.subject, rows, measure.digits))
+    return sentences + derived_words.sentences(sweep, results, derived)

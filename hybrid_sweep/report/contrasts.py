@@ -66,54 +66,54 @@ def _form(products: Array, c: Array) -> Array:
     return np.where(value > ROUNDING * size, value, 0.0)
 
 
-def contrast(found: Moments, c: Array) -> st.Estimate:
+def contrast(points: Moments, c: Array) -> st.Estimate:
     """Return the estimate of sum_r c_r mean_r for weights c[..., r]: that of `statistics.estimate`
     for sum_r c_r y[r].
     """
-    mean = (found.mean * c).sum(axis=-1)
+    mean = (points.mean * c).sum(axis=-1)
     mean = np.where(
-        np.abs(mean) > ROUNDING * (np.abs(found.mean) * np.abs(c)).sum(axis=-1), mean, 0.0
+        np.abs(mean) > ROUNDING * (np.abs(points.mean) * np.abs(c)).sum(axis=-1), mean, 0.0
     )
-    counts = (found.n_seeds, found.n_questions, found.df_questions)
-    if found.n_questions < 2 or found.df_questions <= 0:
+    counts = (points.n_seeds, points.n_questions, points.df_questions)
+    if points.n_questions < 2 or points.df_questions <= 0:
         nan = np.full(mean.shape, np.nan)
         return st.Estimate(mean, nan, nan, *counts, "none")
     seeds, questions, rest = (
-        _form(products, c) for products in (found.seeds, found.questions, found.rest)
+        _form(products, c) for products in (points.seeds, points.questions, points.rest)
     )
-    if found.n_seeds >= st.MIN_SEEDS:
-        return st.from_squares(mean, (seeds, questions, rest), counts, found.floor)
-    se = np.sqrt(questions / (found.n_seeds * found.n_questions))
-    return st.Estimate(mean, se, np.full(mean.shape, found.df_questions), *counts, "conditional")
+    if points.n_seeds >= st.MIN_SEEDS:
+        return st.from_squares(mean, (seeds, questions, rest), counts, points.floor)
+    se = np.sqrt(questions / (points.n_seeds * points.n_questions))
+    return st.Estimate(mean, se, np.full(mean.shape, points.df_questions), *counts, "conditional")
 
 
-def with_typical_floor(found: Moments) -> Moments:
+def with_typical_floor(points: Moments) -> Moments:
     """Return the moments of the curve over the ratios with the median of A / E over the changes to
     its first ratio as the floor of every contrast: `statistics.typical_inflation`.
 
     The moments have no leading axes.
     """
-    changes = np.eye(len(found.mean))[1:] - np.eye(len(found.mean))[0]
-    seeds, rest = (_form(products, changes) for products in (found.seeds, found.rest))
+    changes = np.eye(len(points.mean))[1:] - np.eye(len(points.mean))[0]
+    seeds, rest = (_form(products, changes) for products in (points.seeds, points.rest))
     there = rest > 0
     floor = float(np.median(seeds[there] / rest[there])) if there.any() else 0.0
-    return dataclasses.replace(found, floor=floor)
+    return dataclasses.replace(points, floor=floor)
 
 
-def _accepted(found: Moments, ratio: Array, level: float) -> Any:
+def _accepted(points: Moments, ratio: Array, level: float) -> Any:
     """Return whether mean_0 = ratio * mean_1 is not rejected; ratio is (..., k)."""
     wide = dataclasses.replace(
-        found,
-        mean=found.mean[..., None, :],
-        seeds=found.seeds[..., None, :, :],
-        questions=found.questions[..., None, :, :],
-        rest=found.rest[..., None, :, :],
+        points,
+        mean=points.mean[..., None, :],
+        seeds=points.seeds[..., None, :, :],
+        questions=points.questions[..., None, :, :],
+        rest=points.rest[..., None, :, :],
     )
     tested = contrast(wide, np.stack([np.ones_like(ratio), -ratio], axis=-1))
     return st.p_value(tested) >= 1 - level
 
 
-def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
+def ratio_interval(pair: Moments, level: float = 0.95) -> tuple[Array, Array]:
     """Return both ends of the interval of mean_0 / mean_1 of a pair of curves (R = 2), by Fieller's
     (1954) inversion.
 
@@ -122,15 +122,15 @@ def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
     where mean_1 differs from 0 at 1 - level, and an end is infinite where it lies more than a
     thousand times the distance of the linearised interval away.
     """
-    centre = found.mean[..., 0] / found.mean[..., 1]
-    linear = contrast(found, np.stack([np.ones_like(centre), -centre], axis=-1))
-    reach = st.half_width(linear, level) / np.abs(found.mean[..., 1])
+    centre = pair.mean[..., 0] / pair.mean[..., 1]
+    linear = contrast(pair, np.stack([np.ones_like(centre), -centre], axis=-1))
+    reach = st.half_width(linear, level) / np.abs(pair.mean[..., 1])
     # Degrees of freedom and floors change along q: the outermost q that is accepted counts, found
     # on a grid first.
     steps = np.concatenate([np.linspace(0, 3, 121)[1:], np.geomspace(3.2, 1000, 80)])
     side = np.array([-1.0, 1.0])
     tried = centre[..., None, None] + (reach[..., None] * side)[..., None] * steps
-    accepted = _accepted(found, tried.reshape(*centre.shape, -1), level).reshape(tried.shape)
+    accepted = _accepted(pair, tried.reshape(*centre.shape, -1), level).reshape(tried.shape)
     last = np.where(
         accepted.any(axis=-1), len(steps) - 1 - np.argmax(accepted[..., ::-1], axis=-1), -1
     )
@@ -138,7 +138,7 @@ def ratio_interval(found: Moments, level: float = 0.95) -> tuple[Array, Array]:
     outer = steps[np.minimum(last + 1, len(steps) - 1)]
     for _ in range(45):
         middle = (inner + outer) / 2
-        inside = _accepted(found, centre[..., None] + (reach[..., None] * side) * middle, level)
+        inside = _accepted(pair, centre[..., None] + (reach[..., None] * side) * middle, level)
         inner, outer = np.where(inside, middle, inner), np.where(inside, outer, middle)
     ends = centre[..., None] + reach[..., None] * side * inner
     ends = np.where((last == len(steps) - 1) & (reach[..., None] > 0), side * np.inf, ends)

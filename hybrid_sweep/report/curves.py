@@ -41,15 +41,15 @@ def curves(sweep: Sweep) -> list[Curve]:
     """Return monolingual RR@10 of every scope, and the mean over languages or pairs of what else
     has a shape, if it is there.
     """
-    found = []
+    shaped = []
     for setting, measure in SHAPED:
         whole = block(sweep, setting, measure)
         if whole is None:
             continue
         for scope, names in scopes(sweep, whole).items():
             if scope == MACRO or (setting, measure) == MONO:
-                found.append(_curve(setting, measure, scope, select(whole, names)))
-    return found
+                shaped.append(_curve(setting, measure, scope, select(whole, names)))
+    return shaped
 
 
 def _curve(setting: str, measure: str, scope: str, part: Block) -> Curve:
@@ -73,8 +73,8 @@ def complete(sweep: Sweep) -> tuple[list[float], list[int], NDArray[np.intp]]:
     seeds) of their runs.
     """
     runs = grid(sweep)
-    seeds = sorted(set.intersection(*(set(found) for found in runs.values()))) if runs else []
-    index = [[found[seed] for seed in seeds] for found in runs.values()]
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in runs.values()))) if runs else []
+    index = [[by_seed[seed] for seed in seeds] for by_seed in runs.values()]
     return list(runs), seeds, np.array(index, dtype=np.intp).reshape(len(runs), len(seeds))
 
 
@@ -89,7 +89,7 @@ class Draws:
     questions: NDArray[np.str_]
 
 
-def draw(n_seeds: int, found: list[Curve]) -> Draws:
+def draw(n_seeds: int, shaped: list[Curve]) -> Draws:
     """Return multinomial weights of the seeds and of all questions of the curves, from a generator
     seeded by their numbers.
 
@@ -98,7 +98,7 @@ def draw(n_seeds: int, found: list[Curve]) -> Draws:
     than `MIN_SEEDS` seeds the seeds stay as they are. The weights' product counts the variance of
     seed x question three times (Owen 2007): the spread is never too small.
     """
-    questions = np.unique(np.concatenate([curve.questions for curve in found]))
+    questions = np.unique(np.concatenate([curve.questions for curve in shaped]))
     rng = np.random.default_rng([20240806, n_seeds, len(questions)])
     seeds = np.ones((REPLICATES, n_seeds))
     if n_seeds >= st.MIN_SEEDS:

@@ -22,14 +22,14 @@ def derived(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
     digits; the bootstraps are seeded by the number of seeds and questions, so that the same tables
     give the same frame in any order.
     """
-    found = curves(sweep)
+    shaped = curves(sweep)
     rows = []
-    if found and any(point.kind == "trained" for point in sweep.finished):
-        draws = draw(len(complete(sweep)[1]), found)
+    if shaped and any(point.kind == "trained" for point in sweep.finished):
+        draws = draw(len(complete(sweep)[1]), shaped)
         rows = (
-            shapes(sweep, found, draws)
-            + fronts(sweep, found, draws)
-            + prices(sweep, results, found)
+            shapes(sweep, shaped, draws)
+            + fronts(sweep, shaped, draws)
+            + prices(sweep, results, shaped)
         )
         rows += winners(results)
     return frame_of(rows, DerivedRow)

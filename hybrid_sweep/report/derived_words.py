@@ -41,22 +41,22 @@ def _shape(derived: pd.DataFrame) -> list[str]:
         f"{p_words(slope['p_holm'])} (Holm over {counted(curves, 'curve')})"
     )
     if slope["word"] == "not shown":
-        said = [f"**No slope of monolingual MRR@10 is shown**: {tail}."]
+        sentences = [f"**No slope of monolingual MRR@10 is shown**: {tail}."]
     else:
-        said = [f"**Monolingual MRR@10 {slope['word']} with r**: {tail}."]
+        sentences = [f"**Monolingual MRR@10 {slope['word']} with r**: {tail}."]
     if turn["word"] == "not monotone":
-        said.append(
+        sentences.append(
             "**Not monotone**: monolingual MRR@10 both rises and falls. Against its main direction"
             f" it moves by {signed(turn['value'])} from {turn['against']} to {turn['ratio']:g}, 95"
             f" % interval {between(turn['low'], turn['high'])}, {p_words(turn['p_holm'])} (Holm"
             " over the pairs of ratios)."
         )
     else:
-        said.append(
+        sentences.append(
             "No turn is shown: monolingual MRR@10 does not both rise and fall significantly between"
             " any ratios (Holm over all pairs), which is not to say that it is monotone."
         )
-    return said
+    return sentences
 
 
 def _price(row: DerivedRow, measure: Measure) -> str:
@@ -130,12 +130,12 @@ def _languages(derived: pd.DataFrame) -> list[str]:
         return []
     parts = []
     for word, none in (("winner", "none is shown to win"), ("loser", "none is shown to lose")):
-        found = sorted(
+        shown = sorted(
             (row for row in top if row["word"] == word), key=lambda row: -abs(float(row["value"]))
         )
         names = [
             f"{markdown(row['scope'])} ({signed(row['value'])}, {p_words(row['p_holm'])})"
-            for row in found
+            for row in shown
         ]
         verb = {"winner": "wins", "loser": "loses"}[word][: None if len(names) == 1 else -1]
         parts.append(f"{listed(names)} {verb}" if names else none)
@@ -154,7 +154,7 @@ def _languages(derived: pd.DataFrame) -> list[str]:
 
 
 def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
-    said: list[str] = []
+    sentences: list[str] = []
     for measure, noun in ((MONOLINGUAL, "languages"), (CROSS_LINGUAL, "pairs")):
         parts = []
         for scope, words in ((TRAINED, "trained on"), (UNSEEN, "not trained on")):
@@ -171,11 +171,11 @@ def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
                 f" {interval}, Holm {p_words(row['p_holm'])}"
             )
         if parts:
-            said.append(
+            sentences.append(
                 f"{measure.title}, trained on {listed(map(markdown, sweep.trained_languages))};"
                 f" {'; '.join(parts)}."
             )
-    return said
+    return sentences
 
 
 def _questions(results: pd.DataFrame) -> list[str]:
@@ -197,9 +197,9 @@ def sentences(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> lis
     """
     if not compared(results, *MONO):
         return []
-    said = _shape(derived) + _prices(results, derived)
+    told = _shape(derived) + _prices(results, derived)
     return (
-        said
+        told
         + _fronts(derived)
         + _languages(derived)
         + _unseen(sweep, results)

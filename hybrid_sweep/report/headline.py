@@ -121,9 +121,9 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
         return [], ""
     at_best = {scope: _at(rows, best) for scope, rows in by_language.items()}
     harmed = [scope for scope, row in at_best.items() if row and row["verdict"] == "degraded"]
-    each = [largest(results, scope) for scope in by_language]
-    known = [ratio for ratio in each if ratio is not None]
-    safe = min(known) if len(known) == len(each) else None
+    bests = [largest(results, scope) for scope in by_language]
+    held = [ratio for ratio in bests if ratio is not None]
+    safe = min(held) if len(held) == len(bests) else None
     if safe is not None and safe >= best:
         return [], " Taken one by one, every language is shown to hold there too."
     head = (
@@ -142,17 +142,17 @@ def _use(
     best, gone = largest(results), unpaired(results)
     if best is None:
         smallest = rows[0]
-        each = "planned" if gone else "tested"
+        which = "planned" if gone else "tested"
         text = (
             f"No larger share is shown to cost less than {sweep.margin:g} together with every"
-            f" smaller one {each}."
+            f" smaller one {which}."
         )
         if smallest["verdict"] == "inconclusive" and smallest["ratio"] < min([*gone, 2.0]):
             more = smallest["seeds_to_settle"]
             needed = "more questions" if more == float("inf") else f"about {more:.0f} seeds"
             text += f" To settle r = {smallest['ratio']:g}: {needed}."
         return "Stay at r = 0", text
-    harmed, each = _languages(results, best)
+    harmed, which = _languages(results, best)
     text = (
         "The largest share that is shown, like every smaller one, to cost less than"
         f" {sweep.margin:g} MRR@10 on the mean of languages."
@@ -166,7 +166,7 @@ def _use(
         short = f"r = {best:g} is safe, but buys nothing shown"
     return (
         short + (f", but not for {listed(harmed)}" if harmed else ""),
-        text + _bought(gain) + each,
+        text + _bought(gain) + which,
     )
 
 

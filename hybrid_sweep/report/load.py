@@ -35,7 +35,7 @@ EVALUATED = ["versions", "git"]
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """One planned run of a sweep; `kind` is one of `KINDS`."""
 
     kind: str
@@ -70,7 +70,7 @@ class Sweep:
     name: str
     margin: float
     command: str
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
     missing: dict[str, str]
     frame: pd.DataFrame
     config: dict[str, dict[str, Any]]
@@ -79,17 +79,17 @@ class Sweep:
     trained_languages: tuple[str, ...]
 
     @property
-    def finished(self) -> tuple[Point, ...]:
+    def finished(self) -> tuple[SweepPoint, ...]:
         """Return the points with a result."""
         return tuple(point for point in self.points if point.run_id not in self.missing)
 
     @property
-    def gaps(self) -> tuple[Point, ...]:
+    def gaps(self) -> tuple[SweepPoint, ...]:
         """Return the points without a result."""
         return tuple(point for point in self.points if point.run_id in self.missing)
 
     @property
-    def trained(self) -> tuple[Point, ...]:
+    def trained(self) -> tuple[SweepPoint, ...]:
         """Return the finished points that a ratio trained."""
         return tuple(point for point in self.finished if point.kind == "trained")
 
@@ -114,14 +114,16 @@ def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
     A pool: how many passages of each language it holds, and the name of the further collection that
     it counts as.
     """
-    found: dict[str, list[tuple[int, str]]] = {}
+    by_source: dict[str, list[tuple[int, str]]] = {}
     for name in further(sweep_dirs):
         if match := POOL.fullmatch(name):
-            found.setdefault(match[1] or "", []).append((int(match[2]), name))
-    return {source: sorted(sizes) for source, sizes in sorted(found.items())}
+            by_source.setdefault(match[1] or "", []).append((int(match[2]), name))
+    return {source: sorted(sizes) for source, sizes in sorted(by_source.items())}
 
 
-def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str, dict[Point, Path]]:
+def planned(
+    sweep_dirs: Sequence[Path], on: str
+) -> tuple[list[str], float, str, dict[SweepPoint, Path]]:
     """Return names, margin, command and the points with their run folders, the points of all sweeps
     together.
 
@@ -137,7 +139,9 @@ def planned(sweep_dirs: Sequence[Path], on: str) -> tuple[list[str], float, str,
         for row in plan["points"]:
             if on and on not in row.get("also", []):
                 continue
-            point = Point(row["kind"], round(float(row["ratio"]), 6), row["seed"], row["run_id"])
+            point = SweepPoint(
+                row["kind"], round(float(row["ratio"]), 6), row["seed"], row["run_id"]
+            )
             folders[point] = runs / point.run_id
     if len(set(margins)) > 1:
         raise UserError(
@@ -204,7 +208,7 @@ def _learned(config: dict[str, Any]) -> set[str]:
     }
 
 
-def _is_of(point: Point, table: pa.Table, config: dict[str, Any]) -> bool:
+def _is_of(point: SweepPoint, table: pa.Table, config: dict[str, Any]) -> bool:
     """Return whether a run is of the seed and kind that its point has, as far as its table and its
     config tell.
     """
@@ -219,7 +223,7 @@ def _is_of(point: Point, table: pa.Table, config: dict[str, Any]) -> bool:
 
 
 def _check(
-    points: Sequence[Point], tables: dict[str, pa.Table], configs: dict[str, dict[str, Any]]
+    points: Sequence[SweepPoint], tables: dict[str, pa.Table], configs: dict[str, dict[str, Any]]
 ) -> None:
     """Refuse points that cannot be compared: two runs in one place of the grid, other rows, holes
     in the values.
@@ -239,7 +243,7 @@ def _check(
         _check_values(point, tables[point.run_id])
 
 
-def _check_places(points: Sequence[Point]) -> None:
+def _check_places(points: Sequence[SweepPoint]) -> None:
     """Refuse two runs in one place of the grid."""
     seen: dict[tuple[str, float, int], str] = {}
     for point in points:
@@ -254,7 +258,7 @@ def _check_places(points: Sequence[Point]) -> None:
         seen[place] = point.run_id
 
 
-def _check_plan(point: Point, table: pa.Table, config: dict[str, Any]) -> None:
+def _check_plan(point: SweepPoint, table: pa.Table, config: dict[str, Any]) -> None:
     """Refuse a run that is not the one that points.json has in this place."""
     if not _is_of(point, table, config):
         raise UserError(
@@ -271,7 +275,7 @@ def _check_plan(point: Point, table: pa.Table, config: dict[str, Any]) -> None:
         )
 
 
-def _check_rows(point: Point, table: pa.Table, first: str, other: pa.Table) -> None:
+def _check_rows(point: SweepPoint, table: pa.Table, first: str, other: pa.Table) -> None:
     """Refuse a run whose rows are of other questions than those of the first run, `other`."""
     names = ["collection", "group_id", "n_relevant", *KEY]
     same = table.num_rows == other.num_rows and all(
@@ -285,7 +289,7 @@ def _check_rows(point: Point, table: pa.Table, first: str, other: pa.Table) -> N
         )
 
 
-def _check_values(point: Point, table: pa.Table) -> None:
+def _check_values(point: SweepPoint, table: pa.Table) -> None:
     """Refuse values that are no numbers; same@10 has some only where all languages are searched."""
     for name in STORED:
         rows = table
@@ -299,7 +303,7 @@ def _check_values(point: Point, table: pa.Table) -> None:
             )
 
 
-def _long(points: Sequence[Point], tables: dict[str, pa.Table]) -> pd.DataFrame:
+def _long(points: Sequence[SweepPoint], tables: dict[str, pa.Table]) -> pd.DataFrame:
     """Return the frame of `Sweep`: text as categories, or a million rows would take long to
     group.
     """

@@ -43,12 +43,12 @@ def bias_maps(tables: SweepTables) -> Figure:
     Raises:
         UserError: where no run has recorded it.
     """
-    found = figure_bias_maps.draw(tables.sweep, _corner(tables))
-    if found is None:
+    figure = figure_bias_maps.draw(tables.sweep, _corner(tables))
+    if figure is None:
         raise UserError(
             f"sweep {tables.name}: no run has recorded its language bias", key="plot.no_bias"
         )
-    return found
+    return figure
 
 
 def front(tables: SweepTables) -> Figure:

@@ -195,20 +195,20 @@ def differences(folder: Path) -> list[str]:
             for path in sorted(thawed.rglob("*"))
             if path.suffix in TEXTS
         }
-        found = []
+        lines = []
         for name, path in made.items():
             if not (folder / name).is_file():
-                found.append(f"{folder / name}: absent, though the report has it")
+                lines.append(f"{folder / name}: absent, though the report has it")
             elif difference := _first_difference(folder / name, path):
-                found.append(f"{folder / name}: {difference}")
-        return found
+                lines.append(f"{folder / name}: {difference}")
+        return lines
 
 
 def _beside(folder: Path, against: Iterable[Path]) -> set[str]:
     """Return the names of published folders; raises UserError for one that is not beside
     `folder`.
     """
-    found = set()
+    names_beside = set()
     for other in against:
         if other.resolve().parent != folder.resolve().parent:
             raise UserError(
@@ -216,8 +216,8 @@ def _beside(folder: Path, against: Iterable[Path]) -> set[str]:
                 " elsewhere",
                 key="freeze.elsewhere",
             )
-        found.add(other.resolve().name)
-    return found
+        names_beside.add(other.resolve().name)
+    return names_beside
 
 
 def _rivals(folder: Path) -> set[str]:
@@ -298,11 +298,11 @@ def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
     return {
         "config": _settings(records.config(run)),
         "provenance": {name: provenance[name] for name in KEPT if name in provenance},
-        "metrics": {name: _counted(found) for name, found in metrics.items() if found},
+        "metrics": {name: _counted(part_of) for name, part_of in metrics.items() if part_of},
         "evaluated": {
-            name: {part: found[part] for part in load.EVALUATED if part in found}
-            for name, found in evaluated.items()
-            if found
+            name: {part: part_of[part] for part in load.EVALUATED if part in part_of}
+            for name, part_of in evaluated.items()
+            if part_of
         },
     }
 

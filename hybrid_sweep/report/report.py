@@ -43,14 +43,14 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
     else:
         report, told = write_one(*pooled, folders[0], training(folders)), _further(folders)
     console, code = [report.console], report.exit_code
-    for name, found in told:
+    for name, other in told:
         console += [
             "",
             f"--- on {name} ---",
             "",
-            found if isinstance(found, str) else found.console,
+            other if isinstance(other, str) else other.console,
         ]
-        code = max(code, 1 if isinstance(found, str) else found.exit_code)
+        code = max(code, 1 if isinstance(other, str) else other.exit_code)
     return dataclasses.replace(
         report, console="\n".join(console), exit_code=0 if allow_missing else code
     )
@@ -71,20 +71,20 @@ def _pooled(folders: Sequence[Path]) -> tuple[Sweep, list[str]] | None:
 
 def _further(folders: Sequence[Path]) -> list[tuple[str, Report | str]]:
     """Return the reports on further collections, or why there is none."""
-    found: list[tuple[str, Report | str]] = []
+    reports: list[tuple[str, Report | str]] = []
     for name in further(folders):
         try:
             sweep = load(folders, name)
-            found.append((name, write_one(sweep, check(sweep), folders[0] / f"on-{name}")))
+            reports.append((name, write_one(sweep, check(sweep), folders[0] / f"on-{name}")))
         except UserError as error:
-            found.append((name, f"no report: {error}"))
+            reports.append((name, f"no report: {error}"))
     for source, sizes in pools(folders).items():
         name = f"{source}, by pool" if source else "smaller pools"
         try:
-            found.append((name, compare_pools(folders, source, sizes)))
+            reports.append((name, compare_pools(folders, source, sizes)))
         except UserError as error:
-            found.append((name, f"no comparison: {error}"))
-    return found
+            reports.append((name, f"no comparison: {error}"))
+    return reports
 
 
 def _compared(folders: Sequence[Path]) -> tuple[Report, list[tuple[str, Report | str]]]:
@@ -93,9 +93,9 @@ def _compared(folders: Sequence[Path]) -> tuple[Report, list[tuple[str, Report |
     """
     names = [set(further([path])) for path in folders]
     shared = sorted(set.intersection(*names))
-    report, found = compare_folders(folders, shared)
+    report, others = compare_folders(folders, shared)
     partly = sorted(set.union(*names) - set(shared))
     if partly:
         line = f"not compared on {', '.join(partly)}, which only some of the sweeps have"
         report = dataclasses.replace(report, console=f"{report.console}\n{line}")
-    return report, found
+    return report, others

@@ -25,7 +25,7 @@ from hybrid_sweep.report.figures import training as figure_training
 from hybrid_sweep.report.figures.style import legible, save_all
 from hybrid_sweep.report.figures.training_curves import Training
 from hybrid_sweep.report.latex import latex
-from hybrid_sweep.report.load import Point, Sweep
+from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.page.html import html
 from hybrid_sweep.report.render.console import console
 from hybrid_sweep.report.render.numbers import counted
@@ -52,7 +52,7 @@ class Report:
     console: str
     figure: Path
     paths: tuple[Path, ...]
-    missing: tuple[Point, ...]
+    missing: tuple[SweepPoint, ...]
     warnings: tuple[str, ...]
     results: pd.DataFrame
     exit_code: int

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.columns import frame_of, meanings, records
-from hybrid_sweep.report.load import Point, Sweep
+from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.measures import MEASURES, MONOLINGUAL
 from hybrid_sweep.report.rows import ResultRow
 
@@ -26,7 +26,7 @@ COLUMNS = meanings(ResultRow)
 TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
 
-def line(point: Point) -> tuple[str, float]:
+def line(point: SweepPoint) -> tuple[str, float]:
     """Return the line of the table that a point belongs to: the baselines have no ratio (-1)."""
     return point.kind, point.ratio if point.kind == "trained" else -1.0
 
@@ -55,10 +55,10 @@ def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
     """
     chosen = sweep.frame[sweep.frame["setting"] == setting]
     values = chosen[measure].to_numpy(dtype=np.float64, copy=True).reshape(len(sweep.finished), -1)
-    known = np.isfinite(values).all(axis=0)
-    if not known.any():
+    complete = np.isfinite(values).all(axis=0)
+    if not complete.any():
         return None
-    rows, values = chosen.iloc[: values.shape[1]][known], values[:, known]
+    rows, values = chosen.iloc[: values.shape[1]][complete], values[:, complete]
     label = rows["query_lang"].astype(str)
     if setting == "cross-lingual":
         label = label + ">" + rows["passage_lang"].astype(str)
@@ -80,7 +80,7 @@ def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
         TRAINED: [n for n in whole.names if n in seen],
         UNSEEN: [n for n in whole.names if n not in seen],
     }
-    split = {scope: tuple(found) for scope, found in parts.items() if found}
+    split = {scope: tuple(domains) for scope, domains in parts.items() if domains}
     if not sweep.trained_languages or UNSEEN not in split:
         split = {}
     return {MACRO: whole.names} | split | {name: (name,) for name in whole.names}
@@ -97,31 +97,31 @@ def select(whole: Block, names: tuple[str, ...]) -> Block:
 
 
 def _level(y: st.Array, df: float, floor: float) -> ResultRow:
-    found = st.crossed_estimate(y, df, floor)
-    low, high = st.bounds(found, 0.95)
-    return {"mean": found.mean, "low": low, "high": high, "interval": found.interval}
+    level = st.crossed_estimate(y, df, floor)
+    low, high = st.bounds(level, 0.95)
+    return {"mean": level.mean, "low": low, "high": high, "interval": level.interval}
 
 
 def _effect(y: st.Array, base: st.Array, df: float, floor: float) -> tuple[st.Estimate, ResultRow]:
-    found, share = st.crossed_estimate(y - base, df, floor), st.relative(y, base, df, floor)
-    low, high = st.bounds(found, 0.95)
-    low_90, high_90 = st.bounds(found, 0.90)
+    effect, share = st.crossed_estimate(y - base, df, floor), st.relative(y, base, df, floor)
+    low, high = st.bounds(effect, 0.95)
+    low_90, high_90 = st.bounds(effect, 0.90)
     relative_low, relative_high = st.bounds(share, 0.95)
-    return found, {
-        "delta": found.mean,
+    return effect, {
+        "delta": effect.mean,
         "delta_low": low,
         "delta_high": high,
         "delta_low_90": low_90,
         "delta_high_90": high_90,
         "half_width": (high_90 - low_90) / 2,
-        "df": st.equivalent_df(found),
+        "df": st.equivalent_df(effect),
         "carrying": st.carrying(y - base),
         "delta_seeds": len(y),
-        "delta_interval": found.interval,
+        "delta_interval": effect.interval,
         "relative": share.mean,
         "relative_low": relative_low,
         "relative_high": relative_high,
-        "p": st.p_value(found) if found.interval == "crossed" else np.nan,
+        "p": st.p_value(effect) if effect.interval == "crossed" else np.nan,
     }
 
 
@@ -200,8 +200,8 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
         effect = None
         if kind == "trained" and ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            effect, found = _effect(y[here], y[there], df, floors[1])
-            row |= found | _won(part, here, there)
+            effect, columns = _effect(y[here], y[there], df, floors[1])
+            row |= columns | _won(part, here, there)
         effects.append(effect)
         rows.append(row)
     adjusted = st.holm([float(row.get("p", np.nan)) for row in rows])
@@ -252,13 +252,13 @@ def pick(
     results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, kind: str = "trained"
 ) -> pd.DataFrame:
     """Return the rows of one curve, by ratio."""
-    found = results[
+    curve = results[
         (results["setting"] == setting)
         & (results["measure"] == measure)
         & (results["scope"] == scope)
         & (results["kind"] == kind)
     ]
-    return found.sort_values("ratio", kind="stable").reset_index(drop=True)
+    return curve.sort_values("ratio", kind="stable").reset_index(drop=True)
 
 
 def picked(

@@ -43,8 +43,8 @@ class Content:
 def _common(sweep: Sweep, key: str) -> str:
     """Return the value of a config key in the trained points, or "not recorded"."""
     values = [flatten(sweep.config[point.run_id]).get(key) for point in sweep.trained]
-    found = sorted({value for value in values if value is not None})
-    return escaping.markdown(" / ".join(found)) if found else "not recorded"
+    distinct = sorted({value for value in values if value is not None})
+    return escaping.markdown(" / ".join(distinct)) if distinct else "not recorded"
 
 
 def _adds(sweep: Sweep) -> bool:
@@ -163,10 +163,10 @@ def _made(sweep: Sweep, run_id: str, part: str, evaluated: bool) -> list[tuple[s
     that is reported on, by name.
     """
     made = sweep.provenance[run_id]
-    found = ((made.get("evaluated") or {}) if evaluated else made).get(part) or {}
+    values = ((made.get("evaluated") or {}) if evaluated else made).get(part) or {}
     if part == "fingerprints" and (further := sweep.metrics[run_id].get("fingerprint")):
-        found = {**found, "further collection": further}
-    return sorted(flatten(found).items())
+        values = {**values, "further collection": further}
+    return sorted(flatten(values).items())
 
 
 def _provenance(sweep: Sweep, warnings: Sequence[str]) -> list[Block]:
@@ -242,10 +242,10 @@ def _tradeoff(content: Content) -> list[Block]:
 
 
 def _winners(content: Content) -> list[Block]:
-    found = tables.winners(content.sweep, content.derived)
+    grids = tables.winners(content.sweep, content.derived)
     parts: list[Block] = []
-    for grid in found:
-        parts += [f"### {grid.name}", "", grid, ""] if len(found) > 1 else [grid, ""]
+    for grid in grids:
+        parts += [f"### {grid.name}", "", grid, ""] if len(grids) > 1 else [grid, ""]
     return _with(parts[:-1], tables.WINNERS_NOTE)
 
 

@@ -93,8 +93,8 @@ def _mixed(records: Iterable[dict[str, Any]]) -> dict[str, str]:
     """Return the flattened keys that have several values among the records that hold them, with
     these values.
     """
-    mixed = {key: found[:4] for key, found in _values(records).items() if len(found) > 1}
-    return {key: " / ".join(_cut(value) for value in found) for key, found in mixed.items()}
+    mixed = {key: values[:4] for key, values in _values(records).items() if len(values) > 1}
+    return {key: " / ".join(_cut(value) for value in values) for key, values in mixed.items()}
 
 
 def _cut(value: str) -> str:
@@ -106,7 +106,7 @@ def _fingerprints(sweep: Sweep) -> list[dict[str, Any]]:
     """Return what names the content that each finished point read."""
     # BM25 is another model by its nature, and reads the main collection alone.
     lexical = {point.run_id for point in sweep.finished if point.kind == "bm25"}
-    found = [
+    read = [
         {
             key: value
             for key, value in (sweep.provenance[point.run_id].get("fingerprints") or {}).items()
@@ -115,8 +115,10 @@ def _fingerprints(sweep: Sweep) -> list[dict[str, Any]]:
         for point in sweep.finished
     ]
     measured = [sweep.metrics[point.run_id] for point in sweep.finished]
-    return found + [
-        {"further collection": each["fingerprint"]} for each in measured if "fingerprint" in each
+    return read + [
+        {"further collection": record["fingerprint"]}
+        for record in measured
+        if "fingerprint" in record
     ]
 
 
@@ -154,9 +156,9 @@ def check(sweep: Sweep) -> list[str]:
     }
     warnings = [
         f"the points mix {what}: "
-        + "; ".join(f"{key} {values}" for key, values in list(found.items())[:6])
-        for what, found in mixed.items()
-        if found
+        + "; ".join(f"{key} {values}" for key, values in list(keys.items())[:6])
+        for what, keys in mixed.items()
+        if keys
     ]
     if any((record.get("git") or {}).get("dirty") for record in [*made, *evaluated]):
         warnings.append("some points were made with changes to the code that are not committed")
@@ -169,10 +171,10 @@ def settings(sweep: Sweep) -> dict[str, str]:
 
     A field that came after older runs stands at its default where their configs lack it.
     """
-    found = _values(sweep.config[point.run_id] for point in sweep.trained)
+    recorded = _values(sweep.config[point.run_id] for point in sweep.trained)
     kept = {
         key: " / ".join(values)
-        for key, values in found.items()
+        for key, values in recorded.items()
         if matters(key) and key not in VARIED
     }
     added = flatten(dataclasses.asdict(Config()))
@@ -191,19 +193,19 @@ def _rest(sweep: Sweep) -> dict[str, str]:
     machine.
     """
     made = [sweep.provenance[point.run_id] for point in sweep.finished]
-    found: dict[str, str] = {}
+    rest: dict[str, str] = {}
     for name, part, keys in [
         ("version", "versions", None),
         ("hardware", "hardware", HARDWARE),
         ("code", "git", None),
     ]:
         values = _values(record.get(part) or {} for record in made)
-        found |= {
+        rest |= {
             f"{name}: {key}": " / ".join(v)
             for key, v in values.items()
             if keys is None or key in keys
         }
-    return found
+    return rest
 
 
 def _plain(value: str) -> str:
@@ -224,20 +226,18 @@ def differences(
     main = [settings(sweep) for sweep in trained_on or sweeps]
     content = [_content(sweep) for sweep in sweeps]
     if trained_on is not None:
-        content = [
-            _content(first) | found for first, found in zip(trained_on, content, strict=True)
-        ]
+        content = [_content(first) | rows for first, rows in zip(trained_on, content, strict=True)]
     parts = [
-        (SETTING, [{k: v for k, v in found.items() if k not in MACHINE} for found in main]),
+        (SETTING, [{k: v for k, v in rows.items() if k not in MACHINE} for rows in main]),
         (CONTENT, content),
-        (REST, [{k: v for k, v in found.items() if k in MACHINE} for found in main]),
+        (REST, [{k: v for k, v in rows.items() if k in MACHINE} for rows in main]),
         (REST, [_rest(sweep) for sweep in sweeps]),
     ]
     margins = [f"{sweep.margin:g}" for sweep in sweeps]
-    found = [Difference(SETTING, "sweep.margin", tuple(margins))] if len(set(margins)) > 1 else []
+    rows = [Difference(SETTING, "sweep.margin", tuple(margins))] if len(set(margins)) > 1 else []
     for part, records in parts:
         for key in sorted(set().union(*records)):
             values = tuple(_plain(record.get(key, "")) for record in records)
             if len(set(values)) > 1:
-                found.append(Difference(part, key, values))
-    return found
+                rows.append(Difference(part, key, values))
+    return rows

@@ -49,8 +49,8 @@ def isotonic(change: Array) -> tuple[Array, bool]:
     return fits[falling], falling
 
 
-def _slope(ratios: list[float], found: Moments) -> DerivedRow:
-    slope = contrast(found, slope_weights(np.array(ratios)))
+def _slope(ratios: list[float], points: Moments) -> DerivedRow:
+    slope = contrast(points, slope_weights(np.array(ratios)))
     low, high = st.bounds(slope, 0.95)
     p = st.p_value(slope) if slope.interval == "crossed" else np.nan
     return {
@@ -91,12 +91,12 @@ def band(change: Array, resampled_change: Array, half: Array, falling: bool) -> 
     return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
-def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[DerivedRow]:
+def _isotonic(ratios: list[float], points: Moments, means: Array) -> list[DerivedRow]:
     """Return the rows of the isotonic fit; means: (B, R), of the bootstrap."""
-    change = found.mean - found.mean[0]
+    change = points.mean - points.mean[0]
     fitted, falling = isotonic(change)
     eye = np.eye(len(ratios))
-    estimated = contrast(found, eye - eye[0])
+    estimated = contrast(points, eye - eye[0])
     half = st.half_width(estimated, 0.95)
     half[0] = 0.0
     low, high = band(change, means - means[:, :1], half, falling)
@@ -118,7 +118,7 @@ def _isotonic(ratios: list[float], found: Moments, means: Array) -> list[Derived
     return rows
 
 
-def _reversal(ratios: list[float], found: Moments, falling: bool) -> DerivedRow:
+def _reversal(ratios: list[float], points: Moments, falling: bool) -> DerivedRow:
     """Return whether the curve both rises and falls: all pairs of ratios, Holm over the pairs.
 
     "not monotone" asks for a significant move each way, not only for one against the fit. So a
@@ -128,7 +128,7 @@ def _reversal(ratios: list[float], found: Moments, falling: bool) -> DerivedRow:
     row: DerivedRow = {"statistic": "reversal", "word": "no reversal shown", "interval": "none"}
     lower, higher = np.triu_indices(len(ratios), 1)
     eye = np.eye(len(ratios))
-    moves = contrast(found, eye[higher] - eye[lower])
+    moves = contrast(points, eye[higher] - eye[lower])
     if moves.interval != "crossed":
         return row
     p = st.p_value(moves)
@@ -162,7 +162,7 @@ def _reversal(ratios: list[float], found: Moments, falling: bool) -> DerivedRow:
     }
 
 
-def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
+def shapes(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
     """Return rows of slope, isotonic and reversal of each curve, as `derived` describes them; []
     where no seed has all ratios.
 
@@ -172,7 +172,7 @@ def shapes(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
     if len(ratios) < 2 or not seeds:
         return []
     rows: list[DerivedRow] = []
-    for curve in found:
+    for curve in shaped:
         if len(curve.questions) < 2:
             continue
         y = curve.y[index]

@@ -221,13 +221,13 @@ def crossed_estimate(y: Array, df_questions: float | None = None, floor: float =
         return Estimate(y.mean(axis=(-2, -1)), nan, nan, n_seeds, n_questions, df_questions, "none")
     if n_seeds >= MIN_SEEDS:
         mean, *squares = mean_squares(y)
-        found = from_squares(
+        estimated = from_squares(
             mean,
             (squares[0], squares[1], squares[2]),
             (n_seeds, n_questions, df_questions),
             floor,
         )
-        return dataclasses.replace(found, carrying=carrying(y))
+        return dataclasses.replace(estimated, carrying=carrying(y))
     per_question = y.mean(axis=-2)
     se = np.sqrt(per_question.var(axis=-1, ddof=1) / n_questions)
     df = np.full(se.shape, df_questions)
@@ -354,8 +354,8 @@ def holm(p: Sequence[float]) -> list[float]:
     comparisons.
     """
     adjusted = np.asarray(p, dtype=np.float64).copy()
-    known = np.flatnonzero(~np.isnan(adjusted))
-    order = known[np.argsort(adjusted[known], kind="stable")]
+    tested = np.flatnonzero(~np.isnan(adjusted))
+    order = tested[np.argsort(adjusted[tested], kind="stable")]
     steps = adjusted[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(value) for value in adjusted]
@@ -440,8 +440,8 @@ def largest_non_inferior(ratios: Sequence[float], verdicts: Sequence[str]) -> fl
     r*" untrue.
     """
     largest = None
-    for ratio, found in sorted(zip(ratios, verdicts, strict=True)):
-        if not holds(found):
+    for ratio, verdict_there in sorted(zip(ratios, verdicts, strict=True)):
+        if not holds(verdict_there):
             break
         largest = ratio
     return largest

@@ -30,14 +30,14 @@ def on_front(first: Array, second: Array) -> NDArray[np.bool_]:
     return ~np.asarray((at_least & better).any(axis=-1))
 
 
-def _of(found: list[Curve], setting: str, measure: str) -> Curve | None:
+def _of(shaped: list[Curve], setting: str, measure: str) -> Curve | None:
     """Return the curve of the mean over all languages or pairs."""
     return next(
-        (c for c in found if (c.setting, c.measure, c.scope) == (setting, measure, MACRO)), None
+        (c for c in shaped if (c.setting, c.measure, c.scope) == (setting, measure, MACRO)), None
     )
 
 
-def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
+def fronts(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
     """Return a row per ratio and axis: whether it is on the Pareto front, and in which share of the
     replicates.
 
@@ -45,13 +45,13 @@ def fronts(sweep: Sweep, found: list[Curve], draws: Draws) -> list[DerivedRow]:
     each replicate.
     """
     ratios, seeds, index = complete(sweep)
-    mono = _of(found, *MONO)
+    mono = _of(shaped, *MONO)
     if mono is None or not seeds or len(ratios) < 2:
         return []
     rows: list[DerivedRow] = []
     base = (mono.y[index].mean(axis=(1, 2)), resampled(draws, mono, index))
     for measure in TRADED:
-        other = _of(found, *measure.place)
+        other = _of(shaped, *measure.place)
         if other is None:
             continue
         front = on_front(base[0], measure.better * other.y[index].mean(axis=(1, 2)))
@@ -95,7 +95,7 @@ def aligned(
     return np.stack(y)
 
 
-def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[DerivedRow]:
+def prices(sweep: Sweep, results: pd.DataFrame, shaped: list[Curve]) -> list[DerivedRow]:
     """Return a row per ratio above 0 and axis: monolingual RR@10 lost per unit gained on that axis,
     against ratio 0.
 
@@ -104,11 +104,11 @@ def prices(sweep: Sweep, results: pd.DataFrame, found: list[Curve]) -> list[Deri
     where the gain is shown: positive, with a crossed interval, and significant after Holm's
     adjustment over the ratios.
     """
-    runs, mono = grid(sweep), _of(found, *MONO)
+    runs, mono = grid(sweep), _of(shaped, *MONO)
     base = runs.get(0.0, {})
     rows: list[DerivedRow] = []
     for measure in TRADED if mono is not None and base else ():
-        other = _of(found, *measure.place)
+        other = _of(shaped, *measure.place)
         if other is None or mono is None:
             continue
         gains = {row["ratio"]: row for row in picked(results, *measure.place)}

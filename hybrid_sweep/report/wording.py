@@ -13,8 +13,8 @@ def compared(
     results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO
 ) -> list[ResultRow]:
     """Return the trained ratios above 0 that have a paired difference."""
-    found = pick(results, setting, measure, scope)
-    return records(found[(found["ratio"] > 0) & found["delta"].notna()], ResultRow)
+    curve = pick(results, setting, measure, scope)
+    return records(curve[(curve["ratio"] > 0) & curve["delta"].notna()], ResultRow)
 
 
 def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:

@@ -27,7 +27,7 @@ from hybrid_sweep.training import dev_history
 from hybrid_sweep.utils import records, safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import write_json
-from hybrid_sweep.utils.own_code import Source
+from hybrid_sweep.utils.own_code import CodeFile
 
 if TYPE_CHECKING:  # BM25 needs no torch
     from hybrid_sweep.models.encoder import Encoder
@@ -104,7 +104,7 @@ def _identity(run_dir: Path) -> dict[str, Any]:
 
 def _own_parts(
     config: Config, words: Sequence[str], identity: dict[str, Any]
-) -> dict[tuple[str, str], Source]:
+) -> dict[tuple[str, str], CodeFile]:
     """Return the files of the parts that the words name; nothing is imported yet.
 
     Raises:

@@ -39,14 +39,14 @@ def resources(config: Config, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the launcher's params, with processors and GPUs of a job as its point needs them where
     the user leaves them out.
     """
-    trainer, found = config.trainer, dict(params)
-    if found.get("cpus_per_task") is None:
-        found["cpus_per_task"] = trainer.devices * (trainer.threads + trainer.workers)
+    trainer, asked = config.trainer, dict(params)
+    if asked.get("cpus_per_task") is None:
+        asked["cpus_per_task"] = trainer.devices * (trainer.threads + trainer.workers)
     if trainer.accelerator == "gpu" and not any(
-        found.get(key) for key in ("gpus_per_node", "gpus_per_task", "gres")
+        asked.get(key) for key in ("gpus_per_node", "gpus_per_task", "gres")
     ):
-        found["gpus_per_node"] = trainer.devices
-    return found
+        asked["gpus_per_node"] = trainer.devices
+    return asked
 
 
 def submit(function: Any, rows: Sequence[Sequence[Any]], params: Mapping[str, Any]) -> str:
@@ -112,12 +112,12 @@ def _noted(note: Path) -> dict[str, list[str]]:
     """Return the run ids of each array job that slurm.json names; what is no number of a job is
     left out.
     """
-    found = read_own_json(note)
-    if not isinstance(found, dict):
+    noted = read_own_json(note)
+    if not isinstance(noted, dict):
         return {}
     return {
         array: ids
-        for array, ids in found.items()
+        for array, ids in noted.items()
         if re.fullmatch("[0-9]+", array) and isinstance(ids, list)
     }
 

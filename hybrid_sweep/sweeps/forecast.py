@@ -121,15 +121,15 @@ def _finished(folder: Path) -> list[Finished]:
 
 def time_lines(points: Sequence[Point], times: Mapping[str, float | None]) -> list[str]:
     """Return a line on the time of a sweep; empty where all is done. times: of `seconds`."""
-    known = [time for time in times.values() if time is not None]
-    if not known:
+    told = [time for time in times.values() if time is not None]
+    if not told:
         return ["time: unknown (no finished run of this kind to extrapolate from)"][: len(times)]
     at_once = max(_at_once(point.config) for point in points if point.run_id in times)
-    line = f"time: about {units.duration(max(sum(known) / at_once, *known))}"
+    line = f"time: about {units.duration(max(sum(told) / at_once, *told))}"
     if at_once > 1:
-        line += f", {at_once} points at a time ({units.duration(sum(known))} one after the other)"
-    if len(known) < len(times):
-        line += f"; without {len(times) - len(known)} of the {len(times)} points (unknown)"
+        line += f", {at_once} points at a time ({units.duration(sum(told))} one after the other)"
+    if len(told) < len(times):
+        line += f"; without {len(times) - len(told)} of the {len(times)} points (unknown)"
     return [line]
 
 
@@ -183,12 +183,12 @@ def _disk_lines(costs: Sequence[Cost], free: int) -> list[str]:
 def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -> Cost:
     """Return what one point takes. listed: sizes.yaml. counted: as in `sizes.texts_of`."""
     stated = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
-    read = [sizes.texts_of(each, listed["collections"], counted) for each in stated]
+    read = [sizes.texts_of(config_there, listed["collections"], counted) for config_there in stated]
     shape, steps = sizes.shape_of(config.model, listed["models"]), steps_of(config)
     results = 0
-    for each, texts in zip(stated, read, strict=True):
-        rows = texts.questions * (len(each.data.languages) + 1)
-        results += rows * (ROW * (1 + len(each.data.pools)) + LINE * config.eval.run_depth)
+    for config_there, texts in zip(stated, read, strict=True):
+        rows = texts.questions * (len(config_there.data.languages) + 1)
+        results += rows * (ROW * (1 + len(config_there.data.pools)) + LINE * config.eval.run_depth)
 
     counts = [texts.count for texts in read]
     vectors = 4 * shape.width * max(counts)

@@ -84,8 +84,8 @@ def serve(descriptor: int) -> list[str]:
         if answer is None:
             link.close()
             return _become(request, descriptors)
-        for each in descriptors:
-            os.close(each)
+        for open_descriptor in descriptors:
+            os.close(open_descriptor)
         _answer(link, answer)
 
 
@@ -96,9 +96,9 @@ def unfit() -> str | None:
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
         return f"the process to fork from has {threads} threads"
-    for each in Path("/proc/self/fd").iterdir():
+    for link in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(each)
+            target = os.readlink(link)
         except OSError:  # the descriptor of this listing itself
             continue
         if target.startswith("/dev/nvidia"):

@@ -234,12 +234,12 @@ class Servers:
         if server is None:
             raise Unforked(f"{DEATHS} processes to fork from have ended")
         try:
-            found = server.fork(words, environment, descriptors)
+            process = server.fork(words, environment, descriptors)
         except (Unforked, Lost):
             self._bury(environment)
             raise
         self.deaths.pop(_key(environment), None)
-        return found
+        return process
 
     def close(self) -> None:
         """End all servers; workers go on."""

@@ -203,7 +203,7 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
                 key="sweep.points_differ",
             )
     shared: dict[str, Plan] = {}
-    found: dict[str, Plan] = {}
+    plans: dict[str, Plan] = {}
     for point in (point for point in points if point.kind == "trained"):
         config = point.config
         key = _key(
@@ -213,8 +213,8 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
             shared[key] = prepare.plan_of(config)
         if config.eval.dev_every:
             dev_history.check(config, prepare.collection_of(config))
-        found[point.run_id] = shared[key]
-    return found
+        plans[point.run_id] = shared[key]
+    return plans
 
 
 def is_done(point: Point) -> bool:
@@ -260,15 +260,15 @@ def _why(point: Point, left: Sequence[stages.Stage]) -> str:
     """Name the evaluations that are left, each with what is wrong with its result where it
     has one.
     """
-    found = []
+    reasons = []
     for stage in left:
         problem = (
             finished.problem(point.run_dir, stage.folder)
             if (stage.folder / "metrics.json").exists()
             else ""
         )
-        found.append((stage.name or "its own collection") + (f" ({problem})" if problem else ""))
-    return ", ".join(found)
+        reasons.append((stage.name or "its own collection") + (f" ({problem})" if problem else ""))
+    return ", ".join(reasons)
 
 
 def _checkpointed(point: Point) -> int | None:

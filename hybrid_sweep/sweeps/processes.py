@@ -73,15 +73,15 @@ def environment(
     """Return the environment of a worker: the driver's, but of no surrounding world, with fixed
     threads and its own GPUs.
     """
-    found = {
+    variables = {
         key: value
         for key, value in around.items()
         if key not in WORLD and not key.startswith(WORLD_PREFIXES)
     }
-    found |= dict.fromkeys(THREADS, str(trainer.threads))
+    variables |= dict.fromkeys(THREADS, str(trainer.threads))
     # A wandb.py in the folder that the user stands in is not the library.
-    found |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONSAFEPATH": "1"}
-    return found if gpus is None else found | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    variables |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONSAFEPATH": "1"}
+    return variables if gpus is None else variables | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
 
 
 class Process(Protocol):
@@ -238,8 +238,8 @@ def _last_words(point: Point, code: int) -> str:
     """
     if code == DISK_FULL or full(point.run_dir):
         return f"; the disk of {point.run_dir} is full"  # and the log most likely cut
-    said = tail(point.run_dir / "log.txt", 1) if code > 0 else []
-    return f": {said[0]}" if said and not said[0].startswith("--- ") else ""
+    words = tail(point.run_dir / "log.txt", 1) if code > 0 else []
+    return f": {words[0]}" if words and not words[0].startswith("--- ") else ""
 
 
 def tail(log: Path, lines: int = 5) -> list[str]:

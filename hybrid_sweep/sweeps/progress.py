@@ -191,7 +191,7 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
         status.get("texts"),
         status.get("state", "starting"),
     )
-    found = [
+    line_texts = [
         row.point.label,
         f"encoding {encoded}/{texts} texts" if texts else str(state),
         # which step is not known yet
@@ -200,7 +200,7 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
         f"{speed:.1f} steps/s" if speed else "",
         duration(row.left) if row.left is not None else "",
     ]
-    return [name + word if word else "" for name, word in zip(names, found, strict=True)]
+    return [name + word if word else "" for name, word in zip(names, line_texts, strict=True)]
 
 
 def time_left(
@@ -213,10 +213,10 @@ def time_left(
     untrained ones are too short to count.
     """
     promised = [row.seconds + row.left for row in rows if row.left is not None]
-    known = took or promised
-    if not known:
+    seconds = took or promised
+    if not seconds:
         return None
-    mean = sum(known) / len(known)
+    mean = sum(seconds) / len(seconds)
     left = [max(mean - row.seconds, row.left or 0.0) for row in rows if row.point.kind == "trained"]
     shared = (sum(left) + mean * sum(kind == "trained" for kind in waiting)) / slots
     return max([shared, *left])
@@ -393,7 +393,7 @@ def _source_steps(plans: Sequence[Plan]) -> list[str]:
     for plan in plans:
         if len(plan.sources) > 1 and len(plan):
             steps = [int((plan.source == index).sum()) for index in range(len(plan.sources))]
-            shares = " + ".join(f"{100 * each / len(plan):.3g} %" for each in steps)
+            shares = " + ".join(f"{100 * count / len(plan):.3g} %" for count in steps)
             lines[
                 f"steps of {' + '.join(plan.sources)}: {' + '.join(map(str, steps))} ({shares})"
             ] = None

@@ -57,7 +57,7 @@ class Running:
 
 
 @dataclass
-class Sweep:
+class RunningSweep:
     """What a driver knows while its points run. Points are known by their folders.
 
     waiting: in their order, to be started. elsewhere: those of them that another driver has.
@@ -80,19 +80,33 @@ class Sweep:
     told_importing: bool = False
 
 
+@dataclass(frozen=True)
+class Driving:
+    """How a driver runs its points.
+
+    parallel: how many at a time. on_failure: "continue", or "stop" once one has failed for good.
+    wait: whether a point that another driver runs is waited for. worker: the words that start a
+    worker; None for ours.
+    """
+
+    parallel: int = 1
+    on_failure: str = "continue"
+    wait: bool = True
+    worker: Sequence[str] | None = None
+
+
+ONE_BY_ONE = Driving()
+
+
 def run_points(
     points: Sequence[Point],
     *,
     machine: machines.Machine,
-    parallel: int = 1,
-    on_failure: str = "continue",
-    wait: bool = True,
+    driving: Driving = ONE_BY_ONE,
     view: progress.View | None = None,
-    worker: Sequence[str] | None = None,
     servers: Servers | None = None,
 ) -> None:
-    """Run what is not done, `parallel` points at a time; what came of each is in its folder
-    (`point_list.state_of`).
+    """Run what is not done; what came of each point is in its folder (`point_list.state_of`).
 
     A point starts when the GPUs or cores it needs are free, of this driver and of all others on the
     machine. One that another driver runs is waited for, and taken over should it end without a
@@ -102,12 +116,12 @@ def run_points(
     too, and raises KeyboardInterrupt. With `servers`, which the caller closes, the workers are
     forked from those (see `begin_servers`).
     """
-    sweep = Sweep(
+    sweep = RunningSweep(
         machine,
         view or progress.Plain(len(points)),
-        worker or WORKER,
-        parallel,
-        wait,
+        driving.worker or WORKER,
+        driving.parallel,
+        driving.wait,
         [],
         servers=servers,
     )
@@ -120,7 +134,7 @@ def run_points(
         sweep.servers = begin_servers(sweep.waiting)
     with signals() as caught:
         try:
-            _drive(sweep, caught, on_failure)
+            _drive(sweep, caught, driving.on_failure)
         finally:
             # interrupted, or the driver itself failed: no worker outlives it unseen
             if sweep.running:
@@ -129,7 +143,7 @@ def run_points(
                 sweep.servers.close()
 
 
-def _drive(sweep: Sweep, caught: Sequence[int], on_failure: str) -> None:
+def _drive(sweep: RunningSweep, caught: Sequence[int], on_failure: str) -> None:
     """Start, watch and collect the workers until no point waits and none runs; raises
     KeyboardInterrupt once a signal was caught.
     """
@@ -179,7 +193,7 @@ def _needs_torch(point: Point) -> bool:
     return not isinstance(point.config.model, Bm25Model)
 
 
-def _fill(sweep: Sweep) -> None:
+def _fill(sweep: RunningSweep) -> None:
     """Start points where slots are free, strike those that are done or not to be waited for, or
     cannot start.
     """
@@ -228,7 +242,7 @@ def _fill(sweep: Sweep) -> None:
         sweep.view.started(point)
 
 
-def _servers_of(sweep: Sweep, point: Point) -> Servers | Literal["importing"] | None:
+def _servers_of(sweep: RunningSweep, point: Point) -> Servers | Literal["importing"] | None:
     """Return what the worker of a point is forked from; None where it is started by itself."""
     if sweep.servers is None or not is_forkable(point.config):
         return None
@@ -257,7 +271,7 @@ def _row(item: Running) -> progress.Row:
     )
 
 
-def _reap(sweep: Sweep) -> int:
+def _reap(sweep: RunningSweep) -> int:
     """Strike the workers that have ended, and put on record why one failed; how many ended."""
     ended = [
         item for item in sweep.running if item.process.poll() is not None and not _told_first(item)
@@ -291,15 +305,9 @@ def launch(
     sweep = jobs[0][1].sweep
     machine = machines.this_machine([point.config for point in points], os.environ)
     parallel = max(machines.parallel(point.config, machine) for point in points)
+    driving = Driving(parallel, sweep.on_failure)
     with progress.watch(len(points), parallel) as view:
-        run_points(
-            points,
-            machine=machine,
-            parallel=parallel,
-            on_failure=sweep.on_failure,
-            view=view,
-            servers=servers,
-        )
+        run_points(points, machine=machine, driving=driving, view=view, servers=servers)
     by_words = {point.overrides: state_of(point).name for point in points}
     return [by_words.get(overrides, "same as another") for overrides, _ in jobs]
 
@@ -349,14 +357,8 @@ def task(node: Any, servers: Servers | None = None) -> None:
     machines.size(config, machine)  # too few GPUs are the user's mistake, not the point's
     try:
         with progress.watch(len(points), live=alone) as view:
-            run_points(
-                points,
-                machine=machine,
-                on_failure=config.sweep.on_failure,
-                wait=alone,
-                view=view,
-                servers=servers,
-            )
+            driving = Driving(on_failure=config.sweep.on_failure, wait=alone)
+            run_points(points, machine=machine, driving=driving, view=view, servers=servers)
     except KeyboardInterrupt:
         slurm_job.stay()
         raise

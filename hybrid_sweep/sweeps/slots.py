@@ -198,12 +198,12 @@ def _owner(folder: Path) -> str:
     there.
     """
     try:
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError:
         return ""
-    if found.st_uid == os.geteuid():
+    if status.st_uid == os.geteuid():
         return ""
-    return f"; the folder belongs to user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):o}"
+    return f"; the folder belongs to user {status.st_uid}, mode {stat.S_IMODE(status.st_mode):o}"
 
 
 def _make(folder: Path) -> None:
@@ -220,15 +220,15 @@ def _make(folder: Path) -> None:
         folder.chmod(0o1777)
     except FileExistsError:
         pass
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        kind = "a link" if stat.S_ISLNK(found.st_mode) else "no folder"
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        kind = "a link" if stat.S_ISLNK(status.st_mode) else "no folder"
         raise UserError(
             f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}",
             key="slots.no_folder",
         )
-    mine = found.st_uid == os.geteuid()
-    if mine and str(folder) == SHARED and stat.S_IMODE(found.st_mode) != 0o1777:
+    mine = status.st_uid == os.geteuid()
+    if mine and str(folder) == SHARED and stat.S_IMODE(status.st_mode) != 0o1777:
         folder.chmod(0o1777)
 
 
@@ -260,8 +260,8 @@ def _open_or_create(path: Path) -> int:
         descriptor = _open_old(path)
     except FileNotFoundError:
         descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, WAY_OUT)
-    found = os.fstat(descriptor)
-    if found.st_uid == os.geteuid() and found.st_mode & 0o444 != 0o444:
+    status = os.fstat(descriptor)
+    if status.st_uid == os.geteuid() and status.st_mode & 0o444 != 0o444:
         os.fchmod(descriptor, 0o644)
     return descriptor
 

@@ -78,9 +78,9 @@ def checked(losses: Tensor, queries: int, name: str | None) -> Tensor:
         UserError: where that is neither (b,) nor a scalar, or has no gradient.
     """
     if not isinstance(losses, Tensor) or losses.shape not in ((queries,), ()):
-        found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        given = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise UserError(
-            f"trainer.loss={name}: it returned {found}, and must return the loss of each of the"
+            f"trainer.loss={name}: it returned {given}, and must return the loss of each of the"
             f" {queries} queries, ({queries},), or their mean, a scalar",
             key="config.trainer.loss",
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hybrid_sweep.config.own_parts import LOSS
 from hybrid_sweep.training.loss import Loss, LossInput, info_nce
 from hybrid_sweep.utils.errors import UserError, config_key
-from hybrid_sweep.utils.own_code import Source, load
+from hybrid_sweep.utils.own_code import CodeFile, load
 
 if TYPE_CHECKING:  # seconds that a check of a loss need not take
     from pytorch_lightning import Callback
@@ -30,7 +30,7 @@ class Parts:
     callbacks: list[Callable[[], "Callback"]] = field(default_factory=list)
 
 
-def parts_of(sources: Mapping[tuple[str, str], Source]) -> Parts:
+def parts_of(sources: Mapping[tuple[str, str], CodeFile]) -> Parts:
     """Import and check the parts that a config names; without any, those of this program.
 
     Args:

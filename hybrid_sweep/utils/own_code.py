@@ -26,7 +26,7 @@ RULE = "must be module:name, as in my_losses:margin_loss"
 
 
 @dataclass(frozen=True)
-class Source:
+class CodeFile:
     """The file of a module, read once: what is hashed is what runs.
 
     module: its dotted name. file: absolute. folder: from which it is imported, absolute.
@@ -46,7 +46,7 @@ class Source:
 class _FromSource(SourceFileLoader):
     """Compiles the content of a source: bytecode that was kept may be that of an earlier edit."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: CodeFile) -> None:
         super().__init__(source.module, str(source.file))
         self.source = source
 
@@ -57,7 +57,7 @@ class _FromSource(SourceFileLoader):
         return self.source.content
 
 
-def source_of(field: str, name: str, folders: Sequence[Path]) -> Source:
+def source_of(field: str, name: str, folders: Sequence[Path]) -> CodeFile:
     """Return the file of the module of `name`, without running anything.
 
     Args:
@@ -84,10 +84,10 @@ def source_of(field: str, name: str, folders: Sequence[Path]) -> Source:
         _refuse(field, name, f"{module} has no Python file, whose text would be hashed")
     # A package is imported from the folder above its own.
     levels = module.count(".") + (1 if file.name == "__init__.py" else 0)
-    return Source(module, file, file.parents[levels], file.read_bytes())
+    return CodeFile(module, file, file.parents[levels], file.read_bytes())
 
 
-def load(field: str, name: str, source: Source) -> Any:
+def load(field: str, name: str, source: CodeFile) -> Any:
     """Import the module of a source and return what `name` names in it.
 
     Raises:
@@ -149,7 +149,7 @@ def _importable(folder: str) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _imported(source: Source) -> ModuleType:
+def _imported(source: CodeFile) -> ModuleType:
     """Return the module of a source: the one that is imported already, or its content run now."""
     name = source.module
     parent, _, last = name.rpartition(".")
@@ -170,7 +170,7 @@ def _imported(source: Source) -> ModuleType:
     return module
 
 
-def _is_outdated(module: ModuleType, source: Source) -> bool:
+def _is_outdated(module: ModuleType, source: CodeFile) -> bool:
     """Return whether a module was imported here from what its file held before."""
     loader = module.__loader__
     return isinstance(loader, _FromSource) and loader.source != source

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hybrid_sweep.commands import mine
-from hybrid_sweep.commands.mine import mine_words, of_vectors, write_triples
+from hybrid_sweep.commands.mine import Wanted, mine_words, of_vectors, write_triples
 from hybrid_sweep.inputs import splits
 from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.inputs.splits import Split
@@ -59,7 +59,7 @@ def test_triples_are_those_of_a_brute_force(seed, first, last, margin):
     ask = of_vectors(case["query_vectors"], case["passage_vectors"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mine, "QUERIES", 3)
-        counts = write_triples(file, split, case["qrels"], ask, first, last, margin, quiet)
+        counts = write_triples(file, split, case["qrels"], ask, Wanted(first, last, margin), quiet)
     lines = [tuple(line.split("\t")) for line in file.getvalue().splitlines()]
     assert (
         set(lines) == brute_force(case, first, last, margin)

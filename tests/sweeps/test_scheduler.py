@@ -107,8 +107,12 @@ def machine(tmp_path, cores=99, gpus=()):
 def run(tmp_path):
     def work(points, worker, slots=2, **more):
         view = Told()
-        where = {"machine": machine(tmp_path), "parallel": slots, "view": view, "worker": worker}
-        scheduler.run_points(points, **{**where, **more})
+        where = {"machine": machine(tmp_path), "view": view}
+        how = {"parallel": slots, "worker": worker}
+        for name in ("on_failure", "wait", "parallel", "worker"):
+            if name in more:
+                how[name] = more.pop(name)
+        scheduler.run_points(points, driving=scheduler.Driving(**how), **{**where, **more})
         return view
 
     return work
@@ -505,7 +509,8 @@ points = [Point(run_id, "trained", (), stored(Path(path)), {"collection": "c", "
 print("ready", flush=True)
 try:
     machine = Machine({}, tuple(range(int(sys.argv[4]))), Path(sys.argv[3]))
-    scheduler.run_points(points, machine=machine, parallel=2, worker=json.loads(sys.argv[1]))
+    driving = scheduler.Driving(2, worker=json.loads(sys.argv[1]))
+    scheduler.run_points(points, machine=machine, driving=driving)
 except KeyboardInterrupt:
     sys.exit(130)
 """

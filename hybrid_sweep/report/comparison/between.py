@@ -50,7 +50,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.load import Point, Sweep
+from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.settings import settings
 from hybrid_sweep.runs.finished import KEY, STORED
 
@@ -87,7 +87,7 @@ def _marks(sweep: Sweep, on: str) -> set[str]:
     return _mark(sweep, sweep.finished, "collection", missing="")
 
 
-def _mark(sweep: Sweep, points: Iterable[Point], name: str, missing: str = "None") -> set[str]:
+def _mark(sweep: Sweep, points: Iterable[SweepPoint], name: str, missing: str = "None") -> set[str]:
     """Return what some points have under a name of their fingerprints, as text."""
     marks = set()
     for point in points:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hybrid_sweep.report.load import Point, planned
+from hybrid_sweep.report.load import SweepPoint, planned
 from hybrid_sweep.runs import trained
 from hybrid_sweep.utils import safe_paths
 from hybrid_sweep.utils.errors import UserError
@@ -38,7 +38,7 @@ class Training:
     loss: pd.DataFrame
     dev: pd.DataFrame
     window: int
-    absent: dict[Point, str]
+    absent: dict[SweepPoint, str]
 
 
 def smoothed(steps: pd.DataFrame, window: int) -> pd.DataFrame:
@@ -123,8 +123,8 @@ def training(sweep_dirs: Sequence[Path]) -> Training:
     removed, are `absent`.
     """
     *_, folders = planned(list(sweep_dirs), "")
-    steps: dict[Point, pd.DataFrame] = {}
-    absent: dict[Point, str] = {}
+    steps: dict[SweepPoint, pd.DataFrame] = {}
+    absent: dict[SweepPoint, str] = {}
     dev: list[pd.DataFrame] = []
     columns = ["step", "loss", "n_examples", "n_cross"]  # of each batch
     for point in sorted(

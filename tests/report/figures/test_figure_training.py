@@ -10,7 +10,7 @@ import pytest
 
 from hybrid_sweep.report.figures import training as ft
 from hybrid_sweep.report.figures.training_curves import DEV, KINDS, Training
-from hybrid_sweep.report.load import Point
+from hybrid_sweep.report.load import SweepPoint
 from tests.report.figures.figure_words import legible, words
 
 STEPS = [10.0, 30.0, 50.0]
@@ -46,7 +46,9 @@ def made(
         for step in (20, 40)
     ]
     columns = ["ratio", "seed", "name", "step", "value"]
-    missing = {Point("trained", 0.5, 9 + i, f"gone{i}"): "no steps.parquet" for i in range(absent)}
+    missing = {
+        SweepPoint("trained", 0.5, 9 + i, f"gone{i}"): "no steps.parquet" for i in range(absent)
+    }
     return Training(frame, pd.DataFrame(scores if dev else [], columns=columns), 20, missing)
 
 
