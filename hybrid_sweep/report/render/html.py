@@ -27,13 +27,13 @@ def _marked(text: str, code: bool) -> str:
     return html(text)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, sortable: bool) -> str:
     shown = _marked(f"{cell.sign} {cell.text}".strip(), cell.code)
     if cell.strong and cell.text:
         shown = f"<strong>{shown}</strong>"
-    if cell.value is None or not cell.text:
+    if not sortable or cell.value is None or not cell.text:
         return f"<td>{shown}</td>"
-    # The number itself, as it stands in results.csv or derived.csv.
+    # The number itself, as it stands in results.csv or derived.csv: it is sorted by that.
     return f'<td data-value="{cell.value}">{shown}</td>'
 
 
@@ -50,9 +50,11 @@ def table(shown: Table, sortable: bool = True) -> str:
     heads = "".join(_head(column, sortable) for column in made.columns)
     lines = []
     for row in made.rows:
-        lines.append("<tr>" + "".join(map(_cell, row)) + "</tr>")
-    label = f' role="region" tabindex="0" aria-label="{html(made.name)}"' if made.name else ""
-    kind = ' class="sortable"' if sortable else ""
+        lines.append("<tr>" + "".join(_cell(cell, sortable) for cell in row) + "</tr>")
+    label, kind = "", ""
+    if sortable:
+        label = f' role="region" tabindex="0" aria-label="{html(made.name)}"'
+        kind = ' class="sortable"'
     body = "\n".join(lines)
     return (
         f'<div class="scroll"{label}><table{kind}><thead><tr>{heads}</tr></thead>\n'

@@ -206,16 +206,17 @@ def check_tables(check: Check, tables: Any, rows: list[Row], more: list[Row]) ->
                     other = at[kind, ratio, setting, measure, "macro"]
                     key = ("monolingual", "RR@10", "macro", f"{setting} {measure}", ratio)
                     front, price = extra["front", *key], extra.get(("price", *key), {})
-                    truth = [
-                        ratio,
-                        row["mean"],
-                        row.get("delta"),
-                        other["mean"],
-                        other.get("delta"),
-                        None,
-                        front["value"],
-                    ]
-                    truth = [*truth, price.get("value"), None, None][i]
+                    truths = {
+                        "r": ratio,
+                        "mono MRR@10": row["mean"],
+                        "change": row.get("delta"),
+                        "its value": other["mean"],
+                        "its change": other.get("delta"),
+                        "in resamples": front["value"],
+                    }
+                    truth = truths.get(head[i])
+                    if head[i].startswith("price per "):
+                        truth = price.get("value")
                 elif head[i] in OTHERS:
                     truth = at.get((kind, ratio, *OTHERS[head[i]]), {}).get("mean")
                 elif label in ("By ratio", "By language"):
