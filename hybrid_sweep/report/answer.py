@@ -10,10 +10,10 @@ from hybrid_sweep.report import derived_words
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL, SHOWN
+from hybrid_sweep.report.paired_rows import compared, conditional, largest, unpaired
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, percent, signed
 from hybrid_sweep.report.results import MONO, pick
 from hybrid_sweep.report.rows import ResultRow
-from hybrid_sweep.report.wording import compared, conditional, largest, unpaired
 
 
 def _verdict_interval(row: ResultRow) -> str:

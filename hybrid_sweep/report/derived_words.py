@@ -10,11 +10,11 @@ import pandas as pd
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SAME_LANGUAGE, Measure
+from hybrid_sweep.report.paired_rows import compared, conditional, largest
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
 from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.tables.derived import chosen, points_for
-from hybrid_sweep.report.wording import compared, conditional, largest
 from hybrid_sweep.utils.escaping import markdown
 
 NO_SHAPE = "No slope, no word on whether the curve turns back, no Pareto front:"

@@ -13,10 +13,10 @@ from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import no_verdict
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL
+from hybrid_sweep.report.paired_rows import compared, largest, unpaired
 from hybrid_sweep.report.render.numbers import between, counted, listed, percent, signed
 from hybrid_sweep.report.results import MONO, languages
 from hybrid_sweep.report.rows import ResultRow
-from hybrid_sweep.report.wording import compared, largest, unpaired
 
 
 @dataclass(frozen=True)

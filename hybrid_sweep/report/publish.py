@@ -208,7 +208,7 @@ def _beside(folder: Path, against: Iterable[Path]) -> set[str]:
     """Return the names of published folders; raises UserError for one that is not beside
     `folder`.
     """
-    names_beside = set()
+    beside = set()
     for other in against:
         if other.resolve().parent != folder.resolve().parent:
             raise UserError(
@@ -216,8 +216,8 @@ def _beside(folder: Path, against: Iterable[Path]) -> set[str]:
                 " elsewhere",
                 key="freeze.elsewhere",
             )
-        names_beside.add(other.resolve().name)
-    return names_beside
+        beside.add(other.resolve().name)
+    return beside
 
 
 def _rivals(folder: Path) -> set[str]:
@@ -298,11 +298,11 @@ def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
     return {
         "config": _settings(records.config(run)),
         "provenance": {name: provenance[name] for name in KEPT if name in provenance},
-        "metrics": {name: _counted(part_of) for name, part_of in metrics.items() if part_of},
+        "metrics": {name: _counted(counts) for name, counts in metrics.items() if counts},
         "evaluated": {
-            name: {part: part_of[part] for part in load.EVALUATED if part in part_of}
-            for name, part_of in evaluated.items()
-            if part_of
+            name: {part: record[part] for part in load.EVALUATED if part in record}
+            for name, record in evaluated.items()
+            if record
         },
     }
 

@@ -7,54 +7,67 @@ questions. Every interval of derived.csv is two-sided 95 %.
 
 from typing import Annotated, TypedDict
 
+# Columns that several tables have.
+Kind = Annotated[
+    str,
+    "trained, untrained (the encoder before its first step) or bm25 (words alone)",
+]
+Ratio = Annotated[float, "cross-lingual share of the training steps; empty for untrained and bm25"]
+Setting = Annotated[
+    str,
+    "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
+]
+Measured = Annotated[
+    str,
+    "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank "
+    "distance, in ranks)",
+]
+Status = Annotated[
+    str,
+    "complete; partial: a point of this ratio is missing; missing: the row stands "
+    "for one missing point",
+]
+Questions = Annotated[int, "number of questions (groups): all language versions of one count once"]
+Low = Annotated[float, "lower end of its 95 % interval"]
+High = Annotated[float, "upper end of its 95 % interval"]
+High90 = Annotated[float, "upper end of its 90 % interval"]
+MonolingualExamples = Annotated[
+    float,
+    "mean number of monolingual training examples of a run; empty where not recorded",
+]
+CrossLingualExamples = Annotated[
+    float,
+    "mean number of cross-lingual training examples of a run; empty where not recorded",
+]
+
 
 class ResultRow(TypedDict, total=False):
     """A row of results.csv."""
 
-    kind: Annotated[
-        str,
-        "trained, untrained (the encoder before its first step) or bm25 (words alone)",
-    ]
-    ratio: Annotated[
-        float,
-        "cross-lingual share of the training steps; empty for untrained and bm25",
-    ]
-    setting: Annotated[
-        str,
-        "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
-    ]
-    measure: Annotated[
-        str,
-        "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank "
-        "distance, in ranks)",
-    ]
+    kind: Kind
+    ratio: Ratio
+    setting: Setting
+    measure: Measured
     scope: Annotated[
         str,
         "a query language, an ordered pair query>passage, or macro: the plain mean over "
         "these; where some language was not trained on also trained and unseen: the mean "
         "over the languages, or pairs, trained on alone, and over the rest",
     ]
-    status: Annotated[
-        str,
-        "complete; partial: a point of this ratio is missing; missing: the row stands for "
-        "one missing point",
-    ]
+    status: Status
     seeds: Annotated[str, "the seeds in the mean, separated by blanks"]
     n_seeds: Annotated[int, "number of these seeds"]
-    n_questions: Annotated[
-        int,
-        "number of questions (groups): all language versions of one count once",
-    ]
+    n_questions: Questions
     n_rows: Annotated[int, "number of rows of the per-query table of each run in the mean"]
     mean: Annotated[float, "mean of the measure over domain means and seeds"]
-    low: Annotated[float, "lower end of its 95 % interval"]
-    high: Annotated[float, "upper end of its 95 % interval"]
+    low: Low
+    high: High
     interval: Annotated[str, "crossed or conditional: what the interval of the mean covers"]
     delta: Annotated[float, "mean paired difference to ratio 0"]
-    delta_low: Annotated[float, "lower end of its 95 % interval"]
-    delta_high: Annotated[float, "upper end of its 95 % interval"]
+    delta_low: Low
+    delta_high: High
     delta_low_90: Annotated[float, "lower end of its 90 % interval, the one that the verdict reads"]
-    delta_high_90: Annotated[float, "upper end of its 90 % interval"]
+    delta_high_90: High90
     half_width: Annotated[
         float,
         "half of the width of its 90 % interval: what a verdict at this margin can tell apart",
@@ -75,8 +88,8 @@ class ResultRow(TypedDict, total=False):
         "crossed or conditional: what the intervals of the difference cover",
     ]
     relative: Annotated[float, "delta as a share of the mean at ratio 0 (same seeds)"]
-    relative_low: Annotated[float, "lower end of its 95 % interval"]
-    relative_high: Annotated[float, "upper end of its 95 % interval"]
+    relative_low: Low
+    relative_high: High
     won: Annotated[
         int,
         "questions whose mean difference to ratio 0, over the common seeds and the "
@@ -94,14 +107,8 @@ class ResultRow(TypedDict, total=False):
         float,
         "where inconclusive: seeds for an 80 % chance of a verdict; inf: more questions are needed",
     ]
-    examples_monolingual: Annotated[
-        float,
-        "mean number of monolingual training examples of a run; empty where not recorded",
-    ]
-    examples_cross_lingual: Annotated[
-        float,
-        "mean number of cross-lingual training examples of a run; empty where not recorded",
-    ]
+    examples_monolingual: MonolingualExamples
+    examples_cross_lingual: CrossLingualExamples
     run_ids: Annotated[str, "the runs in the mean, separated by blanks, in the order of the seeds"]
 
 

@@ -440,8 +440,8 @@ def largest_non_inferior(ratios: Sequence[float], verdicts: Sequence[str]) -> fl
     r*" untrue.
     """
     largest = None
-    for ratio, verdict_there in sorted(zip(ratios, verdicts, strict=True)):
-        if not holds(verdict_there):
+    for ratio, outcome in sorted(zip(ratios, verdicts, strict=True)):
+        if not holds(outcome):
             break
         largest = ratio
     return largest

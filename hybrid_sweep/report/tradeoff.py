@@ -11,10 +11,10 @@ from hybrid_sweep.report.contrasts import moments, ratio_interval
 from hybrid_sweep.report.curves import Curve, Draws, complete, grid, resampled
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import TRADED
+from hybrid_sweep.report.paired_rows import compared
 from hybrid_sweep.report.results import MACRO, MONO, languages, picked
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
 from hybrid_sweep.report.statistics import Array
-from hybrid_sweep.report.wording import compared
 
 ABOUT: DerivedRow = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
 

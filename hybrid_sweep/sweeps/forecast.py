@@ -182,13 +182,14 @@ def _disk_lines(costs: Sequence[Cost], free: int) -> list[str]:
 
 def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -> Cost:
     """Return what one point takes. listed: sizes.yaml. counted: as in `sizes.texts_of`."""
-    stated = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
-    read = [sizes.texts_of(config_there, listed["collections"], counted) for config_there in stated]
+    evaluations = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
+    read = [sizes.texts_of(one, listed["collections"], counted) for one in evaluations]
     shape, steps = sizes.shape_of(config.model, listed["models"]), steps_of(config)
     results = 0
-    for config_there, texts in zip(stated, read, strict=True):
-        rows = texts.questions * (len(config_there.data.languages) + 1)
-        results += rows * (ROW * (1 + len(config_there.data.pools)) + LINE * config.eval.run_depth)
+    for evaluation, texts in zip(evaluations, read, strict=True):
+        data = evaluation.data
+        rows = texts.questions * (len(data.languages) + 1)
+        results += rows * (ROW * (1 + len(data.pools)) + LINE * config.eval.run_depth)
 
     counts = [texts.count for texts in read]
     vectors = 4 * shape.width * max(counts)

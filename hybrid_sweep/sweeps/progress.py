@@ -191,7 +191,7 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
         status.get("texts"),
         status.get("state", "starting"),
     )
-    line_texts = [
+    shown = [
         row.point.label,
         f"encoding {encoded}/{texts} texts" if texts else str(state),
         # which step is not known yet
@@ -200,7 +200,7 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
         f"{speed:.1f} steps/s" if speed else "",
         duration(row.left) if row.left is not None else "",
     ]
-    return [name + word if word else "" for name, word in zip(names, line_texts, strict=True)]
+    return [name + word if word else "" for name, word in zip(names, shown, strict=True)]
 
 
 def time_left(

@@ -2,6 +2,20 @@
 
 from typing import Annotated, TypedDict
 
+from hybrid_sweep.report.rows import (
+    CrossLingualExamples,
+    High,
+    High90,
+    Kind,
+    Low,
+    Measured,
+    MonolingualExamples,
+    Questions,
+    Ratio,
+    Setting,
+    Status,
+)
+
 
 class ComparisonRow(TypedDict, total=False):
     """A row of comparison.csv."""
@@ -15,40 +29,23 @@ class ComparisonRow(TypedDict, total=False):
     ]
     sweep: Annotated[str, "name of the sweep; with a number where names repeat"]
     against: Annotated[str, "the first sweep, in the rows of a difference"]
-    kind: Annotated[
-        str,
-        "trained, untrained (the encoder before its first step) or bm25 (words alone)",
-    ]
-    ratio: Annotated[
-        float,
-        "cross-lingual share of the training steps; empty for untrained and bm25",
-    ]
-    setting: Annotated[
-        str,
-        "monolingual, cross-lingual or multilingual; empty in the row of a missing point",
-    ]
-    measure: Annotated[
-        str,
-        "RR@10, AP, same@10 (share of the top 10 in the query's language) or RD (rank "
-        "distance, in ranks)",
-    ]
+    kind: Kind
+    ratio: Ratio
+    setting: Setting
+    measure: Measured
     scope: Annotated[
         str,
         "macro, trained or unseen, as in results.csv; for monolingual RR@10 also each language",
     ]
-    status: Annotated[
-        str,
-        "complete; partial: a point of this ratio is missing; missing: the row stands for "
-        "one missing point",
-    ]
+    status: Status
     value: Annotated[float, "the level, change or difference"]
-    low: Annotated[float, "lower end of its 95 % interval"]
-    high: Annotated[float, "upper end of its 95 % interval"]
+    low: Low
+    high: High
     low_90: Annotated[
         float,
         "lower end of its 90 % interval, the one that a verdict reads; empty for levels",
     ]
-    high_90: Annotated[float, "upper end of its 90 % interval"]
+    high_90: High90
     interval: Annotated[
         str,
         "crossed: over seeds (paired, where two ratios or sweeps are compared) and "
@@ -76,16 +73,7 @@ class ComparisonRow(TypedDict, total=False):
     ]
     seeds: Annotated[str, "the seeds of this sweep in the value, separated by blanks"]
     seeds_against: Annotated[str, "those of `against`"]
-    n_questions: Annotated[
-        int,
-        "number of questions (groups): all language versions of one count once",
-    ]
-    examples_monolingual: Annotated[
-        float,
-        "mean number of monolingual training examples of a run; empty where not recorded",
-    ]
-    examples_cross_lingual: Annotated[
-        float,
-        "mean number of cross-lingual training examples of a run; empty where not recorded",
-    ]
+    n_questions: Questions
+    examples_monolingual: MonolingualExamples
+    examples_cross_lingual: CrossLingualExamples
     run_ids: Annotated[str, "the runs in a level, separated by blanks"]

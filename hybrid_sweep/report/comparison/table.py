@@ -20,10 +20,10 @@ from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import MEASURES
+from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MEANS, MONO, aggregate, block, scopes, select
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
 from hybrid_sweep.report.settings import Difference, differences
-from hybrid_sweep.report.wording import largest
 
 LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = (
     "level",

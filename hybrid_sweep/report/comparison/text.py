@@ -17,6 +17,7 @@ from hybrid_sweep.report.comparison.table import (
 from hybrid_sweep.report.comparison.words import caption, contrast, pairs
 from hybrid_sweep.report.comparison.words import title as title_of
 from hybrid_sweep.report.measures import SHOWN, Measure
+from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.render.cells import EMPTY, Cell, code, count, p_value, ratio, with_interval
 from hybrid_sweep.report.render.cells import name as language
 from hybrid_sweep.report.render.markdown import Block, document
@@ -24,7 +25,6 @@ from hybrid_sweep.report.render.numbers import listed
 from hybrid_sweep.report.render.table import Column, table
 from hybrid_sweep.report.results import MEANS, MONO
 from hybrid_sweep.report.settings import REST
-from hybrid_sweep.report.wording import largest
 from hybrid_sweep.utils import escaping
 from hybrid_sweep.utils.escaping import markdown_code
 from hybrid_sweep.utils.redaction import redacted

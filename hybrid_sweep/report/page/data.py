@@ -16,9 +16,9 @@ from hybrid_sweep.report.measures import (
     TRADED,
     Measure,
 )
+from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN
 from hybrid_sweep.report.tables.derived import points_for
-from hybrid_sweep.report.wording import largest
 from hybrid_sweep.utils.escaping import script_json
 
 # What the map of languages and ratios shows.

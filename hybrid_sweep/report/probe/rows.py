@@ -14,6 +14,7 @@ import numpy as np
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.columns import meanings
 from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, Ints, LanguageCell, Rule
+from hybrid_sweep.report.rows import High, Low
 
 MACRO = "macro"
 
@@ -76,12 +77,12 @@ class ProbeRow(TypedDict, total=False):
         "languages: what that number would be if misses in the two languages were independent",
     ]
     difference: Annotated[float, "second - first, in the share answered"]
-    low: Annotated[float, "lower end of its 95 % interval"]
-    high: Annotated[float, "upper end of its 95 % interval"]
+    low: Low
+    high: High
     interval: Annotated[str, "crossed (seeds and questions), conditional (questions alone) or none"]
     contrast: Annotated[float, "kind: difference of this level minus that of the level `against`"]
-    contrast_low: Annotated[float, "lower end of its 95 % interval"]
-    contrast_high: Annotated[float, "upper end of its 95 % interval"]
+    contrast_low: Low
+    contrast_high: High
     p: Annotated[
         float,
         "two-sided p of no difference (kind: of no contrast); only with a crossed interval",

@@ -62,12 +62,7 @@ class Table:
             is_filled = column.always or any(row[index].text for row in self.rows)
             if place in column.shown and is_filled:
                 keep.append(index)
-        groups = []
-        for group in self.groups:
-            rows = tuple([row[index] for index in keep] for row in group.rows)
-            groups.append(replace(group, rows=rows))
-        columns = tuple(self.columns[index] for index in keep)
-        return replace(self, columns=columns, groups=tuple(groups))
+        return self._kept(keep)
 
     def flat(self) -> "Table":
         """Return the table with the names of its groups in a first column."""
@@ -87,12 +82,15 @@ class Table:
     def chosen(self, titles: Iterable[str]) -> "Table":
         """Return the table with these columns alone, by their titles, in this order."""
         places = {column.title: index for index, column in enumerate(self.columns)}
-        keep = [places[title] for title in titles]
+        return self._kept([places[title] for title in titles])
+
+    def _kept(self, places: Sequence[int]) -> "Table":
+        """Return the table with the columns in these places, in this order."""
         groups = []
         for group in self.groups:
-            rows = tuple([row[index] for index in keep] for row in group.rows)
+            rows = tuple([row[place] for place in places] for row in group.rows)
             groups.append(replace(group, rows=rows))
-        columns = tuple(self.columns[index] for index in keep)
+        columns = tuple(self.columns[place] for place in places)
         return replace(self, columns=columns, groups=tuple(groups))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SHOWN, Measure
+from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.render.cells import (
     EMPTY,
     NOT_TESTED,
@@ -22,7 +23,6 @@ from hybrid_sweep.report.render.numbers import percent
 from hybrid_sweep.report.render.table import EVERYWHERE, PAGE, PAPER, Column, Group, Table
 from hybrid_sweep.report.results import ENGLISH, MACRO, line
 from hybrid_sweep.report.rows import ResultRow
-from hybrid_sweep.report.wording import largest
 
 # A row of results.csv by kind, ratio (-1 of a baseline), setting, measure and scope.
 Index = dict[tuple[str, float, str, str, str], ResultRow]

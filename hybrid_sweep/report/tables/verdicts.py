@@ -7,6 +7,7 @@ import pandas as pd
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import BASELINES
 from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
+from hybrid_sweep.report.paired_rows import compared
 from hybrid_sweep.report.render.cells import (
     EMPTY,
     Cell,
@@ -23,7 +24,6 @@ from hybrid_sweep.report.render.numbers import percent
 from hybrid_sweep.report.render.table import Column, Table, table
 from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN, languages, picked
 from hybrid_sweep.report.rows import ResultRow
-from hybrid_sweep.report.wording import compared
 
 UNSEEN_NOTE = (
     "Change of MRR@10 to r = 0 with its 95 % interval; a pair is trained on if both of its"

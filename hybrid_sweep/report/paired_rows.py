@@ -1,4 +1,6 @@
-"""The rows of results.csv that most sentences and tables are made of."""
+"""The rows of results.csv with a paired difference to ratio 0, of which most sentences and tables
+are made.
+"""
 
 import pandas as pd
 
@@ -37,6 +39,7 @@ def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
 
 
 def conditional(row: ResultRow, digits: int = 3) -> str:
+    """Return a change whose interval is over the questions alone, in words."""
     return (
         f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions"
         f" alone {between(row['delta_low'], row['delta_high'], digits)}"
