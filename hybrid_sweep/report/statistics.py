@@ -268,8 +268,16 @@ def _tail(size: Array, share: Array, df_seeds: int, df_questions: float) -> Arra
     return two_sided
 
 
-def _quantile(level: float, share: Array, df_seeds: int, df_questions: float) -> Array:
-    """Return the size whose `_tail` is 1 - level, by the secant rule on logarithms."""
+def critical_value(level: float, share: Array, df_seeds: int, df_questions: float) -> Array:
+    """Return half the width of the two-sided interval at `level` in standard errors, by the secant
+    rule on logarithms: the size whose `_tail` is 1 - level.
+
+    Args:
+        level: e.g. 0.95.
+        share: of the seeds in the variance of the mean, from 0 to 1; any shape.
+        df_seeds: number of seeds less one.
+        df_questions: degrees of freedom of the questions.
+    """
     start = t_quantile(0.5 + level / 2, np.array([df_seeds, max(df_questions, df_seeds + 1.0)]))
     before, now = (np.full(share.shape, np.log(value)) for value in start)
     wanted = np.log(1 - level)
@@ -286,7 +294,7 @@ def _quantile(level: float, share: Array, df_seeds: int, df_questions: float) ->
     return quantile
 
 
-def _share(estimated: Estimate) -> Array:
+def share_of_seeds(estimated: Estimate) -> Array:
     """Return the share of the seeds in the variance of a crossed mean; 1 where there is none."""
     assert estimated.parts is not None
     seeds, questions = estimated.parts
@@ -302,7 +310,8 @@ def half_width(estimated: Estimate, level: float) -> Any:
     if estimated.parts is None:
         return t_quantile(0.5 + level / 2, estimated.df) * estimated.se
     df_seeds = estimated.n_seeds - 1
-    quantile = _quantile(level, _share(estimated), df_seeds, estimated.df_questions)
+    share = share_of_seeds(estimated)
+    quantile = critical_value(level, share, df_seeds, estimated.df_questions)
     return quantile * estimated.se
 
 
@@ -320,7 +329,7 @@ def p_value(estimated: Estimate) -> Any:
     t = np.divide(mean, se, out=np.where(mean > 0, np.inf, 0.0), where=~(se == 0))
     if estimated.parts is None:
         return 2 * scipy.special.stdtr(estimated.df, -t)
-    return _tail(t, _share(estimated), estimated.n_seeds - 1, estimated.df_questions)
+    return _tail(t, share_of_seeds(estimated), estimated.n_seeds - 1, estimated.df_questions)
 
 
 def equivalent_df(estimated: Estimate) -> Any:
@@ -330,7 +339,8 @@ def equivalent_df(estimated: Estimate) -> Any:
     if estimated.parts is None:
         return estimated.df
     df_seeds = estimated.n_seeds - 1
-    quantile = _quantile(0.95, _share(estimated), df_seeds, estimated.df_questions)
+    share = share_of_seeds(estimated)
+    quantile = critical_value(0.95, share, df_seeds, estimated.df_questions)
     return scipy.special.stdtridf(0.975, quantile)
 
 

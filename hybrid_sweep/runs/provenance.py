@@ -56,7 +56,7 @@ def provenance(
             "gpu": _gpu(),
         },
         "times": {"finished": datetime.now(UTC).isoformat(timespec="seconds"), **times},
-        "max_memory_mb": _peak_memory(),
+        "max_memory_mb": peak_memory(),
         "trainer": dataclasses.asdict(config.trainer),
     }
 
@@ -82,8 +82,19 @@ def process_age() -> float:
         return 0.0
 
 
-def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def peak_memory() -> int:
+    """Return the largest resident memory of this process so far in MiB.
+
+    Linux tells it of the program that runs now; getrusage keeps the peak of the process that
+    started it, where that was larger.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) // 1024
+    except (OSError, StopIteration):
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest // (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def git_state() -> dict[str, Any]:

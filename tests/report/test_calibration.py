@@ -34,7 +34,7 @@ def test_small_p_are_as_rare_as_they_say(n_seeds: int, profile: str) -> None:
     rng, sweeps, levels = np.random.default_rng([n_seeds, len(profile)]), 40_000, np.array(LEVELS)
     for inflation, questions in itertools.product((1.2, 4.0, 8.0, 100.0), (0.0, 0.5, 2.0, 10.0)):
         truth = Truth(n_seeds, inflation, questions, profile)
-        found = rates(last_ratio(drawn(truth, sweeps, rng)), "now", widths=40)
+        found = rates(last_ratio(drawn(truth, sweeps, rng)), "now")
         where = (inflation, questions, found.levels)
         assert (found.levels <= 1.3 * levels + 3 * np.sqrt(levels / sweeps)).all(), where
 
@@ -48,7 +48,7 @@ def test_the_narrowest_intervals_still_cover(n_seeds: int, inflation: float) -> 
     rng = np.random.default_rng([n_seeds, 1])
     for questions in (0.0, 2.0):
         truth = Truth(n_seeds, inflation, questions, correlation=0.3)
-        found = rates(drawn(truth, 4000, rng), "now", widths=4000)
+        found = rates(drawn(truth, 4000, rng), "now")
         assert found.narrow >= 0.85, (questions, found.narrow)
 
 

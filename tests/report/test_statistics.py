@@ -14,6 +14,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from benchmarks.critical_values import half_widths
 from hybrid_sweep.report import statistics as st
 from tests.report.behrens_fisher import beyond, quantile
 
@@ -279,6 +280,16 @@ def test_relative_change_has_the_interval_of_a_ratio_of_means() -> None:
     assert np.isnan(st.relative(y, 0 * base).mean)
 
 
+def test_interpolated_intervals_are_those_of_the_integral() -> None:
+    rng = np.random.default_rng(0)
+    for n_seeds, n_questions in [(3, 30), (3, 2000), (5, 800), (10, 200)]:
+        squares = tuple(rng.exponential(size=200) * size for size in (3.0, 2.0, 1.0))
+        counts = (n_seeds, n_questions, n_questions - 1.0)
+        found = st.from_squares(np.zeros(200), squares, counts)
+        for level in (0.9, 0.95, 0.999):
+            assert half_widths(found, level) == pytest.approx(st.half_width(found, level), rel=3e-5)
+
+
 # The grids of the simulations: standard deviations to the rest's, which is 1. G x seed variance and
 # S x question variance are what the mean squares see.
 SEED_EXCESS = (0, 0.3, 1, 3, 10, 30, 100, 1000)
@@ -306,11 +317,10 @@ def test_error_rate_and_coverage_in_closed_form(n_seeds: int, n_questions: int) 
         margin = 0.7
         counts = (n_seeds, n_questions, n_questions - 1.0)
         null = st.from_squares(noise, tuple(squares), counts)
-        worst = st.from_squares(noise - margin, tuple(squares), counts)
-        size = np.mean(st.p_value(null) < 0.05)
-        low, high = st.bounds(null, 0.95)
-        coverage = np.mean((low <= 0) & (high >= 0))
-        false_non_inferior = np.mean(st.bounds(worst, 0.90)[0] > -margin)
+        wide, narrow = half_widths(null, 0.95), half_widths(null, 0.90)
+        size = np.mean(np.abs(noise) > wide)
+        coverage = np.mean((noise - wide <= 0) & (noise + wide >= 0))
+        false_non_inferior = np.mean(noise - margin - narrow > -margin)
         where = (n_seeds, n_questions, seeds, questions)
         assert size <= 0.056, where
         assert coverage >= 0.944, where
@@ -369,12 +379,10 @@ def test_error_rate_with_clustered_and_rare_languages(
     """
     for sds in GRID:
         found, _ = simulate(n_seeds, counts, sds, skewed=False)
-        size = np.mean(st.p_value(found) < 0.05)
-        low, high = st.bounds(found, 0.95)
-        assert size <= 0.07, sds
-        assert np.mean((low <= 0) & (high >= 0)) >= 0.93, sds
+        # one minus coverage
+        assert np.mean(np.abs(found.mean) > half_widths(found, 0.95)) <= 0.07, sds
         # non-inferior at a true effect of -margin
-        assert np.mean(st.bounds(found, 0.90)[0] > 0) <= 0.07, sds
+        assert np.mean(found.mean > half_widths(found, 0.90)) <= 0.07, sds
 
 
 @pytest.mark.slow
@@ -385,8 +393,8 @@ def test_error_rate_with_values_that_are_mostly_zero(n_seeds: int) -> None:
     """
     for sds in GRID:
         found, _ = simulate(n_seeds, (60, 60, 60), sds, skewed=True)
-        assert np.mean(st.p_value(found) < 0.05) <= 0.07, sds
-        assert np.mean(st.bounds(found, 0.90)[0] > 0) <= 0.07, sds
+        assert np.mean(np.abs(found.mean) > half_widths(found, 0.95)) <= 0.07, sds
+        assert np.mean(found.mean > half_widths(found, 0.90)) <= 0.07, sds
 
 
 @pytest.mark.slow
@@ -397,8 +405,8 @@ def test_two_seed_sets_at_one_ratio_are_not_degraded() -> None:
     for n_seeds in (3, 5, 10):
         found, _ = simulate(n_seeds, (60, 60, 60), (0.3, 0.1, 0.5, 0.5), skewed=False)
         margin = float(np.sqrt(np.mean(found.se**2)))
-        assert np.mean(st.bounds(found, 0.90)[1] < -margin) < 0.02
-        assert np.mean(st.p_value(found) < 0.05) <= 0.07
+        assert np.mean(found.mean + half_widths(found, 0.90) < -margin) < 0.02
+        assert np.mean(np.abs(found.mean) > half_widths(found, 0.95)) <= 0.07
 
 
 @pytest.mark.slow
@@ -409,7 +417,8 @@ def test_questions_alone_are_the_wrong_test_once_seeds_matter() -> None:
     _, y = simulate(3, (200,), (0.15, 0, 0.3, 0), skewed=False)
     per_question = y.mean(axis=1)
     assert np.mean(scipy.stats.ttest_1samp(per_question, 0, axis=1).pvalue < 0.05) > 0.2
-    assert np.mean(st.p_value(st.crossed_estimate(y)) < 0.05) <= 0.07
+    found = st.crossed_estimate(y)
+    assert np.mean(np.abs(found.mean) > half_widths(found, 0.95)) <= 0.07
 
 
 @pytest.mark.slow
@@ -430,4 +439,4 @@ def test_the_promised_number_of_seeds_settles_the_verdict_four_times_in_five() -
         sd = math.sqrt((expected[0] + expected[1] - expected[2]) / (n_seeds * n_questions))
         mean = -0.004 + sd * rng.standard_normal(4000)
         found = st.from_squares(mean, squares, (n_seeds, n_questions, n_questions - 1.0))
-        assert low <= np.mean(st.bounds(found, 0.90)[0] > -margin) <= high
+        assert low <= np.mean(mean - half_widths(found, 0.90) > -margin) <= high
