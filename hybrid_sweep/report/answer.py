@@ -14,6 +14,7 @@ from hybrid_sweep.report.paired_rows import compared, conditional, largest, unpa
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, percent, signed
 from hybrid_sweep.report.results import MONO, pick
 from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.tables.derived import chosen
 
 
 def _verdict_interval(row: ResultRow) -> str:
@@ -282,6 +283,28 @@ def _change(name: str, rows: list[ResultRow], digits: int) -> str:
     return f"**{name} {way}** beyond the noise of seeds and questions: {tail}.{first}"
 
 
+def _largest(results: pd.DataFrame, derived: pd.DataFrame, which: str) -> str:
+    """Return the largest ratio still non-inferior, and how large the true one may be."""
+    best = largest(results)
+    text = f"**No ratio is non-inferior together with every smaller {which} one.**"
+    if best is not None:
+        text = f"**Largest ratio still non-inferior: {best:g}**, as is every smaller {which} one."
+    rows = chosen(derived, "largest")
+    if not rows or rows[0]["low"] == rows[0]["high"]:
+        return text
+    low, high = rows[0]["low"], rows[0]["high"]
+    return (
+        f"{text} The largest one whose loss is truly within the margin lies from r = {low:g} to"
+        f" {high:g} (90 % interval over the {which} ratios)."
+    )
+
+
+SECONDARY = (
+    "Monolingual MRR@10, the mean over languages, is the primary measure. All others are secondary:"
+    " their p-values are adjusted over the ratios (and languages), not over the measures."
+)
+
+
 def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """Return the sentences under the answer: flat or not, a loss at the top, the gains, and what
     `derived` adds to them.
@@ -297,12 +320,7 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         sentences.append(_flat(tested[:-1], sweep.margin, planned))
     if tested:
         sentences.append(_loss(tested[-1], sweep.margin))
-        best, which = largest(results), "planned" if gone else "tested"
-        sentences.append(
-            f"**Largest ratio still non-inferior: {best:g}**, as is every smaller {which} one."
-            if best is not None
-            else f"**No ratio is non-inferior together with every smaller {which} one.**"
-        )
+        sentences.append(_largest(results, derived, "planned" if gone else "tested"))
     else:
         sentences.append(
             f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible."
@@ -311,4 +329,4 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         rows = compared(results, *measure.place)
         if rows:
             sentences.append(_change(measure.subject, rows, measure.digits))
-    return sentences + derived_words.sentences(sweep, results, derived)
+    return [*sentences, *derived_words.sentences(sweep, results, derived), SECONDARY]

@@ -9,7 +9,7 @@ from hybrid_sweep.report.curves import complete, curves, draw
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.shape import shapes
-from hybrid_sweep.report.tradeoff import fronts, prices, winners
+from hybrid_sweep.report.tradeoff import fronts, largest_within, prices, winners
 
 COLUMNS = meanings(DerivedRow)
 
@@ -26,10 +26,6 @@ def derived(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     if shaped and any(point.kind == "trained" for point in sweep.finished):
         draws = draw(len(complete(sweep)[1]), shaped)
-        rows = (
-            shapes(sweep, shaped, draws)
-            + fronts(sweep, shaped, draws)
-            + prices(sweep, results, shaped)
-        )
-        rows += winners(results)
+        rows = shapes(sweep, shaped) + fronts(sweep, shaped, draws) + prices(sweep, results, shaped)
+        rows += largest_within(results) + winners(results)
     return frame_of(rows, DerivedRow)

@@ -97,26 +97,51 @@ def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
 
 
 def _fronts(derived: pd.DataFrame) -> list[str]:
+    """Return which ratios are on the Pareto front by the means, and which are shown to be beaten on
+    both axes.
+    """
     sentences: list[str] = []
     for measure in WEIGHED:
         rows = chosen(derived, "front", against=measure.key)
-        if not rows or rows[0]["interval"] != "bootstrap":
+        if not rows or rows[0]["word"] == "not tested":
             continue
-        parts = []
-        for word in ("on the front", "off the front"):
-            ratios = []
-            for row in rows:
-                if row["word"] == word:
-                    ratios.append(f"r = {row['ratio']:g} ({100 * row['value']:.0f} %)")
-            parts += [f"{word}: {listed(ratios)}"] if ratios else []
-        meaning = ""
-        if not sentences:
-            meaning = (
-                " (in brackets the share of bootstrap replicates in which no other ratio beats it"
-                " on both)"
-            )
+        front = [row["ratio"] for row in rows if row["by_means"] == "on the front"]
+        beaten = []
+        for row in rows:
+            if row["word"] == "dominated":
+                by = f"by r = {row['rival']:g}, {p_words(row['p_holm'])}"
+                beaten.append(f"r = {row['ratio']:g} ({by})")
+        text = "no ratio is shown to be worse in both than another"
+        if beaten:
+            text = f"{listed(beaten)} {'is' if len(beaten) == 1 else 'are'} shown to be worse in"
+            text += " both than another"
         sentences.append(
-            f"Pareto front of monolingual MRR@10 and {measure.gain}{meaning}, {'; '.join(parts)}."
+            f"Monolingual MRR@10 and {measure.gain}: {text} (Holm over all ordered pairs). By the"
+            f" means alone the Pareto front holds r = {listed(front)}."
+        )
+    return sentences
+
+
+def _knee(derived: pd.DataFrame) -> list[str]:
+    """Return where the flat part of a curve ends or begins, or that the band does not tell."""
+    sentences: list[str] = []
+    for measure in (MONOLINGUAL, CROSS_LINGUAL):
+        rows = chosen(
+            derived, "knee", setting=measure.setting, measure=measure.measure, scope=MACRO
+        )
+        if not rows:
+            continue
+        row = rows[0]
+        if row["word"] == "none identified":
+            sentences.append(
+                f"No knee of {measure.noun} is identified: a straight line, or no change, lies"
+                " within the 95 % band of the whole curve."
+            )
+            continue
+        sentences.append(
+            f"**A knee of {measure.noun}** ({row['word']}) lies between r = {row['low']:.2f} and"
+            f" {row['high']:.2f} (95 %; least squares: {row['value']:.2f}), if the curve has that"
+            " form."
         )
     return sentences
 
@@ -141,15 +166,10 @@ def _languages(derived: pd.DataFrame) -> list[str]:
         parts.append(f"{listed(names)} {verb}" if names else none)
     open_ = [markdown(row["scope"]) for row in top if row["word"] == "not shown"]
     parts += [f"nothing is shown for {listed(open_)}"] if open_ else []
-    first = next((row for row in rows if row["word"] == "loser"), None)
-    earlier = (
-        f" The first loss shows at r = {first['ratio']:g} ({markdown(first['scope'])})."
-        if first
-        else ""
-    )
+    ratios = len({row["ratio"] for row in rows})
     return [
         f"**By language at r = {top[0]['ratio']:g}**: {'; '.join(parts)} (against r = 0, Holm over"
-        f" {len(top)} languages at each ratio).{earlier}"
+        f" {len(top)} languages and {counted(ratios, 'ratio')})."
     ]
 
 
@@ -192,12 +212,12 @@ def _questions(results: pd.DataFrame) -> list[str]:
 
 
 def sentences(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
-    """Return shape, prices, fronts, languages, trained and unseen, questions: each where there is
-    something to say.
+    """Return shape, knee, prices, fronts, languages, trained and unseen, questions: each where
+    there is something to say.
     """
     if not compared(results, *MONO):
         return []
-    told = _shape(derived) + _prices(results, derived)
+    told = _shape(derived) + _knee(derived) + _prices(results, derived)
     return (
         told
         + _fronts(derived)

@@ -167,10 +167,16 @@ def _floors(
     return st.typical_inflation(levels), st.typical_inflation(changes)
 
 
-def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[ResultRow]:
-    """Return one row per ratio and one for each baseline: its level, its paired effect, its
-    verdict.
-    """
+@dataclass(frozen=True)
+class _Row:
+    """A row of the results and the estimate of its change to ratio 0, None where there is none."""
+
+    row: ResultRow
+    effect: st.Estimate | None
+
+
+def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[_Row]:
+    """Return one row per ratio and one for each baseline: its level and its paired effect."""
     y, df = st.contributions(part.values, part.domain, part.group)
     # line of the table -> seed -> position of the run
     runs: dict[tuple[str, float], dict[int, int]] = {}
@@ -179,8 +185,7 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
     holes = {line(point) for point in sweep.points if point.run_id in sweep.missing}
     base = runs.get(("trained", 0.0), {})
     floors = _floors(y, runs, base)
-    rows: list[ResultRow] = []
-    effects: list[st.Estimate | None] = []
+    rows: list[_Row] = []
     for (kind, ratio), seeds in runs.items():
         row: ResultRow = {
             "kind": kind,
@@ -202,35 +207,57 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
             effect, columns = _effect(y[here], y[there], df, floors[1])
             row |= columns | _won(part, here, there)
-        effects.append(effect)
-        rows.append(row)
-    adjusted = st.holm([float(row.get("p", np.nan)) for row in rows])
-    for row, effect, p_holm in zip(rows, effects, adjusted, strict=True):
-        row["p_holm"] = p_holm
-        if setting == "monolingual" and row["kind"] == "trained":
-            row["verdict"] = "baseline" if row["ratio"] == 0 else "untested"
-            if effect is not None:
-                row["verdict"] = st.verdict(effect, sweep.margin, p_holm)
-                if row["verdict"] == "inconclusive":
-                    row["seeds_to_settle"] = st.seeds_to_settle(effect, sweep.margin)
+        rows.append(_Row(row, effect))
     return rows
+
+
+def _judge(family: list[_Row], margin: float) -> None:
+    """Add the p-values adjusted over a family, and the verdicts of its monolingual rows."""
+    adjusted = st.holm([float(one.row.get("p", np.nan)) for one in family])
+    losses = [np.nan] * len(family)
+    for place, one in enumerate(family):
+        one.row["p_holm"] = adjusted[place]
+        is_tested = one.effect is not None and one.effect.interval == "crossed"
+        if one.effect is not None and is_tested and one.row["setting"] == MONO[0]:
+            losses[place] = float(st.p_of_loss(one.effect, margin))
+    for one, p_loss, p_loss_holm in zip(family, losses, st.holm(losses), strict=True):
+        row = one.row
+        if row["setting"] != MONO[0] or row["kind"] != "trained":
+            continue
+        row |= {"p_loss": p_loss, "p_loss_holm": p_loss_holm}
+        row["verdict"] = "baseline" if row["ratio"] == 0 else "untested"
+        if one.effect is None:
+            continue
+        row["verdict"] = st.verdict(one.effect, margin, row["p_holm"], p_loss_holm)
+        if row["verdict"] == "inconclusive":
+            row["seeds_to_settle"] = st.seeds_to_settle(one.effect, margin)
 
 
 def aggregate(sweep: Sweep) -> pd.DataFrame:
     """Return the results: a row per (kind, ratio, setting, measure, scope) and one per missing
     point; columns as in `COLUMNS`.
 
-    Rows are ordered by `MEASURES`, scope (the means first), kind and ratio; missing points come
-    last. Numbers are rounded to nine significant digits. The same tables give the same frame,
-    whatever the order of their rows.
+    p-values are adjusted (Holm) over the ratios for each mean, and for languages or pairs over all
+    of them and the ratios. Rows are ordered by `MEASURES`, scope (the means first), kind and ratio;
+    missing points come last. Numbers are rounded to nine significant digits. The same tables give
+    the same frame, whatever the order of their rows.
     """
     rows: list[ResultRow] = []
     for setting, measure in (one.place for one in MEASURES):
         whole = block(sweep, setting, measure)
         if whole is None:  # e.g. no cross-lingual setting where there is one language
             continue
+        single: list[_Row] = []  # languages or pairs: one family, with all their ratios
+        of_measure: list[_Row] = []
         for scope, names in scopes(sweep, whole).items():
-            rows += _rows(sweep, setting, measure, scope, select(whole, names))
+            of_scope = _rows(sweep, setting, measure, scope, select(whole, names))
+            of_measure += of_scope
+            if scope in MEANS:
+                _judge(of_scope, sweep.margin)
+            else:
+                single += of_scope
+        _judge(single, sweep.margin)
+        rows += [one.row for one in of_measure]
     for point in sweep.points:
         if point.run_id in sweep.missing:
             rows.append(

@@ -98,7 +98,15 @@ class ResultRow(TypedDict, total=False):
     tied: Annotated[int, "questions whose mean difference is 0"]
     lost: Annotated[int, "questions whose mean difference is below 0"]
     p: Annotated[float, "two-sided p of no difference; only with a crossed interval"]
-    p_holm: Annotated[float, "p adjusted for the number of ratios compared (Holm)"]
+    p_holm: Annotated[
+        float,
+        "p adjusted (Holm) for the ratios compared; of a language or pair, for all languages or "
+        "pairs and ratios",
+    ]
+    p_loss: Annotated[
+        float, "one-sided p of a loss no larger than the margin; monolingual rows only"
+    ]
+    p_loss_holm: Annotated[float, "p_loss adjusted like p; below .05 the verdict is degraded"]
     verdict: Annotated[
         str,
         "monolingual rows: baseline, superior, non-inferior, inconclusive, degraded or untested",
@@ -117,8 +125,8 @@ class DerivedRow(TypedDict, total=False):
 
     statistic: Annotated[
         str,
-        "slope, isotonic (the closest monotone curve), reversal, front (Pareto front), "
-        "price or language",
+        "slope, isotonic (the closest monotone curve), band, knee, reversal, front (Pareto front), "
+        "price, largest (the largest ratio still non-inferior) or language",
     ]
     setting: Annotated[str, "the setting of the curve; front and price: monolingual"]
     measure: Annotated[str, "the measure of the curve, as in results.csv"]
@@ -130,39 +138,48 @@ class DerivedRow(TypedDict, total=False):
     ]
     ratio: Annotated[
         float,
-        "the ratio it is about; reversal: the higher one of the move; empty for slope",
+        "the ratio it is about; reversal: the higher one of the move; empty for slope, knee and "
+        "largest",
     ]
     value: Annotated[
         float,
         "slope: change of the mean per unit of r, least squares over the ratios. isotonic: "
-        "fitted change to r = 0. reversal: the largest significant move against the curve's "
-        "direction, or the move nearest to it. front: share of the bootstrap replicates "
-        "with the ratio on the front. price: monolingual RR@10 lost per unit of `against` "
-        "gained (a gain of same@10 or RD is a fall); negative: both gain. language: mean "
-        "paired difference to r = 0",
+        "fitted change to r = 0. band: change to r = 0. knee: the ratio where a flat part and a "
+        "straight line meet, by least squares. reversal: the largest significant move against the "
+        "curve's direction, or the move nearest to it. front: share of the bootstrap samples, of "
+        "seeds and questions, with the ratio on the front. price: monolingual RR@10 lost per unit "
+        "of `against` gained (a gain of same@10 or RD is a fall); negative: both gain. largest: "
+        "the ratio. language: mean paired difference to r = 0",
     ]
     low: Annotated[float, "lower end of the interval or band; empty for front"]
     high: Annotated[float, "upper end of the interval or band"]
     interval: Annotated[
         str,
-        "crossed: over seeds and questions; bootstrap: over both too (isotonic: a band for "
-        "the whole curve, if it is monotone); conditional: over questions alone; none",
+        "crossed: over seeds and questions (largest: 90 %); simultaneous: over both, for the whole "
+        "curve at once (isotonic: if it is monotone; knee: if it has this form); bootstrap: over "
+        "both, by resampling; conditional: over questions alone; none",
     ]
     p: Annotated[float, "two-sided p of no change; only with a crossed interval"]
     p_holm: Annotated[
         float,
-        "p adjusted (Holm): slope: over the curves; reversal: over the pairs of ratios; "
-        "language: over the languages at that ratio",
+        "p adjusted (Holm): slope: over the curves; reversal: over the pairs of ratios; front: of "
+        "no rival that is better on both axes, over all ordered pairs of ratios; language: over "
+        "the languages and ratios",
     ]
     word: Annotated[
         str,
-        "slope: rises, falls, not shown. isotonic: rising, falling, flat. reversal: not "
-        "monotone, no reversal shown. front: on the front, off the front (by the means). "
-        "price: stated, no loss (both gain), no gain shown. language: winner, loser, not "
-        "shown. Each shown at adjusted 5 %",
+        "slope: rises, falls, not shown. isotonic: rising, falling, flat. knee: flat, then a line; "
+        "a line, then flat; none identified (a straight line or no change lies within the band). "
+        "reversal: not monotone, no reversal shown. front: dominated (another ratio is better on "
+        "both axes), not shown to be dominated, not tested. price: stated, no loss (both gain), no "
+        "gain shown. largest: shown, none shown. language: winner, loser, not shown. Each shown at "
+        "adjusted 5 %",
     ]
+    by_means: Annotated[str, "front: on the front or off the front, by the means alone"]
+    rival: Annotated[float, "front: the ratio that is most clearly better on both axes"]
     n_seeds: Annotated[
         int,
-        "number of seeds: slope, isotonic, reversal and front take those that have every ratio",
+        "number of seeds: slope, band, isotonic, knee, reversal and front take those that have "
+        "every ratio",
     ]
     n_questions: Annotated[int, "number of questions"]

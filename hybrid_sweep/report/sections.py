@@ -84,15 +84,17 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             " (`docs/report.md` has the formula and its measured error rates)."
         ),
         (
-            "- The verdict reads the 90 % interval of the change, one-sided 5 % at each ratio."
-            " Non-inferior: wholly above minus the margin. Degraded: wholly below. Inconclusive:"
-            " neither, or too few questions carry the change. Superior: non-inferior, and a gain at"
-            " 5 % after Holm's adjustment over the ratios."
+            "- Non-inferior: the 90 % interval of the change lies wholly above minus the margin"
+            " (one-sided 5 % at each ratio), and enough questions carry the change. Claims that are"
+            " searched for are adjusted by one rule (Holm over the ratios, of single languages over"
+            " languages and ratios): degraded, a loss larger than the margin at one-sided 5 %;"
+            " superior, non-inferior and a gain at 5 %. Inconclusive: none of these."
         ),
         (
-            "- Slope, monotone fit, turn and Pareto front are over the seeds that have every ratio."
-            " The band of the monotone fit holds the whole of a monotone curve with a chance of 95"
-            " %. A curve is called not monotone only where one pair of ratios rises and another"
+            "- Slope, band, monotone fit, knee, turn and Pareto front are over the seeds that have"
+            " every ratio. The 95 % band holds at all ratios at once (max-t), that of the monotone"
+            " fit if the curve is monotone. A knee is named only where the band holds no straight"
+            " line. A curve is called not monotone only where one pair of ratios rises and another"
             " falls significantly, after Holm's adjustment over all pairs. A price is the quotient"
             " of two paired changes, its interval Fieller's, over the same seeds and questions; it"
             " is given only where the gain is significant after Holm's adjustment over the ratios."
@@ -272,7 +274,7 @@ def _tested(content: Content) -> dict[str, list[Block]]:
         ],
         "Trade-off": _tradeoff(content),
         "Shape of the curves": [tables.shape(derived)],
-        "The monotone curve closest to monolingual MRR@10": _with(
+        "The curve of monolingual MRR@10 as a whole": _with(
             [tables.isotonic(derived)], "![Shape](shape.png)"
         ),
         "Questions won, tied and lost": _with(

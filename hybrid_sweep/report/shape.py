@@ -1,5 +1,5 @@
-"""The shape of a curve over the ratios: its slope, an isotonic fit with a band, and whether it
-turns back.
+"""The shape of a curve over the ratios: its slope, a band that holds at all ratios at once, an
+isotonic fit, its knee, and whether it turns back.
 
 Everything here is over the seeds that have every ratio, so that no step between two ratios is a
 change of seeds.
@@ -8,10 +8,12 @@ change of seeds.
 import numpy as np
 import scipy.optimize
 
+from hybrid_sweep.report import simultaneous
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import Moments, contrast, moments, with_typical_floor
-from hybrid_sweep.report.curves import Curve, Draws, complete, resampled
+from hybrid_sweep.report.curves import Curve, complete
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.results import MACRO, MONO
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.statistics import Array
 
@@ -63,23 +65,15 @@ def _slope(ratios: list[float], points: Moments) -> DerivedRow:
     }
 
 
-def band(change: Array, resampled_change: Array, half: Array, falling: bool) -> tuple[Array, Array]:
-    """Return a band (R,), (R,) that holds the whole of a monotone curve with a chance of 95 %, if
-    the intervals do at each ratio.
+def monotone_band(low: Array, high: Array, falling: bool) -> tuple[Array, Array]:
+    """Return a band (R,), (R,) that holds every monotone curve that the band (low, high) holds.
 
-    change: (R,), to the first ratio; resampled_change: (B, R), of the bootstrap; half: (R,), half
-    the widths of the 95 % intervals. The intervals are stretched by what the bootstrap says it
-    takes to hold at all ratios at once (the quantile of the largest deviation over that of one).
-    Both ends are then made monotone, which keeps a monotone curve inside, since isotonic regression
+    low, high: (R,), of a band about the changes to the first ratio that holds the whole curve.
+    Both ends are made monotone, which keeps a monotone curve inside, since isotonic regression
     keeps order, as sorting does (Chernozhukov et al. 2009); in both directions, and the wider
     counts, unless no curve of the other direction fits between the ends. A bootstrap of the
     isotonic fit itself would not do: on a plateau its coverage falls to a quarter.
     """
-    spread = np.abs(resampled_change - change)
-    single = np.quantile(spread, 0.95, axis=0)
-    moved = np.divide(spread, single, out=np.zeros_like(spread), where=single > TINY)
-    half = half * max(float(np.quantile(moved.max(axis=1), 0.95)), 1.0)
-    low, high = change - half, change + half
     # A rising curve fits if no upper end lies below an earlier lower end, a falling one the other
     # way round.
     fits = {
@@ -91,17 +85,11 @@ def band(change: Array, resampled_change: Array, half: Array, falling: bool) -> 
     return np.min(lows, axis=0), np.max(highs, axis=0)
 
 
-def _isotonic(ratios: list[float], points: Moments, means: Array) -> list[DerivedRow]:
-    """Return the rows of the isotonic fit; means: (B, R), of the bootstrap."""
-    change = points.mean - points.mean[0]
+def _isotonic(ratios: list[float], change: Array, ends: tuple[Array, Array]) -> list[DerivedRow]:
+    """Return the rows of the isotonic fit; ends: of the band that holds at all ratios at once."""
     fitted, falling = isotonic(change)
-    eye = np.eye(len(ratios))
-    estimated = contrast(points, eye - eye[0])
-    half = st.half_width(estimated, 0.95)
-    half[0] = 0.0
-    low, high = band(change, means - means[:, :1], half, falling)
+    low, high = monotone_band(*ends, falling)
     word = "flat" if np.ptp(fitted) < TINY else "falling" if falling else "rising"
-    interval = "bootstrap" if estimated.interval == "crossed" else estimated.interval
     rows: list[DerivedRow] = []
     for i, ratio in enumerate(ratios):
         rows.append(
@@ -111,11 +99,48 @@ def _isotonic(ratios: list[float], points: Moments, means: Array) -> list[Derive
                 "value": fitted[i],
                 "low": low[i],
                 "high": high[i],
-                "interval": interval,
                 "word": word,
             }
         )
     return rows
+
+
+def _band(ratios: list[float], change: Array, ends: tuple[Array, Array]) -> list[DerivedRow]:
+    """Return the rows of the band itself."""
+    rows: list[DerivedRow] = []
+    for i, ratio in enumerate(ratios):
+        low, high = ends[0][i], ends[1][i]
+        rows.append(
+            {"statistic": "band", "ratio": ratio, "value": change[i], "low": low, "high": high}
+        )
+    return rows
+
+
+def _knee(
+    ratios: list[float], change: Array, ends: tuple[Array, Array], about: Curve
+) -> DerivedRow:
+    """Return where a curve leaves its start, or reaches its end, if the band tells."""
+    flat_first = (about.setting, about.measure) == MONO
+    places = simultaneous.knee(np.array(ratios), change, ends, flat_first)
+    row: DerivedRow = {"statistic": "knee", "word": "none identified"}
+    if places:
+        word = "flat, then a line" if flat_first else "a line, then flat"
+        row |= {"value": places[0], "low": places[1], "high": places[2], "word": word}
+    return row
+
+
+def _whole(ratios: list[float], points: Moments, about: Curve) -> list[DerivedRow]:
+    """Return what rests on the band that holds at all ratios at once: itself, the isotonic fit, and
+    of a mean over languages or pairs the knee.
+    """
+    change = points.mean - points.mean[0]
+    ends = simultaneous.band(points)
+    rows = _isotonic(ratios, change, ends) + _band(ratios, change, ends)
+    interval = "conditional"
+    if points.n_seeds >= st.MIN_SEEDS:
+        interval = "simultaneous"
+        rows += [_knee(ratios, change, ends, about)] if about.scope == MACRO else []
+    return [row | {"interval": interval} for row in rows]
 
 
 def _reversal(ratios: list[float], points: Moments, falling: bool) -> DerivedRow:
@@ -162,11 +187,12 @@ def _reversal(ratios: list[float], points: Moments, falling: bool) -> DerivedRow
     }
 
 
-def shapes(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
-    """Return rows of slope, isotonic and reversal of each curve, as `derived` describes them; []
-    where no seed has all ratios.
+def shapes(sweep: Sweep, shaped: list[Curve]) -> list[DerivedRow]:
+    """Return rows of slope, band, isotonic, knee and reversal of each curve, as `DerivedRow`
+    describes them; [] where no seed has all ratios.
 
-    The p of the slopes are adjusted over the curves. The isotonic rows are there only with ratio 0.
+    The p of the slopes are adjusted over the curves. Band, fit and knee are there only with ratio
+    0.
     """
     ratios, seeds, index = complete(sweep)
     if len(ratios) < 2 or not seeds:
@@ -175,11 +201,10 @@ def shapes(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
     for curve in shaped:
         if len(curve.questions) < 2:
             continue
-        y = curve.y[index]
-        here = with_typical_floor(moments(y, curve.df_questions))
+        here = with_typical_floor(moments(curve.y[index], curve.df_questions))
         _, falling = isotonic(here.mean - here.mean[0])
         parts = [_slope(ratios, here)]
-        parts += _isotonic(ratios, here, resampled(draws, curve, index)) if ratios[0] == 0 else []
+        parts += _whole(ratios, here, curve) if ratios[0] == 0 else []
         parts.append(_reversal(ratios, here, falling))
         about: DerivedRow = {
             "setting": curve.setting,

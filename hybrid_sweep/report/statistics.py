@@ -379,20 +379,38 @@ def too_few_questions(effect: Estimate, margin: float) -> bool:
     return bool(lost < MIN_LOST or effect.carrying < MIN_CARRYING)
 
 
-def verdict(effect: Estimate, margin: float, p_holm: float) -> str:
-    """Return where the paired effect stands to the margin, by its 90 % interval (two one-sided
-    tests at 5 %).
+def p_of_loss(effect: Estimate, margin: float) -> Any:
+    """Return the one-sided p of a true change of -margin or more: small where a loss larger than
+    the margin is shown. NaN without a se.
+    """
+    beyond = dataclasses.replace(effect, mean=effect.mean + margin)
+    both_sides = p_value(beyond)
+    return np.where(beyond.mean < 0, both_sides / 2, 1 - both_sides / 2)[()]
 
-    "degraded": wholly below -margin. "non-inferior": wholly above it; "superior" if it is also a
-    gain at Holm-adjusted 5 %. "inconclusive": -margin lies inside, or the interval lies above it
-    but rests on too few questions. "untested": fewer than `MIN_SEEDS` common seeds, or no interval.
+
+def verdict(effect: Estimate, margin: float, p_holm: float, p_loss_holm: float) -> str:
+    """Return where the paired effect stands to the margin.
+
+    "degraded": a loss larger than the margin at 5 %, one-sided, after Holm's adjustment.
+    "non-inferior": the 90 % interval lies wholly above -margin (one-sided 5 %); "superior" if it is
+    also a gain at Holm-adjusted 5 %. "inconclusive": none of these, or the interval lies above
+    -margin but rests on too few questions. "untested": fewer than `MIN_SEEDS` common seeds, or no
+    interval.
+
+    A claim of a loss or a gain is adjusted, because it is searched over the ratios (and languages).
+    Non-inferiority is not: `largest_non_inferior` tests in a fixed sequence.
+
+    Args:
+        effect: change against ratio 0; scalar.
+        margin: loss that counts as none, 0 or more.
+        p_holm: two-sided p of no change, adjusted for the comparisons of its family.
+        p_loss_holm: `p_of_loss`, adjusted likewise.
     """
     if effect.interval != "crossed":
         return "untested"
-    low, high = bounds(effect, 0.90)
-    if high < -margin:
+    if p_loss_holm < 0.05:
         return "degraded"
-    if low > -margin and not too_few_questions(effect, margin):
+    if bounds(effect, 0.90)[0] > -margin and not too_few_questions(effect, margin):
         return "superior" if effect.mean > 0 and p_holm < 0.05 else "non-inferior"
     return "inconclusive"
 

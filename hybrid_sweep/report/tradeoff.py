@@ -2,18 +2,27 @@
 that win or lose.
 """
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.contrasts import moments, ratio_interval
+from hybrid_sweep.report.contrasts import (
+    Moments,
+    contrast,
+    moments,
+    ratio_interval,
+    with_typical_floor,
+)
 from hybrid_sweep.report.curves import Curve, Draws, complete, grid, resampled
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import TRADED
-from hybrid_sweep.report.paired_rows import compared
+from hybrid_sweep.report.paired_rows import compared, largest, unpaired
 from hybrid_sweep.report.results import MACRO, MONO, languages, picked
-from hybrid_sweep.report.rows import DerivedRow, ResultRow
+from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.statistics import Array
 
 ABOUT: DerivedRow = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
@@ -37,39 +46,82 @@ def _of(shaped: list[Curve], setting: str, measure: str) -> Curve | None:
     )
 
 
+@dataclass(frozen=True)
+class Beaten:
+    """Of each ratio the rival that is most clearly better on both axes, and its adjusted p."""
+
+    rival: NDArray[np.intp]
+    p_holm: Array
+
+
+def beaten(first: Moments, second: Moments) -> Beaten:
+    """Return for each ratio the one that is most clearly better on both axes.
+
+    The p of a pair is the larger of the one-sided p of the two axes, since both must be shown
+    (intersection-union test); Holm's adjustment goes over all ordered pairs. NaN without a crossed
+    interval. first, second: moments of two curves over the same ratios; higher is better.
+    """
+    count = len(first.mean)
+    better, worse = np.nonzero(~np.eye(count, dtype=bool))
+    eye = np.eye(count)
+    p = np.zeros(len(better))
+    for points in (first, second):
+        gain = contrast(points, eye[better] - eye[worse])
+        if gain.interval != "crossed":
+            return Beaten(np.zeros(count, dtype=np.intp), np.full(count, np.nan))
+        loss = dataclasses.replace(gain, mean=-gain.mean)
+        p = np.maximum(p, st.p_of_loss(loss, 0.0))
+    p_holm, rivals = np.full((count, count), np.inf), np.full((count, count), np.inf)
+    p_holm[worse, better], rivals[worse, better] = st.holm(p.tolist()), p
+    rival = np.argmin(rivals, axis=1)
+    return Beaten(rival, p_holm[np.arange(count), rival])
+
+
 def fronts(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
-    """Return a row per ratio and axis: whether it is on the Pareto front, and in which share of the
-    replicates.
+    """Return a row per ratio and axis: whether another ratio is shown to be better on both axes,
+    whether it is on the Pareto front by the means, and in which share of the bootstrap samples.
 
     Over the seeds that have every ratio; [] where there is none. Both axes have the same draws in
-    each replicate.
+    each sample.
     """
     ratios, seeds, index = complete(sweep)
     mono = _of(shaped, *MONO)
     if mono is None or not seeds or len(ratios) < 2:
         return []
     rows: list[DerivedRow] = []
-    base = (mono.y[index].mean(axis=(1, 2)), resampled(draws, mono, index))
+    base = (mono.y[index], resampled(draws, mono, index))
     for measure in TRADED:
         other = _of(shaped, *measure.place)
         if other is None:
             continue
-        front = on_front(base[0], measure.better * other.y[index].mean(axis=(1, 2)))
+        gains = measure.better * other.y[index]
+        front = on_front(base[0].mean(axis=(1, 2)), gains.mean(axis=(1, 2)))
         share = on_front(base[1], measure.better * resampled(draws, other, index)).mean(axis=0)
+        tested = beaten(
+            with_typical_floor(moments(base[0], mono.df_questions)),
+            with_typical_floor(moments(gains, other.df_questions)),
+        )
         for i, ratio in enumerate(ratios):
-            rows.append(
-                {
-                    **ABOUT,
-                    "statistic": "front",
-                    "against": measure.key,
-                    "ratio": ratio,
-                    "value": share[i],
-                    "interval": "bootstrap" if len(seeds) >= st.MIN_SEEDS else "conditional",
-                    "n_seeds": len(seeds),
-                    "n_questions": mono.y.shape[1],
-                    "word": "on the front" if front[i] else "off the front",
+            row: DerivedRow = {
+                **ABOUT,
+                "statistic": "front",
+                "against": measure.key,
+                "ratio": ratio,
+                "value": share[i],
+                "interval": "bootstrap" if len(seeds) >= st.MIN_SEEDS else "conditional",
+                "n_seeds": len(seeds),
+                "n_questions": mono.y.shape[1],
+                "by_means": "on the front" if front[i] else "off the front",
+                "word": "not tested",
+            }
+            if not np.isnan(tested.p_holm[i]):
+                shown = tested.p_holm[i] < 0.05
+                row |= {
+                    "rival": ratios[tested.rival[i]],
+                    "p_holm": tested.p_holm[i],
+                    "word": "dominated" if shown else "not shown to be dominated",
                 }
-            )
+            rows.append(row)
     return rows
 
 
@@ -148,37 +200,64 @@ def prices(sweep: Sweep, results: pd.DataFrame, shaped: list[Curve]) -> list[Der
     return rows
 
 
+def largest_within(results: pd.DataFrame) -> list[DerivedRow]:
+    """Return the largest ratio still non-inferior with the interval of the true one, of the mean
+    over languages; [] where nothing is tested.
+
+    The true one is the largest of the planned ratios up to which no loss exceeds the margin. It is
+    at least the ratio that the fixed-sequence test reaches, and below the first ratio that is
+    degraded: each with an error of at most 5 %, so that both hold with 90 %.
+    """
+    rows = [row for row in compared(results, *MONO) if row["verdict"] != "untested"]
+    if not rows:
+        return []
+    best = largest(results)
+    planned = sorted({row["ratio"] for row in rows} | {0.0, *unpaired(results)})
+    degraded = [row["ratio"] for row in rows if row["verdict"] == "degraded"]
+    possible = [ratio for ratio in planned if not degraded or ratio < min(degraded)]
+    return [
+        {
+            **ABOUT,
+            "statistic": "largest",
+            "value": np.nan if best is None else best,
+            "low": 0.0 if best is None else best,
+            "high": possible[-1],
+            "interval": "crossed",
+            "word": "none shown" if best is None else "shown",
+            "n_seeds": min(row["delta_seeds"] for row in rows),
+            "n_questions": rows[0]["n_questions"],
+        }
+    ]
+
+
 def winners(results: pd.DataFrame) -> list[DerivedRow]:
-    """Return a row per language and ratio above 0: its paired change, Holm over the languages at
-    that ratio.
+    """Return a row per language and ratio above 0: its paired change with the p of the results,
+    adjusted over the languages and ratios.
 
     "winner" and "loser" ask for adjusted 5 % and a crossed interval.
     """
+    changes = [row for scope in languages(results) for row in compared(results, *MONO, scope)]
+    changes.sort(key=lambda row: row["ratio"])
     rows: list[DerivedRow] = []
-    by_ratio: dict[float, list[ResultRow]] = {}
-    for scope in languages(results):
-        for row in compared(results, *MONO, scope):
-            by_ratio.setdefault(row["ratio"], []).append(row)
-    for family in (by_ratio[ratio] for ratio in sorted(by_ratio)):
-        for row, p_holm in zip(family, st.holm([row["p"] for row in family]), strict=True):
-            word = "not shown"
-            if p_holm < 0.05:
-                word = "winner" if row["delta"] > 0 else "loser"
-            rows.append(
-                {
-                    **ABOUT,
-                    "statistic": "language",
-                    "scope": row["scope"],
-                    "ratio": row["ratio"],
-                    "value": row["delta"],
-                    "low": row["delta_low"],
-                    "high": row["delta_high"],
-                    "interval": row["delta_interval"],
-                    "p": row["p"],
-                    "p_holm": p_holm,
-                    "word": word,
-                    "n_seeds": row["delta_seeds"],
-                    "n_questions": row["n_questions"],
-                }
-            )
+    for row in changes:
+        word = "not shown"
+        if row["p_holm"] < 0.05:
+            word = "winner" if row["delta"] > 0 else "loser"
+        rows.append(
+            {
+                **ABOUT,
+                "statistic": "language",
+                "scope": row["scope"],
+                "ratio": row["ratio"],
+                "value": row["delta"],
+                "low": row["delta_low"],
+                "high": row["delta_high"],
+                "interval": row["delta_interval"],
+                "p": row["p"],
+                "p_holm": row["p_holm"],
+                "word": word,
+                "n_seeds": row["delta_seeds"],
+                "n_questions": row["n_questions"],
+            }
+        )
     return rows

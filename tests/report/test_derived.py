@@ -32,16 +32,20 @@ def test_columns_and_rows(sweep_dir: Path) -> None:
     assert found["statistic"].value_counts().to_dict() == {
         "slope": 8,  # four monolingual curves, cross-lingual RR@10, multilingual AP, same@10 and RD
         "isotonic": 8 * 3,
+        "band": 8 * 3,
+        "knee": 5,  # of the means over languages or pairs
         "reversal": 8,
         "front": 3 * 3,
         "price": 3 * 2,
+        "largest": 1,
         "language": 3 * 2,
     }
     assert not found.duplicated(
         ["statistic", "setting", "measure", "scope", "against", "ratio"]
     ).any()
     assert found[["n_seeds", "n_questions"]].dtypes.astype(str).tolist() == ["int64", "int64"]
-    assert found["value"].notna().sum() > 50 and found["word"].ne("").all()
+    assert found["value"].notna().sum() > 50
+    assert found[found["statistic"] != "band"]["word"].ne("").all()
 
 
 def test_trained_and_unseen_have_curves_of_their_own(make_sweep: Make, world: Any) -> None:
@@ -164,4 +168,5 @@ def test_equal_runs_have_no_shape_no_price_and_share_the_front(make_sweep: Make)
     assert set(found[found["statistic"] == "isotonic"]["word"]) == {"flat"}
     assert set(found[found["statistic"] == "price"]["word"]) == {"no gain shown"}
     fronts = found[found["statistic"] == "front"]
-    assert set(fronts["value"]) == {1.0} and set(fronts["word"]) == {"on the front"}
+    assert set(fronts["value"]) == {1.0} and set(fronts["by_means"]) == {"on the front"}
+    assert set(fronts["word"]) == {"not shown to be dominated"}

@@ -74,7 +74,8 @@ def test_trade_off(make_sweep: Make, world: Any) -> None:
         )
         value, low, high = (significant(points_for(measure, price[c])) for c in ENDS)
         assert (rows[2][title], rows[2]["95 % interval"]) == (value, f"[{low}, {high}]")
-        assert rows[2]["by the means"] == front["word"]
+        assert rows[2]["by the means"] == front["by_means"]
+        assert rows[2]["shown"] == front["word"] == "not shown to be dominated"
         assert rows[2]["in resamples"] == f"{100 * front['value']:.0f} %"
 
 
@@ -94,20 +95,24 @@ def test_shape(sweep_dir: Path) -> None:
         slope["p_holm"]
     )
     assert row["95 % interval"] == between(slope["low"], slope["high"], 1)
-    fit = cells(text, "The monotone curve closest to monolingual MRR@10")
+    fit = cells(text, "The curve of monolingual MRR@10 as a whole")
     one = of(more, statistic="isotonic", setting="monolingual", scope="macro", ratio=1.0)
     assert list(fit) == ["0.5", "1"]
-    assert list(fit["1"].values())[1:] == [signed(one["value"]), between(one["low"], one["high"])]
+    band = of(more, statistic="band", setting="monolingual", scope="macro", ratio=1.0)
+    wanted = []
+    for row in (band, one):
+        wanted += [signed(row["value"]), between(row["low"], row["high"])]
+    assert list(fit["1"].values())[1:] == wanted
 
 
 def test_winners_and_losers(make_sweep: Make, world: Any) -> None:
-    text, _, more = told(make_sweep(world(mono=lambda r: -0.1 * r, noise=0.02)))
+    text, _, more = told(make_sweep(world(mono=lambda r: -0.2 * r, noise=0.02, seed_sd=0.001)))
     (rows,) = tables(text, "Winners and losers by language")
     assert len(rows) == 6
     for shown in rows:
         row = of(more, statistic="language", scope=shown["language"], ratio=float(shown["r"]))
         assert shown["change to r = 0"] == signed(row["value"])
-        assert shown["Holm over languages"] == p_words(row["p_holm"])
+        assert shown["Holm over languages and ratios"] == p_words(row["p_holm"])
         word = f"**{row['word']}**" if row["word"] == "loser" else row["word"]
         assert shown["what is shown"] == word
     assert rows[1]["what is shown"] == "**loser**"

@@ -13,16 +13,17 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from hybrid_sweep.report import simultaneous
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.contrasts import contrast, moments
-from hybrid_sweep.report.curves import Curve, complete, curves, draw, resampled
+from hybrid_sweep.report.contrasts import contrast, moments, with_typical_floor
+from hybrid_sweep.report.curves import Curve, complete, curves
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.shape import (
-    _isotonic,
     _monotone,
     _reversal,
-    band,
+    _whole,
     isotonic,
+    monotone_band,
     shapes,
     slope_weights,
 )
@@ -92,7 +93,7 @@ def test_slope_equals_polyfit(sweep_dir: Path) -> None:
     found = curves(sweep)
     rows = {
         (r["setting"], r["measure"], r["scope"]): r
-        for r in shapes(sweep, found, draw(3, found))
+        for r in shapes(sweep, found)
         if r["statistic"] == "slope"
     }
     assert len(rows) == len(found) == 4 + 4
@@ -134,12 +135,9 @@ def noisy(
 
 
 def bands(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    curve, index = fake(y), np.arange(y.shape[0] * y.shape[1]).reshape(y.shape[:2])
-    rows = _isotonic(
-        RATIOS[: len(y)],
-        moments(y, curve.df_questions),
-        resampled(draw(y.shape[1], [curve]), curve, index),
-    )
+    points = with_typical_floor(moments(y, y.shape[2] - 1.0))
+    rows = _whole(RATIOS[: len(y)], points, fake(y))
+    rows = [row for row in rows if row["statistic"] == "isotonic"]
     return *(np.array([row[name] for row in rows]) for name in ("value", "low", "high")), rows
 
 
@@ -152,7 +150,7 @@ def test_the_band_holds_the_fit_and_is_monotone_where_the_direction_is_shown() -
         assert (np.diff(low) <= 1e-12).all() and (np.diff(high) <= 1e-12).all() and high.max() == 0
         assert {row["word"] for row in rows} == {"falling"} and {
             row["interval"] for row in rows
-        } == {"bootstrap"}
+        } == {"simultaneous"}
 
 
 def test_the_band_leaves_the_direction_open_where_it_is_not_shown() -> None:
@@ -163,25 +161,10 @@ def test_the_band_leaves_the_direction_open_where_it_is_not_shown() -> None:
     assert both >= 37  # a direction is shown by chance one time in twenty at most
 
 
-def test_the_band_is_that_of_plain_loops() -> None:
-    """Intervals, stretched by a quantile of the largest deviation in units of each one's own, ends
-    pooled by hand.
-    """
-    rng = np.random.default_rng(0)
-    change = np.array([0.0, -0.1, -0.05, -0.4])
-    half = np.array([0.0, 0.05, 0.08, 0.1])
-    replicates = change + np.array([0, 0.03, 0.04, 0.05]) * rng.standard_normal((400, 4))
-    largest = []
-    for replicate in replicates:
-        ratios = [
-            abs(replicate[i] - change[i]) / np.quantile(np.abs(replicates[:, i] - change[i]), 0.95)
-            for i in (1, 2, 3)
-        ]
-        largest.append(max(ratios))
-    stretch = np.quantile(largest, 0.95)
-    assert 1.05 < stretch < 1.5
-    low, high = band(change, replicates, half, True)
-    for ends, wanted in ((low, change - stretch * half), (high, change + stretch * half)):
+def test_the_ends_of_the_monotone_band_are_pooled() -> None:
+    low = np.array([0.0, -0.15, -0.1, -0.5])
+    high = np.array([0.0, -0.02, 0.05, -0.3])
+    for ends, wanted in zip(monotone_band(low, high, True), (low, high), strict=True):
         assert ends.tolist() == pytest.approx([min(-v, 0.0) for v in pooled(-wanted)], abs=1e-12)
 
 
@@ -243,7 +226,7 @@ def test_reversal_equals_plain_loops_over_the_pairs() -> None:
 def test_two_seeds_claim_nothing(make_sweep: Make, world: Any) -> None:
     sweep = load([make_sweep(world(mono=lambda r: -0.3 * r, noise=0.02), seeds=(0, 1))])
     found = curves(sweep)
-    rows = shapes(sweep, found, draw(2, found))
+    rows = shapes(sweep, found)
     assert {row["interval"] for row in rows if row["statistic"] != "reversal"} == {"conditional"}
     assert {row["word"] for row in rows if row["statistic"] == "slope"} == {"not shown"}
     assert {row["word"] for row in rows if row["statistic"] == "reversal"} == {"no reversal shown"}
@@ -260,26 +243,25 @@ REPETITIONS = 2000  # a standard error of half a point at 5 %
     [[0] * 5, [0, -0.05, -0.15, -0.2, -0.4], [0, 0, 0, 0, -0.8]],
     ids=["flat", "line", "knee"],
 )
-def test_the_band_holds_the_whole_of_a_monotone_curve(n_seeds: int, truth: list[float]) -> None:
-    """2,000 repetitions for each pair of ratio x seed and ratio x question standard deviations
+def test_the_band_holds_the_whole_of_a_monotone_curve(
+    n_seeds: int, truth: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """600 repetitions for each pair of ratio x seed and ratio x question standard deviations
     (rest 1): at least 93 %.
 
     A bootstrap of the fit itself held the plateau of the third curve in a quarter of the
     repetitions.
     """
-    index = np.arange(5 * n_seeds).reshape(5, n_seeds)
+    monkeypatch.setattr(simultaneous, "DRAWS", 1000)
+    monkeypatch.setattr(simultaneous, "CHUNK", 1000)
+    # the error of one set of so few draws would be that of all repetitions
     for sds in [(0.0, 0.0), (0.15, 0.1), (0.0, 0.5), (0.4, 0.0)]:
-        held, draws = 0, None
-        for repetition in range(REPETITIONS):
-            y = noisy(truth, n_seeds, 40, sds, repetition)
-            curve = fake(y)
-            draws = draws or draw(n_seeds, [curve])
-            rows = _isotonic(RATIOS[:5], moments(y, 39.0), resampled(draws, curve, index))
-            held += all(
-                row["low"] - 1e-12 <= t <= row["high"] + 1e-12
-                for row, t in zip(rows, truth, strict=True)
-            )
-        assert held / REPETITIONS >= 0.93, sds
+        held = 0
+        for repetition in range(600):
+            monkeypatch.setattr(simultaneous, "SEED", repetition)
+            _, low, high, _ = bands(noisy(truth, n_seeds, 40, sds, repetition))
+            held += bool((low <= np.array(truth) + 1e-12).all() & (truth <= high + 1e-12).all())
+        assert held / 600 >= 0.93, sds
 
 
 @pytest.mark.slow

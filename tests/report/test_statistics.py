@@ -122,16 +122,16 @@ def test_a_ratio_whose_seeds_agree_by_chance_gets_the_typical_spread() -> None:
 def test_too_few_questions_carry_a_verdict() -> None:
     """A loss of the margin could lie in questions that were not drawn, or in the few that moved."""
     y = np.zeros((5, 60))
-    assert st.verdict(st.crossed_estimate(y), 0.02, 1.0) == "inconclusive"
+    assert st.verdict(st.crossed_estimate(y), 0.02, 1.0, 1.0) == "inconclusive"
     y[:, :4] = 0.01
     found = st.crossed_estimate(y)
     assert found.carrying == pytest.approx(4) and st.bounds(found, 0.9)[0] > -0.05
-    assert st.verdict(found, 0.05, 1.0) == "inconclusive"
+    assert st.verdict(found, 0.05, 1.0, 1.0) == "inconclusive"
     assert st.seeds_to_settle(found, 0.05) == math.inf
     y[:, :20] = 0.01
-    assert st.verdict(st.crossed_estimate(y), 0.05, 1.0) == "non-inferior"
-    assert st.verdict(st.crossed_estimate(y), 0.04, 1.0) == "inconclusive"  # 60 x .04 < 3
-    assert st.verdict(st.crossed_estimate(y - 1), 0.04, 1.0) == "degraded"
+    assert st.verdict(st.crossed_estimate(y), 0.05, 1.0, 1.0) == "non-inferior"
+    assert st.verdict(st.crossed_estimate(y), 0.04, 1.0, 1.0) == "inconclusive"  # 60 x .04 < 3
+    assert st.verdict(st.crossed_estimate(y - 1), 0.04, 1.0, 0.04) == "degraded"
 
 
 @given(some.integers(0, 2**32 - 1), some.integers(1, 5), some.integers(2, 30))
@@ -152,7 +152,7 @@ def test_one_or_two_seeds_give_the_conditional_interval_of_a_t_test_over_questio
         oracle = scipy.stats.ttest_1samp(y.mean(axis=0), 0).confidence_interval(0.95)
         assert st.bounds(found, 0.95) == pytest.approx((oracle.low, oracle.high))
         assert found.squares is None
-        assert st.verdict(found, 10.0, 1.0) == "untested"
+        assert st.verdict(found, 10.0, 1.0, 1.0) == "untested"
 
 
 def test_one_question_has_no_interval_and_equal_runs_have_no_difference() -> None:
@@ -241,13 +241,36 @@ def effect_of(
 def test_verdicts() -> None:
     half = effect_of(0).mean - st.bounds(effect_of(0), 0.90)[0]
     margin = 2 * half
-    assert st.verdict(effect_of(0), margin, 1.0) == "non-inferior"
-    assert st.verdict(effect_of(-0.9 * half), margin, 0.001) == "non-inferior"
-    assert st.verdict(effect_of(-1.1 * half), margin, 0.2) == "inconclusive"
-    assert st.verdict(effect_of(-2.9 * half), margin, 0.001) == "inconclusive"
-    assert st.verdict(effect_of(-3.1 * half), margin, 0.001) == "degraded"
-    assert st.verdict(effect_of(3 * half), margin, 0.001) == "superior"
-    assert st.verdict(effect_of(3 * half), margin, 0.06) == "non-inferior"
+
+    def verdict(halves: float, p_holm: float, comparisons: int = 1) -> str:
+        effect = effect_of(halves * half)
+        p_loss = min(1.0, comparisons * float(st.p_of_loss(effect, margin)))
+        return st.verdict(effect, margin, p_holm, p_loss)
+
+    assert verdict(0, 1.0) == "non-inferior"
+    assert verdict(-0.9, 0.001) == "non-inferior"
+    assert verdict(-1.1, 0.2) == "inconclusive"
+    assert verdict(-2.9, 0.001) == "inconclusive"
+    assert verdict(-3.1, 0.001) == "degraded"
+    # the interval lies below the margin, and yet one of seven ratios would do so by chance
+    assert verdict(-3.1, 0.001, comparisons=7) == "inconclusive"
+    assert verdict(-5, 0.001, comparisons=7) == "degraded"
+    assert verdict(3, 0.001) == "superior"
+    assert verdict(3, 0.06) == "non-inferior"
+
+
+@pytest.mark.parametrize("halves", [-3.0, -2.0, -1.0, 0.0, 4.0])
+def test_p_of_a_loss_is_five_per_cent_where_an_interval_ends_at_the_margin(halves: float) -> None:
+    effect = effect_of(0.0)
+    half = float(st.half_width(effect, 0.9))
+    margin = 2 * half
+    there = dataclasses.replace(effect, mean=halves * half)
+    p = float(st.p_of_loss(there, margin))
+    assert (p < 0.0500001) == (halves <= -3) and (p > 0.9499999) == (halves >= -1)
+    if halves in (-3.0, -1.0):
+        assert p == pytest.approx(0.05 if halves == -3 else 0.95, abs=1e-9)
+    if halves == -2.0:
+        assert p == pytest.approx(0.5)
 
 
 def test_largest_non_inferior_ends_at_the_first_failure() -> None:

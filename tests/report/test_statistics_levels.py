@@ -77,7 +77,7 @@ def test_error_rate_of_the_paired_difference_of_two_levels(
                 parts=(worst.parts[0][k], worst.parts[1][k]),
                 carrying=np.inf,
             )
-            verdict = st.verdict(one, margin, 1.0)
+            verdict = st.verdict(one, margin, 1.0, float(st.p_of_loss(one, margin)))
             assert (st.holds(verdict), verdict == "degraded") == (holds[k], is_degraded[k]), sds
 
 
@@ -105,6 +105,7 @@ def test_a_second_seed_set_at_the_same_ratio_is_not_degraded(n_seeds: int) -> No
             sets.append(np.where(rank <= 10, 1 / rank, 0.0))
         found = st.crossed_estimate(sets[1] - sets[0])
         p = float(st.p_value(found))
-        wrong += st.verdict(found, 0.01, p) == "degraded"
+        p_loss = float(st.p_of_loss(found, 0.01))
+        wrong += st.verdict(found, 0.01, p, p_loss) == "degraded"
         significant += p < 0.05
     assert wrong / 2000 <= 0.01 and significant / 2000 <= 0.07

@@ -35,6 +35,7 @@ from hybrid_sweep.report.results import MACRO, MONO, pick
 from hybrid_sweep.report.rows import DerivedRow
 
 INTERVAL: dict[str, Any] = {"color": "black", "lw": 0.8, "marker": "_", "ms": 4}
+WHOLE: dict[str, Any] = {"color": "black", "lw": 0.9, "ls": (0, (1, 1.5))}
 FITTED: dict[str, Any] = {"color": ORANGE, "lw": 1.1, "ls": (0, (6, 1.5, 1, 1.5))}
 
 
@@ -102,6 +103,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         axes = figure.add_subplot()
         axes.axhline(0, color=GREY, lw=0.6, zorder=1)
         axes.axhline(-sweep.margin, color="black", lw=0.9, ls=DASHES, zorder=2)
+        _draw_band(axes, _curve(derived, "band"))
         _draw_fits(axes, drawn, fit, slope)
         _draw_changes(axes, drawn)
         share_axis(axes, 0.04)
@@ -122,13 +124,18 @@ def _handles(drawn: pd.DataFrame, fit: pd.DataFrame, slope: pd.DataFrame) -> lis
         word = str(fit["word"].iloc[0])
         handles.append(Line2D([], [], color=BLUE, lw=1.4, label=f"isotonic fit ({word})"))
         if fit["low"].notna().any():
-            band = "95 % band, questions only"
-            if set(fit["interval"]) == {"bootstrap"}:
-                band = "95 % bootstrap band"
-            handles.append(Patch(fc=BLUE, alpha=0.2, lw=0, label=band))
+            only = "" if set(fit["interval"]) == {"simultaneous"} else ", questions only"
+            handles.append(Patch(fc=BLUE, alpha=0.2, lw=0, label=f"its 95 % band{only}"))
+            handles.append(Line2D([], [], label=f"95 % band, whole curve{only}", **WHOLE))
     if len(slope):
         handles.append(Line2D([], [], label="least squares", **FITTED))
     return handles
+
+
+def _draw_band(axes: Axes, band: pd.DataFrame) -> None:
+    """Draw the edges of the band that holds the whole curve."""
+    for side in ("low", "high"):
+        axes.plot(band["ratio"], band[side], zorder=2.5, gid=f"band {side}", **WHOLE)
 
 
 def _draw_fits(axes: Axes, drawn: pd.DataFrame, fit: pd.DataFrame, slope: pd.DataFrame) -> None:

@@ -7,7 +7,7 @@
   const PLAIN = new Map([["superior", "gains (superior)"], ["non-inferior", "holds (non-inferior)"],
                          ["inconclusive", "open (inconclusive)"], ["degraded", "loses (degraded)"], ["untested", "not tested"]]);
 
-  const told = (point, view, fit) => {
+  const told = (point, view, fit, whole) => {
     const {row, ratio} = point, digits = view.digits;
     if (!row) return `r = ${ratio}: missing, no point is finished.`;
     const parts = [`r = ${ratio}: ${view.name}, ${words(row.scope, row.setting)}: ${fixed(row.mean, digits)}`];
@@ -16,6 +16,7 @@
     if (row.verdict) parts.push(row.verdict);
     if (row.delta !== null) parts.push(`questions won ${row.won}, tied ${row.tied}, lost ${row.lost}`);
     if (fit) parts.push(`fitted change ${signed(fit.value, digits)}, 95 % band ${between(fit.low, fit.high, digits)}`);
+    if (whole) parts.push(`95 % band over all shares at once ${between(whole.low, whole.high, digits)}`);
     const partial = row.status === "partial" ? ", others missing" : "";
     return `${parts.join("; ")}; seeds ${row.seeds.replaceAll(" ", ", ")}${partial}; ${row.n_questions} questions.`;
   };
@@ -43,9 +44,11 @@
     const tested = view.setting === "monolingual", base = points.find(p => p.ratio === 0 && p.row);
     const fits = base ? about.filter(one => one.statistic === "isotonic" && one.value !== null) : [];
     const fit = $("shape").checked ? fits : [];
+    const whole = base ? about.filter(one => one.statistic === "band" && one.low !== null) : [];
     $("shape").disabled = fits.length < 2;
     const floors = found.filter(isFloor);
     const values = points.filter(p => p.row).flatMap(p => [p.y, p.low ?? p.y, p.high ?? p.y]);
+    for (const one of whole) values.push(base.y + one.low, base.y + one.high);
     for (const one of fit) values.push(...[one.value, one.low, one.high].filter(v => v !== null).map(v => base.y + v));
     if (tested && base) values.push(base.y - data.margin);
     if (!values.length) values.push(...floors.map(row => row.mean));
@@ -95,13 +98,17 @@
       const name = base ? "band: 90 % interval of the change" : "band: 95 % interval";
       add(svg, "text", {class: "soft", x: x(widest.ratio) + 8, y: y(widest.high) + 18}, name);
     }
+    for (const side of whole.length > 1 ? ["low", "high"] : []) {
+      const line = whole.map(one => `${x(one.ratio)},${y(base.y + one[side])}`).join(" ");
+      add(svg, "polyline", {class: "whole", points: line, "data-side": side});
+    }
     for (const side of fit.length > 1 ? ["low", "high", "value"] : []) {
       const known = fit.filter(one => one[side] !== null);
       const line = known.map(one => `${x(one.ratio)},${y(base.y + one[side])}`).join(" ");
       add(svg, "polyline", {class: side === "value" ? "fit" : "fit edge", points: line, "data-side": side});
     }
     for (const point of points) {
-      const {row, ratio} = point, text = told(point, view, fit.find(one => one.ratio === ratio));
+      const {row, ratio} = point, text = told(point, view, fit.find(one => one.ratio === ratio), whole.find(one => one.ratio === ratio && ratio > 0));
       const level = row ? y(point.y) : HEIGHT - BOTTOM - 8;
       const place = {class: "point", tabindex: 0, role: "img", transform: `translate(${x(ratio)},${level})`};
       const mark = add(svg, "g", {...place, "aria-label": text, "data-ratio": ratio, "data-mean": row?.mean ?? "missing"});
@@ -123,7 +130,8 @@
     const marks = tested ? " ■ r = 0, ▲ superior, ● non-inferior (loses less than the margin), ◇ inconclusive, ▼ degraded, ○ not tested."
       : weak || !base ? "" : " Filled marker: differs from r = 0 (5 %, Holm).";
     const dashed = fit.length > 1 ? ` Dash-dotted: isotonic fit (${fit[0].word}) with its 95 % band.` : "";
-    $("key").textContent = `Band: ${band}.${marks}${dashed} ${shaped(about, view.digits)}`
+    const dotted = whole.length > 1 ? " Dotted: 95 % band that holds the whole curve." : "";
+    $("key").textContent = `Band: ${band}.${dotted}${marks}${dashed} ${shaped(about, view.digits)}`
       + floors.map(row => ` ${floorNames.get(row.kind)}: ${fixed(row.mean, view.digits)}.`).join("");
     $("readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
   };

@@ -67,19 +67,22 @@ if ($("front")) {
       add(svg, "text", {x: LEFT + 4, y: level - 5, class: "halo"}, `tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`);
     }
     const frontOf = ratio => about.find(one => one.statistic === "front" && one.ratio === ratio);
-    const front = points.filter(p => frontOf(p.ratio)?.word === "on the front").sort((a, b) => a.x - b.x);
+    const front = points.filter(p => frontOf(p.ratio)?.by_means === "on the front").sort((a, b) => a.x - b.x);
     add(svg, "polyline", {class: "frontier", points: front.map(p => `${x(p.x)},${y(p.y)}`).join(" ")});
     const shown = [...points, ...floors.filter(one => one.x > left && one.x < right && one.y > low && one.y < high)];
     const taken = shown.map(point => [x(point.x) - 8, y(point.y) - 8, 16, 16]);
     for (const point of shown) {
       const {row, there} = point, is = frontOf(point.ratio), label = floorNames.get(row.kind) ?? `r = ${point.ratio}`;
       const parts = [`${label}: monolingual MRR@10 ${fixed(row.mean)}, ${view.name} ${fixed(there.mean, view.digits)}`];
-      if (is) parts.push(`; ${is.word}${is.value === null ? "" : `, in ${percent(is.value)} of the resamples`}`);
+      if (is) {
+        parts.push(`; by the means ${is.by_means}${is.value === null ? "" : `, in ${percent(is.value)} of the resamples`}; ${is.word}`);
+        if (is.word === "dominated") parts.push(` by r = ${is.rival} (${holm(is.p_holm)})`);
+      }
       parts.push(price(about.find(one => one.statistic === "price" && one.ratio === point.ratio), view));
       const text = `${parts.join("")}.`, at = {transform: `translate(${x(point.x)},${y(point.y)})`};
       const mark = add(svg, "g", {class: "point", role: "img", "aria-label": text, "data-ratio": point.ratio ?? row.kind,
                                   "data-x": there.mean, "data-y": row.mean, tabindex: 0, ...at});
-      const on = is?.word === "on the front" && !isFloor(row);
+      const on = is?.by_means === "on the front" && !isFloor(row);
       const shape = isFloor(row) ? "missing" : point.ratio === 0 ? "baseline" : "circle";
       add(mark, "path", {class: on ? "mark" : "mark hollow", d: shapeOf(shape)});
       const often = is && is.value !== null ? ` (${percent(is.value)})` : "";
@@ -90,7 +93,7 @@ if ($("front")) {
     }
     $("front-title").textContent = `Monolingual MRR@10 against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
     $("front-key").textContent = "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
-      + "the front; hollow: another share is better in both." + floors.map(({row, there}) =>
+      + "the front by the means; hollow: by the means another share is better in both. The table says what is shown." + floors.map(({row, there}) =>
         ` ${floorNames.get(row.kind)}: ${fixed(row.mean)} and ${fixed(there.mean, view.digits)}.`).join("");
     $("front-readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
   };

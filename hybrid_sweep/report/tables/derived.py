@@ -19,6 +19,7 @@ from hybrid_sweep.report.render.cells import (
     p_value,
     ratio,
 )
+from hybrid_sweep.report.render.numbers import p_words
 from hybrid_sweep.report.render.table import Column, Table, table
 from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
@@ -27,10 +28,12 @@ from hybrid_sweep.report.tables.verdicts import macro_at
 PRICES_NOTE = (
     "Price: points of monolingual MRR@10 lost for each point gained of the other, or for each point"
     " (each 100 ranks) of language bias less; negative where both gain. On the front: no other"
-    " ratio is better in one of the two and at least as good in the other. In resamples: the share"
-    " of bootstrap samples, of seeds and of questions, in which that is so."
+    " ratio is better in one of the two and at least as good in the other, by the means. In"
+    " resamples: the share of bootstrap samples, of seeds and of questions, in which that is so; a"
+    " ratio that is best by a little is off the front in most of them, so that it is no test."
+    " Dominated: another ratio is better in both at one-sided 5 %, Holm over all ordered pairs."
 )
-WINNERS_NOTE = "Change: paired with r = 0; p is adjusted (Holm) for the languages at that ratio."
+WINNERS_NOTE = "Change: paired with r = 0; p is adjusted (Holm) over the languages and ratios."
 _SHAPE = (
     Column("curve", words=True),
     Column("of", words=True),
@@ -43,15 +46,17 @@ _SHAPE = (
 )
 _ISOTONIC = (
     Column("r", words=True),
-    Column("monotone fit, change to r = 0"),
-    Column("95 % band", words=True),
+    Column("change to r = 0"),
+    Column("95 % band, all ratios at once", words=True),
+    Column("monotone fit"),
+    Column("its 95 % band", words=True),
 )
 _WINNERS = (
     Column("language", words=True),
     Column("r", words=True),
     Column("change to r = 0"),
     Column("95 % interval", words=True),
-    Column("Holm over languages"),
+    Column("Holm over languages and ratios"),
     Column("what is shown", words=True),
     Column("seeds"),
     Column("questions"),
@@ -64,6 +69,7 @@ _BOUGHT = (
     Column("its change"),
     Column("by the means", words=True),
     Column("in resamples"),
+    Column("shown", words=True),
 )
 _PRICED = (Column("95 % interval", words=True), Column("in words", words=True))
 _SCOPES: dict[str, str] = {
@@ -113,13 +119,18 @@ def _moved(value: float, low: float, high: float, digits: int, interval: str) ->
 
 
 def isotonic(derived: pd.DataFrame) -> Table:
-    """Return the monotone fit of the monolingual mean: change to r = 0 with its band."""
+    """Return the change of the monolingual mean to r = 0 with the band that holds at all ratios at
+    once, and the monotone fit with its own.
+    """
+    about = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
+    bands = {row["ratio"]: row for row in chosen(derived, "band", **about)}
     rows = []
-    for row in chosen(derived, "isotonic", setting=MONO[0], measure=MONO[1], scope=MACRO):
+    for row in chosen(derived, "isotonic", **about):
         if row["ratio"] > 0:
-            ends = (row["low"], row["high"])
-            fit = change(row["value"], *ends, interval=row["interval"])
-            rows.append([ratio(row["ratio"]), *fit])
+            cells = [ratio(row["ratio"])]
+            for one in (bands[row["ratio"]], row):
+                cells += change(one["value"], one["low"], one["high"], interval=one["interval"])
+            rows.append(cells)
     return table("Monotone fit", _ISOTONIC, rows)
 
 
@@ -171,8 +182,9 @@ def tradeoff(results: pd.DataFrame, derived: pd.DataFrame) -> dict[Measure, Tabl
                     ratio(share),
                     *_level(mono.get(share), MONOLINGUAL.digits),
                     *_level(other.get(share), measure.digits),
-                    judged(front["word"]),
+                    judged(front["by_means"]),
                     _frequency(front),
+                    _dominated(front),
                     *_price(prices.get(share), measure),
                 ]
             )
@@ -196,6 +208,14 @@ def _frequency(front: DerivedRow) -> Cell:
         return EMPTY
     text = f"{100 * front['value']:.0f} %{only_questions(front['interval'])}"
     return Cell(text, front["value"])
+
+
+def _dominated(front: DerivedRow) -> Cell:
+    """Return whether another ratio is shown to be better in both, and which."""
+    if front["word"] != "dominated":
+        return Cell(str(front["word"]))
+    p = p_words(front["p_holm"])
+    return Cell(f"dominated by r = {front['rival']:g} ({p})", strong=True)
 
 
 def significant(value: float) -> str:

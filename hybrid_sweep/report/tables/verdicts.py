@@ -52,7 +52,7 @@ _LANGUAGES = (
     Column("MRR@10"),
     Column("change"),
     Column("90 % interval", words=True),
-    Column("Holm over ratios"),
+    Column("Holm over languages and ratios"),
     Column("verdict", words=True),
     Column("questions"),
 )

@@ -22,7 +22,7 @@ ABOUT = {"setting": "monolingual", "measure": "RR@10", "scope": MACRO}
 FIT = [(0.0, 0.0, 0.0, 0.0), (0.5, -0.004, -0.01, -0.001), (1.0, -0.02, -0.03, -0.012)]
 
 
-def rows(interval: str = "bootstrap") -> pd.DataFrame:
+def rows(interval: str = "simultaneous") -> pd.DataFrame:
     """Derived statistics by hand; those of another curve must not be drawn."""
     fit = [
         {
@@ -36,6 +36,7 @@ def rows(interval: str = "bootstrap") -> pd.DataFrame:
         | {"interval": interval}
         for ratio, value, low, high in FIT
     ]
+    band = [row | {"statistic": "band", "word": ""} for row in fit]
     slope = {
         "statistic": "slope",
         "ratio": np.nan,
@@ -44,7 +45,7 @@ def rows(interval: str = "bootstrap") -> pd.DataFrame:
         "high": -0.004,
         "p": 0.012,
     }
-    mine = [ABOUT | row for row in [*fit, slope | {"word": "falls", "interval": "crossed"}]]
+    mine = [ABOUT | row for row in [*fit, *band, slope | {"word": "falls", "interval": "crossed"}]]
     return pd.DataFrame(mine + [row | {"scope": "de", "value": 0.5} for row in mine])
 
 
@@ -87,7 +88,12 @@ def test_the_fit_and_its_band_are_the_derived_rows(sweep_dir: Path) -> None:
     [band] = axes.collections
     edges = {(float(x), float(y)) for x, y in band.get_paths()[0].vertices}
     assert {(r, low) for r, _, low, _ in FIT} | {(r, high) for r, *_, high in FIT} <= edges
-    assert "isotonic fit (falling)" in said(figure) and "95 % bootstrap band" in said(figure)
+    assert "isotonic fit (falling)" in said(figure) and "its 95 % band" in said(figure)
+    edges = [line for line in axes.lines if str(line.get_gid()).startswith("band")]
+    assert [list(line.get_ydata()) for line in edges] == [
+        [low for *_, low, _ in FIT],
+        [high for *_, high in FIT],
+    ]
 
 
 def test_the_line_has_the_slope_and_goes_through_the_middle(sweep_dir: Path) -> None:

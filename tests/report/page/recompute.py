@@ -158,7 +158,7 @@ BY_RATIO |= {
     "cross examples": "examples_cross_lingual",
     "r": "ratio",
     "MRR@10": "mean",
-    "Holm over ratios": "p_holm",
+    "Holm over languages and ratios": "p_holm",
 }
 BY_RATIO |= {"questions": "n_questions"}
 OTHERS = {
@@ -173,7 +173,7 @@ OTHERS |= {"rank dist.": ("multilingual", "RD", "macro")}
 LANGUAGE = {
     "r": "ratio",
     "change to r = 0": "value",
-    "Holm over languages": "p_holm",
+    "Holm over languages and ratios": "p_holm",
     "seeds": "n_seeds",
 }
 LANGUAGE |= {"questions": "n_questions"}

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from recompute_results import Row, crossed, ends, holm, inflation, p_of, place_of, size_of
+from recompute_results import NAN, Row, crossed, ends, holm, inflation, p_of, place_of, size_of
+from scipy.stats import t as student
 
 AGAINST = [
     ("cross-lingual", "RR@10", 1),
@@ -58,7 +59,7 @@ def derived(points: list[Row], runs: Any, rows: list[Row], curves: dict[Any, Any
         weights = bootstrap(len(seeds), shaped)
         for place, (y, df) in shaped.items():
             Y = np.array([y.loc[[where[r][s] for s in seeds]] for r in ratios])
-            found += shape(place, ratios, Y, df, resample(weights, y.columns, Y))
+            found += shape(place, ratios, Y, df)
         slopes = [row for row in found if row["statistic"] == "slope"]
         for row, p_holm in zip(slopes, holm([row["p"] for row in slopes]), strict=True):
             row["p_holm"] = p_holm
@@ -66,7 +67,8 @@ def derived(points: list[Row], runs: Any, rows: list[Row], curves: dict[Any, Any
                 ("rises" if row["value"] > 0 else "falls") if p_holm < 0.05 else "not shown"
             )
         found += fronts(ratios, seeds, where, shaped, weights)
-    return found + prices(rows, where, shaped) + languages(rows)
+    rest = largest(rows, points) + languages(rows)
+    return found + prices(rows, where, shaped) + rest
 
 
 def bootstrap(S: int, shaped: dict[Any, Any]) -> tuple[np.ndarray, pd.DataFrame]:
@@ -95,10 +97,8 @@ def resample(weights: tuple[np.ndarray, pd.DataFrame], questions: Any, Y: np.nda
     return means
 
 
-def shape(
-    place: Any, ratios: list[float], Y: np.ndarray, df: float, means: np.ndarray
-) -> list[Row]:
-    """Slope, isotonic fit with its band, and turn of one curve."""
+def shape(place: Any, ratios: list[float], Y: np.ndarray, df: float) -> list[Row]:
+    """Slope, band, isotonic fit, knee and turn of one curve."""
     R, S, G = Y.shape
     if G < 2:
         return []
@@ -118,36 +118,78 @@ def shape(
     fitted, falling = fit(change)
     if ratios[0] == 0:
         each = [crossed(Y[r] - Y[0], df, floor) for r in range(R)]
-        lows, highs = band(
-            np.array(change),
-            means - means[:, :1],
-            [(ends(e, 0.95)[1] - e["mean"]) for e in each],
-            falling,
-        )
+        factor = stretch(Y, each, df)
+        half = [0.0, *(factor * (ends(e, 0.95)[1] - e["mean"]) for e in each[1:])]
+        low = [c - h for c, h in zip(change, half, strict=True)]
+        high = [c + h for c, h in zip(change, half, strict=True)]
+        interval = "simultaneous" if S >= 3 else each[-1]["interval"]
+        lows, highs = monotone(low, high, falling)
         word = "flat" if max(fitted) - min(fitted) < 1e-12 else "falling" if falling else "rising"
-        interval = "bootstrap" if S >= 3 else each[-1]["interval"]
-        for ratio, value, low, high in zip(ratios, fitted, lows, highs, strict=True):
-            found.append(
-                {"statistic": "isotonic", "ratio": ratio, "value": value, "low": low, "high": high}
-            )
-            found[-1] |= {"word": word, "interval": interval}
+        whole = {"interval": interval}
+        for k, ratio in enumerate(ratios):
+            at = whole | {"statistic": "isotonic", "ratio": ratio, "value": fitted[k], "word": word}
+            found.append(at | {"low": lows[k], "high": highs[k]})
+            at = whole | {"statistic": "band", "ratio": ratio, "value": change[k]}
+            found.append(at | {"low": low[k], "high": high[k]})
+        if S >= 3 and place[2] == "macro":
+            flat_first = place[:2] == ("monolingual", "RR@10")
+            found.append(whole | knee(ratios, change, low, high, flat_first))
     return [about | row for row in [*found, turn(ratios, Y, (df, floor), falling)]]
 
 
-def band(
-    change: np.ndarray, resampled: np.ndarray, halves: list[float], falling: bool
-) -> tuple[list[float], list[float]]:
-    """Simultaneous over the ratios by the quantile of the largest deviation, then made monotone at
-    both ends.
+def stretch(Y: np.ndarray, each: list[Row], df: float) -> float:
+    """By how much the intervals of the changes must grow to hold together: the 95 % quantile of the
+    largest of 10,000 joint draws, from the seed that report/simultaneous.py names.
     """
-    half = np.array([0.0, *halves[1:]])
-    off = np.abs(resampled - change)
-    one = np.quantile(off, 0.95, axis=0)
-    largest = [
-        max([o / q for o, q in zip(row, one, strict=True) if q > 1e-12], default=0.0) for row in off
-    ]
-    half = half * max(np.quantile(largest, 0.95), 1.0)
-    low, high = list(change - half), list(change + half)
+    R, S, G = Y.shape
+    at = [r for r in range(1, R) if each[r]["se"] > 0]
+    if len(at) < 2:
+        return 1.0
+    D = Y[at] - Y[0]
+    by_question = D.mean(axis=1) - D.mean(axis=(1, 2))[:, None]
+    by_seed = D.mean(axis=2) - D.mean(axis=(1, 2))[:, None]
+    rest = D - D.mean(axis=(1, 2))[:, None, None] - by_question[:, None] - by_seed[:, :, None]
+    roots = []
+    for part in (rest.reshape(len(at), -1), by_question):
+        size = np.sqrt((part**2).sum(axis=1))
+        size[size == 0] = np.inf
+        C = part @ part.T / np.outer(size, size) * (1 - 1e-9)
+        np.fill_diagonal(C, 1)
+        roots.append(np.linalg.cholesky(C))
+    total = [each[r].get("A", 0) + each[r].get("Q", 0) for r in at]
+    share = [each[r]["A"] / t if S >= 3 and t > 0 else 0.0 for r, t in zip(at, total, strict=True)]
+    share = np.array(share)
+    grid = np.linspace(0, math.pi / 2, 129)
+    shares = np.sin(grid) ** 2
+    sizes = (
+        [
+            size_of({"interval": "crossed", "S": S, "A": s, "Q": 1 - s, "df_questions": df}, 0.95)
+            for s in shares
+        ]
+        if S >= 3
+        else []
+    )
+    rng, largest = np.random.default_rng([20261130, S, G, len(at)]), []
+    for _ in range(5):
+        U = rng.standard_normal((2000, len(at))) @ roots[1].T
+        of_questions = (1 - share) * rng.chisquare(df, U.shape) / df
+        if S < 3:
+            t = U / np.sqrt(of_questions) / student.ppf(0.975, df)
+        else:
+            z = rng.standard_normal((2000, S, len(at))) @ roots[0].T
+            m = np.sqrt(1 - share) * U + np.sqrt(share) * z.mean(axis=1) * math.sqrt(S)
+            v = z.var(axis=1, ddof=1)
+            v = np.maximum(v, np.median(v, axis=1)[:, None])
+            of_seeds = share * v / v.mean(axis=0)
+            total = of_seeds + of_questions
+            own = np.interp(np.arcsin(np.sqrt(np.clip(of_seeds / total, 0, 1))), grid, sizes)
+            t = m / np.sqrt(total) / own
+        largest += list(np.max(np.abs(t), axis=1))
+    return max(float(np.quantile(largest, 0.95)), 1.0)
+
+
+def monotone(low: list[float], high: list[float], falling: bool) -> tuple[list[float], list[float]]:
+    """A band made monotone at both ends."""
     rises = all(low[i] <= high[j] for j in range(len(low)) for i in range(j + 1))
     falls = all(high[i] >= low[j] for j in range(len(low)) for i in range(j + 1))
     ways = [way for way, there in ((False, rises), (True, falls)) if there or way == falling]
@@ -155,6 +197,45 @@ def band(
         [min(v) for v in zip(*(isotonic(low, w) for w in ways), strict=True)],
         [max(v) for v in zip(*(isotonic(high, w) for w in ways), strict=True)],
     )
+
+
+def fits_between(basis: list[float], low: list[float], high: list[float]) -> bool:
+    """Whether a multiple of a curve that is never negative lies between two others."""
+    least, most = -math.inf, math.inf
+    for b, bottom, top in zip(basis, low, high, strict=True):
+        if b < 1e-12:
+            if bottom > 1e-12 or top < -1e-12:
+                return False
+        else:
+            least, most = max(least, bottom / b), min(most, top / b)
+    return least <= most
+
+
+def knee(
+    ratios: list[float], change: list[float], low: list[float], high: list[float], flat_first: bool
+) -> Row:
+    """Where a flat part and a line meet, if a band holds such a curve and neither a line nor a
+    constant.
+    """
+    none = {"statistic": "knee", "word": "none identified"}
+    first, last = ratios[0], ratios[-1]
+    flat = all(a <= 1e-12 and b >= -1e-12 for a, b in zip(low, high, strict=True))
+    if len(ratios) < 3 or flat or fits_between([r - first for r in ratios], low, high):
+        return none
+    inside, best = [], (math.inf, 0.0)
+    for k in range(1, 200):
+        at = first + k * (last - first) / 200
+        basis = [max(r - at, 0) if flat_first else min(r, at) - first for r in ratios]
+        if fits_between(basis, low, high):
+            inside.append(at)
+        height = sum(b * c for b, c in zip(basis, change, strict=True)) / sum(b * b for b in basis)
+        error = sum((c - height * b) ** 2 for b, c in zip(basis, change, strict=True))
+        if error < best[0] * (1 - 1e-9):
+            best = error, at
+    if not inside:
+        return none
+    word = "flat, then a line" if flat_first else "a line, then flat"
+    return none | {"value": best[1], "low": inside[0], "high": inside[-1], "word": word}
 
 
 def turn(
@@ -213,7 +294,7 @@ def fronts(
     for setting, measure, sign in AGAINST:
         if (setting, measure, "macro") not in shaped:
             continue
-        (mono, _), (other, _) = (
+        (mono, df_mono), (other, df_other) = (
             shaped["monolingual", "RR@10", "macro"],
             shaped[setting, measure, "macro"],
         )
@@ -224,6 +305,7 @@ def fronts(
         on = front(Y.mean(axis=(1, 2)), Z.mean(axis=(1, 2)))
         draws = [resample(weights, y.columns, x) for y, x in ((mono, Y), (other, Z))]
         often = np.mean([front(a, b) for a, b in zip(*draws, strict=True)], axis=0)
+        beaten = rivals([(Y, df_mono), (Z, df_other)])
         for i, ratio in enumerate(ratios):
             row = TRADE | {
                 "statistic": "front",
@@ -232,12 +314,65 @@ def fronts(
                 "value": often[i],
             }
             row |= {
-                "word": "on the front" if on[i] else "off the front",
+                "by_means": "on the front" if on[i] else "off the front",
+                "word": "not tested",
                 "n_seeds": len(seeds),
                 "n_questions": mono.shape[1],
             }
+            if beaten:
+                p, rival = beaten[i]
+                word = "dominated" if p < 0.05 else "not shown to be dominated"
+                row |= {"p_holm": p, "rival": ratios[rival], "word": word}
             found.append(row | {"interval": "bootstrap" if len(seeds) >= 3 else "conditional"})
     return found
+
+
+def rivals(curves: list[tuple[np.ndarray, float]]) -> list[tuple[float, int]]:
+    """Of each ratio the one most clearly better on both axes, with its p: the larger of two
+    one-sided ones, Holm over all ordered pairs. [] without intervals over seeds.
+    """
+    count = len(curves[0][0])
+    pairs = [(better, worse) for better in range(count) for worse in range(count)]
+    pairs = [(better, worse) for better, worse in pairs if better != worse]
+    ps = [0.0] * len(pairs)
+    for Y, df in curves:
+        floor = inflation([crossed(Y[r] - Y[0], df) for r in range(1, count)])
+        for k, (better, worse) in enumerate(pairs):
+            gain = crossed(Y[better] - Y[worse], df, floor)
+            if gain["interval"] != "crossed":
+                return []
+            p = p_of(gain) / 2 if gain["mean"] > 0 else 1 - p_of(gain) / 2
+            ps[k] = max(ps[k], p)
+    adjusted, found = holm(ps), []
+    for r in range(count):
+        p, k = min((ps[k], k) for k, (_, worse) in enumerate(pairs) if worse == r)
+        found.append((adjusted[k], pairs[k][0]))
+    return found
+
+
+def largest(rows: list[Row], points: list[Row]) -> list[Row]:
+    """The largest ratio still non-inferior with the interval of the true one."""
+    mono = [r for r in rows if place_of(r)[2:] == ("monolingual", "RR@10", "macro")]
+    at = {r["ratio"]: r for r in mono if r["kind"] == "trained" and "delta" in r}
+    tested = {ratio: r for ratio, r in at.items() if r["verdict"] != "untested"}
+    if not tested:
+        return []
+    planned = sorted({p["ratio"] for p in points if p["kind"] == "trained"})
+    reached, high = 0.0, max(planned)
+    for ratio in [r for r in planned if r > 0]:
+        if ratio not in tested or tested[ratio]["verdict"] not in ("non-inferior", "superior"):
+            break
+        reached = ratio
+    below = [r for r in planned if r not in tested or tested[r]["verdict"] != "degraded"]
+    for ratio in planned:
+        if ratio not in below:
+            high = max(r for r in planned if r < ratio)
+            break
+    row = {"statistic": "largest", "low": reached, "high": high, "interval": "crossed"}
+    row |= {"value": reached or NAN, "word": "shown" if reached else "none shown"}
+    first = tested[min(tested)]
+    row |= {"n_seeds": min(r["delta_seeds"] for r in tested.values())}
+    return [TRADE | row | {"n_questions": first["n_questions"]}]
 
 
 def prices(rows: list[Row], where: dict[float, dict[int, str]], shaped: Any) -> list[Row]:
@@ -329,37 +464,16 @@ def fieller(X: np.ndarray, Z: np.ndarray, df: float) -> tuple[float, float, floa
 
 
 def languages(rows: list[Row]) -> list[Row]:
-    """Winners and losers: each language's change, adjusted over the languages at a ratio."""
+    """Winners and losers: each language's change, adjusted over the languages and ratios."""
     found = []
-    mono = [
-        r
-        for r in rows
-        if r.get("setting") == "monolingual" and r["kind"] == "trained" and "delta" in r
-    ]
-    mono = [r for r in mono if r["scope"] not in ("macro", "trained", "unseen")]
-    for ratio in sorted({r["ratio"] for r in mono}):
-        here = [r for r in mono if r["ratio"] == ratio]
-        for r, p_holm in zip(here, holm([r["p"] for r in here]), strict=True):
-            word = ("winner" if r["delta"] > 0 else "loser") if p_holm < 0.05 else "not shown"
-            row = TRADE | {
-                "statistic": "language",
-                "scope": r["scope"],
-                "ratio": ratio,
-                "value": r["delta"],
-                "word": word,
-            }
-            row |= {
-                "low": r["delta_low"],
-                "high": r["delta_high"],
-                "interval": r["delta_interval"],
-                "p": r["p"],
-            }
-            found.append(
-                row
-                | {
-                    "p_holm": p_holm,
-                    "n_seeds": r["delta_seeds"],
-                    "n_questions": r["n_questions"],
-                }
-            )
+    for r in rows:
+        if r.get("setting") != "monolingual" or r["kind"] != "trained" or "delta" not in r:
+            continue
+        if r["scope"] in ("macro", "trained", "unseen"):
+            continue
+        word = ("winner" if r["delta"] > 0 else "loser") if r["p_holm"] < 0.05 else "not shown"
+        row = TRADE | {"statistic": "language", "scope": r["scope"], "ratio": r["ratio"]}
+        row |= {"value": r["delta"], "word": word, "p": r["p"], "p_holm": r["p_holm"]}
+        row |= {"low": r["delta_low"], "high": r["delta_high"], "interval": r["delta_interval"]}
+        found.append(row | {"n_seeds": r["delta_seeds"], "n_questions": r["n_questions"]})
     return found

@@ -203,11 +203,17 @@ def too_few(effect: Row, margin: float) -> bool:
     return (effect["df_questions"] + 1) * margin < 3 or effect["carrying"] < 10
 
 
-def verdict(effect: Row, margin: float, p_holm: float) -> str:
-    low, high = ends(effect, 0.90)
+def p_of_loss(effect: Row, margin: float) -> float:
+    """One-sided p of a true change of -margin or more."""
+    beyond = effect | {"mean": effect["mean"] + margin}
+    return p_of(beyond) / 2 if beyond["mean"] < 0 else 1 - p_of(beyond) / 2
+
+
+def verdict(effect: Row, margin: float, p_holm: float, p_loss_holm: float) -> str:
+    low, _ = ends(effect, 0.90)
     if effect["interval"] != "crossed":
         return "untested"
-    if high < -margin:
+    if p_loss_holm < 0.05:
         return "degraded"
     if low <= -margin or too_few(effect, margin):
         return "inconclusive"
@@ -257,6 +263,7 @@ def results(
     curves: dict[Any, Any] = {}
     for setting, measure in MEASURES:
         whole, values = rows_of(runs, setting, measure)
+        single: list[Row] = []
         for scope, domains in (
             scopes_of(sorted(whole["domain"].unique()), trained).items() if len(whole) else []
         ):
@@ -264,9 +271,15 @@ def results(
             rows, part = whole[chosen].reset_index(drop=True), values[:, chosen]
             y, df = contributions(rows, part)
             curves[setting, measure, scope] = y.set_axis(order), df
-            found += scope_rows(
-                margin, points, runs, done, (setting, measure, scope), rows, part, y.to_numpy(), df
+            of_scope = scope_rows(
+                points, runs, done, (setting, measure, scope), rows, part, y.to_numpy(), df
             )
+            found += of_scope
+            if scope in ("macro", "trained", "unseen"):
+                judge(of_scope, margin)
+            else:
+                single += of_scope
+        judge(single, margin)
     for p in points:
         if p["run_id"] not in runs:
             about = {
@@ -280,7 +293,6 @@ def results(
 
 
 def scope_rows(
-    margin: float,
     points: list[Row],
     runs: Any,
     done: list[Row],
@@ -345,14 +357,23 @@ def scope_rows(
                 rows["question"], values[here] - values[there]
             )
         found.append(row)
-    for row, p_holm in zip(found, holm([row.get("p", NAN) for row in found]), strict=True):
-        row["p_holm"] = p_holm
+    return found
+
+
+def judge(family: list[Row], margin: float) -> None:
+    """p adjusted over a family of rows, and their verdicts."""
+    losses = [NAN] * len(family)
+    for i, row in enumerate(family):
+        if "effect" in row and row["setting"] == "monolingual":
+            losses[i] = p_of_loss(row["effect"], margin)
+    ps = [row.get("p", NAN) for row in family]
+    for row, p_holm, p_loss, adjusted in zip(family, holm(ps), losses, holm(losses), strict=True):
+        row |= {"p_holm": p_holm, "p_loss": p_loss, "p_loss_holm": adjusted}
         effect = row.pop("effect", None)
-        if effect and place[0] == "monolingual":
-            row["verdict"] = verdict(effect, margin, p_holm)
+        if effect and row["setting"] == "monolingual":
+            row["verdict"] = verdict(effect, margin, p_holm, adjusted)
             if row["verdict"] == "inconclusive":
                 row["seeds_to_settle"] = seeds_to_settle(effect, margin)
-    return found
 
 
 def change(y: np.ndarray, base: np.ndarray, df: float, floor: float) -> Row:

@@ -241,7 +241,8 @@ def test_the_trade_off_names_front_frequency_and_price(make_sweep: Make, world: 
                 about[(about["statistic"] == kind) & (about["ratio"] == float(row[0]))].iloc[0]
                 for kind in ("front", "price")[: 1 if row[0] == "0" else 2]
             )
-            assert row[head.index("by the means")].endswith(front["word"])
+            assert row[head.index("by the means")].endswith(front["by_means"])
+            assert row[head.index("shown")] == front["word"]
             assert row[head.index("in resamples")] == f"{100 * front['value']:.0f} %"
             if price and not math.isnan(price[0]["value"]):
                 priced += 1
