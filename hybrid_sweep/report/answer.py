@@ -329,4 +329,16 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         rows = compared(results, *measure.place)
         if rows:
             sentences.append(_change(measure.subject, rows, measure.digits))
-    return [*sentences, *derived_words.sentences(sweep, results, derived), SECONDARY]
+    sentences += derived_words.sentences(sweep, results, derived)
+    return [*sentences, SECONDARY, *_chosen(sweep)]
+
+
+def _chosen(sweep: Sweep) -> list[str]:
+    """Return what of the plan was not chosen before there were results, or is not known to be."""
+    sentences = []
+    if not sweep.stated.before:
+        sentences.append(f"**The margin of {sweep.margin:g}**: {sweep.stated.when}.")
+    if sweep.stated.late:
+        notes = "; ".join(sweep.stated.late)
+        sentences.append(f"**Chosen when results were there**: {notes}.")
+    return sentences

@@ -56,7 +56,8 @@ def _happens(
     sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow], cross: list[ResultRow]
 ) -> tuple[str, str]:
     best, top, gone = largest(results), rows[-1], unpaired(results)
-    margin = f"{sweep.margin:g} MRR@10, the loss called tolerable before the run"
+    when = " before the run" if sweep.stated.before else ""
+    margin = f"{sweep.margin:g} MRR@10, the loss called tolerable{when}"
     if best is None:
         short = "Monolingual quality is not shown to hold"
         smallest = min([rows[0]["ratio"], *gone])

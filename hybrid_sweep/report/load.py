@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
-from hybrid_sweep.utils import names, records
+from hybrid_sweep.utils import names, plan_log, records
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import digest
 
@@ -54,6 +54,17 @@ class SweepPoint:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """Whether the margin was stated before the first point was finished, when it was, in words, and
+    what else of the plan was chosen after results were there.
+    """
+
+    before: bool
+    when: str
+    late: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Sweep:
     """The planned points in order, why some are missing, and what the others left.
 
@@ -69,6 +80,7 @@ class Sweep:
 
     name: str
     margin: float
+    stated: Stated
     command: str
     points: tuple[SweepPoint, ...]
     missing: dict[str, str]
@@ -155,6 +167,24 @@ def planned(
             key="sweep.no_points",
         )
     return names, margins[0], next((text for text in commands if text), ""), folders
+
+
+def _stated(sweep_dirs: Sequence[Path], margin: float) -> Stated:
+    """Return what plan.jsonl of the sweeps says of their margin: of several the first that was not
+    stated before, if any.
+    """
+    when: list[tuple[bool, str]] = []
+    late: list[str] = []
+    for sweep_dir in sweep_dirs:
+        try:
+            lines = plan_log.read(sweep_dir)
+        except UserError as error:
+            when.append((False, f"the record of the plan cannot be read: {error}"))
+            continue
+        when.append(plan_log.stated(lines, margin))
+        late += plan_log.chosen_late(lines)
+    before, words = min(when)
+    return Stated(before, words, tuple(late))
 
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
@@ -378,6 +408,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
+        stated=_stated(sweep_dirs, margin),
         command=command,
         points=points,
         missing=missing,

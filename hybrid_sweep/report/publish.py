@@ -4,7 +4,8 @@ one gives the other.
     per_query.parquet   the rows of all runs; on-NAME.parquet: those of a further collection
     runs.json           of each run the settings, versions, code, fingerprints, and what was counted
     points.json         the points, as in the sweep's folder
-    results.csv, ...    the report, made from the three files above and nothing else
+    plan.jsonl          what was planned when, where the sweep has it
+    results.csv, ...    the report, made from the files above and nothing else
     vs-NAME/            the comparison with the published sweep in ../NAME, from the files of both
 
 No field that cannot change a number is kept, which leaves out every path, account and machine. So
@@ -27,7 +28,7 @@ from hybrid_sweep.report.public_command import public_command
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.report.settings import matters
 from hybrid_sweep.runs import finished
-from hybrid_sweep.utils import names, records, safe_paths
+from hybrid_sweep.utils import names, plan_log, records, safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, write_json
 
@@ -82,6 +83,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
                 packed(rows), made / _file(name), compression="zstd", compression_level=19
             )
         write_json(made / "points.json", plan)
+        _copy_log(sweep_dir, made)
         write_json(
             made / "runs.json",
             {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
@@ -149,7 +151,15 @@ def thaw(folder: Path, outputs: Path) -> Path:
             pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
     sweep_dir = safe_paths.inside(outputs, "sweeps", plan["name"])
     write_json(sweep_dir / "points.json", plan)
+    _copy_log(folder, sweep_dir)
     return sweep_dir
+
+
+def _copy_log(source: Path, target: Path) -> None:
+    """Copy plan.jsonl, where there is one."""
+    path = source / plan_log.NAME
+    if path.is_file() and not path.is_symlink():
+        shutil.copyfile(path, target / plan_log.NAME)
 
 
 def _rows(run: Path, place: Path) -> pa.Table:

@@ -71,7 +71,8 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             f" {steps} of {_common(sweep, 'batch.size')} pairs at every ratio; seeds"
             f" {listed(map(str, seeds)) if seeds else 'none'}."
         ),
-        f"- Margin of non-inferiority, stated before the run: {sweep.margin:g} MRR@10 (absolute).",
+        f"- Margin of non-inferiority: {sweep.margin:g} MRR@10 (absolute), {sweep.stated.when}.",
+        *[f"- Chosen when results were there: {note}." for note in sweep.stated.late],
         (
             "- A mean is the plain mean over languages (or ordered pairs) of the means over"
             " queries, then over seeds."

@@ -24,7 +24,7 @@ from hybrid_sweep.config.schema import (
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.runs import finished, stages, trained
 from hybrid_sweep.training import checkpoint_notes, dev_history
-from hybrid_sweep.utils import records, redaction, safe_paths
+from hybrid_sweep.utils import plan_log, records, redaction, safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import write_json
 from hybrid_sweep.utils.locks import OUTPUTS, exclusive, is_held
@@ -357,16 +357,57 @@ def record(points: Sequence[Point], command: str) -> list[str]:
                     f" {sweep.margin:g}"
                 )
             merged = {**old, **new}
+            entries = [merged[place] for place in sorted(merged)]
+            gone = [entry["run_id"] for place, entry in old.items() if place in new]
+            plan_log.add(folder, _planned(folder, points, entries, gone))
             write_json(
                 folder / "points.json",
                 {
                     "name": sweep.name,
                     "margin": sweep.margin,
                     "command": redaction.redacted(command),
-                    "points": [merged[place] for place in sorted(merged)],
+                    "points": entries,
                 },
             )
     return notes
+
+
+def _planned(
+    folder: Path, points: Sequence[Point], entries: Sequence[dict[str, Any]], gone: Sequence[str]
+) -> dict[str, Any]:
+    """Return what plan.jsonl keeps of a plan: `entries` are the points of the sweep, `gone` those
+    at the places of the new ones until now.
+    """
+    runs = folder.parent.parent / "runs"
+    there = [entry["run_id"] for entry in entries]
+    own = [point for point in points if point.sweep_dir == folder]
+    collections = {_collection(point) for point in own}
+    for entry in entries:
+        collections |= set(entry.get("also", []))
+    trained_entries = [entry for entry in entries if entry["kind"] == "trained"]
+    replaced = [run_id for run_id in gone if run_id not in there]
+    return {
+        "primary": plan_log.PRIMARY,
+        "margin": own[0].config.sweep.margin,
+        "ratios": sorted({entry["ratio"] for entry in trained_entries}),
+        "seeds": sorted({entry["seed"] for entry in trained_entries}),
+        "collections": sorted(collections),
+        "points": there,
+        "finished": _count_finished(runs, there),
+        "replaced": [run_id for run_id in replaced if _count_finished(runs, [run_id])],
+    }
+
+
+def _count_finished(runs: Path, run_ids: Sequence[str]) -> int:
+    """Return how many runs have a result, whether it holds or not: somebody may have seen it."""
+    return sum((runs / run_id / "metrics.json").is_file() for run_id in run_ids)
+
+
+def _collection(point: Point) -> str:
+    """Return the name of the collection that a point is trained and evaluated on, and its
+    fingerprint.
+    """
+    return f"{point.config.data.name} {point.fingerprints.get('collection', '')}".strip()
 
 
 def _entry(point: Point) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hybrid_sweep.utils import plan_log
+
 LANGUAGES = ("de", "en", "fr")
 SETTINGS = ("cross-lingual", "monolingual", "multilingual")
 
@@ -186,7 +188,23 @@ def write_sweep(
     sweep_dir.mkdir(parents=True)
     plan = {"name": name, "margin": margin, "command": "hybrid-sweep run -m", "points": points}
     (sweep_dir / "points.json").write_text(json.dumps(plan))
+    plan_log.add(sweep_dir, logged(plan))
     return sweep_dir
+
+
+def logged(plan: dict[str, Any], finished: int = 0) -> dict[str, Any]:
+    """The line of plan.jsonl of a sweep's points.json."""
+    own = [point for point in plan["points"] if point["kind"] == "trained"]
+    return {
+        "primary": plan_log.PRIMARY,
+        "margin": plan["margin"],
+        "ratios": sorted({point["ratio"] for point in own}),
+        "seeds": sorted({point["seed"] for point in own}),
+        "collections": ["toy"],
+        "points": [point["run_id"] for point in plan["points"]],
+        "finished": finished,
+        "replaced": [],
+    }
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybrid_sweep.report.load import load
+from hybrid_sweep.report.load import Stated, load
 from hybrid_sweep.runs.finished import KEY
+from hybrid_sweep.utils import plan_log
 from tests.refused import refused
+from tests.report.conftest import logged
 
 
 def rewrite(sweep_dir: Path, run_id: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -225,3 +227,31 @@ def test_a_language_that_can_be_none_is_refused_with_its_file(
     key = "names.language_reserved" if code in ("macro", "trained", "unseen") else "names.language"
     with refused(key, "t050s1/per_query.parquet", column):
         load([sweep_dir])
+
+
+def test_what_the_log_says_of_the_margin(sweep_dir: Path) -> None:
+    assert load([sweep_dir]).stated == Stated(
+        True, "stated before the first point was finished", ()
+    )
+    plan = json.loads((sweep_dir / "points.json").read_text())
+    plan["margin"] = 0.2
+    (sweep_dir / "points.json").write_text(json.dumps(plan))
+    assert load([sweep_dir]).stated.when == "the record of the plan has another: 0.01"
+    plan["points"] = plan["points"][:-1]
+    plan_log.add(sweep_dir, logged(plan, finished=6))
+    stated = load([sweep_dir]).stated
+    assert (stated.before, stated.when) == (False, "changed from 0.01 to 0.2 after 6 of 9 points")
+    log = sweep_dir / plan_log.NAME
+    log.write_text("\n".join(log.read_text().splitlines()[::-1]) + "\n")
+    stated = load([sweep_dir]).stated
+    assert not stated.before and "cannot be read" in stated.when
+    log.unlink()
+    assert load([sweep_dir]).stated == Stated(False, "no record of when it was stated", ())
+
+
+def test_of_two_sweeps_the_one_whose_margin_was_stated_late_is_told(
+    make_sweep: Callable[..., Path],
+) -> None:
+    first, second = make_sweep(name="one"), make_sweep(seeds=(3, 4, 5), name="two")
+    (second / plan_log.NAME).unlink()
+    assert not load([first, second]).stated.before and not load([second, first]).stated.before

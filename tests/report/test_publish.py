@@ -18,8 +18,10 @@ from hypothesis import strategies as some
 from hybrid_sweep.report import load, publish
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.runs import finished
+from hybrid_sweep.utils import plan_log
 from hybrid_sweep.utils.files import read_json
 from tests.refused import refused
+from tests.report.conftest import logged
 from tests.report.folders import edit, runs_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -56,6 +58,22 @@ def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
     for name in ("results.csv", "derived.csv", "table.tex", "report.md"):
         assert (published / name).read_bytes() == (sweep_dir / name).read_bytes()
     assert (published / "curve.png").is_file() and publish.differences(published) == []
+
+
+def test_the_log_of_the_plan_is_published_and_read_again(published: Path, tmp_path: Path) -> None:
+    assert plan_log.stated(plan_log.read(published), 0.01)[0]
+    [measured] = [
+        line
+        for line in (published / "report.md").read_text().splitlines()
+        if line.startswith("- Margin of non-inferiority")
+    ]
+    assert measured.endswith("stated before the first point was finished.")
+    plan = json.loads((published / "points.json").read_text())
+    plan["margin"] = 0.2
+    (published / "points.json").write_text(json.dumps(plan))
+    plan_log.add(published, logged(plan, finished=4))
+    assert plan_log.read(publish.thaw(published, tmp_path / "out"))[-1].margin == 0.2
+    assert publish.differences(published)  # the report was made with another
 
 
 def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path: Path) -> None:

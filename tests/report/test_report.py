@@ -22,6 +22,7 @@ from tests.refused import refused
 from tests.report.folders import edit, runs_of
 from tests.report.sections import new_lines, parts_of, section
 
+PLAN = ["plan.jsonl", "points.json"]
 NAMES = [
     "results.csv",
     "results.parquet",
@@ -261,7 +262,7 @@ def test_points_with_other_settings_are_refused(
     replace(runs_of(sweep_dir) / "t100s1", old, new)
     with refused("report.settings_mixed", key):
         write_report([sweep_dir])
-    assert [path.name for path in sweep_dir.iterdir()] == ["points.json"]
+    assert sorted(path.name for path in sweep_dir.iterdir()) == PLAN
 
 
 def test_two_sweeps_of_one_setting_give_one_report_in_the_first_folder(
@@ -274,8 +275,8 @@ def test_two_sweeps_of_one_setting_give_one_report_in_the_first_folder(
         set(rows["seeds"]) == {"0 1 2 3 4"}
         and "a + b" in (first / "report.md").read_text().splitlines()[0]
     )
-    assert sorted(path.name for path in first.iterdir()) == sorted([*NAMES, "points.json"])
-    assert [path.name for path in other.iterdir()] == ["points.json"]
+    assert sorted(path.name for path in first.iterdir()) == sorted([*NAMES, *PLAN])
+    assert sorted(path.name for path in other.iterdir()) == PLAN
 
 
 def test_settings_that_cannot_change_the_numbers_may_differ(sweep_dir: Path) -> None:
@@ -331,7 +332,7 @@ def test_a_folder_that_cannot_be_written(sweep_dir: Path, monkeypatch: pytest.Mo
     with refused("report.unwritable", "No space left"):
         write_report([sweep_dir])
     assert (sweep_dir / "results.csv").read_bytes() == before
-    assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
+    assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, *PLAN])
 
 
 def killed(*_: object) -> None:

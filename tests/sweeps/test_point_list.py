@@ -8,6 +8,7 @@ import pytest
 from hybrid_sweep.config.compose import points as composed
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.sweeps import point_list
+from hybrid_sweep.utils import plan_log
 from hybrid_sweep.utils.files import read_json, try_lease, write_json
 from tests import finished_runs
 from tests.refused import refused
@@ -392,6 +393,32 @@ def test_changed_settings_replace_the_points_at_their_place_and_say_so(expand):
     assert "margin changes from 0.01 to 0.05" in notes[1]
     found = {entry["run_id"] for entry in read_json(old[0].sweep_dir / "points.json")["points"]}
     assert found == {point.run_id for point in new} | {old[-1].run_id}
+
+
+def test_the_plan_is_logged_with_what_was_finished_when_it_changed(expand):
+    """A margin chosen after results, a point replaced by another, and finished points chosen anew
+    under another name: each is in plan.jsonl of the sweep.
+    """
+    words = ("batch.cross_lingual_ratio=0,1", "seed=0,1", "sweep.name=first")
+    points = expand(*words, "sweep.margin=0.001")
+    folder = points[0].sweep_dir
+    point_list.record(points, "one")
+    point_list.record(points, "one")
+    assert plan_log.stated(plan_log.read(folder), 0.001)[0]
+    for point in points:
+        write_json(point.run_dir / "metrics.json", {})
+    point_list.record(expand(*words, "sweep.margin=0.2"), "two")
+    first, second = plan_log.read(folder)
+    assert (first.finished, first.margin, first.ratios, first.seeds) == (0, 0.001, [0, 1], [0, 1])
+    assert first.collections == [f"synthetic {points[0].fingerprints['collection']}"]
+    assert (second.finished, second.margin) == (len(points), 0.2)
+    point_list.record(expand(*words, "sweep.margin=0.2", "trainer.lr=7e-4"), "three")
+    third = plan_log.read(folder)[-1]
+    assert set(third.replaced) == {p.run_id for p in points if p.kind == "trained"}
+    renamed = expand(*words[:2], "sweep.name=second", "sweep.margin=0.2")
+    point_list.record(renamed, "four")
+    [only] = plan_log.read(renamed[0].sweep_dir)
+    assert (only.finished, plan_log.stated([only], 0.2)[0]) == (len(points), False)
 
 
 def test_outputs_are_tried_before_any_work_and_nothing_is_left_behind(config, tmp_path):

@@ -1,0 +1,147 @@
+"""plan.jsonl of a sweep: what was planned when, and how many points were finished at that moment.
+
+Each line is a JSON object that names the hash of the line before it. Lines are only added, one for
+each command that changes the plan, so that a margin, a ratio or a seed that was chosen after a
+result can be told from one that was stated before. The chain shows that a line was changed, taken
+out or moved; it cannot show that the whole file was written anew.
+"""
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.files import atomic_write
+from hybrid_sweep.utils.records import Count, Finite, Record, RunId, Share, Short
+
+NAME = "plan.jsonl"
+PRIMARY = "monolingual RR@10, mean over languages"
+
+
+class Planned(Record):
+    """A line of plan.jsonl.
+
+    previous: SHA-256 of the line before, "" in the first. points: those of the sweep as it was
+    then; finished: how many of them were; replaced: finished points that others took the place of.
+    """
+
+    previous: Short
+    time: Short
+    primary: Short
+    margin: Annotated[Finite, Field(ge=0)]
+    ratios: list[Share]
+    seeds: list[Count]
+    collections: list[Short]
+    points: list[RunId]
+    finished: Count
+    replaced: list[RunId]
+
+
+def read(folder: Path) -> list[Planned]:
+    """Return the lines of plan.jsonl in a folder; [] where there is none.
+
+    Raises UserError where a line cannot be read, or does not follow the one before it.
+    """
+    path = folder / NAME
+    if path.is_symlink() or not path.is_file():
+        return []
+    lines: list[Planned] = []
+    previous = ""
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            line = Planned.model_validate_json(text)
+        except (ValidationError, ValueError) as error:
+            raise _broken(path, number, "is not a line of this file") from error
+        if line.previous != previous:
+            raise _broken(path, number, "does not follow the line before it")
+        previous = _hash(text)
+        lines.append(line)
+    return lines
+
+
+def _hash(line: str) -> str:
+    """Return the SHA-256 of a line without its end."""
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def _broken(path: Path, number: int, what: str) -> UserError:
+    return UserError(
+        f"{path}: line {number} {what}; restore the file from a copy, or remove it: the report then"
+        " says that nothing records when the margin was stated",
+        key="plan_log.broken",
+    )
+
+
+def add(folder: Path, line: dict[str, Any]) -> None:
+    """Add a line to plan.jsonl, unless it plans what the last one does.
+
+    line: the fields of `Planned` but `previous` and `time`. The file is written whole or not at
+    all. Raises UserError as `read` does.
+    """
+    before = read(folder)
+    planned = ("primary", "margin", "ratios", "seeds", "collections", "points")
+    if before and all(getattr(before[-1], key) == line[key] for key in planned):
+        return
+    path = folder / NAME
+    texts = path.read_text(encoding="utf-8").splitlines() if before else []
+    previous = _hash(texts[-1]) if texts else ""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    texts.append(json.dumps({"previous": previous, "time": now, **line}))
+    with atomic_write(path) as file:
+        file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def stated(lines: Sequence[Planned], margin: float) -> tuple[bool, str]:
+    """Return whether the margin was stated before the first point was finished, and when it was, in
+    words.
+
+    margin: the one that the report uses.
+    """
+    if not lines:
+        return False, "no record of when it was stated"
+    if lines[-1].margin != margin:
+        return False, f"the record of the plan has another: {lines[-1].margin:g}"
+    parts = []
+    first = lines[0]
+    if first.finished:
+        parts.append(f"first recorded when {_of(first)} were finished")
+    for before, line in itertools.pairwise(lines):
+        if line.margin != before.margin:
+            parts.append(f"changed from {before.margin:g} to {line.margin:g} after {_of(line)}")
+    late = [part for part in parts if "after 0 of" not in part]
+    if not late:
+        return True, "stated before the first point was finished"
+    return False, "; ".join(parts)
+
+
+def _of(line: Planned) -> str:
+    return f"{line.finished} of {len(line.points)} points"
+
+
+def chosen_late(lines: Sequence[Planned]) -> list[str]:
+    """Return what of the ratios, seeds, collections and points was chosen after results were
+    there, in words.
+    """
+    notes = []
+    for before, line in itertools.pairwise(lines):
+        if not line.finished and not line.replaced:
+            continue
+        for name in ("ratios", "seeds", "collections"):
+            more = [one for one in getattr(line, name) if one not in getattr(before, name)]
+            less = [one for one in getattr(before, name) if one not in getattr(line, name)]
+            for word, values in (("added", more), ("left out", less)):
+                if values:
+                    shown = ", ".join(str(value) for value in values)
+                    notes.append(f"{name} {word} after {_of(line)}: {shown}")
+        if line.replaced:
+            notes.append(
+                f"{len(line.replaced)} finished points replaced by others of the same ratio and"
+                " seed"
+            )
+    return notes
