@@ -155,7 +155,8 @@ def _exceptions(rows: list[ResultRow], results: pd.DataFrame) -> list[str]:
         )
     untested = _at(rows, "untested")
     if untested:
-        parts.append(f"r = {listed(untested)} has too few seeds to be tested")
+        have = "have" if len(untested) > 1 else "has"
+        parts.append(f"r = {listed(untested)} {have} too few seeds to be tested")
     gone = unpaired(results)
     if gone:
         have = "have" if len(gone) > 1 else "has"

@@ -38,9 +38,10 @@ class Moments:
 
 
 def moments(y: Array, df_questions: float) -> Moments:
-    """Return the moments of y[..., r, s, g]; needs two questions.
+    """Return the moments of y[..., r, s, g].
 
-    Those of seeds and rest are 0 with a single seed.
+    Those of seeds and rest are 0 with a single seed, those of questions and rest with a single
+    question.
     """
     n_seeds, n_questions = y.shape[-2:]
     mean = y.mean(axis=(-2, -1))
@@ -48,12 +49,12 @@ def moments(y: Array, df_questions: float) -> Moments:
     questions = y.mean(axis=-2) - mean[..., None]
     rest = y - mean[..., None, None] - seeds[..., :, None] - questions[..., None, :]
     rest = rest.reshape(*rest.shape[:-2], -1)
-    more = max(n_seeds - 1, 1)
+    more, others = max(n_seeds - 1, 1), max(n_questions - 1, 1)
     return Moments(
         mean,
         n_questions / more * (seeds @ seeds.swapaxes(-2, -1)),
-        n_seeds / (n_questions - 1) * (questions @ questions.swapaxes(-2, -1)),
-        rest @ rest.swapaxes(-2, -1) / (more * (n_questions - 1)),
+        n_seeds / others * (questions @ questions.swapaxes(-2, -1)),
+        rest @ rest.swapaxes(-2, -1) / (more * others),
         n_seeds,
         n_questions,
         df_questions,

@@ -22,7 +22,9 @@ NO_SHAPE = "No slope, no word on whether the curve turns back, no Pareto front:"
 WEIGHED = (CROSS_LINGUAL, SAME_LANGUAGE)
 
 
-def _shape(derived: pd.DataFrame) -> list[str]:
+def _shape(derived: pd.DataFrame, results: pd.DataFrame) -> list[str]:
+    if compared(results, *MONO)[0]["delta_interval"] == "none":
+        return [f"{NO_SHAPE} one question carries no interval."]
     about = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
     slopes, turns, fit = (
         chosen(derived, statistic, **about) for statistic in ("slope", "reversal", "isotonic")
@@ -217,7 +219,7 @@ def sentences(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> lis
     """
     if not compared(results, *MONO):
         return []
-    told = _shape(derived) + _knee(derived) + _prices(results, derived)
+    told = _shape(derived, results) + _knee(derived) + _prices(results, derived)
     return (
         told
         + _fronts(derived)

@@ -39,7 +39,11 @@ def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
 
 
 def conditional(row: ResultRow, digits: int = 3) -> str:
-    """Return a change whose interval is over the questions alone, in words."""
+    """Return a change whose interval is over the questions alone, in words; of one question, that
+    there is none.
+    """
+    if row["delta_interval"] == "none":
+        return f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, without an interval"
     return (
         f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions"
         f" alone {between(row['delta_low'], row['delta_high'], digits)}"

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from hybrid_sweep.report import guards
 from hybrid_sweep.report.answer import answer, findings
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.figures import bias as figure_bias
@@ -180,7 +181,8 @@ def write_one(
     results = aggregate(sweep)
     more = derived(sweep, results)
     told = findings(sweep, results, more)
-    content = Content(sweep, results, more, answer(sweep, results), told, tuple(warnings))
+    warned = (*warnings, *guards.warnings(sweep, results))
+    content = Content(sweep, results, more, answer(sweep, results), told, warned)
     texts = {
         "report.md": markdown(content),
         "report.html": html(content),

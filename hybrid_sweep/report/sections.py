@@ -172,7 +172,7 @@ def _made(sweep: Sweep, run_id: str, part: str, evaluated: bool) -> list[tuple[s
     return sorted(flatten(values).items())
 
 
-def _provenance(sweep: Sweep, warnings: Sequence[str]) -> list[Block]:
+def _provenance(sweep: Sweep) -> list[Block]:
     ids = [point.run_id for point in sweep.finished]
     lines = [f"- Fingerprint of this report, from its run ids: `{sweep.fingerprint}`"]
     parts = [
@@ -193,7 +193,6 @@ def _provenance(sweep: Sweep, warnings: Sequence[str]) -> list[Block]:
         for text, runs in sorted(texts.items()):
             share = f" ({runs} of {len(ids)} runs)" if len(texts) > 1 else ""
             lines.append(f"- {words}: {escaping.markdown(text.strip()) or 'not recorded'}{share}")
-    lines += [f"- **Warning**: {escaping.markdown(warning)}." for warning in warnings]
     rows = [[Cell(point.label), code(point.run_id)] for point in sweep.finished]
     return [
         *lines,
@@ -293,7 +292,7 @@ def sections(content: Content) -> dict[str, list[Block]]:
         "How it was measured": list(_measured(sweep, results)),
         "What else changes with the ratio": _confounds(sweep, results),
         "Missing points": list(_missing(sweep)),
-        "Provenance": _provenance(sweep, content.warnings),
+        "Provenance": _provenance(sweep),
         "Columns of results.csv": _columns(COLUMNS),
         "Columns of derived.csv": _columns(DERIVED),
     }
@@ -305,6 +304,7 @@ def markdown(content: Content) -> str:
     title = f"# Sweep {escaping.markdown(sweep.name)}: monolingual retrieval against the"
     parts: list[tuple[str, list[Block]]] = [
         (f"{title} cross-lingual share", [f"**{content.answer}**"]),
+        ("", [f"- **Warning**: {escaping.markdown(warning)}." for warning in content.warnings]),
         ("", [f"- {sentence}" for sentence in content.findings]),
         ("", ["![The curve](curve.png)", "", _caption(sweep)]),
         ("## By ratio", [by_ratio(sweep, content.results)]),

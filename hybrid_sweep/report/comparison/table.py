@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hybrid_sweep.report import guards
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import answer
 from hybrid_sweep.report.columns import frame_of, meanings, records
@@ -311,13 +312,16 @@ def compare(
         footing(sweep, sweeps[0], on, (main[index], main[0]))
         for index, sweep in enumerate(sweeps[1:], start=1)
     )
+    warned = []
+    for sweep, own, given in zip(sweeps, results, warnings, strict=True):
+        warned.append((*given, *guards.warnings(sweep, own)))
     return Comparison(
         on=on,
         names=names,
         sweeps=tuple(sweeps),
         results=results,
         answers=tuple(map(answer, sweeps, results)),
-        warnings=tuple(map(tuple, warnings)),
+        warnings=tuple(warned),
         grounds=grounds,
         differences=(*beside, *differences(sweeps, trained_on)),
         table=table_of(names, sweeps, results, shapes, grounds),

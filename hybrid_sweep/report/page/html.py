@@ -115,6 +115,9 @@ def html(content: Content) -> str:
             f'<p class="gap">{len(sweep.missing)} of {len(sweep.points)} points are missing: see'
             " Missing points.</p>"
         )
+    gap += "".join(
+        f'<p class="gap">Warning: {escaping.html(warning)}.</p>' for warning in content.warnings
+    )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
