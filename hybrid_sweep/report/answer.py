@@ -10,7 +10,13 @@ from hybrid_sweep.report import derived_words
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL, SHOWN
-from hybrid_sweep.report.paired_rows import compared, conditional, largest, unpaired
+from hybrid_sweep.report.paired_rows import (
+    compared,
+    conditional,
+    largest,
+    seeds_needed,
+    unpaired,
+)
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, percent, signed
 from hybrid_sweep.report.results import MONO, pick
 from hybrid_sweep.report.rows import ResultRow
@@ -233,10 +239,11 @@ def _what_settles(row: ResultRow, margin: float) -> str:
     wide = (
         f" The interval is {row['half_width']:.3f} wide to either side, at a margin of {margin:g}."
     )
-    if row["seeds_to_settle"] == float("inf"):
+    if row["seeds_to_settle_low"] == float("inf"):
         return f"{wide} More questions, not more seeds, would be needed to settle it."
     return (
-        f"{wide} About {row['seeds_to_settle']:.0f} seeds would settle it, if the estimates hold."
+        f"{wide} With {seeds_needed(row)} it would be settled in four cases of five (the quartiles"
+        " of what these estimates allow)."
     )
 
 

@@ -13,7 +13,7 @@ from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import no_verdict
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL
-from hybrid_sweep.report.paired_rows import compared, largest, unpaired
+from hybrid_sweep.report.paired_rows import compared, largest, seeds_needed, unpaired
 from hybrid_sweep.report.render.numbers import between, counted, listed, percent, signed
 from hybrid_sweep.report.results import MONO, languages
 from hybrid_sweep.report.rows import ResultRow
@@ -149,9 +149,7 @@ def _use(
             f" smaller one {which}."
         )
         if smallest["verdict"] == "inconclusive" and smallest["ratio"] < min([*gone, 2.0]):
-            more = smallest["seeds_to_settle"]
-            needed = "more questions" if more == float("inf") else f"about {more:.0f} seeds"
-            text += f" To settle r = {smallest['ratio']:g}: {needed}."
+            text += f" To settle r = {smallest['ratio']:g}: {seeds_needed(smallest)}."
         return "Stay at r = 0", text
     harmed, which = _languages(results, best)
     text = (

@@ -48,3 +48,15 @@ def conditional(row: ResultRow, digits: int = 3) -> str:
         f"{signed(row['delta'], digits)} at r = {row['ratio']:g}, 95 % interval over the questions"
         f" alone {between(row['delta_low'], row['delta_high'], digits)}"
     )
+
+
+def seeds_needed(row: ResultRow) -> str:
+    """Return the range of seeds that would settle an open verdict, in words; "more questions" where
+    no number of seeds would.
+    """
+    few, many = row["seeds_to_settle_low"], row["seeds_to_settle_high"]
+    if few == float("inf"):
+        return "more questions"
+    if many == float("inf"):
+        return f"{few:.0f} seeds or more"
+    return f"{few:.0f} to {many:.0f} seeds" if few < many else f"about {few:.0f} seeds"

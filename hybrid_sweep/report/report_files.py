@@ -65,12 +65,9 @@ class Report:
         """
         rows = pick(self.results, *MONO)
         few = rows["delta_interval"].eq("conditional")
-        return bool(
-            (
-                few
-                | (rows["verdict"].eq("inconclusive") & rows["seeds_to_settle"].lt(float("inf")))
-            ).any()
-        )
+        is_open = rows["verdict"].eq("inconclusive")
+        is_open &= rows["seeds_to_settle_low"].lt(float("inf"))
+        return bool((few | is_open).any())
 
 
 @contextmanager

@@ -230,7 +230,8 @@ def _judge(family: list[_Row], margin: float) -> None:
             continue
         row["verdict"] = st.verdict(one.effect, margin, row["p_holm"], p_loss_holm)
         if row["verdict"] == "inconclusive":
-            row["seeds_to_settle"] = st.seeds_to_settle(one.effect, margin)
+            few, many = st.seeds_to_settle(one.effect, margin)
+            row |= {"seeds_to_settle_low": few, "seeds_to_settle_high": many}
 
 
 def aggregate(sweep: Sweep) -> pd.DataFrame:

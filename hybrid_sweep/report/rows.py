@@ -111,10 +111,13 @@ class ResultRow(TypedDict, total=False):
         str,
         "monolingual rows: baseline, superior, non-inferior, inconclusive, degraded or untested",
     ]
-    seeds_to_settle: Annotated[
+    seeds_to_settle_low: Annotated[
         float,
-        "where inconclusive: seeds for an 80 % chance of a verdict; inf: more questions are needed",
+        "where inconclusive: seeds for an 80 % chance of a verdict, if variance and distance to "
+        "the margin are at the better quartile of what the estimates allow; inf: more questions "
+        "are needed",
     ]
+    seeds_to_settle_high: Annotated[float, "the same at the worse quartile"]
     examples_monolingual: MonolingualExamples
     examples_cross_lingual: CrossLingualExamples
     run_ids: Annotated[str, "the runs in the mean, separated by blanks, in the order of the seeds"]

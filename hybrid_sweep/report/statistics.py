@@ -429,19 +429,12 @@ def _needed(n_seeds: int, effect: Estimate) -> float:
     return float(half_width(there, 0.9) + half_width(there, 2 * SETTLE_POWER - 1))
 
 
-def seeds_to_settle(effect: Estimate, margin: float) -> float:
-    """Return the number of seeds with which the verdict would fall with a chance of `SETTLE_POWER`;
-    inf if seeds cannot do it.
-
-    Takes the effect and its variance components as they were estimated, so it is a guide to
-    planning and no promise. inf means more than `SETTLE_LIMIT`: the effect is too close to the
-    margin for this number of questions, or too few of them carry it. NaN without a crossed
-    interval.
+def fewest_seeds(effect: Estimate, distance: float) -> float:
+    """Return the number of seeds at which a verdict at such a distance from the margin is reached
+    with a chance of `SETTLE_POWER`, the variance components of `effect` being the truth; inf if it
+    is more than `SETTLE_LIMIT`.
     """
-    if effect.parts is None:
-        return float("nan")
-    distance = abs(float(effect.mean) + margin)
-    if too_few_questions(effect, margin) or _needed(SETTLE_LIMIT, effect) >= distance:
+    if distance <= 0 or _needed(SETTLE_LIMIT, effect) >= distance:
         return float("inf")
     too_few, enough = MIN_SEEDS - 1, SETTLE_LIMIT
     while enough - too_few > 1:
@@ -451,6 +444,31 @@ def seeds_to_settle(effect: Estimate, margin: float) -> float:
         else:
             too_few = middle
     return float(enough)
+
+
+def seeds_to_settle(effect: Estimate, margin: float) -> tuple[float, float]:
+    """Return the range of the number of seeds with which the verdict would fall with a chance of
+    `SETTLE_POWER`.
+
+    A single number would be a guess: where ten seeds are needed, five seeds say 5 to 55. The ends
+    take the variance of the seeds and the distance to the margin at the quartiles of what the
+    estimates allow: both on the good side for the lower end, both on the bad side for the upper
+    one. inf: more than `SETTLE_LIMIT`, so that more questions are needed, or the margin is too
+    close. NaN without a crossed interval.
+    """
+    if effect.parts is None:
+        return float("nan"), float("nan")
+    if too_few_questions(effect, margin):
+        return float("inf"), float("inf")
+    df = effect.n_seeds - 1
+    distance = abs(float(effect.mean) + margin)
+    doubt = float(half_width(effect, 0.5))
+    ends = []
+    for side, quartile in ((1, 0.75), (-1, 0.25)):
+        variance = effect.parts[0] * df / scipy.stats.chi2.ppf(quartile, df)
+        there = dataclasses.replace(effect, parts=(variance, effect.parts[1]))
+        ends.append(fewest_seeds(there, distance + side * doubt))
+    return ends[0], ends[1]
 
 
 def holds(verdict_: str) -> bool:

@@ -208,11 +208,12 @@ def largest_within(results: pd.DataFrame) -> list[DerivedRow]:
     at least the ratio that the fixed-sequence test reaches, and below the first ratio that is
     degraded: each with an error of at most 5 %, so that both hold with 90 %.
     """
-    rows = [row for row in compared(results, *MONO) if row["verdict"] != "untested"]
+    changes = compared(results, *MONO)
+    rows = [row for row in changes if row["verdict"] != "untested"]
     if not rows:
         return []
     best = largest(results)
-    planned = sorted({row["ratio"] for row in rows} | {0.0, *unpaired(results)})
+    planned = sorted({row["ratio"] for row in changes} | {0.0, *unpaired(results)})
     degraded = [row["ratio"] for row in rows if row["verdict"] == "degraded"]
     possible = [ratio for ratio in planned if not degraded or ratio < min(degraded)]
     return [

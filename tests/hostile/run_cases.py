@@ -288,7 +288,15 @@ def _passed(case: Case) -> list[str]:
 # Texts, negatives and runs of a user's own: other ones are other data, under another fingerprint.
 INPUTS = ("texts/", "negatives", "run.trec")
 # What follows from the margin, which points.json states and nothing else knows.
-OF_MARGIN = ("verdict", "seeds_to_settle", "p", "p_holm")
+OF_MARGIN = (
+    "verdict",
+    "seeds_to_settle_low",
+    "seeds_to_settle_high",
+    "p",
+    "p_holm",
+    "p_loss",
+    "p_loss_holm",
+)
 # What a row says of its own runs; all else compares it with other rows.
 OF_ITSELF = (
     "kind",

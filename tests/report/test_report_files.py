@@ -31,7 +31,9 @@ def test_files_console_and_answer(sweep_dir: Path) -> None:
     assert [path.name for path in report.paths] == NAMES and all(
         path.parent == sweep_dir for path in report.paths
     )
-    assert sorted(path.name for path in sweep_dir.iterdir()) == sorted([*NAMES, "points.json"])
+    assert sorted(path.name for path in sweep_dir.iterdir()) == sorted(
+        [*NAMES, "plan.jsonl", "points.json"]
+    )
     assert report.exit_code == 0 and report.missing == () and report.warnings == ()
     table = report.console.splitlines()
     assert [line.split()[0] for line in table[2:6]] == ["0", "0.5", "1", "untrained"]
@@ -135,7 +137,7 @@ def test_more_seeds_are_asked_for_where_they_could_settle_something(
     results = aggregate(load([sweep_dir]))
     report = Report("", "", sweep_dir, (), (), (), results, 0)
     results = results.copy()
-    results["verdict"], results["seeds_to_settle"] = "non-inferior", float("nan")
+    results["verdict"], results["seeds_to_settle_low"] = "non-inferior", float("nan")
     assert not dataclasses.replace(report, results=results).more_seeds
     last = (
         (results["setting"] == "monolingual")
@@ -143,5 +145,9 @@ def test_more_seeds_are_asked_for_where_they_could_settle_something(
         & (results["ratio"] == 1)
     )
     last &= (results["scope"] == "macro") & (results["kind"] == "trained")
-    results.loc[last, ["verdict", "seeds_to_settle", "delta_interval"]] = verdict, seeds, interval
+    results.loc[last, ["verdict", "seeds_to_settle_low", "delta_interval"]] = (
+        verdict,
+        seeds,
+        interval,
+    )
     assert dataclasses.replace(report, results=results).more_seeds == expected

@@ -127,7 +127,7 @@ def test_too_few_questions_carry_a_verdict() -> None:
     found = st.crossed_estimate(y)
     assert found.carrying == pytest.approx(4) and st.bounds(found, 0.9)[0] > -0.05
     assert st.verdict(found, 0.05, 1.0, 1.0) == "inconclusive"
-    assert st.seeds_to_settle(found, 0.05) == math.inf
+    assert st.seeds_to_settle(found, 0.05) == (math.inf, math.inf)
     y[:, :20] = 0.01
     assert st.verdict(st.crossed_estimate(y), 0.05, 1.0, 1.0) == "non-inferior"
     assert st.verdict(st.crossed_estimate(y), 0.04, 1.0, 1.0) == "inconclusive"  # 60 x .04 < 3
@@ -283,14 +283,43 @@ def test_largest_non_inferior_ends_at_the_first_failure() -> None:
 
 
 def test_seeds_to_settle() -> None:
-    assert st.seeds_to_settle(effect_of(-0.01), 0.01) == math.inf
+    assert st.seeds_to_settle(effect_of(-0.01), 0.01)[1] == math.inf
     few, many = (
-        st.seeds_to_settle(effect_of(m, seeds=2.0, questions=0.11), 0.01) for m in (0.01, -0.002)
+        st.seeds_to_settle(effect_of(m, seeds=2.0, questions=0.11), 0.01) for m in (0.05, 0.01)
     )
-    assert 3 <= few < many < math.inf
+    assert 3 <= few[0] <= few[1] and few[0] < many[0] and few[1] < many[1]
     # Questions alone leave too much doubt: no number of seeds helps.
-    assert st.seeds_to_settle(effect_of(-0.008, questions=50.0), 0.01) == math.inf
-    assert math.isnan(st.seeds_to_settle(st.crossed_estimate(cells(2, 10)), 0.01))
+    wide = effect_of(-0.008, questions=50.0)
+    assert st.fewest_seeds(wide, 0.002) == st.seeds_to_settle(wide, 0.01)[1] == math.inf
+    assert np.isnan(st.seeds_to_settle(st.crossed_estimate(cells(2, 10)), 0.01)).all()
+
+
+@pytest.mark.parametrize("n_seeds", [3, 5])
+def test_the_range_of_seeds_holds_the_number_that_is_needed(n_seeds: int) -> None:
+    """300 open sweeps where about ten seeds are needed: it lies in the range in at least 55 %, and a
+    single number would be less than half or more than twice as large in at least 30 %.
+    """
+    rng, G = np.random.default_rng(n_seeds), 1000
+    parts = (5.0, 0.2, 1.0)  # seeds A, questions per seed, rest
+    truth = st.from_squares(np.float64(-0.02), (5.0, 1.0 + 0.2 * n_seeds, 1.0), (n_seeds, G, 999.0))
+    margin = 0.02 + 0.075
+    needed = st.fewest_seeds(truth, 0.075)
+    assert 8 <= needed <= 13
+    inside = far = drawn = 0
+    while drawn < 300:
+        squares = [5.0 * rng.chisquare(n_seeds - 1) / (n_seeds - 1), 1.0 + parts[1] * n_seeds, 1.0]
+        sd = math.sqrt((5.0 + parts[1] * n_seeds) / (n_seeds * G))
+        mean = np.float64(-0.02 + sd * rng.standard_normal())
+        effect = st.from_squares(mean, (squares[0], squares[1], 1.0), (n_seeds, G, 999.0))
+        if st.bounds(effect, 0.9)[0] > -margin:
+            continue
+        drawn += 1
+        low, high = st.seeds_to_settle(effect, margin)
+        inside += low <= needed <= high
+        single = st.fewest_seeds(effect, abs(float(mean) + margin))
+        far += single < needed / 2 or single > needed * 2
+    assert inside >= 165, (needed, inside, far)
+    assert far >= 90, (needed, inside, far)
 
 
 def test_relative_change_has_the_interval_of_a_ratio_of_means() -> None:
@@ -450,7 +479,7 @@ def test_the_promised_number_of_seeds_settles_the_verdict_four_times_in_five() -
     number.
     """
     truth, margin, n_questions = effect_of(-0.004, seeds=0.6, questions=0.5, rest=0.4), 0.02, 1000
-    needed = int(st.seeds_to_settle(truth, margin))
+    needed = int(st.fewest_seeds(truth, -0.004 + margin))
     assert 10 < needed < 60
     rng = np.random.default_rng(0)
     for n_seeds, low, high in [(needed, 0.78, 0.87), (needed // 2, 0, 0.75)]:

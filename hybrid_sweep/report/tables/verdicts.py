@@ -7,9 +7,10 @@ import pandas as pd
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import BASELINES
 from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
-from hybrid_sweep.report.paired_rows import compared
+from hybrid_sweep.report.paired_rows import compared, seeds_needed
 from hybrid_sweep.report.render.cells import (
     EMPTY,
+    NOT_TESTED,
     Cell,
     change,
     count,
@@ -80,16 +81,18 @@ def verdicts(results: pd.DataFrame, scope: str) -> Table:
                 number(row["df"], 1),
                 holm,
                 judged(row["verdict"]),
-                _needed(row["seeds_to_settle"]),
+                _needed(row),
             ]
         )
     return table("Verdicts", _VERDICTS, rows)
 
 
-def _needed(seeds: float) -> Cell:
-    if seeds == float("inf"):
-        return Cell("more questions")
-    return count(seeds)
+def _needed(row: ResultRow) -> Cell:
+    """Return the range of seeds that would settle an open verdict."""
+    few = row["seeds_to_settle_low"]
+    if pd.isna(few):
+        return NOT_TESTED
+    return Cell(seeds_needed(row).replace(" seeds", ""), float(few))
 
 
 def by_language(results: pd.DataFrame) -> Table:

@@ -144,7 +144,7 @@ WORDS = {
     "verdict",
     "run_ids",
 }
-WORDS |= {"statistic", "against", "word"}
+WORDS |= {"statistic", "against", "word", "by_means"}
 COUNTS = {"n_seeds", "n_questions", "n_rows", "delta_seeds", "won", "tied", "lost"}
 BY_RATIO = {
     "seeds": "n_seeds",

@@ -220,23 +220,29 @@ def verdict(effect: Row, margin: float, p_holm: float, p_loss_holm: float) -> st
     return "superior" if effect["mean"] > 0 and p_holm < 0.05 else "non-inferior"
 
 
-def seeds_to_settle(effect: Row, margin: float) -> float:
+def seeds_to_settle(effect: Row, margin: float) -> tuple[float, float]:
     """The fewest seeds at which the margin lies far enough away for a verdict with a chance of 80
-    %.
+    %, at the better and at the worse quartile of the seeds' variance and of the distance.
     """
+    doubt, df = size_of(effect, 0.5) * effect["se"], effect["S"] - 1
+    distance = abs(effect["mean"] + margin)
 
-    def settled(S: int) -> bool:
-        there = effect | {"S": S, "Q": effect["Q"] / effect["S"] * S}
-        se = math.sqrt((there["A"] + there["Q"]) / (S * effect["G"]))
-        return (size_of(there, 0.9) + size_of(there, 0.6)) * se < abs(effect["mean"] + margin)
+    def fewest(distance: float, variance: float) -> float:
+        def settled(S: int) -> bool:
+            there = effect | {"S": S, "A": variance, "Q": effect["Q"] / effect["S"] * S}
+            se = math.sqrt((there["A"] + there["Q"]) / (S * effect["G"]))
+            return (size_of(there, 0.9) + size_of(there, 0.6)) * se < distance
 
-    if too_few(effect, margin) or not settled(1000):
-        return math.inf
-    low, high = 2, 1000
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if settled(middle) else (middle, high)
-    return high
+        if too_few(effect, margin) or not settled(1000):
+            return math.inf
+        low, high = 2, 1000
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if settled(middle) else (middle, high)
+        return high
+
+    good, bad = (effect["A"] * df / chi2.ppf(q, df) for q in (0.75, 0.25))
+    return fewest(distance + doubt, good), fewest(distance - doubt, bad)
 
 
 def scopes_of(domains: list[str], trained: list[str]) -> dict[str, list[str]]:
@@ -373,7 +379,8 @@ def judge(family: list[Row], margin: float) -> None:
         if effect and row["setting"] == "monolingual":
             row["verdict"] = verdict(effect, margin, p_holm, adjusted)
             if row["verdict"] == "inconclusive":
-                row["seeds_to_settle"] = seeds_to_settle(effect, margin)
+                few, many = seeds_to_settle(effect, margin)
+                row |= {"seeds_to_settle_low": few, "seeds_to_settle_high": many}
 
 
 def change(y: np.ndarray, base: np.ndarray, df: float, floor: float) -> Row:
