@@ -75,7 +75,7 @@ def foreign(planned, tmp_path, monkeypatch):
     write_json(folder / "model" / "config.json", config | own)
     write_json(
         folder / "model" / "modules.json",
-        [{"idx": 0, "name": "0", "path": "", "type": "x.Transformer"}],
+        [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}],
     )
     (folder / "model" / "own.py").write_text(CODE)
     (folder / "model" / "model.safetensors").write_bytes(b"")

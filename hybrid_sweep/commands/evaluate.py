@@ -14,7 +14,9 @@ from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import Config, DataConfig, ModelConfig, SyntheticData, cache_dir
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.models import prompts
-from hybrid_sweep.models.folder import may_be_on_the_hub
+from hybrid_sweep.models.folder import local_folder, may_be_on_the_hub
+from hybrid_sweep.models.layout import read_layout
+from hybrid_sweep.models.stated import stated_length
 from hybrid_sweep.runs import stages, trained
 from hybrid_sweep.sweeps import point_list, progress, scheduler, slots
 from hybrid_sweep.utils import digests, records, safe_paths
@@ -53,6 +55,7 @@ def evaluate_words(words: Sequence[str]) -> str:
     return "\n\n".join(tables)
 
 
+LONGEST = 128  # tokens of a text where no word says another length
 # Nothing is trained, so a single language is no contradiction to a share of cross-lingual steps.
 ALONE = "batch.cross_lingual_ratio=0"
 
@@ -72,18 +75,39 @@ def _of_words(words: list[str]) -> Config:
         return config
     # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
     ((_, config),) = points(
-        ["model=pretrained", "model.query_length=128", *words, ALONE], multirun=False
+        ["model=pretrained", f"model.query_length={LONGEST}", *words, ALONE], multirun=False
     )
     model = config.model
     assert model.path is not None, "a word names it"
-    stated = prompts.fields(model.path, local_files_only=model.local_files_only)
     typed = {word.partition("=")[0].lstrip("+") for word in words}
+    stated = prompts.fields(model.path, local_files_only=model.local_files_only)
     fresh: dict[str, Any] = {
         key: value for key, value in stated.items() if f"model.{key}" not in typed
     }
+    untyped = [key for key in ("query_length", "passage_length") if f"model.{key}" not in typed]
+    if untyped and (length := _length(model)) is not None:
+        fresh |= dict.fromkeys(untyped, length)
     config = dataclasses.replace(config, model=dataclasses.replace(model, **fresh))
     validate.check_stored(config)
     return config
+
+
+def _length(model: ModelConfig) -> int | None:
+    """Return at how many tokens the texts of a model are cut by what its folder states, up to
+    LONGEST; said aloud, and None where the folder says nothing else than that.
+    """
+    try:
+        length = stated_length(read_layout(local_folder(model)).transformer)
+    except UserError:  # said where the model is read
+        return None
+    if length is None or length == LONGEST:
+        return None
+    cut = min(length, LONGEST)
+    say(
+        f"texts are cut at {cut} tokens: the model states {length}, and {LONGEST} are the most"
+        " unless model.query_length and model.passage_length say more"
+    )
+    return cut
 
 
 def _of_run(folder: Path, words: list[str]) -> Config:

@@ -22,6 +22,7 @@ from hybrid_sweep.config.schema import (
     MarcoData,
     MiraclData,
     SyntheticData,
+    TinyModel,
     cache_dir,
 )
 from hybrid_sweep.data import collection as collections
@@ -32,6 +33,7 @@ from hybrid_sweep.data.hub import local, revision, triples
 from hybrid_sweep.data.negative_lines import form_of
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
 from hybrid_sweep.data.pairs import Pairs, pair_store
+from hybrid_sweep.models import trial
 from hybrid_sweep.models.folder import content_digests, model_fingerprint, model_folder
 from hybrid_sweep.models.tokens import Tokenizing, Tokens, token_store
 from hybrid_sweep.retrieval.analyzer import fingerprint as words_fingerprint
@@ -251,6 +253,8 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
     configs = configs_of(config)
     collected = {name: collection_of(own, say) for name, own in configs.items()}
     folder = model_folder(config, list(collected.values()))
+    if not isinstance(config.model, TinyModel):
+        trial.check(config.model, folder, cache_dir(config), say)
     union = _union(collection.languages for collection in collected.values())
     sources = []
     for name, collection in collected.items():

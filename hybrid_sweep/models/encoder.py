@@ -19,12 +19,19 @@ class Encoder(nn.Module):
     # the type of matrix products when texts are encoded; None = that of the weights
     reduced: torch.dtype | None = None
 
-    def __init__(self, transformer: nn.Module, pooling: str, head: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        transformer: nn.Module,
+        pooling: str,
+        head: nn.Module | None = None,
+        kept: int | None = None,
+    ) -> None:
         super().__init__()
         self.transformer = transformer
         self.pooling = pooling
         # what a sentence-transformers folder puts between pooling and normalisation
         self.head = head
+        self.kept = kept  # of the first numbers of a vector, None for all
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, embedded: Tensor | None = None
@@ -41,7 +48,8 @@ class Encoder(nn.Module):
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
         pooled = pooled if self.head is None else self.head(pooled)
-        return nn.functional.normalize(pooled, dim=-1)
+        # Before the length is made one, or after: of a part of a vector that gives the same.
+        return nn.functional.normalize(pooled[:, : self.kept], dim=-1)
 
 
 def in_precision(encoder: Encoder, precision: str) -> Encoder:

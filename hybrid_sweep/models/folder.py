@@ -12,9 +12,10 @@ from hybrid_sweep.config.schema import Config, ModelConfig, TinyModel, cache_dir
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.sorting import CHUNK
 from hybrid_sweep.models import code_requests
-from hybrid_sweep.models.layout import object_of, read_layout, resolve_pooling, shards
+from hybrid_sweep.models.layout import Layout, read_layout, resolve_pooling, shards
+from hybrid_sweep.models.stated import SETTINGS, object_of
 from hybrid_sweep.models.tokens import pad_id, train_bpe
-from hybrid_sweep.utils import digests, safe_paths
+from hybrid_sweep.utils import digests, names, safe_paths
 from hybrid_sweep.utils.arguments import say
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, digest, exclusive, write_json
@@ -22,7 +23,6 @@ from hybrid_sweep.utils.files import atomic_dir, digest, exclusive, write_json
 # the files of a tiny model's folder
 TINY = ("config.json", "tokenizer.json", "tokenizer_config.json")
 LENGTH = 12  # hex digits of the digests that enter run ids
-PROMPTS = "config_sentence_transformers.json"  # says the prompts of a sentence-transformers folder
 
 
 def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
@@ -38,14 +38,26 @@ def model_folder(config: Config, trained_on: Sequence[Collection]) -> Path:
     if isinstance(model, TinyModel):
         return _tiny_folder(config, model, trained_on)
     assert model.path is not None, "pretrained models have a path"
+    folder = local_folder(model)
+    transformer = _transformer(model, folder)
+    if Path(model.path).expanduser().is_dir():
+        _check_files(model, transformer)
+    return transformer
+
+
+def local_folder(model: ModelConfig) -> Path:
+    """Return the folder that model.path means: itself, or that of a hub name in the local cache.
+
+    Raises:
+        UserError: where there is none.
+    """
+    assert model.path is not None, "pretrained models have a path"
     folder = Path(model.path).expanduser()
     if folder.is_dir():
-        transformer = _transformer(model, folder)
-        _check_files(model, transformer)
-        return transformer
+        return folder
     if not may_be_on_the_hub(model.path):
         raise UserError(f"model.path={model.path}: no such folder", key="model.folder_missing")
-    return _transformer(model, _from_the_hub(model, model.path))
+    return _from_the_hub(model, model.path)
 
 
 def _check_files(model: ModelConfig, transformer: Path) -> None:
@@ -71,13 +83,13 @@ FETCHED = (
     "*.safetensors",
     "*.safetensors.index.json",
     "modules.json",
-    "sentence_bert_config.json",
-    PROMPTS,
+    "sentence_*_config.json",
+    SETTINGS,
     "*/config.json",
     "*/model.safetensors",
     "*/tokenizer.json",
     "*/tokenizer_config.json",
-    "*/sentence_bert_config.json",
+    "*/sentence_*_config.json",
 )
 
 
@@ -109,15 +121,56 @@ def _transformer(model: ModelConfig, folder: Path) -> Path:
     """Return where the transformer of a folder lies; what cannot be pooled is refused here, before
     any text is tokenised.
     """
+    _check_pointers(folder)
     layout = read_layout(folder)
+    _check_pointers(layout.transformer)
+    _check_kind(layout)
     resolve_pooling(model.pooling, layout)
-    object_of(layout.transformer / "config.json")
     if (layout.transformer / "config.json").is_file():
         code_requests.check(layout.transformer)
     # refuses an index whose weights would come from outside of the folder
     shards(layout.transformer)
     pad_id(layout.transformer)
     return layout.transformer
+
+
+POINTER = b"version https://git-lfs"  # how what Git LFS leaves in place of a large file begins
+
+
+def _check_pointers(folder: Path) -> None:
+    """Raise UserError where a file of a model is only a pointer to it."""
+    for pattern in ("*.json", "*.safetensors", "*/*.json", "*/*.safetensors"):
+        for path in sorted(folder.glob(pattern)):
+            if not path.is_file():  # to open a FIFO would never end
+                continue
+            with open(path, "rb") as file:
+                if file.read(len(POINTER)) == POINTER:
+                    raise UserError(
+                        f"{path} is a pointer of Git LFS, not the file: run git lfs pull in"
+                        f" {folder}",
+                        key="model.lfs_pointer",
+                    )
+
+
+# Ends of the names of models that make no vector of a single text.
+OTHER_TASKS = ("ForSequenceClassification", "ForRetrieval", "ColBERT")
+
+
+def _check_kind(layout: Layout) -> None:
+    """Refuse a transformer alone that scores pairs of texts, or makes a vector of each token.
+
+    Where modules.json says how its vectors are made, that counts.
+    """
+    file = layout.transformer / "config.json"
+    listed = object_of(file).get("architectures")
+    for name in listed if isinstance(listed, list) and layout.pooling is None else []:
+        if str(name).endswith(OTHER_TASKS):
+            raise UserError(
+                f"{file}: {names.shown(name)} scores pairs of texts (cross-encoder) or tokens (late"
+                " interaction); to train its encoder, save it by itself:"
+                " AutoModel.from_pretrained(FOLDER).save_pretrained(OTHER)",
+                key="model.kind",
+            )
 
 
 def _tiny_folder(config: Config, model: TinyModel, trained_on: Sequence[Collection]) -> Path:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hybrid_sweep.models.stated import object_of, read_settings
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json, write_json
 from hybrid_sweep.utils.names import is_folder_name, shown
 
 # all that is read here, and the order it must have
 KINDS = ("Transformer", "Pooling", "Dense", "Normalize")
+LIBRARY = "sentence_transformers."  # modules of others have other meanings under the same names
 # of a Dense; names only, nothing is imported from a file
 ACTIVATIONS = ("Tanh", "Identity", "GELU", "ReLU")
 POOLINGS = ("mean", "cls")
@@ -34,14 +36,16 @@ class DenseLayer:
 @dataclass(frozen=True)
 class Layout:
     """The parts of a model folder. transformer: where config, tokenizer and weights lie. pooling:
-    what the folder says, None where it says nothing. dense: in their order. files: those that,
-    besides the transformer's, make the vectors.
+    what the folder says, None where it says nothing. dense: in their order. kept: how many of the
+    first numbers of a vector count, None for all. files: those that, besides the transformer's,
+    make the vectors.
     """
 
     transformer: Path
     pooling: str | None
     dense: tuple[DenseLayer, ...]
     files: dict[str, Path]
+    kept: int | None = None
 
 
 def read_layout(folder: Path) -> Layout:
@@ -55,16 +59,10 @@ def read_layout(folder: Path) -> Layout:
     if not (folder / "modules.json").is_file() and _transformer(folder.parent) == folder.absolute():
         root = folder.parent
     if not (root / "modules.json").is_file():
-        return Layout(folder, None, (), {})
+        alone = read_settings(folder, folder, is_unit=False)
+        return Layout(folder, None, (), alone.files, alone.kept)
     modules = _modules(root)
     names = [name for name, _ in modules]
-    unknown = [name for name in names if name not in KINDS]
-    if unknown:
-        raise UserError(
-            f"{root / 'modules.json'}: the module {unknown[0]} is not known here, only"
-            f" {', '.join(KINDS)}",
-            key="model.module_unknown",
-        )
     places = [KINDS.index(name) for name in names]
     if places != sorted(places) or names.count("Transformer") != 1 or names.count("Pooling") > 1:
         raise UserError(
@@ -73,21 +71,17 @@ def read_layout(folder: Path) -> Layout:
             key="model.modules_order",
         )
     transformer = modules[0][1]
-    if object_of(transformer / "sentence_bert_config.json").get("do_lower_case"):
-        raise UserError(
-            f"{transformer / 'sentence_bert_config.json'}: do_lower_case is not known here; set it"
-            " to false",
-            key="model.lower_case",
-        )
+    settings = read_settings(root, transformer, is_unit="Normalize" in names)
     poolings = [_pooling(path) for name, path in modules if name == "Pooling"]
     dense = tuple(_dense(path) for name, path in modules if name == "Dense")
     files = [path / "config.json" for name, path in modules if name in ("Pooling", "Dense")]
     files += [root / "modules.json", *(layer.weights for layer in dense)]
     return Layout(
         transformer,
-        poolings[0] if poolings else None,
+        poolings[0] if poolings else "no module",  # vectors of tokens, as late interaction has
         dense,
-        {str(path.relative_to(root)): path for path in files if path.is_file()},
+        {str(path.relative_to(root)): path for path in files if path.is_file()} | settings.files,
+        settings.kept,
     )
 
 
@@ -107,24 +101,6 @@ def resolve_pooling(stated: str, layout: Layout) -> str:
             key="model.pooling_unknown",
         )
     return pooling
-
-
-def object_of(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file of a model folder; {} where there is no such file.
-
-    Raises:
-        UserError: for a file that does not parse, or holds anything but an object.
-    """
-    value = read_json(path)
-    if value is None and not path.is_file():
-        return {}
-    if not isinstance(value, dict):
-        raise UserError(
-            f"{path} {'does not parse' if value is None else 'must hold an object'}; copy the model"
-            " again",
-            key="model.json_damaged",
-        )
-    return value
 
 
 def shards(folder: Path) -> list[str]:
@@ -184,7 +160,14 @@ def _modules(root: Path) -> list[tuple[str, Path]]:
                 f"{file}: the path {shown(module['path'])} leads out of the model's folder",
                 key="model.leads_out",
             )
-        modules.append((module["type"].rsplit(".", 1)[-1], root / module["path"]))
+        kind, name = module["type"], module["type"].rsplit(".", 1)[-1]
+        if not kind.startswith(LIBRARY) or name not in KINDS:
+            raise UserError(
+                f"{file}: the module {shown(kind)} is not known here, only"
+                f" {', '.join(KINDS)} of sentence-transformers",
+                key="model.module_unknown",
+            )
+        modules.append((name, root / module["path"]))
     return modules
 
 
@@ -220,6 +203,10 @@ def _pooling(folder: Path) -> str:
     it another one.
     """
     config = object_of(folder / "config.json")
+    if not config:
+        raise UserError(
+            f"{folder}: the module Pooling has no config.json", key="model.files_missing"
+        )
     modes = config.get("pooling_mode")
     if modes is None:
         # The form before version 5.6; "mean" where none is set, as sentence-transformers has it.
@@ -249,11 +236,9 @@ def _dense(folder: Path) -> DenseLayer:
             f"{folder}: activation {activation} is not known here, only {', '.join(ACTIVATIONS)}",
             key="model.activation_unknown",
         )
-    taken = {
-        str(config.get(f"module_{side}_name") or "sentence_embedding")
-        for side in ("input", "output")
-    }
-    if config.get("use_residual") or taken != {"sentence_embedding"}:
+    taken = [config.get(f"module_{side}_name") for side in ("input", "output")]
+    own = all(name in (None, "sentence_embedding") for name in taken)
+    if config.get("use_residual") or not own:
         raise UserError(
             f"{folder}: a Dense with a residual, or on other than the sentence vector, is not known"
             " here",
@@ -282,20 +267,11 @@ def _whole_number(folder: Path, config: dict[str, Any], name: str) -> int:
     return value
 
 
-def write_layout(
-    folder: Path,
-    *,
-    width: int,
-    pooling: str,
-    dense: Sequence[DenseLayer],
-    longest: int,
-    prompts: dict[str, str],
-) -> None:
-    """Write what `read_layout` reads beside a transformer that lies in `folder`; the caller writes
-    the weights of `dense`.
+def write_layout(folder: Path, *, width: int, pooling: str, dense: Sequence[DenseLayer]) -> None:
+    """Write the modules that `read_layout` reads beside a transformer that lies in `folder`; the
+    caller writes the weights of `dense`.
 
-    width: of the transformer. longest: tokens of a text at most. prompts: by their names in
-    sentence-transformers.
+    width: of the transformer.
     """
     paths = [
         "",
@@ -314,13 +290,6 @@ def write_layout(
         for place, (path, name) in enumerate(zip(paths, names, strict=True))
     ]
     write_json(folder / "modules.json", listed)
-    write_json(
-        folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False}
-    )
-    write_json(
-        folder / "config_sentence_transformers.json",
-        {"prompts": prompts, "similarity_fn_name": "cosine"},
-    )
     modes = {
         "pooling_mode_mean_tokens": pooling == "mean",
         "pooling_mode_cls_token": pooling == "cls",

@@ -4,6 +4,7 @@ tiny model.
 
 import contextlib
 import inspect
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,28 +22,31 @@ from hybrid_sweep.models.encoder import Encoder, stream_seed
 from hybrid_sweep.models.layout import (
     DenseLayer,
     Layout,
-    object_of,
     read_layout,
     resolve_pooling,
     write_layout,
 )
+from hybrid_sweep.models.stated import object_of, write_settings
 from hybrid_sweep.models.tokens import load_tokenizer
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir
 
-# By the names that architectures have for it: BERT's and XLM-R's, DistilBERT's, ModernBERT's.
+# By the names that architectures have for it: BERT's and XLM-R's, DistilBERT's, ModernBERT's, T5's.
 DROPOUTS = ["hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"]
-DROPOUTS += ["embedding_dropout", "mlp_dropout"]
+DROPOUTS += ["embedding_dropout", "mlp_dropout", "dropout_rate"]
 
 
-def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
+def build_encoder(
+    model: ModelConfig, folder: Path, seed: int, unused: list[str] | None = None
+) -> Encoder:
     """Return the encoder of a run before training, in float32: weights from the seed (tiny) or from
     the folder (pretrained).
 
     The head is the folder's (its Dense modules); a pooler that the pooling does not use is not
-    made. With model.lora_rank only the adapters train. Raises UserError for a folder whose weights
-    are not safetensors or whose modules are not known here, for more layers or longer texts than
-    the model has, and for adapters without a place.
+    made. With model.lora_rank only the adapters train. unused: gets the names of weights of the
+    folder that are no part of the encoder. Raises UserError for a folder whose weights are not
+    safetensors or whose modules are not known here, for more layers or longer texts than the model
+    has, and for adapters without a place.
     """
     if isinstance(model, TinyModel):
         layout, config = Layout(folder, None, (), {}), _tiny_config(model, folder)
@@ -56,11 +60,10 @@ def build_encoder(model: ModelConfig, folder: Path, seed: int) -> Encoder:
         kind, more = _class_of(config)
         transformer = kind(config, **more)
     else:
-        transformer = _load(layout.transformer, config, model.remote_code)
+        transformer = _load(layout.transformer, config, model, unused)
     _check_lengths(model, transformer)
-    encoder = Encoder(
-        transformer, resolve_pooling(model.pooling, layout), _head(layout, config.hidden_size)
-    )
+    head = _head(layout, config.hidden_size)
+    encoder = Encoder(transformer, resolve_pooling(model.pooling, layout), head, layout.kept)
     if model.lora_rank:
         encoder.requires_grad_(False)
         add_adapters(
@@ -153,8 +156,12 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
             width=encoder.transformer.config.hidden_size,
             pooling=encoder.pooling,
             dense=dense,
+        )
+        write_settings(
+            temporary,
             longest=max(model.query_length, model.passage_length),
             prompts={"query": model.query_prompt, "document": model.passage_prompt},
+            kept=encoder.kept,
         )
 
 
@@ -166,9 +173,10 @@ def load_encoder(model: ModelConfig, folder: Path) -> Encoder:
     config = _config(layout.transformer, model.remote_code)
     pooling = resolve_pooling(model.pooling, layout)
     return Encoder(
-        _load(layout.transformer, config, model.remote_code),
+        _load(layout.transformer, config, model),
         pooling,
         _head(layout, config.hidden_size),
+        layout.kept,
     )
 
 
@@ -224,10 +232,50 @@ def _config(folder: Path, remote_code: bool) -> Any:
         raise
     if not remote_code and _class_of(config)[0] is None:
         raise UserError(f"model.path: {needed}", key="model.code_needed")
+    _check_architecture(folder, config)
     return config
 
 
-def _load(folder: Path, config: Any, remote_code: bool) -> Any:
+def _check_architecture(folder: Path, config: Any) -> None:
+    """Refuse a model that is no encoder of one text: with a decoder, of images, or without a mask
+    of its tokens.
+    """
+    kind = _class_of(config)[0]
+    reads_texts = isinstance(getattr(config, "hidden_size", None), int) and (
+        kind is None or "attention_mask" in inspect.signature(kind.forward).parameters
+    )
+    has_decoder = config.is_encoder_decoder and kind not in _encoders().values()
+    if has_decoder or not reads_texts:
+        what = "has a decoder" if has_decoder else "is no model of texts alone"
+        raise UserError(
+            f"{folder / 'config.json'}: {config.model_type} {what}; here a model is an encoder,"
+            " from tokens to their vectors",
+            key="model.architecture",
+        )
+
+
+def _encoders() -> dict[str, Any]:
+    """Return the class of the encoder by the type of each model that sentence-transformers reads
+    without its decoder.
+    """
+    import transformers
+
+    return {
+        "t5": transformers.T5EncoderModel,
+        "mt5": transformers.MT5EncoderModel,
+        "umt5": transformers.UMT5EncoderModel,
+        "longt5": transformers.LongT5EncoderModel,
+    }
+
+
+# Beginnings of the names of weights that pre-training leaves in a folder, and that no vector needs.
+PRETRAINING = tuple(
+    "cls. pooler. lm_head. vocab_ mlm_head. mlm. head. decoder. discriminator_predictions."
+    " generator_ lm_predictions. predictions.".split()
+)
+
+
+def _load(folder: Path, config: Any, model: ModelConfig, unused: list[str] | None = None) -> Any:
     """Return the transformer of a folder."""
     from transformers import AutoModel
 
@@ -239,18 +287,26 @@ def _load(folder: Path, config: Any, remote_code: bool) -> Any:
         )
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten
     # times slower.
+    kind = _encoders().get(config.model_type, AutoModel)
     with _reading(folder):
-        transformer, told = AutoModel.from_pretrained(
+        transformer, told = kind.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
-            trust_remote_code=remote_code,
             output_loading_info=True,
+            **({"trust_remote_code": model.remote_code} if kind is AutoModel else {}),
             **_class_of(config)[1],
         )
     _check_loaded(folder, told)
+    if unused is not None:
+        names = sorted(told["unexpected_keys"])
+        # of layers that model.layers leaves out
+        cut = re.compile(r"\.\d+\." if model.layers is not None else r"$^")
+        unused += [
+            name for name in names if not name.startswith(PRETRAINING) and not cut.search(name)
+        ]
     return transformer
 
 
@@ -302,6 +358,7 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
         return None, {}
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
+    kind = _encoders().get(config.model_type, kind)
     if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
         return kind, {"add_pooling_layer": False}
     return kind, {}
@@ -334,18 +391,20 @@ def _head(layout: Layout, width: int) -> nn.Sequential | None:
 
 
 def _check_lengths(model: ModelConfig, transformer: Any) -> None:
-    """Refuse texts longer than the table of positions, whose first rows some architectures (XLM-R)
-    leave unused.
+    """Refuse texts longer than the table of positions, whose first rows some architectures (XLM-R,
+    BART) leave unused.
     """
-    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
-    if isinstance(table, nn.Embedding):
-        room = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
-        for name, length in (
-            ("query_length", model.query_length),
-            ("passage_length", model.passage_length),
-        ):
+    for name, table in transformer.named_modules():
+        named = name.rsplit(".", 1)[-1]
+        if not isinstance(table, nn.Embedding) or not ("position" in named or named == "wpe"):
+            continue
+        unused = 0 if table.padding_idx is None else table.padding_idx + 1
+        room = table.num_embeddings - getattr(table, "offset", unused)
+        for key in ("query_length", "passage_length"):
+            length = getattr(model, key)
             if length > room:
                 raise UserError(
-                    f"model.{name}={length}: the model has positions for {room} tokens",
-                    key=f"config.model.{name}",
+                    f"model.{key}={length}: the model has positions for {room} tokens; give"
+                    f" model.{key}={room} or less",
+                    key=f"config.model.{key}",
                 )

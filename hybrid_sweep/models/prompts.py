@@ -2,14 +2,19 @@
 or on the hub.
 """
 
+import itertools
 import re
 from pathlib import Path
 
-from hybrid_sweep.models.folder import PROMPTS, may_be_on_the_hub
+from hybrid_sweep.models.folder import may_be_on_the_hub
+from hybrid_sweep.models.stated import SETTINGS
 from hybrid_sweep.utils import names
 from hybrid_sweep.utils.arguments import say
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json
+
+# The names that sentence-transformers looks for; the first that is not empty counts.
+LABELS = {"query_prompt": ("query",), "passage_prompt": ("document", "passage", "corpus")}
 
 
 def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
@@ -34,10 +39,7 @@ def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
             " model.query_prompt changes them"
         )
         by_name = {"query": "query: ", "passage": "passage: "}
-    for key, labels in (
-        ("query_prompt", ("query",)),
-        ("passage_prompt", ("document", "passage")),
-    ):
+    for key, labels in LABELS.items():
         prompt = next((by_name[label] for label in labels if by_name.get(label)), None)
         if prompt:
             prompts[key] = prompt
@@ -53,7 +55,7 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
     """
     folder = Path(path).expanduser()
     if folder.is_dir() or not may_be_on_the_hub(path):
-        return _read(folder / PROMPTS)
+        return _read(folder / SETTINGS)
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -62,16 +64,16 @@ def stated(path: str, *, local_files_only: bool) -> dict[str, str]:
     )
 
     try:
-        if isinstance(cached := try_to_load_from_cache(path, PROMPTS), str):
+        if isinstance(cached := try_to_load_from_cache(path, SETTINGS), str):
             return _read(Path(cached))
         if local_files_only:
             if cached is None:  # else it is known that there is no such file
                 say(
-                    f"{path}: {PROMPTS} is not in the local cache of models; model.query_prompt"
+                    f"{path}: {SETTINGS} is not in the local cache of models; model.query_prompt"
                     " sets a prompt"
                 )
             return {}
-        return _read(Path(hf_hub_download(path, PROMPTS)))
+        return _read(Path(hf_hub_download(path, SETTINGS)))
     except (EntryNotFoundError, RepositoryNotFoundError, HFValidationError):
         return {}  # whether there is such a model at all is said where it is read
     except Exception as error:  # the hub client raises many kinds
@@ -97,4 +99,10 @@ def _read(path: Path) -> dict[str, str]:
             raise UserError(
                 f"{path}: the prompt {names.shown(name)} is no text", key="model.prompts_layout"
             )
+    default = content.get("default_prompt_name") if isinstance(content, dict) else None
+    if default is not None and default not in itertools.chain.from_iterable(LABELS.values()):
+        say(
+            f"{path}: its default prompt {names.shown(default)} is of neither queries nor passages"
+            " and is not used; model.query_prompt and model.passage_prompt set prompts"
+        )
     return {name: prompt for name, prompt in prompts.items() if prompt is not None}

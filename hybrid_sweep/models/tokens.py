@@ -20,7 +20,7 @@ from tokenizers import (
     trainers,
 )
 
-from hybrid_sweep.models.layout import object_of
+from hybrid_sweep.models.stated import object_of
 from hybrid_sweep.utils import digests, safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, digest, exclusive, file_digest
@@ -195,7 +195,7 @@ def tokenized(tokenizer: Tokenizer, texts: Sequence[str], prompt: str, length: i
     Raises:
         UserError: for a text that leaves no token.
     """
-    _set_length(tokenizer, length)
+    set_length(tokenizer, length)
     encoded = tokenizer.encode_batch_fast([prompt + text for text in texts])
     place = _empty(tokenizer, encoded)
     if place is not None:
@@ -203,12 +203,17 @@ def tokenized(tokenizer: Tokenizer, texts: Sequence[str], prompt: str, length: i
             f"text {place}: {texts[place]!r} has no token left after tokenising",
             key="data.no_token",
         )
+    return in_memory(encoded)
+
+
+def in_memory(encoded: Sequence[Encoding]) -> Tokens:
+    """Return what a tokenizer made of some texts."""
     lengths = [len(one.ids) for one in encoded]
     ids = np.fromiter(itertools.chain.from_iterable(one.ids for one in encoded), np.int64)
     return Tokens(ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 
 
-def _set_length(tokenizer: Tokenizer, length: int) -> None:
+def set_length(tokenizer: Tokenizer, length: int) -> None:
     """Let a tokenizer cut texts at `length` tokens, and pad none."""
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
@@ -243,7 +248,7 @@ def _whole(folder: Path, texts: int, memory: digests.Memory) -> Tokens | None:
 
 def _build(folder: Path, table: pa.Table, tokenizing: Tokenizing) -> None:
     tokenizer, prompt = load_tokenizer(tokenizing.folder), tokenizing.prompt
-    _set_length(tokenizer, tokenizing.length)
+    set_length(tokenizer, tokenizing.length)
     size = id_count(tokenizer)
     dtype = np.uint16 if size <= 2**16 else np.int32
     lengths = np.zeros(len(table), np.int64)

@@ -77,6 +77,27 @@ def test_a_folder_brings_its_own_prompts_and_modules_unless_words_say_otherwise(
 
 
 @pytest.mark.parametrize(
+    ("stated", "typed", "lengths"),
+    [
+        ({"max_seq_length": 5}, [], (5, 5)),
+        ({"max_seq_length": 512}, [], (128, 128)),
+        ({}, [], (64, 64)),
+        ({"max_seq_length": 5}, ["model.passage_length=9"], (5, 9)),
+        ({"max_seq_length": 5}, ["++model.query_length=9", "model.passage_length=9"], (9, 9)),
+    ],
+)
+def test_texts_are_cut_where_the_folder_says_unless_words_say_otherwise(
+    tmp_path, capsys, stated, typed, lengths
+):
+    write_json(tmp_path / "config.json", {"max_position_embeddings": 64})
+    write_json(tmp_path / "sentence_bert_config.json", stated)
+    model = config_of([f"model.path={tmp_path}", "data=synthetic", *typed]).model
+    assert (model.query_length, model.passage_length) == lengths
+    is_said = f" {stated.get('max_seq_length', 64)}" in capsys.readouterr().out
+    assert is_said == (len(typed) < 2)
+
+
+@pytest.mark.parametrize(
     ("name", "query"),
     [
         ("multilingual-e5-small", "query: "),

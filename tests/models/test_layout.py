@@ -140,6 +140,27 @@ def test_a_module_that_is_not_known_is_refused_by_name(tmp_path, name):
         read_layout(folder_of(tmp_path, "Transformer", "Pooling", name, "Normalize"))
 
 
+def test_a_module_of_another_library_is_refused_though_its_name_is_known(tmp_path):
+    """Late interaction has a Dense of its own, on the vectors of tokens."""
+    for place, kind in ((1, "pylate.models.Dense.Dense"), (0, "x.Transformer"), (2, "Dense")):
+        folder_of(tmp_path, *WHOLE)
+        listed = json.loads((tmp_path / "modules.json").read_text())
+        listed[place]["type"] = kind
+        put(tmp_path / "modules.json", listed)
+        with refused("model.module_unknown", "modules.json", kind):
+            read_layout(tmp_path)
+
+
+def test_what_pools_is_stated_or_refused(tmp_path):
+    folder_of(tmp_path / "tokens", "Transformer", "Normalize")
+    with refused("model.pooling_unknown", tmp_path / "tokens"):
+        resolve_pooling("auto", read_layout(tmp_path / "tokens"))
+    folder_of(tmp_path / "torn", *WHOLE)
+    (tmp_path / "torn" / "1_Pooling" / "config.json").unlink()
+    with refused("model.files_missing", tmp_path / "torn" / "1_Pooling"):
+        read_layout(tmp_path / "torn")
+
+
 @pytest.mark.parametrize(
     "modules",
     [
@@ -201,9 +222,7 @@ def test_what_is_written_is_read_again(tmp_path):
     ]
     for layer in dense:
         put(layer.weights, "")
-    write_layout(
-        tmp_path, width=8, pooling="cls", dense=dense, longest=64, prompts={"query": "q: "}
-    )
+    write_layout(tmp_path, width=8, pooling="cls", dense=dense)
     layout = read_layout(tmp_path)
     assert (
         layout.pooling == "cls"

@@ -15,6 +15,8 @@ from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaMode
 
 from hybrid_sweep.config.schema import ModelConfig, TrainerConfig
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.models.embedding_rows import compact
+from hybrid_sweep.models.embedding_rows import whole as embedding_rows_whole
 from hybrid_sweep.models.encoder import Encoder, encode
 from hybrid_sweep.models.folder import model_fingerprint, model_folder
 from hybrid_sweep.models.loading import (
@@ -23,36 +25,15 @@ from hybrid_sweep.models.loading import (
     prepare_for_training,
     save_encoder,
 )
-from hybrid_sweep.models.tokens import load_tokenizer, pad_id, train_bpe
+from hybrid_sweep.models.tokens import load_tokenizer, pad_id
 from hybrid_sweep.utils.files import umask
+from tests.models.folders import SIZES, TEXTS, bert_folder, sentence_transformer, with_tokenizer
 from tests.refused import refused
-
-TEXTS = ["one two three four five six", "two", "drei vier fünf", "one two three " * 9, "sechs"]
-SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-def with_tokenizer(
-    folder: Path, specials: tuple[str, ...] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-) -> int:
-    """A tokenizer in a folder, and the size of its vocabulary."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = train_bpe(iter(TEXTS * 3), 400).to_str()
-    for name, special in zip(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), specials, strict=True):
-        text = text.replace(name, special)
-    (folder / "tokenizer.json").write_text(text)
-    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        **dict(zip(names, specials, strict=True)),
-    }
-    config |= {"model_input_names": ["input_ids", "attention_mask"], "model_max_length": 64}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return load_tokenizer(folder).get_vocab_size()
 
 
 @pytest.fixture(scope="module")
@@ -61,36 +42,8 @@ def bert(tmp_path_factory):
     modules.json.
     """
     folder = tmp_path_factory.mktemp("bert")
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=with_tokenizer(folder),
-        max_position_embeddings=64,
-        initializer_range=0.3,
-        **SIZES,
-    )
-    BertModel(config).save_pretrained(folder)
+    bert_folder(folder)
     return folder
-
-
-def sentence_transformer(
-    transformer: Path, folder: Path, *heads: tuple[int, str, bool], pooling: str = "cls"
-):
-    """A folder that SentenceTransformer.save wrote; heads: width, activation, bias of each
-    Dense.
-    """
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
-
-    torch.manual_seed(1)
-    modules, width = [Transformer(str(transformer), max_seq_length=64), Pooling(32, pooling)], 32
-    for out, activation, bias in heads:
-        modules.append(
-            Dense(width, out, bias=bias, activation_function=getattr(torch.nn, activation)())
-        )
-        width = out
-    model = SentenceTransformer(modules=[*modules, Normalize()], device="cpu")
-    model.save(str(folder))
-    return model
 
 
 def pretrained(**more) -> ModelConfig:
@@ -121,6 +74,10 @@ def theirs(folder: Path, texts: list[str], **more) -> np.ndarray:
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(folder), device="cpu").encode(texts, **more)
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
 @pytest.fixture
@@ -212,6 +169,50 @@ def test_a_folder_of_sentence_transformers_gives_its_vectors_here(bert, tmp_path
     ours = vectors(encoder, tmp_path / "st", TEXTS)
     assert ours.shape == (len(TEXTS), width) and encoder.pooling == pooling
     assert np.allclose(ours, original.encode(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", [8, 99])
+def test_vectors_of_the_length_that_a_folder_states_are_saved_so(bert, tmp_path, kept):
+    sentence_transformer(bert, tmp_path / "st", (24, "Tanh", True))
+    path = tmp_path / "st" / "config_sentence_transformers.json"
+    plain = model_fingerprint(tmp_path / "st", tmp_path / "cache")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncate_dim": kept}))
+    assert model_fingerprint(tmp_path / "st", tmp_path / "cache") != plain
+    encoder = build_encoder(pretrained(), tmp_path / "st", 0)
+    save_encoder(encoder, pretrained(), tmp_path / "st", tmp_path / "saved")
+    again = load_encoder(pretrained(), tmp_path / "saved")
+    for folder, made in ((tmp_path / "st", encoder), (tmp_path / "saved", again)):
+        ours, reference = vectors(made, folder, TEXTS), theirs(folder, TEXTS)
+        assert ours.shape == reference.shape == (len(TEXTS), min(kept, 24))
+        assert np.allclose(ours, unit(reference), atol=1e-6)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["encoder", "with its decoder"])
+@pytest.mark.parametrize("kind", ["T5", "MT5"])
+def test_of_a_model_with_a_decoder_the_encoder_is_read_trained_and_saved(tmp_path, kind, whole):
+    import transformers
+
+    size, folder = with_tokenizer(tmp_path / "t5"), tmp_path / "t5"
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=size, d_model=32, d_ff=64, num_layers=2, num_heads=2, d_kv=16
+    )
+    torch.manual_seed(0)
+    source = getattr(transformers, f"{kind}{'' if whole else 'Encoder'}Model")(config)
+    source.save_pretrained(folder)
+    encoder = build_encoder(pretrained(dropout=0.0), folder, 0)
+    assert np.allclose(vectors(encoder, folder, TEXTS), unit(theirs(folder, TEXTS)), atol=1e-6)
+    gradients(encoder)
+    assert len(build_encoder(pretrained(layers=1), folder, 0).transformer.encoder.block) == 1
+    vocabulary = compact(encoder, np.arange(40))
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    full = embedding_rows_whole(encoder, vocabulary)
+    save_encoder(full, pretrained(), folder, tmp_path / "saved")
+    again = load_encoder(pretrained(), tmp_path / "saved")
+    ours = vectors(full, folder, TEXTS)
+    assert np.allclose(ours, vectors(again, tmp_path / "saved", TEXTS), atol=1e-6)
+    assert np.allclose(ours, unit(theirs(tmp_path / "saved", TEXTS)), atol=1e-6)
 
 
 @pytest.mark.parametrize("head", HEADS)
