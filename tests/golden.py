@@ -22,7 +22,7 @@ STORED = Path(__file__).with_name("golden.json")
 # of no collection or model: those of data have tests of their own
 MARKS = {"collection": "c" * 12, "model": "m" * 12}
 # they ask for model.path
-EXPERIMENTS_OF_A_FOLDER = ("added", "composition", "mixed", "pools", "shape", "transfer")
+EXPERIMENTS_OF_A_FOLDER = ("added", "mixed", "pools", "shape", "transfer")
 WORDS = (
     "data=synthetic",
     "data.groups=80",

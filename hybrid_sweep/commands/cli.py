@@ -4,7 +4,6 @@ Heavy imports wait inside the verbs: help answers at once.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,7 +108,9 @@ def _mine(words: list[str]) -> int:
     parser.add_argument("--to", type=int, default=50, dest="last")
     parser.add_argument("--margin", type=float)
     args = parser.parse_intermixed_args(words)
-    *folder, target = [word for word in args.words if "=" not in word] or [""]
+    from hybrid_sweep.config.words import assignment, is_override
+
+    *folder, target = [word for word in args.words if not is_override(word)] or [""]
     if not target or len(folder) > 1:
         raise UserError(
             "mine needs RUN_DIR and FILE, or FILE and model words; hybrid-sweep mine --help has"
@@ -118,7 +119,7 @@ def _mine(words: list[str]) -> int:
         )
     from hybrid_sweep.commands.mine import mine_words
 
-    given = [*folder, *(word for word in args.words if "=" in word)]
+    given = [*folder, *filter(is_override, args.words)]
     if not given:
         raise UserError(
             f"mine writes to FILE ({target}), but which model? Give RUN_DIR before it, or"
@@ -131,7 +132,7 @@ def _mine(words: list[str]) -> int:
         )
     )
     say(
-        f"next: hybrid-sweep run {shlex.quote(f'data.negatives={target}')}"
+        f"next: hybrid-sweep run {assignment('data.negatives', target)}"
         " data.negatives_format=triples batch.hard_negatives=1 ..."
     )
     return 0

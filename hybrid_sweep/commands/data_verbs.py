@@ -106,10 +106,12 @@ def _export(
     """Write a collection, or its texts in the chosen languages, as files of a format, and say how
     to read them.
     """
+    from hybrid_sweep.config.words import assignment, is_override
     from hybrid_sweep.data.export import FORMATS, export
     from hybrid_sweep.inputs import prepare
 
-    if name is None or not words or "=" in name + words[0]:
+    folders = [word for word in words if not is_override(word)]
+    if name is None or len(folders) != 1 or "=" in name:
         raise UserError(
             f"data export needs a name and a folder; the names are: {_names()}",
             key="command.words_missing",
@@ -118,7 +120,7 @@ def _export(
         raise UserError(
             f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format"
         )
-    folder, *overrides = words
+    folder, overrides = folders[0], list(filter(is_override, words))
     whole = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
     made, cut = export(whole, Path(folder), form, chosen)
     say(
@@ -126,7 +128,8 @@ def _export(
         f" {folder}" + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
     reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
-    reader += [shlex.quote(f"data.path={folder}"), f"'data.languages=[{','.join(made.languages)}]'"]
+    reader.append(assignment("data.path", folder))
+    reader.append(f"'data.languages=[{','.join(made.languages)}]'")
     say(" ".join(["next: hybrid-sweep data prepare", *reader]))
 
 
@@ -139,19 +142,20 @@ def preparing(data: "DataConfig") -> str:
         MiraclData,
         SyntheticData,
     )
+    from hybrid_sweep.config.words import assignment
     from hybrid_sweep.data import hub
 
     if not data.path and hub.revision(data):
         return hub.command(data)
     words = ["hybrid-sweep data prepare", data.name]
     if data.path:
-        words.append(shlex.quote(f"data.path={data.path}"))
+        words.append(assignment("data.path", data.path))
         if isinstance(data, MarcoData | MiraclData | FilesData):  # these count for what is read
             words.append(shlex.quote(f"data.languages=[{','.join(data.languages)}]"))
         fresh = type(data)()
         for item in ("format", "translation", "qrels", "dev_share", "dev_seed", "on_error"):
             if (value := getattr(data, item, None)) != getattr(fresh, item, None):
-                words.append(f"data.{item}={value}")
+                words.append(assignment(f"data.{item}", str(value)))
     elif not isinstance(data, DebianData | SyntheticData):
         words.append("data.path=DIR")
     return " ".join(words)

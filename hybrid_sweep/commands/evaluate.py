@@ -4,14 +4,21 @@ skipped and exact.
 
 import dataclasses
 import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config import schema, validate
 from hybrid_sweep.config.compose import points
-from hybrid_sweep.config.schema import Config, DataConfig, ModelConfig, SyntheticData, cache_dir
+from hybrid_sweep.config.schema import (
+    Config,
+    DataConfig,
+    ModelConfig,
+    SyntheticData,
+    TinyModel,
+    cache_dir,
+)
+from hybrid_sweep.config.words import assignment, is_place, keys
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.models import prompts
 from hybrid_sweep.models.folder import local_folder, may_be_on_the_hub
@@ -62,24 +69,47 @@ ALONE = "batch.cross_lingual_ratio=0"
 
 def config_of(words: list[str]) -> Config:
     """Return the config of a run of zero steps that scores the model the words name."""
-    if words and "=" not in words[0]:
-        return schema.untrained(_of_run(Path(words[0]), words[1:]))
-    return schema.untrained(_of_words(words))
+    if words and is_place(words[0]):
+        words, (composed, config) = words[1:], _of_run(Path(words[0]), words[1:])
+    else:
+        composed, config = _of_words(words)
+    scored = schema.untrained(config)
+    _check_effect(words, composed, scored)
+    return scored
 
 
-def _of_words(words: list[str]) -> Config:
-    """Return the config of words that name a model; a folder brings its own pooling and prompts."""
-    chosen = any(word.startswith("model=") for word in words)
-    if chosen or not any(word.lstrip("+").startswith("model.path=") for word in words):
-        ((_, config),) = points([*words, ALONE], multirun=False)
-        return config
+def _check_effect(words: Sequence[str], composed: Config, scored: Config) -> None:
+    """Refuse a word whose value is not that of the evaluation: of training, or of the model of a
+    run, which is what it is.
+    """
+    absent = object()
+    for key, value in keys(words).items():
+        group, _, name = key.rpartition(".")
+        asked, used = (
+            getattr(getattr(config, group, None) if group else config, name, absent)
+            for config in (composed, scored)
+        )
+        if asked is not absent and asked != used:
+            raise UserError(
+                f"{key}={value}: has no effect on an evaluation; leave it out",
+                key="option.no_effect",
+            )
+
+
+def _of_words(words: list[str]) -> tuple[Config, Config]:
+    """Return the config that words compose, and that of the model which they name: a folder brings
+    its own pooling and prompts.
+    """
+    typed = keys(words)
+    if "model" in typed or "model.path" not in typed:
+        ((_, composed),) = points([ALONE, *words], multirun=False)
+        return composed, composed
     # Nothing is trained: there is no memory to be saved by cutting queries shorter than passages.
-    ((_, config),) = points(
-        ["model=pretrained", f"model.query_length={LONGEST}", *words, ALONE], multirun=False
+    ((_, composed),) = points(
+        ["model=pretrained", f"model.query_length={LONGEST}", ALONE, *words], multirun=False
     )
-    model = config.model
+    model = composed.model
     assert model.path is not None, "a word names it"
-    typed = {word.partition("=")[0].lstrip("+") for word in words}
     stated = prompts.fields(model.path, local_files_only=model.local_files_only)
     fresh: dict[str, Any] = {
         key: value for key, value in stated.items() if f"model.{key}" not in typed
@@ -87,9 +117,9 @@ def _of_words(words: list[str]) -> Config:
     untyped = [key for key in ("query_length", "passage_length") if f"model.{key}" not in typed]
     if untyped and (length := _length(model)) is not None:
         fresh |= dict.fromkeys(untyped, length)
-    config = dataclasses.replace(config, model=dataclasses.replace(model, **fresh))
+    config = dataclasses.replace(composed, model=dataclasses.replace(model, **fresh))
     validate.check_stored(config)
-    return config
+    return composed, config
 
 
 def _length(model: ModelConfig) -> int | None:
@@ -110,8 +140,8 @@ def _length(model: ModelConfig) -> int | None:
     return cut
 
 
-def _of_run(folder: Path, words: list[str]) -> Config:
-    """Return the config that scores the model of a run.
+def _of_run(folder: Path, words: list[str]) -> tuple[Config, Config]:
+    """Return the config that words compose, and that which scores the model of a run.
 
     The run's config decides what the model is and which collection it was made for. It permits
     nothing, and no path in it is followed: what needs one is asked for in the words of the command.
@@ -124,13 +154,17 @@ def _of_run(folder: Path, words: list[str]) -> Config:
         )
     safe_paths.check_links(folder)
     run = validate.stored(folder)
-    ((_, config),) = points([*words, ALONE], multirun=False)
+    typed = keys(words)
+    # With another model a path of the words would have no effect.
+    reads_folder = ["model=pretrained", "model.path=."] if "model.path" in typed else []
+    ((_, composed),) = points([*reads_folder, ALONE, *words], multirun=False)
+    config = composed
     if run.trainer.max_steps > 0:
         # A folder that was copied may have another name than the run.
         trained.check(
             folder, digests.memory_of(cache_dir(config), folder), records.identity(folder)["run_id"]
         )
-    if not any(word.startswith("data") for word in words):
+    if not any(key.split(".")[0] == "data" for key in typed):
         config = dataclasses.replace(config, data=_data(folder, run, cache_dir(config)))
         _check_prepared(folder, config)
     permitted = {name: getattr(config.model, name) for name in validate.PERMISSIONS.values()}
@@ -143,10 +177,13 @@ def _of_run(folder: Path, words: list[str]) -> Config:
         kept |= {**permitted, "local_files_only": True}
         config = dataclasses.replace(config, model=ModelConfig(**kept))
     else:
-        model = dataclasses.replace(run.model, path=_model_path(folder, run, words), **permitted)
+        path = composed.model.path if reads_folder else _model_path(folder, run)
+        if isinstance(run.model, TinyModel):  # made of its seed
+            path = None
+        model = dataclasses.replace(run.model, path=path, **permitted)
         config = dataclasses.replace(config, model=model, seed=run.seed)
     validate.check_stored(config)
-    return config
+    return composed, config
 
 
 def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
@@ -161,7 +198,7 @@ def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
     fingerprint = str(records.identity(folder)["fingerprints"].get("collection"))
     built = prepare.built(cache, fingerprint)
     if built is None:
-        word = shlex.quote(f"data.path={run.data.path}")
+        word = assignment("data.path", run.data.path)
         raise UserError(
             f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a"
             f" path in a stored config is not followed: add data={run.data.name} {word} to the"
@@ -191,19 +228,14 @@ def _check_prepared(folder: Path, config: Config) -> None:
         )
 
 
-def _model_path(folder: Path, run: Config, words: Sequence[str]) -> str | None:
-    """Return the path of the pretrained model of an untrained run: the one that the words give, or
-    its name on the hub.
-    """
-    given = [word.partition("=")[2] for word in words if word.startswith("model.path=")]
-    if given:
-        return given[-1]
+def _model_path(folder: Path, run: Config) -> str | None:
+    """Return the name on the hub of the pretrained model of an untrained run."""
     path = run.model.path
     if path is None or (may_be_on_the_hub(path) and not Path(path).exists()):
         return path
     raise UserError(
         f"{folder}: its model lies at a path, and a path in a stored config is not followed: add "
-        f"{shlex.quote(f'model.path={path}')} to the command, if you trust it",
+        f"{assignment('model.path', path)} to the command, if you trust it",
         key="stored.model_path",
     )
 

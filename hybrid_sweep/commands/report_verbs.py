@@ -68,6 +68,7 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     """Return what to try after a report: the missing points, or two more seeds; empty where neither
     helps or no command is known.
     """
+    from hybrid_sweep.config.words import without
     from hybrid_sweep.utils import records
 
     plan = records.points(sweep_dir)
@@ -82,7 +83,7 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     if not more_seeds:
         return ""
     more = [
-        *(word for word in words if not word.startswith("seed=")),
+        *without(words, "seed"),
         f"seed={max(seeds) + 1},{max(seeds) + 2}",
     ]
     return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
@@ -92,11 +93,13 @@ def _safe_words(command: str) -> list[str]:
     """Return the words of a stored command that may be advised; [] where it would permit what only
     a user may.
     """
+    from hybrid_sweep.config.words import key_of
+
     try:
         words = shlex.split(command)
     except ValueError:
         return []
-    keys = [word.partition("=")[0].lstrip("+~") for word in words]
+    keys = [key_of(word) for word in words]
     permits = (
         *("model.remote_code", "model.local_files_only", "trainer.loss", "trainer.callbacks"),
         *("hydra.", "hydra/", "--config", "-c"),

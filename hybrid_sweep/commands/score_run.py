@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import Config, FileData
+from hybrid_sweep.config.words import keys
 from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.inputs.prepare import collection_of
 from hybrid_sweep.retrieval import ranked_lists
@@ -44,7 +45,7 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
     # Nothing is trained, so a single language is no contradiction to a share of cross-lingual
     # steps.
     others = [word for word in words if not word.startswith("run=")]
-    if not any(word.startswith("data=") for word in others):
+    if "data" not in keys(others):
         raise UserError(
             "evaluate run=FILE needs the collection that the run is about: data=NAME",
             key="run_file.no_collection",

@@ -25,6 +25,8 @@ def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]
     """
     from hydra._internal.utils import get_args_parser
 
+    from hybrid_sweep.config.words import as_typed
+
     parser = get_args_parser()
     parser.error = Parser("run").error  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(words)
@@ -42,7 +44,15 @@ def _hydra_words(words: list[str]) -> tuple[argparse.Namespace, list[str], bool]
                 f"--config-dir {args.config_dir}: no such folder", key="option.config_dir"
             )
         args.config_dir = str(Path(args.config_dir).resolve())
-    ordered = [*(word for word in words if word not in args.overrides), *args.overrides]
+    if args.multirun and (args.cfg or args.info):
+        raise UserError(
+            "--cfg and --info show the config of one point: leave -m out, and give each key one"
+            " value",
+            key="option.hydra",
+        )
+    options = [word for word in words if word not in args.overrides]
+    args.overrides = as_typed(args.overrides)
+    ordered = [*options, *args.overrides]
     return args, ordered, not (args.cfg or args.info or args.hydra_help or args.shell_completion)
 
 

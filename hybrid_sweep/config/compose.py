@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.config.rules import check_used
 from hybrid_sweep.config.schema import SCHEMAS, Config, config_dir, register
 from hybrid_sweep.config.validate import nearest, typed
+from hybrid_sweep.config.words import as_typed, is_list
+from hybrid_sweep.config.words import key_of as key_of_word
 from hybrid_sweep.utils.errors import UserError, config_key
 
 Job = tuple[tuple[str, ...], Config]  # a point with the words that compose it
@@ -77,11 +80,12 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
     (hydra.sweep.dir=...). Raises UserError for what cannot be composed (unknown group, option or
     key, wrong type) or is refused by `validate`.
     """
+    overrides = as_typed(overrides)
     with _composer(search) as compose:
         if not multirun:
             mode = _guard(lambda: str(_settings(compose, overrides).get("mode") or ""))
             multirun = mode.endswith("MULTIRUN")
-        jobs = _guard(lambda: _jobs(compose, overrides)) if multirun else [tuple(overrides)]
+        jobs = _guard(lambda: _jobs(compose, overrides, search)) if multirun else [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
         made = []
         for job in jobs:
@@ -137,14 +141,21 @@ def _is_value(word: str, parsed: Any) -> bool:
     return parsed.package is None and ("." in parsed.key_or_group or parsed.key_or_group == "seed")
 
 
-def _jobs(compose: Any, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+def _jobs(compose: Any, overrides: Sequence[str], search: str | None) -> list[tuple[str, ...]]:
     """Return the product of the sweep, expanded by Hydra's own basic sweeper."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra._internal.utils import create_config_search_path
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
+    places = create_config_search_path(str(config_dir().resolve()))
+    if search:
+        places.append("command-line", f"file://{search}")
+    # It knows the names that glob(...) stands for.
+    parser = OverridesParser.create(config_loader=ConfigLoaderImpl(config_search_path=places))
     settings = _settings(compose, overrides)
     params = [f"{key}={value}" for key, value in (settings.sweeper.get("params") or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*params, *overrides])
+    parsed = parser.parse_overrides([*params, *overrides])
     return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
@@ -152,7 +163,9 @@ def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], 
     node = _from_base(compose, overrides, bases)
     if node is None:
         node = _guard(lambda: compose("config", overrides=list(overrides)))
-    return typed(node)
+    config = typed(node)
+    check_used(config)
+    return config
 
 
 def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Any:
@@ -196,9 +209,14 @@ def _guard(action: Any) -> Any:
     """Run `action`, turning what Hydra and OmegaConf say about a user's mistake into one line."""
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import MarkedYAMLError
 
     try:
         return action()
+    except MarkedYAMLError as error:
+        mark, reason = error.problem_mark, error.problem
+        where = f"{mark.name}, line {mark.line + 1}" if mark else "a file of the config"
+        raise UserError(f"{where}: is not YAML ({reason})", key="config.yaml") from error
     except MissingConfigException as error:
         missing, options = error.missing_cfg_file or "", list(error.options or [])
         if not options:
@@ -224,8 +242,16 @@ def one_line(error: BaseException) -> str:
             f" ({error.message.splitlines()[0]})"
         )
     key, text = _said(error)
+    word = re.match(r"Ambiguous value for argument '([^']*)'", text)
+    if word and (listed := _as_list(word[1])):
+        return listed
+    if "is not a ListConfig" in text and key:
+        return f"{key}: a list has brackets, in quotes for the shell: '{key}=[A,B]'"
     text = re.sub(
         r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text
+    )
+    text = re.sub(
+        r"^Multiple values for (\S+)\..*", r"\1: given twice; write \1=NAME, without a +", text
     )
     text = re.sub(
         r".*'hydra/launcher/submitit_slurm'.*",
@@ -236,9 +262,28 @@ def one_line(error: BaseException) -> str:
         r"^Could not override ''.*", "'=': not a valid override, which is KEY=VALUE", text
     )
     text = re.sub(r"^Could not override '([^']*)'.*", r"\1: no such group", text)
+    file = _file_at_fault(error)
     if _is_unknown(text):
-        return f"{key}: unknown key{_near_key(str(key))}"
-    return f"{key}: {text}" if key and not text.startswith(str(key)) else text
+        return f"{file}{key}: unknown key{_near_key(str(key))}"
+    return file + (f"{key}: {text}" if key and not text.startswith(str(key)) else text)
+
+
+def _as_list(word: str) -> str | None:
+    """Return how to write several values of a key that takes a list; None for another key."""
+    key, _, value = word.partition("=")
+    name = key_of_word(key)
+    if not is_list(name):
+        return None
+    return f"{word}: a list has brackets, in quotes for the shell: '{name}=[{value}]'"
+
+
+FILE_AT_FAULT = re.compile(r"In '([^']*)': \w+ raised while composing config:\s*")
+
+
+def _file_at_fault(error: BaseException) -> str:
+    """Return the file that Hydra names as the one with a mistake, as the beginning of a line."""
+    named = FILE_AT_FAULT.match(str(error))
+    return f"{named[1]}.yaml: " if named else ""
 
 
 def key_of(error: BaseException) -> str:
@@ -254,6 +299,8 @@ def key_of(error: BaseException) -> str:
         return "config.override"
     if text.startswith("Ambiguous value for argument"):
         return "config.several_values"
+    if text.startswith("Multiple values for"):
+        return "config.given_twice"
     if isinstance(error, MissingConfigException):
         return "config.unknown_name"
     if text.startswith("Could not override"):
@@ -267,7 +314,10 @@ def _said(error: BaseException) -> tuple[str | None, str]:
     """Return the field at fault, where an exception names one, and the first line of its words."""
     cause = error.__cause__ if error.__cause__ is not None else error
     key = getattr(cause, "full_key", None)
-    words = [line.strip() for line in str(cause if key else error).splitlines() if line.strip()]
+    told = FILE_AT_FAULT.sub("", str(cause if key else error))
+    words = [line.strip() for line in told.splitlines() if line.strip()]
+    if not key and (stated := re.search(r"^\s*full_key: (\S+)", told, re.MULTILINE)):
+        key = stated[1]
     return key, words[0] if words else type(error).__name__
 
 

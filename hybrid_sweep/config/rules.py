@@ -2,6 +2,7 @@
 plan checks.
 """
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from hybrid_sweep.config.schema import (
     FileData,
     FilesData,
     MarcoData,
+    ModelConfig,
     SyntheticData,
     TinyModel,
 )
@@ -130,7 +132,38 @@ def _collections(config: Config) -> Iterator[tuple[str, DataConfig]]:
         yield f"eval.also.{name}", data
 
 
+# The fields that a model or collection of a kind has no use for, and what would use them.
+UNUSED: dict[type, tuple[tuple[str, ...], str]] = {
+    TinyModel: (("path",), "its weights are random; model=pretrained reads a folder"),
+    Bm25Model: (
+        tuple(item.name for item in dataclasses.fields(ModelConfig) if item.name != "name"),
+        "BM25 has no encoder",
+    ),
+    SyntheticData: (("path", "mirror"), "it is generated; data=files reads files"),
+    FilesData: (("mirror", "revision"), "only what is fetched has one"),
+    FileData: (("mirror",), "only data=debian has one"),
+}
+
+
+def check_used(config: Config) -> None:
+    """Refuse a value, of words or of a file that they name, which the chosen model or collection
+    has no use for.
+
+    A stored config is not checked: such a value never had an effect.
+    """
+    groups: list[tuple[str, Any]] = [("model", config.model), *_collections(config)]
+    for where, group in groups:
+        plain, chosen = type(group)(), f"{where}={group.name}"
+        for kind, (fields, reason) in UNUSED.items():
+            for name in fields if isinstance(group, kind) else ():
+                value, rule = getattr(group, name), f"has no effect with {chosen}: {reason}"
+                _need(value == getattr(plain, name), f"{where}.{name}", value, rule)
+
+
 def _check_collection(where: str, data: DataConfig, config: Config) -> None:
+    for truth, words in (("False", "no, off or false"), ("True", "yes, on or true")):
+        rule = f"stands for {words} in a YAML file: put a language code in quotes there, as 'no'"
+        _need(truth not in data.languages, f"{where}.languages", truth, rule)
     languages = [names.language(code, f"{where}.languages") for code in data.languages]
     _need(len(languages) >= 1, f"{where}.languages", languages, "must name at least one language")
     _need(

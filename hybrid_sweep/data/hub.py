@@ -19,6 +19,7 @@ from hybrid_sweep.config.schema import (
     MarcoData,
     MiraclData,
 )
+from hybrid_sweep.config.words import assignment
 from hybrid_sweep.data.datasets.miracl import check_languages
 from hybrid_sweep.data.datasets.msmarco_judgements import TRACKS, TRIPLES, name_of
 from hybrid_sweep.data.downloads import Remote, Say, fetch, forget, inside, missing, read
@@ -167,7 +168,7 @@ def command(data: DataConfig) -> str:
     for item in ("qrels", "translation", "revision"):
         value = getattr(data, item, None)
         if value != getattr(fresh, item, None):
-            words.append(f"data.{item}={value}")
+            words.append(assignment(f"data.{item}", str(value)))
     if isinstance(data, MarcoData) and data.negatives == TRIPLES:
         words.append(f"data.negatives={TRIPLES}")
     return " ".join(words)

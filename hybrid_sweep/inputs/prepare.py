@@ -17,6 +17,7 @@ from hybrid_sweep.config.schema import (
     Bm25Model,
     Config,
     DataConfig,
+    DebianData,
     FileData,
     FilesData,
     MarcoData,
@@ -68,6 +69,12 @@ def collection_folder(config: Config) -> Path:
         return folder
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
+    if isinstance(data, DebianData):
+        raise UserError(
+            f"data.path={data.path}: no prepared collection is there (no info.json), and"
+            f" data={data.name} reads no other files",
+            key="data.path_not_prepared",
+        )
     paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
     marks: list[object] = []
     for path in paths:

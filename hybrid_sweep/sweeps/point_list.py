@@ -21,6 +21,7 @@ from hybrid_sweep.config.schema import (
     run_id,
     untrained,
 )
+from hybrid_sweep.config.words import key_of, without
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.runs import finished, stages, trained
 from hybrid_sweep.training import checkpoint_notes, dev_history
@@ -107,11 +108,7 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
     for overrides, config in jobs:
         alone = isinstance(config.model, Bm25Model)
         if alone or (config.sweep.bm25 and config.trainer.max_steps > 0):
-            words = [
-                word
-                for word in overrides
-                if not word.startswith(("batch.", "trainer", "model", "seed="))
-            ]
+            words = without(overrides, "batch.", "trainer*", "model*", "seed")
             made = bm25(config)
             marks = _fingerprints(made, say)
             point = Point(
@@ -132,8 +129,8 @@ def expand(jobs: Sequence[tuple[tuple[str, ...], Config]], say: Say) -> list[Poi
         if config.sweep.untrained or config.trainer.max_steps == 0:
             seeded = config.seed
             config = untrained(config)
-            aside = ("batch.", "trainer.max_steps=", *(["seed="] if config.seed != seeded else []))
-            words = [word for word in overrides if not word.startswith(aside)]
+            aside = ["seed"] if config.seed != seeded else []
+            words = without(overrides, "batch.", "trainer.max_steps", *aside)
             marks = _fingerprints(config, say)
             point = Point(
                 run_id(config, marks), "untrained", (*words, "trainer.max_steps=0"), config, marks
@@ -193,7 +190,7 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
     for point in points:
         twin = places.setdefault((point.sweep_dir, point.place), point)
         if twin is not point:
-            key = sorted(set(point.overrides) ^ set(twin.overrides))[0].split("=")[0].lstrip("+")
+            key = key_of(sorted(set(point.overrides) ^ set(twin.overrides))[0])
             field = f"{key}.name" if key in SCHEMAS else key
             name = point.config.sweep.name
             hint = f", as in 'sweep.name={name}-${{{field}}}'" if "." in field else " sweep.name"

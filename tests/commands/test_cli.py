@@ -188,6 +188,18 @@ BAD = {
         "config.unknown_key",
         "data.size",
     ),
+    "config of a whole sweep": (["run", "-m", "--cfg", "job"], "option.hydra", "-m"),
+    "info of a whole sweep": (["run", "-m", "--info", "all"], "option.hydra", "-m"),
+    "path of no effect": (
+        ["plan", *SMALL, "model.path=/nonexistent"],
+        "config.model.path",
+        "model=pretrained",
+    ),
+    "a run file with an equals sign": (
+        ["mine", "/proc/self", "neg=1.tsv"],
+        "run.missing",
+        "/proc/self",
+    ),
     "unknown verb": (["rnu"], "command.verb_unknown", "'rnu'"),
     "no sweep folder": (["report"], "command.arguments", "SWEEP_DIR"),
     "unknown sweep": (["report", "outputs/sweeps/frist"], "sweep.missing", "outputs/sweeps/frist"),

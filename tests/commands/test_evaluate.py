@@ -76,6 +76,47 @@ def test_a_folder_brings_its_own_prompts_and_modules_unless_words_say_otherwise(
     assert (stated.pooling, stated.query_prompt, stated.passage_prompt) == ("mean", "", "p: ")
 
 
+def test_a_folder_is_known_by_what_its_word_composes(tmp_path, monkeypatch):
+    """Quotes, escapes, references and signs change nothing: it brings its prompts all the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FOLDERS", str(tmp_path))
+    write_json(tmp_path / "a=b" / "config_sentence_transformers.json", {"prompts": {"query": "q "}})
+    for value in ('"a=b"', "'a=b'", "a\\=b", "${oc.env:FOLDERS}/a\\=b"):
+        for sign in ("", "++"):
+            model = config_of([f"{sign}model.path={value}", "data=synthetic"]).model
+            assert model.query_prompt == "q "
+    for word in ("model=tiny", "model=bm25"):
+        with refused("config.model.path", "model.path"):
+            config_of([word, "++model.path=x", "data=synthetic"])
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["trainer.lr=3", "++batch.size=3", "trainer.max_steps=9", "eval.dev_every=2", "seed=7"],
+)
+def test_a_word_without_effect_on_an_evaluation_is_refused(tmp_path, word):
+    path = f"model.path={tmp_path}"
+    with refused("option.no_effect", word.lstrip("+")):
+        config_of([path, "data=synthetic", word])
+    config_of([path, "data=synthetic", "seed=0", "trainer.precision=32-true"])
+
+
+def test_the_model_of_a_run_is_not_changed_by_words(planned):
+    folder = planned("batch.cross_lingual_ratio=0.5")
+    write_json(folder / "model" / "config.json", {})
+    trained.write(folder)
+    for word in ("model.pooling=cls", "model.path=x", "++model.query_length=9"):
+        with refused("option.no_effect", word.lstrip("+")):
+            config_of([str(folder), word])
+    assert config_of([str(folder), "model.pooling=mean"]).model.pooling == "mean"
+
+
+def test_a_run_lies_in_any_folder(planned, tmp_path):
+    folder = planned("trainer.max_steps=0")
+    folder.rename(tmp_path / "lr=1e-3")
+    assert config_of([str(tmp_path / "lr=1e-3")]).model.name == "tiny"
+
+
 @pytest.mark.parametrize(
     ("stated", "typed", "lengths"),
     [

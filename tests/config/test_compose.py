@@ -146,13 +146,77 @@ def test_every_file_of_every_group_composes(group):
         ("seed=[", "config.override", ["seed=[: ", "KEY=VALUE"]),
         ("=", "config.override", ["KEY=VALUE"]),
         ("seed", "config.override", ["seed: ", "KEY=VALUE"]),
-        ("data.languages=en", "config.data.languages", ["data.languages"]),
+        ("data.languages=en", "config.data.languages", ["data.languages=["]),
+        ("data.languages=en,de", "config.several_values", ["'data.languages=[en,de]'"]),
+        ("+experiment=smoke", "config.given_twice", ["experiment=NAME"]),
     ],
 )
 def test_each_mistake_is_one_line(word, key, facts):
     with refused(key, *facts) as refusal:
         composed(word)
     assert "\n" not in refusal.message and "hydra." not in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "facts"),
+    [
+        ("trainer:\n  max_step: 3\n", "config.unknown_key", ["trainer.max_steps?"]),
+        ("batch:\n  size: many\n", "config.batch.size", ["batch.size: ", "'many'"]),
+        ("batch: [\n", "config.yaml", ["line 3"]),
+    ],
+)
+@pytest.mark.parametrize("multirun", [False, True])
+def test_a_mistake_in_a_file_of_ones_own_names_file_and_key(
+    tmp_path, content, key, facts, multirun
+):
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\n" + content)
+    with refused(key, "experiment/mine.yaml", *facts) as refusal:
+        composed("experiment=mine", multirun=multirun, search=str(tmp_path))
+    assert "\n" not in refusal.message and "raised while" not in refusal.message
+
+
+@pytest.mark.parametrize("code", ["no", "off", "on", "yes", "true"])
+def test_a_language_that_yaml_takes_for_a_truth_value_is_to_be_quoted(tmp_path, code):
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.parent.mkdir()
+    content = "# @package _global_\ndata:\n  languages: [en, {}]\n"
+    file.write_text(content.format(code))
+    with refused("config.data.languages", "'no'"):
+        composed("experiment=mine", search=str(tmp_path))
+    file.write_text(content.format(f"'{code}'"))
+    [(_, config)] = composed("experiment=mine", search=str(tmp_path))
+    assert config.data.languages == ["en", code]
+
+
+def test_names_are_expanded_by_a_pattern(tmp_path):
+    words = ["data=synthetic", "batch.cross_lingual_ratio=0"]
+    jobs = composed(*words, "model=glob(t*)", multirun=True)
+    assert [config.model.name for _, config in jobs] == ["tiny"]
+    (tmp_path / "experiment").mkdir()
+    for name in ("mine1", "mine2"):
+        (tmp_path / "experiment" / f"{name}.yaml").write_text("# @package _global_\nseed: 11\n")
+    jobs = composed(*words, "experiment=glob(mine*)", multirun=True, search=str(tmp_path))
+    assert [config.seed for _, config in jobs] == [11, 11]
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["model=tiny", "model.path=x"], "config.model.path"),
+        (["++model.path=x"], "config.model.path"),
+        (["model=bm25", "model.query_length=512"], "config.model.query_length"),
+        (["data=synthetic", "data.path=x"], "config.data.path"),
+        (["data=xquad_r", "data.mirror=x"], "config.data.mirror"),
+        (["data=files", "data.revision=x"], "config.data.revision"),
+        (["+data@eval.also.a=synthetic", "eval.also.a.path=x"], "config.eval.also.path"),
+        (["+data@more.a=files", "more.a.mirror=x"], "config.more.mirror"),
+    ],
+)
+def test_a_value_that_the_chosen_group_has_no_use_for_is_refused(words, key):
+    with refused(key, words[-1].lstrip("+")):
+        composed(*words)
 
 
 @pytest.mark.parametrize("multirun", [False, True])

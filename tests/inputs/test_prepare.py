@@ -128,12 +128,12 @@ def test_files_of_a_source_are_read_again_when_they_change(config, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     (raw / "a.txt").write_text("one")
-    ((_, made),) = points(["data=debian", f"data.path={raw}"], multirun=False)
+    ((_, made),) = points(["data=files", f"data.path={raw}"], multirun=False)
     before = prepare.collection_folder(made)
     assert prepare.collection_folder(made) == before
     (raw / "a.txt").write_text("other")
     assert prepare.collection_folder(made) != before
-    ((_, gone),) = points(["data=debian", f"data.path={tmp_path / 'none'}"], multirun=False)
+    ((_, gone),) = points(["data=files", f"data.path={tmp_path / 'none'}"], multirun=False)
     with refused("data.folder_missing", tmp_path / "none"):
         prepare.collection_folder(gone)
 
@@ -437,3 +437,11 @@ def test_a_link_in_the_cache_leads_nowhere(config, tmp_path, monkeypatch, name):
     with refused("files.not_followed", tmp_path / "cache" / name):
         prepare.prepare(config())
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_path_that_a_collection_does_not_read_is_refused(tmp_path):
+    [(_, made)] = points(["data=debian", f"data.path={tmp_path}"], multirun=False)
+    with refused("data.path_not_prepared", tmp_path, "debian"):
+        prepare.collection_folder(made)
+    (tmp_path / "info.json").write_text("{}")
+    assert prepare.collection_folder(made) == tmp_path

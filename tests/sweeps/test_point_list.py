@@ -143,7 +143,6 @@ def test_bm25_as_the_model_is_the_point_of_the_sweeps_and_nothing_is_trained(exp
         and alone().kind == "bm25"
     )
     assert alone("model.k1=1.2").run_id != swept.run_id != alone("model.stem=false").run_id
-    assert alone("model.query_length=512").run_id == swept.run_id  # it has no encoder
 
 
 def test_further_collections_are_noted_at_the_points_that_were_asked_for_them(expand):
