@@ -111,6 +111,7 @@ def run(words: list[str]) -> int:
         servers = scheduler.begin_servers(waiting) if is_local else None
         if servers is not None:
             stack.callback(servers.close)
+        point_list.check_sweeps(points)
         plans = point_list.check(points) if waiting else {}
         for note in point_list.record(
             points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
@@ -232,6 +233,7 @@ def plan(words: list[str]) -> int:
     else:
         points = point_list.expand(jobs, say)
         states = [point_list.state_of(point) for point in points]
+        point_list.check_sweeps(points)
         lines = progress.plan_lines(points, states, point_list.check(points))
         lines += progress.cost_lines(points, states)
     say("\n".join(lines))

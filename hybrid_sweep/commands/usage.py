@@ -65,7 +65,7 @@ usage: hybrid-sweep plan [-m] [--config-dir DIR] [KEY=VALUE ...]
 Say what `hybrid-sweep run` with the same words would do: every point with its state (done, running elsewhere, failed,
 resume at step k, to do), the reason, its steps of each kind, its time by finished points like it and its run id; which
 language pairs are left out; and what the sweep takes in time and on disk.
-Checks all points and starts none.
+Checks all points and starts none: what a point would refuse for reasons known before it starts is refused here.
 
 examples:
   hybrid-sweep plan -m experiment=smoke

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from hybrid_sweep.retrieval import ranked_lists
 from hybrid_sweep.retrieval.candidates import BLOCK, faiss
 from hybrid_sweep.retrieval.exact_scores import Vectors, norms, scores
+from hybrid_sweep.retrieval.limits import check_cells
 from hybrid_sweep.retrieval.measures import Floats, Ints
 from hybrid_sweep.retrieval.per_query import POOL, SAME_AT, TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.ranked_lists import RankedLists
 from hybrid_sweep.retrieval.ranking import Dense, top_k
-from hybrid_sweep.utils.errors import UserError
 
 QUERIES = 1024  # searched at a time
 SAMPLE = 200  # queries per pool whose lists are compared with exact ones
@@ -88,12 +88,7 @@ def _index(passages: Vectors, rows: Ints, settings: Settings) -> tuple[Any, int]
     where they are too many.
     """
     cells = settings.ivf_lists or max(1, min(round(4 * len(rows) ** 0.5), len(rows) // TRAINED))
-    if cells > len(rows):
-        raise UserError(
-            f"eval.ivf_lists={cells}: a pool has only {len(rows)} passages; take fewer, or 0 for a"
-            " number by its size",
-            key="config.eval.ivf_lists",
-        )
+    check_cells(settings.ivf_lists, len(rows))
     library = faiss()
     index = library.IndexIVFFlat(
         library.IndexFlatIP(passages.shape[1]),

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.retrieval.limits import check_plain
 from hybrid_sweep.retrieval.measures import Floats, Ints
 from hybrid_sweep.retrieval.per_query import POOL, judged_pairs, places, setting_of, texts_of
 from hybrid_sweep.retrieval.ranking import Ranker
@@ -197,20 +198,9 @@ def write_trec(
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for query, row, score in zip(query_ids, rows, scores.tolist(), strict=True):
             names = passage_ids.take(pa.array(row)).to_pylist()
-            _check_plain([query, *names])
+            check_plain([query, *names])
             for rank, (passage, value) in enumerate(zip(names, score, strict=True), 1):
                 file.write(f"{query} Q0 {passage} {rank} {value!r} {tag}\n")
-
-
-def _check_plain(names: Sequence[str]) -> None:
-    """Refuse a name that the columns of a run cannot hold."""
-    for name in names:
-        if name.split() != [name]:
-            raise UserError(
-                f"the id {name!r} holds white space, which a TREC run cannot hold; set"
-                " eval.run_depth=0",
-                key="run_file.white_space",
-            )
 
 
 def write_runs(

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config import validate
-from hybrid_sweep.config.schema import Config, cache_dir
+from hybrid_sweep.config.schema import Bm25Model, Config, cache_dir
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.inputs.prepare import Prepared
-from hybrid_sweep.retrieval import measures
+from hybrid_sweep.retrieval import limits, measures
 from hybrid_sweep.runs import finished, trained
 from hybrid_sweep.utils import records
 from hybrid_sweep.utils.digests import memory_of
@@ -177,15 +177,47 @@ def _known_measures(metrics: dict[str, Any]) -> list[str]:
     return named
 
 
-def check(config: Config, say: Say) -> None:
-    """Build what the further stages of a config read; raises UserError as `prepared` does: before
-    anything is trained.
+def check(config: Config, main: Prepared, say: Say) -> None:
+    """Build what the further stages of a config read, and refuse what no evaluation could do:
+    before anything is trained.
+
+    Args:
+        config: of a run.
+        main: what it reads itself.
+        say: is told what is built.
+
+    Raises:
+        UserError: as `prepared` does; for a split without texts, ids that a run file cannot hold,
+            and more cells of an index than passages.
     """
-    if config.eval.also:
-        main = prepare.prepare(config, say)
-        for stage in of(config, Path()):
-            if stage.pool is None:
-                prepared(stage, main, say)
+    for stage in of(config, Path()):
+        if stage.pool is None:
+            _check_texts(stage, prepared(stage, main, say))
+
+
+def _check_texts(stage: Stage, texts: Prepared) -> None:
+    """Refuse an evaluation that would find no texts, or could not write or search them."""
+    asked, collection = stage.config.eval, texts.collection
+    is_ivf = asked.index == "ivf" and not isinstance(stage.config.model, Bm25Model)
+    try:
+        for kind, table, splits in (
+            ("query", collection.queries, (asked.split,)),
+            ("passage", collection.passages, (asked.split, "*")),
+        ):
+            if not limits.counts(table["split"]).keys() & set(splits):
+                raise UserError(
+                    f"nothing to evaluate: no {kind} of {collection.name} in the split"
+                    f" {asked.split} and these languages; choose others",
+                    key="evaluation.no_texts",
+                )
+            if asked.run_depth:
+                limits.check_ids(limits.part(table, splits, "id"))
+            if is_ivf and kind == "passage":
+                fewest = min(limits.counts(limits.part(table, splits, "lang")).values())
+                limits.check_cells(asked.ivf_lists, fewest)
+    except UserError as error:
+        where = f"eval.also.{stage.source}: " if stage.source else ""
+        raise UserError(f"{where}{error}", key=error.key) from error
 
 
 def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:

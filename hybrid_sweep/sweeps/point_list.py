@@ -3,6 +3,7 @@ points.json.
 """
 
 import dataclasses
+import importlib.util
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.batching.schedule import Plan
-from hybrid_sweep.config import own_parts
+from hybrid_sweep.config import own_parts, validate
 from hybrid_sweep.config.schema import (
     SCHEMAS,
     Bm25Model,
     Config,
     bm25,
     cache_dir,
+    identity,
     run_id,
     untrained,
 )
@@ -164,12 +166,25 @@ def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
     see the same content.
     """
     drawn = config.batch.hard_negatives > 0  # else files of negatives are not read
-    further = [config.eval.also, config.eval.split if config.eval.also else None]
-    key = _key(config.data, config.more, config.model, drawn, cache_dir(config).absolute(), further)
+    cache = cache_dir(config).absolute()
+    asked = config.eval
+    marks = [asked.also, asked.split, asked.run_depth, asked.index, asked.ivf_lists]
+    key = _key(config.data, config.more, config.model, drawn, cache, marks)
     if key not in _known:
-        _known[key] = prepare.fingerprints(config, say)
-        stages.check(config, say)
+        check_adapters(config)
+        main = prepare.prepare(config, say)
+        _known[key] = prepare.fingerprints_of(config, main)
+        stages.check(config, main, say)
     return _known[key]
+
+
+def check_adapters(config: Config) -> None:
+    """Raise UserError where a run trains adapters, and what makes them is not installed."""
+    if config.model.lora_rank and importlib.util.find_spec("peft") is None:
+        raise UserError(
+            f"model.lora_rank={config.model.lora_rank} needs peft: pip install hybrid-sweep[lora]",
+            key="install.peft",
+        )
 
 
 def _key(*parts: Any) -> str:
@@ -308,6 +323,64 @@ def check_outputs(config: Config) -> None:
                 f" ({error.strerror}); set paths.outputs to a folder that can be written",
                 key="config.paths.outputs",
             ) from error
+
+
+# What may differ between the points of a sweep: what it varies, what changes rounding alone, and
+# what no stored config says of a run.
+APART = frozenset(
+    [
+        *("batch.cross_lingual_ratio", "batch.added", "seed"),
+        *("trainer.accelerator", "trainer.devices", "trainer.nodes", "trainer.precision"),
+        *("trainer.threads", "eval.batch_tokens"),
+        *("trainer.loss", "trainer.callbacks", "model.remote_code"),
+    ]
+)
+
+
+def check_sweeps(points: Sequence[Point]) -> None:
+    """Refuse points that would stand beside points of an earlier command with other settings: their
+    sweep could not be reported.
+
+    Those at the same places are replaced, and an earlier point that has no run yet counts for
+    nothing.
+    """
+    news = {(point.sweep_dir, point.place): point for point in points if point.kind == "trained"}
+    for folder in dict.fromkeys(folder for folder, _ in news):
+        new = next(point for (its, _), point in news.items() if its == folder)
+        now = _settings(new.config)
+        try:
+            entries = (records.plan(folder) or {}).get("points", [])
+        except records.Broken:  # said where the list is written
+            continue
+        for entry in entries:
+            run_dir = outputs_of(new.config) / "runs" / entry["run_id"]
+            stays = entry["kind"] == "trained" and (folder, _place(entry)) not in news
+            if not stays or not (run_dir / "config.yaml").is_file():
+                continue
+            before = _settings(validate.stored(run_dir))
+            for key in sorted(before.keys() | now.keys()):
+                if before.get(key) != now.get(key):
+                    raise UserError(
+                        f"sweep {new.config.sweep.name} has points of an earlier command with"
+                        f" {key}={before.get(key)}, now it is {now.get(key)}: a sweep is one curve"
+                        " over ratio and seed; give another sweep.name, or these ratios and seeds"
+                        " too, to replace them",
+                        key="sweep.settings_differ",
+                    )
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """Return the settings that all points of a sweep must share, by their keys."""
+    flat: dict[str, Any] = {}
+    waiting: list[tuple[str, Any]] = [("", identity(config))]
+    while waiting:
+        prefix, node = waiting.pop()
+        for name, value in node.items():
+            if isinstance(value, dict):
+                waiting.append((f"{prefix}{name}.", value))
+            elif f"{prefix}{name}" not in APART:
+                flat[prefix + name] = value
+    return flat
 
 
 def record(points: Sequence[Point], command: str) -> list[str]:

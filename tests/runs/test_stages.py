@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from omegaconf import OmegaConf
 
+from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import bm25, to_dict
 from hybrid_sweep.data import collection
 from hybrid_sweep.inputs import prepare, splits
@@ -227,9 +229,54 @@ def test_a_split_that_a_further_collection_lacks_is_told(config, cache):
         f"eval.also.cut.path={cache / 'cut'}",
         "eval.also.cut.languages=[xa,xb]",
     ]
-    stages.check(config(*SMALL, *words), print)
+    asked(config(*SMALL, *words))
     with refused("data.split_missing", "eval.also.cut: ", "cut", "split dev"):
-        stages.check(config(*SMALL, *words, "eval.split=dev"), print)
+        asked(config(*SMALL, *words, "eval.split=dev"))
+    whole = f"data.path={cache / 'cut'}"
+    with refused("evaluation.no_texts", "query", "split dev"):
+        asked(other("data=xquad_r", "data.languages=[xa,xb]", whole, "eval.split=dev"))
+
+
+def other(*words):
+    """The config of an evaluation by words, on another collection than the small one."""
+    rest = ["model.vocabulary=600", "trainer.max_steps=0", "batch.cross_lingual_ratio=0"]
+    [(_, made)] = points([*words, *rest], multirun=False)
+    return made
+
+
+def asked(made):
+    """Ask what a driver asks of a config before anything starts."""
+    stages.check(made, prepare.prepare(made), print)
+
+
+@pytest.mark.parametrize("space", [" ", "\u00a0", "\u2003", "\x0b", "\x1c", "\x85", "\u3000"])
+@pytest.mark.parametrize("side", ["queries", "passages"])
+def test_ids_that_a_run_file_cannot_hold_are_refused_before_anything_is_encoded(
+    config, cache, tmp_path, space, side
+):
+    whole = prepare.whole_collection(config(*SMALL))
+    tables = {"queries": whole.queries, "passages": whole.passages}
+    spaced = pc.binary_join_element_wise(tables[side]["id"], pa.scalar("x"), space)
+    place = tables[side].schema.get_field_index("id")
+    tables[side] = tables[side].set_column(place, "id", spaced)
+    qrels = whole.qrels.slice(0, 0)
+    collection.save(
+        collection.make("spaced", tables["queries"], tables["passages"], qrels, {}), tmp_path / "s"
+    )
+    words = ["data=xquad_r", f"data.path={tmp_path / 's'}", "data.languages=[xa,xb]"]
+    asked(other(*words))
+    with refused("run_file.white_space", "eval.run_depth=0"):
+        asked(other(*words, "eval.run_depth=5"))
+    also = ["+data@eval.also.s=xquad_r", f"eval.also.s.path={tmp_path / 's'}"]
+    also.append("eval.also.s.languages=[xa,xb]")
+    with refused("run_file.white_space", "eval.also.s: "):
+        asked(config(*SMALL, *also, "eval.run_depth=5"))
+
+
+def test_more_cells_than_passages_are_refused_before_anything_is_encoded(config):
+    asked(config(*SMALL, "eval.index=ivf", "eval.ivf_lists=2"))
+    with refused("config.eval.ivf_lists", "eval.ivf_lists=99999"):
+        asked(config(*SMALL, "eval.index=ivf", "eval.ivf_lists=99999"))
 
 
 def test_a_further_collection_does_not_move_the_run_id(planned):

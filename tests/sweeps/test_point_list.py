@@ -1,12 +1,16 @@
 """Which points a command means, what their state is, and how points.json keeps them."""
 
+import importlib.util
 import os
 from dataclasses import replace
 
 import pytest
+from omegaconf import OmegaConf
 
 from hybrid_sweep.config.compose import points as composed
+from hybrid_sweep.config.schema import to_dict
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.runs import stages
 from hybrid_sweep.sweeps import point_list
 from hybrid_sweep.utils import plan_log
 from hybrid_sweep.utils.files import read_json, try_lease, write_json
@@ -27,14 +31,16 @@ def expand(cache, tmp_path, monkeypatch):
     """The points of these words, their texts not built: fingerprints are made up from the names."""
     asked = []
 
-    def fingerprints(config, say):
+    def fingerprints(config, prepared):
         asked.append(config)
         return {
             "collection": config.data.name + str(config.data.groups),
             "model": config.model.name,
         }
 
-    monkeypatch.setattr(prepare, "fingerprints", fingerprints)
+    monkeypatch.setattr(prepare, "prepare", lambda config, say: None)
+    monkeypatch.setattr(prepare, "fingerprints_of", fingerprints)
+    monkeypatch.setattr(stages, "check", lambda *_: None)
     monkeypatch.setattr(point_list, "_known", {})
 
     def make(*words, multirun=True):
@@ -418,6 +424,36 @@ def test_the_plan_is_logged_with_what_was_finished_when_it_changed(expand):
     point_list.record(renamed, "four")
     [only] = plan_log.read(renamed[0].sweep_dir)
     assert (only.finished, plan_log.stated([only], 0.2)[0]) == (len(points), False)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["trainer.lr=7e-4"], "trainer.lr"),
+        (["model.pooling=cls", "seed=3"], "model.pooling"),
+        (["data.groups=99"], "data.groups"),
+    ],
+)
+def test_a_sweep_of_two_settings_is_refused_unless_all_its_points_are_replaced(expand, words, key):
+    for point in expand("batch.cross_lingual_ratio=0,1"):
+        point_list.record([point], "one")
+        point.run_dir.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(to_dict(point.config)), point.run_dir / "config.yaml")
+    point_list.check_sweeps(expand("batch.cross_lingual_ratio=0", *words[1:]))
+    with refused("sweep.settings_differ", key):
+        point_list.check_sweeps(expand("batch.cross_lingual_ratio=0", *words))
+    point_list.check_sweeps(expand("batch.cross_lingual_ratio=0", *words, "sweep.name=other"))
+    if "seed=3" not in words:
+        point_list.check_sweeps(expand("batch.cross_lingual_ratio=0,0.5,1", *words))
+    aside = ["trainer.threads=2", "sweep.margin=0.02", "batch.cross_lingual_ratio=0.5", "seed=0,5"]
+    point_list.check_sweeps(expand(*aside))
+
+
+def test_adapters_that_cannot_be_made_are_refused_before_anything_starts(expand, monkeypatch):
+    expand("model.lora_rank=2", "seed=8")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with refused("install.peft", "model.lora_rank=3"):
+        expand("model.lora_rank=3", "seed=8")
 
 
 def test_outputs_are_tried_before_any_work_and_nothing_is_left_behind(config, tmp_path):
