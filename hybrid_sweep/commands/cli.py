@@ -108,7 +108,7 @@ def _mine(words: list[str]) -> int:
     parser.add_argument("--to", type=int, default=50, dest="last")
     parser.add_argument("--margin", type=float)
     args = parser.parse_intermixed_args(words)
-    from hybrid_sweep.config.words import assignment, is_override
+    from hybrid_sweep.config.words import is_override
 
     *folder, target = [word for word in args.words if not is_override(word)] or [""]
     if not target or len(folder) > 1:
@@ -130,10 +130,6 @@ def _mine(words: list[str]) -> int:
         mine_words(
             given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say
         )
-    )
-    say(
-        f"next: hybrid-sweep run {assignment('data.negatives', target)}"
-        " data.negatives_format=triples batch.hard_negatives=1 ..."
     )
     return 0
 

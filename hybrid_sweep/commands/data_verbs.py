@@ -128,7 +128,9 @@ def _export(
         f" {folder}" + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
     reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
-    reader.append(assignment("data.path", folder))
+    # Of a value, unlike of a word, a tilde at the beginning means a home folder.
+    place = str(Path(folder).absolute()) if folder.startswith("~") else folder
+    reader.append(assignment("data.path", place))
     reader.append(f"'data.languages=[{','.join(made.languages)}]'")
     say(" ".join(["next: hybrid-sweep data prepare", *reader]))
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from hybrid_sweep.commands.evaluate import config_of
 from hybrid_sweep.config.schema import Bm25Model, Config, run_id
+from hybrid_sweep.config.words import assignment, of_data
 from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
 from hybrid_sweep.inputs.splits import Split, split_of
 from hybrid_sweep.models import encoding
@@ -45,8 +46,8 @@ def mine_words(
     margin: float | None,
     say: Say = print,
 ) -> str:
-    """Write the triples of the model and collection that the words name, and return what was found,
-    in one line.
+    """Write the triples of the model and collection that the words name, and return what was found
+    in one line, and in another the command that trains on it.
 
     words: as for `evaluate`: a run folder, or overrides with a model. first, last: the ranks, from
     1, whose passages are taken. margin: only passages that score at least so much below the best
@@ -83,7 +84,16 @@ def mine_words(
             )
     shutil.rmtree(work, ignore_errors=True)
     told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
-    return f"{target}: {told}"
+    return f"{target}: {told}\n{_next(config, target)}"
+
+
+def _next(config: Config, target: Path) -> str:
+    """Return the command that trains on what was mined."""
+    words = ["next: hybrid-sweep run", *of_data(config.data)]
+    words += [assignment("data.negatives", str(target)), "data.negatives_format=triples"]
+    if len(config.data.languages) == 1:
+        words.append("batch.cross_lingual_ratio=0")
+    return " ".join([*words, "batch.hard_negatives=1"])
 
 
 # A function from query rows and a pool of passage rows to the first k of the pool, and its scores;

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config.rules import check_used
+from hybrid_sweep.config.origin import with_origin
+from hybrid_sweep.config.rules import check_paths, check_used
 from hybrid_sweep.config.schema import SCHEMAS, Config, config_dir, register
 from hybrid_sweep.config.validate import nearest, typed
 from hybrid_sweep.config.words import as_typed, is_list
@@ -81,6 +82,13 @@ def points(overrides: Sequence[str], *, multirun: bool, search: str | None = Non
     key, wrong type) or is refused by `validate`.
     """
     overrides = as_typed(overrides)
+    try:
+        return _points(overrides, multirun=multirun, search=search)
+    except UserError as error:
+        raise with_origin(error, overrides, search) from error
+
+
+def _points(overrides: Sequence[str], *, multirun: bool, search: str | None) -> list[Job]:
     with _composer(search) as compose:
         if not multirun:
             mode = _guard(lambda: str(_settings(compose, overrides).get("mode") or ""))
@@ -165,6 +173,7 @@ def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], 
         node = _guard(lambda: compose("config", overrides=list(overrides)))
     config = typed(node)
     check_used(config)
+    check_paths(config)
     return config
 
 

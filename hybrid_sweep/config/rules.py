@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config import own_parts
@@ -158,6 +159,19 @@ def check_used(config: Config) -> None:
             for name in fields if isinstance(group, kind) else ():
                 value, rule = getattr(group, name), f"has no effect with {chosen}: {reason}"
                 _need(value == getattr(plain, name), f"{where}.{name}", value, rule)
+
+
+def check_paths(config: Config) -> None:
+    """Refuse a path in the home folder of a user that this machine does not know."""
+    groups: list[tuple[str, Any]] = [("model", config.model), *_collections(config)]
+    paths = {f"{where}.path": group.path for where, group in groups}
+    paths |= {f"{where}.negatives": data.negatives for where, data in _collections(config)}
+    paths |= {"paths.outputs": config.paths.outputs, "paths.cache": config.paths.cache}
+    for key, path in paths.items():
+        try:
+            Path(path or "").expanduser()
+        except RuntimeError:
+            _need(False, key, path, "there is no such home folder; give a whole path")
 
 
 def _check_collection(where: str, data: DataConfig, config: Config) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config.schema import SCHEMAS, Config
+from hybrid_sweep.config.schema import SCHEMAS, Config, DataConfig
 
 OTHER_KEYS = ("hydra", "experiment", "run")
 SIGNS = "'\"[](){}\\$"  # of a value that has a form of Hydra's own
@@ -67,7 +67,7 @@ def keys(words: Sequence[str]) -> dict[str, Any]:
 
 def as_typed(words: Sequence[str]) -> list[str]:
     """Return the words with quotes around values of text that Hydra would take for a number or a
-    truth value: a name 2024_01_15 or 1e3 stays what was typed.
+    truth value, or cannot read: a name 2024_01_15 or 1e3, a path ~/x or a=b stay what was typed.
     """
     return [_as_typed(word) for word in words]
 
@@ -75,9 +75,12 @@ def as_typed(words: Sequence[str]) -> list[str]:
 def _as_typed(word: str) -> str:
     override = _parsed(word)
     name, equals, raw = word.partition("=")
-    if override is None or not equals or not _is_text(str(override.key_or_group)):
+    key = key_of(word) if override is None else str(override.key_or_group)
+    if not equals or not _is_text(key) or set(SIGNS) & set(raw):
         return word
-    if set(SIGNS) & set(raw) or (override.is_sweep_override() and not override.is_choice_sweep()):
+    if override is None:  # ~/x, a=b
+        return word if "," in raw else f'{name}="{raw}"'
+    if override.is_sweep_override() and not override.is_choice_sweep():
         return word
     parts = [_quoted_if_other(part.strip()) for part in raw.split(",")]
     return f"{name}={','.join(parts)}" if parts != raw.split(",") else word
@@ -100,6 +103,24 @@ def assignment(key: str, value: str) -> str:
     if override is None or override.is_sweep_override() or override.value() != value:
         word = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
     return shlex.quote(word)
+
+
+def of_data(data: DataConfig) -> list[str]:
+    """Return the words that choose a collection, as they can be pasted into a shell; those of its
+    hard negatives, and of its share of the steps, are left out.
+    """
+    plain, words = type(data)(), [f"data={data.name}"]
+    for item in dataclasses.fields(data):
+        value = getattr(data, item.name)
+        is_aside = item.name in ("name", "share") or item.name.startswith("negatives")
+        if is_aside or value == getattr(plain, item.name):
+            continue
+        key = f"data.{item.name}"
+        if isinstance(value, list):
+            words.append(shlex.quote(f"{key}=[{','.join(map(str, value))}]"))
+        else:
+            words.append(assignment(key, value) if isinstance(value, str) else f"{key}={value}")
+    return words
 
 
 def _parsed(word: str) -> Any:

@@ -28,7 +28,6 @@ def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
     the name of the folder or of the model; said aloud, since a name can deceive. The pooling and
     other modules are read where the model is built: model=pretrained has pooling=auto.
     """
-    prompts: dict[str, str] = {}
     folder = Path(path).expanduser()
     by_name = stated(path, local_files_only=local_files_only)
     stated_name = (read_json(folder / "config.json") or {}).get("_name_or_path", "")
@@ -39,6 +38,18 @@ def fields(path: str, *, local_files_only: bool) -> dict[str, str]:
             " model.query_prompt changes them"
         )
         by_name = {"query": "query: ", "passage": "passage: "}
+    return _by_field(by_name)
+
+
+def stated_prompts(root: Path) -> dict[str, str]:
+    """Return the prompts that a folder of sentence-transformers states, by the fields of the
+    model's config.
+    """
+    return _by_field(_read(root / SETTINGS))
+
+
+def _by_field(by_name: dict[str, str]) -> dict[str, str]:
+    prompts = {}
     for key, labels in LABELS.items():
         prompt = next((by_name[label] for label in labels if by_name.get(label)), None)
         if prompt:

@@ -14,7 +14,8 @@ import numpy as np
 
 from hybrid_sweep.config.schema import ModelConfig
 from hybrid_sweep.models.folder import content_digests
-from hybrid_sweep.models.layout import read_layout
+from hybrid_sweep.models.layout import Layout, read_layout
+from hybrid_sweep.models.prompts import stated_prompts
 from hybrid_sweep.models.stated import SETTINGS, stated_length
 from hybrid_sweep.models.tokens import (
     Tokens,
@@ -72,22 +73,32 @@ def check(model: ModelConfig, folder: Path, cache: Path, say: Say) -> None:
 def _mark(model: ModelConfig, folder: Path, cache: Path) -> str:
     """Return the digest of all that the result of a trial depends on."""
     layout = read_layout(folder)
-    root = (layout.files.get("modules.json") or folder / "modules.json").parent
     files = [path for path in (*folder.glob("*.json"), *folder.glob("*.safetensors"))]
-    files += [*folder.glob("*.py"), *layout.files.values(), root / SETTINGS]
+    files += [*folder.glob("*.py"), *layout.files.values(), _root(layout, folder) / SETTINGS]
     files = sorted({path for path in files if path.is_file()})
     marks = zip(map(str, files), content_digests(files, cache), strict=True)
     libraries = [metadata.version(name) for name in ("transformers", "tokenizers", "torch")]
     return digest([VERSION, libraries, str(folder), dataclasses.asdict(model), *marks])
 
 
+def _root(layout: Layout, folder: Path) -> Path:
+    """Return the folder of a whole model, of which `folder` is that of the transformer."""
+    return layout.files.get("modules.json", folder / "modules.json").parent
+
+
 def _differences(model: ModelConfig, folder: Path) -> list[str]:
     """Return what a folder states of the use of its model, and the run does otherwise, a line
     each.
     """
-    layout, notes = read_layout(folder), []
+    layout = read_layout(folder)
+    notes: list[str] = []
     if layout.pooling is not None and model.pooling not in ("auto", layout.pooling):
         notes.append(f"pools by {layout.pooling}, the run by model.pooling={model.pooling}")
+    prompts = stated_prompts(_root(layout, folder))
+    for key in ("query_prompt", "passage_prompt"):
+        if key in prompts and prompts[key] != getattr(model, key):
+            used = names.shown(getattr(model, key))
+            notes.append(f"states the prompt {names.shown(prompts[key])}, the run has {used}")
     length = stated_length(folder)
     for key in ("query_length", "passage_length"):
         if length is not None and getattr(model, key) > length:

@@ -4,12 +4,14 @@ training reads them.
 
 import gzip
 import io
+import shlex
 
 import numpy as np
 import pytest
 
 from hybrid_sweep.commands import mine
 from hybrid_sweep.commands.mine import Wanted, mine_words, of_vectors, write_triples
+from hybrid_sweep.config.compose import points
 from hybrid_sweep.inputs import splits
 from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.inputs.splits import Split
@@ -80,6 +82,9 @@ def test_training_reads_what_was_mined(config, planned, tmp_path, words):
     with gzip.open(target, "rt") as file:
         lines = [line.rstrip("\n").split("\t") for line in file]
     assert f"{len(lines):,} triples" in said
+    _, _, following = said.partition("next: hybrid-sweep run ")
+    [(_, made)] = points([*shlex.split(following), "model.vocabulary=600"], multirun=False)
+    assert made.data.negatives == str(target) and prepare(made).pairs.negatives is not None
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     prepared = prepare(config(f"data.negatives={target}", "batch.hard_negatives=2"))
     texts = splits.split_of(prepared, "train")

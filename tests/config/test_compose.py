@@ -163,6 +163,8 @@ def test_each_mistake_is_one_line(word, key, facts):
         ("trainer:\n  max_step: 3\n", "config.unknown_key", ["trainer.max_steps?"]),
         ("batch:\n  size: many\n", "config.batch.size", ["batch.size: ", "'many'"]),
         ("batch: [\n", "config.yaml", ["line 3"]),
+        ("batch:\n  size: 1\n", "config.batch.size", ["batch.size=1"]),
+        ("defaults:\n  - override /model: tinny\n", "config.unknown_name", ["model=tinny"]),
     ],
 )
 @pytest.mark.parametrize("multirun", [False, True])
@@ -199,6 +201,22 @@ def test_names_are_expanded_by_a_pattern(tmp_path):
         (tmp_path / "experiment" / f"{name}.yaml").write_text("# @package _global_\nseed: 11\n")
     jobs = composed(*words, "experiment=glob(mine*)", multirun=True, search=str(tmp_path))
     assert [config.seed for _, config in jobs] == [11, 11]
+
+
+@pytest.mark.parametrize(
+    ("key", "more"),
+    [
+        ("model.path", ["model=pretrained"]),
+        ("data.path", ["data=files"]),
+        ("data.negatives", []),
+        ("paths.outputs", []),
+        ("paths.cache", []),
+    ],
+)
+def test_a_home_folder_that_is_not_there_is_one_line(key, more):
+    with refused(f"config.{key}", f"{key}=~nobody-here/x"):
+        composed(*more, f"{key}=~nobody-here/x")
+    assert composed(*more, f"{key}=~/x") and composed(*more, f"{key}=x~y")
 
 
 @pytest.mark.parametrize(

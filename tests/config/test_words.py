@@ -40,7 +40,20 @@ def test_an_assignment_is_composed_as_it_was(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["2024_01_15", "1e3", "007", "1.50", "true", "Off", "no", "0x1f", "nan", "-1", ".5"]
+    "text",
+    [
+        "2024_01_15",
+        "1e3",
+        "007",
+        "1.50",
+        "true",
+        "Off",
+        "no",
+        "0x1f",
+        "nan",
+        "-1",
+        ".5",
+    ],
 )
 def test_text_stays_as_it_was_typed(text):
     for value in (text, f"'{text}'"):
@@ -51,6 +64,13 @@ def test_text_stays_as_it_was_typed(text):
     assert [made.logger.project for _, made in jobs] == [text, "b"]
     once = words.as_typed([f"sweep.name={text}"])
     assert words.as_typed(once) == once
+
+
+@pytest.mark.parametrize("text", ["~/x", "a=b", "ex ü", "50%;"])
+def test_text_that_hydra_cannot_read_needs_no_quotes(text):
+    assert config(f"logger.project={text}").logger.project == text
+    torn = [f"model.query_prompt='{text}"]
+    assert words.as_typed(torn) == torn
 
 
 def test_numbers_truth_values_null_and_lists_are_no_text():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -472,6 +473,18 @@ def test_a_question_in_two_splits_is_refused_in_every_format(tmp_path, form):
     qrels = pa.table({"query_group": ["g"], "passage_group": ["g"], "grade": [1]})
     with refused("export.two_splits", "'g'"):
         export(make("two", table(rows), table(rows), qrels, {}), tmp_path / "x", form)
+
+
+@pytest.mark.parametrize("name", ["ex ü", "ex=1", "it's", 'a"b', "[x],{y}", "1e3", "a$b", "~x"])
+def test_the_command_that_is_printed_after_an_export_reads_it_back(
+    tmp_path, cache, capsys, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "export", "synthetic", name, "data.groups=60", "--format", "tsv"]) == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert (tmp_path / name).is_dir() and told.startswith("next: hybrid-sweep ")
+    assert main(shlex.split(told)[2:]) == 0
+    assert " 307 queries" in capsys.readouterr().out
 
 
 def test_the_verb_knows_formats_and_languages(tmp_path, cache, capsys):

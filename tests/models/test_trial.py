@@ -151,6 +151,10 @@ def test_a_use_that_the_folder_does_not_state_is_said(bert, tmp_path):
         (False, True),
     ]
     assert tried(place, cache, passage_length=30) == []
+    prompts = {"prompts": {"query": "q: ", "passage": "p: "}, "default_prompt_name": None}
+    write_json(place / "config_sentence_transformers.json", prompts)
+    notes = tried(place, cache, passage_length=30, query_prompt="q: ")
+    assert ["p: " in note for note in notes] == [True]
 
 
 def test_a_run_is_prepared_only_with_a_model_that_was_tried(config, bert, monkeypatch):
