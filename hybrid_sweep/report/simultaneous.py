@@ -145,9 +145,9 @@ def basis_of(ratios: Array, knee: float, flat_first: bool) -> Array:
 
 
 def knee(ratios: Array, change: Array, ends: tuple[Array, Array], flat_first: bool) -> list[float]:
-    """Return the best knee by least squares, and the lowest and highest one for which some curve of
-    `basis_of` lies within a band; [] where a straight line, or no change at all, lies within it
-    too, or no such curve does.
+    """Return the lowest and highest knee for which some curve of `basis_of` lies within a band,
+    after the best of these by least squares; [] where a straight line, or no change at all, lies
+    within it too, or no such curve does.
 
     The interval holds the knee of a curve of this form with the chance with which the band holds
     the curve. Knees beyond the last but one ratio leave a single point off the flat part.
@@ -166,8 +166,8 @@ def knee(ratios: Array, change: Array, ends: tuple[Array, Array], flat_first: bo
         allowed.append(least <= most)
         height = (basis @ change) / (basis @ basis)
         errors.append(float(((change - height * basis) ** 2).sum()))
-    if not any(allowed):
+    inside = np.array(allowed)
+    if not inside.any():
         return []
-    best = float(tried[int(np.argmin(errors))])
-    inside = tried[np.array(allowed)]
-    return [best, float(inside[0]), float(inside[-1])]
+    best = int(np.argmin(np.where(inside, errors, np.inf)))
+    return [float(tried[best]), float(tried[inside][0]), float(tried[inside][-1])]

@@ -153,6 +153,7 @@ def test_the_interval_of_the_knee_is_that_of_a_search_over_heights() -> None:
         if ((low - 1e-9 <= curve) & (curve <= high + 1e-9)).all(axis=1).any():
             allowed.append(place)
     found = simultaneous.knee(RATIOS, change, (low, high), True)
+    assert found[1] <= found[0] <= found[2]
     assert found[1:] == pytest.approx([min(allowed), max(allowed)], abs=0.006)
 
 

@@ -226,8 +226,9 @@ def knee(
     for k in range(1, 200):
         at = first + k * (last - first) / 200
         basis = [max(r - at, 0) if flat_first else min(r, at) - first for r in ratios]
-        if fits_between(basis, low, high):
-            inside.append(at)
+        if not fits_between(basis, low, high):
+            continue
+        inside.append(at)
         height = sum(b * c for b, c in zip(basis, change, strict=True)) / sum(b * b for b in basis)
         error = sum((c - height * b) ** 2 for b, c in zip(basis, change, strict=True))
         if error < best[0] * (1 - 1e-9):
