@@ -2,7 +2,9 @@
 is what it says.
 """
 
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +13,9 @@ import pytest
 
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import bm25, run_id, untrained
-from hybrid_sweep.report import publish, report_files
+from hybrid_sweep.report import derived, load, publish, report, report_files, results
 from hybrid_sweep.report.comparison import report as comparison
+from hybrid_sweep.report.comparison import table
 from hybrid_sweep.runs import finished
 from hybrid_sweep.utils.files import read_json
 
@@ -210,17 +213,77 @@ def unsaved(_figure, folder, name):
     return paths
 
 
-# many rows, or a comparison: a minute rather than seconds
-LARGE = ("added", "mixed", "pools", "transfer")
+# Those that others are compared with: what is made of them is kept for all tests.
+RIVALS = ("shape", "transfer")
+
+
+class Kept:
+    """What the program makes of each published sweep, made once: its runs as files, its tables, and
+    the numbers of a report. A comparison makes them of both sweeps again, and three use `transfer`.
+    """
+
+    def __init__(self, folder):
+        self.folder, self.thaw, self.load = folder, publish.thaw, load.load
+        self.aggregate, self.derived = results.aggregate, derived.derived
+        self.places, self.sweeps, self.numbers = {}, {}, {}
+
+    def thawed(self, published, outputs):
+        """Give the files of a published sweep, linked from those that were made first."""
+        made = self.folder / published.name
+        if published not in self.places:
+            self.places[published] = self.thaw(published, made).relative_to(made)
+        shutil.copytree(made, outputs, copy_function=os.link, dirs_exist_ok=True)
+        return outputs / self.places[published]
+
+    def loaded(self, folders, on=""):
+        """Give a sweep of the one folder that is named."""
+        if len(folders) > 1:
+            return self.load(folders, on)
+        key = folders[0].name, on
+        if key not in self.sweeps:
+            self.sweeps[key] = self.load(folders, on)
+        return self.sweeps[key]
+
+    def results(self, sweep):
+        """Give the results of a sweep; one that is not kept is analysed anew."""
+        return self._of(self.aggregate, sweep)
+
+    def of_results(self, sweep, found):
+        """Give what is derived from the results of a sweep."""
+        return self._of(self.derived, sweep, found)
+
+    def _of(self, function, sweep, *more):
+        if not any(sweep is other for other in self.sweeps.values()):
+            return function(sweep, *more)
+        key = function, id(sweep)
+        if key not in self.numbers:
+            self.numbers[key] = function(sweep, *more)
+        return self.numbers[key].copy()
+
+    def forget(self):
+        """Let go of the sweeps that no other is compared with."""
+        self.sweeps = {key: sweep for key, sweep in self.sweeps.items() if key[0] in RIVALS}
+        there = {id(sweep) for sweep in self.sweeps.values()}
+        self.numbers = {key: frame for key, frame in self.numbers.items() if key[1] in there}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return Kept(tmp_path_factory.mktemp("published"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED]
-)
-def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, name):
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, kept, name):
     """What `make experiments` says; without the figures, which are not compared."""
     monkeypatch.setattr(report_files, "drawn", lambda *args: {})
     monkeypatch.setattr(comparison, "save", unsaved)
     monkeypatch.setattr(comparison.figure_comparison, "draw", lambda *args: None)
+    monkeypatch.setattr(publish, "thaw", kept.thawed)
+    for place in (report, comparison):
+        monkeypatch.setattr(place, "load", kept.loaded)
+    for place in (report_files, table):
+        monkeypatch.setattr(place, "aggregate", kept.results)
+        monkeypatch.setattr(place, "derived", kept.of_results)
     assert publish.differences(ROOT / "experiments" / name) == []
+    kept.forget()
