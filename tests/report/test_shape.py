@@ -13,6 +13,7 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from benchmarks.critical_values import half_widths
 from hybrid_sweep.report import simultaneous
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import contrast, moments, with_typical_floor
@@ -236,7 +237,14 @@ def test_two_seeds_claim_nothing(make_sweep: Make, world: Any) -> None:
 REPETITIONS = 2000  # a standard error of half a point at 5 %
 
 
+@pytest.fixture
+def interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpolate the critical values, as the other simulations do: half of the time is theirs."""
+    monkeypatch.setattr(st, "half_width", half_widths)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interpolated")
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 @pytest.mark.parametrize(
     "truth",
@@ -265,6 +273,7 @@ def test_the_band_holds_the_whole_of_a_monotone_curve(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interpolated")
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 def test_error_rates_of_slope_and_reversal(n_seeds: int) -> None:
     """2,000 repetitions: a flat curve is given a slope at 5 % at most 7 % of the time, and a
