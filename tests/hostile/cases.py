@@ -3,6 +3,7 @@
 The same list every time.
 """
 
+import functools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Case:
         return f"{self.command} | {self.file} | {self.label}"
 
 
+@functools.lru_cache(maxsize=1)
 def all_cases(world: Path) -> list[Case]:
     """The cases for a world, in a fixed order."""
     found: list[Case] = []

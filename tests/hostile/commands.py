@@ -9,6 +9,7 @@ import functools
 import gzip
 import hashlib
 import io
+import pickle
 import re
 import sys
 import traceback
@@ -20,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import pandas as pd
+import yaml
 
 from hybrid_sweep.utils.errors import UserError
 from tests.hostile import base
@@ -27,6 +29,13 @@ from tests.hostile import base
 Numbers = dict[str, Any]
 SHORT = ("model.query_length=32", "model.passage_length=64")  # the tiny model has 64 positions
 MIRRORED: list["FakeRun"] = []
+# What these modules remember follows from the values that it is remembered by, and from no file.
+OF_VALUES = (
+    "hybrid_sweep.config.validate",
+    "hybrid_sweep.report.statistics",
+    "hybrid_sweep.retrieval.analyzer",
+)
+LONGEST_SETTINGS = 20_000  # characters of a text that is remembered
 
 
 @dataclass(frozen=True)
@@ -268,23 +277,36 @@ def forget() -> None:
     """Forget what the program remembers for the life of a process: here each case stands for a
     process of its own.
     """
+    caches, known = _memory(len(sys.modules))
+    for cache in caches:
+        cache.cache_clear()
+    for values in known:
+        values.clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _memory(count: int) -> tuple[list[Any], list[dict[Any, Any]]]:
+    """The caches and dictionaries in which the program remembers; looked for anew where the number
+    of modules is another.
+    """
+    caches, known = [], []
     for name, module in list(sys.modules.items()):
-        if not name.startswith("hybrid_sweep."):
+        if not name.startswith("hybrid_sweep.") or name in OF_VALUES:
             continue
         for value in list(vars(module).values()):
             if isinstance(value, functools._lru_cache_wrapper) and value.__module__.startswith(
                 "hybrid_sweep"
             ):
-                value.cache_clear()
-        known = getattr(module, "_known", None)
-        if isinstance(known, dict):
-            known.clear()
+                caches.append(value)
+        if isinstance(getattr(module, "_known", None), dict):
+            known.append(module._known)
+    return caches, known
 
 
 @contextlib.contextmanager
 def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
-    """Leave out what costs time and reads nothing more: figures, the network, processes; without
-    `pages` the pages too.
+    """Leave out what costs time and reads nothing more: figures, the network, processes, waiting
+    for the disk; without `pages` the pages too.
 
     pushing: without pages the mirror is made of the points alone, since the report has cases of its
     own.
@@ -293,9 +315,11 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
     from hybrid_sweep.config import compose
     from hybrid_sweep.report import publish, report, report_files
     from hybrid_sweep.report.comparison import report as comparison
+    from hybrid_sweep.report.comparison import table
     from hybrid_sweep.report.probe import report as probe
     from hybrid_sweep.sweeps import scheduler
     from hybrid_sweep.tracking import mirror
+    from hybrid_sweep.utils import files
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(base.in_this_process())
@@ -325,6 +349,10 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
                 put(place, "points", composed(compose.points))
         for name in ("aggregate", "derived", "answer", "by_ratio"):
             put(report_files, name, remembered(getattr(report_files, name)))
+        for name in ("aggregate", "derived", "answer"):
+            put(table, name, remembered(getattr(table, name)))
+        put(files, "_sync", lambda _: None)
+        put(yaml, "load", parsed(yaml.load))
         yield
 
 
@@ -350,6 +378,20 @@ def composed(points: Callable[..., Any]) -> Callable[..., Any]:
         if key not in KNOWN:
             KNOWN[key] = points(words, multirun=multirun, **more)
         return copy.deepcopy(KNOWN[key])
+
+    return call
+
+
+def parsed(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember what YAML gives of a text: all runs but one have the settings that they had."""
+
+    def call(text: Any, *loader: Any, **named: Any) -> Any:
+        if named or not isinstance(text, str) or len(text) > LONGEST_SETTINGS:
+            return load(text, *loader, **named)
+        key = f"yaml:{loader}:{text}"
+        if key not in KNOWN:
+            KNOWN[key] = pickle.dumps(load(text, *loader))
+        return pickle.loads(KNOWN[key])
 
     return call
 
@@ -380,7 +422,13 @@ def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+# The last sweep that was marked, with its mark: a report asks several times.
+LAST: list[tuple[Any, str]] = []
+
+
 def _mark(sweep: Any) -> str:
+    if LAST and LAST[0][0] is sweep:
+        return LAST[0][1]
     state = hashlib.sha256(pd.util.hash_pandas_object(sweep.frame).to_numpy().tobytes())
     parts: Sequence[Any] = (
         sweep.name,
@@ -390,4 +438,5 @@ def _mark(sweep: Any) -> str:
         sweep.trained_languages,
     )
     state.update(repr([*parts, list(sweep.frame.columns)]).encode(errors="surrogatepass"))
-    return state.hexdigest()
+    LAST[:] = [(sweep, state.hexdigest())]
+    return LAST[0][1]

@@ -19,7 +19,7 @@ import pytest
 from tests.hostile import base, commands
 from tests.hostile.cases import Case
 from tests.hostile.commands import Command, Numbers, Outcome
-from tests.hostile.watch import Tree, Watch, changed, restore, tree
+from tests.hostile.watch import Tree, Watch, changed, restore, stamp, tree
 
 ENDED = -1  # in the place of a number: the child failed by itself
 PATIENCE = 60.0  # seconds for a case: alone all end within a few
@@ -122,10 +122,11 @@ def _sound(world: Path, work: Path, pristine: Tree, name: str, command: Command)
 
 def _bring_back(world: Path, work: Path, pristine: Tree, after: Tree) -> None:
     """Undo what differs from the unspoiled copy; a file that is copied anew has another inode."""
-    restore(world, work, changed(pristine, after))
-    now = tree(work)
-    for name in changed(pristine, now):
-        pristine[name] = now[name]
+    names = changed(pristine, after)
+    restore(world, work, names)
+    for name in names:
+        if name in pristine:
+            pristine[name] = stamp(work / name)
 
 
 EXPECTED: dict[str, Numbers] = {}

@@ -32,19 +32,22 @@ def tree(root: Path) -> Tree:
             if name in UNWATCHED:
                 continue
             status = entry.stat(follow_symlinks=False)
+            found[name] = _stamp(status, entry.path)
             if stat.S_ISDIR(status.st_mode):
-                found[name] = (status.st_mode, 0, 0, 0, "")
                 waiting.append(Path(entry.path))
-                continue
-            target = os.readlink(entry.path) if entry.is_symlink() else ""
-            found[name] = (
-                status.st_mode,
-                status.st_size,
-                status.st_mtime_ns,
-                status.st_ino,
-                target,
-            )
     return found
+
+
+def stamp(path: Path) -> Stamp:
+    """Describe one file, folder or link, as `tree` does."""
+    return _stamp(path.lstat(), str(path))
+
+
+def _stamp(status: os.stat_result, path: str) -> Stamp:
+    if stat.S_ISDIR(status.st_mode):
+        return status.st_mode, 0, 0, 0, ""
+    target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+    return status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino, target
 
 
 def changed(before: Tree, after: Tree) -> list[str]:
