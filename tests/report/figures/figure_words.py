@@ -29,7 +29,8 @@ def words(figure: Any) -> list[tuple[str, float, Any]]:
         patch.setattr(Text, "draw", draw)
         settle(figure)
         with styled():
-            figure.savefig(io.BytesIO(), format="png", dpi=DPI)
+            # the drawing of the PNG, not packed
+            figure.savefig(io.BytesIO(), format="raw", dpi=DPI)
     return list(found.values())
 
 
