@@ -211,15 +211,12 @@ def _check_languages(folder: Path, table: pa.Table) -> None:
     """
     where = str(folder / "per_query.parquet")
     for column in ("query_lang", "passage_lang"):
-        pool = (
-            pc.equal(table["setting"], "multilingual")
-            if column == "passage_lang"
-            else pa.scalar(False)
-        )
-        whole = pc.and_(pc.equal(table[column], "*"), pool)
-        for code in (
-            table.filter(pc.invert(pc.fill_null(whole, False)))[column].unique().to_pylist()
-        ):
+        codes = table[column].unique().to_pylist()
+        if column == "passage_lang" and "*" in codes:
+            elsewhere = pc.fill_null(pc.not_equal(table["setting"], "multilingual"), True)
+            if not pc.any(pc.and_(pc.equal(table[column], "*"), elsewhere)).as_py():
+                codes.remove("*")
+        for code in codes:
             names.language(code, f"{where}, {column}")
 
 
