@@ -244,7 +244,7 @@ def _check_architecture(folder: Path, config: Any) -> None:
     reads_texts = isinstance(getattr(config, "hidden_size", None), int) and (
         kind is None or "attention_mask" in inspect.signature(kind.forward).parameters
     )
-    has_decoder = config.is_encoder_decoder and kind not in _encoders().values()
+    has_decoder = config.is_encoder_decoder and kind is not _encoder(config.model_type)
     if has_decoder or not reads_texts:
         what = "has a decoder" if has_decoder else "is no model of texts alone"
         raise UserError(
@@ -254,20 +254,23 @@ def _check_architecture(folder: Path, config: Any) -> None:
         )
 
 
-def _encoders() -> dict[str, Any]:
-    """Return the class of the encoder by the type of each model that sentence-transformers reads
-    without its decoder.
+def _encoder(model_type: str) -> Any:
+    """Return the class of the encoder of a model that sentence-transformers reads without its
+    decoder; None for other types.
     """
     import transformers
 
-    return {
-        "t5": transformers.T5EncoderModel,
-        "mt5": transformers.MT5EncoderModel,
-        "umt5": transformers.UMT5EncoderModel,
-        "longt5": transformers.LongT5EncoderModel,
-    }
+    name = ENCODERS.get(model_type)  # each is a module of its own, imported where it is used
+    return getattr(transformers, name) if name else None
 
 
+# The encoder alone of models that have a decoder, by their type.
+ENCODERS = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "longt5": "LongT5EncoderModel",
+}
 # Beginnings of the names of weights that pre-training leaves in a folder, and that no vector needs.
 PRETRAINING = tuple(
     "cls. pooler. lm_head. vocab_ mlm_head. mlm. head. decoder. discriminator_predictions."
@@ -287,7 +290,7 @@ def _load(folder: Path, config: Any, model: ModelConfig, unused: list[str] | Non
         )
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten
     # times slower.
-    kind = _encoders().get(config.model_type, AutoModel)
+    kind = _encoder(config.model_type) or AutoModel
     with _reading(folder):
         transformer, told = kind.from_pretrained(
             folder,
@@ -358,7 +361,7 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
         return None, {}
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind
-    kind = _encoders().get(config.model_type, kind)
+    kind = _encoder(config.model_type) or kind
     if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
         return kind, {"add_pooling_layer": False}
     return kind, {}

@@ -156,7 +156,7 @@ def thaw(folder: Path, outputs: Path) -> Path:
 
 
 def _copy_log(source: Path, target: Path) -> None:
-    """Copy plan.jsonl, where there is one."""
+    """Write the plan.jsonl of one folder into another, where there is one."""
     path = source / plan_log.NAME
     if path.is_file() and not path.is_symlink():
         shutil.copyfile(path, target / plan_log.NAME)

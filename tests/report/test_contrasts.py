@@ -8,7 +8,7 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from benchmarks.critical_values import half_widths
+from benchmarks.calibration import half_widths
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import contrast, moments, ratio_interval
 

@@ -14,7 +14,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from benchmarks.critical_values import half_widths
+from benchmarks.calibration import half_widths
 from hybrid_sweep.report import statistics as st
 from tests.report.behrens_fisher import beyond, quantile
 
