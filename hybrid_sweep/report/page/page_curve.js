@@ -96,7 +96,8 @@
       .sort((a, b) => b.high - b.low - a.high + a.low)[0];
     if (widest && y(widest.low) - y(widest.high) > 40 && width >= 460) {
       const name = base ? "band: 90 % interval of the change" : "band: 95 % interval";
-      add(svg, "text", {class: "soft", x: x(widest.ratio) + 8, y: y(widest.high) + 18}, name);
+      const [step, anchor] = widest.ratio > 0.6 ? [-8, "end"] : [8, "start"];
+      add(svg, "text", {class: "soft", x: x(widest.ratio) + step, y: y(widest.high) + 18, "text-anchor": anchor}, name);
     }
     for (const side of whole.length > 1 ? ["low", "high"] : []) {
       const line = whole.map(one => `${x(one.ratio)},${y(base.y + one[side])}`).join(" ");

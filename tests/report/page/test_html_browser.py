@@ -138,12 +138,22 @@ def test_what_is_hovered_is_what_the_tables_say(bm25_sweep: Path) -> None:
     for measure, front in zip(TRADED, seen["front"], strict=True):
         name, unit = measure.title, measure.unit
         assert front["shown"] == 1 and len(front["table"]) == 3
-        assert any(row[7] for row in front["table"]), name  # a price is stated
+        assert any(row[8] for row in front["table"]), name  # a price is stated
         for text, row in zip(front["hover"], front["table"], strict=False):
-            ratio, mean, _, other, _, word, often, price, interval, about = row
+            ratio, mean, _, other, _, word, often, shown, price, interval, about = row
             number = price.split(" ")[0]
             assert follow(
-                text, f"r = {ratio}:", mean, name, other, word[2:], often, number, interval, about
+                text,
+                f"r = {ratio}:",
+                mean,
+                name,
+                other,
+                word[2:],
+                often,
+                shown.split(" by r")[0],
+                number,
+                interval,
+                about,
             )
             assert not price or follow(text, number, unit, interval)
     by_language = {(row[0], row[1]): row for row in seen["languages"]}
