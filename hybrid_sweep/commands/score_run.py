@@ -26,7 +26,7 @@ from hybrid_sweep.retrieval.per_query import POOL, TextCodes, summary, texts_of
 from hybrid_sweep.retrieval.run_files import RunFile, read_run
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, digest, file_digest, write_json
-from hybrid_sweep.utils.text_lines import refuse
+from hybrid_sweep.utils.text_lines import SKIP, refuse
 
 
 def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
@@ -63,7 +63,8 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         )
     )
     skip = isinstance(config.data, FileData) and config.data.on_error == "skip"
-    lists, asked, notes = placed(run, queries, passages, skip=skip)
+    hint = SKIP if isinstance(config.data, FileData) else ""  # other collections have no such key
+    lists, asked, notes = placed(run, queries, passages, skip=skip, hint=hint)
     table, report = ranked_lists.evaluate(
         queries, passages, collection.qrels, lists, asked, measures=config.eval.measures
     )
@@ -87,26 +88,26 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
     return shown(metrics, folder, config)
 
 
-def _refuse_line(run: RunFile, at: int, what: str) -> None:
+def _refuse_line(run: RunFile, at: int, what: str, hint: str) -> None:
     """Raise UserError for a line that names a text which is not evaluated."""
     refuse(
         run.path,
         int(run.line[at]),
-        f"the {what} is not in the collection, in its split and languages evaluated;"
-        " data.on_error=skip leaves such lines out",
+        f"the {what} is not in the collection, in its split and languages evaluated"
+        + (f"; {hint}" if hint else ""),
         key="line.not_in_collection",
     )
 
 
 def placed(
-    run: RunFile, queries: pa.Table, passages: pa.Table, *, skip: bool = False
+    run: RunFile, queries: pa.Table, passages: pa.Table, *, skip: bool = False, hint: str = ""
 ) -> tuple[ranked_lists.RankedLists, NDArray[np.bool_], dict[str, Any]]:
     """Return the lists of a run in row numbers, (Q, L + 1) which pools its queries were asked of,
     and what was noted.
 
     Ids are those of the texts, or their groups where only one text of the group is there. An
-    unknown id raises UserError with file and line; skip: its lines are left out and counted, and
-    the ranks of the others stay.
+    unknown id raises UserError with file and line, and the hint how to leave such lines out; skip:
+    its lines are left out and counted, and the ranks of the others stay.
     """
     texts = texts_of(queries, passages)
     count, notes = len(texts.languages), dict[str, Any]()
@@ -120,7 +121,7 @@ def placed(
         lost = row[codes] == -1
         if lost.any() and not skip:
             at = int(np.flatnonzero(lost)[np.argmin(run.line[lost])])
-            _refuse_line(run, at, f"{kind} {names[codes[at]]!r}")
+            _refuse_line(run, at, f"{kind} {names[codes[at]]!r}", hint)
         if lost.any():
             notes[f"unknown_{kind}_lines"] = int(lost.sum())
         keep &= ~lost

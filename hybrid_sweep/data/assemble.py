@@ -15,7 +15,6 @@ from hybrid_sweep.data.collection import QRELS, SPLITS, Collection, make
 from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.data.text_records import JudgementLine, TextLine
 from hybrid_sweep.data.texts import Text, write_texts
-from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.text_lines import Problems
 
 
@@ -58,9 +57,8 @@ def assemble(
         queries = write_texts("query", _queries(folders, asked, splits, problems), folder, problems)
         for kind, table in (("query", queries), ("passage", passages)):
             if not len(table):
-                raise UserError(
-                    f"data={name}: the files give no {kind} that can be used",
-                    key="data.nothing_usable",
+                raise problems.nothing_left(
+                    f"data={name}: the files give no {kind} that can be used"
                 )
         pairs = _pairs(folders, judged, queries, passages, splits, problems)
         query_groups, passage_groups = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

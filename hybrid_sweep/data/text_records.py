@@ -15,6 +15,10 @@ from hybrid_sweep.utils.text_lines import BadLine, Problems, numbered, refuse
 
 LARGEST = 2**31 - 1  # grade
 BEIR_HEADER = ("query-id", "corpus-id", "score")
+TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)((?:\s[^<>]*)?)/?>")  # of a TREC file, with attributes
+LANG = re.compile(r"""\s(?:xml:)?lang\s*=\s*["']?([^\s"'/]+)""", re.IGNORECASE)
+PARTS = {"num", "title", "desc", "narr"}  # what a topic holds by its format, wherever on a line
+MARKUP = set("b big br em font i mark p small span strong sub sup tt u".split())  # of its words
 # the only way by which half a surrogate pair can come into JSON's text
 HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -184,41 +188,87 @@ def column_texts(
         yield TextLine(path, line, identifier, text, lang, group, split or own)
 
 
+class _Topic:
+    """One <top> of a TREC file, while its tags are read."""
+
+    def __init__(self, line: int, attributes: str) -> None:
+        lang = LANG.search(attributes)
+        self.line, self.lang, self.part = line, lang[1] if lang else None, ""
+        self.words: dict[str, list[str]] = {"num": [], "title": []}
+
+    def add(self, text: str) -> None:
+        """Add the words up to the next tag, where they belong to the number or the title."""
+        if self.part in self.words:
+            self.words[self.part].append(text)
+
+    def tag(self, match: re.Match[str], *, first: bool) -> None:
+        """Note a tag: one that opens or closes a part, one of markup, or text in angle brackets.
+
+        Tags of other names are parts where they come first on a line.
+        """
+        name = match[2].lower()
+        if name in MARKUP:
+            self.add(" " if name in ("br", "p") else "")
+        elif match[1]:
+            self.part = "" if name == self.part else self.part
+        elif first or name in PARTS:
+            self.part = name
+        else:
+            self.add(match[0])
+
+    def text(self, path: Path, split: str) -> TextLine:
+        """Return the title as a query; refuses a topic without one, or without a number."""
+        number, title = (" ".join("".join(words).split()) for words in self.words.values())
+        number = re.sub(r"^Number:\s*", "", number, flags=re.IGNORECASE)
+        title = re.sub(r"^Topic:\s*", "", title, flags=re.IGNORECASE)
+        if not number or not title:
+            reason = "opens a topic without <num> or without <title>"
+            refuse(path, self.line, reason, key="line.topic_incomplete")
+        return TextLine(path, self.line, number, title, self.lang, split=split)
+
+
 def topics(path: Path, problems: Problems, split: str) -> Iterator[TextLine]:
     """Yield the topics of a TREC file, <top> <num> Number: 301 <title> words ... </top>; the title
-    is the query.
+    is the query, without markup such as <b>.
+
+    Tags may be in upper case, several on a line, and have attributes; <top lang="hi"> says the
+    language.
     """
-    begun, parts, part = 0, {"num": "", "title": ""}, ""
-    for line, text in numbered(path, problems):
-        word = text.strip()
-        if word == "<top>":
-            if begun:
-                problems.add(
-                    path, begun, "opens a topic that no </top> closes", key="line.topic_unclosed"
-                )
-            begun, parts, part = line, {"num": "", "title": ""}, ""
-        elif word == "</top>" and begun:
-            number = parts["num"].strip().removeprefix("Number:").strip()
-            title = " ".join(parts["title"].strip().removeprefix("Topic:").split())
-            if number and title:
-                yield TextLine(path, begun, number, title, split=split)
-            else:
-                problems.add(
-                    path,
-                    begun,
-                    "opens a topic without <num> or without <title>",
-                    key="line.topic_incomplete",
-                )
-            begun = 0
-        elif begun:
-            if opening := re.match(r"<(\w+)>", word):
-                part, word = opening[1], word[opening.end() :]
-            if part in parts:
-                parts[part] += " " + re.sub(r"</\w+>", "", word)
-        elif word:
-            problems.add(path, line, "stands outside of <top> and </top>", key="line.outside_topic")
-    if begun:
-        problems.add(path, begun, "opens a topic that no </top> closes", key="line.topic_unclosed")
+    topic: _Topic | None = None
+    unclosed = "opens a topic that no </top> closes"
+    for line, text in numbered(path, problems, blank=True):
+        end = 0
+        for match in TAG.finditer(text):
+            between, first = text[end : match.start()], not text[: match.start()].strip()
+            end = match.end()
+            _take(topic, between, path, line, problems)
+            if match[2].lower() != "top":
+                if topic:
+                    topic.tag(match, first=first)
+                else:
+                    _take(topic, match[0], path, line, problems)
+                continue
+            if topic and not match[1]:
+                problems.add(path, topic.line, unclosed, key="line.topic_unclosed")
+            elif topic:
+                try:
+                    yield topic.text(path, split)
+                except BadLine as error:
+                    problems.take(error)
+            elif match[1]:
+                _take(topic, match[0], path, line, problems)
+            topic = None if match[1] else _Topic(line, match[3])
+        _take(topic, text[end:] + " ", path, line, problems)
+    if topic:
+        problems.add(path, topic.line, unclosed, key="line.topic_unclosed")
+
+
+def _take(topic: _Topic | None, text: str, path: Path, line: int, problems: Problems) -> None:
+    """Give text to the topic that is open; where none is, it is a bad line."""
+    if topic:
+        topic.add(text)
+    elif text.strip():
+        problems.add(path, line, "stands outside of <top> and </top>", key="line.outside_topic")
 
 
 def column_judgements(

@@ -3,6 +3,7 @@ their length.
 """
 
 import re
+import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
 
 BATCH = 8192  # texts that are Python strings at a time
+FILLERS = "\u034f\u115f\u1160\u2800\u3164\uffa0"  # letters and marks that show nothing
 LANGUAGE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -31,6 +33,14 @@ class Text(NamedTuple):
     group: str | None
     split: str
     text: str
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text holds nothing but white space and characters without a width."""
+    return all(
+        char.isspace() or char in FILLERS or unicodedata.category(char) in ("Cf", "Cc")
+        for char in text
+    )
 
 
 def check(kind: str, text: Text) -> None:
@@ -62,11 +72,11 @@ def check(kind: str, text: Text) -> None:
             f"the split {text.split[:40]!r} of a {kind} is not one of {', '.join(splits)}",
             key="line.split",
         )
-    if not text.text.strip():
+    if is_blank(text.text):
         refuse(
             text.path,
             text.line,
-            f"the {kind} {text.id[:40]!r} has no text; data.on_error=skip leaves such texts out",
+            f"the {kind} {text.id[:40]!r} has no text",
             key="line.text_empty",
         )
 

@@ -39,7 +39,7 @@ def whole(path: Path, line: int, name: str, text: str) -> int:
     if not (
         text.isascii() and text.isdigit() and len(text) <= 18 and (text[0] != "0" or text == "0")
     ):
-        refuse(
-            path, line, f"the {name} {text[:40]!r} is not a whole number", key="line.whole_number"
-        )
+        is_negative = text[:1] == "-" and text[1:].isdigit()
+        reason = "must be 0 or more" if is_negative else "is not a whole number"
+        refuse(path, line, f"the {name} {text[:40]!r} {reason}", key="line.whole_number")
     return int(text)

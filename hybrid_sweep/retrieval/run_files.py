@@ -48,8 +48,8 @@ class RunFile:
 
 
 def read_run(path: Path) -> RunFile:
-    """Read a run, plain or gzip: tabs, or spaces where the first line has no tab; all lines of one
-    form.
+    """Read a run, plain or gzip: tabs or other white space, in each line by itself; all lines of
+    one form.
 
     Of a TREC run the scores order the passages; its ranks must be whole numbers that do not
     contradict them. Of an MS MARCO run the ranks count as they stand. Raises UserError, with file,
@@ -95,11 +95,9 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the words of each line; all lines have as many as the first, three or
     six.
     """
-    width, tabs = 0, False
+    width = 0
     for number, text in numbered(path):
-        if not width:
-            tabs = "\t" in text
-        words = text.split("\t") if tabs else text.split()
+        words = _words(text)
         if not width:
             width = len(words)
             if width not in (3, 6):
@@ -117,6 +115,15 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
                 key="line.columns",
             )
         yield number, words
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a line: between tabs, where ids may hold spaces, if that gives a form
+    with a rank; else between any white space.
+    """
+    columns = text.split("\t")
+    place = {3: 2, 6: 3}.get(len(columns))
+    return columns if place is not None and columns[place].isdigit() else text.split()
 
 
 def _rank(path: Path, line: int, word: str, least: int) -> int:

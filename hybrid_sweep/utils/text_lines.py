@@ -13,6 +13,9 @@ from hybrid_sweep.utils.errors import UserError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 LONGEST = 2**26  # bytes of a line: a hundred times the longest passage that anybody has
+SKIP = "data.on_error=skip leaves such lines out"
+# faults that all lines of a file mostly share: to leave them out would leave nothing
+WHOLE_FILE = {"line.byte_order_mark", "line.carriage_return", "line.language_missing"}
 LISTED = 100  # lines left out that are listed by name; the others are only counted
 
 
@@ -40,11 +43,15 @@ def refuse(path: Path, line: int | str, reason: str, *, key: str) -> NoReturn:
 class Problems:
     """What a reader does with bad lines, for all files of one collection.
 
-    strict: the first is raised. skip: each is counted, and the first hundred are kept for `info`.
+    strict: the first is raised, with the hint how to leave such lines out, where there is a way and
+    the fault is one of single lines. skip: each is counted, and the first hundred are kept for
+    `info`.
     """
 
-    def __init__(self, on_error: str = "strict", say: Callable[[str], None] | None = None) -> None:
-        self.strict, self.say, self.count = on_error != "skip", say, 0
+    def __init__(
+        self, on_error: str = "strict", say: Callable[[str], None] | None = None, *, hint: str = ""
+    ) -> None:
+        self.strict, self.say, self.count, self.hint = on_error != "skip", say, 0, hint
         self.first: list[dict[str, Any]] = []
 
     def add(self, path: Path, line: int | str, reason: str, *, key: str) -> None:
@@ -54,6 +61,8 @@ class Problems:
     def take(self, bad: BadLine) -> None:
         """Note a line that was refused, or raise it again."""
         if self.strict:
+            if self.hint and bad.key not in WHOLE_FILE:
+                raise BadLine(bad.path, bad.line, f"{bad.reason}; {self.hint}", key=bad.key)
             raise bad
         self.count += 1
         if len(self.first) < LISTED:
@@ -73,6 +82,15 @@ class Problems:
                 f" {described(Path(one['file']), one['line'], one['reason'])}"
             )
         return {"skipped": {"count": self.count, "first": self.first}}
+
+    def nothing_left(self, what: str) -> UserError:
+        """Return the error of files of which nothing can be used, with the first line left out."""
+        why = ""
+        if self.first:
+            one = self.first[0]
+            where = described(Path(one["file"]), one["line"], one["reason"])
+            why = f"; the first line left out: {where}"
+        return UserError(f"{what}{why}", key="data.nothing_usable")
 
 
 STRICT = Problems()
@@ -94,14 +112,16 @@ def opened(path: Path) -> BinaryIO:
         ) from error
 
 
-def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str]]:
+def numbered(
+    path: Path, problems: Problems = STRICT, *, blank: bool = False
+) -> Iterator[tuple[int, str]]:
     """Yield the number, from 1, and the text of each line of a file, plain or gzip; one line at a
     time is in memory.
 
     Only line feeds end lines. Bad lines are those with a byte order mark, CR LF, or bytes that are
-    not UTF-8. Raises UserError for a missing or unreadable file, for damaged gzip and for a line of
-    more than LONGEST bytes, whatever the policy: a packed file of a few kilobytes can hold a line
-    that fills the memory.
+    not UTF-8, and empty ones, unless the format has them (`blank`). Raises UserError for a missing
+    or unreadable file, for damaged gzip and for a line of more than LONGEST bytes, whatever the
+    policy: a packed file of a few kilobytes can hold a line that fills the memory.
     """
     with opened(path) as file:
         number = 0
@@ -135,7 +155,10 @@ def numbered(path: Path, problems: Problems = STRICT) -> Iterator[tuple[int, str
                             key="line.encoding",
                         )
                         continue
-                    yield number, text
+                    if text or blank:
+                        yield number, text
+                    else:
+                        problems.add(path, number, "is empty; delete it", key="line.empty")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(
                 f"{path}: the gzip file is damaged after line {number} ({error}); fetch it again",

@@ -13,7 +13,7 @@ from tests.refused import refused
     [
         (b"1\ta\n2\n", 2, "line.columns", "1 columns, not 2"),
         (b"1\ta\n2\tb\tc\n", 2, "line.columns", "3 columns, not 2"),
-        (b"1\ta\n\n2\tb\n", 2, "line.columns", "1 columns, not 2"),
+        (b"1\ta\n\n2\tb\n", 2, "line.empty", "is empty"),
         (b"1\ta\n2\tb\xff\n", 2, "line.encoding", "byte 4"),
         (b"1\t\xed\xa0\x80\n", 1, "line.encoding", "byte 3"),  # half of a surrogate pair
         (b"1\ta\n2\tb\r\n", 2, "line.carriage_return", ""),

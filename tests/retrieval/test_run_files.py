@@ -39,6 +39,26 @@ def test_scores_order_a_trec_run_and_ids_break_ties(tmp_path):
     assert lines(read_run(zeros)) == [("q", "c", 1, 1), ("q", "b", 2, 2)]
 
 
+@pytest.mark.parametrize("width", [3, 6])
+def test_each_line_may_have_tabs_or_spaces(tmp_path, width):
+    words = ["q Q0 p{} {} {} t" if width == 6 else "q p{} {}"] * 3
+    plain = [line.format(n, n, -n) for n, line in enumerate(words, 1)]
+    mixed = [plain[0].replace(" ", "\t"), plain[1], plain[2].replace(" ", "  ", 1) + " "]
+    split = [line.replace(" ", "\t", 2) for line in plain]
+    runs = []
+    for name, file in (("a", plain), ("b", mixed), ("c", mixed[::-1]), ("d", split)):
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in file))
+        run = read_run(tmp_path / name)
+        runs.append([run.passages[at] for at in run.passage])
+    assert runs == [["p1", "p2", "p3"]] * 4
+
+
+def test_between_tabs_an_id_may_hold_spaces(tmp_path):
+    (tmp_path / "x").write_text("a b\tc d\t1\na b\te f g h\t2\n")
+    run = read_run(tmp_path / "x")
+    assert run.queries == ["a b"] and run.passages == ["c d", "e f g h"]
+
+
 def test_ranks_of_a_marco_run_count_as_they_stand(tmp_path):
     path = tmp_path / "run.gz"
     path.write_bytes(gzip.compress(b"7\t30\t4\n8\t30\t1\n7\t20\t2\n"))
@@ -50,8 +70,8 @@ def test_ranks_of_a_marco_run_count_as_they_stand(tmp_path):
     [
         ("", None, "data.file_empty", ""),
         ("q\tp\n", 1, "line.columns", "2 columns"),
-        ("1\t2\t1\n1 3 2\n", 2, "line.columns", "1 columns, the first line 3"),
-        ("q Q0 p 1 2 t\n\n", 2, "line.columns", "0 columns"),
+        ("1\t2\t1\n1 3\n", 2, "line.columns", "2 columns, the first line 3"),
+        ("q Q0 p 1 2 t\n \n", 2, "line.columns", "0 columns"),
         ("q Q0 p 1 2 t\nq Q0 p 2 1 t\n", 2, "line.repeated_in_list", "passage 'p'"),
         ("1\t2\t1\n1\t3\t1\n", 2, "line.repeated_in_list", "rank 1"),
         ("1\t2\t1\n2\t2\t1\n1\t2\t2\n", 3, "line.repeated_in_list", "passage '2'"),
@@ -63,6 +83,8 @@ def test_ranks_of_a_marco_run_count_as_they_stand(tmp_path):
         ("q Q0 p 1 high t\n", 1, "line.score", "'high'"),
         ("q Q0 p 1 1 t\nr Q0 p 1 1 t\nq Q0 o 2 2 t\n", 3, "line.rank_contradicts_score", "rank 2"),
         ("q Q0 p 1 1 t\r\n", 1, "line.carriage_return", ""),
+        ("q Q0 p 1 1 t\n\n", 2, "line.empty", "is empty"),
+        ("1\t2\t1\n\n", 2, "line.empty", "is empty"),
     ],
 )  # fmt: skip
 def test_bad_lines_are_named(tmp_path, text, line, key, fact):

@@ -32,7 +32,7 @@ ERRORS = {
     "Untrained",
 }
 # a key that is stated elsewhere
-PASSED_ON = {"key", "error.key", "key_of(error)", "compose.key_of(error)"}
+PASSED_ON = {"key", "error.key", "bad.key", "key_of(error)", "compose.key_of(error)"}
 TAKES_A_KEY = {"refuse", "add", "__init__"}  # functions that get the key from their caller
 
 

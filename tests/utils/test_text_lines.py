@@ -72,7 +72,10 @@ def test_only_line_feeds_end_lines_plain_or_packed(tmp_path, lines, end, packed)
     expected = list(enumerate(lines, 1))
     if lines and not lines[-1] and not end:
         expected.pop()  # what follows the last line feed is a line only where it is not empty
-    assert list(numbered(tmp_path / "x")) == expected
+    assert list(numbered(tmp_path / "x", blank=True)) == expected
+    problems = Problems("skip")
+    assert list(numbered(tmp_path / "x", problems)) == [line for line in expected if line[1]]
+    assert problems.count == sum(not line for _, line in expected)
 
 
 @pytest.mark.parametrize("policy", ["strict", "skip"])

@@ -26,7 +26,7 @@ from hybrid_sweep.data.text_records import (
 )
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json
-from hybrid_sweep.utils.text_lines import Problems
+from hybrid_sweep.utils.text_lines import SKIP, Problems
 
 Say = Callable[[str], None]
 
@@ -118,7 +118,7 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
             " formats",
             key="data.path_unset",
         )
-    root, problems = Path(data.path).expanduser(), Problems(data.on_error, say)
+    root, problems = Path(data.path).expanduser(), Problems(data.on_error, say, hint=SKIP)
     if not root.is_dir():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
     wanted = FORMATS if data.format == "auto" else {data.format: FORMATS[data.format]}

@@ -13,9 +13,15 @@ from pathlib import Path
 from hybrid_sweep.config.schema import MiraclData
 from hybrid_sweep.data.assemble import Folder, assemble
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.text_records import TextLine, column_judgements, column_texts, json_texts
+from hybrid_sweep.data.text_records import (
+    TextLine,
+    column_judgements,
+    column_texts,
+    file_of,
+    json_texts,
+)
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.text_lines import Problems
+from hybrid_sweep.utils.text_lines import SKIP, Problems
 
 LANGUAGES = (
     "ar",
@@ -57,7 +63,7 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
             " give data.path=FOLDER",
             key="data.path_unset",
         )
-    root, problems = Path(data.path).expanduser(), Problems(data.on_error, say)
+    root, problems = Path(data.path).expanduser(), Problems(data.on_error, say, hint=SKIP)
     check_languages(data.languages)
     sources = []
     for lang in sorted(data.languages):
@@ -95,7 +101,7 @@ def _source(
     queries, judgements = [], []
     for part, split in PARTS.items():
         name = f"miracl-v1.0-{lang}-{part}.tsv"
-        paths = asked / "topics" / f"topics.{name}", asked / "qrels" / f"qrels.{name}"
+        paths = [file_of(asked / kind, f"{kind}.{name}") for kind in ("topics", "qrels")]
         if part == "train" and not any(path.is_file() for path in paths):
             say(f"{paths[0]} is not there: the split train has nothing in {lang}")
             continue

@@ -27,11 +27,12 @@ from hybrid_sweep.data.datasets.msmarco_judgements import (
     repeated,
 )
 from hybrid_sweep.data.sorting import mapped
-from hybrid_sweep.data.texts import batch_of
+from hybrid_sweep.data.text_records import file_of
+from hybrid_sweep.data.texts import batch_of, is_blank
 from hybrid_sweep.data.tsv import rows, whole
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json
-from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
+from hybrid_sweep.utils.text_lines import SKIP, BadLine, Problems, refuse
 
 BATCH = 65_536  # rows of Arrow made at a time, so that few texts are Python strings at once
 PROGRESS = 2_000_000  # texts between two lines of progress: some seconds
@@ -71,10 +72,11 @@ def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
         )
     path = Path(data.path).expanduser()
     root = path / "data" if (path / "data" / data.translation).is_dir() else path
-    problems = Problems(data.on_error, say)
+    problems = Problems(data.on_error, say, hint=SKIP)
     names = None
-    if (root / "groups.tsv").is_file():
-        names = _names(root / "groups.tsv", data.languages, problems)
+    named = file_of(root, "groups.tsv")
+    if named.is_file():
+        names = _names(named, data.languages, problems)
     files = {language: _files(root, data, language) for language in sorted(data.languages)}
     splits = {"train": "train", data.qrels: "test"}
     if names is not None:
@@ -127,9 +129,7 @@ def _read(data: MarcoData, source: _Files, work: Path, problems: Problems, say: 
     texts = [mapped(work / kind) for kind in ("query", "passage")]
     if not all(map(len, texts)):
         kind = "passage" if len(texts[0]) else "query"
-        raise UserError(
-            f"{source.root}: the files give no {kind} that can be used", key="data.nothing_usable"
-        )
+        raise problems.nothing_left(f"{source.root}: the files give no {kind} that can be used")
     info = {
         "source": "local files in the layout of MS MARCO or mMARCO",
         "licence": "that of the files; MS MARCO itself is for non-commercial research",
@@ -191,23 +191,21 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
 
     def questions(part: str) -> Path | None:
         if part in TRACKS:
-            plain = root / f"msmarco-test{TRACKS[part]}-queries.tsv"
-            packed = plain.with_name(f"{plain.name}.gz")
-            if language != "en":
-                return None
-            return packed if packed.is_file() and not plain.is_file() else plain
+            name = f"msmarco-test{TRACKS[part]}-queries.tsv"
+            return file_of(root, name) if language == "en" else None
         if names_here:
             folder = base / "queries" / part.partition(".")[0]
-            return folder / f"{names_here[0]}_queries.{part}.tsv"
-        return root / f"queries.{part}.tsv"
+            return file_of(folder, f"{names_here[0]}_queries.{part}.tsv")
+        return file_of(root, f"queries.{part}.tsv")
 
     if names_here:
         return _passages(base, names_here[0]), questions
-    if language == "en" and (root / "collection.tsv").is_file():
-        return root / "collection.tsv", questions
-    files = base.glob("collections/*_collection.tsv")
-    there = sorted(file.name.removesuffix("_collection.tsv") for file in files)
-    if (root / "collection.tsv").is_file():
+    english = file_of(root, "collection.tsv")
+    if language == "en" and english.is_file():
+        return english, questions
+    files = base.glob("collections/*_collection.tsv*")
+    there = sorted({file.name.partition("_collection.tsv")[0] for file in files})
+    if english.is_file():
         there.append("english")
     raise UserError(
         f"{_passages(base, names[0])}: no such file, so no passages in {language}; in"
@@ -217,7 +215,7 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
 
 
 def _passages(base: Path, name: str) -> Path:
-    return base / "collections" / f"{name}_collection.tsv"
+    return file_of(base / "collections", f"{name}_collection.tsv")
 
 
 def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
@@ -300,7 +298,7 @@ class _Reader:
         for line, (word, text) in rows(path, 2, problems):
             try:
                 number = whole(path, line, f"{self.kind} id", word)
-                if not text.strip():
+                if is_blank(text):
                     refuse(
                         path, line, f"the {self.kind} {number} has no text", key="line.text_empty"
                     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hybrid_sweep.data.text_records import file_of
 from hybrid_sweep.data.tsv import rows, whole
 from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
 
@@ -43,10 +44,10 @@ def read_judgements(
     Of train, where there are no qrels, the positives of triples. A pair may be judged once; of
     others the later line is bad.
     """
-    for path in (folder / name_of(part) for folder in folders):
+    for path in (file_of(folder, name_of(part)) for folder in folders):
         if path.is_file():
             return _qrels(path, problems, tabs=part not in TRACKS)
-    for path in (folder / TRIPLES for folder in folders):
+    for path in (file_of(folder, TRIPLES) for folder in folders):
         if part == "train" and path.is_file():
             say(f"reading {path}: without {name_of(part)} its positives are the training pairs")
             return _triples(path, problems, say)

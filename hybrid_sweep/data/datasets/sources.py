@@ -37,12 +37,12 @@ def _debian(data: DataConfig, work: Path, say: Say) -> Collection:
 
 def _lareqa(data: DataConfig, work: Path, say: Say) -> Collection:
     from hybrid_sweep.data.datasets import lareqa
-    from hybrid_sweep.utils.text_lines import Problems
+    from hybrid_sweep.utils.text_lines import SKIP, Problems
 
     assert isinstance(data, LareqaData) and data.path is not None, (
         "hub.local gives the fetched files' folder"
     )
-    context, problems = data.name.endswith("_context"), Problems(data.on_error, say)
+    context, problems = data.name.endswith("_context"), Problems(data.on_error, say, hint=SKIP)
     return lareqa.build(Path(data.path).expanduser(), data.name, context=context, problems=problems)
 
 

@@ -12,10 +12,12 @@ import pytest
 from hybrid_sweep.commands import data_verbs
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import FilesData
+from hybrid_sweep.data import text_records
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets import files
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.utils import text_lines
 from tests.refused import refused
 
 
@@ -191,11 +193,69 @@ def test_trec_topics_as_tags_or_columns(tmp_path, tags, packed):
     )
 
 
+TOPICS = {
+    "attributes": "<top lang='en'>\n<num lang=en>7</num>\n<title lang='en'>a line</title>\n</top>\n",
+    "one line": "<top><num>7</num><title>a line</title><desc>no</desc></top>\n",
+    "unclosed on a line": "<top><num> Number: 7 <title> Topic: a line <desc> no\n</top>\n",
+    "upper case": "<TOP>\n<NUM> NUMBER: 7\n<TITLE> TOPIC: a line\n<DESC>\nno\n</TOP>\n",
+    "after the title": "<top>\n<num>7</num>\n<title>a line</title>\nno\n</top>\n",
+    "markup": "<top>\n<num>7\n<title>a <b>line</b>\n</top>\n",
+    "markup first": "<top>\n<num>7\n<title>\n<B>a</B> l<i class='x'>ine</i>\n<desc> no\n</top>\n",
+    "markup between": "<top>\n<num>7\n<title>a<br/>line\n</top>\n",
+    "an unknown part": "<top>\n<num>7\n<title>a line\n<con> no\n</top>\n",
+    "two a line": "<top><num>7<title>a line</top> <top><num>8<title>other</top>\n",
+}
+
+
+@pytest.mark.parametrize("case", TOPICS)
+def test_topics_are_read_however_their_tags_are_written(tmp_path, case):
+    path = tmp_path / "topics.test.trec"
+    path.write_text(TOPICS[case])
+    first, *_ = text_records.topics(path, text_lines.STRICT, "test")
+    assert (first.id, first.text, first.line) == ("7", "a line", 1)
+    assert first.lang == ("en" if case == "attributes" else None)
+
+
+@pytest.mark.parametrize("title", ["List<String> in java", "a < b and b > c", "I <3 it"])
+def test_angle_brackets_that_are_no_tag_stay_in_a_title(tmp_path, title):
+    path = tmp_path / "topics.test.trec"
+    path.write_text(f"<top>\n<num>7\n<title>{title}\n<desc>\n</top>\n")
+    assert [line.text for line in text_records.topics(path, text_lines.STRICT, "test")] == [title]
+
+
+@pytest.mark.parametrize(
+    ("topic", "key"),
+    [
+        ("<num>7", "line.outside_topic"),
+        ("</top>", "line.outside_topic"),
+        ("x <top>", "line.outside_topic"),
+        ("<top><top>", "line.topic_unclosed"),
+        ("<top>", "line.topic_unclosed"),
+        ("<top><num>7</top>", "line.topic_incomplete"),
+        ("<top><title>a</top>", "line.topic_incomplete"),
+    ],
+)
+def test_a_topic_that_is_not_whole_is_a_bad_line(tmp_path, topic, key):
+    path = tmp_path / "topics.test.trec"
+    path.write_text(topic + "\n")
+    with refused(key, "line 1"):
+        list(text_records.topics(path, text_lines.STRICT, "test"))
+
+
+def test_where_nothing_is_left_the_first_reason_is_told(tmp_path):
+    folder = beir(tmp_path / "x")
+    for path in folder.rglob("*.*"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    with refused("data.nothing_usable", "corpus.jsonl, line 1: ", "CR LF"):
+        read(folder, "en", on_error="skip")
+
+
 Z = '{"id": "z", "lang": "en", "text": "z"'
 BAD = {
     "no json": ("queries", "{,}", "line.json"),
     "a list": ("queries", "[1]", "line.json_object"),
-    "an empty line": ("passages", "", "line.json"),
+    "an empty line": ("passages", "", "line.empty", "is empty"),
+    "an empty judgement": ("qrels", "", "line.empty", "is empty"),
     "deep": ("passages", "[" * 100_000, "line.json"),
     "a long number": (
         "qrels",
@@ -223,6 +283,12 @@ BAD = {
         '{"id": "x", "lang": "en", "text": " \\u2003"}',
         "line.text_empty",
         "passage 'x'",
+    ),
+    "no visible text": (
+        "queries",
+        '{"id": "x", "lang": "en", "text": "\\u200b \\ufeff\\u2060\\u3164"}',
+        "line.text_empty",
+        "query 'x'",
     ),
     "no language": ("queries", '{"id": "x", "text": "y"}', "line.language_missing", "field lang"),
     "odd language": ("queries", '{"id": "x", "lang": "*", "text": "y"}', "line.language", "'*'"),
@@ -281,7 +347,7 @@ BAD = {
         "qrels",
         '{"query": "q1-de", "passage": "p1-de", "grade": -1}',
         "line.whole_number",
-        "grade '-1'",
+        "grade '-1' must be 0 or more",
     ),
     "share": (
         "qrels",
@@ -310,6 +376,7 @@ def test_a_bad_line_is_refused_or_skipped(tmp_path, case):
     with refused(key, f"{path}, line {number}: ", *facts) as refusal:
         read(tmp_path / "x")
     assert "\n" not in refusal.message
+    assert ("on_error=skip" in refusal.message) == (key not in text_lines.WHOLE_FILE)
     said = []
     built = read(tmp_path / "x", on_error="skip", said=said)
     assert (

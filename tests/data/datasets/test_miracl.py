@@ -94,6 +94,15 @@ def test_both_layouts_packed_or_not_are_the_same_collection(tmp_path, change):
     assert found[0].fingerprint == found[1].fingerprint
 
 
+def test_packed_topics_and_judgements_are_read_as_plain_ones(tmp_path):
+    folder = write(tmp_path / "x", "sw")
+    plain = read(folder, "sw").fingerprint
+    for path in folder.rglob("*.tsv"):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert read(folder, "sw").fingerprint == plain
+
+
 def test_only_the_languages_asked_for_are_opened(tmp_path):
     write(tmp_path / "x", "sw", "te")
     for path in (tmp_path / "x/miracl-corpus/miracl-corpus-v1.0-te").iterdir():

@@ -105,6 +105,18 @@ def test_the_official_files_are_the_same_collection(tmp_path):
     assert found.fingerprint == read(hub(tmp_path / "b") / "data", "english").fingerprint
 
 
+@pytest.mark.parametrize("layout", [hub, official])
+def test_packed_files_are_read_as_plain_ones(tmp_path, layout):
+    folder = layout(tmp_path)
+    plain = read(folder, "en").fingerprint
+    for path in folder.rglob("*.tsv"):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert read(folder, "en").fingerprint == plain
+    with refused("data.files_missing", "vi", "english"):
+        read(folder, "en", "vi")
+
+
 def test_only_the_languages_asked_for_are_opened(tmp_path):
     hub(tmp_path)
     (tmp_path / "data/google/collections/german_collection.tsv").write_bytes(b"\xff")
