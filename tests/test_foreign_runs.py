@@ -311,9 +311,11 @@ def test_links_in_a_run_are_not_followed(planned, tmp_path):
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_a_library_of_that_name_in_the_folder_one_stands_in_is_not_imported(tmp_path):
+@pytest.mark.parametrize("path", [None, "", ":/nowhere", "/nowhere:"])
+def test_a_library_of_that_name_in_the_folder_one_stands_in_is_not_imported(tmp_path, path):
     (tmp_path / "wandb.py").write_text("import pathlib; pathlib.Path('ran').touch()")
-    environment = processes.environment(validate.Config().trainer, None, os.environ)
+    around = {**os.environ} if path is None else {**os.environ, "PYTHONPATH": path}
+    environment = processes.environment(validate.Config().trainer, None, around)
     code = "import sys; sys.exit(any(path in ('', sys.argv[1]) for path in sys.path))"
     assert (
         subprocess.run(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hybrid_sweep.commands import data_verbs, report_verbs, sweep_verbs, usage
-from hybrid_sweep.utils.arguments import Parser, say
+from hybrid_sweep.utils.arguments import Parser, open_streams, say, unread
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import one_line
 from hybrid_sweep.utils.redaction import redacted
@@ -20,6 +20,7 @@ LONGEST = 1500  # characters of an error
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program on these words (default: those of the process) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
     try:
         return _dispatch(words)
     except UserError as error:
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `... | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unread(sys.stdout)
         return 0
     except OSError as error:
         if os.environ.get("HYBRID_SWEEP_DEBUG") == "1":

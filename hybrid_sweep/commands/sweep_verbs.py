@@ -94,11 +94,14 @@ def run(words: list[str]) -> int:
         _hand_over(ordered, scheduler.task)
         return 0
     from hybrid_sweep.sweeps import point_list, progress
+    from hybrid_sweep.tracking import mirror
     from hybrid_sweep.utils import redaction
 
     with _terminable(), ExitStack() as stack:
         jobs = _jobs(args)
         _check_gpus(args, jobs)
+        for _, config in jobs:
+            mirror.mode_of({"mode": config.logger.mode})
         for _, config in jobs:
             point_list.check_outputs(config)
         points = point_list.expand(jobs, say)
@@ -188,14 +191,14 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
         for name in ("failed", "running elsewhere", "to do")
         if (count := sum(state.name == name for state in states))
     ]
-    print(", ".join(words))
+    say(", ".join(words))
     if missing:
         logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
         failed = progress.failure_lines(
             [point for point, _ in missing], [state for _, state in missing], logs
         )
         say("\n".join(failed))
-        print("the same command tries these again, and only these")
+        say("the same command tries these again, and only these")
     for folder in dict.fromkeys(point.sweep_dir for point in points):
         shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
         say(
@@ -213,8 +216,11 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.inputs import prepare
     from hybrid_sweep.runs import stages
     from hybrid_sweep.sweeps import forecast, point_list, progress
+    from hybrid_sweep.tracking import mirror
 
     jobs = _jobs(args)
+    for _, config in jobs:
+        mirror.mode_of({"mode": config.logger.mode})
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
         (one.data.name, preparing(one.data))

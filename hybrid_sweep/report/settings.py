@@ -162,6 +162,10 @@ def check(sweep: Sweep) -> list[str]:
     ]
     if any((record.get("git") or {}).get("dirty") for record in [*made, *evaluated]):
         warnings.append("some points were made with changes to the code that are not committed")
+    for record in [*made, *evaluated]:
+        if reason := (record.get("git") or {}).get("refused"):
+            warnings.append(f"the commit of some points is not known: {reason}")
+            break
     return warnings
 
 

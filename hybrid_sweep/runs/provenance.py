@@ -98,23 +98,29 @@ def peak_memory() -> int:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and cleanliness of the repository this package is run from; empty for an installed
-    wheel.
+    """Return commit and cleanliness of the repository this package is run from; empty for an
+    installed wheel; `refused`, git's own reason, where git does not tell.
+
+    What git says in a hook of another repository does not count here.
     """
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return {}
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "--", "hybrid_sweep", "conf", "hydra_plugins"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return {}
+    around = {name: word for name, word in os.environ.items() if not name.startswith("GIT_")}
+    answers = []
+    for words in (
+        ["rev-parse", "HEAD"],
+        ["status", "--porcelain", "--", "hybrid_sweep", "conf", "hydra_plugins"],
+    ):
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=root, env=around, capture_output=True, text=True
+            )
+        except OSError as error:
+            return {"refused": f"git: {error.strerror}"}
+        if done.returncode:
+            lines = redaction.redacted(done.stderr).strip().splitlines()
+            return {"refused": lines[0] if lines else f"git: exit code {done.returncode}"}
+        answers.append(done.stdout.strip())
+    commit, dirty = answers
     return {"commit": commit, "dirty": bool(dirty)}

@@ -22,6 +22,7 @@ from hybrid_sweep.sweeps.forks import Lost, Servers, Unforked
 from hybrid_sweep.sweeps.point_list import Point, is_done
 from hybrid_sweep.sweeps.slots import Machine, Slot, take
 from hybrid_sweep.sweeps.worker import DISK_FULL
+from hybrid_sweep.tracking import mirror
 from hybrid_sweep.utils import records, safe_paths, slurm_job
 from hybrid_sweep.utils.escaping import one_line
 from hybrid_sweep.utils.files import atomic_write, full, write_json
@@ -57,7 +58,9 @@ WORLD = (
     "PL_SEED_WORKERS",
     "HYDRA_FULL_ERROR",
 )
-WORLD_PREFIXES = ("TORCHELASTIC_", "OMPI_COMM_WORLD_")
+# So, too, what git says in a hook (which repository and index are meant), and what an agent of W&B
+# says of its own run: a point asks about its own code, and is mirrored under its own id.
+WORLD_PREFIXES = ("TORCHELASTIC_", "OMPI_COMM_WORLD_", "GIT_")
 THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -71,14 +74,17 @@ def environment(
     trainer: TrainerConfig, gpus: Sequence[str] | None, around: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the environment of a worker: the driver's, but of no surrounding world, with fixed
-    threads and its own GPUs.
+    threads and its own GPUs; docs/cluster.md lists what is dropped.
     """
     variables = {
         key: value
         for key, value in around.items()
-        if key not in WORLD and not key.startswith(WORLD_PREFIXES)
+        if key not in (*WORLD, *mirror.AGENT) and not key.startswith(WORLD_PREFIXES)
     }
     variables |= dict.fromkeys(THREADS, str(trainer.threads))
+    if "PYTHONPATH" in variables:  # an empty part, as in PYTHONPATH=$UNSET:DIR, is that folder too
+        parts = variables["PYTHONPATH"].split(os.pathsep)
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, parts))
     # A wandb.py in the folder that the user stands in is not the library.
     variables |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONSAFEPATH": "1"}
     return variables if gpus is None else variables | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}

@@ -7,10 +7,12 @@ wandb is imported only where a run begins; no torch here, so that the driver can
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.utils import redaction
+from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import terminal
 
 # of training: the axis of every series, so that a resumed run goes on where it stopped
@@ -19,16 +21,35 @@ CONNECT = 20.0  # seconds to wait for the server when a run begins
 # seconds to wait for it when a run ends; what it has not got by then lies in the folder
 UPLOAD = 300.0
 MODES = {"run": "online", "dryrun": "offline"}  # older words of W&B's
+KNOWN = ("online", "offline", "disabled")
+# what an agent of W&B tells the program that it starts: all points would be its one run
+AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
 
 
 def mode_of(logger: Mapping[str, Any]) -> str:
     """Return online, offline or disabled: WANDB_MODE (or WANDB_DISABLED) in the environment wins
-    over the config's logger.
+    over the config's logger, in any case of its letters. Raises UserError for another word.
     """
     if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         return "disabled"
-    mode = str(os.environ.get("WANDB_MODE") or logger["mode"])
-    return MODES.get(mode, mode)
+    word = str(os.environ.get("WANDB_MODE") or logger["mode"]).strip().lower()
+    mode = MODES.get(word, word)
+    if mode not in KNOWN:
+        raise UserError(
+            f"WANDB_MODE={word[:40]!r} is not one of {', '.join(KNOWN)}; unset it, or set one",
+            key="environment.wandb_mode",
+        )
+    return mode
+
+
+@contextmanager
+def _without_agent() -> Iterator[None]:
+    """Hide from wandb what an agent says of its own run."""
+    hidden = {name: os.environ.pop(name) for name in AGENT if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def job_type(config: Mapping[str, Any]) -> str:
@@ -91,7 +112,8 @@ def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) ->
         "resume": "allow" if resume else None,
     }
     try:
-        run = wandb.init(**given, settings=settings)
+        with _without_agent():
+            run = wandb.init(**given, settings=settings)
     except Exception:
         wandb.teardown()  # or the id would count as taken when it is tried again
         raise

@@ -3,7 +3,9 @@ once.
 """
 
 import argparse
-from typing import NoReturn
+import os
+import sys
+from typing import NoReturn, TextIO
 
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import terminal
@@ -25,5 +27,27 @@ class Parser(argparse.ArgumentParser):
 def say(text: str) -> None:
     """Print a text at once, whoever reads: without secrets, and without characters that act on a
     terminal.
+
+    Where the reader has gone, as in `... | head`, the work goes on without one.
     """
-    print(terminal(redacted(text)), flush=True)
+    try:
+        print(terminal(redacted(text)), flush=True)
+    except BrokenPipeError:
+        unread(sys.stdout)
+
+
+def unread(stream: TextIO) -> None:
+    """Lead what is printed to a stream nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def open_streams() -> None:
+    """Give the process the streams that it was started without (`>&-`), leading nowhere."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # or the next file that is opened would be what is printed to
+    os.close(descriptor)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", closefd=False))

@@ -730,6 +730,26 @@ def test_output_that_nobody_reads_is_no_error(cache, tmp_path):
     assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
 
 
+@pytest.mark.parametrize("stream", ["closed reader", "no stream"])
+def test_a_sweep_runs_to_its_end_though_nobody_reads(cache, tmp_path, stream):
+    (tmp_path / "rules.json").write_text(json.dumps({"journal": "journal", "seconds": 0.0}))
+    worker = (sys.executable, "-S", str(STANDIN), "rules.json")
+    code = (
+        "import os, sys; here, there = os.pipe(); os.close(here)\n"
+        "if sys.stdout: os.dup2(there, 1)\n"
+        "os.close(there)\n"
+        "from hybrid_sweep.sweeps import scheduler\n"
+        f"scheduler.WORKER = {worker!r}\n"
+        "from hybrid_sweep.commands.cli import main\n"
+        f"sys.exit(main(['run', *{SMALL!r}]))"
+    )
+    shell = ["bash", "-c", 'exec "$@"' + (" >&-" if stream == "no stream" else ""), "x"]
+    command = [*shell, sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    points = read_json(tmp_path / "outputs/sweeps/default/points.json")["points"]
+    assert (done.returncode, done.stderr) == (0, "") and starts(tmp_path) == len(points)
+
+
 def test_a_plan_fetches_no_further_collection_either(tmp_path, capsys, monkeypatch):
     """The cache is empty and apt would be asked: what must be fetched is left to the user's
     word.

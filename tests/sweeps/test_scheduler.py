@@ -19,6 +19,7 @@ from hybrid_sweep.sweeps import forks, processes, scheduler
 from hybrid_sweep.sweeps.point_list import Point, is_done, state_of
 from hybrid_sweep.sweeps.slots import Machine, take
 from hybrid_sweep.sweeps.worker import DISK_FULL
+from hybrid_sweep.tracking import mirror
 from hybrid_sweep.utils import slurm_job
 from hybrid_sweep.utils.files import exclusive, read_json, try_lease
 from tests import finished_runs
@@ -401,6 +402,8 @@ def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(
         "PL_GLOBAL_SEED",
         "TORCHELASTIC_RUN_ID",
         "OMP_NUM_THREADS",
+        "GIT_INDEX_FILE",
+        *mirror.AGENT,
     ):
         monkeypatch.setenv(name, "7")
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -409,7 +412,9 @@ def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(
     assert not {
         name
         for name in found
-        if name.startswith(("SLURM_", "MASTER_", "TORCHELASTIC", "PL_")) or name.endswith("RANK")
+        if name.startswith(("SLURM_", "MASTER_", "TORCHELASTIC", "PL_", "GIT_"))
+        or name.endswith("RANK")
+        or name in mirror.AGENT
     }
     assert (
         "WORLD_SIZE" not in found
@@ -417,6 +422,13 @@ def test_the_worker_leads_a_group_with_a_clean_world_and_fixed_threads(
         and found["WANDB_MODE"] == "offline"
     )
     assert found["PYTHONUNBUFFERED"] == "1" and found["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_what_does_not_reach_a_worker_is_listed_in_the_docs():
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    prefixes = [f"{prefix}*" for prefix in processes.WORLD_PREFIXES]
+    for name in (*processes.WORLD, *mirror.AGENT, *prefixes):
+        assert f"`{name}`" in text, name
 
 
 def test_threads_and_gpus_of_a_worker():

@@ -2,10 +2,15 @@
 whether it is told at all.
 """
 
+import os
+import types
+
 import pytest
 
+from hybrid_sweep.commands import sweep_verbs
 from hybrid_sweep.config.schema import bm25, to_dict, untrained
 from hybrid_sweep.tracking import mirror
+from tests.refused import refused
 from tests.wandb_sweep_folder import BIAS, SECRET
 
 
@@ -83,6 +88,8 @@ def test_the_series_of_training_and_of_the_dev_split():
         ({"WANDB_MODE": "offline"}, "offline"),
         ({"WANDB_MODE": "dryrun"}, "offline"),
         ({"WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_MODE": "OFFLINE"}, "offline"),
+        ({"WANDB_MODE": "DryRun"}, "offline"),
         ({"WANDB_DISABLED": "true", "WANDB_MODE": "online"}, "disabled"),
         ({"WANDB_DISABLED": "false"}, "online"),
     ],
@@ -93,6 +100,32 @@ def test_the_environment_wins_over_the_config(monkeypatch, environment, mode):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert mirror.mode_of({"mode": "online"}) == mode
+
+
+@pytest.mark.parametrize("word", ["of", "on line", "true", "0"])
+def test_an_unknown_mode_is_refused_before_anything_runs(monkeypatch, tmp_path, word):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", word)
+    monkeypatch.delenv("WANDB_DISABLED", raising=False)
+    for verb in (sweep_verbs.run, sweep_verbs.plan):
+        with refused("environment.wandb_mode", "WANDB_MODE", word):
+            verb(["data=synthetic"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_its_own_though_an_agent_of_wandb_speaks_of_another(monkeypatch, tmp_path):
+    for name in mirror.AGENT:
+        monkeypatch.setenv(name, "foreign")
+    seen = []
+
+    def init(**words):
+        seen.append([words["id"], *(name for name in mirror.AGENT if name in os.environ)])
+        return types.SimpleNamespace(define_metric=lambda *_, **__: None)
+
+    monkeypatch.setattr("wandb.init", init)
+    for run_id in ("a", "b"):
+        mirror.begin({"id": run_id}, tmp_path, "offline", resume=True)
+    assert seen == [["a"], ["b"]] and os.environ["WANDB_RUN_ID"] == "foreign"
 
 
 def test_no_secret_goes_out(monkeypatch):
