@@ -29,6 +29,7 @@ class Status:
                 "max_steps": self.max_steps,
                 "loss": loss,
                 "steps_per_second": speed,
+                "first_step": step - self.done if state == "training" else None,
                 "error": None,
                 **more,
             },

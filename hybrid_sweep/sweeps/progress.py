@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import steps_of
+from hybrid_sweep.runs import trained
 from hybrid_sweep.sweeps import forecast
 from hybrid_sweep.sweeps.point_list import Point, State
 from hybrid_sweep.utils.arguments import say
@@ -40,6 +41,12 @@ class Row:
             else None
         )
 
+    @property
+    def before(self) -> float | None:
+        """Return what its steps before this start would have taken, from its own pace."""
+        speed, first = self.status.get("steps_per_second"), self.status.get("first_step")
+        return first / speed if speed and first is not None else None
+
 
 class View(Protocol):
     """Where the launcher tells what happens.
@@ -64,7 +71,10 @@ class Plain:
     def __init__(self, total: int, slots: int = 1) -> None:
         self.total, self.slots = total, slots
         self.finished = self.broken = 0
-        self.took: list[float] = []  # seconds of the trained points that ended here
+        # seconds of the trained points that ended here, those of earlier steps included
+        self.took: list[float] = []
+        self.before: dict[Path, float] = {}  # of resumed points: what their earlier steps took
+        self.trained: set[Path] = set()  # points of which only the evaluation was left
         self.said = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -76,12 +86,14 @@ class Plain:
         )
 
     def started(self, point: Point) -> None:
+        if (point.run_dir / trained.RECORD).exists():
+            self.trained.add(point.run_dir)
         self._tell(point, "started")
 
     def done(self, point: Point, seconds: float) -> None:
         self.finished += 1
-        if point.kind == "trained":
-            self.took.append(seconds)
+        if point.kind == "trained" and point.run_dir not in self.trained:
+            self.took.append(seconds + self.before.get(point.run_dir, 0.0))
         self._tell(point, f"done in {duration(seconds)}")
 
     def failed(self, point: Point, reason: str) -> None:
@@ -109,6 +121,7 @@ class Plain:
         self.say("importing torch and the other libraries, once for all points")
 
     def show(self, rows: Sequence[Row], waiting: Sequence[Point]) -> None:
+        self._note(rows)
         if rows and time.monotonic() - self.said >= EVERY:
             self.said = time.monotonic()
             told = [
@@ -120,6 +133,12 @@ class Plain:
                 for row in rows
             ]
             self.say(f"{self.total_line(rows, waiting)}: {'; '.join(told)}")
+
+    def _note(self, rows: Sequence[Row]) -> None:
+        """Note what the earlier steps of resumed points took, for when they have ended."""
+        for row in rows:
+            if row.before is not None:
+                self.before[row.point.run_dir] = row.before
 
     def total_line(self, rows: Sequence[Row], waiting: Sequence[Point]) -> str:
         """Return `7/21 done, 1 failed, about 6 min left`."""
@@ -151,6 +170,7 @@ class Live(Plain):
         from rich.table import Table
         from rich.text import Text
 
+        self._note(rows)
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("point", "state", "step", "loss", "speed", "left"):
             table.add_column(
@@ -209,15 +229,23 @@ def time_left(
     """Return seconds until the whole sweep ends; None while nothing is known.
 
     waiting: the kinds of the points not started. A trained point takes the mean of those that ended
-    (`took`, seconds), or, before the first has, what the pace of the running ones promises. The
-    untrained ones are too short to count.
+    (`took`, seconds), or, before the first has, what the pace of the running ones promises; the
+    steps that a resumed one had behind it count as if they were done here. The untrained ones are
+    too short to count.
     """
-    promised = [row.seconds + row.left for row in rows if row.left is not None]
+    behind = [row.seconds + (row.before or 0.0) for row in rows]
+    promised = [
+        done + row.left for row, done in zip(rows, behind, strict=True) if row.left is not None
+    ]
     seconds = took or promised
     if not seconds:
         return None
     mean = sum(seconds) / len(seconds)
-    left = [max(mean - row.seconds, row.left or 0.0) for row in rows if row.point.kind == "trained"]
+    left = [
+        max(mean - done, row.left or 0.0)
+        for row, done in zip(rows, behind, strict=True)
+        if row.point.kind == "trained"
+    ]
     shared = (sum(left) + mean * sum(kind == "trained" for kind in waiting)) / slots
     return max([shared, *left])
 

@@ -44,7 +44,7 @@ def mode_of(logger: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _without_agent() -> Iterator[None]:
-    """Hide from wandb what an agent says of its own run."""
+    """Keep from wandb what an agent says of its own run."""
     hidden = {name: os.environ.pop(name) for name in AGENT if name in os.environ}
     try:
         yield

@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 def unread(stream: TextIO) -> None:
-    """Lead what is printed to a stream nowhere from now on."""
+    """Write what is printed to a stream nowhere from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

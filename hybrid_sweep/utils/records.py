@@ -171,6 +171,7 @@ class StatusRecord(Record):
     max_steps: Count | None = None
     loss: float | None = None
     steps_per_second: float | None = None
+    first_step: Count | None = None
     error: str | None = None
     encoded: Count | None = None
     texts: Count | None = None

@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_sweep.batching.schedule import BatchDesign, Source, make_plan
 from hybrid_sweep.config.schema import Config, SyntheticData, TinyModel
+from hybrid_sweep.runs import trained
 from hybrid_sweep.sweeps import progress
 from hybrid_sweep.sweeps.point_list import Point, State
 from hybrid_sweep.sweeps.progress import Row
@@ -56,6 +57,38 @@ def test_time_left_from_the_pace_before_the_first_point_ended():
     assert progress.time_left([training(50, 100, 5.0, 12)], ["trained"], 1, []) == pytest.approx(
         10 + 22
     )
+
+
+def resumed(first, step, steps, speed, seconds):
+    row = training(step, steps, speed, seconds)
+    return dataclasses.replace(row, status={**row.status, "first_step": first})
+
+
+def test_a_resumed_point_counts_as_if_all_its_steps_were_done_here():
+    # 90 of 100 steps were there already: 18 s of 5 steps a second, then 1 s until now, 1 s left
+    row = resumed(90, 95, 100, 5.0, 1)
+    assert progress.time_left([row], ["trained"] * 3, 1, []) == pytest.approx(1 + 3 * 20)
+    assert progress.time_left([row], [], 1, [100]) == pytest.approx(81)
+
+
+@pytest.mark.parametrize("first", [0, 90])
+def test_the_rest_of_a_resumed_point_is_not_taken_for_a_whole_one(first):
+    view = progress.Plain(25)
+    view.started(point())
+    view.show([resumed(first, 95, 100, 5.0, (95 - first) / 5)], [])
+    view.done(point(), (100 - first) / 5)
+    assert view.took == [pytest.approx(20)]
+
+
+def test_a_point_of_which_only_the_evaluation_was_left_tells_nothing_of_the_others(tmp_path):
+    made = point()
+    made.config.paths.outputs = str(tmp_path)
+    made.run_dir.mkdir(parents=True)
+    (made.run_dir / trained.RECORD).touch()
+    view = progress.Plain(2)
+    view.started(made)
+    view.done(made, 0.1)
+    assert view.took == []
 
 
 def test_plain_lines_for_events_and_every_fifteen_seconds_for_the_running(capsys, monkeypatch):
