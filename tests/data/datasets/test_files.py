@@ -250,6 +250,18 @@ def test_where_nothing_is_left_the_first_reason_is_told(tmp_path):
         read(folder, "en", on_error="skip")
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_queries_that_are_passages_themselves_are_counted_and_told(tmp_path, apart):
+    said, folder = [], tmp_path / "x"
+    beir(folder / "en" if apart else folder)
+    assert "queries_in_corpus" not in read(folder, "en", said=said).info
+    assert not any("of 2 queries" in line for line in said)
+    corpus = folder / ("en/corpus.jsonl" if apart else "corpus.jsonl")
+    corpus.write_text(corpus.read_text() + lines({"_id": "q2", "text": "ask 2"}))
+    built = read(folder, "en", said=said)
+    assert built.info["queries_in_corpus"] == 1 and "1 of 2 queries" in said[-1]
+
+
 Z = '{"id": "z", "lang": "en", "text": "z"'
 BAD = {
     "no json": ("queries", "{,}", "line.json"),
