@@ -42,15 +42,7 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         raise UserError(
             "evaluate run=FILE scores one run file; give the word once", key="run_file.words"
         )
-    # Nothing is trained, so a single language is no contradiction to a share of cross-lingual
-    # steps.
-    others = [word for word in words if not word.startswith("run=")]
-    if "data" not in keys(others):
-        raise UserError(
-            "evaluate run=FILE needs the collection that the run is about: data=NAME",
-            key="run_file.no_collection",
-        )
-    ((_, config),) = points([*others, "batch.cross_lingual_ratio=0"], multirun=False)
+    config = _config_of([word for word in words if not word.startswith("run=")])
     path = Path(files[0]).expanduser()
     collection = collection_of(config, say)
     say(f"reading {path}")
@@ -86,6 +78,25 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         table.to_parquet(temporary / "per_query.parquet", index=False)
         write_json(temporary / "metrics.json", metrics)
     return shown(metrics, folder, config)
+
+
+def _config_of(words: Sequence[str]) -> Config:
+    """Return the config of the words beside run=FILE."""
+    # Nothing is trained, so a single language is no contradiction to a share of cross-lingual
+    # steps.
+    if "data" not in keys(words):
+        raise UserError(
+            "evaluate run=FILE needs the collection that the run is about: data=NAME",
+            key="run_file.no_collection",
+        )
+    ((_, config),) = points([*words, "batch.cross_lingual_ratio=0"], multirun=False)
+    if config.eval.own_document != "keep":
+        raise UserError(
+            "evaluate run=FILE scores the lists as they stand: leave out eval.own_document, and the"
+            " lines of own documents",
+            key="run_file.own_document",
+        )
+    return config
 
 
 def _refuse_line(run: RunFile, at: int, what: str, hint: str) -> None:

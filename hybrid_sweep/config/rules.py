@@ -35,6 +35,7 @@ CHOICES = {
     "eval.select": ("last", "best"),
     "eval.split": ("dev", "test"),
     "eval.index": ("flat", "ivf"),
+    "eval.own_document": ("keep", "leave_out"),
     "trainer.accelerator": ("cpu", "gpu"),
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
@@ -298,6 +299,11 @@ def _check_evaluation(config: Config) -> None:
         from hybrid_sweep.retrieval.measures import check  # numpy comes with it
 
         check(config.eval.measures)
+    asked = config.eval
+    is_whole = asked.index == "flat" and not asked.run_depth
+    is_whole &= not any(data.pools for data in (config.data, *asked.also.values()))
+    rule = "needs eval.index=flat, eval.run_depth=0 and no pools: they hold the own documents too"
+    _need(is_whole or asked.own_document == "keep", "eval.own_document", asked.own_document, rule)
     rule = "needs eval.dev_every, the steps between evaluations on dev"
     _need(config.eval.select != "best" or config.eval.dev_every > 0, "eval.select", "best", rule)
 

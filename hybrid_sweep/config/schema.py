@@ -236,6 +236,7 @@ class EvalConfig:
     ivf_lists: int = _added(0)
     ivf_probes: int = _added(32)
     ivf_depth: int = _added(1000)
+    own_document: str = _added("keep")
 
 
 @dataclass
@@ -434,6 +435,10 @@ def bm25(config: Config) -> Config:
         batch=dataclasses.replace(BatchConfig(), cross_lingual_ratio=0.0),
         trainer=TrainerConfig(max_steps=0),
         eval=EvalConfig(
-            split=asked.split, also=asked.also, measures=asked.measures, run_depth=asked.run_depth
+            split=asked.split,
+            also=asked.also,
+            measures=asked.measures,
+            run_depth=asked.run_depth,
+            own_document=asked.own_document,
         ),
     )

@@ -89,4 +89,5 @@ def score(
         return pools.evaluate(*texts, ranker, pool, measures=measures)
     if config.eval.index == "ivf" and isinstance(ranker, Dense):
         return approximate.evaluate(*texts, ranker, config.eval, measures)
-    return per_query.evaluate(*texts, ranker, measures=measures)
+    without_own = config.eval.own_document == "leave_out"
+    return per_query.evaluate(*texts, ranker, measures=measures, without_own=without_own)

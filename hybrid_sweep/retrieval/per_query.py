@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hybrid_sweep.retrieval import language_bias
+from hybrid_sweep.retrieval import language_bias, own_documents
 from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check, judged, measured
 from hybrid_sweep.retrieval.ranking import Ranker
 from hybrid_sweep.utils.errors import UserError
@@ -99,13 +99,15 @@ def evaluate(
     ranker: Ranker,
     *,
     measures: Sequence[str] = (),
+    without_own: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the per-query table, and a report, ready for JSON, of the counts and the language bias
     that it cannot hold.
 
     queries, passages: id, group, lang of one split in the chosen languages, by whose row numbers
     the ranker knows them; qrels: query_group, passage_group, grade (0: not relevant); measures:
-    names for further columns. The table has a row wherever the pool holds a relevant passage,
+    names for further columns; without_own: whether the passage that has the id of a query is left
+    out of what that query searches. The table has a row wherever the pool holds a relevant passage,
     sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input.
     same@10 is NaN outside the multilingual setting. The report: queries, passages (by language, "*"
     for all), without_relevant (queries without a relevant passage in any pool), cells (of each
@@ -115,7 +117,14 @@ def evaluate(
     check(measures)
     texts = texts_of(queries, passages)
     query, passage, grade = judged_pairs(queries, passages, qrels)
-    better, tied, top = ranker.ranked(SAME_AT, query, passage, texts.passage_lang, texts.tie_order)
+    own = own_documents.own_rows(queries, passages) if without_own else np.full(len(queries), -1)
+    searched = passage != own[query]
+    query, passage, grade = query[searched], passage[searched], grade[searched]
+    codes = (texts.passage_lang, texts.tie_order)
+    if without_own:
+        better, tied, top = own_documents.ranked(ranker, SAME_AT, (query, passage), codes, own)
+    else:
+        better, tied, top = ranker.ranked(SAME_AT, query, passage, *codes)
     if len(top) != len(queries):
         raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
     answer_lang, pairs = texts.passage_lang[passage], np.arange(len(query))
@@ -123,9 +132,12 @@ def evaluate(
     single = judged(query * len(texts.languages) + answer_lang, rank, grade, rank + ties)
     rank, ties = 1 + better.sum(axis=1), tied.sum(axis=1)
     pooled = judged(query, rank, grade, rank + ties)
-    share = language_bias.same_language_share(top, texts.query_lang, texts.passage_lang)
+    shares = own_documents if without_own else language_bias
+    share = shares.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
-    ranks = Ranks(single, pooled, answer_lang[pooled.entry], top[:, 0], share, asked)
+    sizes = len(passages) - (own >= 0)[pooled.topic]
+    part = SearchedPart(texts.passage_lang, sizes) if without_own else None
+    ranks = Ranks(single, pooled, answer_lang[pooled.entry], top[:, 0], share, asked, part)
     return tabulated(queries, texts, ranks, measures)
 
 

@@ -179,6 +179,18 @@ def test_unknown_ids_are_named_or_counted(cache, tmp_path, lines, key, unknown):
         assert f"1 lines name an unknown {unknown.split()[0]}" in shown
 
 
+def test_lists_are_scored_as_they_stand(tmp_path):
+    with refused("run_file.own_document", "eval.own_document"):
+        score_words([f"run={tmp_path}", "data=synthetic", "eval.own_document=leave_out"], print)
+
+
+def test_no_key_is_named_that_the_collection_does_not_have(tmp_path, cache):
+    (tmp_path / "run").write_text("a\tb\t1\n")
+    with refused("line.not_in_collection", "'a'") as refusal:
+        score_words([f"run={tmp_path / 'run'}", "data=synthetic", "data.groups=60"], print)
+    assert "on_error" not in refusal.message
+
+
 def test_words_that_name_no_run_or_no_collection():
     with refused("run_file.words", "run=FILE"):
         score_words(["run=a", "run=b", "data=msmarco"], print)

@@ -38,7 +38,7 @@ IDENTITY = set(
     trainer.nodes trainer.precision trainer.threads trainer.length_buckets trainer.compact_vocabulary
     trainer.gradient_checkpointing trainer.compile eval.dev_every eval.dev_metric eval.select
     eval.split eval.batch_tokens
-    model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth
+    model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth eval.own_document
     trainer.loss trainer.callbacks
     """.split()
 )

@@ -354,3 +354,45 @@ def test_neither_torch_nor_faiss_is_imported_with_the_module() -> None:
     """Torch must come before Faiss in a process (both bring OpenMP); the order is the caller's."""
     code = "import sys, hybrid_sweep.retrieval.per_query; assert not {'torch', 'faiss'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def with_own(seed: int, groups: int) -> dict[str, Any]:
+    """A collection some of whose queries have ids of passages, relevant or not, and of tied ones."""
+    case, generator = collection(seed, groups=groups), np.random.default_rng(seed)
+    queries, passages = case["queries"], case["passages"]
+    ids, names = queries["id"].to_pylist(), passages["id"].to_pylist()
+    for at, name in zip(range(0, len(ids), 2), generator.permutation(names), strict=False):
+        ids[at] = str(name)
+    return case | {"queries": queries.set_column(0, "id", pa.array(ids, pa.string()))}
+
+
+@pytest.mark.parametrize(("seed", "groups"), [(0, 14), (1, 14), (2, 14), (3, 4), (4, 3)])
+def test_without_its_own_document_a_query_is_as_if_that_were_not_there(seed, groups):
+    case = with_own(seed, groups)
+    whole, _ = evaluate(**case, without_own=True)
+    tables, names = [], case["passages"]["id"].to_pylist()
+    for at, name in enumerate(case["queries"]["id"].to_pylist()):
+        one = {
+            "queries": case["queries"].slice(at, 1),
+            "query_vectors": case["query_vectors"][[at]],
+        }
+        keep = np.array([other != name for other in names])
+        part = {
+            "passages": case["passages"].filter(pa.array(keep)),
+            "passage_vectors": case["passage_vectors"][keep],
+        }
+        table, report = evaluate(**{**case, **one, **part})
+        left, told = evaluate(**{**case, **one}, without_own=True)
+        pd.testing.assert_frame_equal(left, table)
+        if told["bias"]["languages"] == report["bias"]["languages"]:
+            assert told["bias"] == report["bias"] and told["cells"] == report["cells"]
+        tables.append(table)
+    expected = pd.concat(tables).sort_values(KEYS).reset_index(drop=True)
+    pd.testing.assert_frame_equal(whole.sort_values(KEYS).reset_index(drop=True), expected)
+
+
+def test_where_no_query_is_a_passage_nothing_changes():
+    case = collection(5)
+    (table, report), (left, told) = evaluate(**case), evaluate(**case, without_own=True)
+    pd.testing.assert_frame_equal(table, left)
+    assert report == told

@@ -157,7 +157,7 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
         say(
             f"{shared:,} of {len(built.queries):,} queries have the id of a passage: where that is"
             " the query's own document, as in ArguAna and Quora, it is searched too and mostly"
-            " stands first"
+            " stands first; eval.own_document=leave_out leaves it out"
         )
     return built
 
