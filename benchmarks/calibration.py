@@ -2,6 +2,7 @@
 
     python benchmarks/calibration.py                      the tables of docs/report.md (minutes)
     python benchmarks/calibration.py --sweeps 5000
+    python benchmarks/calibration.py --pairs              that of the module `comparison.between`
 
 `Truth` draws means and mean squares of a sweep of seven ratios from their distributions, which is
 cheap enough for p of .001. `ranks` draws reciprocal ranks; its parameters are fitted to the table of
@@ -12,13 +13,15 @@ have one distribution at all of them, so that no ratio differs from another in t
 
 import argparse
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.special
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, RectBivariateSpline
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.comparison.between import MeanSquares, from_squares
 
 Array = np.ndarray
 RATIOS = np.array([0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
@@ -29,6 +32,7 @@ RECIPES = ("before", "before, A >= E", "t of the seeds", "pooled", "moderated", 
 
 
 KNOTS = 129  # of the spline: the critical value is right to 2e-5 of itself
+KNOTS_OF_TWO = 21  # on either axis where there are two sets of seeds: right to 1e-3
 
 
 @functools.lru_cache(maxsize=256)
@@ -37,8 +41,20 @@ def _spline(level: float, df_seeds: int, df_questions: float) -> CubicSpline:
     the seeds in the variance.
     """
     angle = np.linspace(0, np.pi / 2, KNOTS)
-    values = st.critical_value(level, np.sin(angle) ** 2, df_seeds, df_questions)
+    values = st.critical_value(level, [np.sin(angle) ** 2], (df_seeds,), df_questions)
     return CubicSpline(angle, np.log(values))
+
+
+@functools.lru_cache(maxsize=256)
+def _spline_of_two(level: float, dfs: tuple[int, ...], df_questions: float) -> RectBivariateSpline:
+    """Return the same of two sets of seeds, over the angles of the share of both, and of the first
+    set in it.
+    """
+    angle = np.linspace(0, np.pi / 2, KNOTS_OF_TWO)
+    both, first = np.meshgrid(np.sin(angle) ** 2, np.sin(angle) ** 2, indexing="ij")
+    shares = [both * first, both * (1 - first)]
+    values = st.critical_value(level, shares, dfs, df_questions)
+    return RectBivariateSpline(angle, angle, np.log(values))
 
 
 def half_widths(estimated: st.Estimate, level: float) -> np.ndarray:
@@ -48,9 +64,18 @@ def half_widths(estimated: st.Estimate, level: float) -> np.ndarray:
     """
     if estimated.parts is None:
         return st.half_width(estimated, level)
-    share = np.clip(st.share_of_seeds(estimated), 0.0, 1.0)
-    spline = _spline(level, estimated.n_seeds - 1, estimated.df_questions)
-    return np.exp(spline(np.arcsin(np.sqrt(share)))) * estimated.se
+    shares = st.shares_of_seeds(estimated)
+    both = np.clip(sum(shares), 0.0, 1.0)
+    angle = np.arcsin(np.sqrt(both))
+    if len(shares) == 1:
+        logs = _spline(level, *estimated.dfs, estimated.df_questions)(angle)
+    else:
+        first = np.divide(shares[0], both, out=np.ones_like(both), where=both > 0)
+        split = np.arcsin(np.sqrt(np.clip(first, 0.0, 1.0)))
+        logs = _spline_of_two(level, estimated.dfs, estimated.df_questions)(
+            angle, split, grid=False
+        )
+    return np.exp(logs) * estimated.se
 
 
 @dataclass(frozen=True)
@@ -151,7 +176,7 @@ def estimate(data: Drawn, recipe: str) -> st.Estimate:
     least = np.zeros_like(seeds)
     if recipe == "before":
         seeds = data.seeds
-        least = data.questions if n < st.FLOOR_SEEDS else least
+        least = data.questions if n < 5 else least
     if recipe == "pooled":
         df = df * data.seeds.shape[1]
         seeds = np.maximum(inflation.mean(axis=1, keepdims=True), 1) * data.rest
@@ -246,13 +271,72 @@ def _line(name: str, found: list[Rates]) -> str:
     return f"    {name:15}" + " ".join(cells)
 
 
+@dataclass(frozen=True)
+class Two:
+    """Two sweeps without any difference whose seeds are independent.
+
+    seeds, rests: of each, the number of seeds and E; excess: A - E of each; questions: the variance
+    of a question's difference, in units of the rests of both.
+    """
+
+    seeds: tuple[int, int]
+    n_questions: int
+    excess: tuple[float, float] = (0.0, 0.0)
+    questions: float = 0.0
+    rests: tuple[float, float] = (1.0, 1.0)
+
+
+def difference(truth: Two, repetitions: int, rng: np.random.Generator) -> st.Estimate:
+    """Draw estimates of the difference from mean squares with their chi-square distributions."""
+    freedom = truth.n_questions - 1
+    sides, variance, base = [], 0.0, 0.0
+    for count, rest, more in zip(truth.seeds, truth.rests, truth.excess, strict=True):
+        df = (count - 1) * freedom
+        of_seeds = (rest + more) * rng.chisquare(count - 1, repetitions) / (count - 1)
+        sides.append(MeanSquares(of_seeds, rest * rng.chisquare(df, repetitions) / df, count))
+        variance += (rest + more) / count
+        base += rest / count
+    spread = base * (1 + truth.questions) * rng.chisquare(freedom, repetitions) / freedom
+    sd = np.sqrt((variance + base * truth.questions) / truth.n_questions)
+    noise = sd * rng.standard_normal(repetitions)
+    return from_squares(noise, (sides[0], sides[1]), spread, truth.n_questions, float(freedom))
+
+
+PAIRS = ((3, 3), (5, 5), (10, 10), (3, 5), (3, 10), (5, 10))
+PLACES = ((0, 0.3, 3, 100, 1000), (0, 0.3, 3, 100, 1000), (0, 1, 10, 100), (1, 10))
+
+
+def pairs(repetitions: int) -> None:
+    """Print P(p < a) for a = .05, .01, .001 of two sweeps' difference: the worst over `PLACES`."""
+    print("seeds, P(p < a) in per cent for a = 5, 1, .1; the lowest for a = 5")
+    for seeds in PAIRS:
+        rng = np.random.default_rng(list(seeds))
+        found = []
+        for n_questions in (30, 2000):
+            for one, two, questions, scale in itertools.product(*PLACES):
+                truth = Two(seeds, n_questions, (one, two), questions, (1.0, scale))
+                data = difference(truth, repetitions, rng)
+                size = np.abs(data.mean)
+                found.append(
+                    [(size > half_widths(data, 1 - a)).mean() for a in (0.05, 0.01, 0.001)]
+                )
+        rates = 100 * np.array(found)
+        worst = " ".join(f"{value:5.2f}" for value in rates.max(axis=0))
+        print(f"{seeds[0]:2} and {seeds[1]:2}  {worst}   {rates[:, 0].min():5.2f}", flush=True)
+
+
 def main() -> None:
     """Print the worst rates over Q / E for each number of seeds, profile and A / E."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sweeps", type=int, default=20_000)
-    sweeps = parser.parse_args().sweeps
+    parser.add_argument("--pairs", action="store_true", help="two sweeps of independent seeds")
+    arguments = parser.parse_args()
+    sweeps = arguments.sweeps
+    if arguments.pairs:
+        pairs(sweeps)
+        return
     print("worst over Q / E = 0, .5, 2, 10; per cent: P(p < a) for a = 10, 5, 1, .714, .179, .1;")
     print("familywise by Holm over 7 ratios; coverage of the narrowest 5 % of 95 % intervals;")
     print("half width of 90 % in true sd; non-inferiority at three sd from the margin")

@@ -56,7 +56,7 @@ def stretch(points: Moments, weights: Array) -> float:
     weights = weights[moves]
     share = np.zeros(len(weights))
     if estimated.parts is not None:
-        share = st.share_of_seeds(contrast(points, weights))
+        [share] = st.shares_of_seeds(contrast(points, weights))
     roots = _root(points.rest, weights), _root(points.questions, weights)
     rng = np.random.default_rng([SEED, points.n_seeds, points.n_questions, len(weights)])
     largest = np.empty(DRAWS)
@@ -100,7 +100,7 @@ def _statistics(
 def _table(df_seeds: int, df_questions: float) -> tuple[Array, Array]:
     """Return angles whose squared sines are shares of the seeds, and their critical values."""
     angle = np.linspace(0, np.pi / 2, KNOTS)
-    return angle, st.critical_value(LEVEL, np.sin(angle) ** 2, df_seeds, df_questions)
+    return angle, st.critical_value(LEVEL, [np.sin(angle) ** 2], (df_seeds,), df_questions)
 
 
 def _critical(share: Array, df_seeds: int, df_questions: float) -> Array:

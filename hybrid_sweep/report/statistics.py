@@ -57,15 +57,13 @@ Array = NDArray[np.float64]
 
 # with two seeds one degree of freedom is left: an interval some six times too wide to be of use
 MIN_SEEDS = 3
-# below this many on either side, the interval of two sweeps whose seeds are independent is never
-# narrower than that over the questions alone (`comparison.between`)
-FLOOR_SEEDS = 5
 # Non-inferiority asks for at least so many questions times the margin: with fewer, a loss that lies
 # in few questions is absent from more than 5 % of the samples, e^-3.
 MIN_LOST = 3.0
 # ... and for so many questions, effectively, that carry the difference.
 MIN_CARRYING = 10.0
 NODES = 96  # of the integral over the seeds' chi-square: p is right to eight digits
+NODES_OF_TWO = 48  # of each of two sets of seeds: p is right to four digits
 NODE_TAIL = 1e-15  # what lies beyond the outermost nodes
 SECANT_STEPS = 30  # at most; six are common
 # the chance with which `seeds_to_settle` seeds reach a verdict, if the estimates are the truth
@@ -77,11 +75,14 @@ SETTLE_LIMIT = 1000
 class Estimate:
     """A mean with its standard error; `mean`, `se` and `df` are floats or arrays of one shape.
 
-    `interval` is "crossed" (seeds and questions), "conditional" (questions alone: these
-    checkpoints) or "none" (fewer than two questions: se is NaN). Where it is "crossed", `df` is
-    that of the seeds, `squares` holds the mean squares A, B, E, and `parts` the variance of the
-    mean times S G by seeds and by questions; else the mean is referred to Student's t with `df`.
-    `carrying` is the effective number of questions that carry the mean, inf where not counted.
+    `interval` is "crossed" (seeds and questions), "independent" (the same, of two sets of seeds:
+    `comparison.between`), "conditional" (questions alone: these checkpoints) or "none" (fewer than
+    two questions: se is NaN). Where it is "crossed", `df` is that of the seeds, `squares` holds the
+    mean squares A, B, E, and `parts` the variance of the mean times S G by seeds and by questions;
+    where it is "independent", `parts` are those of either set of seeds and of the questions, and
+    `df_sets` the degrees of freedom of the sets; else the mean is referred to Student's t with
+    `df`. `carrying` is the effective number of questions that carry the mean, inf where not
+    counted.
     """
 
     mean: Any
@@ -92,8 +93,14 @@ class Estimate:
     df_questions: float
     interval: str
     squares: tuple[Any, Any, Any] | None = None
-    parts: tuple[Any, Any] | None = None
+    parts: tuple[Any, ...] | None = None
     carrying: Any = np.inf
+    df_sets: tuple[int, ...] = ()
+
+    @property
+    def dfs(self) -> tuple[int, ...]:
+        """Return the degrees of freedom of each set of seeds."""
+        return self.df_sets or (self.n_seeds - 1,)
 
 
 def contributions(
@@ -242,25 +249,34 @@ def t_quantile(probability: Any, df: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _nodes(df: int) -> tuple[Array, Array]:
-    """Return values of a chi-square over its df, and their weights, for the mean of a function of
-    it: the trapezoid rule on the scale of logarithms.
+def _nodes(dfs: tuple[int, ...]) -> tuple[tuple[Array, ...], Array]:
+    """Return values of independent chi-squares, each over its df, and their weights, for the mean
+    of a function of them: the trapezoid rule on the scale of logarithms.
     """
-    first, last = scipy.stats.chi2.ppf(NODE_TAIL, df), scipy.stats.chi2.isf(NODE_TAIL, df)
-    logs = np.linspace(np.log(first), np.log(last), NODES)
-    weights = np.exp(scipy.stats.chi2.logpdf(np.exp(logs), df) + logs)
-    return np.exp(logs) / df, weights / weights.sum()
+    count = NODES if len(dfs) == 1 else NODES_OF_TWO
+    values, weights = [], np.ones(1)
+    for df in dfs:
+        first, last = scipy.stats.chi2.ppf(NODE_TAIL, df), scipy.stats.chi2.isf(NODE_TAIL, df)
+        logs = np.linspace(np.log(first), np.log(last), count)
+        density = np.exp(scipy.stats.chi2.logpdf(np.exp(logs), df) + logs)
+        values.append(np.exp(logs) / df)
+        weights = np.multiply.outer(weights, density / density.sum()).ravel()
+    grids = np.meshgrid(*values, indexing="ij")
+    return tuple(grid.ravel() for grid in grids), weights
 
 
-def _tail(size: Array, share: Array, df_seeds: int, df_questions: float) -> Array:
-    """Return P(|sqrt(share) T + sqrt(1 - share) U| > size), T and U as in the module's docstring.
+def _tail(size: Array, shares: Sequence[Array], dfs: tuple[int, ...], df_questions: float) -> Array:
+    """Return P(|sum of sqrt(share_k) T_k + sqrt(1 - sum of shares) U| > size), T_k and U as in the
+    module's docstring, one T for each set of seeds.
 
-    Given the chi-square of T, the sum is normal but for U, so that it is Student's t to which
+    Given the chi-squares of the T, the sum is normal but for U, so that it is Student's t to which
     Satterthwaite's df of U's share apply.
     """
-    ratio, weights = _nodes(df_seeds)
-    of_questions = 1 - share[..., None]
-    variance = share[..., None] / ratio + of_questions
+    ratios, weights = _nodes(dfs)
+    of_questions = np.maximum(1 - sum(shares), 0.0)[..., None]
+    variance = of_questions
+    for share, ratio in zip(shares, ratios, strict=True):
+        variance = variance + share[..., None] / ratio
     inverse = (of_questions / variance) ** 2 / df_questions
     df = 1 / np.maximum(inverse, 1e-12)
     tails = scipy.special.stdtr(df, -size[..., None] / np.sqrt(variance))
@@ -268,22 +284,25 @@ def _tail(size: Array, share: Array, df_seeds: int, df_questions: float) -> Arra
     return two_sided
 
 
-def critical_value(level: float, share: Array, df_seeds: int, df_questions: float) -> Array:
+def critical_value(
+    level: float, shares: Sequence[Array], dfs: tuple[int, ...], df_questions: float
+) -> Array:
     """Return half the width of the two-sided interval at `level` in standard errors, by the secant
     rule on logarithms: the size whose `_tail` is 1 - level.
 
     Args:
         level: e.g. 0.95.
-        share: of the seeds in the variance of the mean, from 0 to 1; any shape.
-        df_seeds: number of seeds less one.
+        shares: of each set of seeds in the variance of the mean, from 0 to 1; one shape.
+        dfs: number of seeds less one, of each set.
         df_questions: degrees of freedom of the questions.
     """
-    start = t_quantile(0.5 + level / 2, np.array([df_seeds, max(df_questions, df_seeds + 1.0)]))
-    before, now = (np.full(share.shape, np.log(value)) for value in start)
+    few = min(dfs)
+    start = t_quantile(0.5 + level / 2, np.array([few, max(df_questions, few + 1.0)]))
+    before, now = (np.full(np.shape(shares[0]), np.log(value)) for value in start)
     wanted = np.log(1 - level)
-    error = np.log(_tail(np.exp(before), share, df_seeds, df_questions)) - wanted
+    error = np.log(_tail(np.exp(before), shares, dfs, df_questions)) - wanted
     for _ in range(SECANT_STEPS):
-        new_error = np.log(_tail(np.exp(now), share, df_seeds, df_questions)) - wanted
+        new_error = np.log(_tail(np.exp(now), shares, dfs, df_questions)) - wanted
         rise = new_error - error
         step = np.divide(now - before, rise, out=np.zeros_like(now), where=rise != 0)
         before, error = now, new_error
@@ -294,13 +313,18 @@ def critical_value(level: float, share: Array, df_seeds: int, df_questions: floa
     return quantile
 
 
-def share_of_seeds(estimated: Estimate) -> Array:
-    """Return the share of the seeds in the variance of a crossed mean; 1 where there is none."""
+def shares_of_seeds(estimated: Estimate) -> list[Array]:
+    """Return the share of each set of seeds in the variance of a mean with an interval over seeds;
+    where there is no variance, all of it is the first's.
+    """
     assert estimated.parts is not None
-    seeds, questions = estimated.parts
-    total = seeds + questions
-    share: Array = np.divide(seeds, total, out=np.ones_like(total), where=total > 0)
-    return share
+    *seeds, questions = estimated.parts
+    total = sum(seeds) + questions
+    shares = []
+    for place, part in enumerate(seeds):
+        start = np.ones_like(total) if place == 0 else np.zeros_like(total)
+        shares.append(np.divide(part, total, out=start, where=total > 0))
+    return shares
 
 
 def half_width(estimated: Estimate, level: float) -> Any:
@@ -309,10 +333,8 @@ def half_width(estimated: Estimate, level: float) -> Any:
     """
     if estimated.parts is None:
         return t_quantile(0.5 + level / 2, estimated.df) * estimated.se
-    df_seeds = estimated.n_seeds - 1
-    share = share_of_seeds(estimated)
-    quantile = critical_value(level, share, df_seeds, estimated.df_questions)
-    return quantile * estimated.se
+    shares = shares_of_seeds(estimated)
+    return critical_value(level, shares, estimated.dfs, estimated.df_questions) * estimated.se
 
 
 def bounds(estimated: Estimate, level: float) -> tuple[Any, Any]:
@@ -329,7 +351,7 @@ def p_value(estimated: Estimate) -> Any:
     t = np.divide(mean, se, out=np.where(mean > 0, np.inf, 0.0), where=~(se == 0))
     if estimated.parts is None:
         return 2 * scipy.special.stdtr(estimated.df, -t)
-    return _tail(t, share_of_seeds(estimated), estimated.n_seeds - 1, estimated.df_questions)
+    return _tail(t, shares_of_seeds(estimated), estimated.dfs, estimated.df_questions)
 
 
 def equivalent_df(estimated: Estimate) -> Any:
@@ -338,9 +360,8 @@ def equivalent_df(estimated: Estimate) -> Any:
     """
     if estimated.parts is None:
         return estimated.df
-    df_seeds = estimated.n_seeds - 1
-    share = share_of_seeds(estimated)
-    quantile = critical_value(0.95, share, df_seeds, estimated.df_questions)
+    shares = shares_of_seeds(estimated)
+    quantile = critical_value(0.95, shares, estimated.dfs, estimated.df_questions)
     return scipy.special.stdtridf(0.975, quantile)
 
 
