@@ -27,7 +27,7 @@ smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under a
 test: install  ## The test suite, two tests at a time, no network, about 5 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: install  ## The long tests, two at a time, about half an hour
+test-slow: install  ## The long tests, two at a time, about 25 minutes
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 test-gpu: install  ## The tests that need a GPU; skipped elsewhere

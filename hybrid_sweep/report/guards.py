@@ -93,8 +93,8 @@ def below_untrained(results: pd.DataFrame) -> list[str]:
         return []
     return [
         f"training ends below the untrained encoder at r = {listed(below)}"
-        f" ({MONOLINGUAL.noun} {floor:.3f} before the first step): the learning rate or the data"
-        " are wrong, and a difference between ratios says little"
+        f" ({MONOLINGUAL.noun} {floor:.3f} before the first step): a difference between ratios says"
+        " little there; look at the learning rate, the number of steps and the data"
     ]
 
 
