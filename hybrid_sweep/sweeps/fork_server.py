@@ -153,6 +153,9 @@ def _answer(link: socket.socket, answer: Mapping[str, Any]) -> None:
 def _fork() -> dict[str, int] | None:
     """Fork a grandchild and end the child between, so that the driver adopts it; None in the
     grandchild.
+
+    The grandchild tells its number when it leads a session of its own: a signal to its group, sent
+    as soon as the number is known, must find it.
     """
     told, tell = os.pipe()
     try:
@@ -168,10 +171,11 @@ def _fork() -> dict[str, int] | None:
             os.write(tell, str(-(error.errno or 0)).encode())
             os._exit(1)
         if number == 0:
+            os.setsid()
+            os.write(tell, str(os.getpid()).encode())
             os.close(told)
             os.close(tell)
             return None
-        os.write(tell, str(number).encode())
         os._exit(0)
     os.close(tell)
     number = int(os.read(told, 32) or b"0")
@@ -185,7 +189,6 @@ def _become(request: Mapping[str, Any], descriptors: list[int]) -> list[str]:
 
     The leases among the descriptors stay open, and go with the process.
     """
-    os.setsid()
     log, *leases = descriptors
     os.dup2(log, 1)
     os.dup2(log, 2)
