@@ -55,8 +55,8 @@ def copies(sweep: Sweep) -> list[str]:
         for (one, first), (other, second) in itertools.combinations(seeds.items(), 2):
             if contents[first] == contents[second]:
                 notes.append(
-                    f"seeds {one} and {other} have the same ranks at r = {ratio:g}: they are one"
-                    " run, not two, and the intervals over seeds are too narrow"
+                    f"seeds {one} and {other} have the same ranks at r = {ratio:g}, as copies of"
+                    " one run have: intervals over seeds are too narrow then"
                 )
     return notes
 
@@ -103,8 +103,8 @@ def odd_margin(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     base: Any = next((row for row in picked(results, *MONO) if row["ratio"] == 0), None)
     if sweep.margin == 0:
         return [
-            "the margin is 0: non-inferior then means a gain, and no share with a loss of any size"
-            " can be shown to hold; state the loss that counts as none in sweep.margin"
+            "the margin is 0, so that no share can be called non-inferior; state the loss that"
+            " counts as none in sweep.margin"
         ]
     if base is not None and sweep.margin >= LARGE * base["mean"]:
         return [

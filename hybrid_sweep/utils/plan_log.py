@@ -2,8 +2,9 @@
 
 Each line is a JSON object that names the hash of the line before it. Lines are only added, one for
 each command that changes the plan, so that a margin, a ratio or a seed that was chosen after a
-result can be told from one that was stated before. The chain shows that a line was changed, taken
-out or moved; it cannot show that the whole file was written anew.
+result can be told from one that was stated before. The chain shows that a line before the
+last one was changed, taken out or moved; it cannot show a change of the last line, lines taken off
+the end, or a file that was written anew.
 """
 
 import hashlib
@@ -107,17 +108,19 @@ def stated(lines: Sequence[Planned], margin: float) -> tuple[bool, str]:
         return False, "no record of when it was stated"
     if lines[-1].margin != margin:
         return False, f"the record of the plan has another: {lines[-1].margin:g}"
-    parts = []
-    first = lines[0]
-    if first.finished:
-        parts.append(f"first recorded when {_of(first)} were finished")
+    late = []
+    has_results = lines[0].finished > 0
+    if has_results:
+        late.append(f"first recorded when {_of(lines[0])} were finished")
     for before, line in itertools.pairwise(lines):
-        if line.margin != before.margin:
-            parts.append(f"changed from {before.margin:g} to {line.margin:g} after {_of(line)}")
-    late = [part for part in parts if "after 0 of" not in part]
-    if not late:
-        return True, "stated before the first point was finished"
-    return False, "; ".join(parts)
+        # Results that were there once have been seen, though other points take their place.
+        has_results = has_results or line.finished > 0 or bool(line.replaced)
+        if has_results and line.margin != before.margin:
+            when = _of(line) if line.finished else "finished points were replaced"
+            late.append(f"changed from {before.margin:g} to {line.margin:g} after {when}")
+    if late:
+        return False, "; ".join(late)
+    return True, "stated before the first point was finished"
 
 
 def _of(line: Planned) -> str:

@@ -105,6 +105,23 @@ def test_when_a_margin_was_stated(
     assert not plan_log.stated([], 0.01)[0]
 
 
+def test_results_that_others_took_the_place_of_were_seen(tmp_path: Path) -> None:
+    """All points finished, then replaced by new ones, and the margin moved before one of these is
+    finished, at once or by a later command: not stated before.
+    """
+    for later in (False, True):
+        folder = tmp_path / str(later)
+        plan_log.add(folder, line(0.01))
+        new = [f"{number:012x}" for number in range(6, 12)]
+        plan_log.add(folder, line(0.01 if later else 0.2, points=new, replaced=IDS))
+        plan_log.add(folder, line(0.2, points=new, seeds=[0, 1]))
+        before, words = plan_log.stated(plan_log.read(folder), 0.2)
+        assert (before, words) == (
+            False,
+            "changed from 0.01 to 0.2 after finished points were replaced",
+        )
+
+
 def test_any_change_of_the_margin_after_a_result_is_told() -> None:
     """All ways to state three margins at three moments: before only if none moved after one."""
     for margins in itertools.product((0.01, 0.02), repeat=3):

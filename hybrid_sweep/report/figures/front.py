@@ -74,8 +74,8 @@ class Trade:
 def points(
     sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, against: Measure
 ) -> pd.DataFrame:
-    """Return one row per planned ratio: x and y with the ends of their intervals, `front` and
-    `beaten` (bool), and `frequency`.
+    """Return one row per planned ratio: x and y with the ends of their intervals, `front` (bool)
+    and `frequency`.
 
     The intervals are the 90 % ones of the paired difference to r = 0, laid about the mean there.
     NaN where no point is finished, and a NaN frequency where the derived statistics have no row.
@@ -94,7 +94,6 @@ def points(
             "y_low": y["bottom"],
             "y_high": y["top"],
             "front": (by_ratio["by_means"] == "on the front").to_numpy(),
-            "beaten": (by_ratio["word"] == "dominated").to_numpy(),
             "frequency": by_ratio["value"].to_numpy(dtype=np.float64),
         }
     )

@@ -29,9 +29,9 @@ PRICES_NOTE = (
     "Price: points of monolingual MRR@10 lost for each point gained of the other, or for each point"
     " (each 100 ranks) of language bias less; negative where both gain. On the front: no other"
     " ratio is better in one of the two and at least as good in the other, by the means. In"
-    " resamples: the share of bootstrap samples, of seeds and of questions, in which that is so; a"
-    " ratio that is best by a little is off the front in most of them, so that it is no test."
-    " Dominated: another ratio is better in both at one-sided 5 %, Holm over all ordered pairs."
+    " resamples: the share of bootstrap samples, of seeds and of questions, in which that is so,"
+    " which is no test. Dominated: another ratio is better in both at one-sided 5 %, Holm over all"
+    " ordered pairs."
 )
 WINNERS_NOTE = "Change: paired with r = 0; p is adjusted (Holm) over the languages and ratios."
 _SHAPE = (
