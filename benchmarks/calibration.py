@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.special
-from scipy.interpolate import CubicSpline, RectBivariateSpline
+from scipy.interpolate import RectBivariateSpline
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.comparison.between import MeanSquares, from_squares
+from hybrid_sweep.report.critical_values import interpolated
 
 Array = np.ndarray
 RATIOS = np.array([0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
@@ -31,18 +32,7 @@ QUESTIONS = (0.0, 0.5, 2.0, 10.0)
 RECIPES = ("before", "before, A >= E", "t of the seeds", "pooled", "moderated", "no floor", "now")
 
 
-KNOTS = 129  # of the spline: the critical value is right to 2e-5 of itself
 KNOTS_OF_TWO = 21  # on either axis where there are two sets of seeds: right to 1e-3
-
-
-@functools.lru_cache(maxsize=256)
-def _spline(level: float, df_seeds: int, df_questions: float) -> CubicSpline:
-    """Return the logarithm of the critical value over the angle whose squared sine is the share of
-    the seeds in the variance.
-    """
-    angle = np.linspace(0, np.pi / 2, KNOTS)
-    values = st.critical_value(level, [np.sin(angle) ** 2], (df_seeds,), df_questions)
-    return CubicSpline(angle, np.log(values))
 
 
 @functools.lru_cache(maxsize=256)
@@ -65,17 +55,16 @@ def half_widths(estimated: st.Estimate, level: float) -> np.ndarray:
     if estimated.parts is None:
         return st.half_width(estimated, level)
     shares = st.shares_of_seeds(estimated)
+    if len(shares) == 1:
+        [df_seeds] = estimated.dfs
+        sizes = interpolated(level, shares[0], df_seeds, estimated.df_questions)
+        return sizes * estimated.se
     both = np.clip(sum(shares), 0.0, 1.0)
     angle = np.arcsin(np.sqrt(both))
-    if len(shares) == 1:
-        logs = _spline(level, *estimated.dfs, estimated.df_questions)(angle)
-    else:
-        first = np.divide(shares[0], both, out=np.ones_like(both), where=both > 0)
-        split = np.arcsin(np.sqrt(np.clip(first, 0.0, 1.0)))
-        logs = _spline_of_two(level, estimated.dfs, estimated.df_questions)(
-            angle, split, grid=False
-        )
-    return np.exp(logs) * estimated.se
+    first = np.divide(shares[0], both, out=np.ones_like(both), where=both > 0)
+    split = np.arcsin(np.sqrt(np.clip(first, 0.0, 1.0)))
+    spline = _spline_of_two(level, estimated.dfs, estimated.df_questions)
+    return np.exp(spline(angle, split, grid=False)) * estimated.se
 
 
 @dataclass(frozen=True)

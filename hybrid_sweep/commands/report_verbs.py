@@ -80,13 +80,32 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
         return ""
     if missing:
         return f"next: {shlex.join(words)}    (runs what is missing)"
+    own = {point["seed"] for point in plan["points"] if point["kind"] == "trained"}
+    planned = _planned_seeds(sweep_dir)
+    if len(own) < planned:
+        left = [str(max(own) + 1 + place) for place in range(planned - len(own))]
+        more = [*without(words, "seed"), f"seed={','.join(left)}"]
+        return f"next: {shlex.join(more)}    (the planned seeds that are left)"
     if not more_seeds:
         return ""
     more = [
         *without(words, "seed"),
         f"seed={max(seeds) + 1},{max(seeds) + 2}",
     ]
-    return f"next: {shlex.join(more)}    (two more seeds into the same sweep; then report again)"
+    return (
+        f"next: {shlex.join(more)}    (two more seeds, which were not planned: the report will say"
+        " so)"
+    )
+
+
+def _planned_seeds(sweep_dir: Path) -> int:
+    """Return how many seeds a sweep plans; 0 where that is not recorded."""
+    from hybrid_sweep.utils import plan_log
+
+    try:
+        return plan_log.read(sweep_dir).seeds_planned or 0
+    except UserError:  # the report says what is wrong with the record
+        return 0
 
 
 def _safe_words(command: str) -> list[str]:

@@ -63,6 +63,7 @@ LEAST = {
     "eval.ivf_depth": 100,
     "sweep.max_parallel": 1,
     "sweep.retries": 0,
+    "sweep.seeds_planned": 1,
 }
 POSITIVE = ("trainer.lr", "model.temperature")
 NOT_NEGATIVE = (

@@ -251,6 +251,7 @@ class SweepConfig:
     name: str = _aside("default")
     max_parallel: int = _aside(2)
     margin: float = _aside(0.01)
+    seeds_planned: int | None = _aside(None)
     untrained: bool = _aside(True)
     bm25: bool = _aside(True)
     on_failure: str = _aside("continue")

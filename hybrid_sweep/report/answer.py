@@ -101,7 +101,20 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     # Only tested ratios stand behind the sentence, so only their seeds are counted.
     seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
     questions = counted(int(rows[0]["n_questions"]), "question")
-    return f"With {seeds} and {questions}, {'; '.join(parts)}.{gap}"
+    start = "With"
+    if interim(sweep, rows):
+        start = f"Interim look: {interim(sweep, rows)}. With"
+    return f"{start} {seeds} and {questions}, {'; '.join(parts)}.{gap}"
+
+
+def interim(sweep: Sweep, rows: list[ResultRow]) -> str:
+    """Return how many of the planned seeds are there, in words; "" where all of them are."""
+    if sweep.looks is None:
+        return ""
+    tested = [int(row["delta_seeds"]) for row in rows if row["verdict"] != "untested"]
+    if not tested or max(tested) >= sweep.looks.planned:
+        return ""
+    return f"{max(tested)} of {sweep.looks.planned} planned seeds"
 
 
 def _beyond(rows: list[ResultRow], best: float | None) -> list[float]:

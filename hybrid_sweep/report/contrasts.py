@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hybrid_sweep.report import looks
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.statistics import Array
 
@@ -24,7 +25,8 @@ class Moments:
     """Means (..., R) and mean cross-products (..., R, R) of R matrices y[..., r, s, g] that share
     seeds and questions.
 
-    `floor` is the least A / E of a contrast, as in `statistics.from_squares`.
+    `floor` is the least A / E of a contrast, as in `statistics.from_squares`; `fractions` are those
+    of `looks`.
     """
 
     mean: Array
@@ -35,6 +37,7 @@ class Moments:
     n_questions: int
     df_questions: float
     floor: Any = 0.0
+    fractions: tuple[float, ...] = looks.SINGLE
 
 
 def moments(y: Array, df_questions: float) -> Moments:
@@ -83,7 +86,8 @@ def contrast(points: Moments, c: Array) -> st.Estimate:
         _form(products, c) for products in (points.seeds, points.questions, points.rest)
     )
     if points.n_seeds >= st.MIN_SEEDS:
-        return st.from_squares(mean, (seeds, questions, rest), counts, points.floor)
+        estimated = st.from_squares(mean, (seeds, questions, rest), counts, points.floor)
+        return dataclasses.replace(estimated, fractions=points.fractions)
     se = np.sqrt(questions / (points.n_seeds * points.n_questions))
     return st.Estimate(mean, se, np.full(mean.shape, points.df_questions), *counts, "conditional")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.answer import no_verdict
+from hybrid_sweep.report.answer import interim, no_verdict
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL
 from hybrid_sweep.report.paired_rows import compared, largest, seeds_needed, unpaired
@@ -100,6 +100,8 @@ def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow]) -> tuple[s
             f" At r = {row['ratio']:g} the change is {signed(row['delta'])}, 90 % interval "
             f"{between(row['delta_low_90'], row['delta_high_90'])}."
         )
+    if interim(sweep, rows):
+        text += f" This is an interim look, at {interim(sweep, rows)}."
     if gone:
         text += (
             f" r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0"

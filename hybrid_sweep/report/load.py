@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.report.looks import Looks
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
 from hybrid_sweep.utils import names, plan_log, records
@@ -75,7 +76,7 @@ class Sweep:
     absent); on a further collection `config` has it as data, `metrics` what was measured there, and
     `provenance` under "evaluated" the versions and the code that measured it. `trained_languages`,
     sorted, are those that any trained point learned from, whatever it was evaluated on; () where no
-    config is recorded.
+    config is recorded. `looks` is None where no number of seeds was planned.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Sweep:
     provenance: dict[str, dict[str, Any]]
     metrics: dict[str, dict[str, Any]]
     trained_languages: tuple[str, ...]
+    looks: Looks | None = None
 
     @property
     def finished(self) -> tuple[SweepPoint, ...]:
@@ -169,22 +171,41 @@ def planned(
     return names, margins[0], next((text for text in commands if text), ""), folders
 
 
-def _stated(sweep_dirs: Sequence[Path], margin: float) -> Stated:
+def _stated(logs: Sequence[plan_log.Log | UserError], margin: float) -> Stated:
     """Return what plan.jsonl of the sweeps says of their margin: of several the first that was not
     stated before, if any.
     """
     when: list[tuple[bool, str]] = []
     late: list[str] = []
-    for sweep_dir in sweep_dirs:
-        try:
-            lines = plan_log.read(sweep_dir)
-        except UserError as error:
-            when.append((False, f"the record of the plan cannot be read: {error}"))
+    for log in logs:
+        if isinstance(log, UserError):
+            when.append((False, f"the record of the plan cannot be read: {log}"))
             continue
-        when.append(plan_log.stated(lines, margin))
-        late += plan_log.chosen_late(lines)
+        when.append(plan_log.stated(log.plans, margin))
+        late += plan_log.chosen_late(log.plans)
     before, words = min(when)
     return Stated(before, words, tuple(late))
+
+
+def _log(sweep_dir: Path) -> plan_log.Log | UserError:
+    """Return the record of the plan of a sweep, or why it cannot be read."""
+    try:
+        return plan_log.read(sweep_dir)
+    except UserError as error:
+        return error
+
+
+def _looks(logs: Sequence[plan_log.Log | UserError]) -> Looks | None:
+    """Return the number of seeds that sweeps plan, and those at which they were reported; None
+    where no plan has such a number.
+
+    Of several sweeps read as one the largest number counts, and the looks at any of them.
+    """
+    read = [log for log in logs if isinstance(log, plan_log.Log) and log.seeds_planned]
+    if not read:
+        return None
+    looks = {count for log in read for count in log.looks}
+    return Looks(max(log.seeds_planned or 0 for log in read), tuple(sorted(looks)))
 
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
@@ -390,9 +411,8 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     _check(there, tables, config)
     metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
     provenance = {point.run_id: records.provenance(folders[point]) for point in there}
-    learned = set[str]().union(
-        *(_learned(config[point.run_id]) for point in there if point.kind == "trained")
-    )
+    trained = [point for point in there if point.kind == "trained"]
+    learned = set[str]().union(*(_learned(config[point.run_id]) for point in trained))
     for point in there if on else []:
         here = records.metrics(places[point]) or {}
         data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
@@ -402,10 +422,12 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         provenance[point.run_id]["evaluated"] = {
             part: measured[part] for part in EVALUATED if part in measured
         }
+    logs = [_log(sweep_dir) for sweep_dir in sweep_dirs]
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
-        stated=_stated(sweep_dirs, margin),
+        stated=_stated(logs, margin),
+        looks=_looks(logs),
         command=command,
         points=points,
         missing=missing,

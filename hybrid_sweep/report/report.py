@@ -11,15 +11,18 @@ anywhere.
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.report.figures.training_curves import training
+from hybrid_sweep.report.guards import tested_counts
 from hybrid_sweep.report.load import Sweep, further, load, pools
-from hybrid_sweep.report.report_files import Report, write_one
+from hybrid_sweep.report.report_files import Report, write_one, writing
 from hybrid_sweep.report.settings import check
-from hybrid_sweep.utils import safe_paths
+from hybrid_sweep.utils import plan_log, safe_paths
 from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.locks import OUTPUTS, exclusive
 
 __all__ = ["Report", "write_report"]
 
@@ -33,6 +36,9 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
     nothing is finished, the points of one sweep cannot be compared, or the folder cannot be
     written. What would be an error on a further collection is a line of the console, since the
     others have reports.
+
+    The numbers of seeds that are tested are added to the record of the plan in the first folder:
+    reports before all planned seeds are there are looks, over which the error rates are spent.
     """
     folders = list({path.resolve(): path for path in map(Path, sweep_dirs)}.values())
     # where it is written; the user may name it by a link
@@ -42,6 +48,7 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
         report, told = _compared(folders)
     else:
         report, told = write_one(*pooled, folders[0], training(folders)), _further(folders)
+        _record_look(folders[0], report)
     console, code = [report.console], report.exit_code
     for name, other in told:
         console += [
@@ -54,6 +61,20 @@ def write_report(sweep_dirs: Sequence[Path], *, allow_missing: bool = False) -> 
     return dataclasses.replace(
         report, console="\n".join(console), exit_code=0 if allow_missing else code
     )
+
+
+def _record_look(folder: Path, report: Report) -> None:
+    """Add the numbers of seeds that a report tests to plan.jsonl of its folder."""
+    counts = tested_counts(report.results)
+    lock = folder / "lock"
+    # a folder that no command writes to has no lock
+    guard = exclusive(lock, OUTPUTS) if lock.is_file() else nullcontext()
+    try:
+        with guard, writing(folder):
+            plan_log.add_look(folder, counts)
+    except UserError as error:
+        if error.key != "plan_log.broken":  # that is in the report already
+            raise
 
 
 def _pooled(folders: Sequence[Path]) -> tuple[Sweep, list[str]] | None:

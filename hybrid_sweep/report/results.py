@@ -2,6 +2,7 @@
 rows alone.
 """
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.columns import frame_of, meanings, records
 from hybrid_sweep.report.load import Sweep, SweepPoint
+from hybrid_sweep.report.looks import Looks, fractions_of
 from hybrid_sweep.report.measures import MEASURES, MONOLINGUAL
 from hybrid_sweep.report.rows import ResultRow
 
@@ -102,8 +104,17 @@ def _level(y: st.Array, df: float, floor: float) -> ResultRow:
     return {"mean": level.mean, "low": low, "high": high, "interval": level.interval}
 
 
-def _effect(y: st.Array, base: st.Array, df: float, floor: float) -> tuple[st.Estimate, ResultRow]:
-    effect, share = st.crossed_estimate(y - base, df, floor), st.relative(y, base, df, floor)
+def _effect(
+    pair: tuple[st.Array, st.Array], df: float, floor: float, looks: Looks | None
+) -> tuple[st.Estimate, ResultRow]:
+    """Return the estimate of a ratio's change to ratio 0, and its columns.
+
+    pair: the contributions (seeds, questions) of the ratio, and of ratio 0.
+    """
+    y, base = pair
+    fractions = fractions_of(looks, len(y))
+    effect = dataclasses.replace(st.crossed_estimate(y - base, df, floor), fractions=fractions)
+    share = dataclasses.replace(st.relative(y, base, df, floor), fractions=fractions)
     low, high = st.bounds(effect, 0.95)
     low_90, high_90 = st.bounds(effect, 0.90)
     relative_low, relative_high = st.bounds(share, 0.95)
@@ -205,7 +216,7 @@ def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> 
         effect = None
         if kind == "trained" and ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            effect, columns = _effect(y[here], y[there], df, floors[1])
+            effect, columns = _effect((y[here], y[there]), df, floors[1], sweep.looks)
             row |= columns | _won(part, here, there)
         rows.append(_Row(row, effect))
     return rows

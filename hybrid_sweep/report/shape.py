@@ -5,6 +5,8 @@ Everything here is over the seeds that have every ratio, so that no step between
 change of seeds.
 """
 
+import dataclasses
+
 import numpy as np
 import scipy.optimize
 
@@ -13,6 +15,7 @@ from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import Moments, contrast, moments, with_typical_floor
 from hybrid_sweep.report.curves import Curve, complete
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.looks import fractions_of
 from hybrid_sweep.report.results import MACRO, MONO
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.statistics import Array
@@ -202,6 +205,7 @@ def shapes(sweep: Sweep, shaped: list[Curve]) -> list[DerivedRow]:
         if len(curve.questions) < 2:
             continue
         here = with_typical_floor(moments(curve.y[index], curve.df_questions))
+        here = dataclasses.replace(here, fractions=fractions_of(sweep.looks, len(seeds)))
         _, falling = isotonic(here.mean - here.mean[0])
         parts = [_slope(ratios, here)]
         parts += _whole(ratios, here, curve) if ratios[0] == 0 else []

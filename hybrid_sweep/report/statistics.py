@@ -53,6 +53,8 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
+from hybrid_sweep.report import looks
+
 Array = NDArray[np.float64]
 
 # with two seeds one degree of freedom is left: an interval some six times too wide to be of use
@@ -82,7 +84,7 @@ class Estimate:
     where it is "independent", `parts` are those of either set of seeds and of the questions, and
     `df_sets` the degrees of freedom of the sets; else the mean is referred to Student's t with
     `df`. `carrying` is the effective number of questions that carry the mean, inf where not
-    counted.
+    counted. `fractions` are those of `looks`: intervals and p hold over all looks.
     """
 
     mean: Any
@@ -96,6 +98,7 @@ class Estimate:
     parts: tuple[Any, ...] | None = None
     carrying: Any = np.inf
     df_sets: tuple[int, ...] = ()
+    fractions: tuple[float, ...] = looks.SINGLE
 
     @property
     def dfs(self) -> tuple[int, ...]:
@@ -284,6 +287,15 @@ def _tail(size: Array, shares: Sequence[Array], dfs: tuple[int, ...], df_questio
     return two_sided
 
 
+def _log_tail(
+    log_size: Array, shares: Sequence[Array], dfs: tuple[int, ...], df_questions: float
+) -> Array:
+    """Return the logarithm of `_tail`, finite also where that is too small for a float."""
+    tail = _tail(np.exp(log_size), shares, dfs, df_questions)
+    logs: Array = np.log(np.maximum(tail, np.finfo(np.float64).tiny))
+    return logs
+
+
 def critical_value(
     level: float, shares: Sequence[Array], dfs: tuple[int, ...], df_questions: float
 ) -> Array:
@@ -300,9 +312,9 @@ def critical_value(
     start = t_quantile(0.5 + level / 2, np.array([few, max(df_questions, few + 1.0)]))
     before, now = (np.full(np.shape(shares[0]), np.log(value)) for value in start)
     wanted = np.log(1 - level)
-    error = np.log(_tail(np.exp(before), shares, dfs, df_questions)) - wanted
+    error = _log_tail(before, shares, dfs, df_questions) - wanted
     for _ in range(SECANT_STEPS):
-        new_error = np.log(_tail(np.exp(now), shares, dfs, df_questions)) - wanted
+        new_error = _log_tail(now, shares, dfs, df_questions) - wanted
         rise = new_error - error
         step = np.divide(now - before, rise, out=np.zeros_like(now), where=rise != 0)
         before, error = now, new_error
@@ -333,6 +345,7 @@ def half_width(estimated: Estimate, level: float) -> Any:
     """
     if estimated.parts is None:
         return t_quantile(0.5 + level / 2, estimated.df) * estimated.se
+    level = 1 - 2 * looks.level_of((1 - level) / 2, estimated.fractions)
     shares = shares_of_seeds(estimated)
     return critical_value(level, shares, estimated.dfs, estimated.df_questions) * estimated.se
 
@@ -351,7 +364,8 @@ def p_value(estimated: Estimate) -> Any:
     t = np.divide(mean, se, out=np.where(mean > 0, np.inf, 0.0), where=~(se == 0))
     if estimated.parts is None:
         return 2 * scipy.special.stdtr(estimated.df, -t)
-    return _tail(t, shares_of_seeds(estimated), estimated.dfs, estimated.df_questions)
+    p = _tail(t, shares_of_seeds(estimated), estimated.dfs, estimated.df_questions)
+    return np.minimum(2 * looks.adjusted(p / 2, estimated.fractions), 1.0)
 
 
 def equivalent_df(estimated: Estimate) -> Any:
@@ -404,9 +418,11 @@ def p_of_loss(effect: Estimate, margin: float) -> Any:
     """Return the one-sided p of a true change of -margin or more: small where a loss larger than
     the margin is shown. NaN without a se.
     """
-    beyond = dataclasses.replace(effect, mean=effect.mean + margin)
+    beyond = dataclasses.replace(effect, mean=effect.mean + margin, fractions=looks.SINGLE)
     both_sides = p_value(beyond)
-    return np.where(beyond.mean < 0, both_sides / 2, 1 - both_sides / 2)[()]
+    one_sided = np.where(beyond.mean < 0, both_sides / 2, 1 - both_sides / 2)
+    fractions = effect.fractions if effect.parts is not None else looks.SINGLE
+    return looks.adjusted(one_sided, fractions)[()]
 
 
 def verdict(effect: Estimate, margin: float, p_holm: float, p_loss_holm: float) -> str:
@@ -481,13 +497,15 @@ def seeds_to_settle(effect: Estimate, margin: float) -> tuple[float, float]:
         return float("nan"), float("nan")
     if too_few_questions(effect, margin):
         return float("inf"), float("inf")
+    of_seeds, of_questions = effect.parts
+    effect = dataclasses.replace(effect, fractions=looks.SINGLE)
     df = effect.n_seeds - 1
     distance = abs(float(effect.mean) + margin)
     doubt = float(half_width(effect, 0.5))
     ends = []
     for side, quartile in ((1, 0.75), (-1, 0.25)):
-        variance = effect.parts[0] * df / scipy.stats.chi2.ppf(quartile, df)
-        there = dataclasses.replace(effect, parts=(variance, effect.parts[1]))
+        variance = of_seeds * df / scipy.stats.chi2.ppf(quartile, df)
+        there = dataclasses.replace(effect, parts=(variance, of_questions))
         ends.append(fewest_seeds(there, distance + side * doubt))
     return ends[0], ends[1]
 

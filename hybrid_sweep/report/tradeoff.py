@@ -19,6 +19,7 @@ from hybrid_sweep.report.contrasts import (
 )
 from hybrid_sweep.report.curves import Curve, Draws, complete, grid, resampled
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.looks import fractions_of
 from hybrid_sweep.report.measures import TRADED
 from hybrid_sweep.report.paired_rows import compared, largest, unpaired
 from hybrid_sweep.report.results import MACRO, MONO, languages, picked
@@ -97,10 +98,12 @@ def fronts(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
         gains = measure.better * other.y[index]
         front = on_front(base[0].mean(axis=(1, 2)), gains.mean(axis=(1, 2)))
         share = on_front(base[1], measure.better * resampled(draws, other, index)).mean(axis=0)
-        tested = beaten(
-            with_typical_floor(moments(base[0], mono.df_questions)),
-            with_typical_floor(moments(gains, other.df_questions)),
-        )
+        axes = []
+        for y, df_questions in ((base[0], mono.df_questions), (gains, other.df_questions)):
+            axis = with_typical_floor(moments(y, df_questions))
+            fractions = fractions_of(sweep.looks, len(seeds))
+            axes.append(dataclasses.replace(axis, fractions=fractions))
+        tested = beaten(*axes)
         for i, ratio in enumerate(ratios):
             row: DerivedRow = {
                 **ABOUT,
@@ -186,6 +189,8 @@ def prices(sweep: Sweep, results: pd.DataFrame, shaped: list[Curve]) -> list[Der
             shown = change["p_holm"] < 0.05 and measure.better * change["delta"] > 0
             if shown and pair.shape[-1] > 1:
                 both = moments(pair, min(mono.df_questions, other.df_questions))
+                fractions = fractions_of(sweep.looks, len(common))
+                both = dataclasses.replace(both, fractions=fractions)
                 low, high = ratio_interval(both)
                 value = float(both.mean[0] / both.mean[1])
                 word = "stated" if value > 0 else "no loss"

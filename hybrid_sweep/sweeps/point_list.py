@@ -214,6 +214,7 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
                 f" curve over ratio and seed; give each its own{hint}",
                 key="sweep.points_differ",
             )
+    _check_seeds(points)
     shared: dict[str, Plan] = {}
     plans: dict[str, Plan] = {}
     for point in (point for point in points if point.kind == "trained"):
@@ -227,6 +228,22 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
             dev_history.check(config, prepare.collection_of(config))
         plans[point.run_id] = shared[key]
     return plans
+
+
+def _check_seeds(points: Sequence[Point]) -> None:
+    """Refuse a sweep with more seeds than it plans."""
+    seeds: dict[Path, set[int]] = {}
+    for point in points:
+        if point.kind == "trained":
+            seeds.setdefault(point.sweep_dir, set()).add(point.config.seed)
+    for point in points:
+        planned, own = point.config.sweep.seeds_planned, seeds.get(point.sweep_dir, set())
+        if planned is not None and len(own) > planned:
+            raise UserError(
+                f"sweep.seeds_planned={planned}: the command has {len(own)} seeds; plan at least as"
+                " many, or give fewer",
+                key="config.sweep.seeds_planned",
+            )
 
 
 def is_done(point: Point) -> bool:
@@ -456,15 +473,24 @@ def _planned(
         collections |= set(entry.get("also", []))
     trained_entries = [entry for entry in entries if entry["kind"] == "trained"]
     replaced = [run_id for run_id in gone if run_id not in there]
+    seeds = sorted({entry["seed"] for entry in trained_entries})
+    finished_here = _count_finished(runs, there)
+    was_replaced = [run_id for run_id in replaced if _count_finished(runs, [run_id])]
     return {
         "primary": plan_log.PRIMARY,
         "margin": own[0].config.sweep.margin,
         "ratios": sorted({entry["ratio"] for entry in trained_entries}),
-        "seeds": sorted({entry["seed"] for entry in trained_entries}),
+        "seeds": seeds,
         "collections": sorted(collections),
         "points": there,
-        "finished": _count_finished(runs, there),
-        "replaced": [run_id for run_id in replaced if _count_finished(runs, [run_id])],
+        "finished": finished_here,
+        "replaced": was_replaced,
+        "seeds_planned": plan_log.seeds_planned(
+            plan_log.read(folder),
+            own[0].config.sweep.seeds_planned,
+            len(seeds),
+            bool(finished_here or was_replaced),
+        ),
     }
 
 

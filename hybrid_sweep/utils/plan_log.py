@@ -1,10 +1,12 @@
-"""plan.jsonl of a sweep: what was planned when, and how many points were finished at that moment.
+"""plan.jsonl of a sweep: what was planned when, how many points were finished at that moment, and
+with how many seeds the sweep was reported.
 
-Each line is a JSON object that names the hash of the line before it. Lines are only added, one for
+Each line is a JSON object that names the hash of the line before it. Lines are only added: one for
 each command that changes the plan, so that a margin, a ratio or a seed that was chosen after a
-result can be told from one that was stated before. The chain shows that a line before the
-last one was changed, taken out or moved; it cannot show a change of the last line, lines taken off
-the end, or a file that was written anew.
+result can be told from one that was stated before, and one for each report that tests with other
+numbers of seeds than those before it. The chain shows that a line before the last one was changed,
+taken out or moved; it cannot show a change of the last line, lines taken off the end, or a file
+that was written anew.
 """
 
 import hashlib
@@ -12,10 +14,11 @@ import itertools
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_write
@@ -30,6 +33,7 @@ class Planned(Record):
 
     previous: SHA-256 of the line before, "" in the first. points: those of the sweep as it was
     then; finished: how many of them were; replaced: finished points that others took the place of.
+    seeds_planned: how many seeds each ratio shall have; None in a line of an earlier version.
     """
 
     previous: Short
@@ -42,28 +46,66 @@ class Planned(Record):
     points: list[RunId]
     finished: Count
     replaced: list[RunId]
+    seeds_planned: Count | None = None
 
 
-def read(folder: Path) -> list[Planned]:
-    """Return the lines of plan.jsonl in a folder; [] where there is none.
+class Looked(Record):
+    """The line of a report: the numbers of seeds that the paired differences of its ratios had."""
+
+    previous: Short
+    time: Short
+    looked_at: list[Count]
+
+
+@dataclass(frozen=True)
+class Log:
+    """The lines of plan.jsonl: the plans in order, and the numbers of seeds of all reports,
+    ascending.
+    """
+
+    plans: tuple[Planned, ...] = ()
+    looks: tuple[int, ...] = ()
+
+    @property
+    def seeds_planned(self) -> int | None:
+        """Return how many seeds each ratio shall have by the last plan; None where it was not
+        recorded.
+        """
+        return self.plans[-1].seeds_planned if self.plans else None
+
+
+_LINE: TypeAdapter[Planned | Looked] = TypeAdapter(Planned | Looked)
+
+
+def read(folder: Path) -> Log:
+    """Return the lines of plan.jsonl in a folder; none where there is no such file.
 
     Raises UserError where a line cannot be read, or does not follow the one before it.
     """
+    plans: list[Planned] = []
+    looks: set[int] = set()
+    previous = ""
+    for number, text in enumerate(_texts(folder), start=1):
+        try:
+            line = _LINE.validate_json(text)
+        except (ValidationError, ValueError) as error:
+            raise _broken(folder / NAME, number, "is not a line of this file") from error
+        if line.previous != previous:
+            raise _broken(folder / NAME, number, "does not follow the line before it")
+        previous = _hash(text)
+        if isinstance(line, Looked):
+            looks.update(line.looked_at)
+        else:
+            plans.append(line)
+    return Log(tuple(plans), tuple(sorted(looks)))
+
+
+def _texts(folder: Path) -> list[str]:
+    """Return the lines as they stand in the file; a link is not followed."""
     path = folder / NAME
     if path.is_symlink() or not path.is_file():
         return []
-    lines: list[Planned] = []
-    previous = ""
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            line = Planned.model_validate_json(text)
-        except (ValidationError, ValueError) as error:
-            raise _broken(path, number, "is not a line of this file") from error
-        if line.previous != previous:
-            raise _broken(path, number, "does not follow the line before it")
-        previous = _hash(text)
-        lines.append(line)
-    return lines
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def _hash(line: str) -> str:
@@ -85,17 +127,51 @@ def add(folder: Path, line: dict[str, Any]) -> None:
     line: the fields of `Planned` but `previous` and `time`. The file is written whole or not at
     all. Raises UserError as `read` does.
     """
-    before = read(folder)
-    planned = ("primary", "margin", "ratios", "seeds", "collections", "points")
-    if before and all(getattr(before[-1], key) == line[key] for key in planned):
+    plans = read(folder).plans
+    compared = ("primary", "margin", "ratios", "seeds", "collections", "points", "seeds_planned")
+    if plans and all(getattr(plans[-1], key) == line.get(key) for key in compared):
         return
-    path = folder / NAME
-    texts = path.read_text(encoding="utf-8").splitlines() if before else []
+    _append(folder, line)
+
+
+def add_look(folder: Path, counts: Sequence[int]) -> None:
+    """Record that a sweep was reported with such numbers of seeds, where plan.jsonl is there and
+    has not one of them yet.
+
+    Raises UserError as `read` does, OSError where the file cannot be written.
+    """
+    log = read(folder)
+    if log.plans and not set(counts) <= set(log.looks):
+        _append(folder, {"looked_at": sorted(set(counts))})
+
+
+def _append(folder: Path, line: dict[str, Any]) -> None:
+    texts = _texts(folder)
     previous = _hash(texts[-1]) if texts else ""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     texts.append(json.dumps({"previous": previous, "time": now, **line}))
-    with atomic_write(path) as file:
+    with atomic_write(folder / NAME) as file:
         file.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+
+
+def seeds_planned(log: Log, asked: int | None, n_seeds: int, has_results: bool) -> int:
+    """Return how many seeds a sweep plans: what a command asks for, else what was planned before,
+    or, as long as nothing is finished, at least the seeds that it has.
+
+    Args:
+        log: what is recorded so far.
+        asked: the number that the command states; None for none.
+        n_seeds: different seeds of the sweep, those of the command included.
+        has_results: whether any point of it is finished.
+    """
+    if asked is not None:
+        return asked
+    before = log.seeds_planned
+    if before is None and log.plans:
+        before = len(log.plans[-1].seeds)
+    if before is None or not has_results:
+        return max(before or 0, n_seeds)
+    return before
 
 
 def stated(lines: Sequence[Planned], margin: float) -> tuple[bool, str]:
@@ -135,9 +211,16 @@ def chosen_late(lines: Sequence[Planned]) -> list[str]:
     for before, line in itertools.pairwise(lines):
         if not line.finished and not line.replaced:
             continue
+        if before.seeds_planned not in (None, line.seeds_planned):
+            notes.append(
+                f"number of planned seeds changed from {before.seeds_planned} to"
+                f" {line.seeds_planned} after {_of(line)}"
+            )
         for name in ("ratios", "seeds", "collections"):
             more = [one for one in getattr(line, name) if one not in getattr(before, name)]
             less = [one for one in getattr(before, name) if one not in getattr(line, name)]
+            if name == "seeds" and len(line.seeds) <= (before.seeds_planned or 0):
+                more = []  # they were planned, by their number
             for word, values in (("added", more), ("left out", less)):
                 if values:
                     shown = ", ".join(str(value) for value in values)

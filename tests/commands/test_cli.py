@@ -19,6 +19,7 @@ from hybrid_sweep.commands import cli, sweep_verbs
 from hybrid_sweep.config.schema import SCHEMAS
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.sweeps import forks, scheduler
+from hybrid_sweep.utils import plan_log
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json, try_lease
 from tests import snapshots
@@ -546,7 +547,16 @@ def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypa
     )
     monkeypatch.setattr(module, "write_report", lambda *_, **__: whole)
     few = program("report", str(tmp_path)).out
-    snapshots.check("cli/next commands after a report", missing + few)
+    plan_log.add(
+        tmp_path,
+        {
+            **{"primary": "", "margin": 0.01, "ratios": [0.5], "seeds": [0, 1], "finished": 0},
+            **{"collections": [], "points": [], "replaced": [], "seeds_planned": 4},
+        },
+    )
+    planned = program("report", str(tmp_path)).out
+    snapshots.check("cli/next commands after a report", missing + few + planned)
+    (tmp_path / plan_log.NAME).unlink()
     whole.more_seeds = False  # the answer asks for more questions, or is settled
     assert program("report", str(tmp_path)).out == "the answer\n"
 

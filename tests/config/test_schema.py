@@ -47,7 +47,7 @@ ASIDE = set(
     data.path data.pools data.mirror data.negatives data.negatives_format trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
-    sweep.retries sweep.gpus_per_run
+    sweep.retries sweep.gpus_per_run sweep.seeds_planned
     eval.also eval.measures eval.run_depth
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()

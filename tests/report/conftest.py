@@ -192,7 +192,9 @@ def write_sweep(
     return sweep_dir
 
 
-def logged(plan: dict[str, Any], finished: int = 0) -> dict[str, Any]:
+def logged(
+    plan: dict[str, Any], finished: int = 0, seeds_planned: int | None = None
+) -> dict[str, Any]:
     """The line of plan.jsonl of a sweep's points.json."""
     own = [point for point in plan["points"] if point["kind"] == "trained"]
     return {
@@ -204,6 +206,7 @@ def logged(plan: dict[str, Any], finished: int = 0) -> dict[str, Any]:
         "points": [point["run_id"] for point in plan["points"]],
         "finished": finished,
         "replaced": [],
+        "seeds_planned": seeds_planned,
     }
 
 

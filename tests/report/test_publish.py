@@ -61,7 +61,7 @@ def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
 
 
 def test_the_log_of_the_plan_is_published_and_read_again(published: Path, tmp_path: Path) -> None:
-    assert plan_log.stated(plan_log.read(published), 0.01)[0]
+    assert plan_log.stated(plan_log.read(published).plans, 0.01)[0]
     [measured] = [
         line
         for line in (published / "report.md").read_text().splitlines()
@@ -72,7 +72,7 @@ def test_the_log_of_the_plan_is_published_and_read_again(published: Path, tmp_pa
     plan["margin"] = 0.2
     (published / "points.json").write_text(json.dumps(plan))
     plan_log.add(published, logged(plan, finished=4))
-    assert plan_log.read(publish.thaw(published, tmp_path / "out"))[-1].margin == 0.2
+    assert plan_log.read(publish.thaw(published, tmp_path / "out")).plans[-1].margin == 0.2
     assert publish.differences(published)  # the report was made with another
 
 

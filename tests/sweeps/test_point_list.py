@@ -13,6 +13,7 @@ from hybrid_sweep.inputs import prepare
 from hybrid_sweep.runs import stages
 from hybrid_sweep.sweeps import point_list
 from hybrid_sweep.utils import plan_log
+from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json, try_lease, write_json
 from tests import finished_runs
 from tests.refused import refused
@@ -409,21 +410,34 @@ def test_the_plan_is_logged_with_what_was_finished_when_it_changed(expand):
     folder = points[0].sweep_dir
     point_list.record(points, "one")
     point_list.record(points, "one")
-    assert plan_log.stated(plan_log.read(folder), 0.001)[0]
+    assert plan_log.stated(plan_log.read(folder).plans, 0.001)[0]
     for point in points:
         write_json(point.run_dir / "metrics.json", {})
     point_list.record(expand(*words, "sweep.margin=0.2"), "two")
-    first, second = plan_log.read(folder)
+    first, second = plan_log.read(folder).plans
     assert (first.finished, first.margin, first.ratios, first.seeds) == (0, 0.001, [0, 1], [0, 1])
     assert first.collections == [f"synthetic {points[0].fingerprints['collection']}"]
     assert (second.finished, second.margin) == (len(points), 0.2)
     point_list.record(expand(*words, "sweep.margin=0.2", "trainer.lr=7e-4"), "three")
-    third = plan_log.read(folder)[-1]
+    third = plan_log.read(folder).plans[-1]
     assert set(third.replaced) == {p.run_id for p in points if p.kind == "trained"}
     renamed = expand(*words[:2], "sweep.name=second", "sweep.margin=0.2")
     point_list.record(renamed, "four")
-    [only] = plan_log.read(renamed[0].sweep_dir)
+    [only] = plan_log.read(renamed[0].sweep_dir).plans
     assert (only.finished, plan_log.stated([only], 0.2)[0]) == (len(points), False)
+
+
+def test_the_planned_number_of_seeds_is_recorded_and_not_exceeded(expand):
+    words = ("batch.cross_lingual_ratio=0,1", "seed=0,1,2", "sweep.name=planned")
+    points = expand(*words, "sweep.seeds_planned=5")
+    point_list.check(points)
+    point_list.record(points, "one")
+    point_list.record(expand(*words), "two")  # what was planned stays planned
+    [plan] = plan_log.read(points[0].sweep_dir).plans
+    assert plan.seeds_planned == 5
+    with pytest.raises(UserError) as refused:
+        point_list.check(expand(*words, "sweep.seeds_planned=2"))
+    assert refused.value.key == "config.sweep.seeds_planned"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The first sweep is what the others are compared with. A difference is always the
 the first.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from hybrid_sweep.report.comparison.rows import ComparisonRow
 from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.looks import Looks, fractions_of, of_both
 from hybrid_sweep.report.measures import MEASURES
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MEANS, MONO, aggregate, block, scopes, select
@@ -166,8 +168,34 @@ def _slopes(name: str, sweep: Sweep, shape: pd.DataFrame) -> list[ComparisonRow]
     return rows
 
 
-def _tested(estimate: st.Estimate, seeds: tuple[list[int], list[int]]) -> ComparisonRow:
-    """Return a difference of the first sweep of a pair to the other one, as columns."""
+@dataclass(frozen=True)
+class _Side:
+    """Of one of two sweeps the contributions of the questions, by ratio and seed, and its looks."""
+
+    contributions: dict[float, dict[int, st.Array]]
+    looks: Looks | None
+
+    def changes(self, ratio: float) -> dict[int, st.Array]:
+        """Return the changes to ratio 0 of the seeds that have both."""
+        base = self.contributions.get(0.0, {})
+        at_ratio = self.contributions[ratio]
+        return {seed: y - base[seed] for seed, y in at_ratio.items() if seed in base}
+
+
+def _tested(
+    estimate: st.Estimate, seeds: tuple[list[int], list[int]], sides: tuple[_Side, _Side]
+) -> ComparisonRow:
+    """Return a difference of the first sweep of a pair to the other one, as columns.
+
+    Args:
+        estimate: of the difference.
+        seeds: those of the first, and of the other.
+        sides: the two sweeps.
+    """
+    first, other = (
+        fractions_of(side.looks, len(its)) for side, its in zip(sides, seeds, strict=True)
+    )
+    estimate = dataclasses.replace(estimate, fractions=of_both(first, other))
     low, high = st.bounds(estimate, 0.95)
     low_90, high_90 = st.bounds(estimate, 0.90)
     return {
@@ -208,7 +236,7 @@ def _pair(
             part = select(whole, domains)
             y, df = st.contributions(part.values, part.domain, part.group)
             count = len(here.trained)
-            sides = _by_ratio(here, y[:count]), _by_ratio(there, y[count:])
+            sides = _side(here, y[:count]), _side(there, y[count:])
             head: ComparisonRow = {
                 "sweep": names[0],
                 "against": names[1],
@@ -224,39 +252,31 @@ def _pair(
     return rows
 
 
-Contributions = dict[float, dict[int, st.Array]]  # of the questions, by ratio and seed
-
-
-def _by_ratio(sweep: Sweep, y: st.Array) -> Contributions:
+def _side(sweep: Sweep, y: st.Array) -> _Side:
     """Return the contributions of the trained points of a sweep, one a row of `y`."""
     places = grid(sweep)
     order = [i for i, point in enumerate(sweep.finished) if point.kind == "trained"]
-    contributions: Contributions = {}
+    contributions: dict[float, dict[int, st.Array]] = {}
     for ratio, seeds in places.items():
         contributions[ratio] = {seed: y[order.index(place)] for seed, place in seeds.items()}
-    return contributions
+    return _Side(contributions, sweep.looks)
 
 
 def _differences(
-    head: ComparisonRow, sides: tuple[Contributions, Contributions], df: float, paired: bool
+    head: ComparisonRow, sides: tuple[_Side, _Side], df: float, paired: bool
 ) -> list[ComparisonRow]:
     """Return the difference of levels at the ratio of `head`, and that of the changes to ratio 0
     where both sweeps have them.
     """
     ratio = head["ratio"]
-    level = apart(sides[0][ratio], sides[1][ratio], df, paired)
-    rows: list[ComparisonRow] = [{"statistic": DIFFERENCE, **head, **_tested(*level)}]
-    changes = [_changes(side, ratio) for side in sides]
+    here, there = (side.contributions[ratio] for side in sides)
+    level = _tested(*apart(here, there, df, paired), sides)
+    rows: list[ComparisonRow] = [{"statistic": DIFFERENCE, **head, **level}]
+    changes = [side.changes(ratio) for side in sides]
     if ratio > 0 and all(changes):
-        twice = apart(changes[0], changes[1], df, paired)
-        rows.append({"statistic": TWICE, **head, **_tested(*twice)})
+        twice = _tested(*apart(changes[0], changes[1], df, paired), sides)
+        rows.append({"statistic": TWICE, **head, **twice})
     return rows
-
-
-def _changes(side: Contributions, ratio: float) -> dict[int, st.Array]:
-    """Return the changes to ratio 0 of the seeds that have both."""
-    base = side.get(0.0, {})
-    return {seed: y - base[seed] for seed, y in side[ratio].items() if seed in base}
 
 
 def _adjusted(rows: list[ComparisonRow]) -> list[ComparisonRow]:
