@@ -16,6 +16,7 @@ from hybrid_sweep.config.origin import with_origin
 from hybrid_sweep.config.rules import check_paths, check_used
 from hybrid_sweep.config.schema import SCHEMAS, Config, config_dir, register
 from hybrid_sweep.config.validate import nearest, typed
+from hybrid_sweep.config.varied import Varied, numbers
 from hybrid_sweep.config.words import as_typed, is_list
 from hybrid_sweep.config.words import key_of as key_of_word
 from hybrid_sweep.utils.errors import UserError, config_key
@@ -95,10 +96,11 @@ def _points(overrides: Sequence[str], *, multirun: bool, search: str | None) -> 
             multirun = mode.endswith("MULTIRUN")
         jobs = _guard(lambda: _jobs(compose, overrides, search)) if multirun else [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
+        varied = Varied()
         made = []
         for job in jobs:
             words = tuple(word for word in job if not _steers_hydra(word))
-            made.append((words, _one(compose, job, bases)))
+            made.append((words, _one(compose, job, bases, varied)))
         return made
 
 
@@ -167,41 +169,81 @@ def _jobs(compose: Any, overrides: Sequence[str], search: str | None) -> list[tu
     return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
-def _one(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Config:
-    node = _from_base(compose, overrides, bases)
-    if node is None:
-        node = _guard(lambda: compose("config", overrides=list(overrides)))
-    config = typed(node)
+def _one(
+    compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any], varied: Varied
+) -> Config:
+    """Return the checked config of the words of a point.
+
+    Args:
+        compose: Hydra's function.
+        overrides: the words, without those that steer Hydra.
+        bases: what was composed of groups alone, by their words.
+        varied: what was composed of the points before, for those like them.
+    """
+    parsed = _parsed(overrides)
+    words = numbers(overrides, parsed, _is_value) if parsed is not None else None
+    config = varied.like(words)
+    if config is None:
+        node = _from_base(compose, overrides, parsed, bases) if parsed is not None else None
+        if node is None:
+            node = _guard(lambda: compose("config", overrides=list(overrides)))
+        config = typed(node)
+        varied.keep(words, node)
     check_used(config)
     check_paths(config)
     return config
 
 
-def _from_base(compose: Any, overrides: tuple[str, ...], bases: dict[tuple[str, ...], Any]) -> Any:
-    """Return what Hydra composes of these words, by setting values in what it composed of the
-    groups among them; else None.
-
-    The points of a sweep mostly choose the same groups, and a tenth of a second for each adds up.
-    bases: what was composed of groups alone. Words that are neither a choice of a group nor a plain
-    value are left to Hydra, and so is saying what is wrong with them.
+def _parsed(overrides: Sequence[str]) -> list[Any] | None:
+    """Return Hydra's reading of words that are choices of groups or plain values; None where there
+    is another word, which is left to Hydra, as is saying what is wrong with it.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-        plain = list(map(_is_value, overrides, parsed))
-        for word, value, override in zip(overrides, plain, parsed, strict=True):
+    read = []
+    for word in overrides:
+        try:
+            override = _read(word)
             changes = (
                 override.type is not None
                 and override.type.name == "CHANGE"
                 and not override.is_sweep_override()
             )
             group = override.package is not None or (changes and isinstance(override.value(), str))
-            if _steers_hydra(word) or not (value or group):
-                return None
+        except HydraException:
+            return None
+        if _steers_hydra(word) or not (_is_value(word, override) or group):
+            return None
+        read.append(override)
+    return read
+
+
+@functools.lru_cache(maxsize=10_000)
+def _read(word: str) -> Any:
+    """Return Hydra's reading of a word, not to be changed: the points of a sweep share most."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(word)
+
+
+def _from_base(
+    compose: Any,
+    overrides: tuple[str, ...],
+    parsed: Sequence[Any],
+    bases: dict[tuple[str, ...], Any],
+) -> Any:
+    """Return what Hydra composes of these words, by setting values in what it composed of the
+    groups among them; else None.
+
+    The points of a sweep mostly choose the same groups, and a tenth of a second for each adds up.
+    parsed: Hydra's reading of the words. bases: what was composed of groups alone.
+    """
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = list(map(_is_value, overrides, parsed))
         groups = tuple(word for word, value in zip(overrides, plain, strict=True) if not value)
         if groups not in bases:
             bases[groups] = compose("config", overrides=list(groups))

@@ -104,17 +104,7 @@ def typed(node: Any) -> Config:
         # What is left of an escaped interpolation would be resolved by the next merge, and by every
         # reader.
         records.data(container, "config", complete=False)
-        parts = {str(key): value for key, value in container.items()}
-        further: dict[str, dict[Any, Any]] = {"more": parts.pop("more", None) or {}}
-        if isinstance(parts.get("eval"), dict):
-            parts["eval"] = dict(parts["eval"])
-            further["also"] = parts["eval"].pop("also", None) or {}
-        config = _converted(parts)
-        for kind, collections in further.items():
-            for name, value in collections.items():
-                data = OmegaConf.to_object(_in_its_type("data", value))
-                assert isinstance(data, DataConfig)
-                (config.more if kind == "more" else config.eval.also)[str(name)] = data
+        config = _of_values(container)
     except OmegaConfBaseException as error:
         unknown = isinstance(error, ConfigAttributeError | ConfigKeyError)
         raise UserError(
@@ -131,6 +121,36 @@ def typed(node: Any) -> Config:
             f"config: a value of another type ({str(error).splitlines()[0]})", key="config.type"
         ) from error
     check_stored(config)
+    return config
+
+
+def typed_with(values: dict[str, Any]) -> Config:
+    """Return the checked `Config` of plain values whose texts were checked before: a point of a
+    sweep that differs from another one in numbers alone.
+
+    Raises:
+        UserError: for what `validate` refuses.
+        OmegaConfBaseException: for a value of another type than its field has.
+    """
+    config = _of_values(values)
+    validate(config)
+    return config
+
+
+def _of_values(values: dict[Any, Any]) -> Config:
+    from omegaconf import OmegaConf
+
+    parts = {str(key): value for key, value in values.items()}
+    further: dict[str, dict[Any, Any]] = {"more": parts.pop("more", None) or {}}
+    if isinstance(parts.get("eval"), dict):
+        parts["eval"] = dict(parts["eval"])
+        further["also"] = parts["eval"].pop("also", None) or {}
+    config = _converted(parts)
+    for kind, collections in further.items():
+        for name, value in collections.items():
+            data = OmegaConf.to_object(_in_its_type("data", value))
+            assert isinstance(data, DataConfig)
+            (config.more if kind == "more" else config.eval.also)[str(name)] = data
     return config
 
 

@@ -298,6 +298,7 @@ def test_the_files_state_every_field_of_the_schema():
             "batch.cross_lingual_ratio=0",
         ],
         ["experiment=fixed_monolingual", "data=synthetic"],
+        ["data=synthetic", "batch.budget=fixed_monolingual", "batch.cross_lingual_ratio=0,0.5,0.9"],
         [
             "data=synthetic",
             "+data@eval.also.q=xquad_r",
@@ -307,11 +308,12 @@ def test_the_files_state_every_field_of_the_schema():
     ],
 )
 def test_points_are_what_hydra_itself_composes_of_their_words(words, monkeypatch):
-    """The groups of a sweep are composed once and the values set in a copy: whatever the words,
-    nothing may differ.
+    """The groups of a sweep are composed once and the values set in a copy, and points that differ
+    in numbers alone are converted once: whatever the words, nothing may differ.
     """
     quick = compose.points(words, multirun=True)
     monkeypatch.setattr(compose, "_from_base", lambda *_: None)
+    monkeypatch.setattr(compose.Varied, "like", lambda *_: None)
     assert [(job, type(made.data), made) for job, made in compose.points(words, multirun=True)] == [
         (job, type(made.data), made) for job, made in quick
     ]
@@ -321,10 +323,8 @@ def test_points_are_what_hydra_itself_composes_of_their_words(words, monkeypatch
 def test_the_groups_of_a_sweep_are_composed_once(monkeypatch):
     asked, real = [], compose._from_base
 
-    def count(compose, overrides, bases):
-        return real(
-            lambda *words, **more: asked.append(words) or compose(*words, **more), overrides, bases
-        )
+    def count(compose, *rest):
+        return real(lambda *words, **more: asked.append(words) or compose(*words, **more), *rest)
 
     monkeypatch.setattr(compose, "_from_base", count)
     compose.points(["data=synthetic", "seed=0,1,2", "batch.cross_lingual_ratio=0,1"], multirun=True)
@@ -335,7 +335,7 @@ def test_what_one_point_sets_is_not_in_the_next():
     bases = {}
     with compose._composer() as composer:
         seeds = [
-            compose._from_base(composer, words, bases).seed
+            compose._from_base(composer, words, compose._parsed(words), bases).seed
             for words in (
                 ("data=synthetic", "seed=3"),
                 ("data=synthetic",),
