@@ -3,27 +3,52 @@ rows alone.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.blocks import (
+    ENGLISH,
+    MACRO,
+    MEANS,
+    TRAINED,
+    UNSEEN,
+    Block,
+    block,
+    scopes,
+    select,
+)
 from hybrid_sweep.report.columns import frame_of, meanings, records
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.looks import Looks, fractions_of
 from hybrid_sweep.report.measures import MEASURES, MONOLINGUAL
 from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.scope_parts import Part, one_of, parts
+
+__all__ = [
+    "COLUMNS",
+    "ENGLISH",
+    "MACRO",
+    "MEANS",
+    "MONO",
+    "TRAINED",
+    "UNSEEN",
+    "Block",
+    "aggregate",
+    "block",
+    "languages",
+    "line",
+    "pick",
+    "picked",
+    "scopes",
+    "select",
+]
 
 MONO = MONOLINGUAL.place  # the setting and measure of the verdicts
-MACRO = "macro"
-ENGLISH = "en"  # the scope of a language that has a column and a panel of its own
-# Means over a part of the languages, on a collection with languages that no point was trained on.
-TRAINED, UNSEEN = "trained", "unseen"
-MEANS = (MACRO, TRAINED, UNSEEN)
 COLUMNS = meanings(ResultRow)
 TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
@@ -33,86 +58,21 @@ def line(point: SweepPoint) -> tuple[str, float]:
     return point.kind, point.ratio if point.kind == "trained" else -1.0
 
 
-@dataclass(frozen=True)
-class Block:
-    """One measure in one setting: values (points, rows), the domain and question of each row, and
-    what the codes mean.
-
-    `names` are the domains (languages or ordered pairs), `questions` the group ids, both sorted.
-    """
-
-    values: st.Array
-    domain: NDArray[np.intp]
-    group: NDArray[np.intp]
-    names: tuple[str, ...]
-    questions: NDArray[np.str_]
-
-
-def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
-    """Return the rows of one measure in one setting, points in the order of `sweep.finished`; None
-    where there are none.
-
-    A row in which any point has no value is left out at all: passages that an approximate index did
-    not find have no rank.
-    """
-    chosen = sweep.frame[sweep.frame["setting"] == setting]
-    values = chosen[measure].to_numpy(dtype=np.float64, copy=True).reshape(len(sweep.finished), -1)
-    complete = np.isfinite(values).all(axis=0)
-    if not complete.any():
-        return None
-    rows, values = chosen.iloc[: values.shape[1]][complete], values[:, complete]
-    label = rows["query_lang"].astype(str)
-    if setting == "cross-lingual":
-        label = label + ">" + rows["passage_lang"].astype(str)
-    names, domain = np.unique(label.to_numpy(dtype=str), return_inverse=True)
-    questions, group = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
-    return Block(values, domain, group, tuple(str(name) for name in names), questions)
-
-
-def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
-    """Return the scopes of a block in the order of the results, each with the domains that its mean
-    is over.
-
-    `TRAINED` has the languages, or pairs of two languages, that were trained on, `UNSEEN` the
-    others. Neither is there where every domain is trained on or the languages trained on are not
-    recorded.
-    """
-    seen = {name for name in whole.names if set(name.split(">")) <= set(sweep.trained_languages)}
-    parts = {
-        TRAINED: [n for n in whole.names if n in seen],
-        UNSEEN: [n for n in whole.names if n not in seen],
-    }
-    split = {scope: tuple(domains) for scope, domains in parts.items() if domains}
-    if not sweep.trained_languages or UNSEEN not in split:
-        split = {}
-    return {MACRO: whole.names} | split | {name: (name,) for name in whole.names}
-
-
-def select(whole: Block, names: tuple[str, ...]) -> Block:
-    """Return the rows of some of the domains, coded anew."""
-    if names == whole.names:
-        return whole
-    chosen = np.flatnonzero(np.isin(whole.domain, [whole.names.index(name) for name in names]))
-    kept, group = np.unique(whole.group[chosen], return_inverse=True)
-    _, domain = np.unique(whole.domain[chosen], return_inverse=True)
-    return Block(whole.values[:, chosen], domain, group, names, whole.questions[kept])
-
-
-def _level(y: st.Array, df: float, floor: float) -> ResultRow:
+def _level(y: st.Array, df: float, floor: Any) -> dict[str, Any]:
     level = st.crossed_estimate(y, df, floor)
     low, high = st.bounds(level, 0.95)
     return {"mean": level.mean, "low": low, "high": high, "interval": level.interval}
 
 
 def _effect(
-    pair: tuple[st.Array, st.Array], df: float, floor: float, looks: Looks | None
-) -> tuple[st.Estimate, ResultRow]:
-    """Return the estimate of a ratio's change to ratio 0, and its columns.
+    pair: tuple[st.Array, st.Array], df: float, floor: Any, looks: Looks | None
+) -> tuple[st.Estimate, dict[str, Any]]:
+    """Return the estimate of a ratio's change to ratio 0 in each scope, and its columns.
 
-    pair: the contributions (seeds, questions) of the ratio, and of ratio 0.
+    pair: the contributions (scopes, seeds, questions) of the ratio, and of ratio 0.
     """
     y, base = pair
-    fractions = fractions_of(looks, len(y))
+    fractions = fractions_of(looks, y.shape[-2])
     effect = dataclasses.replace(st.crossed_estimate(y - base, df, floor), fractions=fractions)
     share = dataclasses.replace(st.relative(y, base, df, floor), fractions=fractions)
     low, high = st.bounds(effect, 0.95)
@@ -127,7 +87,7 @@ def _effect(
         "half_width": (high_90 - low_90) / 2,
         "df": st.equivalent_df(effect),
         "carrying": st.carrying(y - base),
-        "delta_seeds": len(y),
+        "delta_seeds": y.shape[-2],
         "delta_interval": effect.interval,
         "relative": share.mean,
         "relative_low": relative_low,
@@ -136,17 +96,16 @@ def _effect(
     }
 
 
-def _won(part: Block, runs: list[int], base: list[int]) -> ResultRow:
+def _won(part: Part, runs: list[int], base: list[int]) -> dict[str, Any]:
     """Return the questions by the sign of their mean paired difference, whatever their number of
     rows.
     """
-    difference = (part.values[runs] - part.values[base]).mean(axis=0)
-    mean = np.bincount(part.group, weights=difference) / np.bincount(part.group)
-    won, lost = int((mean > TIE).sum()), int((mean < -TIE).sum())
-    return {"won": won, "tied": len(mean) - won - lost, "lost": lost}
+    mean = (part.means[:, runs] - part.means[:, base]).mean(axis=1)
+    won, lost = (mean > TIE).sum(axis=1), (mean < -TIE).sum(axis=1)
+    return {"won": won, "tied": mean.shape[1] - won - lost, "lost": lost}
 
 
-def _examples(sweep: Sweep, runs: Iterable[int]) -> ResultRow:
+def _examples(sweep: Sweep, runs: Iterable[int]) -> dict[str, Any]:
     """Return what a run of a line saw in training, from metrics.json; NaN where any of its runs
     does not say.
     """
@@ -164,17 +123,19 @@ def _mean_count(metrics: list[dict[str, Any]], key: str) -> float:
 
 def _floors(
     y: st.Array, runs: dict[tuple[str, float], dict[int, int]], base: dict[int, int]
-) -> tuple[float, float]:
-    """Return the typical A / E of the trained ratios' levels, and of their changes to ratio 0."""
+) -> tuple[Any, Any]:
+    """Return, of each scope, the typical A / E of the trained ratios' levels, and of their changes
+    to ratio 0.
+    """
     levels, changes = [], []
     for (kind, ratio), seeds in runs.items():
         if kind != "trained":
             continue
-        levels.append(y[list(seeds.values())])
+        levels.append(y[:, list(seeds.values())])
         common = [seed for seed in seeds if seed in base]
         if ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            changes.append(y[here] - y[there])
+            changes.append(y[:, here] - y[:, there])
     return st.typical_inflation(levels), st.typical_inflation(changes)
 
 
@@ -186,40 +147,57 @@ class _Row:
     effect: st.Estimate | None
 
 
-def _rows(sweep: Sweep, setting: str, measure: str, scope: str, part: Block) -> list[_Row]:
-    """Return one row per ratio and one for each baseline: its level and its paired effect."""
-    y, df = st.contributions(part.values, part.domain, part.group)
+def _rows(sweep: Sweep, setting: str, measure: str, part: Part) -> dict[str, list[_Row]]:
+    """Return, by scope, one row per ratio and one for each baseline: its level and its paired
+    effect.
+    """
     # line of the table -> seed -> position of the run
     runs: dict[tuple[str, float], dict[int, int]] = {}
     for index, point in enumerate(sweep.finished):
         runs.setdefault(line(point), {})[point.seed] = index
     holes = {line(point) for point in sweep.points if point.run_id in sweep.missing}
     base = runs.get(("trained", 0.0), {})
-    floors = _floors(y, runs, base)
-    rows: list[_Row] = []
+    floors = _floors(part.y, runs, base)
+    rows: dict[str, list[_Row]] = {scope: [] for scope in part.scopes}
     for (kind, ratio), seeds in runs.items():
-        row: ResultRow = {
+        columns: dict[str, Any] = {
             "kind": kind,
             "ratio": ratio if kind == "trained" else np.nan,
             "setting": setting,
             "measure": measure,
-            "scope": scope,
+            "scope": part.scopes,
             "status": "partial" if (kind, ratio) in holes else "complete",
             "seeds": " ".join(map(str, seeds)),
             "n_seeds": len(seeds),
-            "n_questions": y.shape[1],
-            "n_rows": part.values.shape[1],
+            "n_questions": part.y.shape[2],
+            "n_rows": part.n_rows,
             "run_ids": " ".join(sweep.finished[index].run_id for index in seeds.values()),
         }
-        row |= _level(y[list(seeds.values())], df, floors[0]) | _examples(sweep, seeds.values())
+        columns |= _level(part.y[:, list(seeds.values())], part.df, floors[0])
+        columns |= _examples(sweep, seeds.values())
         common = [seed for seed in seeds if seed in base]
         effect = None
         if kind == "trained" and ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            effect, columns = _effect((y[here], y[there]), df, floors[1], sweep.looks)
-            row |= columns | _won(part, here, there)
-        rows.append(_Row(row, effect))
+            pair = part.y[:, here], part.y[:, there]
+            effect, more = _effect(pair, part.df, floors[1], sweep.looks)
+            columns |= more | _won(part, here, there)
+        for place, scope in enumerate(part.scopes):
+            judged = effect if setting == MONO[0] else None  # no other has a verdict
+            rows[scope].append(_Row({}, one_of(judged, place) if judged else None))
+        _spread(columns, [rows[scope][-1].row for scope in part.scopes])
     return rows
+
+
+def _spread(columns: dict[str, Any], rows: Sequence[ResultRow]) -> None:
+    """Set columns in rows: an array or a tuple has a value for each row, anything else is the value
+    of all.
+    """
+    for name, value in columns.items():
+        several = isinstance(value, tuple | np.ndarray) and np.ndim(value) > 0
+        values = list(np.asarray(value).tolist()) if several else [value] * len(rows)
+        for row, each in zip(rows, values, strict=True):
+            row[name] = each  # type: ignore[literal-required]
 
 
 def _judge(family: list[_Row], margin: float) -> None:
@@ -259,10 +237,14 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
         whole = block(sweep, setting, measure)
         if whole is None:  # e.g. no cross-lingual setting where there is one language
             continue
+        named = scopes(sweep, whole)
+        found: dict[str, list[_Row]] = {}
+        for part in parts(whole, named):
+            found |= _rows(sweep, setting, measure, part)
         single: list[_Row] = []  # languages or pairs: one family, with all their ratios
         of_measure: list[_Row] = []
-        for scope, names in scopes(sweep, whole).items():
-            of_scope = _rows(sweep, setting, measure, scope, select(whole, names))
+        for scope in named:
+            of_scope = found[scope]
             of_measure += of_scope
             if scope in MEANS:
                 _judge(of_scope, sweep.margin)

@@ -158,9 +158,9 @@ def mean_squares(y: Array) -> tuple[Array, Array, Array, Array]:
     return mean, square_seeds, square_questions, square_rest
 
 
-def typical_inflation(matrices: Sequence[Array]) -> float:
-    """Return the median of A / E over matrices y[s, g], one for each ratio: what seeds typically
-    add to the noise of single cells.
+def typical_inflation(matrices: Sequence[Array]) -> Any:
+    """Return the median of A / E over matrices y[..., s, g], one for each ratio: what seeds
+    typically add to the noise of single cells.
 
     The rests of two ratios differ several times over, their A with them; A / E is what they have in
     common. Matrices without an interval over seeds, or without a rest, do not count; 0 where none
@@ -168,13 +168,19 @@ def typical_inflation(matrices: Sequence[Array]) -> float:
     """
     inflations = []
     for y in matrices:
-        n_seeds, n_questions = y.shape
+        n_seeds, n_questions = y.shape[-2:]
         if n_seeds < MIN_SEEDS or n_questions < 2:
             continue
         _, seeds, _, rest = mean_squares(y)
-        if rest > 0:
-            inflations.append(float(seeds / rest))
-    return float(np.median(inflations)) if inflations else 0.0
+        nothing = np.full_like(rest, np.nan)
+        inflations.append(np.divide(seeds, rest, out=nothing, where=rest > 0))
+    if not inflations:
+        return 0.0
+    found = np.stack(inflations)
+    counted = ~np.isnan(found).all(axis=0)
+    typical = np.zeros(counted.shape)
+    typical[counted] = np.nanmedian(found[:, counted], axis=0)
+    return typical[()]
 
 
 def from_squares(
@@ -218,7 +224,7 @@ def carrying(y: Array) -> Any:
     return np.divide(squared, fourth, out=np.zeros_like(squared), where=fourth > 0)
 
 
-def crossed_estimate(y: Array, df_questions: float | None = None, floor: float = 0.0) -> Estimate:
+def crossed_estimate(y: Array, df_questions: float | None = None, floor: Any = 0.0) -> Estimate:
     """Return the mean of y[..., s, g] with its standard error: crossed from `MIN_SEEDS` seeds on,
     else conditional on these seeds.
 
@@ -380,17 +386,18 @@ def equivalent_df(estimated: Estimate) -> Any:
 
 
 def relative(
-    y: Array, base: Array, df_questions: float | None = None, floor: float = 0.0
+    y: Array, base: Array, df_questions: float | None = None, floor: Any = 0.0
 ) -> Estimate:
-    """Return the change of the mean of y against that of `base`, as a share of the latter; both (S,
-    G), seeds in the same order.
+    """Return the change of the mean of y against that of `base`, as a share of the latter; both
+    (..., S, G), seeds in the same order.
 
     Linearised ratio of two means (Fieller's problem, delta method): (y - ratio * base) /
     mean(base), centred on ratio - 1. NaN where the base is 0. floor: as in `crossed_estimate`.
     """
-    bottom = base.mean()
-    ratio = y.mean() / bottom if bottom else np.nan
-    change = (y - ratio * base) / (bottom or np.nan) + (ratio - 1)
+    bottom = base.mean(axis=(-2, -1), keepdims=True)
+    bottom = np.where(bottom == 0, np.nan, bottom)
+    ratio = y.mean(axis=(-2, -1), keepdims=True) / bottom
+    change = (y - ratio * base) / bottom + (ratio - 1)
     return crossed_estimate(change, df_questions, floor)
 
 

@@ -1,0 +1,80 @@
+"""The rows of one measure in one setting, and the scopes that means are taken over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.load import Sweep
+
+MACRO = "macro"
+ENGLISH = "en"  # the scope of a language that has a column and a panel of its own
+# Means over a part of the languages, on a collection with languages that no point was trained on.
+TRAINED, UNSEEN = "trained", "unseen"
+MEANS = (MACRO, TRAINED, UNSEEN)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One measure in one setting: values (points, rows), the domain and question of each row, and
+    what the codes mean.
+
+    `names` are the domains (languages or ordered pairs), `questions` the group ids, both sorted.
+    """
+
+    values: st.Array
+    domain: NDArray[np.intp]
+    group: NDArray[np.intp]
+    names: tuple[str, ...]
+    questions: NDArray[np.str_]
+
+
+def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
+    """Return the rows of one measure in one setting, points in the order of `sweep.finished`; None
+    where there are none.
+
+    A row in which any point has no value is left out at all: passages that an approximate index did
+    not find have no rank.
+    """
+    chosen = sweep.frame[sweep.frame["setting"] == setting]
+    values = chosen[measure].to_numpy(dtype=np.float64, copy=True).reshape(len(sweep.finished), -1)
+    complete = np.isfinite(values).all(axis=0)
+    if not complete.any():
+        return None
+    rows, values = chosen.iloc[: values.shape[1]][complete], values[:, complete]
+    label = rows["query_lang"].astype(str)
+    if setting == "cross-lingual":
+        label = label + ">" + rows["passage_lang"].astype(str)
+    names, domain = np.unique(label.to_numpy(dtype=str), return_inverse=True)
+    questions, group = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
+    return Block(values, domain, group, tuple(str(name) for name in names), questions)
+
+
+def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
+    """Return the scopes of a block in the order of the results, each with the domains that its mean
+    is over.
+
+    `TRAINED` has the languages, or pairs of two languages, that were trained on, `UNSEEN` the
+    others. Neither is there where every domain is trained on or the languages trained on are not
+    recorded.
+    """
+    seen = {name for name in whole.names if set(name.split(">")) <= set(sweep.trained_languages)}
+    parts = {
+        TRAINED: [n for n in whole.names if n in seen],
+        UNSEEN: [n for n in whole.names if n not in seen],
+    }
+    split = {scope: tuple(domains) for scope, domains in parts.items() if domains}
+    if not sweep.trained_languages or UNSEEN not in split:
+        split = {}
+    return {MACRO: whole.names} | split | {name: (name,) for name in whole.names}
+
+
+def select(whole: Block, names: tuple[str, ...]) -> Block:
+    """Return the rows of some of the domains, coded anew."""
+    if names == whole.names:
+        return whole
+    chosen = np.flatnonzero(np.isin(whole.domain, [whole.names.index(name) for name in names]))
+    kept, group = np.unique(whole.group[chosen], return_inverse=True)
+    _, domain = np.unique(whole.domain[chosen], return_inverse=True)
+    return Block(whole.values[:, chosen], domain, group, names, whole.questions[kept])
