@@ -170,7 +170,7 @@ examples:
   hybrid-sweep evaluate outputs/runs/3f2a90c41b7d
   hybrid-sweep evaluate model=pretrained model.path=DIR data=debian
   hybrid-sweep evaluate model.path=DIR data=xquad_r             zero-shot; its folder brings pooling and prompts
-  hybrid-sweep evaluate outputs/runs/3f2a90c41b7d 'eval.measures=[success@5,AP-lareqa]' eval.run_depth=100
+  hybrid-sweep evaluate outputs/runs/3f2a90c41b7d 'eval.measures=[Success@5,P@10,Rprec]' eval.run_depth=100
   hybrid-sweep evaluate run=bm25.trec data=msmarco data.path=DIR        queries that it leaves out count as 0
 """
 

@@ -194,6 +194,11 @@ def _check_collection(where: str, data: DataConfig, config: Config) -> None:
         data.pools,
         "must be numbers of 1 or more",
     )
+    if data.measure is not None:
+        from hybrid_sweep.retrieval.measures import FORMS, parsed  # numpy comes with it
+
+        is_known = parsed(data.measure) is not None
+        _need(is_known, f"{where}.measure", data.measure, f"must be null, or {FORMS}")
     if data.negatives_format is not None:
         forms = ["triples", "trec", "msmarco"]
         _need_choice(f"{where}.negatives_format", data.negatives_format, forms)
@@ -296,13 +301,16 @@ def _check_training(config: Config) -> None:
 
 
 def _check_evaluation(config: Config) -> None:
-    if config.eval.measures:
-        from hybrid_sweep.retrieval.measures import check  # numpy comes with it
-
-        check(config.eval.measures)
     asked = config.eval
-    is_whole = asked.index == "flat" and not asked.run_depth
-    is_whole &= not any(data.pools for data in (config.data, *asked.also.values()))
+    has_pools = any(data.pools for data in (config.data, *asked.also.values()))
+    if asked.measures:
+        from hybrid_sweep.retrieval.measures import check, needs_all_judged  # numpy comes with it
+
+        check(asked.measures)
+        is_known = not (has_pools and needs_all_judged(asked.measures))
+        rule = "Judged@k needs no pools: a smaller pool lacks passages that are judged not relevant"
+        _need(is_known, "eval.measures", asked.measures, rule)
+    is_whole = asked.index == "flat" and not asked.run_depth and not has_pools
     rule = "needs eval.index=flat, eval.run_depth=0 and no pools: they hold the own documents too"
     _need(is_whole or asked.own_document == "keep", "eval.own_document", asked.own_document, rule)
     rule = "needs eval.dev_every, the steps between evaluations on dev"

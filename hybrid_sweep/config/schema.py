@@ -56,11 +56,12 @@ class DataConfig:
     negatives_format: str | None = _aside(None)
     pools: list[int] = field(default_factory=list, metadata=ASIDE)
     mirror: str | None = _aside(None)
+    measure: str | None = _aside(None)
 
 
 @dataclass
 class DebianData(DataConfig):
-    pass
+    measure: str | None = _aside("RR@10")
 
 
 @dataclass
@@ -70,6 +71,7 @@ class SyntheticData(DataConfig):
     shared: float = 0.2
     noise: float = 0.2
     seed: int = 0
+    measure: str | None = _aside("RR@10")
 
 
 @dataclass
@@ -91,12 +93,16 @@ class FilesData(FileData):
 class MiraclData(FileData):
     """MIRACL: topics and judgements of a language are about its own Wikipedia passages."""
 
+    measure: str | None = _aside("nDCG@10")
+
 
 @dataclass
 class LareqaData(FileData):
     """XQuAD-R or MLQA-R; the names that end in _context add its paragraph to every sentence:
     another collection.
     """
+
+    measure: str | None = _aside("AP")
 
 
 # The languages of MS MARCO and its translations: the name in the names of the files, and the code
@@ -131,6 +137,13 @@ class MarcoData(FileData):
         # same run.
         codes = {**MARCO_LANGUAGES, "dt": "nl"}
         self.languages = [codes.get(language, language) for language in self.languages]
+
+
+def own_measure(data: DataConfig) -> str | None:
+    """Return the measure that papers report of a collection; None where that is not known."""
+    if data.measure is None and isinstance(data, MarcoData):
+        return "nDCG@10" if data.qrels in ("dl19", "dl20") else "RR@10"
+    return data.measure
 
 
 @dataclass

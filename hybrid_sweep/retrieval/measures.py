@@ -2,8 +2,12 @@
 
 A topic is one query against one pool. Definitions are trec_eval's
 (https://github.com/usnistgov/trec_eval): recip_rank of the list cut at k, map, ndcg_cut_k with the
-raw grade as gain and a log2 discount, recall_k, success_k; and, under a name of its own, LAReQA's
-average precision. A passage that a list lacks has the rank NOWHERE and adds 0.
+raw grade as gain and a log2 discount, recall_k, P_k, Rprec, success_k; and, under a name of its
+own, LAReQA's average precision. A passage that a list lacks has the rank NOWHERE and adds 0.
+
+Names are those of ir_measures (MacAvaney, Macdonald and Ounis, 2022, ECIR), as "P@10" or
+"AP(rel=2)@100"; success@k is an older spelling of Success@k. A measure keeps the name that it was
+asked for by.
 """
 
 import re
@@ -19,7 +23,41 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 NOWHERE = 2**62  # the rank of a relevant passage that was not retrieved
 ALWAYS = ("RR@10", "AP", "nDCG@10", "R@100")  # what every table has
-CUT = re.compile(r"(RR|nDCG|R|success)@([1-9][0-9]{0,8})")
+CUT = "@([1-9][0-9]{0,8})"
+LEAST = r"(?:\(rel=([1-9][0-9]{0,3})\))?"
+# the kinds of measures: with a cut, with or without one, and without
+NAME = re.compile(
+    rf"(P|R|Success|success){LEAST}{CUT}|(nDCG|Judged){CUT}|(AP|RR){LEAST}(?:{CUT})?|(Rprec){LEAST}|(AP-lareqa)"
+)
+JUDGED = "Judged@"  # how the names of measures begin that need the ranks of all judged passages
+UNCUT = NOWHERE - 1  # the cut of a measure without one: below the rank of what was not retrieved
+FORMS = (
+    "RR@k, nDCG@k, AP@k, R@k, P@k, Success@k or Judged@k with a whole number k from 1, or RR, AP,"
+    " Rprec or AP-lareqa; RR, AP, R, P, Success and Rprec also with (rel=N), as P(rel=2)@10, where"
+    " only grades from N on are relevant"
+)
+
+
+@dataclass(frozen=True)
+class Name:
+    """A measure by its parts. kind: as "P". least: the least grade that is relevant. cut: the last
+    rank that counts.
+    """
+
+    kind: str
+    least: int
+    cut: int
+
+
+def parsed(name: str) -> Name | None:
+    """Return the parts of a name; None where it is none of a measure."""
+    match = NAME.fullmatch(name)
+    if match is None:
+        return None
+    kind = match[1] or match[4] or match[6] or match[9] or match[11]
+    least = match[2] or match[7] or match[10] or "1"
+    cut = match[3] or match[5] or match[8] or UNCUT
+    return Name("Success" if kind == "success" else kind, int(least), int(cut))
 
 
 @dataclass(frozen=True)
@@ -29,7 +67,8 @@ class Judged:
 
     topic: (S,) labels, ascending, each with at least one entry. rank: (R,) from 1, ascending within
     a topic. last: (R,) the rank of the last passage of exactly its score, in the whole list. grade:
-    (R,) above 0. entry: (R,) where each entry stood in the arrays given to `judged`.
+    (R,) above 0, unless all that is judged is meant. entry: (R,) where each entry stood in the
+    arrays given to `judged`.
     """
 
     topic: Ints
@@ -64,21 +103,25 @@ def judged(topic: Ints, rank: Ints, grade: Floats | Ints, last: Ints | None = No
 def check(names: Sequence[str]) -> None:
     """Raise UserError for a name that is no measure."""
     for name in names:
-        if name not in (*ALWAYS, "AP-lareqa") and not CUT.fullmatch(name):
+        if parsed(name) is None:
             raise UserError(
-                f"eval.measures: {name!r} is no measure; take RR@k, nDCG@k, R@k or success@k with a"
-                " whole number k from 1, AP or AP-lareqa",
-                key="config.eval.measures",
+                f"eval.measures: {name!r} is no measure; take {FORMS}", key="config.eval.measures"
             )
 
 
 def measured(
-    topics: Judged, names: Sequence[str] = ()
+    topics: Judged, names: Sequence[str] = (), all_judged: Judged | None = None
 ) -> dict[str, Ints | Floats | NDArray[np.int32]]:
     """Return columns of S values: n_relevant, rank_min, rank_max, the measures of every table, and
     then those of `names`.
 
-    Raises UserError for a name that is no measure.
+    Args:
+        topics: the relevant passages.
+        names: further measures.
+        all_judged: every judged passage, of the same topics and perhaps more; needed for Judged@k.
+
+    Raises:
+        UserError: for a name that is no measure.
     """
     check(names)
     columns: dict[str, Ints | Floats | NDArray[np.int32]] = {
@@ -88,19 +131,47 @@ def measured(
         "rank_max": topics.rank[topics.start + topics.count - 1],
     }
     for name in (*ALWAYS, *names):
-        columns[name] = compute(topics, name)
+        if name.startswith(JUDGED):
+            assert all_judged is not None
+            columns[name] = share_judged(topics, all_judged, int(name.removeprefix(JUDGED)))
+        else:
+            columns[name] = compute(topics, name)
     return columns
 
 
+def needs_all_judged(names: Sequence[str]) -> bool:
+    """Return whether a measure needs the ranks of passages that are judged not relevant."""
+    return any(name.startswith(JUDGED) for name in names)
+
+
 def compute(topics: Judged, name: str) -> Floats:
-    """Return (S,) the measure of a name that `check` accepts."""
-    if name == "AP":
-        return average_precision(topics)
-    if name == "AP-lareqa":
+    """Return (S,) the measure of a name that `check` accepts, but for Judged@k."""
+    about = parsed(name)
+    assert about is not None
+    if about.least == 1:
+        return _of_kind(topics, about)
+    chosen = topics.grade >= about.least
+    owner = np.repeat(topics.topic, topics.count)
+    part = judged(owner[chosen], topics.rank[chosen], topics.grade[chosen], topics.last[chosen])
+    values = np.zeros(len(topics.topic))  # where no grade is high enough there is nothing to find
+    values[np.searchsorted(topics.topic, part.topic)] = _of_kind(part, about)
+    return values
+
+
+def _of_kind(topics: Judged, about: Name) -> Floats:
+    if about.kind == "AP-lareqa":
         return average_precision_of_blocks(topics)
-    kind, _, k = name.partition("@")
-    by_name = {"RR": reciprocal_rank, "nDCG": ndcg, "R": recall, "success": success}
-    return by_name[kind](topics, int(k))
+    if about.kind == "Rprec":
+        return r_precision(topics)
+    by_kind = {
+        "AP": average_precision,
+        "RR": reciprocal_rank,
+        "nDCG": ndcg,
+        "R": recall,
+        "P": precision,
+        "Success": success,
+    }
+    return by_kind[about.kind](topics, about.cut)
 
 
 def reciprocal_rank(topics: Judged, k: int) -> Floats:
@@ -109,11 +180,11 @@ def reciprocal_rank(topics: Judged, k: int) -> Floats:
     return np.where(best <= k, 1.0 / best, 0.0)
 
 
-def average_precision(topics: Judged) -> Floats:
-    """Return (S,) AP over the whole list: the mean, over the relevant passages, of the precision at
-    their ranks.
+def average_precision(topics: Judged, k: int = UNCUT) -> Floats:
+    """Return (S,) AP@k: the mean, over the relevant passages, of the precision at their ranks, 0
+    beyond rank k.
     """
-    precision = np.where(topics.rank < NOWHERE, (topics.place + 1) / topics.rank, 0.0)
+    precision = np.where(topics.rank <= k, (topics.place + 1) / topics.rank, 0.0)
     return topics.total(precision) / topics.count
 
 
@@ -155,6 +226,25 @@ def recall(topics: Judged, k: int) -> Floats:
     return topics.total((topics.rank <= k).astype(np.float64)) / topics.count
 
 
+def precision(topics: Judged, k: int) -> Floats:
+    """Return (S,) P@k: the number of relevant passages at rank k or better, over k."""
+    return topics.total((topics.rank <= k).astype(np.float64)) / k
+
+
+def r_precision(topics: Judged) -> Floats:
+    """Return (S,) Rprec: P@R, R being the number of relevant passages of the topic."""
+    within = topics.rank <= np.repeat(topics.count, topics.count)
+    return topics.total(within.astype(np.float64)) / topics.count
+
+
+def share_judged(topics: Judged, all_judged: Judged, k: int) -> Floats:
+    """Return (S,) Judged@k of the topics: the number of judged passages, relevant or not, at rank k
+    or better, over k.
+    """
+    places = np.searchsorted(all_judged.topic, topics.topic)
+    return precision(all_judged, k)[places]
+
+
 def success(topics: Judged, k: int) -> Floats:
-    """Return (S,) success@k: 1 where any relevant passage is at rank k or better, else 0."""
+    """Return (S,) Success@k: 1 where any relevant passage is at rank k or better, else 0."""
     return (topics.rank[topics.start] <= k).astype(np.float64)

@@ -15,7 +15,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid_sweep.retrieval import language_bias, own_documents
-from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check, judged, measured
+from hybrid_sweep.retrieval.measures import (
+    NOWHERE,
+    Floats,
+    Ints,
+    Judged,
+    check,
+    judged,
+    measured,
+    needs_all_judged,
+)
 from hybrid_sweep.retrieval.ranking import Ranker
 from hybrid_sweep.utils.errors import UserError
 
@@ -23,6 +32,8 @@ CROSS_LINGUAL, MONOLINGUAL, MULTILINGUAL = range(3)
 # sorted, so that codes sort as their names do
 SETTINGS = ("cross-lingual", "monolingual", "multilingual")
 POOL = "*"  # the passage language of the multilingual setting
+RELEVANT = 1  # the least grade of a relevant passage
+ANY_GRADE = -(2**31)  # below every grade
 SAME_AT = 10  # passages whose languages are counted: same@10
 
 
@@ -63,7 +74,8 @@ class Ranks:
     passage at the head of each query's list in the mixed pool, -1 where it has none. share: (Q,)
     the share of the query's language in the head of that list. asked: (Q, L + 1) whether a query
     was asked of each language's pool and, last, of all. part: what is searched, its sizes in the
-    order of pooled.topic; None: all passages.
+    order of pooled.topic; None: all passages. all_judged: single and pooled with the passages that
+    are judged not relevant, where a measure needs them.
     """
 
     single: Judged
@@ -73,6 +85,7 @@ class Ranks:
     share: Floats
     asked: NDArray[np.bool_]
     part: SearchedPart | None = None
+    all_judged: tuple[Judged | None, Judged | None] = (None, None)
 
 
 def texts_of(queries: pa.Table, passages: pa.Table) -> TextCodes:
@@ -116,7 +129,7 @@ def evaluate(
     """
     check(measures)
     texts = texts_of(queries, passages)
-    query, passage, grade = judged_pairs(queries, passages, qrels)
+    query, passage, grade = judged_pairs(queries, passages, qrels, least_of(measures))
     own = own_documents.own_rows(queries, passages) if without_own else np.full(len(queries), -1)
     searched = passage != own[query]
     query, passage, grade = query[searched], passage[searched], grade[searched]
@@ -129,16 +142,35 @@ def evaluate(
         raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
     answer_lang, pairs = texts.passage_lang[passage], np.arange(len(query))
     rank, ties = 1 + better[pairs, answer_lang], tied[pairs, answer_lang]
-    single = judged(query * len(texts.languages) + answer_lang, rank, grade, rank + ties)
+    topic = query * len(texts.languages) + answer_lang
+    single, all_single = relevant_and_all(topic, rank, grade, rank + ties)
     rank, ties = 1 + better.sum(axis=1), tied.sum(axis=1)
-    pooled = judged(query, rank, grade, rank + ties)
+    pooled, all_pooled = relevant_and_all(query, rank, grade, rank + ties)
     shares = own_documents if without_own else language_bias
     share = shares.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
     sizes = len(passages) - (own >= 0)[pooled.topic]
     part = SearchedPart(texts.passage_lang, sizes) if without_own else None
-    ranks = Ranks(single, pooled, answer_lang[pooled.entry], top[:, 0], share, asked, part)
+    languages = answer_lang[grade >= RELEVANT][pooled.entry]
+    every = (all_single, all_pooled)
+    ranks = Ranks(single, pooled, languages, top[:, 0], share, asked, part, every)
     return tabulated(queries, texts, ranks, measures)
+
+
+def least_of(measures: Sequence[str]) -> int:
+    """Return the least grade of the judgements that measures need."""
+    return ANY_GRADE if needs_all_judged(measures) else RELEVANT
+
+
+def relevant_and_all(topic: Ints, rank: Ints, grade: Ints, last: Ints) -> tuple[Judged, Judged]:
+    """Return the relevant passages by topic, and all that are judged; (R,) each, as for
+    `measures.judged`.
+    """
+    every = judged(topic, rank, grade, last)
+    chosen = grade >= RELEVANT
+    if chosen.all():
+        return every, every
+    return judged(topic[chosen], rank[chosen], grade[chosen], last[chosen]), every
 
 
 def tabulated(
@@ -162,7 +194,10 @@ def _table(
     asked = np.concatenate([asked, pooled.topic])
     target = np.concatenate([target, np.full_like(pooled.topic, count)])
     setting = np.concatenate([setting, np.full_like(pooled.topic, MULTILINGUAL)])
-    parts = [pd.DataFrame(measured(part, measures)) for part in (single, pooled)]
+    parts = [
+        pd.DataFrame(measured(part, measures, every))
+        for part, every in zip((single, pooled), ranks.all_judged, strict=True)
+    ]
     table = pd.concat(parts, ignore_index=True)
     no_share = np.full(len(single.topic), np.nan)
     table[f"same@{SAME_AT}"] = np.concatenate([no_share, ranks.share[pooled.topic]])

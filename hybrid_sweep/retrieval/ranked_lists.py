@@ -13,12 +13,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check, judged
+from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check
 from hybrid_sweep.retrieval.per_query import (
+    RELEVANT,
     SAME_AT,
     Ranks,
     TextCodes,
     judged_pairs,
+    least_of,
+    relevant_and_all,
     tabulated,
     texts_of,
 )
@@ -58,21 +61,25 @@ def evaluate(
     check(measures)
     texts = texts_of(queries, passages)
     count = len(texts.languages)
-    query, passage, grade = judged_pairs(queries, passages, qrels)
+    query, passage, grade = judged_pairs(queries, passages, qrels, least_of(measures))
     answer_lang = texts.passage_lang[passage]
     place = _placed(lists, len(texts.passage_lang), count)
 
-    def ranked_in(pool: Ints, topic: Ints) -> tuple[Judged, Ints]:
-        """Return the ranks in these pools, and the languages of the passages in their order."""
+    def ranked_in(pool: Ints, topic: Ints) -> tuple[Judged, Judged, Ints]:
+        """Return the ranks in these pools, those of all that is judged, and the languages of the
+        relevant passages in their order.
+        """
         mine = np.flatnonzero(asked[query, pool])
         rank, last = place(query[mine], pool[mine], passage[mine])
-        ranks = judged(topic[mine], rank, grade[mine], last)
-        return ranks, answer_lang[mine[ranks.entry]]
+        ranks, every = relevant_and_all(topic[mine], rank, grade[mine], last)
+        relevant = mine[grade[mine] >= RELEVANT]
+        return ranks, every, answer_lang[relevant[ranks.entry]]
 
-    single, _ = ranked_in(answer_lang, query * count + answer_lang)
-    pooled, languages = ranked_in(np.full_like(answer_lang, count), query)
+    single, all_single, _ = ranked_in(answer_lang, query * count + answer_lang)
+    pooled, all_pooled, languages = ranked_in(np.full_like(answer_lang, count), query)
     share, first = _mixed(lists, texts)
-    ranks = Ranks(single, pooled, languages, first, share, asked)
+    every = (all_single, all_pooled)
+    ranks = Ranks(single, pooled, languages, first, share, asked, all_judged=every)
     return tabulated(queries, texts, ranks, measures)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from hybrid_sweep.config import rules, schema, validate
+from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import (
     BatchConfig,
     Config,
@@ -44,7 +45,7 @@ IDENTITY = set(
 )
 ASIDE = set(
     """
-    data.path data.pools data.mirror data.negatives data.negatives_format trainer.workers model.path model.local_files_only
+    data.path data.pools data.mirror data.measure data.negatives data.negatives_format trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
     sweep.retries sweep.gpus_per_run sweep.seeds_planned
@@ -259,6 +260,7 @@ REFUSED = {
     "data__concepts": [5],
     "data__shared": [1.5],
     "data__noise": [-0.5],
+    "data__measure": ["MRR@10"],
 }
 
 
@@ -278,6 +280,30 @@ def test_the_processes_of_a_run_share_the_batch_evenly():
     rules.validate(small(trainer__devices=2, trainer__nodes=4))
     with refused("config.batch.size", "batch.size=64", 3):
         rules.validate(small(trainer__devices=3))
+
+
+def test_smaller_pools_have_no_share_of_judged_passages():
+    config = small(data__pools=[10], eval__measures=["P@5"])
+    rules.validate(config)
+    config.eval.measures = ["P@5", "Judged@5"]
+    with refused("config.eval.measures", "Judged@k", "pools"):
+        rules.validate(config)
+
+
+@pytest.mark.parametrize(
+    "words, measure",
+    [
+        (["data=miracl"], "nDCG@10"),
+        (["data=msmarco"], "RR@10"),
+        (["data=mmarco", "data.qrels=dl20"], "nDCG@10"),
+        (["data=mmarco", "data.qrels=dl20", "data.measure=RR@10"], "RR@10"),
+        (["data=xquad_r_context"], "AP"),
+        (["data=files", "data.languages=[xa]"], None),
+    ],
+)
+def test_a_collection_has_a_measure_that_papers_report(words, measure):
+    ((_, config),) = points([*words, "batch.cross_lingual_ratio=0"], multirun=False)
+    assert schema.own_measure(config.data) == measure
 
 
 def test_a_pivot_must_be_one_of_the_languages():

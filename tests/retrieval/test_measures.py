@@ -14,6 +14,10 @@ from hybrid_sweep.retrieval.measures import NOWHERE, judged
 from tests.refused import refused
 
 NAMES = {
+    "P.1",
+    "P.10",
+    "Rprec",
+    "map_cut.10",
     "recip_rank",
     "map",
     "ndcg_cut.5",
@@ -75,9 +79,51 @@ def test_equal_to_trec_eval(ranks: list[dict[int, int]], random: Random) -> None
         "success_5": measures.success(topics, 5),
         "success_1": measures.success(topics, 1),
     }
+    by_name = {
+        "recip_rank": "RR",
+        "map_cut_10": "AP@10",
+        "P_1": "P@1",
+        "P_10": "P@10",
+        "Rprec": "Rprec",
+        "success_5": "Success@5",
+        "recall_3": "R@3",
+    }
+    ours |= {name: measures.compute(topics, ir_name) for name, ir_name in by_name.items()}
     for topic, expected in enumerate(trec(ranks)):
         for name, values in ours.items():
             assert values[topic] == pytest.approx(expected[name], abs=1e-9), name
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.integers(1, 30), st.integers(1, 4), min_size=1, max_size=8),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(2, 4),
+)
+def test_a_least_grade_is_trec_evals_level(ranks: list[dict[int, int]], least: int) -> None:
+    entries = [(topic, rank, grade) for topic, at in enumerate(ranks) for rank, grade in at.items()]
+    topics = judged(*np.array(entries, dtype=np.int64).T)
+    qrels = {
+        str(topic): {f"d{rank}": grade for rank, grade in found.items()}
+        for topic, found in enumerate(ranks)
+    }
+    run = {topic: {f"d{rank}": float(-rank) for rank in range(1, 31)} for topic in qrels}
+    names = {"P.5", "Rprec", "map", "recip_rank", "recall.10", "success.5"}
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, names, relevance_level=least).evaluate(run)
+    asked = {
+        "P_5": "P({})@5",
+        "Rprec": "Rprec({})",
+        "map": "AP({})",
+        "recip_rank": "RR({})",
+        "recall_10": "R({})@10",
+        "success_5": "Success({})@5",
+    }
+    for name, ours in asked.items():
+        found = measures.compute(topics, ours.format(f"rel={least}"))
+        expected = [theirs[str(topic)][name] for topic in range(len(ranks))]
+        assert found == pytest.approx(expected, abs=1e-9), name
 
 
 @given(
@@ -132,12 +178,15 @@ def test_names_of_measures() -> None:
     assert (found["R@2"], found["RR@3"], found["success@3"]) == (0, 1 / 3, 1)
     for name in (
         "MRR@10",
-        "RR",
+        "P",
+        "Rprec@5",
+        "AP(rel=0)",
+        "nDCG(rel=2)@10",
+        "Judged",
         "RR@0",
         "RR@010",
         "R@1.5",
         "ndcg@10",
-        "AP@10",
         "success@",
         "",
         "R@٣",

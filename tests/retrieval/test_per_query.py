@@ -111,7 +111,9 @@ def evaluate(
     )
 
 
-def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]]:
+def by_trec_eval(
+    case: dict[str, Any], with_judged: bool = False
+) -> dict[tuple[str, ...], dict[str, float]]:
     """Each setting by sorting its pool in float64 and giving trec_eval the list, with -rank as the
     score.
     """
@@ -165,6 +167,10 @@ def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]
                 "R@100": long["recall_100"],
                 "same@10": same,
             }
+            if with_judged:
+                first = [passages[row] for row in pool[:4]]
+                number = sum((query["group"], passage["group"]) in grades for passage in first)
+                found[setting, query["lang"], target, query["id"]]["Judged@4"] = number / 4
     return found
 
 
@@ -172,8 +178,11 @@ def by_trec_eval(case: dict[str, Any]) -> dict[tuple[str, ...], dict[str, float]
 @given(st.integers(0, 10**6), st.sampled_from([0.4, 0.7, 1.0]))
 def test_table_equals_trec_eval_on_sorted_pools(seed: int, presence: float) -> None:
     case = collection(seed, presence=presence)
-    table, _ = evaluate(**case)
-    expected = by_trec_eval(case)
+    table, report = evaluate(**case, measures=["Judged@4"])
+    plain, plain_report = evaluate(**case)
+    pd.testing.assert_frame_equal(table[plain.columns], plain, check_exact=True)
+    assert report == plain_report
+    expected = by_trec_eval(case, with_judged=True)
     assert [tuple(row) for row in table[KEYS].to_numpy()] == sorted(expected)
     for row in table.to_dict("records"):
         values = expected[tuple(row[key] for key in KEYS)]

@@ -77,7 +77,7 @@ def test_cut_and_missing_lists_equal_trec_eval(seed, depth, missing):
     )
     tables = {name: case[name] for name in ("queries", "passages", "qrels")}
     table, report = ranked_lists.evaluate(
-        **tables, lists=found, asked=asked, measures=["success@5", "R@3", "AP-lareqa"]
+        **tables, lists=found, asked=asked, measures=["success@5", "R@3", "AP-lareqa", "Judged@6"]
     )
     queries, passages = case["queries"].to_pylist(), case["passages"].to_pylist()
     number = {row["id"]: place for place, row in enumerate(queries)}
@@ -114,6 +114,10 @@ def test_cut_and_missing_lists_equal_trec_eval(seed, depth, missing):
         keys = ("map", "ndcg_cut_10", "recall_100", "success_5", "recall_3")
         wanted = [*(expected.get(name, 0.0) for name in keys), best.get("recip_rank", 0.0)]
         assert ours == pytest.approx(wanted, abs=1e-9)
+        at_six = [name for name, score in run.items() if score >= -6]
+        known_group = {passage["id"]: passage["group"] for passage in passages}
+        is_judged = [(row["group_id"], known_group[name]) in grades for name in at_six]
+        assert row["Judged@6"] == pytest.approx(sum(is_judged) / 6)
         ranks = sorted(-score for name, score in run.items() if judged[name] > 0)
         assert row["n_relevant"] == sum(grade > 0 for grade in judged.values())
         first, last = (ranks or [None])[0], ranks[-1] if len(ranks) == row["n_relevant"] else None
