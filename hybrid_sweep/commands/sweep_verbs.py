@@ -208,6 +208,9 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
 
 
 def plan(words: list[str]) -> int:
+    from hybrid_sweep.commands.power_lines import options, power_lines
+
+    words, asks_power, like = options(words)
     args, _, runs = _hydra_words(words)
     if not runs:
         raise UserError("--cfg, --info and the like are for hybrid-sweep run", key="option.hydra")
@@ -236,12 +239,14 @@ def plan(words: list[str]) -> int:
         )
     if absent:
         lines = forecast.cost_lines([config for _, config in jobs])
+        lines += ["power: known once the collection is prepared"] if asks_power else []
     else:
         points = point_list.expand(jobs, say)
         states = [point_list.state_of(point) for point in points]
         point_list.check_sweeps(points)
         lines = progress.plan_lines(points, states, point_list.check(points))
         lines += progress.cost_lines(points, states)
+        lines += power_lines(points, asks_power, like)
     say("\n".join(lines))
     return 0
 

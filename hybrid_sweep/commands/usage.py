@@ -60,16 +60,21 @@ also Hydra's: --cfg job|hydra|all, --info, --hydra-help, hydra/launcher=local|ba
 """
 
 PLAN = """\
-usage: hybrid-sweep plan [-m] [--config-dir DIR] [KEY=VALUE ...]
+usage: hybrid-sweep plan [-m] [--config-dir DIR] [--power] [--like SWEEP] [KEY=VALUE ...]
 
 Say what `hybrid-sweep run` with the same words would do: every point with its state (done, running elsewhere, failed,
 resume at step k, to do), the reason, its steps of each kind, its time by finished points like it and its run id; which
 language pairs are left out; and what the sweep takes in time and on disk.
 Checks all points and starts none: what a point would refuse for reasons known before it starts is refused here.
 
+  --power        also say what the planned seeds (sweep.seeds_planned) and questions can show at the margin: the width of
+                 the intervals, how often a ratio without any loss is called non-inferior, and the seeds for 80 % of it
+  --like SWEEP   take the variances from this finished sweep, or published folder, and not from the published sweeps
+
 examples:
   hybrid-sweep plan -m experiment=smoke
   hybrid-sweep plan -m batch.cross_lingual_ratio=0,0.5,1 seed=0,1,2
+  hybrid-sweep plan -m experiment=shape --power --like outputs/sweeps/shape
 """
 
 REPORT = """\

@@ -1,0 +1,65 @@
+"""`plan --power`: its options, its table, and the warning of a plan with little power."""
+
+from pathlib import Path
+
+import pytest
+
+from hybrid_sweep.commands import power_lines
+from hybrid_sweep.commands.power_lines import _Planned, options
+from hybrid_sweep.utils.errors import UserError
+from tests import snapshots
+
+PLANNED = _Planned("mine", 0.01, 3, 2604, (0.0, 0.25, 1.0), "debian", False)
+SHAPE = Path(__file__).parents[2] / "experiments/shape"
+
+
+def test_options_are_taken_out_of_the_words() -> None:
+    assert options(["-m", "seed=0,1"]) == (["-m", "seed=0,1"], False, None)
+    assert options(["--power", "-m"]) == (["-m"], True, None)
+    assert options(["-m", "--like", "a=b"]) == (["-m"], True, Path("a=b"))
+    assert options(["--like=x", "k=v"]) == (["k=v"], True, Path("x"))
+    with pytest.raises(UserError) as refused:
+        options(["-m", "--like"])
+    assert refused.value.key == "option.like"
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[_Planned]:
+    """What a command plans."""
+    sweeps: list[_Planned] = []
+    monkeypatch.setattr(power_lines, "_planned", lambda points: sweeps)
+    return sweeps
+
+
+def test_a_plan_with_little_power_is_warned_of(planned: list[_Planned]) -> None:
+    planned.append(PLANNED)
+    table = power_lines.power_lines([], True, None)
+    warning = power_lines.power_lines([], False, None)
+    snapshots.check("cli/power of a plan", "\n".join([*table, "", *warning]) + "\n")
+    for change in ({"n_seeds": 20}, {"n_seeds": 2}, {"is_generated": True}):
+        planned[:] = [_Planned(**{**vars(PLANNED), **change})]
+        assert power_lines.power_lines([], False, None) == []
+    planned[:] = [_Planned(**{**vars(PLANNED), "n_questions": 100, "collection": "other"})]
+    assert "more questions" in power_lines.power_lines([], False, None)[0]
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "like", "key"),
+    [([], None, "option.power"), ([PLANNED], Path("nowhere"), "option.like")],
+)
+def test_what_tells_nothing_is_refused(
+    planned: list[_Planned], sweeps: list[_Planned], like: Path | None, key: str
+) -> None:
+    planned += sweeps
+    with pytest.raises(UserError) as refused:
+        power_lines.power_lines([], True, like)
+    assert refused.value.key == key
+
+
+@pytest.mark.slow
+def test_a_published_folder_gives_the_variances_that_are_kept_of_it(
+    planned: list[_Planned],
+) -> None:
+    planned.append(PLANNED)
+    kept = power_lines.power_lines([], True, None)
+    assert power_lines.power_lines([], True, SHAPE)[1:] == kept[1:]
