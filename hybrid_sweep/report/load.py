@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.report.long_frame import SAME, Place, long_frame, shared
 from hybrid_sweep.report.looks import Looks
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
@@ -325,9 +326,8 @@ def _check_plan(point: SweepPoint, table: pa.Table, config: dict[str, Any]) -> N
 
 def _check_rows(point: SweepPoint, table: pa.Table, first: str, other: pa.Table) -> None:
     """Refuse a run whose rows are of other questions than those of the first run, `other`."""
-    names = ["collection", "group_id", "n_relevant", *KEY]
     same = table.num_rows == other.num_rows and all(
-        table[name].equals(other[name]) for name in names
+        table[name].equals(other[name]) for name in SAME
     )
     if not same:
         raise UserError(
@@ -351,30 +351,8 @@ def _check_values(point: SweepPoint, table: pa.Table) -> None:
             )
 
 
-def _long(points: Sequence[SweepPoint], tables: dict[str, pa.Table]) -> pd.DataFrame:
-    """Return the frame of `Sweep`: text as categories, or a million rows would take long to
-    group.
-    """
-    parts = []
-    for point in points:
-        table = tables[point.run_id]
-        distance = pc.subtract(table["rank_max"], table["rank_min"]).cast(pa.float64())
-        several = pc.and_(
-            pc.equal(table["setting"], "multilingual"), pc.greater_equal(table["n_relevant"], 2)
-        )
-        columns: dict[str, Any] = {
-            "kind": pa.repeat(point.kind, table.num_rows).dictionary_encode(),
-            "ratio": pa.repeat(point.ratio, table.num_rows),
-            "seed": pa.repeat(point.seed, table.num_rows),
-            "run_id": pa.repeat(point.run_id, table.num_rows).dictionary_encode(),
-        }
-        columns |= {name: table[name].dictionary_encode() for name in [*KEY, "group_id"]}
-        columns |= {name: table[name] for name in ["n_relevant", *STORED]}
-        columns["rank"] = pc.fill_null(table["rank_min"].cast(pa.float64()), float("inf"))
-        columns["RD"] = pc.if_else(several, distance, float("nan"))
-        parts.append(pa.table(columns))
-    frame: pd.DataFrame = pa.concat_tables(parts).unify_dictionaries().combine_chunks().to_pandas()
-    return frame
+def _places(points: Sequence[SweepPoint]) -> list[Place]:
+    return [Place(point.kind, point.ratio, point.seed, point.run_id) for point in points]
 
 
 def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
@@ -391,14 +369,15 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     }
     if len(sweep_dirs) > 1:  # sweeps that differ are told apart before their rows are read
         _check_places([p for p in points if (places[p] / "metrics.json").is_file()])
-    tables, missing = {}, {}
+    tables: dict[str, pa.Table] = {}
+    missing = {}
     for point in points:
         table, reason = _finished(folders[point], places[point])
         if table is None:
             missing[point.run_id] = reason
         else:
             _check_languages(places[point], table)
-            tables[point.run_id] = table
+            tables[point.run_id] = shared(table, next(iter(tables.values()), None))
     there = [point for point in points if point.run_id in tables]
     if not there:
         where = f" on {on}" if on else ""
@@ -431,7 +410,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
         command=command,
         points=points,
         missing=missing,
-        frame=_long(there, tables),
+        frame=long_frame(_places(there), tables),
         config=config,
         provenance=provenance,
         metrics=metrics,

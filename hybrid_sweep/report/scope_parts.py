@@ -96,18 +96,34 @@ def _of_one_row_each(whole: Block, found: Sequence[tuple[str, NDArray[np.intp]]]
     scopes = tuple(scope for scope, _ in found)
     rows = np.stack([mine for _, mine in found])
     count = rows.shape[1]
-    # As in `contributions`: a mean is the sum of the rows in their order, each divided first.
-    shape = len(rows), rows.size
-    ends = np.arange(len(rows) + 1) * count
-    weights = np.full(rows.size, 1.0 / count)
-    by_domain = scipy.sparse.csr_array((weights, np.arange(rows.size), ends), shape=shape)
-    means = by_domain @ whole.values[:, rows.ravel()].T  # (D, runs)
+    means = means_of(np.moveaxis(whole.values[:, rows], 0, 1))
     order = np.argsort(whole.group[rows], axis=1, kind="stable")
     ordered = np.take_along_axis(rows, order, axis=1)
-    values = np.moveaxis(whole.values[:, ordered], 0, 1)  # (D, runs, questions)
+    values = np.moveaxis(whole.values[:, ordered], 0, 1)
+    y, df = contributions_of(values, means)
+    return Part(scopes, y, df, values, count)
+
+
+def means_of(values: Array) -> Array:
+    """Return (D, runs) the means of values (D, runs, questions), each summed as in
+    `statistics.contributions`: in the order of the questions, each divided first.
+    """
+    scopes, runs, count = values.shape
+    ends = np.arange(scopes + 1) * count
+    weights = np.full(scopes * count, 1.0 / count)
+    places = np.arange(scopes * count)
+    by_scope = scipy.sparse.csr_array((weights, places, ends), shape=(scopes, len(places)))
+    means: Array = by_scope @ np.moveaxis(values, 1, 2).reshape(len(places), runs)
+    return means
+
+
+def contributions_of(values: Array, means: Array) -> tuple[Array, float]:
+    """Return what `statistics.contributions` returns of each scope by itself, where each question
+    has one row: (D, runs, questions) contributions, and the degrees of freedom.
+    """
+    count = values.shape[2]
     stretch = np.sqrt(count / max(count - 1, 1) * (count - 1) / count)
     centred = values - means[:, :, None]
-    y = means[:, :, None] + (count / 1 / count * stretch) * centred
     tau2 = np.full(count, 1.0 / count**2)
     df = float(tau2.sum() ** 2 / (tau2**2).sum() - 1)
-    return Part(scopes, y, df, values, count)
+    return means[:, :, None] + (count / 1 / count * stretch) * centred, df

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from hybrid_sweep.report.columns import frame_of
+from hybrid_sweep.report.probe import single_cells
 from hybrid_sweep.report.probe.cells import MISSED, SETTINGS, Cells, Ints, LanguageCell, Rule
 from hybrid_sweep.report.probe.kinds import KINDS, levels, relation
 from hybrid_sweep.report.probe.rows import (
     MACRO,
+    MOST_LANGUAGES,
     Pair,
     ProbeRow,
     adjusted,
@@ -44,9 +46,10 @@ def changes(cells: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeR
     pairs = compared(cells, setting, ratio, rule)
     if not pairs:
         return []
+    found = [row(pairs, rule), *single_cells.rows([pair[1:] for pair in pairs], rule)]
     scopes = [(MACRO, pairs)] + [(pair[0].name, [pair]) for pair in pairs]
     rows: list[ProbeRow] = []
-    for scope, part in scopes:
+    for (scope, part), its in zip(scopes, found, strict=True):
         pair = relation(part[0][0].query_lang, part[0][0].passage_lang) if ">" in scope else ""
         head: ProbeRow = {
             "part": "change",
@@ -55,7 +58,7 @@ def changes(cells: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeR
             "scope": scope,
             "relation": pair,
         }
-        rows.append({**head, **row(part, rule), "churn": churn(part)})
+        rows.append({**head, **its, "churn": churn(part)})
     return rows[:1] + adjusted(rows[1:])
 
 
@@ -68,8 +71,14 @@ def languages(
     pools: number of passages by language, "*" of all; may lack any.
     """
     runs = list(cells.runs[ratio].values())
+    asked = cells.of(setting)
+    if setting == "cross-lingual" and too_many(asked):
+        return []
+    success = {id(cell): cell.success(runs, rule.at) for cell in asked}
+    states = {name: rule.states(value) == MISSED for name, value in success.items()}
     rows: list[ProbeRow] = []
-    for one, other in combinations(cells.of(setting), 2):
+    compared_in: list[single_cells.Success] = []
+    for one, other in combinations(asked, 2):
         if setting == "cross-lingual" and one.passage_lang != other.passage_lang:
             continue
         _, places, others = np.intersect1d(
@@ -77,9 +86,8 @@ def languages(
         )
         if not len(places):
             continue
-        first = one.success(runs, rule.at)[:, places]
-        second = other.success(runs, rule.at)[:, others]
-        missed = [rule.states(success) == MISSED for success in (first, second)]
+        compared_in.append((success[id(one)][:, places], success[id(other)][:, others]))
+        missed = states[id(one)][places], states[id(other)][others]
         rows.append(
             {
                 "part": "languages",
@@ -89,14 +97,24 @@ def languages(
                 "against": other.query_lang,
                 "passages": "" if setting == "monolingual" else one.passage_lang,
                 "relation": relation(one.query_lang, other.query_lang),
-                **row([(_only(one, places), first, second)], rule),
                 "both_missed": int((missed[0] & missed[1]).sum()),
                 "both_expected": float(missed[0].mean() * missed[1].mean() * len(places)),
                 "first_pool": pools.get(one.passage_lang, np.nan),
                 "second_pool": pools.get(other.passage_lang, np.nan),
             }
         )
+    for made, its in zip(rows, single_cells.rows(compared_in, rule), strict=True):
+        made |= its
     return adjusted(rows)
+
+
+def too_many(asked: Sequence[LanguageCell]) -> bool:
+    """Return whether query languages are not compared on the passages of each third language.
+
+    There would be more comparisons of two query languages than rows in the tables: their number
+    grows with the cube of that of the languages.
+    """
+    return len({cell.query_lang for cell in asked}) > MOST_LANGUAGES
 
 
 def _only(cell: LanguageCell, places: Ints) -> LanguageCell:

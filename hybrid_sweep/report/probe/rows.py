@@ -16,6 +16,8 @@ from hybrid_sweep.report.probe.cells import ANSWERED, MISSED, Ints, LanguageCell
 from hybrid_sweep.report.rows import High, Low
 
 MACRO = "macro"
+# Beyond so many, two query languages are not compared on the passages of each third one.
+MOST_LANGUAGES = 24
 
 
 class ProbeRow(TypedDict, total=False):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.probe.cells import SETTINGS, Rule
-from hybrid_sweep.report.probe.rows import MACRO, ProbeRow
+from hybrid_sweep.report.probe.rows import MACRO, MOST_LANGUAGES, ProbeRow
 from hybrid_sweep.report.probe.shared import SharedRow
 from hybrid_sweep.report.render.cells import Cell, count, p_value, ratio
 from hybrid_sweep.report.render.numbers import between, listed, p_words, signed
@@ -96,6 +96,7 @@ def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule
         sentences += _languages(
             select(table, part="languages", ratio=ratio, setting=setting), setting
         )
+    sentences += left_out(table, ratio)
     for setting in SETTINGS:
         sentences += _shared(
             select_shared(together, ratio=ratio, setting=setting, missed_in="2+"), setting
@@ -203,6 +204,21 @@ def _languages(rows: Sequence[ProbeRow], setting: str) -> list[str]:
             lead += f" (passages in {markdown_code(row['passages'])})"
         some.append(lead)
     return [f"{text}, most of all {', '.join(some)}.{caution}"]
+
+
+def left_out(table: pd.DataFrame, ratio: float) -> list[str]:
+    """Return that query languages are not compared on the passages of each third language, where
+    they are too many for that.
+    """
+    rows = table[(table["part"] == "languages") & (table["ratio"] == ratio)]
+    names = set(rows["scope"]) | set(rows["against"])
+    if len(names) <= MOST_LANGUAGES:
+        return []
+    return [
+        f"**Left out**: two query languages are not compared on the passages of each third language"
+        f" where there are more than {MOST_LANGUAGES} ({len(names)} here): the number of these"
+        " comparisons grows with the cube of that of the languages."
+    ]
 
 
 def _shared(rows: Sequence[SharedRow], setting: str) -> list[str]:
