@@ -43,7 +43,7 @@ def bias_maps(tables: SweepTables) -> Figure:
     Raises:
         UserError: where no run has recorded it.
     """
-    figure = figure_bias_maps.draw(tables.sweep, _corner(tables))
+    figure = figure_bias_maps.draw(tables.sweep, tables.results, _corner(tables))
     if figure is None:
         raise UserError(
             f"sweep {tables.name}: no run has recorded its language bias", key="plot.no_bias"

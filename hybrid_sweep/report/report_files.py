@@ -102,10 +102,10 @@ def inert(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame.columns:
         if pd.api.types.is_numeric_dtype(frame[name]):
             continue
-        before = frame[name].astype(object).tolist()
-        after = [csv_cell(value) for value in before]
-        if any(one is not other and one != other for one, other in zip(before, after, strict=True)):
-            changed[name] = pd.Series(after, frame.index, dtype=object)
+        before = frame[name].astype(object)
+        texts = {value: csv_cell(value) for value in before.unique() if isinstance(value, str)}
+        if any(text != other for text, other in texts.items()):
+            changed[name] = before.map(lambda value, texts=texts: texts.get(value, value))
     return frame.assign(**changed) if changed else frame
 
 
@@ -161,7 +161,7 @@ def drawn(
         "languages": figure_languages.draw(sweep, results, corner),
         "pairs": figure_pairs.draw(sweep, results, corner),
         "bias": figure_bias.draw(sweep, results, corner),
-        "bias-maps": figure_bias_maps.draw(sweep, corner),
+        "bias-maps": figure_bias_maps.draw(sweep, results, corner),
         "front": figure_front.draw(sweep, results, more, corner),
         "shape": figure_shape.draw(sweep, results, more, corner),
         "training": figure_training.draw(training, corner) if training else None,

@@ -28,6 +28,7 @@ from hybrid_sweep.report.looks import Looks, fractions_of
 from hybrid_sweep.report.measures import MEASURES, MONOLINGUAL
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.scope_parts import Part, one_of, parts
+from hybrid_sweep.report.selection import having
 
 __all__ = [
     "COLUMNS",
@@ -273,12 +274,7 @@ def pick(
     results: pd.DataFrame, setting: str, measure: str, scope: str = MACRO, kind: str = "trained"
 ) -> pd.DataFrame:
     """Return the rows of one curve, by ratio."""
-    curve = results[
-        (results["setting"] == setting)
-        & (results["measure"] == measure)
-        & (results["scope"] == scope)
-        & (results["kind"] == kind)
-    ]
+    curve = having(results, setting, measure, scope, kind)
     return curve.sort_values("ratio", kind="stable").reset_index(drop=True)
 
 

@@ -99,6 +99,8 @@ class Estimate:
     carrying: Any = np.inf
     df_sets: tuple[int, ...] = ()
     fractions: tuple[float, ...] = looks.SINGLE
+    # critical values by level, for those who ask again
+    _known: dict[float, Any] = dataclasses.field(default_factory=dict, init=False, compare=False)
 
     @property
     def dfs(self) -> tuple[int, ...]:
@@ -345,6 +347,16 @@ def shares_of_seeds(estimated: Estimate) -> list[Array]:
     return shares
 
 
+def _quantile(estimated: Estimate, level: float) -> Array:
+    """Return the critical value of an estimate over seeds at a level."""
+    if level not in estimated._known:
+        shares = shares_of_seeds(estimated)
+        of_level = critical_value(level, shares, estimated.dfs, estimated.df_questions)
+        estimated._known[level] = of_level
+    known: Array = estimated._known[level]
+    return known
+
+
 def half_width(estimated: Estimate, level: float) -> Any:
     """Return half the width of the two-sided interval at `level`, e.g. 0.95; NaN where there is
     none.
@@ -352,8 +364,7 @@ def half_width(estimated: Estimate, level: float) -> Any:
     if estimated.parts is None:
         return t_quantile(0.5 + level / 2, estimated.df) * estimated.se
     level = 1 - 2 * looks.level_of((1 - level) / 2, estimated.fractions)
-    shares = shares_of_seeds(estimated)
-    return critical_value(level, shares, estimated.dfs, estimated.df_questions) * estimated.se
+    return _quantile(estimated, level) * estimated.se
 
 
 def bounds(estimated: Estimate, level: float) -> tuple[Any, Any]:
@@ -380,9 +391,7 @@ def equivalent_df(estimated: Estimate) -> Any:
     """
     if estimated.parts is None:
         return estimated.df
-    shares = shares_of_seeds(estimated)
-    quantile = critical_value(0.95, shares, estimated.dfs, estimated.df_questions)
-    return scipy.special.stdtridf(0.975, quantile)
+    return scipy.special.stdtridf(0.975, _quantile(estimated, 0.95))
 
 
 def relative(

@@ -5,6 +5,7 @@ All numbers are rows of the results but one column: "pool", the share of a langu
 passages, which no preference at all would give, is from metrics.json.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,10 +29,11 @@ from hybrid_sweep.report.figures.cells import (
     turned,
 )
 from hybrid_sweep.report.figures.curve import planned
+from hybrid_sweep.report.figures.fewer import fewer
 from hybrid_sweep.report.figures.style import LEVEL, WIDE, sheet, styled, width_of
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import RANK_DISTANCE, SAME_LANGUAGE, Measure
-from hybrid_sweep.report.results import MACRO, MEANS
+from hybrid_sweep.report.results import MACRO, MEANS, languages
 from hybrid_sweep.report.rows import ResultRow
 
 
@@ -140,8 +142,18 @@ def _maps(sweep: Sweep, results: pd.DataFrame) -> list[tuple[Map, Matrix]]:
             continue
         if one.measure == SAME_LANGUAGE:
             whole = _with_pool(sweep, whole)
-        maps.append((one, whole))
+        maps.append((one, _some(whole, [MACRO, *fewer(results, whole.rows[1:])[0]])))
     return maps
+
+
+def _some(whole: Matrix, names: list[str]) -> Matrix:
+    """Return some rows of a matrix."""
+    if names == whole.rows:
+        return whole
+    places = [whole.rows.index(name) for name in names]
+    return dataclasses.replace(
+        whole, rows=names, values=whole.values[places], shown=whole.shown[places]
+    )
 
 
 def _stand_beside(maps: list[tuple[Map, Matrix]], edge: float) -> tuple[bool, float]:
@@ -196,7 +208,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
         if maps:
             height = max(heights) if beside else sum(heights)
         legend = handles(gaps=any(np.isnan(whole.trained).any() for _, whole in maps))
-        figure = sheet(WIDE, height, _note(maps), corner, legend)
+        note = _note(maps) + fewer(results, languages(results))[1]
+        figure = sheet(WIDE, height, note, corner, legend)
         count = max(len(maps), 1)
         grid = figure.add_gridspec(1, count) if beside else figure.add_gridspec(count, 1)
         for place, (one, whole) in enumerate(maps):

@@ -7,6 +7,7 @@ its passages.
 """
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -24,6 +25,7 @@ from hybrid_sweep.report.figures.cells import (
     turned,
 )
 from hybrid_sweep.report.figures.curve import planned
+from hybrid_sweep.report.figures.fewer import fewer
 from hybrid_sweep.report.figures.style import LEVEL, WIDE, sheet, styled, width_of
 from hybrid_sweep.report.load import Sweep
 
@@ -78,7 +80,23 @@ def _mean(stack: Array) -> Array:
     return mean
 
 
-def draw(sweep: Sweep, corner: str) -> Figure | None:
+def _fewer(
+    results: pd.DataFrame, names: list[str], maps: dict[str, dict[float, Array]]
+) -> tuple[list[str], dict[str, dict[float, Array]], str]:
+    """Return the languages that are shown, their rows and columns of the maps, and a sentence on
+    the others.
+    """
+    kept, words = fewer(results, names)
+    if not words:
+        return names, maps, words
+    places = [names.index(name) for name in kept]
+    some: dict[str, dict[float, Array]] = {}
+    for name, by_ratio in maps.items():
+        some[name] = {ratio: whole[np.ix_(places, places)] for ratio, whole in by_ratio.items()}
+    return kept, some, words.replace("results.csv", "each run's metrics.json")
+
+
+def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure | None:
     """Return the figure, or None where the runs have no reports; `corner` is the short line of
     origin at its lower right.
 
@@ -89,6 +107,7 @@ def draw(sweep: Sweep, corner: str) -> Figure | None:
     if not names:
         return None
     with styled():
+        names, maps, words = _fewer(results, names, maps)
         size = len(names)
         ratios, rest = chosen(planned(sweep), 4 if size <= 8 else 3)
         edge = EDGE + max(map(width_of, names)) / 72
@@ -102,7 +121,7 @@ def draw(sweep: Sweep, corner: str) -> Figure | None:
             drawn[name] = np.stack([by_ratio.get(ratio, gap) for ratio in ratios])
         holes = any(np.isnan(matrices).any() for matrices in drawn.values())
         height = len(MAPS) * (down * size + HEADING + 0.3) + 0.2 + turned(names, room)
-        note = NOTE + left_out(rest, "each run's metrics.json")
+        note = NOTE + left_out(rest, "each run's metrics.json") + words
         figure = sheet(WIDE, height, note, corner, handles(gaps=holes))
         heights = [HEADING, down * size] * len(MAPS)
         widths = [*([1.0] * len(ratios)), 0.5]

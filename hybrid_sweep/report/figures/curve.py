@@ -4,6 +4,7 @@ Panels, line styles and marker shapes carry the meaning without the colours, for
 and for a grey print.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -156,11 +157,13 @@ def levels_of(
     return levels
 
 
-def seed_means(sweep: Sweep, setting: str, measure: str) -> dict[str, pd.DataFrame]:
+def seed_means(
+    sweep: Sweep, setting: str, measure: str, scopes: Collection[str]
+) -> dict[str, pd.DataFrame]:
     """Return the mean of every trained run, by scope: rows are the planned ratios, columns the
     seeds, NaN where a point is missing.
 
-    Scopes: macro and every language or ordered pair.
+    scopes: those that are wanted, of macro and every language or ordered pair.
     """
     part = block(sweep, setting, measure)
     if part is None:
@@ -172,10 +175,13 @@ def seed_means(sweep: Sweep, setting: str, measure: str) -> dict[str, pd.DataFra
             runs.append((point.ratio, point.seed))
             means.append(np.bincount(part.domain, weights=part.values[place]) / count)
     by_run = np.array(means).reshape(-1, len(count))
-    columns = {MACRO: by_run.mean(axis=1), **dict(zip(part.names, by_run.T, strict=True))}
+    named = dict(zip(part.names, by_run.T, strict=True))
+    columns = {MACRO: by_run.mean(axis=1)}
+    columns |= {name: named[name] for name in scopes if name in named}
     index = pd.MultiIndex.from_tuples(runs, names=["ratio", "seed"])
     wide = pd.DataFrame(columns, index=index).unstack("seed")
-    return {scope: pd.DataFrame(wide[scope]).reindex(planned(sweep)) for scope in columns}
+    there = [scope for scope in columns if scope in scopes]
+    return {scope: pd.DataFrame(wide[scope]).reindex(planned(sweep)) for scope in there}
 
 
 def planned(sweep: Sweep) -> list[float]:
@@ -446,7 +452,8 @@ def _panels(sweep: Sweep, results: pd.DataFrame) -> dict[str, Panel]:
             continue
         setting, measure, scope = view.what
         if (setting, measure) not in seeds:
-            seeds[setting, measure] = seed_means(sweep, setting, measure)
+            wanted = [one.what[2] for one in PANELS.values() if one.what[:2] == (setting, measure)]
+            seeds[setting, measure] = seed_means(sweep, setting, measure, wanted)
         panels[name] = Panel(
             what=view.what,
             drawn=curve(sweep, results, view.what),

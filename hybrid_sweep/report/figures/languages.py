@@ -23,6 +23,7 @@ from hybrid_sweep.report.figures.curve import (
     panel,
     seed_means,
 )
+from hybrid_sweep.report.figures.fewer import fewer
 from hybrid_sweep.report.figures.style import BLUE, GREY, PURPLE, WIDE, legible, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import MONOLINGUAL
@@ -57,7 +58,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     """
     with styled():
         seen, unseen = split(sweep, results)
-        panels = _panels(sweep, results, [*seen, *unseen])
+        names, left_out = fewer(results, [*seen, *unseen])
+        panels = _panels(sweep, results, names)
         frames = [shown.drawn for shown in panels.values()]
         whole = pd.concat(frames) if frames else curve(sweep, results, (*MONO, MACRO))
         edges = [shown.limits for shown in panels.values()]
@@ -73,6 +75,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
             f"{MONOLINGUAL.title} by language over the share r of cross-lingual batches; all panels"
             f" have the same units per inch. Dashes: r = 0 minus the margin of {sweep.margin:g}."
             f" {covers(whole)} Verdicts at 5 % each, not adjusted for the number of languages."
+            f"{left_out}"
         )
         wide = columns(len(panels))
         rows = max(ceil(len(panels) / wide), 1)
@@ -92,7 +95,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
 
 def _panels(sweep: Sweep, results: pd.DataFrame, names: list[str]) -> dict[str, Panel]:
     """Return the panel of each language."""
-    seeds = seed_means(sweep, *MONO)
+    seeds = seed_means(sweep, *MONO, names)
     panels = {}
     for name in names:
         what = (*MONO, name)

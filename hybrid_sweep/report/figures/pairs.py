@@ -29,6 +29,7 @@ from hybrid_sweep.report.figures.cells import (
     turned,
 )
 from hybrid_sweep.report.figures.curve import levels_of, planned
+from hybrid_sweep.report.figures.fewer import among, fewer
 from hybrid_sweep.report.figures.style import CHANGE, LEVEL, WIDE, sheet, styled, width_of
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
@@ -62,6 +63,14 @@ def matrices(results: pd.DataFrame, column: str) -> tuple[list[str], dict[float,
     for (query, passage), ratio, value in zip(pairs, rows["ratio"], rows[column], strict=True):
         by_ratio[float(ratio)][place[query], place[passage]] = value
     return names, by_ratio
+
+
+def _languages(results: pd.DataFrame) -> list[str]:
+    """Return the languages of the rows of `matrices`, sorted."""
+    rows = results[(results["kind"] == "trained") & (results["measure"] == "RR@10")]
+    rows = rows[rows["setting"].isin(["monolingual", "cross-lingual"])]
+    names = {name for scope in set(rows["scope"]) - set(MEANS) for name in scope.split(">")}
+    return sorted(names)
 
 
 def significant(results: pd.DataFrame) -> dict[float, NDArray[np.int_]]:
@@ -199,7 +208,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     there is no second row.
     """
     with styled():
-        shown = _matrices(sweep, results)
+        few, words = fewer(results, _languages(results))
+        shown = _matrices(sweep, among(results, few))
         page = _dimensions(shown)
         level, change = _scales(shown)
         is_paired = shown.is_paired
@@ -213,7 +223,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
         )
         row = page.down * shown.size + 0.32 + turned(shown.names, page.room)
         height = 2 * row + 0.3 if is_paired else row + 0.42
-        figure = sheet(WIDE, height, _note(shown, results), corner, legend)
+        figure = sheet(WIDE, height, _note(shown, results) + words, corner, legend)
         grid = figure.add_gridspec(2 if is_paired else 1, page.columns)
         diagonal = np.eye(shown.size, dtype=bool)
         for place, ratio in enumerate(shown.ratios):

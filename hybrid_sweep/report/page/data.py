@@ -16,6 +16,7 @@ from hybrid_sweep.report.measures import (
     TRADED,
     Measure,
 )
+from hybrid_sweep.report.page import many
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN
 from hybrid_sweep.report.tables.derived import points_for
@@ -74,7 +75,7 @@ def _described(measures: Sequence[Measure], names: Sequence[str]) -> list[dict[s
 
 def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
     """Return the JSON text: margin, planned ratios, the views that have rows, and every row of
-    results.csv and derived.csv.
+    results.csv and derived.csv; of many languages what `many` keeps.
     """
     views = shown_in(results, MEASURES)
     against = shown_in(results, TRADED)
@@ -89,7 +90,10 @@ def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
         "means": MEANS,
         "floors": {kind: name[0].upper() + name[1:] for kind, name in BASELINES.items()},
         "trained": sweep.trained_languages,
-        **_grid(results),
-        "derived": _grid(derived),
     }
+    if many.is_many(results):
+        content |= {**_grid(many.kept_results(results)), "pairs": many.pairs(results)}
+        content["derived"] = _grid(many.kept_derived(derived))
+    else:
+        content |= {**_grid(results), "derived": _grid(derived)}
     return script_json(content)

@@ -94,6 +94,7 @@ const pointsOf = found => {
   });
 };
 const changed = (row, digits) => {
+  if (row.packed) return `change to r = 0: ${signed(row.delta, digits)}, its interval is in results.csv`;
   const over = row.delta_interval === "crossed" ? "seeds and questions" : "questions only";
   const interval = row.delta_low_90 === null ? "no interval"
     : `90 % interval ${between(row.delta_low_90, row.delta_high_90, digits)} over ${over}`;

@@ -33,11 +33,21 @@
   const level = row => String(row.ratio ?? row.kind);
   const lines = [...data.ratios.map(String), ...[...floorNames.keys()].filter(kind => rows.some(row => row.kind === kind))];
   const named = line => floorNames.get(line) ?? line;
-  const largest = found => Math.max(1e-9, ...found.map(Math.abs));
+  const largest = found => found.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+
+  // Of many languages the page has matrices in thousandths instead of the rows of each pair.
+  const unpacked = ({names, levels}) => levels.flatMap(({level, mean, delta}) => mean.map((value, i) => {
+    const [query, passage] = [names[Math.floor(i / names.length)], names[i % names.length]], alone = query === passage;
+    const at = typeof level === "string" ? {kind: level, ratio: null} : {kind: "trained", ratio: level};
+    const change = delta[i] === null ? null : delta[i] / 1000;
+    return value === null ? null : {...at, packed: true, measure: "RR@10", setting: alone ? "monolingual" : "cross-lingual",
+      scope: alone ? query : `${query}>${passage}`, mean: value / 1000, delta: change};
+  })).filter(row => row);
+  const ofPairs = data.pairs ? unpacked(data.pairs) : rows;
 
   const pairs = () => {
     const column = chosen("heat") === 1 ? "delta" : "mean";
-    const all = rows.filter(row => row.measure === "RR@10" && row.setting && !isMean(row.scope) && row.setting !== "multilingual");
+    const all = ofPairs.filter(row => row.measure === "RR@10" && row.setting && !isMean(row.scope) && row.setting !== "multilingual");
     const cells = new Map(all.filter(row => level(row) === $("ratio").value).map(row => [row.scope, row]));
     const alone = all.filter(row => row.setting === "monolingual").map(row => row.scope);
     const names = [...new Set(alone.length ? alone : all.flatMap(row => row.scope.split(">")))].sort();

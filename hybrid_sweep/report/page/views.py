@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from hybrid_sweep.report.measures import MEASURES, Measure
+from hybrid_sweep.report.page import many
 from hybrid_sweep.report.page.data import BIAS, menu_name, shown_in
 from hybrid_sweep.report.render.html import table
 from hybrid_sweep.report.render.table import Table
@@ -77,13 +78,14 @@ def maps(results: pd.DataFrame) -> str:
     """
     parts = []
     if (results["setting"] == "cross-lingual").any():
+        note = f'<p class="note">{html(many.NOTE)}</p>' if many.is_many(results) else ""
         parts.append(
             f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>
 <p>MRR@10 of questions in one language (rows) against passages in another (columns); on the diagonal, framed, both in the
 same language.</p><div class="switch"><label>r <select id="ratio"></select></label>
 {_choices("heat", ["MRR@10", "change to r = 0"])}</div>
 <div class="scroll"><table id="heat" role="grid" aria-labelledby="pairs"></table></div>
-<output id="heat-readout" aria-live="off"></output></section>"""
+<output id="heat-readout" aria-live="off"></output>{note}</section>"""
         )
     shown = [measure.title for measure in shown_in(results, BIAS)]
     if len(shown) > 1 and languages(results):

@@ -30,7 +30,7 @@ FIGURES: dict[str, Callable[[Sweep, pd.DataFrame, pd.DataFrame], Any]] = {
     "languages": lambda sweep, results, _: languages.draw(sweep, results, CORNER),
     "pairs": lambda sweep, results, _: pairs.draw(sweep, results, CORNER),
     "bias": lambda sweep, results, _: bias.draw(sweep, results, CORNER),
-    "bias-maps": lambda sweep, results, _: bias_maps.draw(sweep, CORNER),
+    "bias-maps": lambda sweep, results, _: bias_maps.draw(sweep, results, CORNER),
     "front": lambda sweep, results, rows: front.draw(sweep, results, rows, CORNER),
     "shape": lambda sweep, results, rows: shape.draw(sweep, results, rows, CORNER),
 }

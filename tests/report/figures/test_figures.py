@@ -74,7 +74,7 @@ def test_a_missing_seed_does_not_move_the_curve(
 def test_seed_means(sweep_dir: Path) -> None:
     sweep, results, _ = drawn(sweep_dir)
     for what, *_ in figures.PANELS.values():
-        seeds = figures.seed_means(sweep, *what[:2])[what[2]]
+        seeds = figures.seed_means(sweep, *what[:2], [what[2]])[what[2]]
         assert seeds.mean(axis=1).tolist() == pytest.approx(pick(results, *what)["mean"].tolist())
         assert seeds.shape == (3, 3)
 

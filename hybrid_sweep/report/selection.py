@@ -1,0 +1,40 @@
+"""The rows of a table by what they are about, found without a look at all of them: a sweep of 120
+languages has a hundred thousand rows, and a report asks for thousands of curves.
+"""
+
+import weakref
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+KEYS = ("setting", "measure", "scope", "kind")
+Places = dict[tuple[Any, ...], NDArray[np.intp]]
+MOST_KNOWN = 8  # tables
+# by the identity of a table: a reference that tells whether it is still that one, and its rows
+_known: dict[int, tuple["weakref.ref[pd.DataFrame]", int, Places]] = {}
+
+
+def having(results: pd.DataFrame, *wanted: str) -> pd.DataFrame:
+    """Return the rows of results.csv with these values of `KEYS`, in their order."""
+    places = _places(results).get(wanted)
+    if places is None:
+        return results.iloc[:0]
+    found = results.iloc[places]
+    same = [bool(found[key].eq(value).all()) for key, value in zip(KEYS, wanted, strict=True)]
+    if all(same):
+        return found
+    _known.pop(id(results), None)  # the table was changed in place
+    return having(results, *wanted)
+
+
+def _places(results: pd.DataFrame) -> Places:
+    known = _known.get(id(results))
+    if known is None or known[0]() is not results or known[1] != len(results):
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        indices: Any = results.groupby(list(KEYS), sort=False).indices
+        places: Places = dict(indices)
+        known = _known[id(results)] = (weakref.ref(results), len(results), places)
+    return known[2]
