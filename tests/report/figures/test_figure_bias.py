@@ -129,7 +129,7 @@ def reported(point: Any) -> dict[str, Any]:
 
 def test_maps_are_the_means_over_seeds(sweep_dir: Path) -> None:
     sweep = with_metrics(load([sweep_dir]), reported)
-    figure = fm.draw(sweep, "toy")
+    figure = fm.draw(sweep, aggregate(sweep), "toy")
     assert figure is not None
     shown = [axes for axes in figure.axes if axes.get_title(loc="left").startswith("r =")]
     assert [axes.get_title(loc="left") for axes in shown] == ["r = 0", "r = 0.5", "r = 1"] * 3
@@ -157,20 +157,22 @@ def test_a_value_that_some_seeds_have_is_their_mean(sweep_dir: Path) -> None:
 def test_a_missing_ratio_has_maps_of_gaps(sweep_dir: Path) -> None:
     for seed in range(3):
         shutil.rmtree(sweep_dir.parent.parent / "runs" / f"t050s{seed}")
-    figure = fm.draw(with_metrics(load([sweep_dir]), reported), "toy")
+    sweep = load([sweep_dir])
+    figure = fm.draw(with_metrics(sweep, reported), aggregate(sweep), "toy")
     assert np.isnan(mesh(maps(figure)["r = 0.5, missing"])).all()
 
 
 def test_there_are_no_maps_unless_every_trained_run_has_them(sweep_dir: Path) -> None:
     sweep = load([sweep_dir])
-    assert fm.draw(sweep, "toy") is None
+    assert fm.draw(sweep, aggregate(sweep), "toy") is None
     full = with_metrics(sweep, reported)
-    assert fm.draw(full, "toy") is not None
+    assert fm.draw(full, aggregate(full), "toy") is not None
     trained = next(point for point in full.finished if point.kind == "trained")
     untrained = next(point for point in full.finished if point.kind == "untrained")
     for run_id, shown in ((trained.run_id, False), (untrained.run_id, True)):
         metrics = {**full.metrics, run_id: {"run_id": run_id}}
-        assert (fm.draw(dataclasses.replace(full, metrics=metrics), "toy") is not None) == shown
+        one = dataclasses.replace(full, metrics=metrics)
+        assert (fm.draw(one, aggregate(sweep), "toy") is not None) == shown
 
 
 def test_maps_of_other_languages_are_not_those_of_this_collection(sweep_dir: Path) -> None:
