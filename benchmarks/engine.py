@@ -12,9 +12,12 @@ import argparse
 import dataclasses
 import json
 import os
+import resource
+import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,47 +30,7 @@ WORDS = [
     "sweep.untrained=false",
     "logger=disabled",
 ]
-
-# Runs the words as the program does, and notes when each worker was started and ended, as the
-# kernel sees it, and the CPU time of all workers. With "alone" every worker is started by itself.
-DRIVER = """
-import json, os, resource, select, sys, threading, time
-begun = time.time()
-from hybrid_sweep.commands import cli
-from hybrid_sweep.sweeps import scheduler
-spans, real, workers = [], scheduler.start, []
-
-def cpu(who):
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime
-
-def watch(span, process):
-    select.select([process], [], [])
-    span.append(time.time())
-
-def start(*words):
-    found = real(*words)
-    if not isinstance(found, str):
-        spans.append([time.time()])
-        threading.Thread(target=watch, args=(spans[-1], os.pidfd_open(found.pid)), daemon=True).start()
-        scheduler.cpu = scheduler.__dict__.get("cpu", cpu(resource.RUSAGE_SELF))
-    return found
-
-class Servers(scheduler.Servers):
-    def close(self):
-        workers.append(cpu(resource.RUSAGE_CHILDREN))
-        super().close()
-
-scheduler.start = start
-scheduler.Servers = Servers
-if sys.argv[2] == "alone":
-    scheduler.begin_servers = lambda waiting: None
-code = cli.main(sys.argv[3:])
-children = cpu(resource.RUSAGE_CHILDREN)
-told = {"code": code, "spans": spans, "cpu": cpu(resource.RUSAGE_SELF), "before": getattr(launcher, "cpu", 0)}
-told |= {"workers": workers[0] if workers else children, "server": children - workers[0] if workers else 0.0}
-open(sys.argv[1], "w").write(json.dumps(told))
-"""
+DRIVE = "--drive"  # this file as the driver of a sweep; not for users
 
 # What a worker imports for an encoder.
 IMPORTS = """
@@ -81,9 +44,68 @@ print(used.ru_utime + used.ru_stime)
 """
 
 
+def cpu(who: int) -> float:
+    """Return the seconds of CPU time of this process, or of its children that have ended."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def drive(told: Path, kind: str, words: Sequence[str]) -> None:
+    """Run the words as the program does, and write down when each worker was started and ended, as
+    the kernel sees it, and the CPU time of all workers.
+
+    Args:
+        told: the JSON file to write.
+        kind: "forked", or "alone": every worker is started by itself.
+        words: those of the command line.
+    """
+    from hybrid_sweep.commands import cli
+    from hybrid_sweep.sweeps import scheduler
+
+    spans: list[list[float]] = []
+    before: list[float] = []
+    workers: list[float] = []
+    start_worker = scheduler.start
+
+    def watch(span: list[float], process: int) -> None:
+        select.select([process], [], [])
+        span.append(time.time())
+
+    def start(*of_point: Any) -> Any:
+        process = start_worker(*of_point)
+        if not isinstance(process, str):
+            before.append(cpu(resource.RUSAGE_SELF))
+            spans.append([time.time()])
+            ended = (spans[-1], os.pidfd_open(process.pid))
+            threading.Thread(target=watch, args=ended, daemon=True).start()
+        return process
+
+    class Servers(scheduler.Servers):
+        def close(self) -> None:
+            workers.append(cpu(resource.RUSAGE_CHILDREN))
+            super().close()
+
+    scheduler.start = start
+    scheduler.Servers = Servers
+    if kind == "alone":
+        scheduler.begin_servers = lambda waiting: None
+    code = cli.main(list(words))
+    children = cpu(resource.RUSAGE_CHILDREN)
+    of_workers = workers[0] if workers else children
+    summary = {
+        "code": code,
+        "spans": spans,
+        "cpu": cpu(resource.RUSAGE_SELF),
+        "before": before[0] if before else 0.0,
+        "workers": of_workers,
+        "server": children - of_workers,
+    }
+    told.write_text(json.dumps(summary))
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A command: when it was started and had ended, and what DRIVER noted."""
+    """A command: when it was started and had ended, and what `drive` noted."""
 
     begun: float
     ended: float
@@ -97,7 +119,16 @@ class Run:
 def sweep(folder: Path, words: Sequence[str], kind: str = "forked") -> Run:
     """Run the program on these words in a folder, its workers of the kind `forked` or `alone`."""
     begun = time.time()
-    command = [sys.executable, "-c", DRIVER, str(folder / "told.json"), kind, "run", "-m", *words]
+    command = [
+        sys.executable,
+        __file__,
+        DRIVE,
+        str(folder / "told.json"),
+        kind,
+        "run",
+        "-m",
+        *words,
+    ]
     subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
     run = Run(begun, time.time(), json.loads((folder / "told.json").read_text()))
     assert run.told["code"] == 0, f"the sweep ended with {run.told['code']}: {folder}"
@@ -245,4 +276,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [DRIVE]:
+        drive(Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    else:
+        main()
