@@ -61,7 +61,10 @@ def per_query(
     run = np.random.default_rng([world.seed, 2, seed, round(ratio * 1e6), kind == "trained"])
     common = np.random.default_rng([world.seed, 3, seed]).normal(0, world.seed_sd)
     shift = common + run.normal(0, world.seed_sd / 2)
-    parts = []
+    indices = {lang: np.flatnonzero(exists[lang]) for lang in world.languages}
+    several = np.stack([exists[lang] for lang in world.languages]).sum(axis=0)
+    names = np.array([f"g{i:05d}" for i in range(world.questions)], dtype=object)
+    parts: list[dict[str, Any]] = []
     for setting in SETTINGS:
         targets = {
             "monolingual": None,
@@ -72,8 +75,8 @@ def per_query(
             for passage_lang in targets or [query_lang]:
                 if setting == "cross-lingual" and passage_lang == query_lang:
                     continue
-                both = exists[query_lang] & exists.get(passage_lang, True)
-                index = np.flatnonzero(both)
+                index = indices[query_lang]
+                index = index[exists[passage_lang][index]] if passage_lang in exists else index
                 effect = world.mono(ratio) if setting == "monolingual" else world.cross(ratio) - 0.3
                 quality = easy[index] + shift + effect + run.normal(0, world.noise, len(index))
                 if kind == "untrained":
@@ -81,40 +84,49 @@ def per_query(
                 if kind == "bm25":  # words match within a language, and hardly across
                     quality = easy[index] - (0.1 if setting == "monolingual" else 0.6)
                 rank = _reciprocal_rank(quality)
-                several = np.stack([exists[lang][index] for lang in world.languages]).sum(axis=0)
-                n_relevant = (
-                    several if setting == "multilingual" else np.ones(len(index), dtype=np.int64)
-                )
                 spread = run.geometric(
                     np.clip(0.02 - 0.05 * world.bias(ratio), 0.01, 1), len(index)
                 )
-                same = np.clip(
-                    0.44 + world.bias(ratio) + run.normal(0, 0.15, len(index)), 0, 1
-                ).round(1)
+                same = 0.44 + world.bias(ratio) + run.normal(0, 0.15, len(index))
+                is_multilingual = setting == "multilingual"
                 parts.append(
-                    pd.DataFrame(
-                        {
-                            "run_id": run_id,
-                            "ratio": ratio,
-                            "seed": seed,
-                            "collection": "toy",
-                            "setting": setting,
-                            "query_lang": query_lang,
-                            "passage_lang": passage_lang,
-                            "group_id": [f"g{i:05d}" for i in index],
-                            "query_id": [f"g{i:05d}.{query_lang}" for i in index],
-                            "n_relevant": n_relevant.astype(np.int32),
-                            "rank_min": rank,
-                            "rank_max": np.where(n_relevant > 1, rank + spread, rank),
-                            "RR@10": np.where(rank <= 10, 1 / rank, 0.0),
-                            "AP": 0.8 / rank if setting == "multilingual" else 1 / rank,
-                            "nDCG@10": np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0),
-                            "R@100": (rank <= 100).astype(float),
-                            "same@10": same if setting == "multilingual" else np.nan,
-                        }
-                    )
+                    {
+                        "setting": np.full(len(index), setting, dtype=object),
+                        "query_lang": np.full(len(index), query_lang, dtype=object),
+                        "passage_lang": np.full(len(index), passage_lang, dtype=object),
+                        "group_id": names[index],
+                        "query_id": names[index] + f".{query_lang}",
+                        "n_relevant": several[index] if is_multilingual else np.ones(len(index)),
+                        "rank_min": rank,
+                        "spread": spread,
+                        "same@10": np.clip(same, 0, 1).round(1)
+                        if is_multilingual
+                        else np.full(len(index), np.nan),
+                    }
                 )
-    frame = pd.concat(parts, ignore_index=True)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _frame({"run_id": run_id, "ratio": ratio, "seed": seed, "collection": "toy"}, columns)
+
+
+def _frame(of_run: dict[str, Any], columns: dict[str, np.ndarray]) -> pd.DataFrame:
+    """The per-query table of a run from the columns that `per_query` draws, in its order."""
+    rank, n_relevant = columns["rank_min"], columns["n_relevant"]
+    multilingual = columns["setting"] == "multilingual"
+    columns |= {
+        "n_relevant": n_relevant.astype(np.int32),
+        "rank_max": np.where(n_relevant > 1, rank + columns["spread"], rank),
+        "RR@10": np.where(rank <= 10, 1 / rank, 0.0),
+        "AP": np.where(multilingual, 0.8 / rank, 1 / rank),
+        "nDCG@10": np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0),
+        "R@100": (rank <= 100).astype(float),
+    }
+    order = [
+        *("setting", "query_lang", "passage_lang", "group_id", "query_id", "n_relevant"),
+        *("rank_min", "rank_max", "RR@10", "AP", "nDCG@10", "R@100", "same@10"),
+    ]
+    frame = pd.DataFrame({name: columns[name] for name in order})
+    for place, (name, value) in enumerate(of_run.items()):
+        frame.insert(place, name, value)
     return frame.sort_values(
         ["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True
     )

@@ -101,6 +101,7 @@ def test_a_margin_that_nothing_passes_or_fails_is_told(
     assert warning.startswith(words)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_question_has_no_interval_and_says_so(make_sweep: Make, world: Any) -> None:
     folder = make_sweep(world(questions=1))
     assert [text for text in told(folder) if text.startswith("1 question: no interval")]
@@ -110,6 +111,7 @@ def test_one_question_has_no_interval_and_says_so(make_sweep: Make, world: Any) 
         assert not re.search(r"[+-]?\bnan\b", text) and "there are none" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_warnings_stand_at_the_top_of_report_page_and_console(sweep_dir: Path) -> None:
     plan = json.loads((sweep_dir / "points.json").read_text())
     plan["margin"] = 0
