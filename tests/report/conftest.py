@@ -321,3 +321,12 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(report_files, "drawn", lambda *args: {"curve": args[-1], "training": None})
     monkeypatch.setattr(report_files, "save_all", save_all)
+
+
+@pytest.fixture
+def interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpolate the critical values, as the other simulations do: half of the time is theirs."""
+    from benchmarks.calibration import half_widths
+    from hybrid_sweep.report import statistics
+
+    monkeypatch.setattr(statistics, "half_width", half_widths)

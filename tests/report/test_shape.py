@@ -13,7 +13,6 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from benchmarks.calibration import half_widths
 from hybrid_sweep.report import simultaneous
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import contrast, moments, with_typical_floor
@@ -235,12 +234,6 @@ def test_two_seeds_claim_nothing(make_sweep: Make, world: Any) -> None:
 
 
 REPETITIONS = 2000  # a standard error of half a point at 5 %
-
-
-@pytest.fixture
-def interpolated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interpolate the critical values, as the other simulations do: half of the time is theirs."""
-    monkeypatch.setattr(st, "half_width", half_widths)
 
 
 @pytest.mark.slow

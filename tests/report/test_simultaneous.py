@@ -98,6 +98,7 @@ def test_two_seeds_have_the_band_over_questions_alone() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interpolated")
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 def test_the_band_holds_every_ratio_at_once(n_seeds: int, quick: Iterator[int]) -> None:
     """At least 92 % of 400 sweeps for each pair of variance components, 95 % less what chance may
@@ -158,6 +159,7 @@ def test_the_interval_of_the_knee_is_that_of_a_search_over_heights() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interpolated")
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 def test_error_rates_of_the_knee(n_seeds: int, quick: Iterator[int]) -> None:
     """A straight line is given a knee in at most 7 % of 400 sweeps, and the interval of a knee that

@@ -294,6 +294,7 @@ def test_seeds_to_settle() -> None:
     assert np.isnan(st.seeds_to_settle(st.crossed_estimate(cells(2, 10)), 0.01)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_seeds", [3, 5])
 def test_the_range_of_seeds_holds_the_number_that_is_needed(n_seeds: int) -> None:
     """300 open sweeps where about ten seeds are needed: it lies in the range in at least 55 %, and a
