@@ -105,7 +105,7 @@ def _planned(points: "Sequence[Point]") -> list[_Planned]:
             _Planned(
                 config.sweep.name,
                 config.sweep.margin,
-                config.sweep.seeds_planned or seeds,
+                config.sweep.stated_seeds or seeds,
                 int(asked["group"].nunique()),
                 ratios,
                 config.data.name,

@@ -3,10 +3,13 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybrid_sweep.utils.arguments import Parser, say
 from hybrid_sweep.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid_sweep.utils import plan_log
 
 
 def _check(sweep_dirs: Sequence[Path]) -> None:
@@ -81,7 +84,11 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     if missing:
         return f"next: {shlex.join(words)}    (runs what is missing)"
     own = {point["seed"] for point in plan["points"] if point["kind"] == "trained"}
-    planned = _planned_seeds(sweep_dir)
+    log = _log(sweep_dir)
+    planned = log.seeds_planned or 0
+    if log.plans and log.plans[-1].sequential:
+        goes_on = f"next: {shlex.join(words)}    (goes on until the verdicts are settled)"
+        return goes_on if more_seeds and len(own) < planned else ""
     if len(own) < planned:
         left = [str(max(own) + 1 + place) for place in range(planned - len(own))]
         more = [*without(words, "seed"), f"seed={','.join(left)}"]
@@ -98,14 +105,16 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     )
 
 
-def _planned_seeds(sweep_dir: Path) -> int:
-    """Return how many seeds a sweep plans; 0 where that is not recorded."""
+def _log(sweep_dir: Path) -> "plan_log.Log":
+    """Return the record of the plan of a sweep; an empty one where it cannot be read, which the
+    report says.
+    """
     from hybrid_sweep.utils import plan_log
 
     try:
-        return plan_log.read(sweep_dir).seeds_planned or 0
-    except UserError:  # the report says what is wrong with the record
-        return 0
+        return plan_log.read(sweep_dir)
+    except UserError:
+        return plan_log.Log()
 
 
 def _safe_words(command: str) -> list[str]:

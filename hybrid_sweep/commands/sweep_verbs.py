@@ -89,15 +89,69 @@ def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
 def run(words: list[str]) -> int:
     args, ordered, runs = _hydra_words(words)
     from hybrid_sweep.sweeps import scheduler
+    from hybrid_sweep.utils import redaction
 
     if not runs:
         _hand_over(ordered, scheduler.task)
         return 0
-    from hybrid_sweep.sweeps import point_list, progress
-    from hybrid_sweep.tracking import mirror
-    from hybrid_sweep.utils import redaction
+    command = shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
+    with _terminable():
+        points, code = _run_points(args, ordered, command, shows_plan=True)
+        if code == 0 and points[0].config.sweep.is_sequential:
+            options = [word for word in ordered if word not in args.overrides]
+            code = _rounds(points, (options, args.overrides), command)
+        _say_next(points, code)
+    return code
 
-    with _terminable(), ExitStack() as stack:
+
+def _rounds(points: "Sequence[Point]", words: tuple[list[str], list[str]], command: str) -> int:
+    """Run seeds until the verdicts of a sweep are settled; 1 where some point has no result.
+
+    Args:
+        points: of the command, finished.
+        words: its options, and its overrides.
+        command: as it is recorded.
+    """
+    from hybrid_sweep.commands.rounds import next_round
+    from hybrid_sweep.config.words import without
+
+    if len({point.sweep_dir for point in points}) > 1:
+        raise UserError(
+            "sweep.until=settled: these words make several sweeps; run them one by one",
+            key="config.sweep.until",
+        )
+    options, overrides = words
+    kept = without(overrides, "batch.cross_lingual_ratio", "seed")
+    max_seeds, folder = points[0].config.sweep.max_seeds, points[0].sweep_dir
+    while True:
+        following = next_round(folder, max_seeds)
+        say(f"round: {following.reason}")
+        if not following.ratios:
+            return 0
+        for seed, ratios in following.ratios.items():
+            shares = ",".join(f"{ratio:g}" for ratio in ratios)
+            varied = [f"batch.cross_lingual_ratio={shares}", f"seed={seed}"]
+            args, ordered, _ = _hydra_words([*options, *kept, *varied])
+            _, code = _run_points(args, ordered, command, shows_plan=False)
+            if code:
+                return code
+
+
+def _run_points(
+    args: argparse.Namespace, ordered: list[str], command: str, *, shows_plan: bool
+) -> "tuple[list[Point], int]":
+    """Run the points of the words, and say what came of them: the points, and the exit code.
+
+    Args:
+        args: Hydra's reading of the words.
+        ordered: the words, options first.
+        command: as it is recorded.
+        shows_plan: whether to say first which points there are and what they take.
+    """
+    from hybrid_sweep.sweeps import point_list, progress, scheduler
+    from hybrid_sweep.tracking import mirror
+
+    with ExitStack() as stack:
         jobs = _jobs(args)
         _check_gpus(args, jobs)
         for _, config in jobs:
@@ -116,13 +170,14 @@ def run(words: list[str]) -> int:
             stack.callback(servers.close)
         point_list.check_sweeps(points)
         plans = point_list.check(points) if waiting else {}
-        for note in point_list.record(
-            points, shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
-        ):
-            say(note)
+        notes = point_list.record(points, command)
+        if shows_plan:
+            for note in notes:
+                say(note)
         if waiting:
-            lines = progress.plan_lines(points, states, plans)
-            say("\n".join([*lines, *progress.cost_lines(points, states)]))
+            if shows_plan:
+                lines = progress.plan_lines(points, states, plans)
+                say("\n".join([*lines, *progress.cost_lines(points, states)]))
             try:
                 _hand_over(ordered, scheduler.Task(dict(jobs), servers))
             except KeyboardInterrupt:
@@ -132,7 +187,7 @@ def run(words: list[str]) -> int:
                     file=sys.stderr,
                 )
                 raise
-        return _summary(points, done)
+        return points, _summary(points, done)
 
 
 def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
@@ -175,7 +230,7 @@ def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
 
 
 def _summary(points: "Sequence[Point]", before: int) -> int:
-    """Say what came of the points and what to do next; 1 where some have no result."""
+    """Say what came of the points; 1 where some have no result."""
     from hybrid_sweep.sweeps import point_list, processes, progress
 
     states = [point_list.state_of(point) for point in points]
@@ -199,12 +254,14 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
         )
         say("\n".join(failed))
         say("the same command tries these again, and only these")
+    return 1 if missing else 0
+
+
+def _say_next(points: "Sequence[Point]", code: int) -> None:
+    """Say how to report the sweeps of some points; code: 1 where some have no result."""
     for folder in dict.fromkeys(point.sweep_dir for point in points):
         shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-        say(
-            f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if missing else ''}"
-        )
-    return 1 if missing else 0
+        say(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if code else ''}")
 
 
 def plan(words: list[str]) -> int:
@@ -247,8 +304,20 @@ def plan(words: list[str]) -> int:
         lines = progress.plan_lines(points, states, point_list.check(points))
         lines += progress.cost_lines(points, states)
         lines += power_lines(points, asks_power, like)
+        lines += _sequential_line(jobs)
     say("\n".join(lines))
     return 0
+
+
+def _sequential_line(jobs: "list[Job]") -> list[str]:
+    """Return what a sweep until its verdicts are settled runs beyond the points of the plan."""
+    most = [config.sweep.max_seeds for _, config in jobs if config.sweep.is_sequential]
+    if not most:
+        return []
+    return [
+        f"then one seed at a time for the ratios whose verdict is open, and ratio 0, until each has"
+        f" {most[0]} seeds (sweep.until=settled)"
+    ]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hybrid_sweep.config.schema import (
     FilesData,
     MarcoData,
     ModelConfig,
+    SweepConfig,
     SyntheticData,
     TinyModel,
 )
@@ -40,6 +41,7 @@ CHOICES = {
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "sweep.on_failure": ("continue", "stop"),
+    "sweep.until": ("planned", "settled"),
 }
 # The least that a whole number may be; one that is null is not looked at.
 LEAST = {
@@ -64,6 +66,7 @@ LEAST = {
     "sweep.max_parallel": 1,
     "sweep.retries": 0,
     "sweep.seeds_planned": 1,
+    "sweep.max_seeds": 3,
 }
 POSITIVE = ("trainer.lr", "model.temperature")
 NOT_NEGATIVE = (
@@ -86,6 +89,7 @@ def validate(config: Config) -> None:
     for where, data in _collections(config):
         _check_collection(where, data, config)
     _check_names(config)
+    _check_seeds(config)
     _check_shares(config)
     _check_batches(config)
     _check_training(config)
@@ -229,6 +233,20 @@ def _check_names(config: Config) -> None:
         _need(name != main, "eval.also", name, taken)
         rule = "such names are of pools (data.pools); take another"
         _need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
+
+
+def _check_seeds(config: Config) -> None:
+    """Check that the number of seeds is stated once, and that rounds of seeds can be added."""
+    sweep = config.sweep
+    if not sweep.is_sequential:
+        rule = "has no effect without sweep.until=settled; sweep.seeds_planned states the seeds"
+        _need(sweep.max_seeds == SweepConfig().max_seeds, "sweep.max_seeds", sweep.max_seeds, rule)
+        return
+    planned = sweep.seeds_planned
+    rule = "sweep.until=settled plans sweep.max_seeds; leave one of the two out"
+    _need(planned in (None, sweep.max_seeds), "sweep.seeds_planned", planned, rule)
+    rule = "its ratios follow from batch.added; sweep.until=settled needs batch=hybrid"
+    _need(config.batch.budget == "fixed_total", "batch.budget", config.batch.budget, rule)
 
 
 def _check_shares(config: Config) -> None:

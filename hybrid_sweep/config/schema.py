@@ -265,6 +265,19 @@ class SweepConfig:
     max_parallel: int = _aside(2)
     margin: float = _aside(0.01)
     seeds_planned: int | None = _aside(None)
+    until: str = _aside("planned")
+    max_seeds: int = _aside(20)
+
+    @property
+    def is_sequential(self) -> bool:
+        """Return whether seeds are added until the verdicts are settled."""
+        return self.until == "settled"
+
+    @property
+    def stated_seeds(self) -> int | None:
+        """Return how many seeds each ratio shall have, as stated; None where it is not."""
+        return self.max_seeds if self.is_sequential else self.seeds_planned
+
     untrained: bool = _aside(True)
     bm25: bool = _aside(True)
     on_failure: str = _aside("continue")

@@ -111,6 +111,9 @@ def interim(sweep: Sweep, rows: list[ResultRow]) -> str:
     """Return how many of the planned seeds are there, in words; "" where all of them are."""
     if sweep.looks is None:
         return ""
+    is_open = any(row["verdict"] in ("inconclusive", "untested") for row in rows)
+    if sweep.looks.sequential and not is_open:
+        return ""
     tested = [int(row["delta_seeds"]) for row in rows if row["verdict"] != "untested"]
     if not tested or max(tested) >= sweep.looks.planned:
         return ""

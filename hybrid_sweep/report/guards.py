@@ -139,7 +139,13 @@ def looks(sweep: Sweep, results: pd.DataFrame) -> list[str]:
         ": intervals and p of differences are widened to hold over all looks (alpha spending,"
         " docs/report.md)"
     )
-    if few < plan.planned:
+    if plan.sequential:
+        seeds = str(few) if few == many else f"{few} to {many}"
+        notes.append(
+            f"sequential sweep: seeds were added until verdicts were settled, {seeds} of at most"
+            f" {plan.planned}{reported}{holds}"
+        )
+    elif few < plan.planned:
         seeds = str(few) if few == many else f"{few} to {many}"
         notes.append(f"interim look: {seeds} of {plan.planned} planned seeds{reported}{holds}")
     elif before:

@@ -206,7 +206,9 @@ def _looks(logs: Sequence[plan_log.Log | UserError]) -> Looks | None:
     if not read:
         return None
     looks = {count for log in read for count in log.looks}
-    return Looks(max(log.seeds_planned or 0 for log in read), tuple(sorted(looks)))
+    planned = max(log.seeds_planned or 0 for log in read)
+    is_sequential = all(log.plans[-1].sequential for log in read)
+    return Looks(planned, tuple(sorted(looks)), is_sequential)
 
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:

@@ -44,10 +44,14 @@ SINGLE = (1.0,)  # the fractions of a sweep that is reported once, with all its 
 
 @dataclass(frozen=True)
 class Looks:
-    """The number of seeds that a sweep plans, and those at which it was reported, ascending."""
+    """The number of seeds that a sweep plans, and those at which it was reported, ascending.
+
+    sequential: whether it ends before the planned number where its verdicts are settled.
+    """
 
     planned: int
     taken: tuple[int, ...] = ()
+    sequential: bool = False
 
     def fractions(self, n_seeds: int) -> tuple[float, ...]:
         """Return the shares of the planned seeds at the looks before one at so many seeds, and of

@@ -237,10 +237,11 @@ def _check_seeds(points: Sequence[Point]) -> None:
         if point.kind == "trained":
             seeds.setdefault(point.sweep_dir, set()).add(point.config.seed)
     for point in points:
-        planned, own = point.config.sweep.seeds_planned, seeds.get(point.sweep_dir, set())
+        planned, own = point.config.sweep.stated_seeds, seeds.get(point.sweep_dir, set())
         if planned is not None and len(own) > planned:
+            key = "max_seeds" if point.config.sweep.is_sequential else "seeds_planned"
             raise UserError(
-                f"sweep.seeds_planned={planned}: the command has {len(own)} seeds; plan at least as"
+                f"sweep.{key}={planned}: the command has {len(own)} seeds; plan at least as"
                 " many, or give fewer",
                 key="config.sweep.seeds_planned",
             )
@@ -487,10 +488,11 @@ def _planned(
         "replaced": was_replaced,
         "seeds_planned": plan_log.seeds_planned(
             plan_log.read(folder),
-            own[0].config.sweep.seeds_planned,
+            own[0].config.sweep.stated_seeds,
             len(seeds),
             bool(finished_here or was_replaced),
         ),
+        "sequential": own[0].config.sweep.is_sequential,
     }
 
 

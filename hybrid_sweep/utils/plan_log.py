@@ -34,6 +34,7 @@ class Planned(Record):
     previous: SHA-256 of the line before, "" in the first. points: those of the sweep as it was
     then; finished: how many of them were; replaced: finished points that others took the place of.
     seeds_planned: how many seeds each ratio shall have; None in a line of an earlier version.
+    sequential: whether seeds are added until the verdicts are settled, that many at most.
     """
 
     previous: Short
@@ -47,6 +48,7 @@ class Planned(Record):
     finished: Count
     replaced: list[RunId]
     seeds_planned: Count | None = None
+    sequential: bool = False
 
 
 class Looked(Record):
@@ -129,7 +131,12 @@ def add(folder: Path, line: dict[str, Any]) -> None:
     """
     plans = read(folder).plans
     compared = ("primary", "margin", "ratios", "seeds", "collections", "points", "seeds_planned")
-    if plans and all(getattr(plans[-1], key) == line.get(key) for key in compared):
+    is_sequential = line.get("sequential", False)
+    if (
+        plans
+        and plans[-1].sequential == is_sequential
+        and all(getattr(plans[-1], key) == line.get(key) for key in compared)
+    ):
         return
     _append(folder, line)
 

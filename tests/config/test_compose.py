@@ -137,7 +137,7 @@ def test_every_file_of_every_group_composes(group):
         ("hydra/launcher=bas", "config.unknown_name", ["hydra/launcher=bas: ", "basic?"]),
         ("ratio=0.5", "config.unknown_key", ["ratio: ", "batch.cross_lingual_ratio?"]),
         ("batch.cross_lingual_ration=0.5", "config.unknown_key", ["batch.cross_lingual_ratio?"]),
-        ("trainer.steps=4", "config.unknown_key", ["trainer.max_steps?"]),
+        ("trainer.steps=4", "config.unknown_key", ["trainer.max_steps"]),
         ("data.groups=4", "config.unknown_key", ["data.groups: ", "data=synthetic"]),
         ("foo=1", "config.unknown_key", ["foo: "]),
         ("+foo=1", "config.unknown_key", ["foo"]),
@@ -160,7 +160,7 @@ def test_each_mistake_is_one_line(word, key, facts):
 @pytest.mark.parametrize(
     ("content", "key", "facts"),
     [
-        ("trainer:\n  max_step: 3\n", "config.unknown_key", ["trainer.max_steps?"]),
+        ("trainer:\n  max_step: 3\n", "config.unknown_key", ["trainer.max_steps"]),
         ("batch:\n  size: many\n", "config.batch.size", ["batch.size: ", "'many'"]),
         ("batch: [\n", "config.yaml", ["line 3"]),
         ("batch:\n  size: 1\n", "config.batch.size", ["batch.size=1"]),

@@ -48,7 +48,7 @@ ASIDE = set(
     data.path data.pools data.mirror data.measure data.negatives data.negatives_format trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
-    sweep.retries sweep.gpus_per_run sweep.seeds_planned
+    sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds
     eval.also eval.measures eval.run_depth
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
