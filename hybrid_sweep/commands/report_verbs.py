@@ -27,16 +27,19 @@ def _check(sweep_dirs: Sequence[Path]) -> None:
 
 
 def report(words: list[str]) -> int:
+    from hybrid_sweep.report.measures import DEFAULT
+
     parser = Parser("report")
     parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--measure", default=DEFAULT, metavar="NAME")
     parser.add_argument("--allow-missing", action="store_true")
     args = parser.parse_args(words)
     _check(args.sweep_dirs)
     from hybrid_sweep.report.report import write_report
 
-    made = write_report(args.sweep_dirs, allow_missing=args.allow_missing)
+    made = write_report(args.sweep_dirs, allow_missing=args.allow_missing, measure=args.measure)
     say(made.console)
-    if len(args.sweep_dirs) == 1:
+    if len(args.sweep_dirs) == 1 and args.measure == DEFAULT:
         from hybrid_sweep.commands import wandb_sweep
 
         wandb_sweep.after_report(args.sweep_dirs[0], made)

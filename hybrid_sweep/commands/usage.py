@@ -78,13 +78,16 @@ examples:
 """
 
 REPORT = """\
-usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--allow-missing]
+usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--allow-missing]
 
 Print the table and the answer of a sweep, and write its report beside its points.json: report.html (the answer on one
 page, with hover values), report.md, table.tex, results.csv and results.parquet, derived.csv (shape, trade-off,
-languages), and as .png, .pdf and .svg the figures curve, languages, pairs, bias, bias-maps, front, shape and training.
-Points without a result are listed and make the exit code 1, unless --allow-missing. What the points scored on further
-collections (eval.also) is reported in the same way, in the folders on-NAME beside it. docs/report.md explains it all.
+languages), measures.csv (other measures, other scales), and as .png, .pdf and .svg the figures curve, languages, pairs,
+bias, bias-maps, front, shape and training. Points without a result are listed and make the exit code 1, unless
+--allow-missing. What the points scored on further collections (eval.also) is reported in the same way, in the folders
+on-NAME beside it. docs/report.md explains it all.
+--measure takes another measure than RR@10 for the curve, the verdicts, figures and tables, within languages and across
+them: nDCG@10, AP, R@100, Success@k, RR@k, or one of eval.measures; its report goes into the folder by-NAME.
 
 Several sweeps that differ in nothing but ratios and seeds are pooled: one report of all their points, in the first
 folder. Sweeps that differ (another model, other data, another budget, another margin) are compared: each is analysed
@@ -95,6 +98,7 @@ the differences are tested. Nothing is written into the other folders; at most s
 examples:
   hybrid-sweep report outputs/sweeps/smoke
   hybrid-sweep report outputs/sweeps/smoke --allow-missing      while the sweep is running
+  hybrid-sweep report outputs/sweeps/smoke --measure nDCG@10
   hybrid-sweep report outputs/sweeps/reproduce outputs/sweeps/fixed_monolingual    two budgets side by side
   hybrid-sweep report outputs/sweeps/mine outputs/sweeps/more-seeds               two sweeps of one setting: pooled
 """

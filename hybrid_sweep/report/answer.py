@@ -9,16 +9,18 @@ import pandas as pd
 from hybrid_sweep.report import derived_words
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL, SHOWN
+from hybrid_sweep.report.measures import DEFAULT, measures_on
 from hybrid_sweep.report.paired_rows import (
     compared,
     conditional,
+    cross_lingual,
     largest,
+    monolingual,
     seeds_needed,
     unpaired,
 )
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, percent, signed
-from hybrid_sweep.report.results import MONO, pick
+from hybrid_sweep.report.results import measures_of, pick
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.tables.derived import chosen
 
@@ -54,8 +56,8 @@ def _rests_on_few(row: ResultRow, margin: float) -> bool:
 
 def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
     """Return why there is nothing to say, or "" if there is."""
-    mono = pick(results, *MONO)
-    rows = compared(results, *MONO)
+    mono = pick(results, *sweep.measures.mono.place)
+    rows = monolingual(results)
     if mono.empty:
         return "No verdict: no trained point with monolingual questions is finished."
     if not (mono["ratio"] == 0).any():
@@ -73,15 +75,15 @@ def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
             )
         return (
             f"No verdict: no interval over seeds is possible with {counted(few, 'seed')}"
-            f" ({st.MIN_SEEDS} are needed); for these checkpoints only, monolingual MRR@10 changes"
-            f" by {conditional(rows[-1])}."
+            f" ({st.MIN_SEEDS} are needed); for these checkpoints only,"
+            f" {sweep.measures.mono.name} changes by {conditional(rows[-1])}."
         )
     return ""
 
 
 def answer(sweep: Sweep, results: pd.DataFrame) -> str:
-    """Return one sentence: what raising the share does to monolingual MRR@10, how sure that is, and
-    what it buys.
+    """Return one sentence: what raising the share does to monolingual retrieval, how sure that is,
+    and what it buys.
     """
     gap = (
         f" ({len(sweep.missing)} of {len(sweep.points)} points are missing.)"
@@ -91,7 +93,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     nothing = no_verdict(sweep, results)
     if nothing:
         return nothing + gap
-    rows = compared(results, *MONO)
+    rows = monolingual(results)
     parts = [
         _holds(rows, results, sweep.margin),
         *_losses(rows, sweep.margin),
@@ -127,24 +129,25 @@ def _beyond(rows: list[ResultRow], best: float | None) -> list[float]:
 
 
 def _holds(rows: list[ResultRow], results: pd.DataFrame, margin: float) -> str:
-    """Return up to which ratio monolingual MRR@10 is shown to stay within the margin."""
+    """Return up to which ratio monolingual retrieval is shown to stay within the margin."""
     best, within = largest(results), f"the margin of {margin:g}"
+    mono = measures_of(results).mono.name
     if best == rows[-1]["ratio"]:
         worst = min(rows, key=lambda row: float(row["delta"]))
         what = f"a cross-lingual share of {best:g}"
         if len(rows) > 1:
             what = f"every cross-lingual share up to {best:g}"
         return (
-            f"{what} keeps monolingual MRR@10 within {within} (lowest: {_verdict_interval(worst)},"
+            f"{what} keeps {mono} within {within} (lowest: {_verdict_interval(worst)},"
             f" at r = {worst['ratio']:g})"
         )
     if best is not None:
-        return f"monolingual MRR@10 holds within {within} up to a cross-lingual share of {best:g}"
+        return f"{mono} holds within {within} up to a cross-lingual share of {best:g}"
     smallest = min([rows[0]["ratio"], *unpaired(results)])
     what = "no cross-lingual share is"
     if _beyond(rows, best):
         what = f"the smallest cross-lingual share, {smallest:g}, is not"
-    return f"{what} shown to keep monolingual MRR@10 within {within}"
+    return f"{what} shown to keep {mono} within {within}"
 
 
 def _losses(rows: list[ResultRow], margin: float) -> list[str]:
@@ -188,7 +191,7 @@ def _exceptions(rows: list[ResultRow], results: pd.DataFrame) -> list[str]:
 
 def _bought(results: pd.DataFrame) -> list[str]:
     """Return what the highest tested ratio does to cross-lingual retrieval."""
-    rows = compared(results, *CROSS_LINGUAL.place)
+    rows = cross_lingual(results)
     tested = [row for row in rows if row["delta_interval"] == "crossed"]
     if not tested:
         return []
@@ -196,8 +199,8 @@ def _bought(results: pd.DataFrame) -> list[str]:
     interval = between(row["delta_low"], row["delta_high"])
     change = signed(row["delta"])
     return [
-        f"cross-lingual MRR@10 changes by {change} at r = {row['ratio']:g} (95 % interval"
-        f" {interval})"
+        f"{measures_of(results).cross.name} changes by {change} at r = {row['ratio']:g} (95 %"
+        f" interval {interval})"
     ]
 
 
@@ -264,8 +267,8 @@ def _what_settles(row: ResultRow, margin: float) -> str:
 
 
 def _loss(row: ResultRow, margin: float) -> str:
-    """Return what the highest ratio does to monolingual MRR@10: the verdict, and whether a loss is
-    real whatever its size.
+    """Return what the highest ratio does to monolingual retrieval: the verdict, and whether a loss
+    is real whatever its size.
     """
     where = f"at r = {row['ratio']:g}"
     real = row["delta"] < 0 and row["p_holm"] < 0.05
@@ -323,17 +326,23 @@ def _largest(results: pd.DataFrame, derived: pd.DataFrame, which: str) -> str:
     )
 
 
-SECONDARY = (
-    "Monolingual MRR@10, the mean over languages, is the primary measure. All others are secondary:"
-    " their p-values are adjusted over the ratios (and languages), not over the measures."
-)
+def secondary(sweep: Sweep) -> str:
+    """Return which measure is the primary one, in words."""
+    text = (
+        f"{measures_on(DEFAULT).mono.title}, the mean over languages, is the primary measure. All"
+        " others are secondary: their p-values are adjusted over the ratios (and languages), not"
+        " over the measures."
+    )
+    if sweep.measure != DEFAULT:
+        text += f" So is {sweep.measures.mono.name}, which this report was asked to be on."
+    return text
 
 
 def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """Return the sentences under the answer: flat or not, a loss at the top, the gains, and what
     `derived` adds to them.
     """
-    mono = compared(results, *MONO)
+    mono = monolingual(results)
     if not mono:
         return []
     tested = [row for row in mono if row["delta_interval"] == "crossed"]
@@ -347,14 +356,15 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
         sentences.append(_largest(results, derived, "planned" if gone else "tested"))
     else:
         sentences.append(
-            f"Monolingual MRR@10: {conditional(mono[-1])}. No interval over seeds is possible."
+            f"{sweep.measures.mono.title}: {conditional(mono[-1])}. No interval over seeds is"
+            " possible."
         )
-    for measure in SHOWN[1:]:
+    for measure in sweep.measures.shown[1:]:
         rows = compared(results, *measure.place)
         if rows:
             sentences.append(_change(measure.subject, rows, measure.digits))
     sentences += derived_words.sentences(sweep, results, derived)
-    return [*sentences, SECONDARY, *_chosen(sweep)]
+    return [*sentences, secondary(sweep), *_chosen(sweep)]
 
 
 def _chosen(sweep: Sweep) -> list[str]:

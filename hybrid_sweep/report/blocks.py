@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.query_values import is_known, query_values
 
 MACRO = "macro"
 ENGLISH = "en"  # the scope of a language that has a column and a panel of its own
@@ -32,13 +33,15 @@ class Block:
 
 def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
     """Return the rows of one measure in one setting, points in the order of `sweep.finished`; None
-    where there are none.
+    where there are none, or they do not give the measure.
 
     A row in which any point has no value is left out at all: passages that an approximate index did
     not find have no rank.
     """
     chosen = sweep.frame[sweep.frame["setting"] == setting]
-    values = chosen[measure].to_numpy(dtype=np.float64, copy=True).reshape(len(sweep.finished), -1)
+    if not is_known(chosen, measure):
+        return None
+    values = query_values(chosen, measure).reshape(len(sweep.finished), -1)
     complete = np.isfinite(values).all(axis=0)
     if not complete.any():
         return None

@@ -13,14 +13,11 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import MEASURES, POOLED_RANK
-from hybrid_sweep.report.results import MACRO, MONO, Block, block, scopes, select
+from hybrid_sweep.report.results import MACRO, Block, block, scopes, select
 from hybrid_sweep.report.statistics import Array
 
 REPLICATES = 1000
 CHUNK = 100  # replicates at once: bounds the memory
-# The curves with a shape; those after the first are drawn for the mean over languages alone.
-SHAPED = [measure.place for measure in MEASURES if measure is not POOLED_RANK]
 
 
 @dataclass(frozen=True)
@@ -38,16 +35,16 @@ class Curve:
 
 
 def curves(sweep: Sweep) -> list[Curve]:
-    """Return monolingual RR@10 of every scope, and the mean over languages or pairs of what else
-    has a shape, if it is there.
+    """Return the monolingual curve of every scope, and the mean over languages or pairs of what
+    else has a shape, if it is there.
     """
     shaped = []
-    for setting, measure in SHAPED:
+    for setting, measure in (one.place for one in sweep.measures.shaped):
         whole = block(sweep, setting, measure)
         if whole is None:
             continue
         for scope, names in scopes(sweep, whole).items():
-            if scope == MACRO or (setting, measure) == MONO:
+            if scope == MACRO or setting == sweep.measures.mono.setting:
                 shaped.append(_curve(setting, measure, scope, select(whole, names)))
     return shaped
 

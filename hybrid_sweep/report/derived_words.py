@@ -9,23 +9,27 @@ import pandas as pd
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SAME_LANGUAGE, Measure
-from hybrid_sweep.report.paired_rows import compared, conditional, largest
+from hybrid_sweep.report.measures import SAME_LANGUAGE, Measure, Measures
+from hybrid_sweep.report.paired_rows import compared, conditional, largest, monolingual
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
-from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN
+from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN, measures_of
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.tables.derived import chosen, points_for
 from hybrid_sweep.utils.escaping import markdown
 
 NO_SHAPE = "No slope, no word on whether the curve turns back, no Pareto front:"
-# What the sentences on prices and fronts are about.
-WEIGHED = (CROSS_LINGUAL, SAME_LANGUAGE)
+
+
+def _weighed(measures: Measures) -> tuple[Measure, ...]:
+    """Return what the sentences on prices and fronts are about."""
+    return measures.cross, SAME_LANGUAGE
 
 
 def _shape(derived: pd.DataFrame, results: pd.DataFrame) -> list[str]:
-    if compared(results, *MONO)[0]["delta_interval"] == "none":
+    mono = measures_of(results).mono
+    if monolingual(results)[0]["delta_interval"] == "none":
         return [f"{NO_SHAPE} one question carries no interval."]
-    about = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
+    about = {"setting": mono.setting, "measure": mono.measure, "scope": MACRO}
     slopes, turns, fit = (
         chosen(derived, statistic, **about) for statistic in ("slope", "reversal", "isotonic")
     )
@@ -43,19 +47,19 @@ def _shape(derived: pd.DataFrame, results: pd.DataFrame) -> list[str]:
         f"{p_words(slope['p_holm'])} (Holm over {counted(curves, 'curve')})"
     )
     if slope["word"] == "not shown":
-        sentences = [f"**No slope of monolingual MRR@10 is shown**: {tail}."]
+        sentences = [f"**No slope of {mono.name} is shown**: {tail}."]
     else:
-        sentences = [f"**Monolingual MRR@10 {slope['word']} with r**: {tail}."]
+        sentences = [f"**{mono.title} {slope['word']} with r**: {tail}."]
     if turn["word"] == "not monotone":
         sentences.append(
-            "**Not monotone**: monolingual MRR@10 both rises and falls. Against its main direction"
+            f"**Not monotone**: {mono.name} both rises and falls. Against its main direction"
             f" it moves by {signed(turn['value'])} from {turn['against']} to {turn['ratio']:g}, 95"
             f" % interval {between(turn['low'], turn['high'])}, {p_words(turn['p_holm'])} (Holm"
             " over the pairs of ratios)."
         )
     else:
         sentences.append(
-            "No turn is shown: monolingual MRR@10 does not both rise and fall significantly between"
+            f"No turn is shown: {mono.name} does not both rise and fall significantly between"
             " any ratios (Holm over all pairs), which is not to say that it is monotone."
         )
     return sentences
@@ -89,7 +93,7 @@ def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """
     best = largest(results)
     sentences: list[str] = []
-    for measure in WEIGHED:
+    for measure in _weighed(measures_of(results)):
         rows = chosen(derived, "price", against=measure.key)
         for row in rows:
             is_told = row["ratio"] in (best, rows[-1]["ratio"])
@@ -98,12 +102,13 @@ def _prices(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _fronts(derived: pd.DataFrame) -> list[str]:
+def _fronts(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """Return which ratios are on the Pareto front by the means, and which are shown to be beaten on
     both axes.
     """
     sentences: list[str] = []
-    for measure in WEIGHED:
+    measures = measures_of(results)
+    for measure in _weighed(measures):
         rows = chosen(derived, "front", against=measure.key)
         if not rows or rows[0]["word"] == "not tested":
             continue
@@ -118,16 +123,17 @@ def _fronts(derived: pd.DataFrame) -> list[str]:
             text = f"{listed(beaten)} {'is' if len(beaten) == 1 else 'are'} shown to be worse in"
             text += " both than another"
         sentences.append(
-            f"Monolingual MRR@10 and {measure.gain}: {text} (Holm over all ordered pairs). By the"
-            f" means alone the Pareto front holds r = {listed(front)}."
+            f"{measures.mono.title} and {measure.gain}: {text} (Holm over all ordered pairs). By"
+            f" the means alone the Pareto front holds r = {listed(front)}."
         )
     return sentences
 
 
-def _knee(derived: pd.DataFrame) -> list[str]:
+def _knee(results: pd.DataFrame, derived: pd.DataFrame) -> list[str]:
     """Return where the flat part of a curve ends or begins, or that the band does not tell."""
     sentences: list[str] = []
-    for measure in (MONOLINGUAL, CROSS_LINGUAL):
+    measures = measures_of(results)
+    for measure in (measures.mono, measures.cross):
         rows = chosen(
             derived, "knee", setting=measure.setting, measure=measure.measure, scope=MACRO
         )
@@ -177,7 +183,8 @@ def _languages(derived: pd.DataFrame) -> list[str]:
 
 def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     sentences: list[str] = []
-    for measure, noun in ((MONOLINGUAL, "languages"), (CROSS_LINGUAL, "pairs")):
+    measures = measures_of(results)
+    for measure, noun in ((measures.mono, "languages"), (measures.cross, "pairs")):
         parts = []
         for scope, words in ((TRAINED, "trained on"), (UNSEEN, "not trained on")):
             rows = compared(results, *measure.place, scope)
@@ -201,15 +208,15 @@ def _unseen(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 
 def _questions(results: pd.DataFrame) -> list[str]:
-    rows = compared(results, *MONO)
+    rows = monolingual(results)
     if not rows:
         return []
     row = rows[-1]
     return [
         f"Of {counted(int(row['n_questions']), 'question')}, {row['won']:,} score higher at r ="
         f" {row['ratio']:g} than at r = 0, {row['tied']:,} the same and {row['lost']:,} lower"
-        f" (monolingual RR@10, mean over {counted(row['delta_seeds'], 'seed')} and languages; a"
-        " count, not a test)."
+        f" (monolingual {measures_of(results).name}, mean over"
+        f" {counted(row['delta_seeds'], 'seed')} and languages; a count, not a test)."
     ]
 
 
@@ -217,12 +224,12 @@ def sentences(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> lis
     """Return shape, knee, prices, fronts, languages, trained and unseen, questions: each where
     there is something to say.
     """
-    if not compared(results, *MONO):
+    if not monolingual(results):
         return []
-    told = _shape(derived, results) + _knee(derived) + _prices(results, derived)
+    told = _shape(derived, results) + _knee(results, derived) + _prices(results, derived)
     return (
         told
-        + _fronts(derived)
+        + _fronts(results, derived)
         + _languages(derived)
         + _unseen(sweep, results)
         + _questions(results)

@@ -13,10 +13,10 @@ import pandas as pd
 
 from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import MONOLINGUAL
-from hybrid_sweep.report.paired_rows import compared
+from hybrid_sweep.report.paired_rows import monolingual
+from hybrid_sweep.report.query_values import query_values
 from hybrid_sweep.report.render.numbers import counted, listed
-from hybrid_sweep.report.results import MACRO, MONO, picked
+from hybrid_sweep.report.results import MACRO, measures_of, picked
 
 # How far a mean in metrics.json may be from that of the rows: other sums, in float32 at worst.
 ROUNDING = 1e-5
@@ -63,8 +63,10 @@ def copies(sweep: Sweep) -> list[str]:
 
 def unlike_their_metrics(sweep: Sweep) -> list[str]:
     """Return warnings of runs whose metrics.json has another mean than their rows."""
-    setting, measure = MONO
+    mono = sweep.measures.mono
+    setting, measure = mono.place
     rows = sweep.frame[sweep.frame["setting"] == setting]
+    rows = rows.assign(**{measure: query_values(rows, measure)})
     rows = rows[rows[measure].notna()]
     means = rows.groupby(["run_id", "query_lang"], observed=True)[measure].mean()
     by_run = means.groupby("run_id", observed=True).mean()
@@ -76,7 +78,7 @@ def unlike_their_metrics(sweep: Sweep) -> list[str]:
         counted_again = float(by_run[point.run_id])
         if not math.isclose(float(stated), counted_again, abs_tol=ROUNDING):
             notes.append(
-                f"run {point.run_id} ({point.label}): metrics.json has {MONOLINGUAL.noun}"
+                f"run {point.run_id} ({point.label}): metrics.json has {mono.noun}"
                 f" {stated:.4f}, its rows {counted_again:.4f}: one of the two is not of this run"
             )
     return notes
@@ -84,23 +86,25 @@ def unlike_their_metrics(sweep: Sweep) -> list[str]:
 
 def below_untrained(results: pd.DataFrame) -> list[str]:
     """Return a warning where training ends below the encoder before its first step."""
-    untrained = picked(results, *MONO, MACRO, "untrained")
+    mono = measures_of(results).mono
+    untrained = picked(results, *mono.place, MACRO, "untrained")
     if not untrained:
         return []
     floor = float(untrained[0]["mean"])
-    below = [float(row["ratio"]) for row in picked(results, *MONO) if row["mean"] < floor]
+    below = [float(row["ratio"]) for row in picked(results, *mono.place) if row["mean"] < floor]
     if not below:
         return []
     return [
         f"training ends below the untrained encoder at r = {listed(below)}"
-        f" ({MONOLINGUAL.noun} {floor:.3f} before the first step): a difference between ratios says"
+        f" ({mono.noun} {floor:.3f} before the first step): a difference between ratios says"
         " little there; look at the learning rate, the number of steps and the data"
     ]
 
 
 def odd_margin(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     """Return a warning where no ratio can pass the margin, or hardly one can fail it."""
-    base: Any = next((row for row in picked(results, *MONO) if row["ratio"] == 0), None)
+    mono = sweep.measures.mono
+    base: Any = next((row for row in picked(results, *mono.place) if row["ratio"] == 0), None)
     if sweep.margin == 0:
         return [
             "the margin is 0, so that no share can be called non-inferior; state the loss that"
@@ -109,14 +113,14 @@ def odd_margin(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     if base is not None and sweep.margin >= LARGE * base["mean"]:
         return [
             f"the margin of {sweep.margin:g} is {100 * sweep.margin / base['mean']:.0f} % of"
-            f" {MONOLINGUAL.noun} at r = 0 ({base['mean']:.3f}): hardly any loss counts as one"
+            f" {mono.noun} at r = 0 ({base['mean']:.3f}): hardly any loss counts as one"
         ]
     return []
 
 
 def few_questions(results: pd.DataFrame) -> list[str]:
     """Return a warning where there is no interval at all."""
-    rows = compared(results, *MONO)
+    rows = monolingual(results)
     if rows and all(row["delta_interval"] == "none" for row in rows):
         count = counted(int(rows[0]["n_questions"]), "question")
         return [f"{count}: no interval and no test is possible, whatever the number of seeds"]
@@ -164,7 +168,7 @@ def tested_counts(results: pd.DataFrame) -> list[int]:
     """Return the different numbers of seeds of the ratios with an interval over seeds, ascending:
     those of a look.
     """
-    rows = [row for row in compared(results, *MONO) if row["delta_interval"] == "crossed"]
+    rows = [row for row in monolingual(results) if row["delta_interval"] == "crossed"]
     return sorted({int(row["delta_seeds"]) for row in rows})
 
 

@@ -12,10 +12,16 @@ import pandas as pd
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import interim, no_verdict
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL
-from hybrid_sweep.report.paired_rows import compared, largest, seeds_needed, unpaired
+from hybrid_sweep.report.measures import Measures
+from hybrid_sweep.report.paired_rows import (
+    cross_lingual,
+    largest,
+    monolingual,
+    seeds_needed,
+    unpaired,
+)
 from hybrid_sweep.report.render.numbers import between, counted, listed, percent, signed
-from hybrid_sweep.report.results import MONO, languages
+from hybrid_sweep.report.results import languages
 from hybrid_sweep.report.rows import ResultRow
 
 
@@ -32,7 +38,7 @@ def _at(rows: list[ResultRow], ratio: float) -> ResultRow | None:
     return next((row for row in rows if row["ratio"] == ratio), None)
 
 
-def _bought(row: ResultRow | None) -> str:
+def _bought(row: ResultRow | None, measures: Measures) -> str:
     """Return what a ratio does to cross-lingual retrieval, in a sentence; "" where that was not
     measured.
     """
@@ -40,15 +46,15 @@ def _bought(row: ResultRow | None) -> str:
         return ""
     if row["delta_interval"] != "crossed":
         return (
-            f" Cross-lingual MRR@10 changes by {signed(row['delta'])} there, with too few seeds for"
-            " an interval."
+            f" {measures.cross.title} changes by {signed(row['delta'])} there, with too few seeds"
+            " for an interval."
         )
     tail = f"{signed(row['delta'])}, 95 % interval {between(row['delta_low'], row['delta_high'])}"
     if row["p_holm"] >= 0.05:
-        return f" No change of cross-lingual MRR@10 is shown at r = {row['ratio']:g} ({tail})."
+        return f" No change of {measures.cross.name} is shown at r = {row['ratio']:g} ({tail})."
     return (
-        f" Cross-lingual MRR@10 {'rises' if row['delta'] > 0 else 'falls'} at r = {row['ratio']:g}:"
-        f" {tail}."
+        f" {measures.cross.title} {'rises' if row['delta'] > 0 else 'falls'} at r ="
+        f" {row['ratio']:g}: {tail}."
     )
 
 
@@ -57,7 +63,7 @@ def _happens(
 ) -> tuple[str, str]:
     best, top, gone = largest(results), rows[-1], unpaired(results)
     when = " before the run" if sweep.stated.before else ""
-    margin = f"{sweep.margin:g} MRR@10, the loss called tolerable{when}"
+    margin = f"{sweep.margin:g} {sweep.measures.title}, the loss called tolerable{when}"
     if best is None:
         short = "Monolingual quality is not shown to hold"
         smallest = min([rows[0]["ratio"], *gone])
@@ -73,7 +79,7 @@ def _happens(
         }.get(top["verdict"], "which is within it")
         share: str = f", {percent(top['relative'])}" if pd.notna(top["relative"]) else ""
         text += f" At r = {top['ratio']:g} it changes by {signed(top['delta'])}{share}: {words}."
-    return short, text + _bought(cross[-1] if cross else None)
+    return short, text + _bought(cross[-1] if cross else None, sweep.measures)
 
 
 def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow]) -> tuple[str, str]:
@@ -119,7 +125,7 @@ def _languages(results: pd.DataFrame, best: float) -> tuple[list[str], str]:
     That every language holds is claimed only where each does at 5 %, which needs no adjustment for
     their number (intersection-union test).
     """
-    by_language = {scope: compared(results, *MONO, scope) for scope in languages(results)}
+    by_language = {scope: monolingual(results, scope) for scope in languages(results)}
     if len(by_language) < 2:
         return [], ""
     at_best = {scope: _at(rows, best) for scope, rows in by_language.items()}
@@ -156,7 +162,7 @@ def _use(
     harmed, which = _languages(results, best)
     text = (
         "The largest share that is shown, like every smaller one, to cost less than"
-        f" {sweep.margin:g} MRR@10 on the mean of languages."
+        f" {sweep.margin:g} {sweep.measures.title} on the mean of languages."
     )
     gain = _at(cross, best)
     if gain is None:
@@ -167,13 +173,13 @@ def _use(
         short = f"r = {best:g} is safe, but buys nothing shown"
     return (
         short + (f", but not for {listed(harmed)}" if harmed else ""),
-        text + _bought(gain) + which,
+        text + _bought(gain, sweep.measures) + which,
     )
 
 
 def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:
     """Return the three answers of a sweep; where there is no verdict, what is missing for one."""
-    rows, cross = compared(results, *MONO), compared(results, *CROSS_LINGUAL.place)
+    rows, cross = monolingual(results), cross_lingual(results)
     nothing = no_verdict(sweep, results)
     if not nothing:
         return Headline(

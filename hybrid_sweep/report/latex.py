@@ -9,7 +9,7 @@ import pandas as pd
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.render import latex as render
 from hybrid_sweep.report.render.numbers import counted
-from hybrid_sweep.report.results import MONO, picked
+from hybrid_sweep.report.results import picked
 from hybrid_sweep.report.tables.by_ratio import by_ratio
 from hybrid_sweep.utils import escaping
 
@@ -23,14 +23,14 @@ POOLED = {
 
 def _caption(sweep: Sweep, results: pd.DataFrame, heads: list[str]) -> str:
     """Return what is shown and what the marks mean, and no more than the table holds."""
-    mono = picked(results, *MONO)
+    mono = picked(results, *sweep.measures.mono.place)
     questions = "no question"
     if mono:
         questions = counted(int(mono[0]["n_questions"]), "question").replace(",", "{,}")
     parts = [
         f"Sweep {escaping.latex(sweep.name)}: share $r$ of cross-lingual batches against retrieval"
-        f" ({questions}). Mono and Cross: MRR@10 within a language and across languages, mean of"
-        " languages or ordered pairs."
+        f" ({questions}). Mono and Cross: {escaping.latex(sweep.measures.title)} within a language"
+        " and across languages, mean of languages or ordered pairs."
     ]
     changes = [row for row in mono if pd.notna(row["delta"])]
     if changes:

@@ -22,6 +22,9 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.report.long_frame import SAME, Place, long_frame, shared
 from hybrid_sweep.report.looks import Looks
+from hybrid_sweep.report.measures import DEFAULT, Measures, measures_on, title_of
+from hybrid_sweep.report.query_values import is_known
+from hybrid_sweep.retrieval.measures import FORMS, parsed
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
 from hybrid_sweep.utils import names, plan_log, records
@@ -77,7 +80,8 @@ class Sweep:
     absent); on a further collection `config` has it as data, `metrics` what was measured there, and
     `provenance` under "evaluated" the versions and the code that measured it. `trained_languages`,
     sorted, are those that any trained point learned from, whatever it was evaluated on; () where no
-    config is recorded. `looks` is None where no number of seeds was planned.
+    config is recorded. `looks` is None where no number of seeds was planned. `measure` is what
+    curve and verdicts are on, `asked` what else every table has (eval.measures).
     """
 
     name: str
@@ -92,6 +96,13 @@ class Sweep:
     metrics: dict[str, dict[str, Any]]
     trained_languages: tuple[str, ...]
     looks: Looks | None = None
+    measure: str = DEFAULT
+    asked: tuple[str, ...] = ()
+
+    @property
+    def measures(self) -> Measures:
+        """Return the measures that a report of it shows."""
+        return measures_on(self.measure, self.asked)
 
     @property
     def finished(self) -> tuple[SweepPoint, ...]:
@@ -229,6 +240,25 @@ def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
     return table.sort_by([(name, "ascending") for name in KEY]), ""
 
 
+def _tables(
+    folders: dict[SweepPoint, Path], places: dict[SweepPoint, Path]
+) -> tuple[dict[str, pa.Table], dict[str, str]]:
+    """Return the tables of the finished points by run id, and why the others are missing.
+
+    folders: of the runs. places: of the evaluations.
+    """
+    tables: dict[str, pa.Table] = {}
+    missing = {}
+    for point, place in places.items():
+        table, reason = _finished(folders[point], place)
+        if table is None:
+            missing[point.run_id] = reason
+        else:
+            _check_languages(place, table)
+            tables[point.run_id] = shared(table, next(iter(tables.values()), None))
+    return tables, missing
+
+
 def _check_languages(folder: Path, table: pa.Table) -> None:
     """Raise UserError for a language of a per-query table that cannot be one; "*" is the pool of
     all languages.
@@ -357,12 +387,19 @@ def _places(points: Sequence[SweepPoint]) -> list[Place]:
     return [Place(point.kind, point.ratio, point.seed, point.run_id) for point in points]
 
 
-def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
+def _shared_measures(tables: dict[str, pa.Table]) -> list[str]:
+    """Return the further measures (eval.measures) that every table has, sorted."""
+    named = [set(table.column_names) - set(finished.SCHEMA.names) for table in tables.values()]
+    return sorted(set.intersection(*named))
+
+
+def load(sweep_dirs: Sequence[Path], on: str = "", measure: str = DEFAULT) -> Sweep:
     """Read the points of one or more sweep folders; a run that two sweeps share counts once.
 
-    on: the name of a further collection; "" is the one that the points were trained on. Raises
-    UserError for a folder without points.json, where no point is finished, and for points that
-    cannot be compared.
+    on: the name of a further collection; "" is the one that the points were trained on. measure:
+    what curve and verdicts are on. Raises UserError for a folder without points.json, where no
+    point is finished, for points that cannot be compared, and for a measure that their rows do not
+    give.
     """
     names, margin, command, folders = planned(sweep_dirs, on)
     points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
@@ -371,15 +408,7 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
     }
     if len(sweep_dirs) > 1:  # sweeps that differ are told apart before their rows are read
         _check_places([p for p in points if (places[p] / "metrics.json").is_file()])
-    tables: dict[str, pa.Table] = {}
-    missing = {}
-    for point in points:
-        table, reason = _finished(folders[point], places[point])
-        if table is None:
-            missing[point.run_id] = reason
-        else:
-            _check_languages(places[point], table)
-            tables[point.run_id] = shared(table, next(iter(tables.values()), None))
+    tables, missing = _tables(folders, places)
     there = [point for point in points if point.run_id in tables]
     if not there:
         where = f" on {on}" if on else ""
@@ -404,17 +433,45 @@ def load(sweep_dirs: Sequence[Path], on: str = "") -> Sweep:
             part: measured[part] for part in EVALUATED if part in measured
         }
     logs = [_log(sweep_dir) for sweep_dir in sweep_dirs]
+    asked = _shared_measures(tables)
+    frame = long_frame(_places(there), tables, asked)
+    _check_measure(frame, measure)
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
-        stated=_stated(logs, margin),
+        stated=_of_measure(_stated(logs, margin), measure),
         looks=_looks(logs),
         command=command,
         points=points,
         missing=missing,
-        frame=long_frame(_places(there), tables),
         config=config,
+        frame=frame,
         provenance=provenance,
         metrics=metrics,
         trained_languages=tuple(sorted(learned)),
+        measure=measure,
+        asked=tuple(asked),
     )
+
+
+def _of_measure(stated: Stated, measure: str) -> Stated:
+    """Return what was stated of a margin, which was stated for the default measure."""
+    if measure == DEFAULT:
+        return stated
+    meant, shown = title_of(DEFAULT), title_of(measure)
+    words = f"the number of the margin for {meant} ({stated.when}), none having been stated for"
+    return Stated(False, f"{words} {shown}", stated.late)
+
+
+def _check_measure(frame: pd.DataFrame, measure: str) -> None:
+    """Raise UserError for a measure of retrieval that the rows of a sweep do not give."""
+    if parsed(measure) is None:
+        raise UserError(f"--measure {measure}: no measure; take {FORMS}", key="report.measure")
+    for setting in ("monolingual", "cross-lingual"):
+        rows = frame[frame["setting"] == setting]
+        if not is_known(rows, measure):
+            raise UserError(
+                f"--measure {measure}: not in the tables of the {setting} setting of all finished"
+                f" runs; run again with eval.measures=[{measure}], which evaluates them once more",
+                key="report.measure_missing",
+            )

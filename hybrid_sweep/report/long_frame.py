@@ -37,12 +37,17 @@ def shared(table: pa.Table, first: pa.Table | None) -> pa.Table:
     return table
 
 
-def long_frame(points: Sequence[Place], tables: dict[str, pa.Table]) -> pd.DataFrame:
+def long_frame(
+    points: Sequence[Place], tables: dict[str, pa.Table], more: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return the frame of `Sweep`: text as categories, or a million rows would take long to
     group.
 
-    tables: of the same rows each (`_check`); they are emptied, since a column for a column is all
-    that memory has room for.
+    Args:
+        points: in the order of the frame.
+        tables: of the same rows each (`_check`); they are emptied, since a column for a column is
+            all that memory has room for.
+        more: further measures that all tables have.
     """
     first = tables[points[0].run_id]
     rows, runs = first.num_rows, len(points)
@@ -60,7 +65,7 @@ def long_frame(points: Sequence[Place], tables: dict[str, pa.Table]) -> pd.DataF
     several = pc.and_(
         pc.equal(first["setting"], "multilingual"), pc.greater_equal(first["n_relevant"], 2)
     )
-    for name in STORED:
+    for name in [*STORED, *more]:
         columns[name] = _joined(points, tables, name)
         for point in points:
             tables[point.run_id] = tables[point.run_id].drop_columns(name)

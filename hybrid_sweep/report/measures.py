@@ -4,7 +4,14 @@ and its column in a table.
 Every table, sentence and menu takes these words and digits from here.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+
+from hybrid_sweep.retrieval.measures import UNCUT, parsed
+
+SETTINGS = ("monolingual", "cross-lingual", "multilingual")
+DEFAULT = "RR@10"  # the measure that curve and verdicts are on unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -92,23 +99,111 @@ RANK_DISTANCE = Measure(
     per=100,
 )
 
-MEASURES = (
-    MONOLINGUAL,
-    CROSS_LINGUAL,
-    POOLED_PRECISION,
-    POOLED_RANK,
-    SAME_LANGUAGE,
-    RANK_DISTANCE,
-)
-# Those that monolingual retrieval is weighed against.
-TRADED = tuple(measure for measure in MEASURES if measure.unit)
-# Those with a column in the tables by ratio.
-SHOWN = tuple(measure for measure in MEASURES if measure.latex)
+
+@dataclass(frozen=True)
+class Measures:
+    """The measures of one report.
+
+    name: of what its curve and its verdicts are on. mono, cross, pooled: that measure in the three
+    settings. asked: those of eval.measures. all: all that have rows in results.csv, in their order.
+    """
+
+    name: str
+    mono: Measure
+    cross: Measure
+    pooled: Measure
+    asked: tuple[Measure, ...]
+    all: tuple[Measure, ...]
+
+    @property
+    def title(self) -> str:
+        """Return the name of the mean of the measure, as "MRR@10"."""
+        return title_of(self.name)
+
+    @property
+    def traded(self) -> tuple[Measure, ...]:
+        """Return those that monolingual retrieval is weighed against."""
+        return tuple(measure for measure in self.all if measure.unit)
+
+    @property
+    def shown(self) -> tuple[Measure, ...]:
+        """Return those with a column in the tables by ratio."""
+        return tuple(measure for measure in self.all if measure.latex)
+
+    @property
+    def shaped(self) -> tuple[Measure, ...]:
+        """Return those whose curve has a shape."""
+        aside = (self.pooled, *self.asked)
+        return tuple(measure for measure in self.all if measure not in aside)
+
+
+def title_of(name: str) -> str:
+    """Return the name of the mean of a measure: MRR@10 of RR@10, mAP of AP, else the same."""
+    return re.sub(r"^(RR|AP)(?=@|\(|-|$)", lambda kind: {"RR": "MRR", "AP": "mAP"}[kind[0]], name)
+
+
+def meaning(name: str) -> str:
+    """Return what the mean of a measure is, in a sentence without its end."""
+    about, title = parsed(name), title_of(name)
+    if about is None or about.least > 1 or about.kind not in _MEANINGS:
+        return f"{title} is a measure of retrieval from 0 to 1"
+    whole = about.cut == UNCUT
+    return f"{title} is {_MEANINGS[about.kind][whole].format(k=about.cut)}"
+
+
+# of measures with a cut, and without
+_MEANINGS = {
+    "RR": (
+        "the mean of 1 / rank of the first right passage, 0 beyond rank {k}",
+        "the mean of 1 / rank of the first right passage",
+    ),
+    "AP": (
+        "the mean precision at the ranks of the right passages, 0 beyond rank {k}",
+        "the mean precision at the ranks of the right passages",
+    ),
+    "nDCG": ("the gain of the first {k} passages as a share of that of the best order", ""),
+    "R": ("the share of the right passages that are among the first {k}", ""),
+    "P": ("the share of right passages among the first {k}", ""),
+    "Success": ("the share of questions with a right passage among the first {k}", ""),
+}
+
+
+def _in_setting(setting: str, measure: str) -> Measure:
+    """Return any measure of retrieval in a setting, under the names that reports use."""
+    short = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi"}[setting]
+    title = title_of(measure)
+    return Measure(setting, measure, f"{setting} {title}", f"{short} {title}")
+
+
+@cache
+def measures_on(name: str, asked: tuple[str, ...] = ()) -> Measures:
+    """Return the measures of a report whose curve and verdicts are on one of them.
+
+    asked: the names of eval.measures.
+    """
+    mono, cross, pooled = MONOLINGUAL, CROSS_LINGUAL, POOLED_RANK
+    if name != DEFAULT:
+        mono = replace(_in_setting("monolingual", name), latex=mono.latex)
+        cross = replace(_in_setting("cross-lingual", name), latex=cross.latex, unit=cross.unit)
+        pooled = _in_setting("multilingual", name)
+    every = [mono, cross, POOLED_PRECISION, pooled, SAME_LANGUAGE, RANK_DISTANCE]
+    if pooled.place == POOLED_PRECISION.place:
+        every.remove(pooled)
+    places = [measure.place for measure in every]
+    more = [_in_setting(setting, one) for one in asked for setting in SETTINGS]
+    more = [measure for measure in more if measure.place not in places]
+    return Measures(name, mono, cross, pooled, tuple(more), (*every, *more))
 
 
 def measure_of(setting: str, measure: str) -> Measure:
-    """Return the measure of a row of results.csv; KeyError where there is none."""
-    return _BY_PLACE[setting, measure]
+    """Return the measure of a row of results.csv."""
+    for one in MEASURES:
+        if one.place == (setting, measure):
+            return one
+    return _in_setting(setting, measure)
 
 
-_BY_PLACE = {measure.place: measure for measure in MEASURES}
+# Those of the default report: all, those with a price, those with a column in the tables.
+MEASURES = measures_on(DEFAULT).all
+TRADED = measures_on(DEFAULT).traded
+SHOWN = measures_on(DEFAULT).shown

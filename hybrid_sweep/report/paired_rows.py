@@ -7,7 +7,7 @@ import pandas as pd
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.render.numbers import between, signed
-from hybrid_sweep.report.results import MACRO, MONO, pick
+from hybrid_sweep.report.results import MACRO, measures_of, pick
 from hybrid_sweep.report.rows import ResultRow
 
 
@@ -19,12 +19,22 @@ def compared(
     return records(curve[(curve["ratio"] > 0) & curve["delta"].notna()], ResultRow)
 
 
+def monolingual(results: pd.DataFrame, scope: str = MACRO) -> list[ResultRow]:
+    """Return those of monolingual retrieval, by the measure of the report."""
+    return compared(results, *measures_of(results).mono.place, scope)
+
+
+def cross_lingual(results: pd.DataFrame) -> list[ResultRow]:
+    """Return those of cross-lingual retrieval, by the measure of the report, mean over pairs."""
+    return compared(results, *measures_of(results).cross.place)
+
+
 def unpaired(results: pd.DataFrame, scope: str = MACRO) -> list[float]:
     """Return the planned ratios above 0 without a paired difference: all their points missing, or
     no seed that ratio 0 has too.
     """
     planned = results[(results["kind"] == "trained") & (results["ratio"] > 0)]["ratio"]
-    return sorted(set(planned) - {row["ratio"] for row in compared(results, *MONO, scope)})
+    return sorted(set(planned) - {row["ratio"] for row in monolingual(results, scope)})
 
 
 def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
@@ -33,7 +43,7 @@ def largest(results: pd.DataFrame, scope: str = MACRO) -> float | None:
     An unpaired ratio ends the run as one with too few seeds does, or the loss of a bad point would
     better the answer.
     """
-    verdicts = {row["ratio"]: row["verdict"] for row in compared(results, *MONO, scope)}
+    verdicts = {row["ratio"]: row["verdict"] for row in monolingual(results, scope)}
     verdicts |= dict.fromkeys(unpaired(results, scope), "untested")
     return st.largest_non_inferior(list(verdicts), list(verdicts.values()))
 

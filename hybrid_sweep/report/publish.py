@@ -35,6 +35,8 @@ from hybrid_sweep.utils.files import atomic_dir, write_json
 # The same tables once more.
 LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.html"]
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
+# Tables that came after sweeps were published: where a folder lacks one, nothing is compared.
+ADDED = ("measures.csv",)
 # Files of a report that are the same bytes everywhere; a font may move a figure.
 TEXTS = (".csv", ".md", ".tex")
 ROWS = finished.SCHEMA
@@ -208,6 +210,8 @@ def differences(folder: Path) -> list[str]:
         lines = []
         for name, path in made.items():
             if not (folder / name).is_file():
+                if path.name in ADDED:
+                    continue
                 lines.append(f"{folder / name}: absent, though the report has it")
             elif difference := _first_difference(folder / name, path):
                 lines.append(f"{folder / name}: {difference}")

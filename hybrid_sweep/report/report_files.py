@@ -27,10 +27,12 @@ from hybrid_sweep.report.figures.style import legible, save_all
 from hybrid_sweep.report.figures.training_curves import Training
 from hybrid_sweep.report.latex import latex
 from hybrid_sweep.report.load import Sweep, SweepPoint
+from hybrid_sweep.report.measures import DEFAULT
+from hybrid_sweep.report.other_measures import besides, other_measures
 from hybrid_sweep.report.page.html import html
 from hybrid_sweep.report.render.console import console
 from hybrid_sweep.report.render.numbers import counted
-from hybrid_sweep.report.results import MONO, aggregate, pick
+from hybrid_sweep.report.results import aggregate, measures_of, pick
 from hybrid_sweep.report.sections import Content, markdown
 from hybrid_sweep.report.tables.by_ratio import by_ratio
 from hybrid_sweep.utils.errors import UserError
@@ -63,7 +65,7 @@ class Report:
         """Return whether more seeds could settle what the answer leaves open; not of a
         comparison.
         """
-        rows = pick(self.results, *MONO)
+        rows = pick(self.results, *measures_of(self.results).mono.place)
         few = rows["delta_interval"].eq("conditional")
         is_open = rows["verdict"].eq("inconclusive")
         is_open &= rows["seeds_to_settle_low"].lt(float("inf"))
@@ -85,6 +87,13 @@ def writing(folder: Path) -> Iterator[None]:
             f"the report in {folder}: a process that wrote its figures was killed (out of memory?)",
             key="report.process_killed",
         ) from error
+
+
+def below(folder: Path, measure: str) -> Path:
+    """Return where a report on a measure is written: the folder itself, or on another measure than
+    the default one by-MEASURE in it.
+    """
+    return folder if measure == DEFAULT else folder / f"by-{measure}"
 
 
 def put_csv(frame: pd.DataFrame, path: Path) -> Path:
@@ -137,6 +146,8 @@ def _console(content: Content, figure: Path) -> str:
         lines.append(one_line(f"missing: {point.label}, run {point.run_id}: {reason}"))
     lines += [one_line(f"warning: {warning}") for warning in content.warnings]
     lines += ["", *textwrap.wrap(content.answer, 110), ""]
+    for line in besides(sweep, content.others):
+        lines += [*textwrap.wrap(one_line(line), 110), ""]
     lines += [f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
     return "\n".join(lines)
 
@@ -147,7 +158,7 @@ def corner_of(sweep: Sweep, results: pd.DataFrame) -> str:
     """
     runs = sweep.trained
     seeds = counted(len({point.seed for point in runs}), "seed")
-    asked = int(pick(results, *MONO)["n_questions"].max()) if runs else 0
+    asked = int(pick(results, *sweep.measures.mono.place)["n_questions"].max()) if runs else 0
     questions = counted(asked, "question")
     return f"{legible(sweep.name)} · {seeds} · {questions} · {sweep.fingerprint}"
 
@@ -177,9 +188,9 @@ def write_one(
     """
     results = aggregate(sweep)
     more = derived(sweep, results)
-    told = findings(sweep, results, more)
+    told, others = findings(sweep, results, more), other_measures(sweep)
     warned = (*warnings, *guards.warnings(sweep, results))
-    content = Content(sweep, results, more, answer(sweep, results), told, warned)
+    content = Content(sweep, results, more, answer(sweep, results), told, warned, others)
     texts = {
         "report.md": markdown(content),
         "report.html": html(content),
@@ -190,6 +201,7 @@ def write_one(
             put_csv(results, folder / "results.csv"),
             put_parquet(results, folder / "results.parquet"),
             put_csv(more, folder / "derived.csv"),
+            put_csv(others, folder / "measures.csv"),
             *_put_figures(content, training, folder),
             *put_texts(texts, folder),
         )

@@ -25,10 +25,12 @@ from hybrid_sweep.report.blocks import (
 from hybrid_sweep.report.columns import frame_of, meanings, records
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.looks import Looks, fractions_of
-from hybrid_sweep.report.measures import MEASURES, MONOLINGUAL
+from hybrid_sweep.report.measures import DEFAULT, MONOLINGUAL, Measures, measures_on
 from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.scales import PLAIN, Scale, scale_of
 from hybrid_sweep.report.scope_parts import Part, one_of, parts
 from hybrid_sweep.report.selection import having
+from hybrid_sweep.retrieval.measures import parsed
 
 __all__ = [
     "COLUMNS",
@@ -43,13 +45,15 @@ __all__ = [
     "block",
     "languages",
     "line",
+    "measures_of",
     "pick",
     "picked",
+    "rows_of",
     "scopes",
     "select",
 ]
 
-MONO = MONOLINGUAL.place  # the setting and measure of the verdicts
+MONO = MONOLINGUAL.place  # the setting and measure of the verdicts unless another is asked for
 COLUMNS = meanings(ResultRow)
 TIE = 1e-12  # a difference of means of reciprocal ranks is 0 or far above this
 
@@ -123,20 +127,29 @@ def _mean_count(metrics: list[dict[str, Any]], key: str) -> float:
 
 
 def _floors(
-    y: st.Array, runs: dict[tuple[str, float], dict[int, int]], base: dict[int, int]
+    y: st.Array,
+    runs: dict[tuple[str, float], dict[int, int]],
+    base: dict[int, int],
+    scale: Scale,
 ) -> tuple[Any, Any]:
     """Return, of each scope, the typical A / E of the trained ratios' levels, and of their changes
     to ratio 0.
+
+    Args:
+        y: contributions of all runs (scopes, runs, questions).
+        runs: by line of the table and seed, the position of the run.
+        base: those of ratio 0, by seed.
+        scale: on which the levels and changes are.
     """
     levels, changes = [], []
     for (kind, ratio), seeds in runs.items():
         if kind != "trained":
             continue
-        levels.append(y[:, list(seeds.values())])
+        levels.append(scale.of(y[:, list(seeds.values())]))
         common = [seed for seed in seeds if seed in base]
         if ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            changes.append(y[:, here] - y[:, there])
+            changes.append(scale.of(y[:, here]) - scale.of(y[:, there]))
     return st.typical_inflation(levels), st.typical_inflation(changes)
 
 
@@ -158,7 +171,8 @@ def _rows(sweep: Sweep, setting: str, measure: str, part: Part) -> dict[str, lis
         runs.setdefault(line(point), {})[point.seed] = index
     holes = {line(point) for point in sweep.points if point.run_id in sweep.missing}
     base = runs.get(("trained", 0.0), {})
-    floors = _floors(part.y, runs, base)
+    scale, _ = scale_of(measure)
+    floors = _floors(part.y, runs, base, scale)
     rows: dict[str, list[_Row]] = {scope: [] for scope in part.scopes}
     for (kind, ratio), seeds in runs.items():
         columns: dict[str, Any] = {
@@ -174,17 +188,19 @@ def _rows(sweep: Sweep, setting: str, measure: str, part: Part) -> dict[str, lis
             "n_rows": part.n_rows,
             "run_ids": " ".join(sweep.finished[index].run_id for index in seeds.values()),
         }
-        columns |= _level(part.y[:, list(seeds.values())], part.df, floors[0])
+        columns |= _level(scale.of(part.y[:, list(seeds.values())]), part.df, floors[0])
         columns |= _examples(sweep, seeds.values())
         common = [seed for seed in seeds if seed in base]
         effect = None
         if kind == "trained" and ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
-            pair = part.y[:, here], part.y[:, there]
+            pair = scale.of(part.y[:, here]), scale.of(part.y[:, there])
             effect, more = _effect(pair, part.df, floors[1], sweep.looks)
             columns |= more | _won(part, here, there)
+            if scale is not PLAIN:  # a share of a logarithm says nothing
+                columns |= {"relative": np.nan, "relative_low": np.nan, "relative_high": np.nan}
         for place, scope in enumerate(part.scopes):
-            judged = effect if setting == MONO[0] else None  # no other has a verdict
+            judged = effect if _has_verdict(setting, measure) else None
             rows[scope].append(_Row({}, one_of(judged, place) if judged else None))
         _spread(columns, [rows[scope][-1].row for scope in part.scopes])
     return rows
@@ -201,6 +217,13 @@ def _spread(columns: dict[str, Any], rows: Sequence[ResultRow]) -> None:
             row[name] = each  # type: ignore[literal-required]
 
 
+def _has_verdict(setting: str, measure: str) -> bool:
+    """Return whether changes are measured in what the margin is: monolingual measures of retrieval
+    on their own scale.
+    """
+    return setting == MONO[0] and parsed(measure) is not None
+
+
 def _judge(family: list[_Row], margin: float) -> None:
     """Add the p-values adjusted over a family, and the verdicts of its monolingual rows."""
     adjusted = st.holm([float(one.row.get("p", np.nan)) for one in family])
@@ -208,11 +231,11 @@ def _judge(family: list[_Row], margin: float) -> None:
     for place, one in enumerate(family):
         one.row["p_holm"] = adjusted[place]
         is_tested = one.effect is not None and one.effect.interval == "crossed"
-        if one.effect is not None and is_tested and one.row["setting"] == MONO[0]:
+        if one.effect is not None and is_tested:
             losses[place] = float(st.p_of_loss(one.effect, margin))
     for one, p_loss, p_loss_holm in zip(family, losses, st.holm(losses), strict=True):
         row = one.row
-        if row["setting"] != MONO[0] or row["kind"] != "trained":
+        if not _has_verdict(row["setting"], row["measure"]) or row["kind"] != "trained":
             continue
         row |= {"p_loss": p_loss, "p_loss_holm": p_loss_holm}
         row["verdict"] = "baseline" if row["ratio"] == 0 else "untested"
@@ -224,35 +247,51 @@ def _judge(family: list[_Row], margin: float) -> None:
             row |= {"seeds_to_settle_low": few, "seeds_to_settle_high": many}
 
 
+def rows_of(
+    sweep: Sweep, setting: str, measure: str, *, only_means: bool = False
+) -> list[ResultRow]:
+    """Return the rows of one measure in one setting; [] where there are none.
+
+    Args:
+        sweep: whose rows are read.
+        setting: monolingual, cross-lingual or multilingual.
+        measure: of retrieval, or one on another scale (`scales`).
+        only_means: whether single languages and pairs are left out.
+    """
+    _, values = scale_of(measure)
+    whole = block(sweep, setting, values)
+    if whole is None:  # e.g. no cross-lingual setting where there is one language
+        return []
+    named = scopes(sweep, whole)
+    if only_means:
+        named = {scope: names for scope, names in named.items() if scope in MEANS}
+    found: dict[str, list[_Row]] = {}
+    for part in parts(whole, named):
+        found |= _rows(sweep, setting, measure, part)
+    single: list[_Row] = []  # languages or pairs: one family, with all their ratios
+    rows: list[_Row] = []
+    for scope in named:
+        rows += found[scope]
+        if scope in MEANS:
+            _judge(found[scope], sweep.margin)
+        else:
+            single += found[scope]
+    _judge(single, sweep.margin)
+    return [one.row for one in rows]
+
+
 def aggregate(sweep: Sweep) -> pd.DataFrame:
     """Return the results: a row per (kind, ratio, setting, measure, scope) and one per missing
     point; columns as in `COLUMNS`.
 
     p-values are adjusted (Holm) over the ratios for each mean, and for languages or pairs over all
-    of them and the ratios. Rows are ordered by `MEASURES`, scope (the means first), kind and ratio;
+    of them and the ratios. Rows are ordered by measure, scope (the means first), kind and ratio;
     missing points come last. Numbers are rounded to nine significant digits. The same tables give
     the same frame, whatever the order of their rows.
     """
     rows: list[ResultRow] = []
-    for setting, measure in (one.place for one in MEASURES):
-        whole = block(sweep, setting, measure)
-        if whole is None:  # e.g. no cross-lingual setting where there is one language
-            continue
-        named = scopes(sweep, whole)
-        found: dict[str, list[_Row]] = {}
-        for part in parts(whole, named):
-            found |= _rows(sweep, setting, measure, part)
-        single: list[_Row] = []  # languages or pairs: one family, with all their ratios
-        of_measure: list[_Row] = []
-        for scope in named:
-            of_scope = found[scope]
-            of_measure += of_scope
-            if scope in MEANS:
-                _judge(of_scope, sweep.margin)
-            else:
-                single += of_scope
-        _judge(single, sweep.margin)
-        rows += [one.row for one in of_measure]
+    for setting, measure in (one.place for one in sweep.measures.all):
+        rows += rows_of(sweep, setting, measure)
     for point in sweep.points:
         if point.run_id in sweep.missing:
             rows.append(
@@ -268,6 +307,15 @@ def aggregate(sweep: Sweep) -> pd.DataFrame:
                 }
             )
     return frame_of(rows, ResultRow)
+
+
+def measures_of(results: pd.DataFrame) -> Measures:
+    """Return the measures of a report from its results, whose first rows are on its measure."""
+    first = results.head(1)
+    for setting, measure in zip(first["setting"], first["measure"], strict=True):
+        if setting in ("monolingual", "cross-lingual"):
+            return measures_on(measure)
+    return measures_on(DEFAULT)
 
 
 def pick(

@@ -12,11 +12,12 @@ import pandas as pd
 
 from hybrid_sweep.report.derived import COLUMNS as DERIVED
 from hybrid_sweep.report.load import BASELINES, Sweep
+from hybrid_sweep.report.measures import DEFAULT
 from hybrid_sweep.report.render.cells import Cell, code, ratio
 from hybrid_sweep.report.render.markdown import Block, document
 from hybrid_sweep.report.render.numbers import counted, listed
 from hybrid_sweep.report.render.table import Column, Table, table
-from hybrid_sweep.report.results import COLUMNS, ENGLISH, MACRO, MONO, languages, picked
+from hybrid_sweep.report.results import COLUMNS, ENGLISH, MACRO, languages, picked
 from hybrid_sweep.report.settings import flatten
 from hybrid_sweep.report.tables import derived as tables
 from hybrid_sweep.report.tables import verdicts
@@ -28,8 +29,8 @@ from hybrid_sweep.utils import escaping, redaction
 class Content:
     """What a report says.
 
-    results, derived: the frames of results.csv and derived.csv. answer: one sentence. findings:
-    the sentences under it, in Markdown. warnings: about the points.
+    results, derived, others: the frames of results.csv, derived.csv and measures.csv. answer: one
+    sentence. findings: the sentences under it, in Markdown. warnings: about the points.
     """
 
     sweep: Sweep
@@ -38,6 +39,7 @@ class Content:
     answer: str
     findings: Sequence[str]
     warnings: tuple[str, ...]
+    others: pd.DataFrame
 
 
 def _common(sweep: Sweep, key: str) -> str:
@@ -54,8 +56,15 @@ def _adds(sweep: Sweep) -> bool:
     return _common(sweep, "batch.budget") == "fixed_monolingual"
 
 
+def _margin(sweep: Sweep) -> str:
+    return (
+        f"- Margin of non-inferiority: {sweep.margin:g} {sweep.measures.title} (absolute),"
+        f" {sweep.stated.when}."
+    )
+
+
 def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
-    mono = picked(results, *MONO)
+    mono = picked(results, *sweep.measures.mono.place)
     questions = counted(int(mono[0]["n_questions"]), "question") if mono else "no question"
     queries = f"{int(mono[0]['n_rows']):,}" if mono else "no"
     seeds = sorted({point.seed for point in sweep.trained})
@@ -71,7 +80,7 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             f" {steps} of {_common(sweep, 'batch.size')} pairs at every ratio; seeds"
             f" {listed(map(str, seeds)) if seeds else 'none'}."
         ),
-        f"- Margin of non-inferiority: {sweep.margin:g} MRR@10 (absolute), {sweep.stated.when}.",
+        _margin(sweep),
         *[f"- Chosen when results were there: {note}." for note in sweep.stated.late],
         (
             "- A mean is the plain mean over languages (or ordered pairs) of the means over"
@@ -210,11 +219,11 @@ def _caption(sweep: Sweep) -> str:
     levels = f" Level lines: {listed(kinds)}." if kinds else ""
     name = escaping.markdown(sweep.name)
     return (
-        "*Monolingual MRR@10 against the share r of cross-lingual training batches (top: mean over"
-        " languages, and English) and what the share buys (bottom). Band: interval of the paired"
-        " difference to r = 0, drawn at the level of r = 0; a ratio is non-inferior where the"
-        " band's lower edge stays above the dashed line, and degraded where its upper edge falls"
-        f" below. Thin lines: single seeds.{levels} Sweep {name},"
+        f"*{sweep.measures.mono.title} against the share r of cross-lingual training batches (top:"
+        " mean over languages, and English) and what the share buys (bottom). Band: interval of the"
+        " paired difference to r = 0, drawn at the level of r = 0; a ratio is non-inferior where"
+        " the band's lower edge stays above the dashed line, and degraded where its upper edge"
+        f" falls below. Thin lines: single seeds.{levels} Sweep {name},"
         f" {counted(len(sweep.finished), 'run')}, fingerprint {sweep.fingerprint}; run ids under"
         " Provenance.*"
     )
@@ -240,7 +249,9 @@ def _tradeoff(content: Content) -> list[Block]:
     parts: list[Block] = []
     for grid in tables.tradeoff(content.results, content.derived).values():
         parts += [f"### {grid.name}", "", grid, ""]
-    return _with(parts[:-1], tables.PRICES_NOTE, "", "![Pareto front](front.png)")
+    return _with(
+        parts[:-1], tables.prices_note(content.sweep.measures), "", "![Pareto front](front.png)"
+    )
 
 
 def _winners(content: Content) -> list[Block]:
@@ -251,21 +262,27 @@ def _winners(content: Content) -> list[Block]:
     return _with(parts[:-1], tables.WINNERS_NOTE)
 
 
-def _columns(columns: Mapping[str, str]) -> list[Block]:
-    return [f"- `{name}`: {meaning}" for name, meaning in columns.items()]
+def _columns(columns: Mapping[str, str], measure: str) -> list[Block]:
+    """Return what each column means; measure: what the report is on."""
+    lines: list[Block] = []
+    for name, meaning in columns.items():
+        lines.append(f"- `{name}`: {meaning.replace(DEFAULT, measure)}")
+    return lines
 
 
 def _tested(content: Content) -> dict[str, list[Block]]:
     """Return the sections of the tables."""
-    results, derived = content.results, content.derived
+    results, derived, measures = content.results, content.derived, content.sweep.measures
     languages_image = "![By language](languages.png)"
     return {
         "Verdicts, mean of languages": [verdicts.verdicts(results, MACRO)],
         "Verdicts, English": [verdicts.verdicts(results, ENGLISH)],
-        "Monolingual MRR@10 by language": _with([verdicts.by_language(results)], languages_image),
+        f"{measures.mono.title} by language": _with(
+            [verdicts.by_language(results)], languages_image
+        ),
         "Winners and losers by language": _winners(content),
         "Languages trained on and not trained on": _with(
-            [verdicts.unseen(results)], verdicts.UNSEEN_NOTE
+            [verdicts.unseen(results)], verdicts.unseen_note(measures)
         ),
         "Language pairs and language bias": [
             "![Language pairs](pairs.png)",
@@ -274,11 +291,11 @@ def _tested(content: Content) -> dict[str, list[Block]]:
         ],
         "Trade-off": _tradeoff(content),
         "Shape of the curves": [tables.shape(derived)],
-        "The curve of monolingual MRR@10 as a whole": _with(
+        f"The curve of {measures.mono.name} as a whole": _with(
             [tables.isotonic(derived)], "![Shape](shape.png)"
         ),
         "Questions won, tied and lost": _with(
-            [verdicts.questions(results)], verdicts.QUESTIONS_NOTE
+            [verdicts.questions(results)], verdicts.questions_note(measures)
         ),
     }
 
@@ -293,8 +310,8 @@ def sections(content: Content) -> dict[str, list[Block]]:
         "What else changes with the ratio": _confounds(sweep, results),
         "Missing points": list(_missing(sweep)),
         "Provenance": _provenance(sweep),
-        "Columns of results.csv": _columns(COLUMNS),
-        "Columns of derived.csv": _columns(DERIVED),
+        "Columns of results.csv": _columns(COLUMNS, sweep.measure),
+        "Columns of derived.csv": _columns(DERIVED, sweep.measure),
     }
 
 

@@ -123,7 +123,7 @@ def _knee(
     ratios: list[float], change: Array, ends: tuple[Array, Array], about: Curve
 ) -> DerivedRow:
     """Return where a curve leaves its start, or reaches its end, if the band tells."""
-    flat_first = (about.setting, about.measure) == MONO
+    flat_first = about.setting == MONO[0]
     places = simultaneous.knee(np.array(ratios), change, ends, flat_first)
     row: DerivedRow = {"statistic": "knee", "word": "none identified"}
     if places:

@@ -20,13 +20,16 @@ from hybrid_sweep.report.contrasts import (
 from hybrid_sweep.report.curves import Curve, Draws, complete, grid, resampled
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.looks import fractions_of
-from hybrid_sweep.report.measures import TRADED
-from hybrid_sweep.report.paired_rows import compared, largest, unpaired
-from hybrid_sweep.report.results import MACRO, MONO, languages, picked
+from hybrid_sweep.report.measures import Measure
+from hybrid_sweep.report.paired_rows import largest, monolingual, unpaired
+from hybrid_sweep.report.results import MACRO, languages, measures_of, picked
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.statistics import Array
 
-ABOUT: DerivedRow = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
+
+def _about(mono: Measure) -> DerivedRow:
+    """Return what a row on the mean of monolingual retrieval is about."""
+    return {"setting": mono.setting, "measure": mono.measure, "scope": MACRO}
 
 
 def on_front(first: Array, second: Array) -> NDArray[np.bool_]:
@@ -86,12 +89,12 @@ def fronts(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
     each sample.
     """
     ratios, seeds, index = complete(sweep)
-    mono = _of(shaped, *MONO)
+    mono = _of(shaped, *sweep.measures.mono.place)
     if mono is None or not seeds or len(ratios) < 2:
         return []
     rows: list[DerivedRow] = []
     base = (mono.y[index], resampled(draws, mono, index))
-    for measure in TRADED:
+    for measure in sweep.measures.traded:
         other = _of(shaped, *measure.place)
         if other is None:
             continue
@@ -106,7 +109,7 @@ def fronts(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
         tested = beaten(*axes)
         for i, ratio in enumerate(ratios):
             row: DerivedRow = {
-                **ABOUT,
+                **_about(sweep.measures.mono),
                 "statistic": "front",
                 "against": measure.key,
                 "ratio": ratio,
@@ -151,18 +154,18 @@ def aligned(
 
 
 def prices(sweep: Sweep, results: pd.DataFrame, shaped: list[Curve]) -> list[DerivedRow]:
-    """Return a row per ratio above 0 and axis: monolingual RR@10 lost per unit gained on that axis,
-    against ratio 0.
+    """Return a row per ratio above 0 and axis: what is lost in monolingual retrieval per unit
+    gained on that axis, against ratio 0.
 
     Over the seeds that both ratios have, so that it is the quotient of two changes of the results.
     The interval is Fieller's, over seeds and questions shared by the two. There is a price only
     where the gain is shown: positive, with a crossed interval, and significant after Holm's
     adjustment over the ratios.
     """
-    runs, mono = grid(sweep), _of(shaped, *MONO)
+    runs, mono = grid(sweep), _of(shaped, *sweep.measures.mono.place)
     base = runs.get(0.0, {})
     rows: list[DerivedRow] = []
-    for measure in TRADED if mono is not None and base else ():
+    for measure in sweep.measures.traded if mono is not None and base else ():
         other = _of(shaped, *measure.place)
         if other is None or mono is None:
             continue
@@ -176,7 +179,7 @@ def prices(sweep: Sweep, results: pd.DataFrame, shaped: list[Curve]) -> list[Der
             gain = measure.better * (other.y[here] - other.y[there])
             pair = aligned(loss, gain, (mono.questions, other.questions))
             row: DerivedRow = {
-                **ABOUT,
+                **_about(sweep.measures.mono),
                 "statistic": "price",
                 "against": measure.key,
                 "ratio": ratio,
@@ -213,7 +216,7 @@ def largest_within(results: pd.DataFrame) -> list[DerivedRow]:
     at least the ratio that the fixed-sequence test reaches, and below the first ratio that is
     degraded: each with an error of at most 5 %, so that both hold with 90 %.
     """
-    changes = compared(results, *MONO)
+    changes = monolingual(results)
     rows = [row for row in changes if row["verdict"] != "untested"]
     if not rows:
         return []
@@ -223,7 +226,7 @@ def largest_within(results: pd.DataFrame) -> list[DerivedRow]:
     possible = [ratio for ratio in planned if not degraded or ratio < min(degraded)]
     return [
         {
-            **ABOUT,
+            **_about(measures_of(results).mono),
             "statistic": "largest",
             "value": np.nan if best is None else best,
             "low": 0.0 if best is None else best,
@@ -242,7 +245,7 @@ def winners(results: pd.DataFrame) -> list[DerivedRow]:
 
     "winner" and "loser" ask for adjusted 5 % and a crossed interval.
     """
-    changes = [row for scope in languages(results) for row in compared(results, *MONO, scope)]
+    changes = [row for scope in languages(results) for row in monolingual(results, scope)]
     changes.sort(key=lambda row: row["ratio"])
     rows: list[DerivedRow] = []
     for row in changes:
@@ -251,7 +254,7 @@ def winners(results: pd.DataFrame) -> list[DerivedRow]:
             word = "winner" if row["delta"] > 0 else "loser"
         rows.append(
             {
-                **ABOUT,
+                **_about(measures_of(results).mono),
                 "statistic": "language",
                 "scope": row["scope"],
                 "ratio": row["ratio"],

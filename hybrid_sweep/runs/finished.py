@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hybrid_sweep.retrieval import measures
 from hybrid_sweep.utils import digests, records, safe_paths
 from hybrid_sweep.utils.errors import UserError, key_of
 from hybrid_sweep.utils.files import canonical
@@ -84,7 +85,9 @@ def metrics(run_dir: Path, folder: Path) -> dict[str, Any]:
 
 
 def table(run_dir: Path, folder: Path) -> pa.Table:
-    """Return the per-query table of a finished evaluation in SCHEMA; see `metrics`."""
+    """Return the per-query table of a finished evaluation in SCHEMA, and behind its columns those
+    of further measures (eval.measures); see `metrics`.
+    """
     content = _records(run_dir, folder)
     if content.get("per_query") is not None:
         _check(folder, content["per_query"])
@@ -156,7 +159,8 @@ def _read(run_id: str, folder: Path) -> pa.Table:
     if path.is_symlink() or not path.is_file():
         raise Unfinished(f"{TABLE} is missing", key="evaluation.table_missing")
     try:
-        rows = pq.read_table(path, columns=SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+        schema = _schema_of(path)
+        rows = pq.read_table(path, columns=schema.names).select(schema.names).cast(schema)
         rows.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise Unfinished(
@@ -173,6 +177,13 @@ def _read(run_id: str, folder: Path) -> pa.Table:
     return rows
 
 
+def _schema_of(path: Path) -> pa.Schema:
+    """Return SCHEMA with the columns of further measures that a table has, sorted."""
+    there = set(pq.read_schema(path).names) - set(SCHEMA.names)
+    more = sorted(name for name in there if measures.parsed(name) is not None)
+    return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
+
+
 def _impossible(rows: pa.Table) -> str:
     """Return the name of the first column with a value that no evaluation writes; "" where there is
     none.
@@ -187,7 +198,8 @@ def _impossible(rows: pa.Table) -> str:
             return name
     if _any(pc.less(rows["rank_max"], rows["rank_min"])):
         return "rank_max"
-    for name in STORED:
+    names: list[str] = [*STORED, *rows.column_names[len(SCHEMA) :]]
+    for name in names:
         if _any(pc.or_(pc.less(rows[name], 0.0), pc.greater(rows[name], 1.0 + 1e-9))):
             return name
     return ""

@@ -27,6 +27,7 @@ NAMES = [
     "results.csv",
     "results.parquet",
     "derived.csv",
+    "measures.csv",
     "curve.png",
     "report.md",
     "report.html",

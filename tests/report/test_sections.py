@@ -29,7 +29,11 @@ def told(sweep_dir: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     results = aggregate(sweep)
     more = derived(sweep, results)
     return (
-        markdown(Content(sweep, results, more, "The answer.", findings(sweep, results, more), ())),
+        markdown(
+            Content(
+                sweep, results, more, "The answer.", findings(sweep, results, more), (), results
+            )
+        ),
         results,
         more,
     )

@@ -55,7 +55,7 @@ from numpy.typing import NDArray
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.settings import settings
-from hybrid_sweep.runs.finished import KEY, STORED
+from hybrid_sweep.runs.finished import KEY
 
 INDEPENDENT = "independent"  # the interval of seeds apart, beside "crossed" and "conditional"
 # What a run's batches do not depend on, beside r and the seed: how many texts are held at once, and
@@ -63,7 +63,8 @@ INDEPENDENT = "independent"  # the interval of seeds apart, beside "crossed" and
 # batch.
 BUDGET = ["batch.budget", "batch.micro_batch"]
 FROM_SCRATCH = "tiny"  # the model whose initial weights the seed draws
-VALUES = [*STORED, "RD"]
+# Columns of a frame that say which row it is, and of which run.
+_ASIDE = ("kind", "ratio", "seed", "run_id", *KEY, "group_id")
 
 
 @dataclass(frozen=True)
@@ -188,12 +189,15 @@ def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
     two have in common.
     """
     parts = []
+    # every measure that both have, and what others are computed from
+    values = [name for name in first.frame.columns if name in other.frame.columns]
+    values = [name for name in values if name not in _ASIDE]
     for sweep in (first, other):
         frame = sweep.frame[sweep.frame["kind"] == "trained"]
         if not ground.whole:
             shared = frame["query_lang"].isin(ground.languages)
             frame = frame[shared & (frame["setting"] == "monolingual")]
-        parts.append(frame[[*KEY, "group_id", *VALUES]])
+        parts.append(frame[[*KEY, "group_id", *values]])
     for name in [*KEY, "group_id"]:  # one set of codes, or text would be compared a million times
         codes = parts[0][name].astype("category").cat.remove_unused_categories().cat.categories
         parts = [

@@ -32,8 +32,7 @@ from hybrid_sweep.report.figures.style import (
     sheet,
     styled,
 )
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
-from hybrid_sweep.report.results import MACRO, MONO
+from hybrid_sweep.report.results import MACRO
 
 LIMIT = 6  # sweeps that can be told apart in one panel
 # up to so many sweeps have bands; more have bars side by side, since bands would hide each other
@@ -52,7 +51,6 @@ FILLS = {
     "left": ("degraded", ("degraded",)),
     "none": ("open, or not tested", ("inconclusive", "untested")),
 }
-CROSS = (*CROSS_LINGUAL.place, MACRO)
 SIZE = 5.2  # points: half of a mark can be seen to be empty
 LETTERS = "ABCDEF"
 
@@ -245,14 +243,17 @@ def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
 
 
 def draw(comparison: Comparison) -> Figure:
-    """Return the whole figure: change and level of monolingual MRR@10, then cross-lingual MRR@10
-    and the change by examples seen.
+    """Return the whole figure: change and level of monolingual retrieval, then cross-lingual
+    retrieval and the change by examples seen.
 
     The two panels of the change have one y axis. A panel for which no sweep has anything is left
     out.
     """
     with styled():
-        mono, cross = lines_of(comparison, (*MONO, MACRO)), lines_of(comparison, CROSS)
+        measures = comparison.measures
+        mono, cross = (
+            lines_of(comparison, (*one.place, MACRO)) for one in (measures.mono, measures.cross)
+        )
         examples = [frame["examples_cross_lingual"].to_numpy(dtype=np.float64) for frame in mono]
         seen = any(np.isfinite(counts).any() for counts in examples)
         across = any(frame["y"].notna().any() for frame in cross)
@@ -267,24 +268,24 @@ def draw(comparison: Comparison) -> Figure:
         axes = figure.add_subplot(grid[0])
         _draw(axes, mono, CHANGE)
         _margins(axes, comparison)
-        axes.set_title(f"{MONOLINGUAL.title}, change to r = 0")
+        axes.set_title(f"{measures.mono.title}, change to r = 0")
         _share(axes)
         level = figure.add_subplot(grid[1])
         _draw(level, mono, PanelColumns())
-        level.set_title(MONOLINGUAL.title)
+        level.set_title(measures.mono.title)
         _share(level)
         place = 0
         grid = rows[1].subgridspec(1, lower) if lower else grid
         if across:
             other = figure.add_subplot(grid[place])
             _draw(other, cross, PanelColumns(tested=False))
-            other.set_title(CROSS_LINGUAL.title)
+            other.set_title(measures.cross.title)
             _share(other)
             place += 1
         if seen:
             budget = figure.add_subplot(grid[place], sharey=axes)
             _draw(budget, mono, replace(CHANGE, x="examples_cross_lingual", scale=1000))
             _margins(budget, comparison)
-            budget.set_title(f"{MONOLINGUAL.title}, change, by examples seen")
+            budget.set_title(f"{measures.mono.title}, change, by examples seen")
             budget.set_xlabel("cross-lingual examples of a run, thousands", labelpad=2)
         return figure

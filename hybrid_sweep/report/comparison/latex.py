@@ -10,8 +10,9 @@ def _caption(comparison: Comparison) -> str:
     on = f" on {escaping.latex(comparison.on)}" if comparison.on else ""
     margins = sorted({sweep.margin for sweep in comparison.sweeps})
     note = (
-        f"Sweeps over the share $r$ of cross-lingual batches{on}. Mono and Cross: MRR@10 within a"
-        " language and across languages; mAP, Same, Dist.: pool of all languages. $\\Delta$:"
+        f"Sweeps over the share $r$ of cross-lingual batches{on}. Mono and Cross:"
+        f" {escaping.latex(comparison.measures.title)} within a language and across languages; mAP,"
+        " Same, Dist.: pool of all languages. $\\Delta$:"
         " paired change to the sweep's own $r=0$, 90\\,\\% interval. V: verdict at the sweep's"
         f" margin ({', '.join(f'{margin:g}' for margin in margins)}): S superior, N non-inferior, I"
         " inconclusive, D degraded, U untested; bold: largest ratio still non-inferior. $n_m$,"

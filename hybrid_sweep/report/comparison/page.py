@@ -8,6 +8,7 @@ from importlib.resources import files
 from hybrid_sweep.report.comparison import text as comparison_text
 from hybrid_sweep.report.comparison.table import Comparison
 from hybrid_sweep.report.comparison.words import caption as caption_of
+from hybrid_sweep.report.measures import meaning
 from hybrid_sweep.report.render.html import blocks
 from hybrid_sweep.utils import escaping
 
@@ -58,7 +59,7 @@ def html(comparison: Comparison, svg: bytes) -> str:
 <header><h1>What does a higher cross-lingual share do to monolingual retrieval, in one sweep and in another?</h1>
 <p>Sweeps <strong>{escaping.html(names)}</strong>{escaping.html(on)}.
 <em>r</em> is the share of training batches in which query and passage
-are in different languages. MRR@10 is the mean of 1 / rank of the first right passage, 0 beyond rank 10: higher is
+are in different languages. {escaping.html(meaning(comparison.measures.name))}: higher is
 better.</p>{gap}
 </header>
 {content}

@@ -5,27 +5,40 @@ from dataclasses import replace
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.comparison.rows import ComparisonRow
 from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison
+from hybrid_sweep.report.measures import Measures
 from hybrid_sweep.report.render.cells import NOT_TESTED, Cell, change, code
-from hybrid_sweep.report.render.table import EVERYWHERE, PAPER, TEXTS, Column, Group, Table
-from hybrid_sweep.report.results import MACRO, MONO
+from hybrid_sweep.report.render.table import (
+    EVERYWHERE,
+    PAPER,
+    TEXTS,
+    Column,
+    Group,
+    Place,
+    Table,
+)
+from hybrid_sweep.report.results import MACRO
 from hybrid_sweep.report.tables.by_ratio import by_ratio
 
-# The columns taken from the table by ratio, and where they are shown.
-_TAKEN = {
-    "r": EVERYWHERE,
-    "seeds": EVERYWHERE,
-    "mono MRR@10": EVERYWHERE,
-    "change": EVERYWHERE,
-    "90 % interval": TEXTS,
-    "verdict": EVERYWHERE,
-    "English": TEXTS,
-    "cross MRR@10": EVERYWHERE,
-    "multi mAP": EVERYWHERE,
-    "same-lang": EVERYWHERE,
-    "rank dist.": EVERYWHERE,
-    "mono examples": EVERYWHERE,
-    "cross examples": EVERYWHERE,
-}
+
+def _taken(measures: Measures) -> dict[str, frozenset[Place]]:
+    """Return the columns taken from the table by ratio, and where they are shown."""
+    return {
+        "r": EVERYWHERE,
+        "seeds": EVERYWHERE,
+        measures.mono.column: EVERYWHERE,
+        "change": EVERYWHERE,
+        "90 % interval": TEXTS,
+        "verdict": EVERYWHERE,
+        "English": TEXTS,
+        measures.cross.column: EVERYWHERE,
+        "multi mAP": EVERYWHERE,
+        "same-lang": EVERYWHERE,
+        "rank dist.": EVERYWHERE,
+        "mono examples": EVERYWHERE,
+        "cross examples": EVERYWHERE,
+    }
+
+
 _KEYS = (DIFFERENCE, TWICE)
 _TESTED = (
     Column("difference", r"$\Delta_1$", PAPER),
@@ -38,9 +51,10 @@ def ratio_table(comparison: Comparison) -> Table:
     first.
     """
     groups = []
+    taken = _taken(comparison.measures)
     columns: tuple[Column, ...] = ()
     for index, name in enumerate(comparison.names):
-        one = by_ratio(comparison.sweeps[index], comparison.results[index]).chosen(_TAKEN)
+        one = by_ratio(comparison.sweeps[index], comparison.results[index]).chosen(taken)
         tested = _tested(comparison, name)
         rows = []
         for row in one.rows:
@@ -48,7 +62,7 @@ def ratio_table(comparison: Comparison) -> Table:
             rows.append([*row, *(_difference(tested.get((key, share))) for key in _KEYS)])
         groups.append(Group(tuple(rows), code(name)))
         columns = one.columns
-    shown = [replace(column, shown=_TAKEN[column.title]) for column in columns]
+    shown = [replace(column, shown=taken[column.title]) for column in columns]
     return Table("By sweep and ratio", (*shown, *_TESTED), tuple(groups), "sweep")
 
 
@@ -56,7 +70,8 @@ def _tested(comparison: Comparison, name: str) -> dict[tuple[str, float | None],
     """Return the differences of a sweep to the first, by statistic and ratio."""
     table = comparison.table
     chosen = (table["sweep"] == name) & (table["scope"] == MACRO)
-    chosen &= (table["setting"] == MONO[0]) & (table["measure"] == MONO[1])
+    setting, measure = comparison.measures.mono.place
+    chosen &= (table["setting"] == setting) & (table["measure"] == measure)
     return {(row["statistic"], row["ratio"]): row for row in records(table[chosen], ComparisonRow)}
 
 

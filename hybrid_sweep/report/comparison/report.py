@@ -18,7 +18,15 @@ from hybrid_sweep.report.comparison import text as comparison_text
 from hybrid_sweep.report.comparison.table import Comparison, compare
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.load import Sweep, load
-from hybrid_sweep.report.report_files import Report, put_csv, put_parquet, put_texts, writing
+from hybrid_sweep.report.measures import DEFAULT
+from hybrid_sweep.report.report_files import (
+    Report,
+    below,
+    put_csv,
+    put_parquet,
+    put_texts,
+    writing,
+)
 from hybrid_sweep.report.settings import SETTING, Difference, check
 from hybrid_sweep.utils.errors import UserError
 
@@ -36,16 +44,18 @@ def folder_of(sweep_dirs: Sequence[Path]) -> Path:
     return sweep_dirs[0] / name
 
 
-def read(sweep_dirs: Sequence[Path], on: str = "") -> tuple[list[Sweep], list[list[str]]]:
+def read(
+    sweep_dirs: Sequence[Path], on: str = "", measure: str = DEFAULT
+) -> tuple[list[Sweep], list[list[str]]]:
     """Return each sweep by itself, with the warnings about its points.
 
-    on: the name of a further collection. Raises UserError, with the folder, where one cannot be
-    reported alone either.
+    on: the name of a further collection. measure: what curves and verdicts are on. Raises
+    UserError, with the folder, where one cannot be reported alone either.
     """
     sweeps, warnings = [], []
     for path in sweep_dirs:
         try:
-            sweep = load([path], on)
+            sweep = load([path], on, measure)
             warnings.append(check(sweep))
         except UserError as error:
             raise (
@@ -93,10 +103,12 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
 
 
 def compare_folders(
-    sweep_dirs: Sequence[Path], shared: Sequence[str]
+    sweep_dirs: Sequence[Path], shared: Sequence[str], measure: str = DEFAULT
 ) -> tuple[Report, list[tuple[str, Report | str]]]:
     """Compare sweeps on the collection of each, and by name on the further ones that all were asked
     for (`shared`).
+
+    measure: what curves and verdicts are on.
 
     A further collection that cannot be compared has the reason in place of its report. Raises
     UserError where the main ones cannot, or where there are more sweeps than a figure can hold.
@@ -106,13 +118,13 @@ def compare_folders(
             f"{len(sweep_dirs)} sweeps differ: compare at most {figure_comparison.LIMIT} at a time",
             key="report.too_many_sweeps",
         )
-    folder = folder_of(sweep_dirs)
-    sweeps, warnings = read(sweep_dirs)
+    folder = below(folder_of(sweep_dirs), measure)
+    sweeps, warnings = read(sweep_dirs, measure=measure)
     report = write_comparison(compare(sweeps, warnings), folder)
     on_further: list[tuple[str, Report | str]] = []
     for name in shared:
         try:
-            there, about = read(sweep_dirs, name)
+            there, about = read(sweep_dirs, name, measure)
             comparison = compare(there, about, name, sweeps)
             on_further.append((name, write_comparison(comparison, folder / f"on-{name}")))
         except UserError as error:
@@ -121,15 +133,18 @@ def compare_folders(
 
 
 def compare_pools(
-    sweep_dirs: Sequence[Path], source: str, sizes: Sequence[tuple[int, str]]
+    sweep_dirs: Sequence[Path],
+    source: str,
+    sizes: Sequence[tuple[int, str]],
+    measure: str = DEFAULT,
 ) -> Report:
     """Compare what the ratio does in smaller pools of a collection and in all of it, the smallest
     first.
 
-    source: "" or the name of a further collection; sizes: as in `load.pools`. The runs and
-    questions are the same at every size, so that all is paired. Written into pools/ beside the
-    collection's own report. Raises UserError for more pools than a figure can hold, and where a
-    pool cannot be reported alone.
+    source: "" or the name of a further collection; sizes: as in `load.pools`; measure: what curves
+    and verdicts are on. The runs and questions are the same at every size, so that all is paired.
+    Written into pools/ beside the collection's own report. Raises UserError for more pools than a
+    figure can hold, and where a pool cannot be reported alone.
     """
     if len(sizes) >= figure_comparison.LIMIT:
         raise UserError(
@@ -137,8 +152,10 @@ def compare_pools(
             key="report.too_many_pools",
         )
     names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
-    main = load(sweep_dirs)
-    sweeps = [dataclasses.replace(load(sweep_dirs, on), name=name) for name, on in names.items()]
+    main = load(sweep_dirs, measure=measure)
+    sweeps = []
+    for name, on in names.items():
+        sweeps.append(dataclasses.replace(load(sweep_dirs, on, measure), name=name))
     values = (*(f"{size:,}" for size, _ in sizes), "all")
     comparison = compare(
         sweeps,
@@ -147,6 +164,5 @@ def compare_pools(
         [main] * len(sweeps),
         [Difference(SETTING, "passages per language", values)],
     )
-    return write_comparison(
-        comparison, (sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0]) / "pools"
-    )
+    folder = below(sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0], measure)
+    return write_comparison(comparison, folder / "pools")

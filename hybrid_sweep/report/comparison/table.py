@@ -22,7 +22,7 @@ from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.looks import Looks, fractions_of, of_both
-from hybrid_sweep.report.measures import MEASURES
+from hybrid_sweep.report.measures import Measures
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MEANS, MONO, aggregate, block, scopes, select
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
@@ -57,6 +57,11 @@ class Comparison:
     differences: tuple[Difference, ...]
     table: pd.DataFrame
 
+    @property
+    def measures(self) -> Measures:
+        """Return the measures of all its sweeps."""
+        return self.sweeps[0].measures
+
 
 def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:
     """Return the names of the sweeps, told apart by a number where some are the same."""
@@ -76,7 +81,7 @@ def _alone(name: str, sweep: Sweep, results: pd.DataFrame) -> list[ComparisonRow
     best = largest(results)
     rows: list[ComparisonRow] = []
     for row in records(results, ResultRow):
-        by_language = (row["setting"], row["measure"]) == MONO
+        by_language = row["setting"] == MONO[0]
         if row["status"] != "missing" and row["scope"] not in MEANS and not by_language:
             continue
         rows.append(_level(name, sweep, row))
@@ -225,13 +230,14 @@ def _pair(
         return []
     both = merged(here, there, ground)
     rows: list[ComparisonRow] = []
-    for setting, measure in [one.place for one in MEASURES] if ground.whole else [MONO]:
+    measures = here.measures.all if ground.whole else (here.measures.mono,)
+    for setting, measure in (one.place for one in measures):
         whole = block(both, setting, measure)
         if whole is None:
             continue
         for scope, domains in scopes(both, whole).items():
             is_mean = scope in MEANS
-            if (is_mean and not ground.whole) or (not is_mean and (setting, measure) != MONO):
+            if (is_mean and not ground.whole) or (not is_mean and setting != MONO[0]):
                 continue
             part = select(whole, domains)
             y, df = st.contributions(part.values, part.domain, part.group)

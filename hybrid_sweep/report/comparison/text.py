@@ -16,14 +16,14 @@ from hybrid_sweep.report.comparison.table import (
 )
 from hybrid_sweep.report.comparison.words import caption, contrast, pairs
 from hybrid_sweep.report.comparison.words import title as title_of
-from hybrid_sweep.report.measures import SHOWN, Measure
+from hybrid_sweep.report.measures import Measure
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.render.cells import EMPTY, Cell, code, count, p_value, ratio, with_interval
 from hybrid_sweep.report.render.cells import name as language
 from hybrid_sweep.report.render.markdown import Block, document
 from hybrid_sweep.report.render.numbers import listed
 from hybrid_sweep.report.render.table import Column, table
-from hybrid_sweep.report.results import MEANS, MONO
+from hybrid_sweep.report.results import MEANS
 from hybrid_sweep.report.settings import REST
 from hybrid_sweep.utils import escaping
 from hybrid_sweep.utils.escaping import markdown_code
@@ -85,8 +85,8 @@ def _number_in(value: str) -> float:
 
 def _largest(comparison: Comparison) -> list[Block]:
     """Return what each sweep comes to: its margin, its verdict, and the slope of its curve."""
-    rows = []
-    slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *MONO)}
+    rows, mono = [], comparison.measures.mono
+    slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *mono.place)}
     for index, name in enumerate(comparison.names):
         best = largest(comparison.results[index])
         margin = Cell(f"{comparison.sweeps[index].margin:g}")
@@ -96,7 +96,7 @@ def _largest(comparison: Comparison) -> list[Block]:
         Column("sweep"),
         Column("margin"),
         Column("largest ratio still non-inferior"),
-        Column("slope of monolingual MRR@10 [95 %]"),
+        Column(f"slope of {mono.name} [95 %]"),
     )
     return [table("Largest ratio still non-inferior", columns, rows)]
 
@@ -119,7 +119,7 @@ def _tested(comparison: Comparison) -> list[Block]:
     """Return every difference of a mean, with the difference of the changes beside it."""
     rows = []
     for name in comparison.names[1:]:
-        for measure in SHOWN:
+        for measure in comparison.measures.shown:
             changes = _of(comparison, name, TWICE, measure)
             twice = {row["ratio"]: row for row in changes}
             for row in _of(comparison, name, DIFFERENCE, measure):
@@ -169,7 +169,7 @@ def _languages(comparison: Comparison) -> list[Block]:
 
 def _last(comparison: Comparison, name: str, statistic: str, scope: str) -> ComparisonRow | None:
     """Return a difference of a sweep in a language, at the highest ratio."""
-    rows = pairs(comparison, statistic, *MONO, scope)
+    rows = pairs(comparison, statistic, *comparison.measures.mono.place, scope)
     mine = [row for row in rows if row["sweep"] == name]
     return mine[-1] if mine else None
 
@@ -254,6 +254,7 @@ def sections(comparison: Comparison) -> dict[str, list[Block]]:
     ]
     if any(difference.part != REST for difference in comparison.differences):
         differs = _settings(comparison, rest=False)
+    mono = comparison.measures.mono.name
     return {
         "What differs": differs,
         "What differs besides, by rounding at most if the code is the same": _settings(
@@ -263,9 +264,7 @@ def sections(comparison: Comparison) -> dict[str, list[Block]]:
         "Largest ratio still non-inferior": _largest(comparison),
         "By sweep and ratio": [ratio_table(comparison)],
         "Differences, mean of languages": _tested(comparison),
-        "Differences by language, monolingual MRR@10 at the highest common ratio": _languages(
-            comparison
-        ),
+        f"Differences by language, {mono} at the highest common ratio": _languages(comparison),
         "How the sweeps were compared": list(_method(comparison)),
         "Missing points": list(_gone(comparison)),
         "Runs": _runs(comparison),

@@ -10,13 +10,12 @@ import pandas as pd
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.comparison.rows import ComparisonRow
 from hybrid_sweep.report.comparison.table import DIFFERENCE, TWICE, Comparison
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
 from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
-from hybrid_sweep.report.results import MACRO, MONO
+from hybrid_sweep.report.results import MACRO
 from hybrid_sweep.report.settings import SETTING
 from hybrid_sweep.utils.escaping import markdown, markdown_code
 
-_TESTED = {DIFFERENCE: f"{MONOLINGUAL.name} differs", TWICE: "its change from r = 0 differs"}
+_TESTED = {DIFFERENCE: "{} differs", TWICE: "its change from r = 0 differs"}
 
 
 def pairs(
@@ -75,19 +74,19 @@ def contrast(comparison: Comparison, index: int) -> str:
     if not ground.whole:
         common = listed(map(markdown, ground.languages))
         return (
-            f"{name} and {first} have the same questions in {common} alone: monolingual MRR@10 is"
-            " tested in each of these languages, and no mean."
+            f"{name} and {first} have the same questions in {common} alone:"
+            f" {comparison.measures.mono.name} is tested in each of these languages, and no mean."
         )
-    mine = {}
+    mine, mono = {}, comparison.measures.mono
     for statistic in _TESTED:
-        rows = pairs(comparison, statistic, *MONO)
+        rows = pairs(comparison, statistic, *mono.place)
         mine[statistic] = [row for row in rows if row["sweep"] == comparison.names[index]]
     if not mine[DIFFERENCE]:
         return f"{name} and {first} have no finished ratio in common: no difference is tested."
     parts = []
     for statistic, words in _TESTED.items():
         if mine[statistic]:
-            parts.append(_contrast(mine[statistic], words))
+            parts.append(_contrast(mine[statistic], words.format(mono.name)))
     how = _seeds_words(comparison, index, [*chain.from_iterable(mine.values())])
     return f"{name} minus {first}, {how}: " + "; ".join(parts) + "."
 
@@ -122,9 +121,10 @@ def caption(comparison: Comparison) -> str:
         if difference.part == SETTING and difference.key == "batch.budget":
             budgets = ", where sweeps of different budgets stand side by side"
     runs = counted(sum(len(sweep.finished) for sweep in comparison.sweeps), "run")
+    measures = comparison.measures
     return (
-        f"{MONOLINGUAL.title} against the share r of cross-lingual batches: its change from each"
-        f" sweep's own r = 0 with 90 % intervals, and its level; {CROSS_LINGUAL.name}; and the"
+        f"{measures.mono.title} against the share r of cross-lingual batches: its change from each"
+        f" sweep's own r = 0 with 90 % intervals, and its level; {measures.cross.name}; and the"
         f" change again, against the cross-lingual examples that a run has seen{budgets}. Dashed"
         " lines: minus the margins. A filled mark is non-inferior at the sweep's own"
         " margin, a half filled one degraded, an empty one open or not tested. Each level has the"

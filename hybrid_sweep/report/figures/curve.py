@@ -29,7 +29,7 @@ from hybrid_sweep.report.figures.style import (
     styled,
 )
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, POOLED_PRECISION, SAME_LANGUAGE
+from hybrid_sweep.report.measures import POOLED_PRECISION, SAME_LANGUAGE, Measures
 from hybrid_sweep.report.results import ENGLISH, MACRO, block, pick
 
 SHARE_LABEL = "share r of cross-lingual batches"
@@ -45,23 +45,20 @@ class PanelStyle(NamedTuple):
     line: Any
 
 
-PANELS = {
-    "macro": PanelStyle(
-        (*MONOLINGUAL.place, MACRO), f"{MONOLINGUAL.title}, mean of languages", BLUE, "-"
-    ),
-    "english": PanelStyle(
-        (*MONOLINGUAL.place, ENGLISH), f"{MONOLINGUAL.title}, English", OCHRE, (0, (4, 1.5))
-    ),
-    "cross": PanelStyle(
-        (*CROSS_LINGUAL.place, MACRO), CROSS_LINGUAL.title, GREEN, (0, (6, 1.5, 1, 1.5))
-    ),
-    "pooled": PanelStyle(
-        (*POOLED_PRECISION.place, MACRO), POOLED_PRECISION.title, PURPLE, (0, (2, 1))
-    ),
-    "bias": PanelStyle(
-        (*SAME_LANGUAGE.place, MACRO), "Same-language share of top 10", ORANGE, (0, (7, 2))
-    ),
-}
+def styles(measures: Measures) -> dict[str, PanelStyle]:
+    """Return the panels of the curve of a report, by their names."""
+    mono, cross = measures.mono, measures.cross
+    mean, english = f"{mono.title}, mean of languages", f"{mono.title}, English"
+    precision, same = POOLED_PRECISION, "Same-language share of top 10"
+    return {
+        "macro": PanelStyle((*mono.place, MACRO), mean, BLUE, "-"),
+        "english": PanelStyle((*mono.place, ENGLISH), english, OCHRE, (0, (4, 1.5))),
+        "cross": PanelStyle((*cross.place, MACRO), cross.title, GREEN, (0, (6, 1.5, 1, 1.5))),
+        "pooled": PanelStyle((*precision.place, MACRO), precision.title, PURPLE, (0, (2, 1))),
+        "bias": PanelStyle((*SAME_LANGUAGE.place, MACRO), same, ORANGE, (0, (7, 2))),
+    }
+
+
 # the lines of the baselines
 LEVELS: dict[str, Any] = {"untrained": (0, (1, 1.5)), "bm25": (0, (6, 1.5, 1, 1.5))}
 
@@ -443,16 +440,17 @@ def covers(drawn: pd.DataFrame) -> str:
 
 
 def _panels(sweep: Sweep, results: pd.DataFrame) -> dict[str, Panel]:
-    """Return the panels that have rows, by their names in `PANELS`; the macro one in any case."""
+    """Return the panels that have rows, by their names in `styles`; the macro one in any case."""
     nothing = pd.DataFrame(index=planned(sweep))
     seeds: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     panels = {}
-    for name, view in PANELS.items():
+    views = styles(sweep.measures).values()
+    for name, view in styles(sweep.measures).items():
         if name != "macro" and pick(results, *view.what).empty:
             continue
         setting, measure, scope = view.what
         if (setting, measure) not in seeds:
-            wanted = [one.what[2] for one in PANELS.values() if one.what[:2] == (setting, measure)]
+            wanted = [one.what[2] for one in views if one.what[:2] == (setting, measure)]
             seeds[setting, measure] = seed_means(sweep, setting, measure, wanted)
         panels[name] = Panel(
             what=view.what,
@@ -470,7 +468,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     Macro and English have the same units per inch, so that their drops compare by eye.
     """
     with styled():
-        panels = _panels(sweep, results)
+        panels, named = _panels(sweep, results), styles(sweep.measures)
         upper: list[str] = [name for name in ("macro", "english") if name in panels]
         lower = [name for name in panels if name not in upper]
         macro = panels["macro"].drawn
@@ -487,20 +485,19 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
         span = max(high - low for low, high in edges)
         grid = rows[0].subgridspec(1, len(upper), width_ratios=[1.8, 1][: len(upper)])
         for place, name in enumerate(upper):
-            _draw_panel(figure.add_subplot(grid[place]), name, panels[name], span)
+            _draw_panel(figure.add_subplot(grid[place]), named[name], panels[name], span)
         if lower:
             grid = rows[1].subgridspec(1, len(lower))
             for place, name in enumerate(lower):
-                _draw_panel(figure.add_subplot(grid[place]), name, panels[name], 0.0)
+                _draw_panel(figure.add_subplot(grid[place]), named[name], panels[name], 0.0)
         return figure
 
 
-def _draw_panel(axes: Axes, name: str, shown: Panel, span: float) -> None:
+def _draw_panel(axes: Axes, view: PanelStyle, shown: Panel, span: float) -> None:
     """Draw a panel of the curve under its title; the macro one is the largest, and names its
     margin.
     """
-    view = PANELS[name]
-    is_macro = name == "macro"
+    is_macro = shown.tested and shown.what[2] == MACRO
     look = Look(view.colour, view.line, scale=1.0 if is_macro else 0.8, words=is_macro)
     panel(axes, shown, look, span)
     axes.set_title(view.title)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hybrid_sweep.report.results import ENGLISH, MONO
+from hybrid_sweep.report.results import ENGLISH, measures_of
 
 MOST = 24  # languages of a figure
 
@@ -15,17 +15,18 @@ def fewer(results: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], str]:
     """Return the languages that a figure shows, in the order of `names`, and a sentence on the
     others; "" where all are shown.
 
-    English is among them, and those whose monolingual MRR@10 moves most at the highest ratio.
+    English is among them, and those whose monolingual retrieval changes most at the highest ratio.
     """
     if len(names) <= MOST:
         return list(names), ""
-    rows = results[(results["setting"] == MONO[0]) & (results["measure"] == MONO[1])]
+    mono = measures_of(results).mono
+    rows = results[(results["setting"] == mono.setting) & (results["measure"] == mono.measure)]
     rows = rows[rows["delta"].notna() & rows["scope"].isin(names)]
     rows = rows[rows["ratio"] == rows["ratio"].max()]
     moved = rows.set_index("scope")["delta"].abs()
     order = sorted(names, key=lambda name: (name != ENGLISH, -moved.get(name, 0.0), name))
     kept = set(order[:MOST])
-    why = "those whose monolingual MRR@10 changes most at the highest r"
+    why = f"those whose {mono.name} changes most at the highest r"
     if len(rows) == 0:
         why = "the first in the alphabet"
     elif ENGLISH in kept:

@@ -20,8 +20,8 @@ from hybrid_sweep.report.figures.curve import DASHES, covers, curve, levels_of
 from hybrid_sweep.report.figures.labels import Box, Spot, annotate
 from hybrid_sweep.report.figures.style import GREEN, GREY, ORANGE, WIDE, settle, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SAME_LANGUAGE, Measure
-from hybrid_sweep.report.results import MACRO, MONO, pick
+from hybrid_sweep.report.measures import SAME_LANGUAGE, Measure, Measures
+from hybrid_sweep.report.results import MACRO, measures_of, pick
 
 
 class Side(NamedTuple):
@@ -33,10 +33,12 @@ class Side(NamedTuple):
     colour: str
 
 
-SIDES = [
-    Side(CROSS_LINGUAL, CROSS_LINGUAL.name, "", GREEN),
-    Side(SAME_LANGUAGE, "same-language share", " of the top 10, less to the right", ORANGE),
-]
+def sides(measures: Measures) -> list[Side]:
+    """Return the sides of the trade in a report."""
+    same = Side(SAME_LANGUAGE, "same-language share", " of the top 10, less to the right", ORANGE)
+    return [Side(measures.cross, measures.cross.name, "", GREEN), same]
+
+
 SHAPES = {"untrained": "X", "bm25": "P"}
 STRETCH = 0.25  # how far an axis may grow for a baseline, as a share of its length
 
@@ -80,7 +82,7 @@ def points(
     The intervals are the 90 % ones of the paired difference to r = 0, laid about the mean there.
     NaN where no point is finished, and a NaN frequency where the derived statistics have no row.
     """
-    y = curve(sweep, results, (*MONO, MACRO))
+    y = curve(sweep, results, (*sweep.measures.mono.place, MACRO))
     x = curve(sweep, results, (*against.place, MACRO))
     rows = derived[(derived["statistic"] == "front") & (derived["against"] == against.key)]
     by_ratio = rows.set_index("ratio").reindex(y["ratio"])
@@ -112,7 +114,7 @@ def _panel(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, side: Sid
     """Return what the panel of a side shows."""
     drawn = points(sweep, results, derived, side.measure)
     across = levels_of(results, *side.measure.place)
-    up = levels_of(results, *MONO)
+    up = levels_of(results, *measures_of(results).mono.place)
     spots = {kind: (across[kind], up[kind]) for kind in across if kind in up}
     x = _reach(*_ends(drawn, "x"), [spot[0] for spot in spots.values()])
     y = _reach(*_ends(drawn, "y"), [spot[1] for spot in spots.values()])
@@ -159,8 +161,15 @@ def _draw_points(axes: Axes, drawn: pd.DataFrame, colour: str, words: Labels) ->
         words.add((x, y), f"{ratio:g}{often}")
 
 
-def _draw_panel(axes: Axes, panel: Trade, margin: float) -> Labels:
-    """Draw a panel, and return the words that are written when the layout stands."""
+def _draw_panel(axes: Axes, panel: Trade, margin: float, named: str) -> Labels:
+    """Draw a panel, and return the words that are written when the layout stands.
+
+    Args:
+        axes: which are filled.
+        panel: what is drawn.
+        margin: that of the sweep.
+        named: what the axis of monolingual retrieval is called.
+    """
     side, drawn = panel.side, panel.drawn
     axes.set_xlim(*(panel.x[::-1] if side.measure.better < 0 else panel.x))
     axes.set_ylim(*panel.y)
@@ -175,7 +184,7 @@ def _draw_panel(axes: Axes, panel: Trade, margin: float) -> Labels:
         axes.plot(*spot, SHAPES[kind], ms=6, mfc=GREY, mec="white", mew=0.5, zorder=3)
         words.add(spot, BASELINES[kind])
     axes.set_xlabel(side.name + side.more, labelpad=2)
-    axes.set_ylabel(MONOLINGUAL.name, labelpad=2)
+    axes.set_ylabel(named, labelpad=2)
     return words
 
 
@@ -188,8 +197,9 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
     """
     with styled():
         panels = []
-        for side in SIDES:
-            if not pick(results, *side.measure.place).empty and not pick(results, *MONO).empty:
+        is_there = not pick(results, *sweep.measures.mono.place).empty
+        for side in sides(sweep.measures):
+            if is_there and not pick(results, *side.measure.place).empty:
                 panels.append(_panel(sweep, results, derived, side))
         note = _note(sweep, results, panels)
         figure = sheet(WIDE, 2.9 if panels else 0.3, note, corner, _handles(panels))
@@ -197,7 +207,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         waiting = []
         for place, panel in enumerate(panels):
             axes = figure.add_subplot(grid[place])
-            waiting.append((axes, _draw_panel(axes, panel, sweep.margin)))
+            named = sweep.measures.mono.name
+            waiting.append((axes, _draw_panel(axes, panel, sweep.margin, named)))
         settle(figure)  # words find their places by the layout
         for axes, words in waiting:
             annotate(axes, words.spots, words.texts, words.bars)
@@ -213,7 +224,7 @@ def _note(sweep: Sweep, results: pd.DataFrame, panels: list[Trade]) -> str:
     note = "Words: the ratio r"
     if drawn["frequency"].notna().any():
         note += " and how often the bootstrap has it on the front"
-    intervals = covers(curve(sweep, results, (*MONO, MACRO)))
+    intervals = covers(curve(sweep, results, (*sweep.measures.mono.place, MACRO)))
     note += f". Dashes: r = 0 minus the margin of {sweep.margin:g}. {intervals}"
     if not drawn["front"].any():
         note += " No seed has every ratio, or there is one ratio only: no front is drawn."

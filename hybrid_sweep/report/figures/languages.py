@@ -26,8 +26,7 @@ from hybrid_sweep.report.figures.curve import (
 from hybrid_sweep.report.figures.fewer import fewer
 from hybrid_sweep.report.figures.style import BLUE, GREY, PURPLE, WIDE, legible, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.measures import MONOLINGUAL
-from hybrid_sweep.report.results import MACRO, MONO, languages
+from hybrid_sweep.report.results import MACRO, languages
 
 TRAINED = Look(BLUE, "-", scale=0.65, stretch=0.0)
 UNSEEN = Look(PURPLE, (0, (4, 1.5)), scale=0.65, stretch=0.0)
@@ -61,7 +60,11 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
         names, left_out = fewer(results, [*seen, *unseen])
         panels = _panels(sweep, results, names)
         frames = [shown.drawn for shown in panels.values()]
-        whole = pd.concat(frames) if frames else curve(sweep, results, (*MONO, MACRO))
+        whole = (
+            pd.concat(frames)
+            if frames
+            else curve(sweep, results, (*sweep.measures.mono.place, MACRO))
+        )
         edges = [shown.limits for shown in panels.values()]
         span = max((high - low for low, high in edges), default=1.0)
         handles = marks(set(whole["verdict"].dropna()) if frames else set(), whole)
@@ -72,10 +75,10 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
             label = BASELINES[kind]
             handles.append(Line2D([], [], color=GREY, ls=LEVELS[kind], lw=1.1, label=label))
         note = (
-            f"{MONOLINGUAL.title} by language over the share r of cross-lingual batches; all panels"
-            f" have the same units per inch. Dashes: r = 0 minus the margin of {sweep.margin:g}."
-            f" {covers(whole)} Verdicts at 5 % each, not adjusted for the number of languages."
-            f"{left_out}"
+            f"{sweep.measures.mono.title} by language over the share r of cross-lingual batches;"
+            " all panels have the same units per inch. Dashes: r = 0 minus the margin of"
+            f" {sweep.margin:g}. {covers(whole)} Verdicts at 5 % each, not adjusted for the number"
+            f" of languages.{left_out}"
         )
         wide = columns(len(panels))
         rows = max(ceil(len(panels) / wide), 1)
@@ -95,10 +98,10 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
 
 def _panels(sweep: Sweep, results: pd.DataFrame, names: list[str]) -> dict[str, Panel]:
     """Return the panel of each language."""
-    seeds = seed_means(sweep, *MONO, names)
+    seeds = seed_means(sweep, *sweep.measures.mono.place, names)
     panels = {}
     for name in names:
-        what = (*MONO, name)
+        what = (*sweep.measures.mono.place, name)
         drawn, levels = curve(sweep, results, what), levels_of(results, *what)
         panels[name] = Panel(what, drawn, seeds[name], levels, sweep.margin)
     return panels

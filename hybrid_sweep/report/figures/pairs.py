@@ -32,22 +32,21 @@ from hybrid_sweep.report.figures.curve import levels_of, planned
 from hybrid_sweep.report.figures.fewer import among, fewer
 from hybrid_sweep.report.figures.style import CHANGE, LEVEL, WIDE, sheet, styled, width_of
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
-from hybrid_sweep.report.results import MEANS
+from hybrid_sweep.report.results import MEANS, measures_of
 
 BAR = 0.13  # inches: the height of a colour bar
 EDGE = 0.3  # inches that the title of the rows and the air about their names take
 
 
 def matrices(results: pd.DataFrame, column: str) -> tuple[list[str], dict[float, Array]]:
-    """Return the languages, L of them, and by ratio the (L, L) values of a column of RR@10: rows
-    query, columns passage language.
+    """Return the languages, L of them, and by ratio the (L, L) values of a column of the report's
+    measure: rows query, columns passage language.
 
     NaN where the results have no value.
     """
     rows = results[
         (results["kind"] == "trained")
-        & (results["measure"] == "RR@10")
+        & (results["measure"] == measures_of(results).name)
         & ~results["scope"].isin(MEANS)
     ]
     rows = rows[rows["setting"].isin(["monolingual", "cross-lingual"])]
@@ -188,8 +187,8 @@ def _scales(shown: Matrices) -> tuple[ColourScale, ColourScale]:
 
 def _note(shown: Matrices, results: pd.DataFrame) -> str:
     note = (
-        "MRR@10 by query language (rows) and passage language (columns); each passage language"
-        " is a pool of its own."
+        f"{measures_of(results).title} by query language (rows) and passage language (columns);"
+        " each passage language is a pool of its own."
     )
     if shown.is_paired:
         note += " Lower row: mean paired change to r = 0."
@@ -246,7 +245,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
             spot = grid[1, shown.ratios.index(0.0)]
         slack = max(page.down * shown.size - 0.9, 0.02)
         bars = spot.subgridspec(4, 1, height_ratios=[slack, BAR, BAR, slack])
-        key(figure.add_subplot(bars[1]), level, "MRR@10")
+        key(figure.add_subplot(bars[1]), level, sweep.measures.title)
         if is_paired:
             key(figure.add_subplot(bars[2]), change, "change to r = 0")
         return figure
@@ -254,8 +253,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
 
 def _baselines(results: pd.DataFrame) -> str:
     """Return the means of the baselines, in a sentence; "" where there are none."""
-    levels = {}
-    for measure in (MONOLINGUAL, CROSS_LINGUAL):
+    levels, measures = {}, measures_of(results)
+    for measure in (measures.mono, measures.cross):
         levels[measure.setting] = levels_of(results, *measure.place)
     parts = []
     for kind, name in BASELINES.items():

@@ -29,9 +29,8 @@ from hybrid_sweep.report.figures.curve import (
 )
 from hybrid_sweep.report.figures.style import BLUE, GREY, NARROW, ORANGE, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.measures import MONOLINGUAL
 from hybrid_sweep.report.render.numbers import between, p_words, signed
-from hybrid_sweep.report.results import MACRO, MONO, pick
+from hybrid_sweep.report.results import MACRO, measures_of, pick
 from hybrid_sweep.report.rows import DerivedRow
 
 INTERVAL: dict[str, Any] = {"color": "black", "lw": 0.8, "marker": "_", "ms": 4}
@@ -45,7 +44,7 @@ def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
 
     0 at r = 0; NaN where there is no finished point or none to compare it with.
     """
-    rows = pick(results, *MONO).set_index("ratio").reindex(planned(sweep))
+    rows = pick(results, *sweep.measures.mono.place).set_index("ratio").reindex(planned(sweep))
     drawn = pd.DataFrame(
         {
             "delta": rows["delta"],
@@ -61,9 +60,8 @@ def changes(sweep: Sweep, results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curve(derived: pd.DataFrame, statistic: str) -> pd.DataFrame:
-    setting, measure = MONO
-    chosen = (derived["statistic"] == statistic) & (derived["setting"] == setting)
-    chosen &= (derived["measure"] == measure) & (derived["scope"] == MACRO)
+    chosen = (derived["statistic"] == statistic) & (derived["setting"] == "monolingual")
+    chosen &= derived["scope"] == MACRO
     return derived[chosen].sort_values("ratio", kind="stable")
 
 
@@ -87,8 +85,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         drawn = changes(sweep, results)
         fit, slope = _curve(derived, "isotonic"), _curve(derived, "slope")
         note = (
-            f"Change of {MONOLINGUAL.name} (mean of languages) to r = 0. Dashes: the margin of"
-            f" {sweep.margin:g}."
+            f"Change of {sweep.measures.mono.name} (mean of languages) to r = 0. Dashes: the"
+            f" margin of {sweep.margin:g}."
         )
         if len(slope):
             note += f" {_slope(records(slope, DerivedRow)[0])}"
@@ -97,7 +95,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
             note += (
                 " No fit: r = 0 and one more ratio are needed, with a seed that has every ratio."
             )
-        if set(results[results["setting"] == MONO[0]]["delta_interval"]) & {"conditional"}:
+        if set(results[results["setting"] == "monolingual"]["delta_interval"]) & {"conditional"}:
             note += " Intervals over questions only (too few seeds)."
         figure = sheet(NARROW, 2.15, note, corner, _handles(drawn, fit, slope))
         axes = figure.add_subplot()
@@ -167,9 +165,10 @@ def _draw_changes(axes: Axes, drawn: pd.DataFrame) -> None:
 
 def _baselines(results: pd.DataFrame) -> str:
     """Return how far the baselines are from r = 0, in a sentence; "" where that is not known."""
-    rows = pick(results, *MONO)
+    mono = measures_of(results).mono
+    rows = pick(results, *mono.place)
     base = rows[rows["ratio"] == 0]["mean"]
-    levels = levels_of(results, *MONO)
+    levels = levels_of(results, *mono.place)
     if not len(base) or not levels:
         return ""
     parts = [f"{BASELINES[kind]} {signed(levels[kind] - base.iloc[0])}" for kind in levels]

@@ -9,12 +9,11 @@ import pandas as pd
 
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import (
-    MEASURES,
-    MONOLINGUAL,
     RANK_DISTANCE,
     SAME_LANGUAGE,
-    TRADED,
     Measure,
+    Measures,
+    measure_of,
 )
 from hybrid_sweep.report.page import many
 from hybrid_sweep.report.paired_rows import largest
@@ -22,8 +21,6 @@ from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN
 from hybrid_sweep.report.tables.derived import points_for
 from hybrid_sweep.utils.escaping import script_json
 
-# What the map of languages and ratios shows.
-BIAS = (SAME_LANGUAGE, RANK_DISTANCE, MONOLINGUAL)
 # The names of scopes that are means: over languages, and over ordered pairs.
 MEANS = {
     MACRO: ("mean of languages", "mean of pairs"),
@@ -35,10 +32,21 @@ MEANS = {
 }
 
 
+def bias_of(measures: Measures) -> tuple[Measure, ...]:
+    """Return what the map of languages and ratios shows."""
+    return SAME_LANGUAGE, RANK_DISTANCE, measures.mono
+
+
 def shown_in(results: pd.DataFrame, measures: Sequence[Measure]) -> list[Measure]:
     """Return those of some measures that have rows."""
     there = set(zip(results["setting"], results["measure"], strict=True))
     return [measure for measure in measures if measure.place in there]
+
+
+def viewed(results: pd.DataFrame) -> list[Measure]:
+    """Return the measures of the results, in their order."""
+    there = results[results["setting"] != ""][["setting", "measure"]].drop_duplicates()
+    return [measure_of(*place) for place in there.itertuples(index=False, name=None)]
 
 
 def menu_name(measure: Measure) -> str:
@@ -60,7 +68,7 @@ def _grid(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _described(measures: Sequence[Measure], names: Sequence[str]) -> list[dict[str, Any]]:
     """Return measures with the names that the reader chooses by; `per`: from a price of derived.csv
-    to points of monolingual MRR@10 for one `unit`.
+    to points of monolingual retrieval for one `unit`.
     """
     rows = []
     for measure, name in zip(measures, names, strict=True):
@@ -77,11 +85,13 @@ def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
     """Return the JSON text: margin, planned ratios, the views that have rows, and every row of
     results.csv and derived.csv; of many languages what `many` keeps.
     """
-    views = shown_in(results, MEASURES)
-    against = shown_in(results, TRADED)
-    bias = shown_in(results, BIAS)
+    views = viewed(results)
+    against = shown_in(results, sweep.measures.traded)
+    bias = shown_in(results, bias_of(sweep.measures))
     content = {
         "margin": sweep.margin,
+        "measure": sweep.measure,
+        "title": sweep.measures.title,
         "best": largest(results),
         "ratios": sorted({point.ratio for point in sweep.points if point.kind == "trained"}),
         "views": _described(views, [menu_name(measure) for measure in views]),

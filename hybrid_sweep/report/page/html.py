@@ -9,13 +9,17 @@ report.md it holds no time, machine or path. Whatever comes from a run or a swee
 from importlib.resources import files
 
 from hybrid_sweep.report.headline import Headline, headline
+from hybrid_sweep.report.measures import meaning
+from hybrid_sweep.report.other_measures import own_measure_note
 from hybrid_sweep.report.page import views
 from hybrid_sweep.report.page.data import block
 from hybrid_sweep.report.render import html as render
 from hybrid_sweep.report.sections import Content, sections
 from hybrid_sweep.report.tables import derived as tables
 from hybrid_sweep.report.tables import verdicts
-from hybrid_sweep.report.tables.by_ratio import NOTE, by_ratio
+from hybrid_sweep.report.tables.by_ratio import by_ratio
+from hybrid_sweep.report.tables.by_ratio import note as note_of
+from hybrid_sweep.report.tables.others import OTHERS_NOTE, of_others
 from hybrid_sweep.utils import escaping
 
 SCRIPTS = (
@@ -79,6 +83,17 @@ def _by_language(content: Content) -> str:
     return render.table(grid) if grid.rows else "<p>No monolingual rows.</p>"
 
 
+def _others(content: Content) -> str:
+    """Return what other measures and scales say, at every ratio."""
+    grid = of_others(content.others)
+    if not grid.rows:
+        return ""
+    note = own_measure_note(content.sweep)
+    noted = f"<p>{escaping.html(note[0].upper() + note[1:])}.</p>" if note else ""
+    body = f'{render.table(grid)}<p class="note">{escaping.html(OTHERS_NOTE)}</p>{noted}'
+    return _section("By other measures, on other scales", body, opened=False)
+
+
 def _cards(content: Content) -> list[str]:
     """Return the sections of the page from top to bottom."""
     sweep, results = content.sweep, content.results
@@ -88,12 +103,15 @@ def _cards(content: Content) -> list[str]:
     cards = [
         _answer(headline(sweep, results)),
         views.curve(results),
-        _section("By ratio", f'{ratios}<p class="note">{escaping.html(NOTE)}</p>'),
+        _section(
+            "By ratio", f'{ratios}<p class="note">{escaping.html(note_of(sweep.measures))}</p>'
+        ),
         _section("In full", answer),
-        views.tradeoff(tables.tradeoff(results, content.derived)),
+        views.tradeoff(results, tables.tradeoff(results, content.derived)),
         views.multiples(results),
         _section("Winners and losers among the languages", _winners(content)),
         _section("By language, monolingual", _by_language(content)),
+        _others(content),
         views.maps(results),
     ]
     taken = sections(content)
@@ -130,7 +148,7 @@ def html(content: Content) -> str:
 <header><h1>What does a higher cross-lingual share do to monolingual retrieval?</h1>
 <p>Sweep <strong>{escaping.html(sweep.name)}</strong>.
 <em>r</em> is the share of training batches in which query and passage are in
-different languages. MRR@10 is the mean of 1 / rank of the first right passage, 0 beyond rank 10: higher is better. A seed is
+different languages. {escaping.html(meaning(sweep.measure))}: higher is better. A seed is
 one training with its own random numbers.</p>{gap}
 </header>
 {body}

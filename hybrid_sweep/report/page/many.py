@@ -11,7 +11,7 @@ import pandas as pd
 
 from hybrid_sweep.report.load import BASELINES
 from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
-from hybrid_sweep.report.results import MEANS, languages
+from hybrid_sweep.report.results import MEANS, languages, measures_of
 
 MOST = 24  # languages of a page that has every row
 COLUMNS = (
@@ -57,7 +57,8 @@ def pairs(results: pd.DataFrame) -> dict[str, Any]:
     all pairs, query by query, in thousandths; on the diagonal monolingual ones.
     """
     names = languages(results)
-    chosen = results[results["measure"].eq(MONOLINGUAL.measure) & ~results["scope"].isin(MEANS)]
+    measure = measures_of(results).name
+    chosen = results[results["measure"].eq(measure) & ~results["scope"].isin(MEANS)]
     chosen = chosen[chosen["setting"].isin([MONOLINGUAL.setting, CROSS_LINGUAL.setting])]
     ends = chosen["scope"].str.split(">", n=1)
     query, passage = ends.str[0], ends.str[-1]

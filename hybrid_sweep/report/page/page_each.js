@@ -3,7 +3,7 @@ if ($("each-all")) {
   const WIDTH = 230, HEIGHT = 132, LEFT = 40, RIGHT = 8, TOP = 20, BOTTOM = 20;
   const scopes = [...new Set(rows.filter(row => row.setting === "monolingual").map(row => row.scope))].filter(s => !isMean(s));
   const parts = scopes.map(scope => {
-    const found = rowsOf("monolingual", "RR@10", scope).filter(row => row.kind === "trained");
+    const found = rowsOf("monolingual", data.measure, scope).filter(row => row.kind === "trained");
     const zero = row => row.ratio === 0 ? 0 : null;
     return [scope, found.map(row => ({row, ratio: row.ratio, y: row.delta ?? zero(row),
                                       low: row.delta_low_90 ?? zero(row), high: row.delta_high_90 ?? zero(row)}))
@@ -38,7 +38,7 @@ if ($("each-all")) {
     }
     for (const {row, ratio, y: change} of points) {
       const values = row.delta === null ? "" : `; ${changed(row, 3)}; ${row.verdict}`;
-      const text = `${scope}, r = ${ratio}: MRR@10 ${fixed(row.mean)}${values}.`;
+      const text = `${scope}, r = ${ratio}: ${data.title} ${fixed(row.mean)}${values}.`;
       const mark = add(svg, "g", {class: "point", role: "img", "aria-label": text, "data-scope": scope, "data-ratio": ratio,
                                   "data-change": row.delta ?? 0, transform: `translate(${x(ratio)},${y(change)})`});
       const open = ["inconclusive", "untested"].includes(row.verdict);

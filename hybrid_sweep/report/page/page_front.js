@@ -29,7 +29,7 @@ if ($("front")) {
     const view = data.against[chosen("against")], svg = $("front"), name = `${view.setting} ${view.measure}`;
     svg.replaceChildren();
     for (const part of document.querySelectorAll("div[data-against]")) part.hidden = part.dataset.against !== name;
-    const mono = rowsOf("monolingual", "RR@10", "macro"), other = rowsOf(view.setting, view.measure, "macro");
+    const mono = rowsOf("monolingual", data.measure, "macro"), other = rowsOf(view.setting, view.measure, "macro");
     const bought = pointsOf(other), base = mono.find(row => row.kind === "trained" && row.ratio === 0);
     const about = derived.filter(one => one.against === name);
     const points = pointsOf(mono).map((point, i) => ({...point, x: bought[i].y, there: bought[i].row}))
@@ -60,7 +60,7 @@ if ($("front")) {
     }
     const better = view.more ? `${view.name} (better →)` : `${view.name} (← less, better)`;
     add(svg, "text", {x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 5, "text-anchor": "middle"}, better);
-    add(svg, "text", {x: LEFT + 4, y: TOP + 10, class: "halo"}, "↑ better monolingual MRR@10");
+    add(svg, "text", {x: LEFT + 4, y: TOP + 10, class: "halo"}, `↑ better monolingual ${data.title}`);
     if (base) {
       const level = y(base.mean - data.margin);
       add(svg, "line", {class: "margin", x1: LEFT, x2: width - RIGHT, y1: level, y2: level});
@@ -73,7 +73,7 @@ if ($("front")) {
     const taken = shown.map(point => [x(point.x) - 8, y(point.y) - 8, 16, 16]);
     for (const point of shown) {
       const {row, there} = point, is = frontOf(point.ratio), label = floorNames.get(row.kind) ?? `r = ${point.ratio}`;
-      const parts = [`${label}: monolingual MRR@10 ${fixed(row.mean)}, ${view.name} ${fixed(there.mean, view.digits)}`];
+      const parts = [`${label}: monolingual ${data.title} ${fixed(row.mean)}, ${view.name} ${fixed(there.mean, view.digits)}`];
       if (is) {
         parts.push(`; by the means ${is.by_means}${is.value === null ? "" : `, in ${percent(is.value)} of the resamples`}; ${is.word}`);
         if (is.word === "dominated") parts.push(` by r = ${is.rival} (${holm(is.p_holm)})`);
@@ -91,7 +91,7 @@ if ($("front")) {
       add(mark, "circle", {class: "hit", r: 13});
       tell(mark, $("front-readout"), text);
     }
-    $("front-title").textContent = `Monolingual MRR@10 against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
+    $("front-title").textContent = `Monolingual ${data.title} against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
     $("front-key").textContent = "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
       + "the front by the means; hollow: by the means another share is better in both. The table says what is shown." + floors.map(({row, there}) =>
         ` ${floorNames.get(row.kind)}: ${fixed(row.mean)} and ${fixed(there.mean, view.digits)}.`).join("");

@@ -40,21 +40,21 @@
     const [query, passage] = [names[Math.floor(i / names.length)], names[i % names.length]], alone = query === passage;
     const at = typeof level === "string" ? {kind: level, ratio: null} : {kind: "trained", ratio: level};
     const change = delta[i] === null ? null : delta[i] / 1000;
-    return value === null ? null : {...at, packed: true, measure: "RR@10", setting: alone ? "monolingual" : "cross-lingual",
+    return value === null ? null : {...at, packed: true, measure: data.measure, setting: alone ? "monolingual" : "cross-lingual",
       scope: alone ? query : `${query}>${passage}`, mean: value / 1000, delta: change};
   })).filter(row => row);
   const ofPairs = data.pairs ? unpacked(data.pairs) : rows;
 
   const pairs = () => {
     const column = chosen("heat") === 1 ? "delta" : "mean";
-    const all = ofPairs.filter(row => row.measure === "RR@10" && row.setting && !isMean(row.scope) && row.setting !== "multilingual");
+    const all = ofPairs.filter(row => row.measure === data.measure && row.setting && !isMean(row.scope) && row.setting !== "multilingual");
     const cells = new Map(all.filter(row => level(row) === $("ratio").value).map(row => [row.scope, row]));
     const alone = all.filter(row => row.setting === "monolingual").map(row => row.scope);
     const names = [...new Set(alone.length ? alone : all.flatMap(row => row.scope.split(">")))].sort();
     const row = query => names.map(passage => cells.get(query === passage ? query : `${query}>${passage}`));
     fill($("heat"), $("heat-readout"), ["question \\ passage", ...names], names.map(query => [query, row(query)]), {
       column, digits: 3, most: largest(all.map(row => row[column] ?? 0)), same: true,  // one scale for all ratios
-      name: row => `MRR@10, ${words(row.scope, row.setting)}`,
+      name: row => `${data.title}, ${words(row.scope, row.setting)}`,
     });
   };
   if ($("heat")) {

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from hybrid_sweep.report.measures import MEASURES, Measure
+from hybrid_sweep.report.measures import Measure
 from hybrid_sweep.report.page import many
-from hybrid_sweep.report.page.data import BIAS, menu_name, shown_in
+from hybrid_sweep.report.page.data import bias_of, menu_name, shown_in, viewed
 from hybrid_sweep.report.render.html import table
 from hybrid_sweep.report.render.table import Table
-from hybrid_sweep.report.results import languages
-from hybrid_sweep.report.tables.derived import PRICES_NOTE
+from hybrid_sweep.report.results import languages, measures_of
+from hybrid_sweep.report.tables.derived import prices_note
 from hybrid_sweep.utils.escaping import html
 
 
@@ -28,7 +28,7 @@ def _options(labels: Iterable[str]) -> str:
 
 def curve(results: pd.DataFrame) -> str:
     """Return one curve over the ratio, of the setting and language that the reader chooses."""
-    names = [menu_name(measure) for measure in shown_in(results, MEASURES)]
+    names = [menu_name(measure) for measure in viewed(results)]
     return f"""<section class="card" aria-labelledby="the-curve"><div class="switch"><h2 id="the-curve">The curve</h2>
 <label>Show <select id="view">{_options(names)}</select></label>
 <label>of <span class="sr">the language</span> <select id="scope"></select></label>
@@ -40,35 +40,36 @@ def curve(results: pd.DataFrame) -> str:
 </noscript></section>"""
 
 
-def tradeoff(tables: Mapping[Measure, Table]) -> str:
+def tradeoff(results: pd.DataFrame, tables: Mapping[Measure, Table]) -> str:
     """Return the monolingual quality against what the ratio buys, with a table of prices for each
     gain.
     """
     if not tables:
         return ""
     names = [measure.title for measure in tables]
+    measures = measures_of(results)
     parts = []
     for measure, prices in tables.items():
         title = f"<h3>{html(prices.name)}</h3>"
         parts.append(f'<div data-against="{measure.key}">{title}{table(prices)}</div>')
     shown = "\n".join(parts)
     return f"""<section class="card" aria-labelledby="the-front"><h2 id="the-front">What it costs, what it buys</h2>
-<fieldset class="switch"><legend>Monolingual MRR@10 against</legend>{_choices("against", names)}</fieldset>
+<fieldset class="switch"><legend>{html(measures.mono.title)} against</legend>{_choices("against", names)}</fieldset>
 <figure><svg id="front" role="group" aria-labelledby="front-title"></svg>
 <output id="front-readout" aria-live="off"></output>
 <figcaption><strong id="front-title"></strong> <span id="front-key"></span></figcaption></figure>
 {shown}
-<p class="note">{html(PRICES_NOTE)}</p></section>"""
+<p class="note">{html(prices_note(measures))}</p></section>"""
 
 
 def multiples(results: pd.DataFrame) -> str:
     """Return a small curve for each language, all on one scale."""
     if len(languages(results)) < 2:
         return ""
-    return """<section class="card" aria-labelledby="each"><h2 id="each">Each language</h2>
+    return f"""<section class="card" aria-labelledby="each"><h2 id="each">Each language</h2>
 <div id="each-all" class="multiples" role="group" aria-labelledby="each"></div>
 <output id="each-readout" aria-live="off"></output>
-<p class="note">Change of monolingual MRR@10 to r = 0 over the share r, with its 90 % interval; all on one scale. Dashed: minus
+<p class="note">Change of {html(measures_of(results).mono.name)} to r = 0 over the share r, with its 90 % interval; all on one scale. Dashed: minus
 the margin. <span id="each-key"></span></p></section>"""
 
 
@@ -76,18 +77,18 @@ def maps(results: pd.DataFrame) -> str:
     """Return the map of language pairs at a ratio, and beside it the one of languages and
     ratios.
     """
-    parts = []
+    parts, title = [], measures_of(results).title
     if (results["setting"] == "cross-lingual").any():
         note = f'<p class="note">{html(many.NOTE)}</p>' if many.is_many(results) else ""
         parts.append(
             f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>
-<p>MRR@10 of questions in one language (rows) against passages in another (columns); on the diagonal, framed, both in the
+<p>{html(title)} of questions in one language (rows) against passages in another (columns); on the diagonal, framed, both in the
 same language.</p><div class="switch"><label>r <select id="ratio"></select></label>
-{_choices("heat", ["MRR@10", "change to r = 0"])}</div>
+{_choices("heat", [title, "change to r = 0"])}</div>
 <div class="scroll"><table id="heat" role="grid" aria-labelledby="pairs"></table></div>
 <output id="heat-readout" aria-live="off"></output>{note}</section>"""
         )
-    shown = [measure.title for measure in shown_in(results, BIAS)]
+    shown = [measure.title for measure in shown_in(results, bias_of(measures_of(results)))]
     if len(shown) > 1 and languages(results):
         parts.append(
             f"""<section class="card" aria-labelledby="bias"><h2 id="bias">Language bias</h2>

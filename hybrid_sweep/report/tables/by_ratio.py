@@ -6,7 +6,7 @@ import pandas as pd
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import BASELINES, Sweep
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL, SHOWN, Measure
+from hybrid_sweep.report.measures import Measure, Measures
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.render.cells import (
     EMPTY,
@@ -37,13 +37,12 @@ _MONO = (
     Column("lost", shown=PAGE),
     Column("English", "English", EVERYWHERE),
 )
-_CROSS = (Column("change of cross MRR@10", r"$\Delta$", PAPER),)
 _EXAMPLES = (
     Column("mono examples", "$n_m$", PAGE),
     Column("cross examples", "$n_c$", PAGE),
 )
-NOTE = (
-    "Change: monolingual MRR@10 minus that at r = 0, same seeds and questions. Won, tied, lost:"
+_NOTE = (
+    "Change: {} minus that at r = 0, same seeds and questions. Won, tied, lost:"
     " questions that do better, alike and worse than at r = 0, seeds averaged. Same-lang: share of"
     " the top 10 in the question's language. Rank dist.: ranks between the first and the last right"
     " passage of a question in the pool of all languages. Examples: training pairs of one run, in"
@@ -51,18 +50,21 @@ NOTE = (
 )
 
 
-def _columns() -> tuple[Column, ...]:
+def note(measures: Measures) -> str:
+    """Return what the columns of `by_ratio` mean."""
+    return _NOTE.format(measures.mono.name)
+
+
+def columns_of(measures: Measures) -> tuple[Column, ...]:
+    """Return the columns of `by_ratio`."""
     columns = [Column("r", "$r$", EVERYWHERE, words=True), Column("seeds", "seeds", EVERYWHERE)]
-    for measure in SHOWN:
+    for measure in measures.shown:
         columns.append(Column(measure.column, measure.latex, EVERYWHERE))
-        if measure is MONOLINGUAL:
+        if measure is measures.mono:
             columns += _MONO
-        elif measure is CROSS_LINGUAL:
-            columns += _CROSS
+        elif measure is measures.cross:
+            columns.append(Column(f"change of {measure.column}", r"$\Delta$", PAPER))
     return (*columns, *_EXAMPLES)
-
-
-COLUMNS = _columns()
 
 
 def indexed(results: pd.DataFrame) -> Index:
@@ -79,35 +81,39 @@ def by_ratio(sweep: Sweep, results: pd.DataFrame) -> Table:
     """Return a line per planned ratio, finished or not, and the baselines in a group of their
     own.
     """
-    rows = indexed(results)
+    rows, measures = indexed(results), sweep.measures
     best = largest(results)
     trained, baselines = [], []
     planned = Counter(line(point) for point in sweep.points)
     for (kind, share), points in planned.items():
-        at = {measure: rows.get((kind, share, *measure.place, MACRO)) for measure in SHOWN}
-        english = rows.get((kind, share, *MONOLINGUAL.place, ENGLISH))
+        at = {one: rows.get((kind, share, *one.place, MACRO)) for one in measures.shown}
+        english = rows.get((kind, share, *measures.mono.place, ENGLISH))
         made = max(row["n_seeds"] if row else 0 for row in (*at.values(), english))
         seeds = f"{made}" if made == points else f"{made} of {points}"
-        rest = [Cell(seeds, float(made)), *_measured(at, english, made)]
+        rest = [Cell(seeds, float(made)), *_measured(measures, at, english, made)]
         if kind == "trained":
             trained.append([ratio(share, strong=share == best), *rest])
         else:
             baselines.append([Cell(BASELINES[kind]), *rest])
-    return Table("By ratio", COLUMNS, (Group(tuple(trained)), Group(tuple(baselines))))
+    columns = columns_of(measures)
+    return Table("By ratio", columns, (Group(tuple(trained)), Group(tuple(baselines))))
 
 
 def _measured(
-    at: dict[Measure, ResultRow | None], english: ResultRow | None, made: int
+    measures: Measures,
+    at: dict[Measure, ResultRow | None],
+    english: ResultRow | None,
+    made: int,
 ) -> list[Cell]:
     """Return the cells behind r and seeds; made: the number of finished points."""
     cells: list[Cell] = []
     for measure, row in at.items():
         cells.append(_level(row, measure.digits))
-        if measure is MONOLINGUAL:
+        if measure is measures.mono:
             cells += [*_effect(row, made), _level(english, measure.digits)]
-        elif measure is CROSS_LINGUAL:
+        elif measure is measures.cross:
             cells.append(_cross_change(row))
-    mono = at[MONOLINGUAL]
+    mono = at[measures.mono]
     for key in ("examples_monolingual", "examples_cross_lingual"):
         cells.append(thousands(mono[key] if mono else None))
     return cells

@@ -6,7 +6,7 @@ import pandas as pd
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import MONOLINGUAL, TRADED, Measure, measure_of
+from hybrid_sweep.report.measures import Measure, Measures, measure_of
 from hybrid_sweep.report.render.cells import (
     EMPTY,
     Cell,
@@ -21,12 +21,12 @@ from hybrid_sweep.report.render.cells import (
 )
 from hybrid_sweep.report.render.numbers import p_words
 from hybrid_sweep.report.render.table import Column, Table, table
-from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN
+from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN, measures_of
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
 from hybrid_sweep.report.tables.verdicts import macro_at
 
-PRICES_NOTE = (
-    "Price: points of monolingual MRR@10 lost for each point gained of the other, or for each point"
+_PRICES_NOTE = (
+    "Price: points of {} lost for each point gained of the other, or for each point"
     " (each 100 ranks) of language bias less; negative where both gain. On the front: no other"
     " ratio is better in one of the two and at least as good in the other, by the means. In"
     " resamples: the share of bootstrap samples, of seeds and of questions, in which that is so,"
@@ -62,8 +62,6 @@ _WINNERS = (
     Column("questions"),
 )
 _BOUGHT = (
-    Column("r", words=True),
-    Column("mono MRR@10"),
     Column("change"),
     Column("its value"),
     Column("its change"),
@@ -118,11 +116,16 @@ def _moved(value: float, low: float, high: float, digits: int, interval: str) ->
     return moved, (ends if pd.notna(low) else EMPTY)
 
 
+def prices_note(measures: Measures) -> str:
+    """Return what the columns of `tradeoff` mean."""
+    return _PRICES_NOTE.format(measures.mono.name)
+
+
 def isotonic(derived: pd.DataFrame) -> Table:
     """Return the change of the monolingual mean to r = 0 with the band that holds at all ratios at
     once, and the monotone fit with its own.
     """
-    about = {"setting": MONO[0], "measure": MONO[1], "scope": MACRO}
+    about = {"setting": "monolingual", "scope": MACRO}
     bands = {row["ratio"]: row for row in chosen(derived, "band", **about)}
     rows = []
     for row in chosen(derived, "isotonic", **about):
@@ -170,8 +173,9 @@ def tradeoff(results: pd.DataFrame, derived: pd.DataFrame) -> dict[Measure, Tabl
     often resamples agree, and the price.
     """
     tables = {}
-    mono = macro_at(results, *MONO)
-    for measure in TRADED:
+    measures = measures_of(results)
+    mono = macro_at(results, *measures.mono.place)
+    for measure in measures.traded:
         other = macro_at(results, *measure.place)
         prices = {row["ratio"]: row for row in chosen(derived, "price", against=measure.key)}
         rows = []
@@ -180,7 +184,7 @@ def tradeoff(results: pd.DataFrame, derived: pd.DataFrame) -> dict[Measure, Tabl
             rows.append(
                 [
                     ratio(share),
-                    *_level(mono.get(share), MONOLINGUAL.digits),
+                    *_level(mono.get(share), measures.mono.digits),
                     *_level(other.get(share), measure.digits),
                     judged(front["by_means"]),
                     _frequency(front),
@@ -189,8 +193,9 @@ def tradeoff(results: pd.DataFrame, derived: pd.DataFrame) -> dict[Measure, Tabl
                 ]
             )
         if rows:
+            first = (Column("r", words=True), Column(measures.mono.column))
             price = Column(f"price per {measure.unit}")
-            columns = (*_BOUGHT, price, *_PRICED)
+            columns = (*first, *_BOUGHT, price, *_PRICED)
             tables[measure] = table(f"Against {measure.name}", columns, rows)
     return tables
 
@@ -235,7 +240,9 @@ def in_words(row: DerivedRow) -> str:
 
 
 def points_for(measure: Measure, price: float) -> float:
-    """Return a price of derived.csv in points of monolingual MRR@10 for one unit of a measure."""
+    """Return a price of derived.csv in points of monolingual retrieval for one unit of a
+    measure.
+    """
     return 100 * measure.per * price
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import BASELINES
-from hybrid_sweep.report.measures import CROSS_LINGUAL, MONOLINGUAL
-from hybrid_sweep.report.paired_rows import compared, seeds_needed
+from hybrid_sweep.report.measures import Measures
+from hybrid_sweep.report.paired_rows import compared, monolingual, seeds_needed
 from hybrid_sweep.report.render.cells import (
     EMPTY,
     NOT_TESTED,
@@ -23,17 +23,16 @@ from hybrid_sweep.report.render.cells import (
 )
 from hybrid_sweep.report.render.numbers import percent
 from hybrid_sweep.report.render.table import Column, Table, table
-from hybrid_sweep.report.results import MACRO, MONO, TRAINED, UNSEEN, languages, picked
+from hybrid_sweep.report.results import (
+    MACRO,
+    TRAINED,
+    UNSEEN,
+    languages,
+    measures_of,
+    picked,
+)
 from hybrid_sweep.report.rows import ResultRow
 
-UNSEEN_NOTE = (
-    "Change of MRR@10 to r = 0 with its 95 % interval; a pair is trained on if both of its"
-    " languages are."
-)
-QUESTIONS_NOTE = (
-    "Monolingual RR@10 of a question at the ratio against r = 0, mean over the common seeds and its"
-    " languages."
-)
 _VERDICTS = (
     Column("r", words=True),
     Column("paired seeds"),
@@ -47,10 +46,8 @@ _VERDICTS = (
     Column("verdict", words=True),
     Column("seeds to settle"),
 )
+_OF_LANGUAGE = (Column("language", words=True), Column("r", words=True))
 _LANGUAGES = (
-    Column("language", words=True),
-    Column("r", words=True),
-    Column("MRR@10"),
     Column("change"),
     Column("90 % interval", words=True),
     Column("Holm over languages and ratios"),
@@ -59,10 +56,28 @@ _LANGUAGES = (
 )
 
 
+def unseen_note(measures: Measures) -> str:
+    """Return what `unseen` shows."""
+    return (
+        f"Change of {measures.title} to r = 0 with its 95 % interval; a pair is trained on if both"
+        " of its languages are."
+    )
+
+
+def questions_note(measures: Measures) -> str:
+    """Return what `questions` counts."""
+    return (
+        f"Monolingual {measures.name} of a question at the ratio against r = 0, mean over the"
+        " common seeds and its languages."
+    )
+
+
 def verdicts(results: pd.DataFrame, scope: str) -> Table:
-    """Return a line per ratio: the change of monolingual MRR@10, both intervals and the verdict."""
+    """Return a line per ratio: the change of monolingual retrieval, both intervals and the
+    verdict.
+    """
     rows = []
-    for row in compared(results, *MONO, scope):
+    for row in monolingual(results, scope):
         interval = row["delta_interval"]
         moved, wide = change(row["delta"], row["delta_low"], row["delta_high"], interval=interval)
         ends = (row["delta_low_90"], row["delta_high_90"])
@@ -97,7 +112,8 @@ def _needed(row: ResultRow) -> Cell:
 
 def by_language(results: pd.DataFrame) -> Table:
     """Return a line per language and ratio, and one per language and baseline."""
-    chosen = (results["setting"] == MONO[0]) & (results["measure"] == MONO[1])
+    setting, measure = measures_of(results).mono.place
+    chosen = (results["setting"] == setting) & (results["measure"] == measure)
     chosen &= results["scope"].isin(languages(results))
     rows = []
     for row in records(results[chosen], ResultRow):
@@ -114,7 +130,8 @@ def by_language(results: pd.DataFrame) -> Table:
                 count(row["n_questions"]),
             ]
         )
-    return table("By language", _LANGUAGES, rows)
+    columns = (*_OF_LANGUAGE, Column(measures_of(results).title), *_LANGUAGES)
+    return table("By language", columns, rows)
 
 
 def unseen(results: pd.DataFrame) -> Table:
@@ -123,7 +140,8 @@ def unseen(results: pd.DataFrame) -> Table:
     """
     columns: list[Column] = []
     changes: list[dict[float, ResultRow]] = []
-    for measure in (MONOLINGUAL, CROSS_LINGUAL):
+    measures = measures_of(results)
+    for measure in (measures.mono, measures.cross):
         for scope, words in ((TRAINED, "trained on"), (UNSEEN, "not trained on")):
             rows = compared(results, *measure.place, scope)
             if rows:
@@ -149,7 +167,7 @@ def questions(results: pd.DataFrame) -> Table:
     columns += [Column(language, user=True) for language in languages(results)]
     by_scope: list[dict[float, ResultRow]] = []
     for scope in (MACRO, *languages(results)):
-        by_scope.append({row["ratio"]: row for row in compared(results, *MONO, scope)})
+        by_scope.append({row["ratio"]: row for row in monolingual(results, scope)})
     rows = []
     for share in sorted(by_scope[0]):
         cells = [ratio(share)]

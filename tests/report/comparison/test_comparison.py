@@ -61,7 +61,7 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, Any]]:
     monkeypatch.setattr(
         report,
         "compare_folders",
-        lambda folders, shared: told.append(("compared", None)) or (done, []),
+        lambda folders, *_: told.append(("compared", None)) or (done, []),
     )
     monkeypatch.setattr(report.dataclasses, "replace", lambda found, **_: found)
     monkeypatch.setattr(report, "_record_look", lambda folder, made: None)

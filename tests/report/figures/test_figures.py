@@ -12,10 +12,12 @@ import pytest
 from hybrid_sweep.report.figures import curve as figures
 from hybrid_sweep.report.figures import style
 from hybrid_sweep.report.load import load
+from hybrid_sweep.report.measures import DEFAULT, measures_on
 from hybrid_sweep.report.results import aggregate, pick
 from tests.report.figures.figure_words import legible, words
 
-MACRO = figures.PANELS["macro"][0]
+PANELS = figures.styles(measures_on(DEFAULT))
+MACRO = PANELS["macro"][0]
 
 
 def drawn(sweep_dir: Path) -> tuple[Any, Any, Any]:
@@ -73,7 +75,7 @@ def test_a_missing_seed_does_not_move_the_curve(
 
 def test_seed_means(sweep_dir: Path) -> None:
     sweep, results, _ = drawn(sweep_dir)
-    for what, *_ in figures.PANELS.values():
+    for what, *_ in PANELS.values():
         seeds = figures.seed_means(sweep, *what[:2], [what[2]])[what[2]]
         assert seeds.mean(axis=1).tolist() == pytest.approx(pick(results, *what)["mean"].tolist())
         assert seeds.shape == (3, 3)
@@ -134,7 +136,7 @@ def test_bm25_is_a_level_line_in_every_panel_or_words_at_its_edge(
 ) -> None:
     _, results, figure = drawn(make_sweep(world(has={"de": 0.6}), bm25=True))
     shown = []
-    for axes, (what, *_) in zip(figure.axes, figures.PANELS.values(), strict=True):
+    for axes, (what, *_) in zip(figure.axes, PANELS.values(), strict=True):
         level = pick(results, *what, kind="bm25")["mean"][0]
         [note] = [text for text in axes.texts if "BM25" in text.get_text()]
         low, high = axes.get_ylim()

@@ -16,14 +16,16 @@ from hybrid_sweep.report.answer import answer, findings, no_verdict
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import load
-from hybrid_sweep.report.measures import MEASURES, TRADED
-from hybrid_sweep.report.page.data import BIAS, menu_name
+from hybrid_sweep.report.measures import DEFAULT, MEASURES, TRADED, measures_on
+from hybrid_sweep.report.page.data import bias_of, menu_name
 from hybrid_sweep.report.page.html import SCRIPTS, SECTIONS, html
 from hybrid_sweep.report.results import aggregate
 from hybrid_sweep.report.sections import Content
 from hybrid_sweep.report.tables.derived import in_words, points_for, significant
 from hybrid_sweep.utils import escaping
 from tests import snapshots
+
+BIAS = bias_of(measures_on(DEFAULT))
 
 Make = Callable[..., Path]
 VOID = {"meta", "input", "br"}
@@ -71,7 +73,7 @@ def page(sweep_dir: Path) -> str:
     results = aggregate(sweep)
     more = derived(sweep, results)
     said, told = answer(sweep, results), findings(sweep, results, more)
-    text = html(Content(sweep, results, more, said, told, ("some warning",)))
+    text = html(Content(sweep, results, more, said, told, ("some warning",), results.head(0)))
     (sweep_dir / "report.html").write_text(text, encoding="utf-8")
     return text
 

@@ -17,12 +17,14 @@ import pytest
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import load
-from hybrid_sweep.report.measures import MEASURES, TRADED
-from hybrid_sweep.report.page.data import BIAS, menu_name
+from hybrid_sweep.report.measures import DEFAULT, MEASURES, TRADED, measures_on
+from hybrid_sweep.report.page.data import bias_of, menu_name
 from hybrid_sweep.report.results import aggregate
 from tests import snapshots
 from tests.report.page.browser import CHROMIUM, DARK, OPTIONS, browse, needs_browser, use
 from tests.report.page.test_html import page
+
+BIAS = bias_of(measures_on(DEFAULT))
 
 Make = Callable[..., Path]
 pytestmark = [pytest.mark.slow, needs_browser]
