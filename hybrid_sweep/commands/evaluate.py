@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hybrid_sweep.commands.labels import keep_labelled, labels_of
 from hybrid_sweep.config import schema, validate
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import (
@@ -36,12 +37,13 @@ MEASURES = ("RR@10", "AP", "nDCG@10", "R@100")
 
 def evaluate_words(words: Sequence[str]) -> str:
     """Score a model and return the table to print; `words` are a run folder or model.path=FOLDER,
-    then overrides.
+    then overrides, and labels (label.NAME=VALUE) by which its rows are kept for a report.
 
     A run folder brings its own data and model settings; words such as data=..., eval.split=dev
     change them. A folder of sentence-transformers brings its own pooling and prompts. Raises
     UserError for what is not there, and where the worker failed.
     """
+    labels, words = labels_of(words)
     config = config_of(list(words))
     machine = slots.this_machine([config], os.environ)
     slots.size(config, machine)  # refuses what the GPUs here do not suffice for
@@ -59,6 +61,8 @@ def evaluate_words(words: Sequence[str]) -> str:
     for stage in stages.of(point.config, point.run_dir):
         shown = table(records.metrics(stage.folder) or {}, stage.folder)
         tables.append(f"on {stage.name}:\n{shown}" if stage.name else shown)
+    if labels:
+        tables.append(keep_labelled(point.run_dir, Path(config.paths.outputs), labels))
     return "\n\n".join(tables)
 
 

@@ -29,6 +29,10 @@ def _check(sweep_dirs: Sequence[Path]) -> None:
 def report(words: list[str]) -> int:
     from hybrid_sweep.report.measures import DEFAULT
 
+    if {word.partition("=")[0] for word in words} & {"--table", "--runs"}:
+        from hybrid_sweep.commands import report_foreign
+
+        return report_foreign.report(words)
     parser = Parser("report")
     parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
     parser.add_argument("--measure", default=DEFAULT, metavar="NAME")

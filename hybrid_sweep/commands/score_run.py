@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -42,25 +43,11 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         raise UserError(
             "evaluate run=FILE scores one run file; give the word once", key="run_file.words"
         )
-    config = _config_of([word for word in words if not word.startswith("run=")])
     path = Path(files[0]).expanduser()
-    collection = collection_of(config, say)
-    say(f"reading {path}")
-    run = read_run(path)
-    queries, passages = (
-        table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))
-        for table, splits in (
-            (collection.queries, [config.eval.split]),
-            (collection.passages, [config.eval.split, "*"]),
-        )
-    )
-    skip = isinstance(config.data, FileData) and config.data.on_error == "skip"
-    hint = SKIP if isinstance(config.data, FileData) else ""  # other collections have no such key
-    lists, asked, notes = placed(run, queries, passages, skip=skip, hint=hint)
-    table, report = ranked_lists.evaluate(
-        queries, passages, collection.qrels, lists, asked, measures=config.eval.measures
-    )
-    asked_of = [config.eval.split, collection.languages, sorted(config.eval.measures), skip]
+    scorer = Scorer([word for word in words if not word.startswith("run=")], say)
+    config, collection = scorer.config, scorer.collection
+    table, notes, report = scorer.scored(path)
+    asked_of = [config.eval.split, collection.languages, sorted(config.eval.measures), scorer.skip]
     name = digest([file_digest(path), collection.fingerprint, asked_of])
     table.insert(0, "run_id", name)
     table.insert(1, "collection", collection.name)
@@ -78,6 +65,38 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         table.to_parquet(temporary / "per_query.parquet", index=False)
         write_json(temporary / "metrics.json", metrics)
     return shown(metrics, folder, config)
+
+
+class Scorer:
+    """Scores run files on one collection, which is read once.
+
+    Args:
+        words: overrides, of which data=NAME names the collection.
+        say: prints a line.
+    """
+
+    def __init__(self, words: Sequence[str], say: Callable[[str], None]) -> None:
+        self.config, self.say = _config_of(words), say
+        self.collection = collection_of(self.config, say)
+        data, split = self.config.data, self.config.eval.split
+        self.queries, self.passages = (
+            table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))
+            for table, splits in (
+                (self.collection.queries, [split]),
+                (self.collection.passages, [split, "*"]),
+            )
+        )
+        self.skip = isinstance(data, FileData) and data.on_error == "skip"
+        self.hint = SKIP if isinstance(data, FileData) else ""  # others have no such key
+
+    def scored(self, path: Path) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
+        """Return the per-query table of a run file, what was noted of its lines, and the report."""
+        self.say(f"reading {path}")
+        run, tables = read_run(path), (self.queries, self.passages)
+        lists, asked, notes = placed(run, *tables, skip=self.skip, hint=self.hint)
+        qrels, names = self.collection.qrels, self.config.eval.measures
+        table, report = ranked_lists.evaluate(*tables, qrels, lists, asked, measures=names)
+        return table, notes, report
 
 
 def _config_of(words: Sequence[str]) -> Config:

@@ -79,6 +79,8 @@ examples:
 
 REPORT = """\
 usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--allow-missing]
+       hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X] [--out DIR]
+       hybrid-sweep report --runs 'GLOB' --collection NAME [--labels FILE] [KEY=VALUE ...] [the options of --table]
 
 Print the table and the answer of a sweep, and write its report beside its points.json: report.html (the answer on one
 page, with hover values), report.md, table.tex, results.csv and results.parquet, derived.csv (shape, trade-off,
@@ -95,10 +97,17 @@ alone, and comparison.html, .md, .tex, .csv, .parquet, .png, .pdf and .svg in FI
 with what differs in their settings. The first is what the others are compared with. Where the questions are the same,
 the differences are tested. Nothing is written into the other folders; at most six sweeps.
 
+--table gives the same statistics for any systems: FILE, a CSV or Parquet file or a folder of them, has a row for each
+system, level of a factor, seed, query and measure, with the columns seed, query, measure, value and a factor (ratio, or
+--factor COLUMN, numbers or names), and where there are some system, group and language. --runs scores run files first;
+ratio and seed stand in their names (r0.5_s3.trec), or in --labels, a CSV with the columns file, seed and a factor.
+
 examples:
   hybrid-sweep report outputs/sweeps/smoke
   hybrid-sweep report outputs/sweeps/smoke --allow-missing      while the sweep is running
   hybrid-sweep report outputs/sweeps/smoke --measure nDCG@10
+  hybrid-sweep report --table results.csv --factor negatives --margin 0.01
+  hybrid-sweep report --runs 'runs/r*_s*.trec' --collection msmarco data.path=DIR
   hybrid-sweep report outputs/sweeps/reproduce outputs/sweeps/fixed_monolingual    two budgets side by side
   hybrid-sweep report outputs/sweeps/mine outputs/sweeps/more-seeds               two sweeps of one setting: pooled
 """
@@ -170,16 +179,19 @@ EVALUATE = """\
 usage: hybrid-sweep evaluate RUN_DIR [KEY=VALUE ...]
        hybrid-sweep evaluate model.path=DIR [data=NAME] [KEY=VALUE ...]
        hybrid-sweep evaluate run=FILE data=NAME [KEY=VALUE ...]
+       hybrid-sweep evaluate ... label.FACTOR=LEVEL label.seed=NUMBER [label.system=NAME]
 
 Evaluate the model of a run, or a Hugging Face or sentence-transformers folder, or score a run file of any system
 (TREC's six columns or MS MARCO's three; plain or gzip), and print its table. docs/evaluation.md says what is measured.
 The config of a run permits nothing: model.remote_code=true, data.path=DIR and model.path=DIR are words of this command.
+With labels the rows of a model are kept in outputs/labelled/NAME, a folder for hybrid-sweep report --table.
 
 examples:
   hybrid-sweep evaluate outputs/runs/3f2a90c41b7d
   hybrid-sweep evaluate model=pretrained model.path=DIR data=debian
   hybrid-sweep evaluate model.path=DIR data=xquad_r             zero-shot; its folder brings pooling and prompts
   hybrid-sweep evaluate outputs/runs/3f2a90c41b7d 'eval.measures=[Success@5,P@10,Rprec]' eval.run_depth=100
+  hybrid-sweep evaluate model.path=DIR data=xquad_r label.ratio=0.5 label.seed=3   any trainer's, for report --table
   hybrid-sweep evaluate run=bm25.trec data=msmarco data.path=DIR        queries that it leaves out count as 0
 """
 

@@ -34,7 +34,11 @@ def query_values(rows: pd.DataFrame, measure: str) -> Array:
 
 def is_known(rows: pd.DataFrame, measure: str) -> bool:
     """Return whether the rows give a measure."""
-    if measure == LOG_RANK or measure in rows.columns:
+    if measure in rows.columns:
+        return True
+    if "rank" not in rows.columns:  # rows of other systems, which come with values alone
+        return False
+    if measure == LOG_RANK:
         return True
     about = parsed(measure)
     if about is None or about.least > 1:

@@ -26,11 +26,11 @@ from hybrid_sweep.report.columns import frame_of, meanings, records
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.looks import Looks, fractions_of
 from hybrid_sweep.report.measures import DEFAULT, MONOLINGUAL, Measures, measures_on
+from hybrid_sweep.report.query_values import LOG_RANK
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.scales import PLAIN, Scale, scale_of
 from hybrid_sweep.report.scope_parts import Part, one_of, parts
 from hybrid_sweep.report.selection import having
-from hybrid_sweep.retrieval.measures import parsed
 
 __all__ = [
     "COLUMNS",
@@ -218,10 +218,11 @@ def _spread(columns: dict[str, Any], rows: Sequence[ResultRow]) -> None:
 
 
 def _has_verdict(setting: str, measure: str) -> bool:
-    """Return whether changes are measured in what the margin is: monolingual measures of retrieval
-    on their own scale.
+    """Return whether changes are measured in what the margin is: monolingual measures on their own
+    scale.
     """
-    return setting == MONO[0] and parsed(measure) is not None
+    is_plain = scale_of(measure)[0] is PLAIN and measure != LOG_RANK
+    return setting == MONO[0] and is_plain
 
 
 def _judge(family: list[_Row], margin: float) -> None:
@@ -265,17 +266,17 @@ def rows_of(
     named = scopes(sweep, whole)
     if only_means:
         named = {scope: names for scope, names in named.items() if scope in MEANS}
-    found: dict[str, list[_Row]] = {}
+    by_scope: dict[str, list[_Row]] = {}
     for part in parts(whole, named):
-        found |= _rows(sweep, setting, measure, part)
+        by_scope |= _rows(sweep, setting, measure, part)
     single: list[_Row] = []  # languages or pairs: one family, with all their ratios
     rows: list[_Row] = []
     for scope in named:
-        rows += found[scope]
+        rows += by_scope[scope]
         if scope in MEANS:
-            _judge(found[scope], sweep.margin)
+            _judge(by_scope[scope], sweep.margin)
         else:
-            single += found[scope]
+            single += by_scope[scope]
     _judge(single, sweep.margin)
     return [one.row for one in rows]
 

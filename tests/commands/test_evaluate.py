@@ -2,6 +2,7 @@
 prompts.
 """
 
+import pandas as pd
 import pytest
 
 from hybrid_sweep.commands.evaluate import config_of, evaluate_words, table
@@ -29,6 +30,12 @@ def test_a_run_evaluated_again_has_its_own_numbers_and_another_split_has_others(
     data = ["data=synthetic", "data.groups=300", "model.query_length=32", "model.passage_length=64"]
     by_path = evaluated(f"model.path={folder / 'model'}", *data)
     assert by_path.splitlines()[:4] == again.splitlines()[:4]
+    labelled = evaluated(folder, "label.ratio=0.5", "label.seed=3")
+    rows = pd.read_parquet(tmp_path / "out/labelled/labelled/ratio=0.5,seed=3.parquet")
+    assert "--table" in labelled and set(rows["ratio"]) == {"0.5"} and set(rows["seed"]) == {3}
+    mono = rows[(rows["measure"] == "RR@10") & ~rows["language"].str.contains(">")]
+    by_language = mono.groupby("language")["value"].mean()
+    assert by_language.mean() == pytest.approx(metrics["monolingual/RR@10"], abs=1e-9)
     further = ["+data@eval.also.other=synthetic", "eval.also.other.groups=60"]
     other = evaluated(folder, "eval.split=dev", *further)
     assert "\n\non other:\n" in other and "evaluations/other/per_query.parquet" in other

@@ -1,0 +1,1 @@
+"""Other people's systems: tidy rows in, the statistics of a sweep over any factor out."""
