@@ -27,15 +27,13 @@ def _check(sweep_dirs: Sequence[Path]) -> None:
 
 
 def report(words: list[str]) -> int:
-    from hybrid_sweep.report.measures import DEFAULT
-
     if {word.partition("=")[0] for word in words} & {"--table", "--runs"}:
         from hybrid_sweep.commands import report_foreign
 
         return report_foreign.report(words)
     parser = Parser("report")
     parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
-    parser.add_argument("--measure", default=DEFAULT, metavar="NAME")
+    parser.add_argument("--measure", metavar="NAME")
     parser.add_argument("--allow-missing", action="store_true")
     args = parser.parse_args(words)
     _check(args.sweep_dirs)
@@ -43,7 +41,7 @@ def report(words: list[str]) -> int:
 
     made = write_report(args.sweep_dirs, allow_missing=args.allow_missing, measure=args.measure)
     say(made.console)
-    if len(args.sweep_dirs) == 1 and args.measure == DEFAULT:
+    if len(args.sweep_dirs) == 1 and args.measure is None:
         from hybrid_sweep.commands import wandb_sweep
 
         wandb_sweep.after_report(args.sweep_dirs[0], made)

@@ -68,6 +68,7 @@ LEAST = {
     "sweep.seeds_planned": 1,
     "sweep.max_seeds": 3,
 }
+OF_EVERY_TABLE = ("RR@10", "nDCG@10", "R@100", "AP")  # measures that every run has by query
 POSITIVE = ("trainer.lr", "model.temperature")
 NOT_NEGATIVE = (
     "trainer.weight_decay",
@@ -89,7 +90,7 @@ def validate(config: Config) -> None:
     for where, data in _collections(config):
         _check_collection(where, data, config)
     _check_names(config)
-    _check_seeds(config)
+    _check_plan(config)
     _check_shares(config)
     _check_batches(config)
     _check_training(config)
@@ -235,9 +236,14 @@ def _check_names(config: Config) -> None:
         _need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
 
 
-def _check_seeds(config: Config) -> None:
-    """Check that the number of seeds is stated once, and that rounds of seeds can be added."""
+def _check_plan(config: Config) -> None:
+    """Check that the primary measure will be there, that the number of seeds is stated once, and
+    that rounds of seeds can be added.
+    """
     sweep = config.sweep
+    asked = [*OF_EVERY_TABLE, *config.eval.measures]
+    rule = f"must be {', '.join(OF_EVERY_TABLE)}, or one of eval.measures, which names others"
+    _need(sweep.primary in asked, "sweep.primary", sweep.primary, rule)
     if not sweep.is_sequential:
         rule = "has no effect without sweep.until=settled; sweep.seeds_planned states the seeds"
         _need(sweep.max_seeds == SweepConfig().max_seeds, "sweep.max_seeds", sweep.max_seeds, rule)

@@ -264,6 +264,7 @@ class SweepConfig:
     name: str = _aside("default")
     max_parallel: int = _aside(2)
     margin: float = _aside(0.01)
+    primary: str = _aside("RR@10")
     seeds_planned: int | None = _aside(None)
     until: str = _aside("planned")
     max_seeds: int = _aside(20)

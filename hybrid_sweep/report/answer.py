@@ -9,7 +9,7 @@ import pandas as pd
 from hybrid_sweep.report import derived_words
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import DEFAULT, measures_on
+from hybrid_sweep.report.measures import measures_on
 from hybrid_sweep.report.paired_rows import (
     compared,
     conditional,
@@ -328,12 +328,13 @@ def _largest(results: pd.DataFrame, derived: pd.DataFrame, which: str) -> str:
 
 def secondary(sweep: Sweep) -> str:
     """Return which measure is the primary one, in words."""
+    primary = measures_on(sweep.primary).mono.title
     text = (
-        f"{measures_on(DEFAULT).mono.title}, the mean over languages, is the primary measure. All"
+        f"{primary}, the mean over languages, is the primary measure. All"
         " others are secondary: their p-values are adjusted over the ratios (and languages), not"
         " over the measures."
     )
-    if sweep.measure != DEFAULT:
+    if sweep.measure != sweep.primary:
         text += f" So is {sweep.measures.mono.name}, which this report was asked to be on."
     return text
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.report.long_frame import SAME, Place, long_frame, shared
 from hybrid_sweep.report.looks import Looks
-from hybrid_sweep.report.measures import DEFAULT, Measures, measures_on, title_of
+from hybrid_sweep.report.measures import DEFAULT, Measures, Shown, measures_on, title_of
 from hybrid_sweep.report.query_values import is_known
 from hybrid_sweep.retrieval.measures import FORMS, parsed
 from hybrid_sweep.runs import finished
@@ -97,6 +97,7 @@ class Sweep:
     trained_languages: tuple[str, ...]
     looks: Looks | None = None
     measure: str = DEFAULT
+    primary: str = DEFAULT
     asked: tuple[str, ...] = ()
 
     @property
@@ -393,13 +394,13 @@ def _shared_measures(tables: dict[str, pa.Table]) -> list[str]:
     return sorted(set.intersection(*named))
 
 
-def load(sweep_dirs: Sequence[Path], on: str = "", measure: str = DEFAULT) -> Sweep:
+def load(sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None) -> Sweep:
     """Read the points of one or more sweep folders; a run that two sweeps share counts once.
 
     on: the name of a further collection; "" is the one that the points were trained on. measure:
-    what curve and verdicts are on. Raises UserError for a folder without points.json, where no
-    point is finished, for points that cannot be compared, and for a measure that their rows do not
-    give.
+    what curve and verdicts are on; None: the primary one. Raises UserError for a folder without
+    points.json, where no point is finished, for points that cannot be compared, and for a measure
+    that their rows do not give.
     """
     names, margin, command, folders = planned(sweep_dirs, on)
     points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
@@ -424,22 +425,21 @@ def load(sweep_dirs: Sequence[Path], on: str = "", measure: str = DEFAULT) -> Sw
     trained = [point for point in there if point.kind == "trained"]
     learned = set[str]().union(*(_learned(config[point.run_id]) for point in trained))
     for point in there if on else []:
-        here = records.metrics(places[point]) or {}
+        run_id, place = point.run_id, places[point]
+        here = records.metrics(place) or {}
         data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
-        config[point.run_id] = {**config[point.run_id], "data": data}
-        metrics[point.run_id] = {**metrics[point.run_id], **here}
-        measured = records.provenance(places[point])
-        provenance[point.run_id]["evaluated"] = {
-            part: measured[part] for part in EVALUATED if part in measured
-        }
+        config[run_id] = {**config[run_id], "data": data}
+        metrics[run_id] = {**metrics[run_id], **here}
+        provenance[run_id]["evaluated"] = _measured(place)
     logs = [_log(sweep_dir) for sweep_dir in sweep_dirs]
     asked = _shared_measures(tables)
     frame = long_frame(_places(there), tables, asked)
-    _check_measure(frame, measure)
+    shown = Shown(measure or _primary(logs), _primary(logs))
+    _check_measure(frame, shown.measure)
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
-        stated=_of_measure(_stated(logs, margin), measure),
+        stated=_of_measure(_stated(logs, margin), shown),
         looks=_looks(logs),
         command=command,
         points=points,
@@ -449,18 +449,38 @@ def load(sweep_dirs: Sequence[Path], on: str = "", measure: str = DEFAULT) -> Sw
         provenance=provenance,
         metrics=metrics,
         trained_languages=tuple(sorted(learned)),
-        measure=measure,
+        measure=shown.measure,
+        primary=shown.primary,
         asked=tuple(asked),
     )
 
 
-def _of_measure(stated: Stated, measure: str) -> Stated:
-    """Return what was stated of a margin, which was stated for the default measure."""
-    if measure == DEFAULT:
+def _measured(place: Path) -> dict[str, Any]:
+    """Return what a report reads of the provenance of an evaluation."""
+    measured = records.provenance(place)
+    return {part: measured[part] for part in EVALUATED if part in measured}
+
+
+def _of_measure(stated: Stated, shown: Shown) -> Stated:
+    """Return what was stated of a margin, which was stated for the primary measure."""
+    if shown.measure == shown.primary:
         return stated
-    meant, shown = title_of(DEFAULT), title_of(measure)
+    meant, asked = title_of(shown.primary), title_of(shown.measure)
     words = f"the number of the margin for {meant} ({stated.when}), none having been stated for"
-    return Stated(False, f"{words} {shown}", stated.late)
+    return Stated(False, f"{words} {asked}", stated.late)
+
+
+def _primary(logs: Sequence[plan_log.Log | UserError]) -> str:
+    """Return the primary measure of sweeps by the first record that has one."""
+    for log in logs:
+        if isinstance(log, plan_log.Log) and log.primary:
+            return log.primary
+    return DEFAULT
+
+
+def primary_of(sweep_dirs: Sequence[Path]) -> str:
+    """Return the primary measure of sweeps, by the first record of a plan that has one."""
+    return _primary([_log(sweep_dir) for sweep_dir in sweep_dirs])
 
 
 def _check_measure(frame: pd.DataFrame, measure: str) -> None:

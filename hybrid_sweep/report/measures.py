@@ -15,6 +15,16 @@ DEFAULT = "RR@10"  # the measure that curve and verdicts are on unless another i
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What curve and verdicts of a report are on, and the primary measure, which the margin was
+    stated for.
+    """
+
+    measure: str = DEFAULT
+    primary: str = DEFAULT
+
+
+@dataclass(frozen=True)
 class Measure:
     """A measure in one setting.
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.report.figures.training_curves import training
 from hybrid_sweep.report.guards import tested_counts
-from hybrid_sweep.report.load import Sweep, further, load, pools
-from hybrid_sweep.report.measures import DEFAULT
+from hybrid_sweep.report.load import Sweep, further, load, pools, primary_of
+from hybrid_sweep.report.measures import Shown
 from hybrid_sweep.report.report_files import Report, below, write_one, writing
 from hybrid_sweep.report.settings import check
 from hybrid_sweep.utils import plan_log, safe_paths
@@ -29,14 +29,15 @@ __all__ = ["Report", "write_report"]
 
 
 def write_report(
-    sweep_dirs: Sequence[Path], *, allow_missing: bool = False, measure: str = DEFAULT
+    sweep_dirs: Sequence[Path], *, allow_missing: bool = False, measure: str | None = None
 ) -> Report:
     """Report one sweep, or several: pooled where they differ in nothing but ratio and seed, else
     compared.
 
     One report is written into the first folder, a comparison into vs-NAME there; each file
-    atomically, and nothing into any other folder. measure: what curve and verdicts are on; reports
-    on another than the default one are written into by-MEASURE in these folders. Raises UserError
+    atomically, and nothing into any other folder. measure: what curve and verdicts are on, by
+    default the primary measure of the sweep; reports on another one are written into by-MEASURE in
+    these folders. Raises UserError
     where a folder is no sweep, nothing is finished, the points of one sweep cannot be compared, or
     the folder cannot be written. What would be an error on a further collection is a line of the
     console, since the others have reports.
@@ -47,12 +48,14 @@ def write_report(
     folders = list({path.resolve(): path for path in map(Path, sweep_dirs)}.values())
     # where it is written; the user may name it by a link
     safe_paths.check_links(folders[0].resolve())
-    pooled = _pooled(folders, measure)
+    primary = primary_of(folders)
+    shown = Shown(measure or primary, primary)
+    pooled = _pooled(folders, shown)
     if pooled is None:
-        report, told = _compared(folders, measure)
+        report, told = _compared(folders, shown)
     else:
-        report = write_one(*pooled, below(folders[0], measure), training(folders))
-        told = _further(folders, measure)
+        report = write_one(*pooled, below(folders[0], shown), training(folders))
+        told = _further(folders, shown)
         _record_look(folders[0], report)
     console, code = [report.console], report.exit_code
     for name, other in told:
@@ -82,12 +85,12 @@ def _record_look(folder: Path, report: Report) -> None:
             raise
 
 
-def _pooled(folders: Sequence[Path], measure: str) -> tuple[Sweep, list[str]] | None:
+def _pooled(folders: Sequence[Path], shown: Shown) -> tuple[Sweep, list[str]] | None:
     """Return all points as one sweep, with warnings about them; None where several folders cannot
     be one.
     """
     try:
-        sweep = load(folders, measure=measure)
+        sweep = load(folders, measure=shown.measure)
         return sweep, check(sweep)
     except UserError:
         if len(folders) == 1:
@@ -95,34 +98,34 @@ def _pooled(folders: Sequence[Path], measure: str) -> tuple[Sweep, list[str]] | 
         return None  # a folder that is broken by itself will say so when it is read alone
 
 
-def _further(folders: Sequence[Path], measure: str) -> list[tuple[str, Report | str]]:
+def _further(folders: Sequence[Path], shown: Shown) -> list[tuple[str, Report | str]]:
     """Return the reports on further collections, or why there is none."""
     reports: list[tuple[str, Report | str]] = []
     for name in further(folders):
         try:
-            sweep = load(folders, name, measure)
-            folder = below(folders[0] / f"on-{name}", measure)
+            sweep = load(folders, name, shown.measure)
+            folder = below(folders[0] / f"on-{name}", shown)
             reports.append((name, write_one(sweep, check(sweep), folder)))
         except UserError as error:
             reports.append((name, f"no report: {error}"))
     for source, sizes in pools(folders).items():
         name = f"{source}, by pool" if source else "smaller pools"
         try:
-            reports.append((name, compare_pools(folders, source, sizes, measure)))
+            reports.append((name, compare_pools(folders, source, sizes, shown)))
         except UserError as error:
             reports.append((name, f"no comparison: {error}"))
     return reports
 
 
 def _compared(
-    folders: Sequence[Path], measure: str
+    folders: Sequence[Path], shown: Shown
 ) -> tuple[Report, list[tuple[str, Report | str]]]:
     """Return the comparison on the sweeps' own collections, and those on the further ones that all
     have.
     """
     names = [set(further([path])) for path in folders]
     shared = sorted(set.intersection(*names))
-    report, others = compare_folders(folders, shared, measure)
+    report, others = compare_folders(folders, shared, shown)
     partly = sorted(set.union(*names) - set(shared))
     if partly:
         line = f"not compared on {', '.join(partly)}, which only some of the sweeps have"

@@ -27,7 +27,7 @@ from hybrid_sweep.report.figures.style import legible, save_all
 from hybrid_sweep.report.figures.training_curves import Training
 from hybrid_sweep.report.latex import latex
 from hybrid_sweep.report.load import Sweep, SweepPoint
-from hybrid_sweep.report.measures import DEFAULT
+from hybrid_sweep.report.measures import Shown
 from hybrid_sweep.report.other_measures import besides, other_measures
 from hybrid_sweep.report.page.html import html
 from hybrid_sweep.report.render.console import console
@@ -89,11 +89,11 @@ def writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def below(folder: Path, measure: str) -> Path:
-    """Return where a report on a measure is written: the folder itself, or on another measure than
-    the default one by-MEASURE in it.
+def below(folder: Path, shown: Shown) -> Path:
+    """Return where a report is written: the folder itself, or on another measure than the primary
+    one by-MEASURE in it.
     """
-    return folder if measure == DEFAULT else folder / f"by-{measure}"
+    return folder if shown.measure == shown.primary else folder / f"by-{shown.measure}"
 
 
 def put_csv(frame: pd.DataFrame, path: Path) -> Path:

@@ -478,7 +478,7 @@ def _planned(
     finished_here = _count_finished(runs, there)
     was_replaced = [run_id for run_id in replaced if _count_finished(runs, [run_id])]
     return {
-        "primary": plan_log.PRIMARY,
+        "primary": plan_log.PRIMARY.format(own[0].config.sweep.primary),
         "margin": own[0].config.sweep.margin,
         "ratios": sorted({entry["ratio"] for entry in trained_entries}),
         "seeds": seeds,

@@ -12,6 +12,7 @@ that was written anew.
 import hashlib
 import itertools
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ from hybrid_sweep.utils.files import atomic_write
 from hybrid_sweep.utils.records import Count, Finite, Record, RunId, Share, Short
 
 NAME = "plan.jsonl"
-PRIMARY = "monolingual RR@10, mean over languages"
+PRIMARY = "monolingual {}, mean over languages"
+_PRIMARY = re.compile(r"monolingual (\S+), mean over languages")
 
 
 class Planned(Record):
@@ -67,6 +69,12 @@ class Log:
 
     plans: tuple[Planned, ...] = ()
     looks: tuple[int, ...] = ()
+
+    @property
+    def primary(self) -> str | None:
+        """Return the primary measure by the last plan, as `RR@10`; None where there is none."""
+        match = _PRIMARY.fullmatch(self.plans[-1].primary) if self.plans else None
+        return match[1] if match else None
 
     @property
     def seeds_planned(self) -> int | None:
@@ -218,6 +226,10 @@ def chosen_late(lines: Sequence[Planned]) -> list[str]:
     for before, line in itertools.pairwise(lines):
         if not line.finished and not line.replaced:
             continue
+        if before.primary != line.primary:
+            notes.append(
+                f"primary measure changed from {before.primary} to {line.primary} after {_of(line)}"
+            )
         if before.seeds_planned not in (None, line.seeds_planned):
             notes.append(
                 f"number of planned seeds changed from {before.seeds_planned} to"

@@ -48,7 +48,7 @@ ASIDE = set(
     data.path data.pools data.mirror data.measure data.negatives data.negatives_format trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
-    sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds
+    sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds sweep.primary
     eval.also eval.measures eval.run_depth
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
@@ -432,3 +432,16 @@ def test_a_name_of_an_evaluation_has_no_backslash_that_of_a_folder_may():
 def test_plain_names_of_training_collections_work(name):
     other = SyntheticData(name="synthetic", languages=["xa", "xb"])
     rules.validate(dataclasses.replace(small(sweep__name=name), more={name: other}))
+
+
+def test_the_primary_measure_is_one_that_every_run_will_have():
+    from hybrid_sweep.config.rules import OF_EVERY_TABLE
+    from hybrid_sweep.runs.finished import STORED
+
+    assert {*OF_EVERY_TABLE, "same@10"} == set(STORED)
+    base = ["experiment=smoke", "batch.cross_lingual_ratio=0", "seed=0"]
+    for words in (["sweep.primary=nDCG@10"], ["sweep.primary=RR@5", "eval.measures=[RR@5]"]):
+        [(_, config)] = points([*base, *words], multirun=True)
+        assert config.sweep.primary == words[0].partition("=")[2]
+    with refused("config.sweep.primary"):
+        points([*base, "sweep.primary=RR@5"], multirun=True)

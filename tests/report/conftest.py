@@ -205,12 +205,15 @@ def write_sweep(
 
 
 def logged(
-    plan: dict[str, Any], finished: int = 0, seeds_planned: int | None = None
+    plan: dict[str, Any],
+    finished: int = 0,
+    seeds_planned: int | None = None,
+    primary: str = "RR@10",
 ) -> dict[str, Any]:
     """The line of plan.jsonl of a sweep's points.json."""
     own = [point for point in plan["points"] if point["kind"] == "trained"]
     return {
-        "primary": plan_log.PRIMARY,
+        "primary": plan_log.PRIMARY.format(primary),
         "margin": plan["margin"],
         "ratios": sorted({point["ratio"] for point in own}),
         "seeds": sorted({point["seed"] for point in own}),

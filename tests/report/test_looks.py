@@ -192,3 +192,21 @@ def test_a_sweep_without_a_plan_has_no_looks(make_sweep: Callable[..., Path], qu
     assert load([sweep_dir]).looks is None
     write_report([sweep_dir])
     assert not (sweep_dir / plan_log.NAME).exists()
+
+
+def test_the_primary_measure_is_what_a_report_is_on(
+    make_sweep: Callable[..., Path], quick: None
+) -> None:
+    sweep_dir = make_sweep(World(questions=24))
+    plan = json.loads((sweep_dir / "points.json").read_text())
+    by_default = load([sweep_dir])
+    assert (by_default.measure, by_default.primary) == ("RR@10", "RR@10")
+    (sweep_dir / plan_log.NAME).unlink()
+    plan_log.add(sweep_dir, logged(plan, primary="nDCG@10"))
+    made = write_report([sweep_dir])
+    assert load([sweep_dir]).stated.before and made.figure.parent == sweep_dir
+    mono = made.results[made.results["setting"] == "monolingual"]
+    assert set(mono["measure"]) == {"nDCG@10"} and "baseline" in set(mono["verdict"])
+    other = write_report([sweep_dir], measure="RR@10")
+    assert other.figure.parent == sweep_dir / "by-RR@10"
+    assert not load([sweep_dir], measure="RR@10").stated.before

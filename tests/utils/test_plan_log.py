@@ -14,7 +14,12 @@ IDS = [f"{number:012x}" for number in range(6)]
 
 
 def line(margin: float = 0.01, finished: int = 0, **more: Any) -> dict[str, Any]:
-    plan = {"primary": plan_log.PRIMARY, "margin": margin, "ratios": [0.0, 1.0], "seeds": [0, 1, 2]}
+    plan = {
+        "primary": plan_log.PRIMARY.format("RR@10"),
+        "margin": margin,
+        "ratios": [0.0, 1.0],
+        "seeds": [0, 1, 2],
+    }
     plan |= {"collections": ["synthetic abc"], "points": IDS, "finished": finished, "replaced": []}
     return plan | more
 

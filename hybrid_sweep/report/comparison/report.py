@@ -18,7 +18,7 @@ from hybrid_sweep.report.comparison import text as comparison_text
 from hybrid_sweep.report.comparison.table import Comparison, compare
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.load import Sweep, load
-from hybrid_sweep.report.measures import DEFAULT
+from hybrid_sweep.report.measures import Shown
 from hybrid_sweep.report.report_files import (
     Report,
     below,
@@ -45,7 +45,7 @@ def folder_of(sweep_dirs: Sequence[Path]) -> Path:
 
 
 def read(
-    sweep_dirs: Sequence[Path], on: str = "", measure: str = DEFAULT
+    sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None
 ) -> tuple[list[Sweep], list[list[str]]]:
     """Return each sweep by itself, with the warnings about its points.
 
@@ -103,12 +103,12 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
 
 
 def compare_folders(
-    sweep_dirs: Sequence[Path], shared: Sequence[str], measure: str = DEFAULT
+    sweep_dirs: Sequence[Path], shared: Sequence[str], shown: Shown
 ) -> tuple[Report, list[tuple[str, Report | str]]]:
     """Compare sweeps on the collection of each, and by name on the further ones that all were asked
     for (`shared`).
 
-    measure: what curves and verdicts are on.
+    shown: what curves and verdicts are on.
 
     A further collection that cannot be compared has the reason in place of its report. Raises
     UserError where the main ones cannot, or where there are more sweeps than a figure can hold.
@@ -118,13 +118,13 @@ def compare_folders(
             f"{len(sweep_dirs)} sweeps differ: compare at most {figure_comparison.LIMIT} at a time",
             key="report.too_many_sweeps",
         )
-    folder = below(folder_of(sweep_dirs), measure)
-    sweeps, warnings = read(sweep_dirs, measure=measure)
+    folder = below(folder_of(sweep_dirs), shown)
+    sweeps, warnings = read(sweep_dirs, measure=shown.measure)
     report = write_comparison(compare(sweeps, warnings), folder)
     on_further: list[tuple[str, Report | str]] = []
     for name in shared:
         try:
-            there, about = read(sweep_dirs, name, measure)
+            there, about = read(sweep_dirs, name, shown.measure)
             comparison = compare(there, about, name, sweeps)
             on_further.append((name, write_comparison(comparison, folder / f"on-{name}")))
         except UserError as error:
@@ -136,12 +136,12 @@ def compare_pools(
     sweep_dirs: Sequence[Path],
     source: str,
     sizes: Sequence[tuple[int, str]],
-    measure: str = DEFAULT,
+    shown: Shown,
 ) -> Report:
     """Compare what the ratio does in smaller pools of a collection and in all of it, the smallest
     first.
 
-    source: "" or the name of a further collection; sizes: as in `load.pools`; measure: what curves
+    source: "" or the name of a further collection; sizes: as in `load.pools`; shown: what curves
     and verdicts are on. The runs and questions are the same at every size, so that all is paired.
     Written into pools/ beside the collection's own report. Raises UserError for more pools than a
     figure can hold, and where a pool cannot be reported alone.
@@ -152,10 +152,10 @@ def compare_pools(
             key="report.too_many_pools",
         )
     names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
-    main = load(sweep_dirs, measure=measure)
+    main = load(sweep_dirs, measure=shown.measure)
     sweeps = []
     for name, on in names.items():
-        sweeps.append(dataclasses.replace(load(sweep_dirs, on, measure), name=name))
+        sweeps.append(dataclasses.replace(load(sweep_dirs, on, shown.measure), name=name))
     values = (*(f"{size:,}" for size, _ in sizes), "all")
     comparison = compare(
         sweeps,
@@ -164,5 +164,5 @@ def compare_pools(
         [main] * len(sweeps),
         [Difference(SETTING, "passages per language", values)],
     )
-    folder = below(sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0], measure)
+    folder = below(sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0], shown)
     return write_comparison(comparison, folder / "pools")
