@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hybrid_sweep import stats
     from hybrid_sweep.api import (
         BatchSchedule,
         Collection,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         plot,
         points,
         run,
-        stats,
     )
     from hybrid_sweep.training.loss import info_nce
     from hybrid_sweep.training.samplers import (
@@ -80,6 +80,8 @@ def __getattr__(name: str) -> Any:
     """Return a public name, imported now."""
     if name not in __all__:
         raise AttributeError(f"module 'hybrid_sweep' has no attribute {name!r}")
+    if name == "stats":  # by itself: it needs numpy, scipy and pandas alone
+        return importlib.import_module("hybrid_sweep.stats")
     place = _NEED_TORCH.get(name, "api")
     value = getattr(importlib.import_module(f"hybrid_sweep.{place}"), name)
     globals()[name] = value

@@ -21,7 +21,6 @@ from hybrid_sweep.inputs.batch_schedule import BatchSchedule, Examples, Schedule
 from hybrid_sweep.inputs.prepare import collection_of
 from hybrid_sweep.inputs.splits import rows_of
 from hybrid_sweep.report import plot
-from hybrid_sweep.report import statistics as stats
 from hybrid_sweep.report.sweep_tables import SweepTables, load_sweep
 from hybrid_sweep.retrieval import per_query
 from hybrid_sweep.retrieval.ranking import Dense
@@ -50,7 +49,6 @@ __all__ = [
     "plot",
     "points",
     "run",
-    "stats",
 ]
 
 
