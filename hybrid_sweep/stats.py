@@ -87,31 +87,28 @@ def changes(rows: pd.DataFrame, factor: str, baseline: Hashable, margin: float) 
     for effect, is_crossed in zip(effects.values(), crossed, strict=True):
         p.append(float(p_value(effect)) if is_crossed else np.nan)
         losses.append(float(p_of_loss(effect, margin)) if is_crossed else np.nan)
-    table: list[dict[str, Any]] = []
-    adjusted = zip(effects.items(), p, holm(p), losses, holm(losses), strict=True)
-    for (level, effect), own, own_holm, loss, loss_holm in adjusted:
-        low, high = bounds(effect, 0.95)
-        low_90, high_90 = bounds(effect, 0.90)
-        table.append(
-            {
-                factor: level,
-                "mean": y.xs(level).to_numpy().mean(),
-                "delta": float(effect.mean),
-                "delta_low": float(low),
-                "delta_high": float(high),
-                "delta_low_90": float(low_90),
-                "delta_high_90": float(high_90),
-                "interval": effect.interval,
-                "p": own,
-                "p_holm": own_holm,
-                "p_loss": loss,
-                "p_loss_holm": loss_holm,
-                "verdict": verdict(effect, margin, own_holm, loss_holm),
-                "n_seeds": effect.n_seeds,
-                "n_questions": effect.n_questions,
-            }
-        )
+    table = []
+    tested = zip(effects.items(), p, holm(p), losses, holm(losses), strict=True)
+    for (level, effect), *tests in tested:
+        row = {factor: level, "mean": y.xs(level).to_numpy().mean(), **_intervals(effect)}
+        row |= dict(zip(("p", "p_holm", "p_loss", "p_loss_holm"), tests, strict=True))
+        row["verdict"] = verdict(effect, margin, tests[1], tests[3])
+        table.append(row | {"n_seeds": effect.n_seeds, "n_questions": effect.n_questions})
     return pd.DataFrame(table)
+
+
+def _intervals(effect: Estimate) -> dict[str, Any]:
+    """Return a change with its intervals, as columns."""
+    low, high = bounds(effect, 0.95)
+    low_90, high_90 = bounds(effect, 0.90)
+    return {
+        "delta": float(effect.mean),
+        "delta_low": float(low),
+        "delta_high": float(high),
+        "delta_low_90": float(low_90),
+        "delta_high_90": float(high_90),
+        "interval": effect.interval,
+    }
 
 
 def _checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
