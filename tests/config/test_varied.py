@@ -27,7 +27,7 @@ def test_the_number_of_compositions_does_not_grow_with_the_points(monkeypatch, s
     [
         ("seed=0,1,2", "batch.cross_lingual_ratio=0,1"),  # a whole number for a share
         ("batch.budget=fixed_monolingual", "batch.cross_lingual_ratio=0,0.5,0.9"),
-        ("sweep.name=r${batch.cross_lingual_ratio}", "batch.cross_lingual_ratio=0,0.5"),
+        ("sweep.name=r${batch.cross_lingual_ratio}", "batch.cross_lingual_ratio=0,0.5", "seed=1,2"),
         ("trainer.max_steps=3", "seed=0,1", "trainer.max_steps=4"),
         ("model.layers=1,null,2", "seed=3,4"),
         ("data.groups=300,400", "trainer.lr=1e-3,2e-3"),
