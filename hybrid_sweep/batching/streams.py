@@ -200,7 +200,7 @@ def choices_of(
     """Return pairs that share a batch, with their weights; raises UserError where there are
     none. several: the run has other sources, too.
     """
-    count, shared = len(languages), _shared(source.present)
+    count, shared = len(languages), shared_groups(source.present)
     pairs = ~np.eye(count, dtype=bool) if count > 1 else np.ones((1, 1), dtype=bool)
     if design.partner == "pivot":
         is_pivot = np.array([language == design.pivot for language in languages])
@@ -225,7 +225,7 @@ def choices_of(
     return Choices(source, languages, allowed, shared, weight, partners, prefix)
 
 
-def _shared(present: np.ndarray) -> np.ndarray:
+def shared_groups(present: np.ndarray) -> np.ndarray:
     """Return (L, L) int64: in how many groups both languages exist."""
     total = np.zeros((len(present), len(present)), dtype=np.int64)
     at_once = 2**18  # float32 counts are exact, and small

@@ -1,5 +1,6 @@
 """The verb data: list the collections, prepare one, or export one."""
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,30 +60,52 @@ def _names() -> str:
 def _list() -> None:
     """Print a table of all collections: what is prepared, and how the others are."""
     from hybrid_sweep.config.schema import SCHEMAS, cache_dir
-    from hybrid_sweep.data import collection
     from hybrid_sweep.inputs import prepare
     from hybrid_sweep.sweeps import progress
-    from hybrid_sweep.utils import digests
 
-    rows = [("name", "prepared", "languages", "queries", "passages", "fingerprint", "folder")]
+    head = ("name", "prepared", "languages", "queries", "passages", "splits", "fingerprint")
+    rows: list[tuple[str, ...]] = [(*head, "folder")]
+    listed = set()
     for name in SCHEMAS["data"]:
         config = _config(name)
         if prepare.is_prepared(config):
             folder = prepare.collection_folder(config)
-            built = collection.load(folder, digests.memory_of(cache_dir(config), folder))
-            sizes = str(built.queries.num_rows), str(built.passages.num_rows)
-            rows.append(
-                (name, "yes", " ".join(built.languages), *sizes, built.fingerprint, str(folder))
-            )
+            listed.add(folder)
+            rows.append(_prepared_row(name, folder, cache_dir(config)))
         else:
-            rows.append(
-                (name, "no", " ".join(config.data.languages), "", "", "", preparing(config.data))
-            )
+            empty = ("", "", "", "")
+            languages = " ".join(config.data.languages)
+            rows.append((name, "no", languages, *empty, preparing(config.data)))
+    cache = cache_dir(config)
+    for info in sorted((cache / "collections").glob("*/info.json")):
+        if info.parent not in listed:  # of the user's own files, or of other languages
+            rows.append(_prepared_row("", info.parent, cache))
     say("\n".join(progress.table(rows)))
+
+
+def _prepared_row(name: str, folder: Path, cache: Path) -> tuple[str, ...]:
+    """Return the row of a prepared collection; its own name where none is given, the reason where
+    it cannot be read.
+    """
+    from hybrid_sweep.data import collection, contents
+    from hybrid_sweep.utils import digests
+
+    try:
+        built = collection.load(folder, digests.memory_of(cache, folder))
+    except UserError as error:
+        if name:
+            raise
+        return ("?", "damaged", "", "", "", "", "", str(error))
+    sizes = str(built.queries.num_rows), str(built.passages.num_rows)
+    return (
+        *(name or built.name, "yes", " ".join(built.languages), *sizes),
+        *(contents.in_short(built), built.fingerprint, str(folder)),
+    )
 
 
 def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
     """Fetch and build a collection, and say what it holds."""
+    from hybrid_sweep.data import contents
     from hybrid_sweep.inputs import prepare
 
     if name is None or "=" in name:
@@ -93,6 +116,16 @@ def _prepare(name: str | None, words: list[str], refresh: bool) -> None:
     made = prepare.whole_collection(config, say, refresh=refresh, download=True)
     if negatives := prepare.negatives_file(config, say, download=True):
         say(f"hard negatives: {negatives}; batch.hard_negatives draws from them")
+    try:
+        chosen = prepare.collection_of(config)
+    except UserError as error:
+        say(f"a run with these words would be refused: {error}")
+        chosen = made
+    if chosen.languages != made.languages:
+        say(f"of the languages that data.languages names, {' '.join(chosen.languages)}:")
+    plain = dataclasses.replace(config.batch, hard_negatives=0)
+    pairs = prepare.training_pairs(dataclasses.replace(config, batch=plain), chosen, say)
+    say("\n".join(contents.lines(chosen, pairs)))
     say(
         f"{made.name}: {' '.join(made.languages)}; {made.queries.num_rows} queries,"
         f" {made.passages.num_rows} passages, fingerprint {made.fingerprint}, in"

@@ -48,6 +48,7 @@ def evaluate_words(words: Sequence[str]) -> str:
     machine = slots.this_machine([config], os.environ)
     slots.size(config, machine)  # refuses what the GPUs here do not suffice for
     ((*_, point),) = [point_list.expand([(tuple(words), config)], say)]
+    point = dataclasses.replace(point, title=_title(words, config))
     point_list.check_outputs(config)
     with progress.watch(1) as view:
         scheduler.run_points([point], machine=machine, view=view)
@@ -64,6 +65,16 @@ def evaluate_words(words: Sequence[str]) -> str:
     if labels:
         tables.append(keep_labelled(point.run_dir, Path(config.paths.outputs), labels))
     return "\n\n".join(tables)
+
+
+def _title(words: Sequence[str], config: Config) -> str:
+    """Return what is evaluated, in words; "" for a model that is named by a group alone."""
+    if words and is_place(words[0]):
+        folder = Path(words[0]).absolute()
+        is_trained = config.model.name == "saved"
+        return f"evaluation of the {'trained' if is_trained else 'untrained'} run {folder.name}"
+    path = config.model.path
+    return f"evaluation of {path}" if path else ""
 
 
 LONGEST = 128  # tokens of a text where no word says another length

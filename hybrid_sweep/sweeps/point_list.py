@@ -46,6 +46,7 @@ class Point:
     overrides: tuple[str, ...]
     config: Config
     fingerprints: dict[str, Any]
+    title: str = ""  # what it is called where it stands on no curve
 
     @property
     def run_dir(self) -> Path:
@@ -63,6 +64,8 @@ class Point:
     @property
     def label(self) -> str:
         kind, ratio, seed = self.place
+        if self.title:
+            return self.title
         if kind == "bm25":
             return "BM25"
         return f"untrained, seed {seed}" if kind == "untrained" else f"ratio {ratio:g}, seed {seed}"

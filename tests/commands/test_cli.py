@@ -631,6 +631,13 @@ def test_data_list_and_prepare(program, tmp_path, monkeypatch):
     after = program("data", "list").out.splitlines()
     assert told.code == 0
     assert after[2].split()[:2] == ["synthetic", "yes"] and fingerprint in after[2]
+    assert {"train", "dev", "test"} <= set(after[2].split())
+    assert program("data", "prepare", "synthetic", "data.groups=40").code == 0
+    more = program("data", "list").out.splitlines()
+    assert len(more) == len(after) + 1 and more[-1].split()[:2] == ["synthetic", "yes"]
+    folder = Path(more[-1].split()[-1])
+    (folder / "queries.arrow").write_bytes(b"damaged")
+    assert program("data", "list").out.splitlines()[-1].split()[:2] == ["?", "damaged"]
 
 
 def test_data_prepare_hands_on_the_words_and_refresh(program, monkeypatch):

@@ -2,11 +2,15 @@
 prompts.
 """
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
+from hybrid_sweep.commands import evaluate
 from hybrid_sweep.commands.evaluate import config_of, evaluate_words, table
 from hybrid_sweep.runs import stages, trained
+from hybrid_sweep.sweeps.point_list import Point
 from hybrid_sweep.utils.files import read_json, write_json
 from tests import ready
 from tests.refused import refused
@@ -238,3 +242,33 @@ def test_what_is_scored_of_a_folder_has_its_pooling_and_its_head(config, tmp_pat
     state = found.state_dict()
     assert found.pooling == "cls" and state.keys() == encoder.state_dict().keys()
     assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "facts"),
+    [
+        ("saved", "runs/abc/model", ("trained run", "abc")),
+        ("tiny", None, ("untrained run", "abc")),
+    ],
+)
+def test_an_evaluation_of_a_run_is_called_that(config, tmp_path, name, path, facts):
+    """The name of a point of a sweep would call a trained run untrained."""
+    (folder := tmp_path / "abc").mkdir()
+    made = config()
+    made = dataclasses.replace(made, model=dataclasses.replace(made.model, name=name, path=path))
+    told = evaluate._title([str(folder), "seed=1"], made)
+    assert all(fact in told for fact in facts) and ("untrained" in told) == (
+        "untrained run" in facts
+    )
+    point = Point("id", "untrained", (), made, {}, title=told)
+    assert point.label == told
+    assert dataclasses.replace(point, title="").label.startswith("untrained")
+
+
+def test_an_evaluation_of_a_model_is_called_by_its_path(config):
+    made = config()
+    model = dataclasses.replace(made.model, name="pretrained", path="org/model")
+    assert "org/model" in evaluate._title(
+        ["model.path=org/model"], dataclasses.replace(made, model=model)
+    )
+    assert evaluate._title(["model=tiny"], made) == ""
