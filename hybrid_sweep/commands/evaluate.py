@@ -217,10 +217,17 @@ def _data(folder: Path, run: Config, cache: Path) -> DataConfig:
         raise UserError(
             f"{folder}: its collection {run.data.name} ({fingerprint}) is not in the cache, and a"
             f" path in a stored config is not followed: add data={run.data.name} {word} to the"
-            " command, if you trust it",
+            f" command, if you trust it{_from_where(run.data.path)}",
             key="stored.data_path",
         )
     return dataclasses.replace(data, path=str(built))
+
+
+def _from_where(path: str) -> str:
+    """Return where a stored path leads from; "" for one that leads from anywhere."""
+    if Path(path).expanduser().is_absolute():
+        return ""
+    return " (the path leads from the folder in which the run was started)"
 
 
 def _check_prepared(folder: Path, config: Config) -> None:
@@ -250,7 +257,7 @@ def _model_path(folder: Path, run: Config) -> str | None:
         return path
     raise UserError(
         f"{folder}: its model lies at a path, and a path in a stored config is not followed: add "
-        f"{assignment('model.path', path)} to the command, if you trust it",
+        f"{assignment('model.path', path)} to the command, if you trust it{_from_where(path)}",
         key="stored.model_path",
     )
 

@@ -194,11 +194,7 @@ def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
         try:
             enable({"use_reentrant": False})
         except ValueError as error:
-            kind = transformer.config.model_type
-            raise UserError(
-                f"trainer.gradient_checkpointing=true: {kind} does not support it; take false",
-                key="config.trainer.gradient_checkpointing",
-            ) from error
+            raise _not_checkpointed(transformer.config.model_type) from error
         # This form needs no input with a gradient, though adapters freeze the embeddings; and the
         # hook that would give it one keeps an encoder from being copied.
         if hasattr(transformer, "_require_grads_hook"):
@@ -365,6 +361,25 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
     if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
         return kind, {"add_pooling_layer": False}
     return kind, {}
+
+
+def check_checkpointing(model: ModelConfig, folder: Path) -> None:
+    """Raise UserError where a model cannot be trained under gradient checkpointing, without a look
+    at its weights; one whose class only code of its folder brings is tried in training.
+    """
+    if isinstance(model, TinyModel):
+        return  # BERT
+    config = _config(read_layout(folder).transformer, model.remote_code)
+    kind, _ = _class_of(config)
+    if kind is not None and not getattr(kind, "supports_gradient_checkpointing", True):
+        raise _not_checkpointed(config.model_type)
+
+
+def _not_checkpointed(kind: str) -> UserError:
+    return UserError(
+        f"trainer.gradient_checkpointing=true: {kind} does not support it; take false",
+        key="config.trainer.gradient_checkpointing",
+    )
 
 
 def _head(layout: Layout, width: int) -> nn.Sequential | None:

@@ -16,6 +16,10 @@ from hybrid_sweep.retrieval.measures import Ints
 from hybrid_sweep.utils.errors import UserError
 
 BLOCK = 131_072  # passages at a time where a pool must be copied
+NO_FAISS = (
+    "Faiss is not installed: pip install 'hybrid-sweep[cpu]', or 'hybrid-sweep[gpu]' on a CUDA"
+    " machine (one of the two, never both)"
+)
 
 
 def multiplier(passages: Vectors, device: str | None, most: int) -> Callable[[Vectors], Vectors]:
@@ -111,9 +115,5 @@ def faiss() -> ModuleType:
     try:
         import faiss
     except ImportError as error:
-        raise UserError(
-            "Faiss is not installed: pip install 'hybrid-sweep[cpu]', or 'hybrid-sweep[gpu]' on a"
-            " CUDA machine (one of the two, never both)",
-            key="install.faiss",
-        ) from error
+        raise UserError(NO_FAISS, key="install.faiss") from error
     return faiss

@@ -25,6 +25,7 @@ from hybrid_sweep.config.schema import (
 )
 from hybrid_sweep.config.words import key_of, without
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.retrieval.candidates import NO_FAISS
 from hybrid_sweep.runs import finished, stages, trained
 from hybrid_sweep.training import checkpoint_notes, dev_history
 from hybrid_sweep.utils import plan_log, records, redaction, safe_paths
@@ -172,17 +173,26 @@ def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
     cache = cache_dir(config).absolute()
     asked = config.eval
     marks = [asked.also, asked.split, asked.run_depth, asked.index, asked.ivf_lists]
-    key = _key(config.data, config.more, config.model, drawn, cache, marks)
+    checkpointed = config.trainer.gradient_checkpointing and config.trainer.max_steps > 0
+    key = _key(config.data, config.more, config.model, drawn, cache, marks, checkpointed)
     if key not in _known:
-        check_adapters(config)
+        check_installed(config)
         main = prepare.prepare(config, say)
+        if checkpointed:
+            from hybrid_sweep.models.loading import check_checkpointing  # torch comes with it
+
+            check_checkpointing(config.model, main.model)
         _known[key] = prepare.fingerprints_of(config, main)
         stages.check(config, main, say)
     return _known[key]
 
 
-def check_adapters(config: Config) -> None:
-    """Raise UserError where a run trains adapters, and what makes them is not installed."""
+def check_installed(config: Config) -> None:
+    """Raise UserError where a run needs what is not installed: Faiss to rank vectors, and what
+    makes adapters.
+    """
+    if not isinstance(config.model, Bm25Model) and importlib.util.find_spec("faiss") is None:
+        raise UserError(NO_FAISS, key="install.faiss")
     if config.model.lora_rank and importlib.util.find_spec("peft") is None:
         raise UserError(
             f"model.lora_rank={config.model.lora_rank} needs peft: pip install hybrid-sweep[lora]",

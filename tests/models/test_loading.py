@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaMode
 
 from hybrid_sweep.config.schema import ModelConfig, TrainerConfig
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.models import loading
 from hybrid_sweep.models.embedding_rows import compact
 from hybrid_sweep.models.embedding_rows import whole as embedding_rows_whole
 from hybrid_sweep.models.encoder import Encoder, encode
@@ -535,3 +536,14 @@ def test_compiled_and_plain_gradients_are_the_same(bert):
         assert all(
             torch.allclose(plain[name], other[name], atol=1e-5 * scale, rtol=0) for name in plain
         )
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_checkpointing_is_refused_without_a_look_at_the_weights(bert, monkeypatch, supported):
+    monkeypatch.setattr(BertModel, "supports_gradient_checkpointing", supported)
+    monkeypatch.setattr(loading, "load_file", lambda path: pytest.fail("weights were read"))
+    if supported:
+        loading.check_checkpointing(pretrained(), bert)
+    else:
+        with refused("config.trainer.gradient_checkpointing", "bert"):
+            loading.check_checkpointing(pretrained(), bert)

@@ -3,12 +3,14 @@
 import importlib.util
 import os
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
 
 from hybrid_sweep.config.compose import points as composed
-from hybrid_sweep.config.schema import to_dict
+from hybrid_sweep.config.schema import bm25, to_dict
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.runs import stages
 from hybrid_sweep.sweeps import point_list
@@ -463,11 +465,39 @@ def test_a_sweep_of_two_settings_is_refused_unless_all_its_points_are_replaced(e
     point_list.check_sweeps(expand(*aside))
 
 
+def without(monkeypatch, package):
+    """Let a package be not installed, as far as a plan can tell."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == package else find(name)
+    )
+
+
 def test_adapters_that_cannot_be_made_are_refused_before_anything_starts(expand, monkeypatch):
     expand("model.lora_rank=2", "seed=8")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    without(monkeypatch, "peft")
     with refused("install.peft", "model.lora_rank=3"):
         expand("model.lora_rank=3", "seed=8")
+
+
+def test_a_plan_without_faiss_is_refused_but_for_bm25(expand, monkeypatch):
+    without(monkeypatch, "faiss")
+    ((_, config),) = composed(SMALL, multirun=False)
+    point_list.check_installed(bm25(config))
+    with refused("install.faiss"):
+        expand("model=tiny", "sweep.bm25=false")
+
+
+def test_checkpointing_is_asked_of_the_model_before_anything_starts(expand, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "hybrid_sweep.models.loading.check_checkpointing", lambda *of: asked.append(of)
+    )
+    monkeypatch.setattr(prepare, "prepare", lambda *_: SimpleNamespace(model=Path("model")))
+    expand("trainer.gradient_checkpointing=false")
+    assert not asked
+    expand("trainer.gradient_checkpointing=true", "seed=0,1")
+    assert len(asked) == 1
 
 
 def test_outputs_are_tried_before_any_work_and_nothing_is_left_behind(config, tmp_path):

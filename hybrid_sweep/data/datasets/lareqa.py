@@ -7,6 +7,7 @@ own: the published counts have them all.
 """
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ from hybrid_sweep.data.collection import QRELS, TEXTS, Collection, make
 from hybrid_sweep.utils import names
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import file_digest
-from hybrid_sweep.utils.text_lines import BadLine, Problems, refuse
+from hybrid_sweep.utils.text_lines import BadLine, Problems, opened, refuse
 
 ORIGIN = "https://github.com/google-research-datasets/lareqa"
+LARGEST = 2**30  # bytes of a file unpacked: a hundred times the largest one
 LICENCES = {"xquad_r": "CC-BY-SA-4.0", "mlqa_r": "CC-BY-NC-4.0"}
 KINDS = {str: "a text", list: "a list", int: "a whole number"}
 Row = tuple[str, str, str, str, str]  # in the order of collection.TEXTS
@@ -42,8 +44,8 @@ class Part:
 def build(
     folder: Path, name: str, *, context: bool = False, problems: Problems | None = None
 ) -> Collection:
-    """Return the collection of all files LANGUAGE.json in `folder`; every text is of the split
-    "test".
+    """Return the collection of all files LANGUAGE.json, or LANGUAGE.json.gz, in `folder`; every
+    text is of the split "test".
 
     A candidate's id and group are "{language}_{paragraph of the file}_{sentence of the paragraph}":
     sentences are not parallel, so that a question, whose group is its id in all languages, has a
@@ -52,16 +54,22 @@ def build(
     counted in info. Raises UserError that names file and place, unless `problems` leaves out what
     cannot be used: a paragraph, a sentence, or a question.
     """
-    files = sorted(folder.glob("*.json"))
+    files = sorted([*folder.glob("*.json"), *folder.glob("*.json.gz")])
     if not files:
         raise UserError(
             f"data.path={folder}: must be a folder with en.json, de.json, ... as in {ORIGIN}",
             key="data.files_missing",
         )
     for file in files:
-        names.language(file.stem, str(file))
+        names.language(_code(file), str(file))
+    if len({_code(file) for file in files}) < len(files):
+        twice = next(file for file in files if file.with_name(f"{file.name}.gz").is_file())
+        raise UserError(
+            f"{twice}: is there plain and packed (.gz); remove one of the two",
+            key="data.file_twice",
+        )
     problems = problems or Problems()
-    parts = {file.stem: _language(file, context, problems) for file in files}
+    parts = {_code(file): _language(file, context, problems) for file in files}
     queries, passages = (
         pa.table(
             [*zip(*(row for part in parts.values() for row in getattr(part, kind)), strict=True)],
@@ -102,13 +110,13 @@ def _language(file: Path, context: bool, problems: Problems) -> Part:
             except BadLine as error:
                 problems.take(error)
                 continue
-            sentence, candidate = text[start:end], f"{file.stem}_{number}_{index}"
+            sentence, candidate = text[start:end], f"{_code(file)}_{number}_{index}"
             if not sentence.strip():
                 part.counts["sentences without text"] += 1
                 continue
             spans.append((start, end, candidate))
             shown = f"{sentence} {text}" if context else sentence
-            part.passages.append((candidate, candidate, file.stem, "test", shown))
+            part.passages.append((candidate, candidate, _code(file), "test", shown))
         for index, item in enumerate(items):
             try:
                 _question(part, item, spans, asked, file, f"{place}.qas[{index}]")
@@ -156,18 +164,26 @@ def _question(
     end, sentence = around[0]
     if begin + len(_get(answers[0], "text", str, file, f"{place}.answers[0]")) > end:
         part.counts["answers that end in a later sentence"] += 1
-    part.queries.append((f"{identifier}@{file.stem}", identifier, file.stem, "test", question))
+    part.queries.append((f"{identifier}@{_code(file)}", identifier, _code(file), "test", question))
     part.relevant.append((identifier, sentence))
+
+
+def _code(file: Path) -> str:
+    """Return the language that a file is named by."""
+    return file.name.removesuffix(".gz").removesuffix(".json")
 
 
 def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
     """Yield the paragraphs of a file in order, each with its place, as "data[0].paragraphs[3]"."""
     try:
-        content = json.loads(file.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UserError(
-            f"{file}: cannot be read ({error.strerror})", key="data.file_unreadable"
-        ) from error
+        with opened(file) as stream:
+            raw = stream.read(LARGEST + 1)
+        if len(raw) > LARGEST:
+            raise UserError(f"{file}: holds more than {LARGEST:,} bytes", key="data.file_large")
+        content = json.loads(raw.decode("utf-8-sig"))
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "damaged gzip"
+        raise UserError(f"{file}: cannot be read ({reason})", key="data.file_unreadable") from error
     except UnicodeDecodeError as error:
         raise UserError(
             f"{file}: byte {error.start} is not UTF-8; fetch the file again",

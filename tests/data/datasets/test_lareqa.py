@@ -1,5 +1,6 @@
 """LAReQA's construction: by hand on small files, and its published counts on the real ones."""
 
+import gzip
 import json
 import os
 import re
@@ -395,3 +396,26 @@ def test_the_real_texts_are_those_of_the_offsets(real):
         "56beb4343aeaaa14008c925b",
         "en_0_0",
     ) in relevant(built)
+
+
+def test_packed_files_are_read_as_plain_ones(tmp_path):
+    write(tmp_path, de=[paragraph("Eins. Zwei.", [[0, 5], [6, 11]], question("q", 6, "Zwei"))])
+    plain = lareqa.build(tmp_path, "xquad_r")
+    file = tmp_path / "de.json"
+    (tmp_path / "de.json.gz").write_bytes(gzip.compress(file.read_bytes()))
+    with refused("data.file_twice", file):
+        lareqa.build(tmp_path, "xquad_r")
+    file.unlink()
+    packed = lareqa.build(tmp_path, "xquad_r")
+    assert packed.fingerprint == plain.fingerprint and packed.languages == ["de"]
+    damaged = (tmp_path / "de.json.gz").read_bytes()[:-9]
+    (tmp_path / "de.json.gz").write_bytes(damaged)
+    with refused("data.file_unreadable", "de.json.gz"):
+        lareqa.build(tmp_path, "xquad_r")
+
+
+def test_a_packed_file_cannot_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(lareqa, "LARGEST", 1000)
+    (tmp_path / "de.json.gz").write_bytes(gzip.compress(b" " * 1001))
+    with refused("data.file_large", "de.json.gz"):
+        lareqa.build(tmp_path, "xquad_r")
