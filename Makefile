@@ -43,6 +43,7 @@ bench: install  ## Training and ranking beside sentence-transformers, memory, si
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/digests.py
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/languages.py
 	$(BIN)/python benchmarks/ranking.py --share 10
 	$(BIN)/python benchmarks/ranking.py --passages 1000000 --queries 7000
 	$(if $(ME5),$(if $(XQUAD_R),$(BIN)/python benchmarks/evaluate.py --model $(ME5) --data $(XQUAD_R)))

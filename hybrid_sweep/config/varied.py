@@ -68,13 +68,13 @@ def numbers(
         parsed: Hydra's reading of each word.
         is_value: whether a word, with its reading, sets a plain value of a point.
     """
-    found: list[tuple[str, Number | None]] = []
+    pairs: list[tuple[str, Number | None]] = []
     for word, reading in zip(words, parsed, strict=True):
         value: Any = reading.value() if is_value(word, reading) else None
         is_number = type(value) in (int, float) and math.isfinite(value)
-        found.append((word, value if is_number else None))
+        pairs.append((word, value if is_number else None))
     keys = {_key(word) for word in words}
-    return tuple(found) if len(keys) == len(found) else None
+    return tuple(pairs) if len(keys) == len(pairs) else None
 
 
 def _key(word: str) -> str:

@@ -19,13 +19,13 @@ def counts(collection: Collection) -> dict[str, dict[str, tuple[int, int]]]:
     """Return the numbers of queries and of passages by split and language; passages that every
     split searches have the split `ALL`.
     """
-    found: dict[str, dict[str, list[int]]] = {split: {} for split in (*SPLITS, ALL)}
+    by_split: dict[str, dict[str, list[int]]] = {split: {} for split in (*SPLITS, ALL)}
     for place, table in enumerate((collection.queries, collection.passages)):
         for row in table.group_by(["split", "lang"]).aggregate([([], "count_all")]).to_pylist():
             split = ALL if row["split"] == "*" else row["split"]
-            found[split].setdefault(row["lang"], [0, 0])[place] += row["count_all"]
+            by_split[split].setdefault(row["lang"], [0, 0])[place] += row["count_all"]
     made: dict[str, dict[str, tuple[int, int]]] = {}
-    for split, languages in found.items():
+    for split, languages in by_split.items():
         if languages:
             made[split] = {name: (two[0], two[1]) for name, two in sorted(languages.items())}
     return made

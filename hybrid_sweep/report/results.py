@@ -29,7 +29,7 @@ from hybrid_sweep.report.measures import DEFAULT, MONOLINGUAL, Measures, measure
 from hybrid_sweep.report.query_values import LOG_RANK
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.scales import PLAIN, Scale, scale_of
-from hybrid_sweep.report.scope_parts import Part, one_of, parts
+from hybrid_sweep.report.scope_parts import ScopePart, one_of, parts
 from hybrid_sweep.report.selection import having
 
 __all__ = [
@@ -101,7 +101,7 @@ def _effect(
     }
 
 
-def _won(part: Part, runs: list[int], base: list[int]) -> dict[str, Any]:
+def _won(part: ScopePart, runs: list[int], base: list[int]) -> dict[str, Any]:
     """Return the questions by the sign of their mean paired difference, whatever their number of
     rows.
     """
@@ -161,7 +161,7 @@ class _Row:
     effect: st.Estimate | None
 
 
-def _rows(sweep: Sweep, setting: str, measure: str, part: Part) -> dict[str, list[_Row]]:
+def _rows(sweep: Sweep, setting: str, measure: str, part: ScopePart) -> dict[str, list[_Row]]:
     """Return, by scope, one row per ratio and one for each baseline: its level and its paired
     effect.
     """

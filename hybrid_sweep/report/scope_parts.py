@@ -23,7 +23,7 @@ MOST_SCOPES = 2_000  # of a part, likewise: an estimate has a hundred numbers of
 
 
 @dataclass(frozen=True)
-class Part:
+class ScopePart:
     """D scopes with as many questions each.
 
     y: (D, runs, questions) contributions. df: of the questions. means: (D, runs, questions) of the
@@ -37,7 +37,7 @@ class Part:
     n_rows: int
 
 
-def parts(whole: Block, scopes: Mapping[str, tuple[str, ...]]) -> Iterator[Part]:
+def parts(whole: Block, scopes: Mapping[str, tuple[str, ...]]) -> Iterator[ScopePart]:
     """Yield the scopes of a block, each once, in any order.
 
     Args:
@@ -56,10 +56,10 @@ def parts(whole: Block, scopes: Mapping[str, tuple[str, ...]]) -> Iterator[Part]
             alike.setdefault(len(mine), []).append((scope, mine))
         else:
             yield _of_any_form(scope, select(whole, names))
-    for count, found in alike.items():
+    for count, alike_scopes in alike.items():
         most = max(1, min(MOST_SCOPES, MOST_VALUES // (count * len(whole.values))))
-        for start in range(0, len(found), most):
-            yield _of_one_row_each(whole, found[start : start + most])
+        for start in range(0, len(alike_scopes), most):
+            yield _of_one_row_each(whole, alike_scopes[start : start + most])
 
 
 def one_of(estimates: st.Estimate, place: int) -> st.Estimate:
@@ -81,27 +81,29 @@ def one_of(estimates: st.Estimate, place: int) -> st.Estimate:
     )
 
 
-def _of_any_form(scope: str, part: Block) -> Part:
+def _of_any_form(scope: str, part: Block) -> ScopePart:
     y, df = st.contributions(part.values, part.domain, part.group)
     count = np.bincount(part.group)
     sums = [np.bincount(part.group, weights=values) for values in part.values]
-    return Part((scope,), y[None], df, np.stack(sums)[None] / count, part.values.shape[1])
+    return ScopePart((scope,), y[None], df, np.stack(sums)[None] / count, part.values.shape[1])
 
 
-def _of_one_row_each(whole: Block, found: Sequence[tuple[str, NDArray[np.intp]]]) -> Part:
+def _of_one_row_each(
+    whole: Block, alike_scopes: Sequence[tuple[str, NDArray[np.intp]]]
+) -> ScopePart:
     """Return scopes of one domain each, in which every question has one row.
 
-    found: the scopes with the places of their rows.
+    alike_scopes: the scopes with the places of their rows.
     """
-    scopes = tuple(scope for scope, _ in found)
-    rows = np.stack([mine for _, mine in found])
+    scopes = tuple(scope for scope, _ in alike_scopes)
+    rows = np.stack([mine for _, mine in alike_scopes])
     count = rows.shape[1]
     means = means_of(np.moveaxis(whole.values[:, rows], 0, 1))
     order = np.argsort(whole.group[rows], axis=1, kind="stable")
     ordered = np.take_along_axis(rows, order, axis=1)
     values = np.moveaxis(whole.values[:, ordered], 0, 1)
     y, df = contributions_of(values, means)
-    return Part(scopes, y, df, values, count)
+    return ScopePart(scopes, y, df, values, count)
 
 
 def means_of(values: Array) -> Array:

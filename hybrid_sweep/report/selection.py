@@ -1,4 +1,4 @@
-"""The rows of a table by what they are about, found without a look at all of them: a sweep of 120
+"""The rows of a table by what they are about, rows without a look at all of them: a sweep of 120
 languages has a hundred thousand rows, and a report asks for thousands of curves.
 """
 
@@ -21,20 +21,20 @@ def having(results: pd.DataFrame, *wanted: str) -> pd.DataFrame:
     places = _places(results).get(wanted)
     if places is None:
         return results.iloc[:0]
-    found = results.iloc[places]
-    same = [bool(found[key].eq(value).all()) for key, value in zip(KEYS, wanted, strict=True)]
+    rows = results.iloc[places]
+    same = [bool(rows[key].eq(value).all()) for key, value in zip(KEYS, wanted, strict=True)]
     if all(same):
-        return found
+        return rows
     _known.pop(id(results), None)  # the table was changed in place
     return having(results, *wanted)
 
 
 def _places(results: pd.DataFrame) -> Places:
-    known = _known.get(id(results))
-    if known is None or known[0]() is not results or known[1] != len(results):
+    remembered = _known.get(id(results))
+    if remembered is None or remembered[0]() is not results or remembered[1] != len(results):
         if len(_known) >= MOST_KNOWN:
             _known.clear()
         indices: Any = results.groupby(list(KEYS), sort=False).indices
         places: Places = dict(indices)
-        known = _known[id(results)] = (weakref.ref(results), len(results), places)
-    return known[2]
+        remembered = _known[id(results)] = (weakref.ref(results), len(results), places)
+    return remembered[2]

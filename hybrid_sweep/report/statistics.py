@@ -178,10 +178,10 @@ def typical_inflation(matrices: Sequence[Array]) -> Any:
         inflations.append(np.divide(seeds, rest, out=nothing, where=rest > 0))
     if not inflations:
         return 0.0
-    found = np.stack(inflations)
-    counted = ~np.isnan(found).all(axis=0)
+    stacked = np.stack(inflations)
+    counted = ~np.isnan(stacked).all(axis=0)
     typical = np.zeros(counted.shape)
-    typical[counted] = np.nanmedian(found[:, counted], axis=0)
+    typical[counted] = np.nanmedian(stacked[:, counted], axis=0)
     return typical[()]
 
 
@@ -353,8 +353,8 @@ def _quantile(estimated: Estimate, level: float) -> Array:
         shares = shares_of_seeds(estimated)
         of_level = critical_value(level, shares, estimated.dfs, estimated.df_questions)
         estimated._known[level] = of_level
-    known: Array = estimated._known[level]
-    return known
+    quantile: Array = estimated._known[level]
+    return quantile
 
 
 def half_width(estimated: Estimate, level: float) -> Any:

@@ -62,8 +62,8 @@ def pairs(results: pd.DataFrame) -> dict[str, Any]:
     chosen = chosen[chosen["setting"].isin([MONOLINGUAL.setting, CROSS_LINGUAL.setting])]
     ends = chosen["scope"].str.split(">", n=1)
     query, passage = ends.str[0], ends.str[-1]
-    known = query.isin(names) & passage.isin(names)
-    chosen, query, passage = chosen[known], query[known], passage[known]
+    is_single = query.isin(names) & passage.isin(names)
+    chosen, query, passage = chosen[is_single], query[is_single], passage[is_single]
     place = {name: code for code, name in enumerate(names)}
     cell = (query.map(place) * len(names) + passage.map(place)).to_numpy(dtype=np.int64)
     levels: list[dict[str, Any]] = []

@@ -46,10 +46,10 @@ def changes(cells: Cells, setting: str, ratio: float, rule: Rule) -> list[ProbeR
     pairs = compared(cells, setting, ratio, rule)
     if not pairs:
         return []
-    found = [row(pairs, rule), *single_cells.rows([pair[1:] for pair in pairs], rule)]
+    tested_rows = [row(pairs, rule), *single_cells.rows([pair[1:] for pair in pairs], rule)]
     scopes = [(MACRO, pairs)] + [(pair[0].name, [pair]) for pair in pairs]
     rows: list[ProbeRow] = []
-    for (scope, part), its in zip(scopes, found, strict=True):
+    for (scope, part), its in zip(scopes, tested_rows, strict=True):
         pair = relation(part[0][0].query_lang, part[0][0].passage_lang) if ">" in scope else ""
         head: ProbeRow = {
             "part": "change",

@@ -33,7 +33,7 @@ def rows(cells: Sequence[Success], rule: Rule) -> list[ProbeRow]:
 
 def _of_one_form(first: Array, second: Array, rule: Rule) -> list[ProbeRow]:
     """Return the rows of cells with as many questions each; first, second: (D, S, Q)."""
-    one, two = (rule.states(np.moveaxis(each, 1, 0)) for each in (first, second))
+    one, two = (rule.states(np.moveaxis(success, 1, 0)) for success in (first, second))
     difference = second - first
     y, df = scope_parts.contributions_of(difference, scope_parts.means_of(difference))
     estimate = st.crossed_estimate(y, df)
