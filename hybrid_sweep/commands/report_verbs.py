@@ -11,18 +11,29 @@ from hybrid_sweep.utils.errors import UserError
 if TYPE_CHECKING:
     from hybrid_sweep.utils import plan_log
 
+SWEEPS = Path("outputs", "sweeps")  # where sweeps are unless paths.outputs says otherwise
+
 
 def _check(sweep_dirs: Sequence[Path]) -> None:
     for folder in sweep_dirs:
+        if (folder / "runs.json").is_file():
+            raise UserError(
+                f"{folder}: a published sweep, with its report and tables; to make them again from"
+                f" its rows: hybrid-sweep freeze --check {shlex.quote(str(folder))}",
+                key="sweep.published",
+            )
         if not (folder / "points.json").is_file():
             from hybrid_sweep.config.validate import nearest
 
             names = sorted(
                 path.parent.name for path in folder.absolute().parent.glob("*/points.json")
             )
-            hint = (
-                f"; {nearest(folder.name, names)}" if names else "; hybrid-sweep run -m makes one"
-            )
+            hint = "; hybrid-sweep run -m makes one"
+            if names:
+                hint = f"; {nearest(folder.name, names)}"
+            usual = SWEEPS / folder.name
+            if (usual / "points.json").is_file():
+                hint = f"; did you mean {usual}?"
             raise UserError(f"{folder}: no sweep there (no points.json){hint}", key="sweep.missing")
 
 

@@ -86,6 +86,20 @@ def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
             slots.size(config, slots.this_machine([config], os.environ))
 
 
+def _say_offline(jobs: "list[Job]") -> None:
+    """Refuse a word for W&B that is not known, and say where runs that shall be online cannot
+    be.
+    """
+    from hybrid_sweep.tracking import mirror
+
+    modes = {mirror.mode_of({"mode": config.logger.mode}) for _, config in jobs}
+    if "online" in modes and mirror.key_missing():
+        say(
+            "Weights & Biases: no key is configured, and runs are recorded offline: wandb login,"
+            " or WANDB_API_KEY, before the start; or logger=offline"
+        )
+
+
 def run(words: list[str]) -> int:
     args, ordered, runs = _hydra_words(words)
     from hybrid_sweep.sweeps import scheduler
@@ -149,13 +163,11 @@ def _run_points(
         shows_plan: whether to say first which points there are and what they take.
     """
     from hybrid_sweep.sweeps import point_list, progress, scheduler
-    from hybrid_sweep.tracking import mirror
 
     with ExitStack() as stack:
         jobs = _jobs(args)
         _check_gpus(args, jobs)
-        for _, config in jobs:
-            mirror.mode_of({"mode": config.logger.mode})
+        _say_offline(jobs)
         for _, config in jobs:
             point_list.check_outputs(config)
         points = point_list.expand(jobs, say)
@@ -276,11 +288,9 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.inputs import prepare
     from hybrid_sweep.runs import stages
     from hybrid_sweep.sweeps import forecast, point_list, progress
-    from hybrid_sweep.tracking import mirror
 
     jobs = _jobs(args)
-    for _, config in jobs:
-        mirror.mode_of({"mode": config.logger.mode})
+    _say_offline(jobs)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
         (one.data.name, preparing(one.data))

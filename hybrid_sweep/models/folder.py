@@ -105,6 +105,8 @@ def _from_the_hub(model: ModelConfig, name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=local))
     except Exception as error:  # the hub client raises many kinds; to the user all mean: not there
         hint = "give model.path=FOLDER, or model.local_files_only=false to download it"
+        if not local:
+            hint = "the hub does not give it (network, name, access token?): give model.path=FOLDER"
         raise UserError(
             f"model.path={model.path}: not in the local cache of models ({type(error).__name__});"
             f" {hint}",

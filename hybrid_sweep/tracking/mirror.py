@@ -5,7 +5,9 @@ wandb is imported only where a run begins; no torch here, so that the driver can
 """
 
 import math
+import netrc
 import os
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +42,25 @@ def mode_of(logger: Mapping[str, Any]) -> str:
             key="environment.wandb_mode",
         )
     return mode
+
+
+def key_missing() -> bool:
+    """Return whether neither the environment nor the file of passwords (~/.netrc, or $NETRC) has a
+    key for W&B's server.
+    """
+    if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")):
+        return False
+    address = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    host = urllib.parse.urlsplit(address).hostname or ""
+    named = os.environ.get("NETRC")
+    files = [named] if named else ["~/.netrc", "~/_netrc"]
+    for file in files:
+        try:
+            if netrc.netrc(os.path.expanduser(file)).authenticators(host):
+                return False
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return True
 
 
 @contextmanager

@@ -561,6 +561,36 @@ def test_report_ends_with_the_next_command(program, reported, tmp_path, monkeypa
     assert program("report", str(tmp_path)).out == "the answer\n"
 
 
+def test_report_of_a_name_finds_the_folder_of_sweeps(program, tmp_path):
+    (tmp_path / "outputs/sweeps/mine").mkdir(parents=True)
+    (tmp_path / "outputs/sweeps/mine/points.json").write_text("{}")
+    told = program("report", "mine")
+    assert told.key == "sweep.missing" and "outputs/sweeps/mine" in told.err
+
+
+def test_report_of_a_published_folder_names_the_verb_that_makes_it_again(program, tmp_path):
+    (tmp_path / "published").mkdir()
+    for name in ("points.json", "runs.json"):
+        (tmp_path / "published" / name).write_text("{}")
+    for verb in ("report", "probe"):
+        told = program(verb, "published")
+        assert told.key == "sweep.published" and "freeze --check published" in told.err
+
+
+@pytest.mark.parametrize(
+    ("mode", "key", "said"),
+    [("online", "", True), ("online", "k" * 40, False), ("offline", "", False)],
+)
+def test_a_missing_key_of_wandb_is_told_before_the_start(
+    program, tmp_path, monkeypatch, mode, key, said
+):
+    monkeypatch.setenv("NETRC", str(tmp_path / "absent"))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    told = program("plan", *SMALL, f"logger={mode}")
+    assert told.code == 0 and ("wandb login" in told.out) == said
+
+
 def test_report_of_an_unknown_sweep_names_the_nearest(program, tmp_path):
     for name in ("first", "second"):
         (tmp_path / "outputs/sweeps" / name).mkdir(parents=True)

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from hybrid_sweep.config.schema import Config, ModelConfig
+from hybrid_sweep.models import folder as folders
 from hybrid_sweep.models.folder import model_folder
 from hybrid_sweep.utils.files import write_json
 from tests.refused import refused
@@ -71,3 +72,14 @@ def test_what_scores_pairs_or_tokens_is_refused_unless_modules_say_how_it_encode
     for fine in (["BertForMaskedLM"], [], None, "BertModel", [3]):
         write_json(whole / "config.json", {"model_type": "bert", "architectures": fine})
         folder_of(whole)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_is_advised_of_a_model_that_is_not_there_was_not_done_already(monkeypatch, local):
+    def absent(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", absent)
+    with refused("model.not_cached") as told:
+        folders._from_the_hub(ModelConfig(path="a/b", local_files_only=local), "a/b")
+    assert ("local_files_only=false" in told.message) == local

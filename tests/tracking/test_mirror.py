@@ -132,3 +132,23 @@ def test_no_secret_goes_out(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", SECRET)
     told = mirror.clean({"a": f"hub with {SECRET}", "b": [{"c": SECRET}], "n": 1, "x": None})
     assert told == {"a": "hub with $HF_TOKEN", "b": [{"c": "$HF_TOKEN"}], "n": 1, "x": None}
+
+
+@pytest.mark.parametrize(
+    ("lines", "address", "missing"),
+    [
+        ("machine api.wandb.ai login user password key", "", False),
+        ("machine api.wandb.ai login user password key", "https://own.example", True),
+        ("machine own.example login user password key", "https://own.example:443", False),
+        ("not a netrc at all {", "", True),
+        ("", "", True),
+    ],
+)
+def test_a_key_is_looked_for_where_wandb_does(monkeypatch, tmp_path, lines, address, missing):
+    (tmp_path / "netrc").write_text(lines)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_BASE_URL", address)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    assert mirror.key_missing() == missing
+    monkeypatch.setenv("WANDB_API_KEY", "key")
+    assert not mirror.key_missing()

@@ -6,6 +6,7 @@ evaluated question is one. Everything derives from the per-query tables, and the
 collection that the runs read. Nothing written holds a time, a machine or a path.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +95,8 @@ def write_probe(
         " kind of question"
     )
     cells = cells_of(sweep, best_ranks(sweep))
+    # The cells have what is asked of the rows from here on, which would double the memory.
+    sweep = dataclasses.replace(sweep, frame=sweep.frame.iloc[:0])
     ratio = _ratio(cells, asked.ratio)
     texts = _texts(sweep, folders, asked, how) if asked.texts else ""
     read, note = (texts, "") if isinstance(texts, SplitTexts) else (None, texts)
