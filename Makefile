@@ -4,6 +4,8 @@ BIN := .venv/bin
 SWEEP := $(BIN)/hybrid-sweep
 DATA ?= debian
 .DEFAULT_GOAL := help
+# Compiled files are kept, wherever the environment says otherwise: a test starts many processes.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help install reproduce smoke test test-slow test-gpu bench experiments lint format clean
 
 help:  ## Show the targets

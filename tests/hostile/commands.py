@@ -313,6 +313,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
     """
     from hybrid_sweep.commands import evaluate, sweep_verbs, wandb_sweep
     from hybrid_sweep.config import compose
+    from hybrid_sweep.config import words as config_words
     from hybrid_sweep.report import publish, report, report_files
     from hybrid_sweep.report.comparison import report as comparison
     from hybrid_sweep.report.comparison import table
@@ -347,6 +348,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
             put(report, "write_report", _left_out) if pushing else None
             for place in (compose, evaluate):
                 put(place, "points", composed(compose.points))
+            put(config_words, "_as_typed", spelled(config_words._as_typed))
         for name in ("aggregate", "derived", "answer", "by_ratio"):
             put(report_files, name, remembered(getattr(report_files, name)))
         for name in ("aggregate", "derived", "answer"):
@@ -378,6 +380,18 @@ def composed(points: Callable[..., Any]) -> Callable[..., Any]:
         if key not in KNOWN:
             KNOWN[key] = points(words, multirun=multirun, **more)
         return copy.deepcopy(KNOWN[key])
+
+    return call
+
+
+def spelled(as_typed: Callable[[str], str]) -> Callable[[str], str]:
+    """Remember how Hydra reads a word: it reads no file of the world."""
+
+    def call(word: str) -> str:
+        key = f"word:{word}"
+        if key not in KNOWN:
+            KNOWN[key] = as_typed(word)
+        return str(KNOWN[key])
 
     return call
 

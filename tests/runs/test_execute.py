@@ -110,10 +110,10 @@ def test_the_known_effect_of_the_ratio_shows(run):
     """
     more = (
         "data.groups=600",
-        "model.hidden_size=128",
+        "model.hidden_size=64",
         "model.vocabulary=2000",
         "batch.size=32",
-        "trainer.max_steps=200",
+        "trainer.max_steps=120",
     )
     low, high = (
         read_json(run(f"batch.cross_lingual_ratio={ratio}", *more) / "metrics.json")
