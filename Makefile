@@ -29,8 +29,8 @@ smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under a
 test: install  ## The test suite, two tests at a time, no network, about 5 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: install  ## The long tests, two at a time, about 25 minutes
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+test-slow: install  ## The long tests, three at a time (many wait for processes of their own), about 18 minutes on two cores
+	$(BIN)/python -m pytest -m slow -n 3 --dist worksteal
 
 test-gpu: install  ## The tests that need a GPU; skipped elsewhere
 	$(BIN)/python -m pytest tests/test_gpu.py tests/test_gpu_runs.py
