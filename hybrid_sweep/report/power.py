@@ -114,11 +114,11 @@ def variances_from(sweep: Mapping[str, Any]) -> list[Variances]:
     return [Variances(**row) for row in sweep["ratios"]]
 
 
-def nearest(known: Sequence[Variances], ratios: Sequence[float]) -> list[Variances]:
-    """Return for each of the ratios above 0 the variances of the nearest known one."""
+def nearest(variances: Sequence[Variances], ratios: Sequence[float]) -> list[Variances]:
+    """Return for each of the ratios above 0 the variances of the nearest ratio that has some."""
     rows = []
     for ratio in sorted(ratio for ratio in ratios if ratio > 0):
-        like = min(known, key=lambda one: abs(one.ratio - ratio))
+        like = min(variances, key=lambda one: abs(one.ratio - ratio))
         rows.append(dataclasses.replace(like, ratio=ratio))
     return rows
 
