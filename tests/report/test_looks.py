@@ -3,6 +3,7 @@ report makes of its plan.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import scipy.stats
 from benchmarks import looks as simulated
 from hybrid_sweep.report import looks, simultaneous
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.comparison.table import compare
+from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.looks import Looks, adjusted, fractions_of, level_of, of_both
 from hybrid_sweep.report.report import write_report
@@ -210,3 +213,31 @@ def test_the_primary_measure_is_what_a_report_is_on(
     other = write_report([sweep_dir], measure="RR@10")
     assert other.figure.parent == sweep_dir / "by-RR@10"
     assert not load([sweep_dir], measure="RR@10").stated.before
+
+
+def test_shapes_and_comparisons_hold_over_all_looks(
+    make_sweep: Callable[..., Path], quick: None
+) -> None:
+    """Slope, band and reversal of a curve, and the differences of two sweeps, at an interim look and
+    at a single one: the same values, wider intervals, larger p.
+    """
+    tables = []
+    for number in (3, 5):
+        sweeps = []
+        for name, spread in (("one", 0.15), ("other", 0.2)):
+            folder = make_sweep(World(questions=24, noise=spread), name=name)
+            sweeps.append(load([planned(folder, number)]))
+            shutil.rmtree(folder.parents[1])
+        rows = derived(sweeps[0], aggregate(sweeps[0]))
+        rows = rows[rows["statistic"].isin(["slope", "band", "reversal"])]
+        pairs = compare(sweeps, [[], []]).table
+        tables.append([rows, pairs[pairs["statistic"] == "difference"]])
+    for single, interim in zip(*tables, strict=True):
+        crossed = single["interval"].isin(["crossed", "simultaneous"]) & (single["value"] != 0)
+        crossed &= (single["high"] - single["low"]) > 0
+        before, after = single[crossed], interim[crossed]
+        assert crossed.sum() > 5 and before["value"].equals(after["value"])
+        width = [table["high"] - table["low"] for table in (before, after)]
+        assert (width[1] > width[0]).all()
+        tested = before["p"].between(0.001, 0.9)
+        assert tested.any() and (after["p"][tested] > before["p"][tested]).all()
