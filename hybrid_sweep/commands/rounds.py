@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.guards import tested_counts
 from hybrid_sweep.report.load import Sweep, load
+from hybrid_sweep.report.look_notes import tested_counts
 from hybrid_sweep.report.results import MONO, aggregate, picked
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.utils import plan_log

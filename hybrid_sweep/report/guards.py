@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hybrid_sweep.report import look_notes
 from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.paired_rows import monolingual
@@ -127,55 +128,10 @@ def few_questions(results: pd.DataFrame) -> list[str]:
     return []
 
 
-def looks(sweep: Sweep, results: pd.DataFrame) -> list[str]:
-    """Return warnings of ratios that are tested before all planned seeds are there, after earlier
-    reports, or with seeds that were not planned.
-    """
-    plan = sweep.looks
-    counts = tested_counts(results)
-    if plan is None or not counts:
-        return []
-    notes = []
-    few, many = min(counts), max(counts)
-    before = [count for count in plan.taken if count < min(few, plan.planned)]
-    reported = f", after reports with {listed(before)}" if before else ""
-    holds = (
-        ": intervals and p of differences are widened to hold over all looks (alpha spending,"
-        " docs/report.md)"
-    )
-    if plan.sequential:
-        seeds = str(few) if few == many else f"{few} to {many}"
-        notes.append(
-            f"sequential sweep: seeds were added until verdicts were settled, {seeds} of at most"
-            f" {plan.planned}{reported}{holds}"
-        )
-    elif few < plan.planned:
-        seeds = str(few) if few == many else f"{few} to {many}"
-        notes.append(f"interim look: {seeds} of {plan.planned} planned seeds{reported}{holds}")
-    elif before:
-        notes.append(f"all {counted(plan.planned, 'planned seed')}{reported}{holds}")
-    if many > plan.planned and plan.planned in plan.taken:
-        extra = counted(many - plan.planned, "seed")
-        notes.append(
-            f"{extra} more than the {plan.planned} planned, added after a report with all of these:"
-            " intervals and p do not reckon with that look, and false claims are more frequent than"
-            " they say"
-        )
-    return notes
-
-
-def tested_counts(results: pd.DataFrame) -> list[int]:
-    """Return the different numbers of seeds of the ratios with an interval over seeds, ascending:
-    those of a look.
-    """
-    rows = [row for row in monolingual(results) if row["delta_interval"] == "crossed"]
-    return sorted({int(row["delta_seeds"]) for row in rows})
-
-
 def warnings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     """Return the warnings of a sweep, each a line without its end."""
     return [
-        *looks(sweep, results),
+        *look_notes.warnings(sweep, results),
         *copies(sweep),
         *unlike_their_metrics(sweep),
         *below_untrained(results),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hybrid_sweep.report import look_notes
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import interim, no_verdict
 from hybrid_sweep.report.load import Sweep
@@ -108,6 +109,8 @@ def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow]) -> tuple[s
         )
     if interim(sweep, rows):
         text += f" This is an interim look, at {interim(sweep, rows)}."
+    looked = look_notes.note(sweep, results)
+    text += f" {looked}" if looked else ""
     if gone:
         text += (
             f" r = {listed(gone)} {'have' if len(gone) > 1 else 'has'} no finished seed that r = 0"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.report.figures.training_curves import training
-from hybrid_sweep.report.guards import tested_counts
 from hybrid_sweep.report.load import Sweep, further, load, pools, primary_of
+from hybrid_sweep.report.look_notes import tested_counts
 from hybrid_sweep.report.measures import Shown
 from hybrid_sweep.report.report_files import Report, below, write_one, writing
 from hybrid_sweep.report.settings import check

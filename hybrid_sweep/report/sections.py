@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hybrid_sweep.report import look_notes
 from hybrid_sweep.report.derived import COLUMNS as DERIVED
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import DEFAULT
@@ -63,6 +64,16 @@ def _margin(sweep: Sweep) -> str:
     )
 
 
+def _planned(sweep: Sweep, results: pd.DataFrame) -> list[str]:
+    """Return what was planned: the margin, what was chosen late, and the looks."""
+    lines = [_margin(sweep)]
+    lines += [f"- Chosen when results were there: {note}." for note in sweep.stated.late]
+    looked = look_notes.note(sweep, results)
+    if looked:
+        lines.append(f"- {looked}")
+    return lines
+
+
 def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     mono = picked(results, *sweep.measures.mono.place)
     questions = counted(int(mono[0]["n_questions"]), "question") if mono else "no question"
@@ -80,8 +91,7 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             f" {steps} of {_common(sweep, 'batch.size')} pairs at every ratio; seeds"
             f" {listed(map(str, seeds)) if seeds else 'none'}."
         ),
-        _margin(sweep),
-        *[f"- Chosen when results were there: {note}." for note in sweep.stated.late],
+        *_planned(sweep, results),
         (
             "- A mean is the plain mean over languages (or ordered pairs) of the means over"
             " queries, then over seeds."

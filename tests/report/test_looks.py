@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 from benchmarks import looks as simulated
-from hybrid_sweep.report import looks, simultaneous
+from hybrid_sweep.report import look_notes, looks, simultaneous
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.comparison.table import compare
 from hybrid_sweep.report.derived import derived
@@ -171,7 +171,8 @@ def test_reports_are_recorded_as_looks_once_for_each_number_of_seeds(
         (run / "later").rename(run / "metrics.json")
     last = write_report([sweep_dir])
     assert plan_log.read(sweep_dir).looks == (3, 4)
-    assert last.warnings[0].startswith("all 4 planned seeds, after reports with 3: ")
+    assert not any("look" in warning for warning in last.warnings)
+    assert look_notes.note(load([sweep_dir]), last.results).startswith("All 4 planned seeds")
     assert not last.answer.startswith("Interim")
     alone = aggregate(load([planned(sweep_dir, 4)]))
     key = (last.results["ratio"] > 0) & last.results["p"].notna()
