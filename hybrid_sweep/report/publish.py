@@ -36,7 +36,7 @@ from hybrid_sweep.utils.files import atomic_dir, write_json
 LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.html"]
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
 # Tables that came after sweeps were published: where a folder lacks one, nothing is compared.
-ADDED = ("measures.csv",)
+ADDED = ("measures.csv", "scales.csv")
 # Files of a report that are the same bytes everywhere; a font may move a figure.
 TEXTS = (".csv", ".md", ".tex")
 ROWS = finished.SCHEMA

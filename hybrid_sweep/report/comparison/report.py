@@ -6,6 +6,7 @@ The pools of one sweep are compared in the same way, in its own folder pools/.
 
 import dataclasses
 import hashlib
+import textwrap
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ from hybrid_sweep.report.comparison import figure as figure_comparison
 from hybrid_sweep.report.comparison import latex as comparison_latex
 from hybrid_sweep.report.comparison import page as comparison_page
 from hybrid_sweep.report.comparison import text as comparison_text
+from hybrid_sweep.report.comparison.scales import on_scales, sentences
 from hybrid_sweep.report.comparison.table import Comparison, compare
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.load import Sweep, load
@@ -67,11 +69,12 @@ def read(
 
 def write_comparison(comparison: Comparison, folder: Path) -> Report:
     """Write a comparison into a folder, each file atomically."""
-    figure = figure_comparison.draw(comparison)
+    figure, scaled = figure_comparison.draw(comparison), on_scales(comparison)
     with writing(folder):
         tables = (
             put_csv(comparison.table, folder / "comparison.csv"),
             put_parquet(comparison.table, folder / "comparison.parquet"),
+            put_csv(scaled, folder / "scales.csv"),
         )
         drawn = save(figure, folder, "comparison")
         texts = {
@@ -84,6 +87,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
     told = [
         comparison_console.console(comparison),
         "",
+        *chain.from_iterable((*textwrap.wrap(line, 110), "") for line in sentences(scaled)),
         f"page: {folder / 'comparison.html'}",
         f"figure: {drawn[0]}",
     ]

@@ -174,7 +174,7 @@ def _slopes(name: str, sweep: Sweep, shape: pd.DataFrame) -> list[ComparisonRow]
 
 
 @dataclass(frozen=True)
-class _Side:
+class Side:
     """Of one of two sweeps the contributions of the questions, by ratio and seed, and its looks."""
 
     contributions: dict[float, dict[int, st.Array]]
@@ -188,7 +188,7 @@ class _Side:
 
 
 def _tested(
-    estimate: st.Estimate, seeds: tuple[list[int], list[int]], sides: tuple[_Side, _Side]
+    estimate: st.Estimate, seeds: tuple[list[int], list[int]], sides: tuple[Side, Side]
 ) -> ComparisonRow:
     """Return a difference of the first sweep of a pair to the other one, as columns.
 
@@ -242,7 +242,7 @@ def _pair(
             part = select(whole, domains)
             y, df = st.contributions(part.values, part.domain, part.group)
             count = len(here.trained)
-            sides = _side(here, y[:count]), _side(there, y[count:])
+            sides = side_of(here, y[:count]), side_of(there, y[count:])
             head: ComparisonRow = {
                 "sweep": names[0],
                 "against": names[1],
@@ -254,22 +254,22 @@ def _pair(
             }
             for ratio in sorted(shared):
                 head["ratio"] = ratio
-                rows += _differences(head, sides, df, bool(ground.by_seed))
+                rows += differences_at(head, sides, df, bool(ground.by_seed))
     return rows
 
 
-def _side(sweep: Sweep, y: st.Array) -> _Side:
+def side_of(sweep: Sweep, y: st.Array) -> Side:
     """Return the contributions of the trained points of a sweep, one a row of `y`."""
     places = grid(sweep)
     order = [i for i, point in enumerate(sweep.finished) if point.kind == "trained"]
     contributions: dict[float, dict[int, st.Array]] = {}
     for ratio, seeds in places.items():
         contributions[ratio] = {seed: y[order.index(place)] for seed, place in seeds.items()}
-    return _Side(contributions, sweep.looks)
+    return Side(contributions, sweep.looks)
 
 
-def _differences(
-    head: ComparisonRow, sides: tuple[_Side, _Side], df: float, paired: bool
+def differences_at(
+    head: ComparisonRow, sides: tuple[Side, Side], df: float, paired: bool
 ) -> list[ComparisonRow]:
     """Return the difference of levels at the ratio of `head`, and that of the changes to ratio 0
     where both sweeps have them.
@@ -285,7 +285,7 @@ def _differences(
     return rows
 
 
-def _adjusted(rows: list[ComparisonRow]) -> list[ComparisonRow]:
+def adjusted(rows: list[ComparisonRow]) -> list[ComparisonRow]:
     """Return rows of differences with Holm's adjustment over the ratios of all sweeps, for each
     statistic, measure and scope.
     """
@@ -315,7 +315,7 @@ def table_of(
     pairs = []
     for name, sweep, ground in zip(names[1:], sweeps[1:], grounds, strict=True):
         pairs += _pair((name, names[0]), sweep, sweeps[0], ground)
-    return frame_of([*rows, *_adjusted(pairs)], ComparisonRow)
+    return frame_of([*rows, *adjusted(pairs)], ComparisonRow)
 
 
 def compare(

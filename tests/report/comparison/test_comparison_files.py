@@ -28,9 +28,8 @@ from tests.report.comparison.pairs_of_sweeps import (
 )
 from tests.report.sections import parts_of
 
-NAMES = [
-    f"comparison.{kind}" for kind in ("csv", "parquet", "png", "pdf", "svg", "md", "html", "tex")
-]
+KINDS = ("csv", "parquet", "png", "pdf", "svg", "md", "html", "tex")
+NAMES = ["scales.csv", *(f"comparison.{kind}" for kind in KINDS)]
 
 
 def test_everything_is_written_into_the_first_folder_and_nothing_into_the_other(

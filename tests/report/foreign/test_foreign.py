@@ -252,3 +252,17 @@ def test_words_that_cannot_be_are_refused(
     monkeypatch.chdir(tmp_path)
     with refused(key):
         report_verbs.report(words)
+
+
+def test_the_curve_has_a_mark_and_an_interval_for_each_level(tmp_path: Path) -> None:
+    rows = foreign.checked(rows_of({"a": 0.0, "b$": 0.05, "c": -0.1}, "method"), "method")
+    told = foreign._told(rows, "method", TableRequest("method", margin=0.03), "mine")
+    figure = foreign.figure.draw(told)
+    (axes,) = figure.axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", r"b\$", "c"]
+    heights = [line.get_ydata() for line in axes.lines]
+    spans = [ends for ends in heights if len(ends) == 2 and ends[0] != ends[1]]
+    macro = told.results[(told.results["scope"] == "macro") & told.results["delta"].notna()]
+    base = told.results[told.results["ratio"] == 0.0]["mean"].iloc[0]
+    expected = macro[["delta_low_90", "delta_high_90"]].to_numpy() + base
+    assert np.sort(np.array(spans), axis=0) == pytest.approx(np.sort(expected, axis=0))
