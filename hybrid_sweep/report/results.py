@@ -213,8 +213,8 @@ def _spread(columns: dict[str, Any], rows: Sequence[ResultRow]) -> None:
     for name, value in columns.items():
         several = isinstance(value, tuple | np.ndarray) and np.ndim(value) > 0
         values = list(np.asarray(value).tolist()) if several else [value] * len(rows)
-        for row, each in zip(rows, values, strict=True):
-            row[name] = each  # type: ignore[literal-required]
+        for row, cell in zip(rows, values, strict=True):
+            row[name] = cell  # type: ignore[literal-required]
 
 
 def _has_verdict(setting: str, measure: str) -> bool:

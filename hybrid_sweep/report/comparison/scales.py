@@ -12,7 +12,7 @@ from hybrid_sweep.report.comparison.rows import ComparisonRow
 from hybrid_sweep.report.comparison.table import (
     TWICE,
     Comparison,
-    Side,
+    SweepSide,
     adjusted,
     differences_at,
     side_of,
@@ -74,13 +74,13 @@ def _pair(
     return rows
 
 
-def _scaled(side: Side, scale: Scale) -> Side:
+def _scaled(side: SweepSide, scale: Scale) -> SweepSide:
     """Return the contributions of a sweep on a scale, each ratio about the mean of its seeds."""
     contributions = {}
     for ratio, by_seed in side.contributions.items():
         values = scale.of(np.stack(list(by_seed.values())))
         contributions[ratio] = dict(zip(by_seed, values, strict=True))
-    return Side(contributions, side.looks)
+    return SweepSide(contributions, side.looks)
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:

@@ -174,7 +174,7 @@ def _slopes(name: str, sweep: Sweep, shape: pd.DataFrame) -> list[ComparisonRow]
 
 
 @dataclass(frozen=True)
-class Side:
+class SweepSide:
     """Of one of two sweeps the contributions of the questions, by ratio and seed, and its looks."""
 
     contributions: dict[float, dict[int, st.Array]]
@@ -188,7 +188,7 @@ class Side:
 
 
 def _tested(
-    estimate: st.Estimate, seeds: tuple[list[int], list[int]], sides: tuple[Side, Side]
+    estimate: st.Estimate, seeds: tuple[list[int], list[int]], sides: tuple[SweepSide, SweepSide]
 ) -> ComparisonRow:
     """Return a difference of the first sweep of a pair to the other one, as columns.
 
@@ -258,18 +258,18 @@ def _pair(
     return rows
 
 
-def side_of(sweep: Sweep, y: st.Array) -> Side:
+def side_of(sweep: Sweep, y: st.Array) -> SweepSide:
     """Return the contributions of the trained points of a sweep, one a row of `y`."""
     places = grid(sweep)
     order = [i for i, point in enumerate(sweep.finished) if point.kind == "trained"]
     contributions: dict[float, dict[int, st.Array]] = {}
     for ratio, seeds in places.items():
         contributions[ratio] = {seed: y[order.index(place)] for seed, place in seeds.items()}
-    return Side(contributions, sweep.looks)
+    return SweepSide(contributions, sweep.looks)
 
 
 def differences_at(
-    head: ComparisonRow, sides: tuple[Side, Side], df: float, paired: bool
+    head: ComparisonRow, sides: tuple[SweepSide, SweepSide], df: float, paired: bool
 ) -> list[ComparisonRow]:
     """Return the difference of levels at the ratio of `head`, and that of the changes to ratio 0
     where both sweeps have them.
