@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hybrid_sweep.commands import data_verbs, report_verbs, sweep_verbs, usage
+from hybrid_sweep.commands import completion, data_verbs, report_verbs, sweep_verbs, usage
 from hybrid_sweep.utils.arguments import Parser, open_streams, say, unread
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import one_line
@@ -71,6 +71,8 @@ def _dispatch(words: list[str]) -> int:
         "wandb": (usage.WANDB, _wandb),
         "dashboard": (usage.DASHBOARD, _dashboard),
     }
+    if words[0] in completion.OPTIONS:
+        return completion.complete(words, list(verbs))
     if words[0] not in verbs:
         from hybrid_sweep.config.validate import nearest
 
