@@ -272,3 +272,10 @@ def test_an_evaluation_of_a_model_is_called_by_its_path(config):
         ["model.path=org/model"], dataclasses.replace(made, model=model)
     )
     assert evaluate._title(["model=tiny"], made) == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "is_relative"), [("data/mine", True), ("/data/mine", False), ("~/mine", False)]
+)
+def test_a_stored_relative_path_says_where_it_leads_from(path, is_relative):
+    assert bool(evaluate._from_where(path)) == is_relative
