@@ -21,6 +21,8 @@ from hybrid_sweep.report.page.data import block
 from hybrid_sweep.report.probe import cells as probe_cells
 from hybrid_sweep.report.probe import differences, rows, single_cells, words
 from tests.report.conftest import World, write_sweep
+from tests.report.page.browser import needs_browser, use
+from tests.report.page.test_html import page
 
 FEW, MANY = 6, 26
 SCRIPT = Path(__file__).parent.parent.parent / "benchmarks" / "languages.py"
@@ -186,3 +188,30 @@ def test_single_cells_are_tested_as_each_is_alone(tmp_path: Path) -> None:
                     row[name], value, rtol=1e-12, equal_nan=True
                 )
                 assert same, (name, row[name], value)
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_page_of_many_languages_shows_every_pair(tmp_path: Path) -> None:
+    script = benchmark()
+    folder = script.generate(script.Size(MANY, 3, 2, 3), tmp_path)
+    page(folder)
+    seen = use(
+        folder / "report.html",
+        """
+        choose("#ratio", "1"); $("input[name=heat][value='1']").click();
+        seen.values = all("#heat td").map(cell => +cell.dataset.value);
+        point(all("#heat td")[1]); seen.told = $("#heat-readout").textContent;
+        choose("#view", "1"); seen.scopes = all("#scope option").map(one => one.value);
+        """,
+    )
+    table = results.aggregate(load.load([folder]))
+    assert seen["scopes"] == ["macro"] and "results.csv" in seen["told"]
+    names = results.languages(table)
+    assert len(seen["values"]) == MANY**2
+    for place in (1, MANY + 5, 7 * MANY + 7):
+        one, other = names[place // MANY], names[place % MANY]
+        scope = one if one == other else f"{one}>{other}"
+        setting = "monolingual" if one == other else "cross-lingual"
+        delta = results.pick(table, setting, "RR@10", scope)["delta"].iloc[-1]
+        assert abs(seen["values"][place] - delta) <= 5e-4
