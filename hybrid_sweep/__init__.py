@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         plot,
         points,
         run,
+        run_sweep,
     )
     from hybrid_sweep.training.loss import info_nce
     from hybrid_sweep.training.samplers import (
@@ -64,6 +65,7 @@ __all__ = [
     "plot",
     "points",
     "run",
+    "run_sweep",
     "stats",
 ]
 

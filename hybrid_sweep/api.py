@@ -5,6 +5,7 @@ See docs/api.md, which has an example of each.
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from hybrid_sweep.retrieval import per_query
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs.opened import Run
 from hybrid_sweep.sweeps import point_list, progress, scheduler, slots
+from hybrid_sweep.utils import redaction
 from hybrid_sweep.utils.arguments import say
 from hybrid_sweep.utils.errors import UserError
 
@@ -49,6 +51,7 @@ __all__ = [
     "plot",
     "points",
     "run",
+    "run_sweep",
 ]
 
 
@@ -112,7 +115,10 @@ def load_collection(data: Config | DataConfig | str, *words: str) -> Collection:
             "overrides go with the name of a collection: a config has its values",
             key="api.words_without_name",
         )
-    config = data if isinstance(data, Config) else dataclasses.replace(Config(), data=data)
+    if isinstance(data, Config):
+        config = data
+    else:
+        config = dataclasses.replace(Config(), data=data)
     return collection_of(config)
 
 
@@ -229,6 +235,61 @@ def run(config: Config) -> Run:
             key="api.run_failed",
         )
     return Run(point.run_dir, point.config)
+
+
+def run_sweep(*words: str, config_dir: str | None = None) -> SweepTables:
+    """Return the tables of the sweep that command-line words mean, after its points are run.
+
+    The points are those of `hybrid-sweep run -m` with the same words, with the baselines of the
+    sweep, in the same folders; those that are done are not run again. They run on this machine, as
+    many at a time as `sweep.max_parallel` says.
+
+    Args:
+        words: overrides, of which some have several values, as "seed=1,2,3".
+        config_dir: a folder of one's own with further files of the config.
+
+    Raises:
+        UserError: for words that are refused or mean several sweeps, data or a model that is not
+            there, too few GPUs, and points that failed, whose reasons it gives.
+    """
+    jobs = composing.points(list(words), multirun=True, search=config_dir)
+    configs = [config for _, config in jobs]
+    _check_sweep(configs)
+    machine = slots.this_machine(configs, os.environ)
+    for config in configs:
+        slots.size(config, machine)
+        point_list.check_outputs(config)
+    several = point_list.expand(jobs, say)
+    point_list.check_sweeps(several)
+    if not all(point_list.is_done(point) for point in several):
+        point_list.check(several)
+    command = shlex.join(["hybrid-sweep", "run", "-m", *redaction.words(list(words))])
+    for note in point_list.record(several, command):
+        say(note)
+    scheduler.launch(jobs)
+    missing = [point for point in several if not point_list.is_done(point)]
+    if missing:
+        reasons = [f"{point.run_id}: {point_list.state_of(point).reason}" for point in missing]
+        raise UserError(
+            f"{len(missing)} of {len(several)} points have no result: {'; '.join(reasons)}; the"
+            " same call tries these again",
+            key="api.points_failed",
+        )
+    return load_sweep(several[0].sweep_dir)
+
+
+def _check_sweep(configs: Sequence[Config]) -> None:
+    """Refuse configs of several sweeps, and what only the command line does."""
+    if len({(config.paths.outputs, config.sweep.name) for config in configs}) > 1:
+        raise UserError(
+            "these words mean several sweeps: run them one by one", key="api.several_sweeps"
+        )
+    if configs[0].sweep.is_sequential:
+        raise UserError(
+            "sweep.until=settled: hybrid-sweep run adds seeds until the verdicts are settled;"
+            " run_sweep runs the seeds that are named",
+            key="api.sequential",
+        )
 
 
 def _alone(config: Config) -> Any:

@@ -52,6 +52,8 @@ def test_the_package_says_that_it_is_typed() -> None:
     [
         (lambda: hs.compose("experiment=smoke"), "api.several_points"),
         (lambda: hs.load_collection(hs.DataConfig(), "seed=1"), "api.words_without_name"),
+        (lambda: hs.run_sweep("data=synthetic", "sweep.name=a,b"), "api.several_sweeps"),
+        (lambda: hs.run_sweep("data=synthetic", "sweep.until=settled"), "api.sequential"),
         (
             lambda: hs.BatchSchedule.from_config(hs.compose("data=synthetic", "model=bm25")),
             "schedule.nothing_to_train",
@@ -161,13 +163,44 @@ except hs.UserError as error:
     assert program(code, tmp_path)[-1] == "api.run_failed True"
 
 
+WHOLE = ["trainer.max_steps=2", "seed=1,2", "batch.cross_lingual_ratio=0,1", "sweep.name=whole"]
+
+
+@pytest.mark.slow
+def test_a_sweep_is_that_of_the_command_line(cache, tmp_path) -> None:
+    """The same points and list of points, and nothing is run a second time, whichever comes
+    first; a point that fails is told, and the others are done.
+    """
+    code = f"""
+from pathlib import Path
+from hybrid_sweep.commands.cli import main
+words = [*SMALL, "logger=disabled", *{WHOLE!r}]
+sweep = hs.run_sweep(*words)
+folder = Path("outputs/sweeps/whole")
+listed = (folder / "points.json").read_bytes()
+results = sorted(Path("outputs/runs").glob("*/metrics.json"))
+written = [path.stat().st_mtime_ns for path in results]
+assert main(["run", "-m", *words]) == 0
+again = hs.run_sweep(*words)
+assert [path.stat().st_mtime_ns for path in results] == written
+assert (folder / "points.json").read_bytes() == listed
+assert again.per_query.equals(sweep.per_query) and not any(sweep.points["missing"])
+counts = sweep.points["kind"].value_counts()
+key = ""
+try:
+    hs.run_sweep(*words, "trainer.lr=1e30", "trainer.clip=0", "sweep.name=broken")
+except hs.UserError as error:
+    key = error.key
+done = len(list(Path("outputs/runs").glob("*/metrics.json")))
+print(counts["trained"], counts["untrained"], counts["bm25"], len(written), key, done)
+"""
+    assert program(code, tmp_path)[-1] == "4 2 1 7 api.points_failed 7"
+
+
 @pytest.mark.slow
 def test_the_examples_of_the_document(cache, tmp_path) -> None:
     code = f"""
-import doctest, sys
-from hybrid_sweep.commands.cli import main
-words = [*SMALL, "batch.cross_lingual_ratio=0,1", "seed=1,2", "sweep.name=toy", "logger=disabled"]
-assert main(["run", "-m", *words]) == 0
+import doctest
 flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 failed, tried = doctest.testfile({str(DOCUMENT)!r}, module_relative=False, optionflags=flags)
 print(tried - failed, tried)
