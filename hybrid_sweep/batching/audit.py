@@ -45,7 +45,9 @@ def check_realised(record: pd.DataFrame, plan: Plan) -> None:
     if len(trained) != len(wanted) or (trained.to_numpy() != wanted.to_numpy()).any():
         length = min(len(trained), len(wanted))
         differs = (trained.to_numpy()[:length] != wanted.to_numpy()[:length]).any(axis=1)
-        step = int(differs.argmax()) if differs.any() else length
+        step = length
+        if differs.any():
+            step = int(differs.argmax())
         raise RuntimeError(
             f"step {step} of {len(wanted)} did not train on what the plan says; this is a defect of"
             " the program"

@@ -92,7 +92,10 @@ class Plan:
         stream = self.streams[self.stream[step]]
         source, groups, query, partner = stream.drawn(int(self.place[step]))
         slots = step * self.batch_size + np.arange(self.batch_size)
-        cross = self.n_cross[step] > 0 if self.cross is None else self.cross.has(slots)
+        if self.cross is None:
+            cross = self.n_cross[step] > 0
+        else:
+            cross = self.cross.has(slots)
         return Batch(source, groups, query, np.where(cross, partner, query), partner)
 
     def negatives_key(self, step: int) -> tuple[int, int, int]:

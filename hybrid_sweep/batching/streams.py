@@ -201,14 +201,20 @@ def choices_of(
     none. several: the run has other sources, too.
     """
     count, shared = len(languages), shared_groups(source.present)
-    pairs = ~np.eye(count, dtype=bool) if count > 1 else np.ones((1, 1), dtype=bool)
+    if count > 1:
+        pairs = ~np.eye(count, dtype=bool)
+    else:
+        pairs = np.ones((1, 1), dtype=bool)
     if design.partner == "pivot":
         is_pivot = np.array([language == design.pivot for language in languages])
         pairs &= is_pivot[:, None] | is_pivot[None, :]
     allowed = pairs & (shared >= design.batch_size)
     if not allowed.any():
         most = int(np.where(pairs, shared, 0).max(initial=0))
-        where = "any two of the languages" if count > 1 else f"language {languages[0]}"
+        if count > 1:
+            where = "any two of the languages"
+        else:
+            where = f"language {languages[0]}"
         if several:
             where += f" of {source.name}"
         way = "take other languages for it"
@@ -221,7 +227,9 @@ def choices_of(
     sizes = np.maximum(np.diag(shared), 1).astype(float)
     weight = np.where(allowed.any(axis=1), sizes**design.language_exponent, 0.0)
     partners = allowed * (shared if design.partner == "size" else 1.0)
-    prefix = f"{source.name}:" if several else ""
+    prefix = ""
+    if several:
+        prefix = f"{source.name}:"
     return Choices(source, languages, allowed, shared, weight, partners, prefix)
 
 

@@ -188,7 +188,9 @@ def specification(made: Any) -> dict[str, Any]:
                 )
                 for key, value in node.items()
             }
-        return [plain(value) for value in node] if isinstance(node, list) else node
+        if isinstance(node, list):
+            return [plain(value) for value in node]
+        return node
 
     content = plain(made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True))
     assert isinstance(content, dict)
@@ -204,7 +206,8 @@ def _save(plan: Mapping[str, Any], names: Sequence[str], target: Target) -> str:
     made = workspace(plan, names, dataclasses.replace(target, entity=entity))
     note = target.folder / "wandb" / "dashboard.json"
     stored = read_own_json(note)
-    stored = stored if isinstance(stored, dict) else {}
+    if not isinstance(stored, dict):
+        stored = {}
     if stored.get("project") == f"{entity}/{target.project}":
         try:
             saved = ws.Workspace.from_url(stored["url"])

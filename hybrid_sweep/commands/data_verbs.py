@@ -160,9 +160,14 @@ def _export(
         f"{whole.name}: {made.queries.num_rows} queries and {made.passages.num_rows} passages in"
         f" {folder}" + (f"; in {cut} texts, tabs and line breaks became spaces" if cut else "")
     )
-    reader = ["mmarco"] if form == "mmarco" else ["files", f"data.format={form}"]
+    if form == "mmarco":
+        reader = ["mmarco"]
+    else:
+        reader = ["files", f"data.format={form}"]
     # Of a value, unlike of a word, a tilde at the beginning means a home folder.
-    place = str(Path(folder).absolute()) if folder.startswith("~") else folder
+    place = folder
+    if folder.startswith("~"):
+        place = str(Path(folder).absolute())
     reader.append(assignment("data.path", place))
     reader.append(f"'data.languages=[{','.join(made.languages)}]'")
     say(" ".join(["next: hybrid-sweep data prepare", *reader]))

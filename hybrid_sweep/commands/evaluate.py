@@ -171,7 +171,10 @@ def _of_run(folder: Path, words: list[str]) -> tuple[Config, Config]:
     run = validate.stored(folder)
     typed = keys(words)
     # With another model a path of the words would have no effect.
-    reads_folder = ["model=pretrained", "model.path=."] if "model.path" in typed else []
+    if "model.path" in typed:
+        reads_folder = ["model=pretrained", "model.path=."]
+    else:
+        reads_folder = []
     ((_, composed),) = points([*reads_folder, ALONE, *words], multirun=False)
     config = composed
     if run.trainer.max_steps > 0:
@@ -192,7 +195,10 @@ def _of_run(folder: Path, words: list[str]) -> tuple[Config, Config]:
         kept |= {**permitted, "local_files_only": True}
         config = dataclasses.replace(config, model=ModelConfig(**kept))
     else:
-        path = composed.model.path if reads_folder else _model_path(folder, run)
+        if reads_folder:
+            path = composed.model.path
+        else:
+            path = _model_path(folder, run)
         if isinstance(run.model, TinyModel):  # made of its seed
             path = None
         model = dataclasses.replace(run.model, path=path, **permitted)

@@ -133,7 +133,10 @@ def write_triples(
     same = texts.query_lang[query] == texts.passage_lang[passage]
     query, passage = query[same], passage[same]
     top, score = ask
-    value = score(query, passage) if score else np.zeros(len(query))
+    if score:
+        value = score(query, passage)
+    else:
+        value = np.zeros(len(query))
     order = np.lexsort((texts.tie_order[passage], -value, query))
     asked, at = np.unique(query[order], return_index=True)
     positive, best = np.full(len(split.queries), -1), np.zeros(len(split.queries))
@@ -172,7 +175,9 @@ def _dense(
     """Return lists by the vectors of an encoder, which are encoded into `work`, shard by shard: a
     stopped mining goes on.
     """
-    device = "cuda" if config.trainer.accelerator == "gpu" else None
+    device = None
+    if config.trainer.accelerator == "gpu":
+        device = "cuda"
     # All that makes the vectors: a stopped mining of another model, seed or pooling is not gone on
     # with.
     content = [

@@ -168,7 +168,9 @@ def _expected(planned: _Planned, source: _Origin) -> "tuple[list[Power], list[fl
 def _seeds(number: float) -> str:
     from hybrid_sweep.report.power import MOST_SEEDS
 
-    return f"{number:.0f}" if number <= MOST_SEEDS else f"more than {MOST_SEEDS}"
+    if number <= MOST_SEEDS:
+        return f"{number:.0f}"
+    return f"more than {MOST_SEEDS}"
 
 
 def _table(planned: _Planned, like: Path | None) -> list[str]:

@@ -47,7 +47,8 @@ def report(words: list[str]) -> int:
         rows, name = read(args.table), args.table[0].resolve().stem
     else:
         rows, name = _scored(args.runs, args.collection, args.labels, args.overrides), "runs"
-    name = name if is_folder_name(name) else "table"
+    if not is_folder_name(name):
+        name = "table"
     folder = args.out or Path("outputs") / "reports" / name
     say(write_foreign(rows, asked, folder))
     return 0
@@ -85,7 +86,10 @@ def _scored(
     files = sorted({Path(name) for pattern in patterns for name in glob.glob(pattern)})
     if not files:
         raise UserError(f"--runs {patterns[0]}: no file has such a name", key="run_file.missing")
-    named = _of_names(files) if labels is None else _of_table(files, labels)
+    if labels is None:
+        named = _of_names(files)
+    else:
+        named = _of_table(files, labels)
     scorer = Scorer([f"data={collection}", *overrides], say)
     parts = [tidy(scorer.scored(path)[0], named[path]) for path in files]
     return pd.concat(parts, ignore_index=True)
@@ -98,7 +102,9 @@ def _of_names(files: Sequence[Path]) -> dict[Path, dict[str, str]]:
         text = f"{path.parent.name}/{path.name}"
         ratio, seed = RATIO.search(text), SEED.search(text)
         if ratio is None or seed is None:
-            lacking = "ratio" if ratio is None else "seed"
+            lacking = "seed"
+            if ratio is None:
+                lacking = "ratio"
             raise UserError(
                 f"{path}: its name has no {lacking}, as in r0.5_s3.trec; or give --labels FILE, a"
                 " CSV with the columns file, seed and a factor",

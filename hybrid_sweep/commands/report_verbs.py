@@ -104,7 +104,9 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     planned = log.seeds_planned or 0
     if log.plans and log.plans[-1].sequential:
         goes_on = f"next: {shlex.join(words)}    (goes on until the verdicts are settled)"
-        return goes_on if more_seeds and len(own) < planned else ""
+        if more_seeds and len(own) < planned:
+            return goes_on
+        return ""
     if len(own) < planned:
         left = [str(max(own) + 1 + place) for place in range(planned - len(own))]
         more = [*without(words, "seed"), f"seed={','.join(left)}"]
@@ -148,7 +150,9 @@ def _safe_words(command: str) -> list[str]:
         *("model.remote_code", "model.local_files_only", "trainer.loss", "trainer.callbacks"),
         *("hydra.", "hydra/", "--config", "-c"),
     )
-    return [] if any(key.startswith(permits) for key in keys) else words
+    if any(key.startswith(permits) for key in keys):
+        return []
+    return words
 
 
 def probe(words: list[str]) -> int:

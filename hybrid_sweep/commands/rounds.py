@@ -97,5 +97,7 @@ def _end(rows: list[ResultRow], undecided: list[ResultRow]) -> str:
     if not unsettled:
         return f"settled: every ratio has its verdict, with {seeds} seeds"
     named = ", ".join(f"{row['ratio']:g}" for row in unsettled)
-    why = "with all seeds" if undecided else "more questions, not more seeds, would be needed"
+    why = "more questions, not more seeds, would be needed"
+    if undecided:
+        why = "with all seeds"
     return f"stopped with {seeds} seeds: r = {named} open, {why}"

@@ -177,11 +177,16 @@ def _run_points(
         ]
         done = len(points) - len(waiting)
         is_local = bool(waiting) and _is_local(args)
-        servers = scheduler.begin_servers(waiting) if is_local else None
+        servers = None
+        if is_local:
+            servers = scheduler.begin_servers(waiting)
         if servers is not None:
             stack.callback(servers.close)
         point_list.check_sweeps(points)
-        plans = point_list.check(points) if waiting else {}
+        if waiting:
+            plans = point_list.check(points)
+        else:
+            plans = {}
         notes = point_list.record(points, command)
         if shows_plan:
             for note in notes:
@@ -266,13 +271,18 @@ def _summary(points: "Sequence[Point]", before: int) -> int:
         )
         say("\n".join(failed))
         say("the same command tries these again, and only these")
-    return 1 if missing else 0
+    if missing:
+        return 1
+    return 0
 
 
 def _say_next(points: "Sequence[Point]", code: int) -> None:
     """Say how to report the sweeps of some points; code: 1 where some have no result."""
     for folder in dict.fromkeys(point.sweep_dir for point in points):
-        shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
+        if folder.is_relative_to(Path.cwd()):
+            shown = os.path.relpath(folder)
+        else:
+            shown = str(folder)
         say(f"next: hybrid-sweep report {shlex.quote(shown)}{' --allow-missing' if code else ''}")
 
 

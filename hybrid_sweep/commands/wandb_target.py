@@ -52,7 +52,9 @@ def config_of(folder: Path) -> dict[str, Any]:
     """Return the stored config of a run as plain dicts, {} where it has not begun; raises UserError
     where it is broken.
     """
-    return {} if folder.is_symlink() else records.config(folder)
+    if folder.is_symlink():
+        return {}
+    return records.config(folder)
 
 
 def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -138,7 +140,9 @@ def keep(target: Target, run_id: str, mark: str) -> None:
 def _pushed(target: Target) -> dict[str, Any]:
     """Return what was noted of earlier pushes; {} where nothing was, or the note is broken."""
     pushed = read_own_json(target.folder / PUSHED)
-    return pushed if isinstance(pushed, dict) else {}
+    if isinstance(pushed, dict):
+        return pushed
+    return {}
 
 
 def _mark(target: Target, mark: str) -> str:

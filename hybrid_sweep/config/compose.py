@@ -51,7 +51,10 @@ def _remembered(
     """Return what Hydra composes of the words: the same node, not to be changed, as long as the
     files of the config stay.
     """
-    extra = [f"hydra.searchpath=[file://{search}]"] if search else []
+    if search:
+        extra = [f"hydra.searchpath=[file://{search}]"]
+    else:
+        extra = []
     words = [*overrides, *extra]
     if any("searchpath" in word for word in overrides):  # of files that are not looked at here
         return compose(name, overrides=words, **more)
@@ -65,7 +68,10 @@ def _remembered(
 
 def _state(search: str | None) -> tuple[tuple[str, int, int], ...]:
     """Return path, time and size of each file that a config can be composed of."""
-    folders = [config_dir(), Path(search)] if search else [config_dir()]
+    if search:
+        folders = [config_dir(), Path(search)]
+    else:
+        folders = [config_dir()]
     states = []
     for folder in folders:
         for path in sorted(folder.rglob("*.yaml")):
@@ -94,7 +100,10 @@ def _points(overrides: Sequence[str], *, multirun: bool, search: str | None) -> 
         if not multirun:
             mode = _guard(lambda: str(_settings(compose, overrides).get("mode") or ""))
             multirun = mode.endswith("MULTIRUN")
-        jobs = _guard(lambda: _jobs(compose, overrides, search)) if multirun else [tuple(overrides)]
+        if multirun:
+            jobs = _guard(lambda: _jobs(compose, overrides, search))
+        else:
+            jobs = [tuple(overrides)]
         bases: dict[tuple[str, ...], Any] = {}
         varied = Varied()
         made = []
@@ -181,10 +190,14 @@ def _one(
         varied: what was composed of the points before, for those like them.
     """
     parsed = _parsed(overrides)
-    words = numbers(overrides, parsed, _is_value) if parsed is not None else None
+    words = None
+    if parsed is not None:
+        words = numbers(overrides, parsed, _is_value)
     config = varied.like(words)
     if config is None:
-        node = _from_base(compose, overrides, parsed, bases) if parsed is not None else None
+        node = None
+        if parsed is not None:
+            node = _from_base(compose, overrides, parsed, bases)
         if node is None:
             node = _guard(lambda: compose("config", overrides=list(overrides)))
         config = typed(node)
@@ -266,7 +279,9 @@ def _guard(action: Any) -> Any:
         return action()
     except MarkedYAMLError as error:
         mark, reason = error.problem_mark, error.problem
-        where = f"{mark.name}, line {mark.line + 1}" if mark else "a file of the config"
+        where = "a file of the config"
+        if mark:
+            where = f"{mark.name}, line {mark.line + 1}"
         raise UserError(f"{where}: is not YAML ({reason})", key="config.yaml") from error
     except MissingConfigException as error:
         missing, options = error.missing_cfg_file or "", list(error.options or [])
@@ -334,7 +349,9 @@ FILE_AT_FAULT = re.compile(r"In '([^']*)': \w+ raised while composing config:\s*
 def _file_at_fault(error: BaseException) -> str:
     """Return the file that Hydra names as the one with a mistake, as the beginning of a line."""
     named = FILE_AT_FAULT.match(str(error))
-    return f"{named[1]}.yaml: " if named else ""
+    if named:
+        return f"{named[1]}.yaml: "
+    return ""
 
 
 def key_of(error: BaseException) -> str:
@@ -358,12 +375,16 @@ def key_of(error: BaseException) -> str:
         return "config.unknown_group"
     if _is_unknown(text):
         return "config.unknown_key"
-    return config_key(str(key)) if key else "config.refused"
+    if key:
+        return config_key(str(key))
+    return "config.refused"
 
 
 def _said(error: BaseException) -> tuple[str | None, str]:
     """Return the field at fault, where an exception names one, and the first line of its words."""
-    cause = error.__cause__ if error.__cause__ is not None else error
+    cause = error
+    if error.__cause__ is not None:
+        cause = error.__cause__
     key = getattr(cause, "full_key", None)
     told = FILE_AT_FAULT.sub("", str(cause if key else error))
     words = [line.strip() for line in told.splitlines() if line.strip()]
@@ -397,7 +418,9 @@ def _near_key(key: str) -> str:
     near += difflib.get_close_matches(key, list(owners), n=2, cutoff=0.85)
     near += [last[name] for name in difflib.get_close_matches(word, list(last), n=2, cutoff=0.7)]
     near += [name for name in owners if word in name.split(".")[-1].split("_")]
-    return f"; did you mean {' or '.join(list(dict.fromkeys(near))[:2])}?" if near else ""
+    if near:
+        return f"; did you mean {' or '.join(list(dict.fromkeys(near))[:2])}?"
+    return ""
 
 
 def _keys(node: Any, prefix: str = "") -> set[str]:

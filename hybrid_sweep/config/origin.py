@@ -40,7 +40,9 @@ def _sets(content: Any, key: str) -> bool:
         node = node[name]
     else:
         return True
-    chosen = content.get("defaults") if isinstance(content, dict) else None
+    chosen = None
+    if isinstance(content, dict):
+        chosen = content.get("defaults")
     for entry in chosen if isinstance(chosen, list) else []:
         if isinstance(entry, dict):
             groups = [str(group).removeprefix("override ").strip("/ ") for group in entry]

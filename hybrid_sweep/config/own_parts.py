@@ -18,7 +18,10 @@ FOLDER = "folder"  # of a module, in the words of a worker
 
 def named(trainer: TrainerConfig) -> list[tuple[str, str]]:
     """Return the field of the config and the name, module:name, of each part."""
-    loss = [(LOSS, trainer.loss)] if trainer.loss is not None else []
+    if trainer.loss is not None:
+        loss = [(LOSS, trainer.loss)]
+    else:
+        loss = []
     return [*loss, *((CALLBACKS, name) for name in trainer.callbacks)]
 
 
@@ -48,7 +51,9 @@ def fingerprints(sources: Mapping[tuple[str, str], CodeFile]) -> dict[str, dict[
     there are none.
     """
     digests = {name: source.digest for (_, name), source in sources.items()}
-    return {"own_parts": digests} if digests else {}
+    if digests:
+        return {"own_parts": digests}
+    return {}
 
 
 def words(trainer: TrainerConfig) -> list[str]:

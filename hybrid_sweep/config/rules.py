@@ -299,7 +299,9 @@ def _check_batches(config: Config) -> None:
         rule = "needs a file of negatives: data.negatives"
         _need(config.data.negatives is not None, "batch.hard_negatives", batch.hard_negatives, rule)
     # Without training there is no batch to share.
-    ranks = config.trainer.devices * config.trainer.nodes if config.trainer.max_steps else 1
+    ranks = 1
+    if config.trainer.max_steps:
+        ranks = config.trainer.devices * config.trainer.nodes
     rule = f"must be divisible by the {ranks} processes that share it"
     _need(batch.size % ranks == 0, "batch.size", batch.size, rule)
 

@@ -142,7 +142,9 @@ class MarcoData(FileData):
 def own_measure(data: DataConfig) -> str | None:
     """Return the measure that papers report of a collection; None where that is not known."""
     if data.measure is None and isinstance(data, MarcoData):
-        return "nDCG@10" if data.qrels in ("dl19", "dl20") else "RR@10"
+        if data.qrels in ("dl19", "dl20"):
+            return "nDCG@10"
+        return "RR@10"
     return data.measure
 
 
@@ -277,7 +279,9 @@ class SweepConfig:
     @property
     def stated_seeds(self) -> int | None:
         """Return how many seeds each ratio shall have, as stated; None where it is not."""
-        return self.max_seeds if self.is_sequential else self.seeds_planned
+        if self.is_sequential:
+            return self.max_seeds
+        return self.seeds_planned
 
     untrained: bool = _aside(True)
     bm25: bool = _aside(True)
@@ -356,7 +360,9 @@ def config_dir() -> Path:
     """Return the folder conf/: inside the installed package, else beside it in the repository."""
     package = Path(__file__).parents[1]
     inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+    if inside.is_dir():
+        return inside
+    return package.parent / "conf"
 
 
 def cache_dir(config: Config) -> Path:
@@ -439,7 +445,9 @@ def untrained(config: Config) -> Config:
     eval_ = dataclasses.replace(config.eval, dev_every=0, select="last")
     data = dataclasses.replace(config.data, share=None)
     more = {name: dataclasses.replace(other, share=None) for name, other in config.more.items()}
-    seed = config.seed if isinstance(config.model, TinyModel) else 0
+    seed = 0
+    if isinstance(config.model, TinyModel):
+        seed = config.seed
     return dataclasses.replace(
         config, seed=seed, data=data, more=more, batch=batch, trainer=trainer, eval=eval_
     )
@@ -452,7 +460,10 @@ def bm25(config: Config) -> Config:
     Its k1, b and stem are the config's where that is of BM25 itself, else the defaults: one run for
     all sweeps.
     """
-    mine = config.model if isinstance(config.model, Bm25Model) else Bm25Model()
+    if isinstance(config.model, Bm25Model):
+        mine = config.model
+    else:
+        mine = Bm25Model()
     asked = config.eval
     return dataclasses.replace(
         config,

@@ -206,5 +206,7 @@ def _in_its_type(group: str, value: dict[str, Any]) -> Any:
 def nearest(name: str, names: list[str]) -> str:
     """Return a hint for an unknown name: the nearest known ones, and all of them."""
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = ""
+    if near:
+        hint = f"did you mean {' or '.join(near)}? "
     return f"{hint}there are: {', '.join(names)}"

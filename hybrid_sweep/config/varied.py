@@ -74,7 +74,9 @@ def numbers(
         is_number = type(value) in (int, float) and math.isfinite(value)
         pairs.append((word, value if is_number else None))
     keys = {_key(word) for word in words}
-    return tuple(pairs) if len(keys) == len(pairs) else None
+    if len(keys) == len(pairs):
+        return tuple(pairs)
+    return None
 
 
 def _key(word: str) -> str:

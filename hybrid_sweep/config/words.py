@@ -75,15 +75,22 @@ def as_typed(words: Sequence[str]) -> list[str]:
 def _as_typed(word: str) -> str:
     override = _parsed(word)
     name, equals, raw = word.partition("=")
-    key = key_of(word) if override is None else str(override.key_or_group)
+    if override is None:
+        key = key_of(word)
+    else:
+        key = str(override.key_or_group)
     if not equals or not _is_text(key) or set(SIGNS) & set(raw):
         return word
     if override is None:  # ~/x, a=b
-        return word if "," in raw else f'{name}="{raw}"'
+        if "," in raw:
+            return word
+        return f'{name}="{raw}"'
     if override.is_sweep_override() and not override.is_choice_sweep():
         return word
     parts = [_quoted_if_other(part.strip()) for part in raw.split(",")]
-    return f"{name}={','.join(parts)}" if parts != raw.split(",") else word
+    if parts != raw.split(","):
+        return f"{name}={','.join(parts)}"
+    return word
 
 
 def _quoted_if_other(text: str) -> str:
@@ -91,7 +98,9 @@ def _quoted_if_other(text: str) -> str:
     override = _parsed(f"key={text}")
     if override is None or override.is_sweep_override():
         return text
-    return f"'{text}'" if isinstance(override.value(), bool | int | float) else text
+    if isinstance(override.value(), bool | int | float):
+        return f"'{text}'"
+    return text
 
 
 def assignment(key: str, value: str) -> str:
@@ -146,7 +155,9 @@ def _is_text(key: str) -> bool:
 def _in_the_schema(key: str) -> str:
     """Return the key of the schema that is meant; further collections have those of data."""
     group, _, last = key.rpartition(".")
-    return f"data.{last}" if group.startswith(("more.", "eval.also.")) else key
+    if group.startswith(("more.", "eval.also.")):
+        return f"data.{last}"
+    return key
 
 
 @functools.cache

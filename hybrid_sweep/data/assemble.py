@@ -90,7 +90,9 @@ def _in_language(
 
 
 def _full(origin: Folder, identifier: str, lang: str | None) -> str:
-    return f"{identifier}@{lang}" if origin.apart and identifier else identifier
+    if origin.apart and identifier:
+        return f"{identifier}@{lang}"
+    return identifier
 
 
 def _group(origin: Folder, text: TextLine) -> str:

@@ -99,7 +99,9 @@ def fetch(remotes: Sequence[Remote], folder: Path, say: Say) -> None:
         )
     for number, remote in enumerate(wanted, 1):
         target = inside(folder / "files", remote.name)
-        size = f", {units.size(remote.size)}" if remote.size is not None else ""
+        size = ""
+        if remote.size is not None:
+            size = f", {units.size(remote.size)}"
         say(f"fetching {remote.name} ({number} of {len(wanted)}{size})")
         part = folder / "parts" / digest([remote.name, remote.url, remote.checksum])
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,10 @@ def _tried(
         try:
             return attempt()
         except (OSError, http.client.HTTPException) as error:
-            failures = failures + 1 if arrived() <= before else 1
+            if arrived() <= before:
+                failures = failures + 1
+            else:
+                failures = 1
             _refused(url, error, last=failures >= TRIES)
             say(f"{reason(error)}; going on at {units.size(arrived())}")
             time.sleep(failures)
@@ -161,7 +166,9 @@ def _transfer(remote: Remote, part: Path, say: Say) -> None:
     """Complete a part by what is missing of it."""
 
     def arrived() -> int:
-        return part.stat().st_size if part.exists() else 0
+        if part.exists():
+            return part.stat().st_size
+        return 0
 
     def attempt() -> None:
         try:
@@ -188,7 +195,9 @@ def _continue(remote: Remote, part: Path, have: int, say: Say) -> None:
         if source.status == 206 and not goes_on:
             raise OSError("the server sends another part than was asked for")
         length = source.headers.get("Content-Length")
-        total = int(length) + (have if goes_on else 0) if length else None
+        total = None
+        if length:
+            total = int(length) + (have if goes_on else 0)
         with open(part, "ab" if goes_on else "wb") as target:
             _copy(source, target, remote.name, total or remote.size, say)
     now = part.stat().st_size
@@ -284,7 +293,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     fetched again.
     """
     manifest = read_own_json(folder / "manifest.json")
-    return manifest if isinstance(manifest, dict) else {}
+    if isinstance(manifest, dict):
+        return manifest
+    return {}
 
 
 def _is_whole(remote: Remote, folder: Path, entry: Any, memory: Memory) -> bool:

@@ -95,7 +95,9 @@ class _Writer:
         for value in (text_id, group):
             spaces = self.form == "trec" and value == text_id  # its columns end at any white space
             if re.search(r"\s" if spaces else r"[\t\n\r]", value):
-                hint = "; take --format jsonl" if self.form == "trec" else ""
+                hint = ""
+                if self.form == "trec":
+                    hint = "; take --format jsonl"
                 raise UserError(
                     f"collection {self.name}: the name {value!r} cannot stand in files of"
                     f" {self.form}{hint}",
@@ -107,14 +109,18 @@ class _Writer:
             if kind == "passage":
                 put("collection.tsv", text_id, line, lang, group, split)
             else:
-                stem = "queries" if self.form == "tsv" else "topics"
+                stem = "topics"
+                if self.form == "tsv":
+                    stem = "queries"
                 put(f"{stem}.{split}.tsv", text_id, line, lang, group)
             return
         node: dict[str, Any] = {"_id" if self.form == "beir" else "id": text_id}
         if self.form == "beir" and kind == "passage":
             node["title"] = ""  # readers of BEIR ask for it
         node |= {"text": text, "lang": lang, "group": group, "split": split}
-        name = "passages" if self.form == "jsonl" else "corpus"
+        name = "corpus"
+        if self.form == "jsonl":
+            name = "passages"
         put(f"{'queries' if kind == 'query' else name}.jsonl", _json(node))
 
     def judgement(self, put: Put, split: str, query: str, passage: str, grade: int) -> None:

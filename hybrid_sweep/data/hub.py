@@ -69,7 +69,9 @@ TRACK_QRELS = {
 def revision(data: DataConfig) -> str | None:
     """Return the revision of the files of a published collection; None for what is not fetched."""
     family = _family(data)
-    return (data.revision or PINNED[family]) if family and isinstance(data, FileData) else None
+    if family and isinstance(data, FileData):
+        return data.revision or PINNED[family]
+    return None
 
 
 def local(
@@ -181,11 +183,9 @@ def _family(data: DataConfig) -> str | None:
     name = data.name.removesuffix("_context")
     if isinstance(data, MarcoData):
         return "mmarco"
-    return (
-        name
-        if isinstance(data, MiraclData) or (isinstance(data, LareqaData) and name in LAREQA)
-        else None
-    )
+    if isinstance(data, MiraclData) or (isinstance(data, LareqaData) and name in LAREQA):
+        return name
+    return None
 
 
 class _NotListed(Exception):
@@ -259,7 +259,9 @@ def _listed(path: Path) -> dict[str, Any]:
     if not all(_is_row(row) for value in lists.values() for row in value):
         return {}
     sealed = "digest" in stored
-    return {} if sealed and stored["digest"] != digest(lists, LENGTH) else lists
+    if sealed and stored["digest"] != digest(lists, LENGTH):
+        return {}
+    return lists
 
 
 def _is_row(row: object) -> bool:
@@ -280,7 +282,10 @@ def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, st
             for item in json.loads(content):
                 if item["type"] == "file":
                     large = item.get("lfs")
-                    checksum = f"sha256:{large['oid']}" if large else f"git:{item['oid']}"
+                    if large:
+                        checksum = f"sha256:{large['oid']}"
+                    else:
+                        checksum = f"git:{item['oid']}"
                     yield str(item["path"]), checksum, int(item["size"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -288,7 +293,10 @@ def _tree(repository: str, revision: str, folder: str) -> Iterator[tuple[str, st
                 key="hub.no_list",
             ) from error
         following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("Link") or "")
-        url = urllib.parse.urljoin(url, following[1]) if following else ""
+        if following:
+            url = urllib.parse.urljoin(url, following[1])
+        else:
+            url = ""
 
 
 def _offline() -> bool:
@@ -305,7 +313,9 @@ def _secret() -> dict[str, str]:
     from huggingface_hub import get_token
 
     token = get_token()
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    return {}
 
 
 def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
@@ -327,7 +337,9 @@ def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
     else:
         family = str(_family(data))
         for language, checksum in LAREQA[family].items():
-            pinned = f"sha256:{checksum}" if checksum and name == PINNED[family] else None
+            pinned = None
+            if checksum and name == PINNED[family]:
+                pinned = f"sha256:{checksum}"
             yield Remote(
                 f"{language}.json",
                 f"{GITHUB}/{name}/{family.replace('_', '-')}/{language}.json",

@@ -47,7 +47,10 @@ def form_of(path: Path, stated: str | None) -> str:
             stated and it could be the first line of an MS MARCO run.
     """
     first = _first_line(path)
-    words = first.split("\t") if "\t" in first else first.split()
+    if "\t" in first:
+        words = first.split("\t")
+    else:
+        words = first.split()
     if stated is None and len(words) == 3 and words[2] in ("0", "1"):
         raise UserError(
             f"data.negatives={path}: the third column of its first line could be a rank or a"
@@ -57,7 +60,9 @@ def form_of(path: Path, stated: str | None) -> str:
         )
     form = stated or {3: "triples", 6: "trec"}.get(len(words), "")
     if COLUMNS.get(form) != len(words):
-        wanted = f"{form} ({COLUMNS[form]} columns)" if form else FORMS
+        wanted = FORMS
+        if form:
+            wanted = f"{form} ({COLUMNS[form]} columns)"
         reason = f"has {len(words)} columns; the file should hold {wanted}"
         refuse(path, 1, reason, key="line.columns")
     return form
@@ -147,7 +152,10 @@ def _columns(path: Path, before: int, text: bytes, width: int, tabs: bool) -> li
     counts = pc.list_value_length(words).to_numpy()
     wrong = np.flatnonzero(counts != width)
     if wrong.size:
-        width_here = 0 if not lines[wrong[0]].as_py().strip() else counts[wrong[0]]
+        if not lines[wrong[0]].as_py().strip():
+            width_here = 0
+        else:
+            width_here = counts[wrong[0]]
         refuse(
             path,
             before + int(wrong[0]) + 1,

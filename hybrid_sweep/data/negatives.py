@@ -273,7 +273,9 @@ def _write_keys(
     question_of: number among the training questions of each query of `ids`, -1 for others.
     """
     counts = {"lines": 0, "deeper": 0, "other_questions": 0, "judged_relevant": 0, "candidates": 0}
-    last = DEPTH + pc.min(lines.rank).as_py() if lines.rank is not None else 0
+    last = 0
+    if lines.rank is not None:
+        last = DEPTH + pc.min(lines.rank).as_py()
     with open(target, "wb") as file:
         for start in range(0, len(lines.query), SLICE):
             words = lines.query.slice(start, SLICE)

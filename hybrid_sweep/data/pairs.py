@@ -112,7 +112,9 @@ def _names(relevant: pa.Table) -> pa.ChunkedArray:
     question, answer = relevant["query_group"], relevant["passage_group"]
     joined = pc.binary_join_element_wise(question, answer, "|")
     names = pc.if_else(pc.equal(question, answer), question, joined)
-    return names if isinstance(names, pa.ChunkedArray) else pa.chunked_array([names])
+    if isinstance(names, pa.ChunkedArray):
+        return names
+    return pa.chunked_array([names])
 
 
 def pair_store(
@@ -129,7 +131,9 @@ def pair_store(
     earlier version stored without digests. Raises UserError for a file of negatives that cannot be
     used, with its line.
     """
-    mark = negatives.digest if negatives else None
+    mark = None
+    if negatives:
+        mark = negatives.digest
     languages = collection.languages
     key = digest([collection.fingerprint, languages, split, mark, VERSION], 16)
     folder = safe_paths.inside(cache, "pairs", key)
@@ -157,7 +161,9 @@ def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pair
             return None
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
         ids = mapped(folder / "ids.arrow")["id"]
-        negatives = Negatives.load(folder, arrays["question"]) if hard else None
+        negatives = None
+        if hard:
+            negatives = Negatives.load(folder, arrays["question"])
     except (digests.Damaged, OSError, ValueError, LookupError, EOFError):
         return None
     sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}

@@ -53,7 +53,9 @@ def file_of(folder: Path, name: str) -> Path:
     and .gz.
     """
     plain, packed = folder / name, folder / f"{name}.gz"
-    return packed if packed.is_file() and not plain.is_file() else plain
+    if packed.is_file() and not plain.is_file():
+        return packed
+    return plain
 
 
 def by_split(folder: Path, stem: str, endings: tuple[str, ...]) -> list[tuple[str, Path]]:
@@ -174,7 +176,10 @@ def column_texts(
                 wanted = f"not {width} as the others"
             else:
                 names = ", ".join(("id", "text", "lang", "group", "split")[:most])
-                wanted = f"not 2 to {most}: {names}" if most > 2 else f"not 2: {names}"
+                if most > 2:
+                    wanted = f"not 2 to {most}: {names}"
+                else:
+                    wanted = f"not 2: {names}"
             problems.add(
                 path,
                 line,
@@ -257,7 +262,10 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[TextLine]:
                     problems.take(error)
             elif match[1]:
                 _take(topic, match[0], path, line, problems)
-            topic = None if match[1] else _Topic(line, match[3])
+            if match[1]:
+                topic = None
+            else:
+                topic = _Topic(line, match[3])
         _take(topic, text[end:] + " ", path, line, problems)
     if topic:
         problems.add(path, topic.line, unclosed, key="line.topic_unclosed")

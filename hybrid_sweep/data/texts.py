@@ -149,7 +149,10 @@ def _rows(
             problems.take(error)
             continue
         places.add(text)
-        group = text.id if text.group is None else text.group
+        if text.group is None:
+            group = text.id
+        else:
+            group = text.group
         yield text.id, group, text.lang, text.split, text.text
 
 
@@ -159,7 +162,10 @@ def _refuse_repeated(
     """Report a text whose name a text at an earlier place has."""
     path, line = place
     other, first = earlier
-    there = f"line {first}" if other == path else f"{other}, line {first},"
+    if other == path:
+        there = f"line {first}"
+    else:
+        there = f"{other}, line {first},"
     reason = f"{name} stands in {there} already{hint}"
     problems.add(path, line, reason, key="line.text_repeated")
 

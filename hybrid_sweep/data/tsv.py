@@ -19,11 +19,16 @@ def rows(
     line with another number of columns is a bad line, as are those of `numbered`.
     """
     for number, line in numbered(path, problems):
-        fields = line.split("\t") if tabs else line.split()
+        if tabs:
+            fields = line.split("\t")
+        else:
+            fields = line.split()
         if len(fields) == columns:
             yield number, fields
         else:
-            between = "a single tab separates" if tabs else "white space separates"
+            between = "white space separates"
+            if tabs:
+                between = "a single tab separates"
             problems.add(
                 path,
                 number,
@@ -40,6 +45,8 @@ def whole(path: Path, line: int, name: str, text: str) -> int:
         text.isascii() and text.isdigit() and len(text) <= 18 and (text[0] != "0" or text == "0")
     ):
         is_negative = text[:1] == "-" and text[1:].isdigit()
-        reason = "must be 0 or more" if is_negative else "is not a whole number"
+        reason = "is not a whole number"
+        if is_negative:
+            reason = "must be 0 or more"
         refuse(path, line, f"the {name} {text[:40]!r} {reason}", key="line.whole_number")
     return int(text)

@@ -75,7 +75,10 @@ def collection_folder(config: Config) -> Path:
             f" data={data.name} reads no other files",
             key="data.path_not_prepared",
         )
-    paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+    if folder.is_file():
+        paths = [folder]
+    else:
+        paths = sorted(folder.rglob("*"))
     marks: list[object] = []
     for path in paths:
         if path.is_file():
@@ -344,13 +347,17 @@ def _negatives(config: Config) -> tuple[Path, str, str] | None:
     """Return the file of hard negatives of the main collection of a config, its format, and the
     digest of both; None where there is none, or none are drawn.
     """
-    path = negatives_file(config) if config.batch.hard_negatives else None
+    path = None
+    if config.batch.hard_negatives:
+        path = negatives_file(config)
     if path is None:
         return None
     form = form_of(path, config.data.negatives_format)
     content = content_digests([path], cache_dir(config))[0]
     # Of triples and TREC runs the content tells the format, and its digest alone names both.
-    mark = digest([content, form], len(content)) if form == "msmarco" else content
+    mark = content
+    if form == "msmarco":
+        mark = digest([content, form], len(content))
     return path, form, mark
 
 

@@ -29,7 +29,9 @@ def cuts(
     best = np.zeros(len(order) + 1)
     begin = np.zeros(len(order) + 1, np.int64)
     for stop in range(1, len(order) + 1):
-        first = max(0, stop - largest) if largest else 0
+        first = 0
+        if largest:
+            first = max(0, stop - largest)
         costs = best[first:stop] + overhead + (stop - np.arange(first, stop)) * ordered[stop - 1]
         begin[stop] = first + costs.argmin()
         best[stop] = costs.min()

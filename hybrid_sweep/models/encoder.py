@@ -40,14 +40,18 @@ class Encoder(nn.Module):
 
         embedded: (B, T, D) the embeddings of input_ids, where they have been looked up already.
         """
-        given = {"input_ids": input_ids} if embedded is None else {"inputs_embeds": embedded}
+        if embedded is None:
+            given = {"input_ids": input_ids}
+        else:
+            given = {"inputs_embeds": embedded}
         hidden = self.transformer(**given, attention_mask=attention_mask).last_hidden_state
         if self.pooling == "cls":
             pooled = hidden[:, 0]
         else:
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
             pooled = (hidden * mask).sum(1) / mask.sum(1)
-        pooled = pooled if self.head is None else self.head(pooled)
+        if self.head is not None:
+            pooled = self.head(pooled)
         # Before the length is made one, or after: of a part of a vector that gives the same.
         return nn.functional.normalize(pooled[:, : self.kept], dim=-1)
 
@@ -113,4 +117,6 @@ def encode(
         if vectors is None:
             vectors = np.empty((len(rows), part.shape[1]), np.float32)
         vectors[order[start:stop]] = part
-    return vectors if vectors is not None else np.empty((0, 0), np.float32)
+    if vectors is not None:
+        return vectors
+    return np.empty((0, 0), np.float32)

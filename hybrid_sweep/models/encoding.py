@@ -150,7 +150,9 @@ def verify(jobs: Sequence[Job]) -> None:
         done = sorted(set(range(len(job.shards) - 1)) - set(job.missing()))
         for shard in done:
             mark = job.done(shard)
-            wanted = mark.read_text(errors="replace") if mark.is_file() else None
+            wanted = None
+            if mark.is_file():
+                wanted = mark.read_text(errors="replace")
             if wanted != _digest_of(job, shard, offset, width):
                 cleared(mark)
 
@@ -177,7 +179,9 @@ def _layout(job: Job) -> tuple[int, int] | None:
     if not fits or not array.flags.c_contiguous:
         return None
     offset = int(array.offset)
-    return (offset, array.shape[1]) if job.path.stat().st_size == offset + array.nbytes else None
+    if job.path.stat().st_size == offset + array.nbytes:
+        return (offset, array.shape[1])
+    return None
 
 
 def _digest_of(job: Job, shard: int, offset: int, width: int) -> str:

@@ -182,7 +182,9 @@ def _is_inside(root: Path, name: str) -> bool:
         return False
     above = root.absolute().parents
     cached = len(above) > 1 and above[0].name == "snapshots" and (above[1] / "blobs").is_dir()
-    allowed = above[1] if cached else root
+    allowed = root
+    if cached:
+        allowed = above[1]
     return (root / name).resolve().is_relative_to(allowed.resolve())
 
 
@@ -191,8 +193,12 @@ def _transformer(root: Path) -> Path | None:
     none of ours.
     """
     listed = read_json(root / "modules.json")
-    first = listed[0] if isinstance(listed, list) and listed else None
-    name = first.get("path") if isinstance(first, dict) else None
+    first = None
+    if isinstance(listed, list) and listed:
+        first = listed[0]
+    name = None
+    if isinstance(first, dict):
+        name = first.get("path")
     if not isinstance(name, str) or not _is_inside(root, name):
         return None
     return (root / name).absolute()
@@ -221,8 +227,13 @@ def _pooling(folder: Path) -> str:
             f"{folder / 'config.json'}: pooling_mode must be a name, or a list of names",
             key="model.pooling_mode",
         )
-    name = modes if isinstance(modes, str) else "+".join(modes)
-    return name if config.get("include_prompt", True) else f"{name} without the prompt"
+    if isinstance(modes, str):
+        name = modes
+    else:
+        name = "+".join(modes)
+    if config.get("include_prompt", True):
+        return name
+    return f"{name} without the prompt"
 
 
 def _dense(folder: Path) -> DenseLayer:
@@ -299,7 +310,9 @@ def write_layout(folder: Path, *, width: int, pooling: str, dense: Sequence[Dens
         {"word_embedding_dimension": width, **modes, "include_prompt": True},
     )
     for layer in dense:
-        package = "linear" if layer.activation == "Identity" else "activation"
+        package = "activation"
+        if layer.activation == "Identity":
+            package = "linear"
         config: dict[str, int | str] = {
             "in_features": layer.inputs,
             "out_features": layer.outputs,

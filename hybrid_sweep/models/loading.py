@@ -242,7 +242,9 @@ def _check_architecture(folder: Path, config: Any) -> None:
     )
     has_decoder = config.is_encoder_decoder and kind is not _encoder(config.model_type)
     if has_decoder or not reads_texts:
-        what = "has a decoder" if has_decoder else "is no model of texts alone"
+        what = "is no model of texts alone"
+        if has_decoder:
+            what = "has a decoder"
         raise UserError(
             f"{folder / 'config.json'}: {config.model_type} {what}; here a model is an encoder,"
             " from tokens to their vectors",
@@ -257,7 +259,9 @@ def _encoder(model_type: str) -> Any:
     import transformers
 
     name = ENCODERS.get(model_type)  # each is a module of its own, imported where it is used
-    return getattr(transformers, name) if name else None
+    if name:
+        return getattr(transformers, name)
+    return None
 
 
 # The encoder alone of models that have a decoder, by their type.
@@ -356,7 +360,8 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
     if type(config) not in MODEL_MAPPING:
         return None, {}
     kind: Any = MODEL_MAPPING[type(config)]
-    kind = kind[0] if isinstance(kind, tuple) else kind
+    if isinstance(kind, tuple):
+        kind = kind[0]
     kind = _encoder(config.model_type) or kind
     if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
         return kind, {"add_pooling_layer": False}
@@ -405,7 +410,9 @@ def _head(layout: Layout, width: int) -> nn.Sequential | None:
             )
         width = dense.outputs
         parts += [linear, getattr(nn, dense.activation)()]
-    return nn.Sequential(*parts) if parts else None
+    if parts:
+        return nn.Sequential(*parts)
+    return None
 
 
 def _check_lengths(model: ModelConfig, transformer: Any) -> None:
@@ -416,7 +423,10 @@ def _check_lengths(model: ModelConfig, transformer: Any) -> None:
         named = name.rsplit(".", 1)[-1]
         if not isinstance(table, nn.Embedding) or not ("position" in named or named == "wpe"):
             continue
-        unused = 0 if table.padding_idx is None else table.padding_idx + 1
+        if table.padding_idx is None:
+            unused = 0
+        else:
+            unused = table.padding_idx + 1
         room = table.num_embeddings - getattr(table, "offset", unused)
         for key in ("query_length", "passage_length"):
             length = getattr(model, key)

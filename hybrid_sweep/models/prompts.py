@@ -100,7 +100,10 @@ def _read(path: Path) -> dict[str, str]:
     content = read_json(path)
     if content is None and path.exists():
         raise UserError(f"{path} does not parse", key="model.json_damaged")
-    prompts = (content.get("prompts") or {}) if isinstance(content, dict) else {}
+    if isinstance(content, dict):
+        prompts = content.get("prompts") or {}
+    else:
+        prompts = {}
     if not isinstance(prompts, dict):
         raise UserError(
             f"{path}: prompts is no mapping of names to texts", key="model.prompts_layout"
@@ -110,7 +113,9 @@ def _read(path: Path) -> dict[str, str]:
             raise UserError(
                 f"{path}: the prompt {names.shown(name)} is no text", key="model.prompts_layout"
             )
-    default = content.get("default_prompt_name") if isinstance(content, dict) else None
+    default = None
+    if isinstance(content, dict):
+        default = content.get("default_prompt_name")
     if default is not None and default not in itertools.chain.from_iterable(LABELS.values()):
         say(
             f"{path}: its default prompt {names.shown(default)} is of neither queries nor passages"

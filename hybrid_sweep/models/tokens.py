@@ -243,7 +243,9 @@ def _whole(folder: Path, texts: int, memory: digests.Memory) -> Tokens | None:
         tokens = _opened(folder)
     except (digests.Damaged, OSError, ValueError, EOFError):
         return None
-    return tokens if len(tokens) == texts and tokens.starts[-1] == len(tokens.ids) else None
+    if len(tokens) == texts and tokens.starts[-1] == len(tokens.ids):
+        return tokens
+    return None
 
 
 def _build(folder: Path, table: pa.Table, tokenizing: Tokenizing) -> None:

@@ -118,7 +118,10 @@ class Bm25:
                     likely = np.flatnonzero(value >= least)
                     passage, value = passage[likely], value[likely]
                 order = np.lexsort((tie_order[passage], -value))[:k]
-                rest = by_id[: k + len(order)] if len(order) < k else by_id[:0]
+                if len(order) < k:
+                    rest = by_id[: k + len(order)]
+                else:
+                    rest = by_id[:0]
                 rest = rest[~np.isin(rest, passage)][: k - len(order)]
                 rows_of[row] = np.concatenate([passage[order], rest])
                 scores[row, : len(order)] = value[order] / UNITS
@@ -185,7 +188,10 @@ def build(
 def _texts(table: pa.Table, language: str | None = None) -> Iterator[str]:
     """Yield the texts of a table, or those in one language, a block at a time as Python strings."""
     for batch in table.select(["lang", "text"]).to_batches(max_chunksize=BLOCK):
-        chosen = batch if language is None else batch.filter(pc.equal(batch["lang"], language))
+        if language is None:
+            chosen = batch
+        else:
+            chosen = batch.filter(pc.equal(batch["lang"], language))
         yield from chosen["text"].to_pylist()
 
 

@@ -56,8 +56,13 @@ def nearest(
     k is at most P. The whole is searched where it lies; a pool is copied a block at a time. Raises
     UserError where Faiss is not installed.
     """
-    total = len(passages) if pool is None else len(pool)
-    step = total if pool is None and device is None else BLOCK
+    if pool is None:
+        total = len(passages)
+    else:
+        total = len(pool)
+    step = BLOCK
+    if pool is None and device is None:
+        step = total
     value: Vectors = np.zeros((len(queries), 0), np.float32)
     row: Ints = np.zeros((len(queries), 0), np.int64)
     for start in range(0, total, max(1, step)):
@@ -65,7 +70,10 @@ def nearest(
         if pool is not None:
             rows = pool[rows]
         whole = step == total and pool is None
-        block = passages if whole else np.ascontiguousarray(passages[rows])
+        if whole:
+            block = passages
+        else:
+            block = np.ascontiguousarray(passages[rows])
         products, place = _search(queries, block, min(k, len(block)), device)
         place = np.where(place >= 0, rows[place], -1)
         value = np.concatenate([value, products], axis=1)

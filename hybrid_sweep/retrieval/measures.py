@@ -86,7 +86,9 @@ class Judged:
 
     def total(self, values: Floats) -> Floats:
         """Return (S,) the sum of `values`, (R,), over each topic."""
-        return np.add.reduceat(values, self.start) if len(self.start) else np.zeros(0)
+        if len(self.start):
+            return np.add.reduceat(values, self.start)
+        return np.zeros(0)
 
 
 def judged(topic: Ints, rank: Ints, grade: Floats | Ints, last: Ints | None = None) -> Judged:

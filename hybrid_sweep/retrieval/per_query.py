@@ -130,7 +130,10 @@ def evaluate(
     check(measures)
     texts = texts_of(queries, passages)
     query, passage, grade = judged_pairs(queries, passages, qrels, least_of(measures))
-    own = own_documents.own_rows(queries, passages) if without_own else np.full(len(queries), -1)
+    if without_own:
+        own = own_documents.own_rows(queries, passages)
+    else:
+        own = np.full(len(queries), -1)
     searched = passage != own[query]
     query, passage, grade = query[searched], passage[searched], grade[searched]
     codes = (texts.passage_lang, texts.tie_order)
@@ -150,7 +153,9 @@ def evaluate(
     share = shares.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
     sizes = len(passages) - (own >= 0)[pooled.topic]
-    part = SearchedPart(texts.passage_lang, sizes) if without_own else None
+    part = None
+    if without_own:
+        part = SearchedPart(texts.passage_lang, sizes)
     languages = answer_lang[grade >= RELEVANT][pooled.entry]
     every = (all_single, all_pooled)
     ranks = Ranks(single, pooled, languages, top[:, 0], share, asked, part, every)
@@ -159,7 +164,9 @@ def evaluate(
 
 def least_of(measures: Sequence[str]) -> int:
     """Return the least grade of the judgements that measures need."""
-    return ANY_GRADE if needs_all_judged(measures) else RELEVANT
+    if needs_all_judged(measures):
+        return ANY_GRADE
+    return RELEVANT
 
 
 def relevant_and_all(topic: Ints, rank: Ints, grade: Ints, last: Ints) -> tuple[Judged, Judged]:

@@ -145,7 +145,10 @@ def rank_pairs(
     vectors = _Vectors.of(queries, passages)
     counts = _Counts(vectors, pairs)
     shortlist = _Shortlist(min(k, len(passages)), vectors.band)
-    asked = np.arange(len(queries)) if k else np.unique(pairs.query)
+    if k:
+        asked = np.arange(len(queries))
+    else:
+        asked = np.unique(pairs.query)
     by_target = np.lexsort((counts.target, pairs.query))  # of a query those of the lowest first
     edges = np.append(np.searchsorted(pairs.query[by_target], asked), len(pairs.query))
     for start in range(0, len(passages), products.passage_chunk):
@@ -446,7 +449,10 @@ def top_k(
     that are not finite, or where Faiss is not installed.
     """
     vectors = _Vectors.of(queries, passages, pool)
-    total = len(passages) if pool is None else len(pool)
+    if pool is None:
+        total = len(passages)
+    else:
+        total = len(pool)
     k = min(k, total)
     proposed = min(total, k + max(k, products.margin))
     index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))

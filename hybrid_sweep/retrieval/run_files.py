@@ -123,7 +123,9 @@ def _words(text: str) -> list[str]:
     """
     columns = text.split("\t")
     place = {3: 2, 6: 3}.get(len(columns))
-    return columns if place is not None and columns[place].isdigit() else text.split()
+    if place is not None and columns[place].isdigit():
+        return columns
+    return text.split()
 
 
 def _rank(path: Path, line: int, word: str, least: int) -> int:
@@ -139,7 +141,10 @@ def _rank(path: Path, line: int, word: str, least: int) -> int:
 
 def _score(path: Path, line: int, word: str) -> float:
     try:
-        value = float(word) if "_" not in word else math.nan
+        if "_" not in word:
+            value = float(word)
+        else:
+            value = math.nan
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -229,7 +234,10 @@ def write_runs(
         numbers = np.array(queries["group"].to_pylist(), dtype=object)
     with atomic_dir(folder) as temporary:
         for code, passage_lang in enumerate([*texts.languages, POOL]):
-            pool = None if passage_lang == POOL else np.flatnonzero(texts.passage_lang == code)
+            if passage_lang == POOL:
+                pool = None
+            else:
+                pool = np.flatnonzero(texts.passage_lang == code)
             if pool is not None and not len(pool):
                 continue
             rows, scores = ranker.top(depth, texts.tie_order, pool)

@@ -58,7 +58,9 @@ def _texts(table: pa.Table, rows: NDArray[np.int64]) -> pa.Table:
     table as it lies on disk.
     """
     texts = table.select(["lang", "text"])
-    return texts if len(rows) == len(table) else texts.take(rows)
+    if len(rows) == len(table):
+        return texts
+    return texts.take(rows)
 
 
 def evaluated(

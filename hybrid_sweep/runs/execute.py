@@ -70,7 +70,9 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
         )
     dev_history.check(config, prepared.collection)
     waiting = _waiting(config, run_dir, prepared)
-    mirror = live.start(config, run_dir, identity["run_id"]) if main else None
+    mirror = None
+    if main:
+        mirror = live.start(config, run_dir, identity["run_id"])
     try:
         encoder = None
         if waiting and is_encoder:

@@ -134,7 +134,9 @@ def _train(
     prepare_for_training(module.encoder, config.trainer)
     history = dev_history.History(config.eval.dev_metric)
     resume = checkpoints.newest(run_dir / "checkpoints", run_dir.name)
-    start = resume[0] if resume else 0
+    start = 0
+    if resume:
+        start = resume[0]
     if resume:
         # as the trainer will: float32 would round what was saved
         if config.trainer.precision == "64-true":
@@ -159,7 +161,9 @@ def _train(
         ),
     ]
     trainer = make_trainer(config, callbacks, mirror, start)
-    code = module.vocabulary.code if module.vocabulary else None
+    code = None
+    if module.vocabulary:
+        code = module.vocabulary.code
     with checkpoints.leaving():
         trainer.fit(module, datamodule=HybridData(prepared, plan, config, start, code))
     if trainer.is_global_zero:

@@ -73,7 +73,9 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
 
 def folder_of(run_dir: Path, name: str) -> Path:
     """Return where the stage of this name has its files."""
-    return run_dir / "evaluations" / name if name else run_dir
+    if name:
+        return run_dir / "evaluations" / name
+    return run_dir
 
 
 def pool_name(source: str, pool: int | None) -> str:
@@ -82,7 +84,9 @@ def pool_name(source: str, pool: int | None) -> str:
     """
     if pool is None:
         return source
-    return f"{source}_pool_{pool}" if source else f"pool_{pool}"
+    if source:
+        return f"{source}_pool_{pool}"
+    return f"pool_{pool}"
 
 
 def collections(config: Config) -> list[Config]:
@@ -124,7 +128,10 @@ def is_done(stage: Stage, run_id: str) -> bool:
     A further collection that is not at hand counts as unchanged.
     """
     asked = stage.config.eval
-    run_dir = stage.folder.parent.parent if stage.name else stage.folder
+    if stage.name:
+        run_dir = stage.folder.parent.parent
+    else:
+        run_dir = stage.folder
     if run_dir.name != run_id:
         return False
     try:
@@ -216,7 +223,9 @@ def _check_texts(stage: Stage, texts: Prepared) -> None:
                 fewest = min(limits.counts(limits.part(table, splits, "lang")).values())
                 limits.check_cells(asked.ivf_lists, fewest)
     except UserError as error:
-        where = f"eval.also.{stage.source}: " if stage.source else ""
+        where = ""
+        if stage.source:
+            where = f"eval.also.{stage.source}: "
         raise UserError(f"{where}{error}", key=error.key) from error
 
 

@@ -20,7 +20,9 @@ class Status:
     def write(self, state: str, step: int, loss: float | None = None, **more: Any) -> None:
         """Write the state now, with whatever more it says."""
         now = time.monotonic()
-        speed = self.done / (now - self.begun) if state == "training" and self.done else None
+        speed = None
+        if state == "training" and self.done:
+            speed = self.done / (now - self.begun)
         write_json(
             self.path,
             {

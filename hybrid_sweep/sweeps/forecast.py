@@ -61,7 +61,10 @@ def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float
     """Return, by run id, how long the steps and evaluations that are left of each point of a sweep
     will take; None where no finished run has the same model, data, batch and devices.
     """
-    runs = _finished(points[0].run_dir.parent) if points else []
+    if points:
+        runs = _finished(points[0].run_dir.parent)
+    else:
+        runs = []
     times: dict[str, float | None] = {}
     for point, state in zip(points, states, strict=True):
         if state.name == "done":
@@ -71,7 +74,10 @@ def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float
         rest = [run.rest(wanted) for run in runs if wanted <= run.evaluate.keys()]
         paces = [run.step for run in runs if run.training == training and run.step is not None]
         is_trained = stages.is_trained(point.run_dir, cache_dir(point.config))
-        steps = 0 if is_trained else steps_of(point.config) - (state.step or 0)
+        if is_trained:
+            steps = 0
+        else:
+            steps = steps_of(point.config) - (state.step or 0)
         times[point.run_id] = None
         if rest and (paces or not steps):
             times[point.run_id] = statistics.median(rest) + steps * statistics.median(paces or [0])
@@ -195,7 +201,9 @@ def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -
     vectors = 4 * shape.width * max(counts)
     if config.trainer.devices * config.trainer.nodes > 1:  # all collections are encoded at once
         vectors = 4 * shape.width * sum(counts)
-    model = 4 * shape.weights if steps else 0
+    model = 0
+    if steps:
+        model = 4 * shape.weights
     moments = 2 * model
     if config.model.lora_rank:  # of query and value in each layer, all else is frozen
         moments = min(moments, 2 * 4 * 4 * config.model.lora_rank * shape.width * shape.layers)

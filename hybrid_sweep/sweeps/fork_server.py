@@ -181,7 +181,9 @@ def _fork() -> dict[str, int] | None:
     number = int(os.read(told, 32) or b"0")
     os.close(told)
     os.waitpid(between, 0)
-    return {"pid": number} if number > 0 else {"errno": -number}
+    if number > 0:
+        return {"pid": number}
+    return {"errno": -number}
 
 
 def _become(request: Mapping[str, Any], descriptors: list[int]) -> list[str]:

@@ -63,7 +63,10 @@ class Forked:
         Raises:
             subprocess.TimeoutExpired: after `timeout` seconds.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        if timeout is None:
+            deadline = None
+        else:
+            deadline = time.monotonic() + timeout
         while deadline is not None and self.poll() is None:
             if time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
@@ -181,7 +184,9 @@ class Server:
             return None
         except OSError:
             return {}
-        return dict(json.loads(message)) if message else {}
+        if message:
+            return dict(json.loads(message))
+        return {}
 
 
 class Servers:

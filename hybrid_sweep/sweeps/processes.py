@@ -87,7 +87,9 @@ def environment(
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, parts))
     # A wandb.py in the folder that the user stands in is not the library.
     variables |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONSAFEPATH": "1"}
-    return variables if gpus is None else variables | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    if gpus is None:
+        return variables
+    return variables | {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
 
 
 class Process(Protocol):
@@ -244,8 +246,13 @@ def _last_words(point: Point, code: int) -> str:
     """
     if code == DISK_FULL or full(point.run_dir):
         return f"; the disk of {point.run_dir} is full"  # and the log most likely cut
-    words = tail(point.run_dir / "log.txt", 1) if code > 0 else []
-    return f": {words[0]}" if words and not words[0].startswith("--- ") else ""
+    if code > 0:
+        words = tail(point.run_dir / "log.txt", 1)
+    else:
+        words = []
+    if words and not words[0].startswith("--- "):
+        return f": {words[0]}"
+    return ""
 
 
 def tail(log: Path, lines: int = 5) -> list[str]:
@@ -327,5 +334,8 @@ def reason_of(code: int) -> str:
         return os.strerror(errno.ENOSPC)
     if code >= 0:
         return f"the worker left with exit code {code} and no result"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    if -code in set(signal.Signals):
+        name = signal.Signals(-code).name
+    else:
+        name = f"signal {-code}"
     return f"the worker was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

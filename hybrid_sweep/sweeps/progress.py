@@ -113,7 +113,9 @@ class Plain:
 
     def busy(self, point: Point, folder: Path) -> None:
         """Tell that a point waits for GPUs or cores; folder: where their locks are."""
-        needed = "GPU" if point.config.trainer.accelerator == "gpu" else "core"
+        needed = "core"
+        if point.config.trainer.accelerator == "gpu":
+            needed = "GPU"
         way_out = f"locks in {folder}; HYBRID_SWEEP_SLOTS names another folder"
         self._tell(point, f"waiting for a free {needed} (all in use by other sweeps; {way_out})")
 
@@ -326,12 +328,18 @@ def _plan_rows(
     rows: list[tuple[str, ...]] = [head]
     for point, state in ours:
         plan = plans.get(point.run_id)
-        steps = _steps(plan) if plan else str(steps_of(point.config))
+        if plan:
+            steps = _steps(plan)
+        else:
+            steps = str(steps_of(point.config))
         own = " ".join(word for word in point.overrides if word not in common)
         needed = ""
         if state.name != "done":
             left = times[point.run_id]
-            needed = "unknown" if left is None else duration(left)
+            if left is None:
+                needed = "unknown"
+            else:
+                needed = duration(left)
         rows.append(
             (state.shown, point.label, steps, needed, point.run_id, state.reason[:100], own)
         )
@@ -399,7 +407,9 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
                 " the batch"
             )
         for *source, a, b in sorted(plan.left_out):
-            where = f" of {source[0]}" if source else ""
+            where = ""
+            if source:
+                where = f" of {source[0]}"
             shared = (
                 f"share {plan.left_out[*source, a, b]} training groups, fewer than"
                 f" batch.size={batch.size}"
@@ -434,7 +444,9 @@ def cost_lines(points: Sequence[Point], states: Sequence[State]) -> list[str]:
     for point, state in zip(points, states, strict=True):
         if state.name != "done":
             waiting[point.run_id] = point.config
-    return forecast.cost_lines(list(waiting.values())) if waiting else []
+    if waiting:
+        return forecast.cost_lines(list(waiting.values()))
+    return []
 
 
 def failure_lines(

@@ -250,7 +250,9 @@ def _servers_of(sweep: RunningSweep, point: Point) -> Servers | Literal["importi
     if sweep.servers.is_ready(_around(point), needs_torch=needs_torch):
         return sweep.servers
     # What needs no torch starts sooner by itself than the import of torch ends.
-    return "importing" if needs_torch else None
+    if needs_torch:
+        return "importing"
+    return None
 
 
 def _told_first(item: Running) -> bool:

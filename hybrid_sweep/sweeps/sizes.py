@@ -82,7 +82,9 @@ def shape_of(model: ModelConfig, listed: Mapping[str, Any]) -> Shape:
         sizes = [model.depth, model.hidden_size, model.intermediate_size, model.vocabulary]
     else:
         sizes = list(listed.get(model.name, listed["other"]))
-        here = read_json(Path(model.path).expanduser() / "config.json") if model.path else None
+        here = None
+        if model.path:
+            here = read_json(Path(model.path).expanduser() / "config.json")
         if isinstance(here, dict):
             for place, name in enumerate(NAMES):
                 if isinstance(here.get(name), int):

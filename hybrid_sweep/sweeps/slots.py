@@ -73,11 +73,10 @@ def this_machine(configs: Iterable[Config], around: Mapping[str, str]) -> Machin
     around: the environment.
     """
     folder = Path(around.get("HYBRID_SWEEP_SLOTS") or SHARED)
-    gpus = (
-        visible_gpus(around)
-        if any(config.trainer.accelerator == "gpu" for config in configs)
-        else {}
-    )
+    if any(config.trainer.accelerator == "gpu" for config in configs):
+        gpus = visible_gpus(around)
+    else:
+        gpus = {}
     # Cores that the scheduler keeps from this process are none of its own.
     cores = (
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
@@ -95,7 +94,10 @@ def visible_gpus(around: Mapping[str, str]) -> dict[str, str]:
     """
     named = around.get("CUDA_VISIBLE_DEVICES")
     listed = _listed(around.get("PATH"))
-    names = list(listed) if named is None else [name.strip() for name in named.split(",")]
+    if named is None:
+        names = list(listed)
+    else:
+        names = [name.strip() for name in named.split(",")]
     return {name: listed.get(name, name) for name in names if name not in ("", "-1", "NoDevFiles")}
 
 
@@ -112,7 +114,10 @@ def _listed(path: str | None) -> dict[str, str]:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    lines = answer.stdout.splitlines() if answer.returncode == 0 else []
+    if answer.returncode == 0:
+        lines = answer.stdout.splitlines()
+    else:
+        lines = []
     return {
         index.strip(): uuid.strip()
         for index, _, uuid in (line.partition(",") for line in lines)
@@ -131,7 +136,9 @@ def size(config: Config, machine: Machine) -> tuple[int, int]:
         return min(trainer.devices * trainer.threads, len(machine.cores)), len(machine.cores)
     wanted = config.sweep.gpus_per_run or trainer.devices
     if wanted > len(machine.gpus):
-        key = "trainer.devices" if config.sweep.gpus_per_run is None else "sweep.gpus_per_run"
+        key = "sweep.gpus_per_run"
+        if config.sweep.gpus_per_run is None:
+            key = "trainer.devices"
         raise UserError(
             f"{key}={wanted}: {len(machine.gpus) or 'no'} GPUs are visible here; "
             "take fewer, set CUDA_VISIBLE_DEVICES, or use trainer=cpu",
@@ -222,7 +229,9 @@ def _make(folder: Path) -> None:
         pass
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        kind = "a link" if stat.S_ISLNK(status.st_mode) else "no folder"
+        kind = "no folder"
+        if stat.S_ISLNK(status.st_mode):
+            kind = "a link"
         raise UserError(
             f"{folder}: is {kind}, so that no leases of GPUs and cores are kept there; {WAY_OUT}",
             key="slots.no_folder",
@@ -235,7 +244,9 @@ def _make(folder: Path) -> None:
 def _try(path: Path) -> tuple[int, ...] | None:
     """Return the descriptors that hold a lease, or None while another process holds it."""
     descriptor = lease(path, lambda: _open(path), WAY_OUT)
-    return None if descriptor is None else _guarded(path, descriptor)
+    if descriptor is None:
+        return None
+    return _guarded(path, descriptor)
 
 
 def _open(path: Path) -> int:

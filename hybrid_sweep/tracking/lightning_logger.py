@@ -33,4 +33,6 @@ class MirrorLogger(Logger):
 
 def mirror_of(trainer: pl.Trainer) -> Mirror | None:
     """Return the mirror that a trainer carries; None where it has none."""
-    return trainer.logger.mirror if isinstance(trainer.logger, MirrorLogger) else None
+    if isinstance(trainer.logger, MirrorLogger):
+        return trainer.logger.mirror
+    return None

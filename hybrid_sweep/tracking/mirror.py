@@ -81,7 +81,9 @@ def job_type(config: Mapping[str, Any]) -> str:
         return "bm25"
     if config["trainer"]["max_steps"]:
         return "train"
-    return "evaluate" if config["model"]["name"] == "saved" else "untrained"
+    if config["model"]["name"] == "saved":
+        return "evaluate"
+    return "untrained"
 
 
 def described(config: Mapping[str, Any], run_id: str) -> dict[str, Any]:
@@ -171,7 +173,9 @@ def of_result(metrics: Mapping[str, Any], stage: str = "") -> dict[str, Any]:
     bias = metrics.get("bias") or {}
     shares = bias.get("first_retrieved") or []
     for place, language in enumerate(bias.get("languages", [])):
-        share = shares[place][place] if place < len(shares) else None
+        share = None
+        if place < len(shares):
+            share = shares[place][place]
         if share is not None:
             summary[f"bias/own_first/{language}"] = share
     if stage:

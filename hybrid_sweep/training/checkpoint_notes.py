@@ -68,7 +68,9 @@ def newest_first(folder: Path, warn: bool = False) -> list[Note]:
 def read(path: Path) -> Note | None:
     """Return the note in a file; None where it is broken, or a link."""
     named = STEP.fullmatch(path.name)
-    content = read_own_json(path) if named and path.is_file() else None
+    content = None
+    if named and path.is_file():
+        content = read_own_json(path)
     if not isinstance(content, dict):
         return None
     run_id, step, sha256, best = (content.get(key) for key in ("run_id", "step", "sha256", "best"))
@@ -120,14 +122,20 @@ def best_digest(folder: Path, step: int | None) -> str | None:
     path = best_path(folder, step)
     if path.with_suffix(".json").exists():
         content = read_own_json(path.with_suffix(".json"))
-        value = content.get("sha256") if isinstance(content, dict) else None
-        return value if isinstance(value, str) else None
+        value = None
+        if isinstance(content, dict):
+            value = content.get("sha256")
+        if isinstance(value, str):
+            return value
+        return None
     notes = [note for note in newest_first(folder) if note.best == step]
     sealed = [note.best_sha256 for note in notes if note.sealed]
     if sealed:
         return sealed[0]
     there = path.is_file() and not path.is_symlink()
-    return file_digest(path, LENGTH) if notes and there else None
+    if notes and there:
+        return file_digest(path, LENGTH)
+    return None
 
 
 def best_step(path: Path) -> int | None:
@@ -135,7 +143,9 @@ def best_step(path: Path) -> int | None:
     ours.
     """
     named = BEST.fullmatch(path.name)
-    return int(named[1]) if named else None
+    if named:
+        return int(named[1])
+    return None
 
 
 def holds(path: Path, sha256: str) -> bool:

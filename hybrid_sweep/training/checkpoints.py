@@ -123,7 +123,9 @@ def _state(note: checkpoint_notes.Note) -> dict[str, Any] | None:
     except Exception as error:  # torch raises many kinds for a file that is no checkpoint
         log.warning("%s cannot be loaded (%s)", note.file, type(error).__name__)
         return None
-    return state if isinstance(state, dict) else None
+    if isinstance(state, dict):
+        return state
+    return None
 
 
 def save_best(folder: Path, step: int, weights: dict[str, Any]) -> None:
@@ -246,5 +248,7 @@ def optimizer_state(module: Any, optimizer: torch.optim.Optimizer) -> dict[str, 
     """
     names = {id(weight): name for name, weight in module.named_parameters()}
     ordered = [names[id(weight)] for group in optimizer.param_groups for weight in group["params"]]
-    rows = module.vocabulary.used if module.vocabulary else None
+    rows = None
+    if module.vocabulary:
+        rows = module.vocabulary.used
     return {"state": optimizer.state_dict(), "names": ordered, "rows": rows}

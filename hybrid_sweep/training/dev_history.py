@@ -48,7 +48,9 @@ def check(config: Config, collection: Collection) -> None:
         for table, splits in ((collection.queries, [SPLIT]), (collection.passages, [SPLIT, "*"]))
     ]
     if not (languages := sorted(languages_of[0] & languages_of[1])):
-        hint = ", or data.dev_share above 0" if isinstance(config.data, MarcoData) else ""
+        hint = ""
+        if isinstance(config.data, MarcoData):
+            hint = ", or data.dev_share above 0"
         raise UserError(
             f"eval.dev_every={config.eval.dev_every}: data={collection.name} has no split dev; take"
             f" eval.dev_every=0{hint}",
@@ -88,7 +90,9 @@ class History:
     def best(self) -> int | None:
         """Return the step of the best evaluation; None before the first."""
         # max keeps the first of equal ones.
-        return int(max(self.rows, key=lambda row: row[self.metric])["step"]) if self.rows else None
+        if self.rows:
+            return int(max(self.rows, key=lambda row: row[self.metric])["step"])
+        return None
 
     def write(self, path: Path) -> None:
         """Write the rows as Parquet, atomically."""

@@ -240,7 +240,9 @@ def rate(step: int, steps: int, warmup: float) -> float:
     linear fall towards 0.
     """
     rising = round(warmup * steps)
-    return (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
+    if step < rising:
+        return (step + 1) / rising
+    return (steps - step) / max(1, steps - rising)
 
 
 def settle(trainer: TrainerConfig) -> None:
@@ -284,7 +286,9 @@ def make_trainer(
             key="config.trainer.nodes",
         )
     ranks = trainer.devices * trainer.nodes
-    backend = "nccl" if trainer.accelerator == "gpu" else "gloo"
+    backend = "gloo"
+    if trainer.accelerator == "gpu":
+        backend = "nccl"
     return pl.Trainer(
         max_steps=steps_of(config) - start,
         max_epochs=1,

@@ -78,7 +78,10 @@ def checked(losses: Tensor, queries: int, name: str | None) -> Tensor:
         UserError: where that is neither (b,) nor a scalar, or has no gradient.
     """
     if not isinstance(losses, Tensor) or losses.shape not in ((queries,), ()):
-        given = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        if isinstance(losses, Tensor):
+            given = tuple(losses.shape)
+        else:
+            given = type(losses).__name__
         raise UserError(
             f"trainer.loss={name}: it returned {given}, and must return the loss of each of the"
             f" {queries} queries, ({queries},), or their mean, a scalar",

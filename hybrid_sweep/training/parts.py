@@ -43,7 +43,10 @@ def parts_of(sources: Mapping[tuple[str, str], CodeFile]) -> Parts:
     callbacks = []
     for (key, name), source in sources.items():
         part = load(key, name, source)
-        problem = _problem_of_loss(part) if key == LOSS else _problem_of_callback(part)
+        if key == LOSS:
+            problem = _problem_of_loss(part)
+        else:
+            problem = _problem_of_callback(part)
         if problem:
             raise UserError(f"{key}={name}: {problem}", key=config_key(key))
         if key == LOSS:

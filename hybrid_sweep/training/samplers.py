@@ -58,7 +58,9 @@ class ScheduleSampler(BatchSampler):
 
     def __len__(self) -> int:
         steps = len(self.schedule) - self.start
-        return steps if self.rank is not None else steps * self.parts
+        if self.rank is not None:
+            return steps
+        return steps * self.parts
 
     def __iter__(self) -> Iterator[list[int]]:
         ranks = range(self.parts) if self.rank is None else [self.rank]
@@ -119,7 +121,9 @@ class SentenceTransformersSampler:
                 " schedule.examples()",
                 key="sampler.dataset",
             )
-        world = torch.distributed.get_world_size() if _is_distributed() else 1
+        world = 1
+        if _is_distributed():
+            world = torch.distributed.get_world_size()
         if batch_size * world != schedule.batch_size:
             raise UserError(
                 f"{batch_size} pairs on each of {world} processes are not the"

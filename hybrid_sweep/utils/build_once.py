@@ -22,7 +22,10 @@ def build_once(
         refresh: whether it is built again in any case.
     """
     with exclusive(lock):
-        stored = None if refresh else read()
+        if refresh:
+            stored = None
+        else:
+            stored = read()
         if stored is None:
             build()
             stored = read()

@@ -70,7 +70,10 @@ def check(folder: Path, record: object, memory: "Memory | None" = None) -> None:
             raise Damaged(f"{path}: the file is missing", key="seals.file_missing")
         if path.resolve() != root / name:
             raise Damaged(f"{path}: the file is a link, or lies behind one", key="seals.link")
-        actual = memory.digest_of(path) if memory else file_digest(path, LENGTH)
+        if memory:
+            actual = memory.digest_of(path)
+        else:
+            actual = file_digest(path, LENGTH)
         if actual != wanted:
             raise Damaged(
                 f"{path}: its content is not what was written (digest {actual}, not {wanted})",
@@ -150,7 +153,9 @@ def fault(folder: Path) -> str:
     """
     info = read_own_json(folder / INFO)
     earlier = isinstance(info, dict) and not {"files", "digest"} & info.keys()
-    return "of an earlier version, without digests" if earlier else "damaged"
+    if earlier:
+        return "of an earlier version, without digests"
+    return "damaged"
 
 
 class Memory:
@@ -166,7 +171,9 @@ class Memory:
         self.known: dict[str, list[Any]] = {}
         self.lock = threading.Lock()
         self.changed = False
-        stored = read_own_json(path) if path is not None else None
+        stored = None
+        if path is not None:
+            stored = read_own_json(path)
         if isinstance(stored, dict):
             self.known = {
                 name: value for name, value in stored.items() if isinstance(value, list) and value

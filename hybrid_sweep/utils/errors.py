@@ -39,7 +39,9 @@ def config_key(field: str) -> str:
     for mapping in MAPPINGS:
         if field.startswith(f"{mapping}."):
             name, _, last = field.removeprefix(f"{mapping}.").rpartition(".")
-            field = f"{mapping}.{last}" if name else mapping
+            field = mapping
+            if name:
+                field = f"{mapping}.{last}"
     return f"config.{field}"
 
 
@@ -47,4 +49,6 @@ def key_of(error: BaseException, otherwise: str) -> str:
     """Return the key of an error that is raised anew in other words; `otherwise` where it is none
     of the user's.
     """
-    return error.key if isinstance(error, UserError) else otherwise
+    if isinstance(error, UserError):
+        return error.key
+    return otherwise

@@ -143,7 +143,9 @@ def markdown(text: str) -> str:
     """Return a text for the middle of a line of Markdown: as it is where nothing in it can be
     markup, else as code.
     """
-    return text if _is_plain(text) else markdown_code(text)
+    if _is_plain(text):
+        return text
+    return markdown_code(text)
 
 
 def _is_plain(text: str) -> bool:
@@ -194,4 +196,6 @@ def csv_cell(value: Any) -> Any:
         return value
     text = one_line(value)
     acts = text.lstrip().startswith(FORMULA) and not NUMBER.fullmatch(text)
-    return f"'{text}" if acts else text
+    if acts:
+        return f"'{text}"
+    return text

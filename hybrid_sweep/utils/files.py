@@ -189,4 +189,6 @@ def read_own_json(path: Path) -> Any:
     """Return the value in a JSON file of ours, as `read_json`; None for a link, which could lead
     anywhere.
     """
-    return None if Path(path).is_symlink() else read_json(path)
+    if Path(path).is_symlink():
+        return None
+    return read_json(path)

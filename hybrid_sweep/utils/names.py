@@ -103,4 +103,6 @@ def shown(value: object) -> str:
     characters.
     """
     text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if len(text) <= 60:
+        return text
+    return f"{text[:57]}..."

@@ -153,7 +153,9 @@ def _imported(source: CodeFile) -> ModuleType:
     """Return the module of a source: the one that is imported already, or its content run now."""
     name = source.module
     parent, _, last = name.rpartition(".")
-    package = importlib.import_module(parent) if parent else None
+    package = None
+    if parent:
+        package = importlib.import_module(parent)
     if name in sys.modules and not _is_outdated(sys.modules[name], source):
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, source.file, loader=_FromSource(source))

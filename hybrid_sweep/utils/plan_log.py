@@ -81,7 +81,9 @@ class Log:
         """Return how many seeds each ratio shall have by the last plan; None where it was not
         recorded.
         """
-        return self.plans[-1].seeds_planned if self.plans else None
+        if self.plans:
+            return self.plans[-1].seeds_planned
+        return None
 
 
 _LINE: TypeAdapter[Planned | Looked] = TypeAdapter(Planned | Looked)
@@ -162,7 +164,9 @@ def add_look(folder: Path, counts: Sequence[int]) -> None:
 
 def _append(folder: Path, line: dict[str, Any]) -> None:
     texts = _texts(folder)
-    previous = _hash(texts[-1]) if texts else ""
+    previous = ""
+    if texts:
+        previous = _hash(texts[-1])
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     texts.append(json.dumps({"previous": previous, "time": now, **line}))
     with atomic_write(folder / NAME) as file:
@@ -207,7 +211,9 @@ def stated(lines: Sequence[Planned], margin: float) -> tuple[bool, str]:
         # Results that were there once have been seen, though other points take their place.
         has_results = has_results or line.finished > 0 or bool(line.replaced)
         if has_results and line.margin != before.margin:
-            when = _of(line) if line.finished else "finished points were replaced"
+            when = "finished points were replaced"
+            if line.finished:
+                when = _of(line)
             late.append(f"changed from {before.margin:g} to {line.margin:g} after {when}")
     if late:
         return False, "; ".join(late)

@@ -169,7 +169,9 @@ def _hide_entry(match: re.Match[str]) -> str:
     mark, key, colon, value = match.groups()
     if not is_secret_key(key) or REFERENCE.fullmatch(value.strip().strip("'\"")):
         return match[0]
-    end = value[0] if value[:1] in ("'", '"') else ""
+    end = ""
+    if value[:1] in ("'", '"'):
+        end = value[0]
     return f"{mark}{key}{mark}{colon}{end}{GONE}{end}"
 
 
@@ -211,7 +213,9 @@ def clean(node: Any, shown: Callable[[str], str] = redacted) -> Any:
         return {name: clean(value, shown) for name, value in node.items()}
     if isinstance(node, list | tuple):
         return [clean(value, shown) for value in node]
-    return shown(node) if isinstance(node, str) else node
+    if isinstance(node, str):
+        return shown(node)
+    return node
 
 
 def line_of(error: Exception) -> str:

@@ -41,7 +41,9 @@ def check_links(folder: Path, *, own: Collection[str] = OWN_LINKS) -> None:
                 if here != folder or entry.name not in own:
                     waiting.append(Path(entry.path))
             elif entry.is_symlink() or not entry.is_file(follow_symlinks=False):
-                what = "a link" if entry.is_symlink() else "no regular file"
+                what = "no regular file"
+                if entry.is_symlink():
+                    what = "a link"
                 raise UserError(
                     f"{ascii(entry.path)[1:-1]} is {what}, which is not followed here: remove it",
                     key="files.not_followed",

@@ -60,7 +60,9 @@ def polite(words: Any) -> signal.Signals:
     """Return the signal that asks a process, known by its words, to stop: srun kills its ranks at
     SIGTERM, but passes on SIGUSR2.
     """
-    return signal.SIGUSR2 if isinstance(words, list) and words[0] == "srun" else signal.SIGTERM
+    if isinstance(words, list) and words[0] == "srun":
+        return signal.SIGUSR2
+    return signal.SIGTERM
 
 
 def was_told(code: int) -> bool:

@@ -76,7 +76,10 @@ class Problems:
             return {}
         if self.say:
             one = self.first[0]
-            left = "1 line" if self.count == 1 else f"{self.count:,} lines"
+            if self.count == 1:
+                left = "1 line"
+            else:
+                left = f"{self.count:,} lines"
             self.say(
                 f"{left} left out, the first:"
                 f" {described(Path(one['file']), one['line'], one['reason'])}"
@@ -105,7 +108,9 @@ def opened(path: Path) -> BinaryIO:
     try:
         with open(path, "rb") as file:
             packed = file.read(2) == GZIP
-        return cast(BinaryIO, gzip.open(path, "rb")) if packed else open(path, "rb")
+        if packed:
+            return cast(BinaryIO, gzip.open(path, "rb"))
+        return open(path, "rb")
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror})", key="data.file_unreadable"

@@ -14,9 +14,13 @@ def duration(seconds: float) -> str:
     """Return a time as `42 s`, `6 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def rounded(number: float) -> str:
     """Return a number with one decimal below 10, as a whole number from there on."""
-    return f"{number:.1f}" if number < 9.95 else f"{number:,.0f}"
+    if number < 9.95:
+        return f"{number:.1f}"
+    return f"{number:,.0f}"

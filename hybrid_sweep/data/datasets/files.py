@@ -124,8 +124,13 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
     root, problems = Path(data.path).expanduser(), Problems(data.on_error, say, hint=SKIP)
     if not root.is_dir():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
-    wanted = FORMATS if data.format == "auto" else {data.format: FORMATS[data.format]}
-    only = data.languages[0] if len(data.languages) == 1 else None
+    if data.format == "auto":
+        wanted = FORMATS
+    else:
+        wanted = {data.format: FORMATS[data.format]}
+    only = None
+    if len(data.languages) == 1:
+        only = data.languages[0]
     places: list[tuple[Path, str | None]] = [(root, only)]
     apart = not _formats(root, wanted)
     if apart:

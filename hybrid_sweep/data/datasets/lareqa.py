@@ -115,7 +115,9 @@ def _language(file: Path, context: bool, problems: Problems) -> Part:
                 part.counts["sentences without text"] += 1
                 continue
             spans.append((start, end, candidate))
-            shown = f"{sentence} {text}" if context else sentence
+            shown = sentence
+            if context:
+                shown = f"{sentence} {text}"
             part.passages.append((candidate, candidate, _code(file), "test", shown))
         for index, item in enumerate(items):
             try:
@@ -156,7 +158,10 @@ def _question(
     answers = _get(item, "answers", list, file, place)
     # Only the start of the first answer counts, as in LAReQA, whether or not the answer ends in its
     # sentence.
-    begin = _get(answers[0], "answer_start", int, file, f"{place}.answers[0]") if answers else -1
+    if answers:
+        begin = _get(answers[0], "answer_start", int, file, f"{place}.answers[0]")
+    else:
+        begin = -1
     around = [(end, candidate) for start, end, candidate in spans if start <= begin < end]
     if not around:
         part.counts["questions without a sentence"] += 1
@@ -199,7 +204,9 @@ def _paragraphs(file: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
         raise UserError(
             f"{file}: not JSON that can be read ({error})", key="data.file_json"
         ) from error
-    articles = content.get("data") if isinstance(content, dict) else None
+    articles = None
+    if isinstance(content, dict):
+        articles = content.get("data")
     if not isinstance(articles, list):
         raise UserError(f"{file}: data is missing or not {KINDS[list]}", key="data.file_layout")
     for first, article in enumerate(articles):
@@ -236,7 +243,9 @@ def _get(node: Any, key: str, kind: type, file: Path, place: str) -> Any:
     """Return a field of a JSON object; a UserError where it is missing, of another kind, or a text
     that is not Unicode.
     """
-    value = node.get(key) if isinstance(node, dict) else None
+    value = None
+    if isinstance(node, dict):
+        value = node.get(key)
     if type(value) is not kind:
         refuse(file, place, f"{key} is missing or not {KINDS[kind]}", key="line.field_kind")
     if isinstance(value, str):

@@ -71,7 +71,9 @@ def build(data: MarcoData, say: Say, work: Path | None = None) -> Collection:
             key="data.path_unset",
         )
     path = Path(data.path).expanduser()
-    root = path / "data" if (path / "data" / data.translation).is_dir() else path
+    root = path
+    if (path / "data" / data.translation).is_dir():
+        root = path / "data"
     problems = Problems(data.on_error, say, hint=SKIP)
     names = None
     named = file_of(root, "groups.tsv")
@@ -128,7 +130,9 @@ def _read(data: MarcoData, source: _Files, work: Path, problems: Problems, say: 
         qrels.append(_qrels(judged, present, source.names, problems))
     texts = [mapped(work / kind) for kind in ("query", "passage")]
     if not all(map(len, texts)):
-        kind = "passage" if len(texts[0]) else "query"
+        kind = "query"
+        if len(texts[0]):
+            kind = "passage"
         raise problems.nothing_left(f"{source.root}: the files give no {kind} that can be used")
     info = {
         "source": "local files in the layout of MS MARCO or mMARCO",
@@ -192,7 +196,9 @@ def _files(root: Path, data: MarcoData, language: str) -> tuple[Path, Callable[[
     def questions(part: str) -> Path | None:
         if part in TRACKS:
             name = f"msmarco-test{TRACKS[part]}-queries.tsv"
-            return file_of(root, name) if language == "en" else None
+            if language == "en":
+                return file_of(root, name)
+            return None
         if names_here:
             folder = base / "queries" / part.partition(".")[0]
             return file_of(folder, f"{names_here[0]}_queries.{part}.tsv")
@@ -225,9 +231,13 @@ def _split_of(data: MarcoData, split: str) -> Callable[[int], str]:
 
     def share(number: int) -> str:
         word = hashlib.sha256(f"{data.dev_seed}:{number}".encode()).digest()[:8]
-        return "dev" if int.from_bytes(word, "little") < data.dev_share * 2**64 else "train"
+        if int.from_bytes(word, "little") < data.dev_share * 2**64:
+            return "dev"
+        return "train"
 
-    return share if split == "train" and data.dev_share else lambda number: split
+    if split == "train" and data.dev_share:
+        return share
+    return lambda number: split
 
 
 class _Reader:
@@ -258,7 +268,10 @@ class _Reader:
         numbers = array("q")
         pending: list[tuple[str, ...]] = []
         reported = 0
-        drop = {} if self.problems.strict else self._twice(path, earlier)
+        if self.problems.strict:
+            drop = {}
+        else:
+            drop = self._twice(path, earlier)
         for row in self._rows(path, numbers, split, keep, drop):
             pending.append(row)
             if len(pending) == BATCH:
@@ -354,7 +367,10 @@ def _qrels(
     use = np.ones(len(judged.query), bool)
     columns = {"query": judged.query, "passage": judged.passage}
     for kind, numbers in columns.items():
-        texts = present[kind] if names is None else names.numbers(kind)
+        if names is None:
+            texts = present[kind]
+        else:
+            texts = names.numbers(kind)
         for stray in np.flatnonzero(~np.isin(numbers, texts)):
             reason = f"judges the {kind} {numbers[stray]}, which is in no file of texts"
             problems.add(judged.path, int(judged.line[stray]), reason, key="line.judgement_stray")

@@ -32,7 +32,9 @@ class Judgements:
 
 def name_of(part: str) -> str:
     """Return the name of the qrels of a part: train, dev, dev.small, dl19, dl20."""
-    return f"{TRACKS[part]}qrels-pass.txt" if part in TRACKS else f"qrels.{part}.tsv"
+    if part in TRACKS:
+        return f"{TRACKS[part]}qrels-pass.txt"
+    return f"qrels.{part}.tsv"
 
 
 def read_judgements(

@@ -134,7 +134,9 @@ def split_of(source: str) -> str:
     place = int(hashlib.sha256(f"debian-split:{source}".encode()).hexdigest(), 16) % 1000
     if place < 100:
         return "test"
-    return "dev" if place < 160 else "train"
+    if place < 160:
+        return "dev"
+    return "train"
 
 
 def _packages(lists: PackageLists) -> dict[str, Package]:

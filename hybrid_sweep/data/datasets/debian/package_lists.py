@@ -179,4 +179,6 @@ def own_codename() -> str | None:
         system = platform.freedesktop_os_release()
     except OSError:
         return None
-    return system.get("VERSION_CODENAME") if system.get("ID") in ("debian", "ubuntu") else None
+    if system.get("ID") in ("debian", "ubuntu"):
+        return system.get("VERSION_CODENAME")
+    return None

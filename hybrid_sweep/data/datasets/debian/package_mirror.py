@@ -94,7 +94,9 @@ def _architecture(release: Release) -> str:
         ).stdout.strip()
     else:
         own = MACHINES.get(platform.machine(), platform.machine())
-    return own if release.lists(f"main/binary-{own}/Packages") else "amd64"
+    if release.lists(f"main/binary-{own}/Packages"):
+        return own
+    return "amd64"
 
 
 def _download(url: str, path: Path, sha256: str) -> None:
@@ -125,7 +127,9 @@ def _get(url: str) -> bytes | None:
         if not url.startswith("file:"):
             return downloads.read(url, {})[0]
         path = Path(urllib.request.url2pathname(urllib.parse.urlsplit(url).path))
-        return path.read_bytes() if path.is_file() else None
+        if path.is_file():
+            return path.read_bytes()
+        return None
     except (UserError, OSError) as error:
         if isinstance(error, UserError) and error.key in ("fetch.not_found", "fetch.refused"):
             return None

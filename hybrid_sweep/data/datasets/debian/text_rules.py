@@ -213,7 +213,9 @@ def _join(lines: list[str], language: str) -> str:
 def _clean(text: str) -> str:
     # French translators write a dot operator for the no-break space.
     text = " ".join(unicodedata.normalize("NFC", text.replace("\u22c5", " ")).split())
-    return text if text.isprintable() else " ".join(_UNSEEN.sub("", text).split())
+    if text.isprintable():
+        return text
+    return " ".join(_UNSEEN.sub("", text).split())
 
 
 def plain(text: str) -> str:
@@ -294,7 +296,9 @@ def _own_script(text: Description, language: str) -> bool:
         return len(_KANA.findall(body)) < 0.02 * letters
     if language in CYRILLIC:  # the two are told apart by the letters that only one of them has
         russian, ukrainian = len(_ONLY_RUSSIAN.findall(body)), len(_ONLY_UKRAINIAN.findall(body))
-        return russian >= ukrainian if language == "ru" else ukrainian >= russian
+        if language == "ru":
+            return russian >= ukrainian
+        return ukrainian >= russian
     return True
 
 
