@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybrid_sweep.commands.cli import main
-from hybrid_sweep.sweeps import processes, progress
+from hybrid_sweep.sweeps import plan_text, processes, progress
 from hybrid_sweep.utils.escaping import is_hidden
 from tests.report.conftest import undrawn, write_sweep
 from tests.report.folders import edit, runs_of
@@ -107,7 +107,7 @@ def test_the_end_of_a_log_is_harmless(tmp_path: Path) -> None:
 def test_views_print_harmless_lines(capsys: pytest.CaptureFixture[str]) -> None:
     view = progress.Plain(1)
     view.say(HOSTILE)
-    lines = progress.table([("state", HOSTILE), ("a", "b")])
+    lines = plan_text.table([("state", HOSTILE), ("a", "b")])
     assert (
         not hidden(capsys.readouterr().out)
         and not hidden("".join(lines))

@@ -61,7 +61,7 @@ def _list() -> None:
     """Print a table of all collections: what is prepared, and how the others are."""
     from hybrid_sweep.config.schema import SCHEMAS, cache_dir
     from hybrid_sweep.inputs import prepare
-    from hybrid_sweep.sweeps import progress
+    from hybrid_sweep.sweeps import plan_text
 
     head = ("name", "prepared", "languages", "queries", "passages", "splits", "fingerprint")
     rows: list[tuple[str, ...]] = [(*head, "folder")]
@@ -80,7 +80,7 @@ def _list() -> None:
     for info in sorted((cache / "collections").glob("*/info.json")):
         if info.parent not in listed:  # of the user's own files, or of other languages
             rows.append(_prepared_row("", info.parent, cache))
-    say("\n".join(progress.table(rows)))
+    say("\n".join(plan_text.table(rows)))
 
 
 def _prepared_row(name: str, folder: Path, cache: Path) -> tuple[str, ...]:

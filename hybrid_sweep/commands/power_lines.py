@@ -175,7 +175,7 @@ def _seeds(number: float) -> str:
 
 def _table(planned: _Planned, like: Path | None) -> list[str]:
     """Return the power of one sweep, by ratio."""
-    from hybrid_sweep.sweeps import progress
+    from hybrid_sweep.sweeps import plan_text
 
     source = _source(planned, like)
     head = (
@@ -190,7 +190,7 @@ def _table(planned: _Planned, like: Path | None) -> list[str]:
         rows.append(("", *cells, "too few questions" if row.too_few else _seeds(needed)))
     return [
         head,
-        *progress.table(rows),
+        *plan_text.table(rows),
         "  half-width: of the 90 % interval of a change; power: how often a ratio without any loss"
         " is called non-inferior",
     ]

@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -162,7 +163,7 @@ def _run_points(
         command: as it is recorded.
         shows_plan: whether to say first which points there are and what they take.
     """
-    from hybrid_sweep.sweeps import point_list, progress, scheduler
+    from hybrid_sweep.sweeps import plan_text, point_list, scheduler
 
     with ExitStack() as stack:
         jobs = _jobs(args)
@@ -193,8 +194,8 @@ def _run_points(
                 say(note)
         if waiting:
             if shows_plan:
-                lines = progress.plan_lines(points, states, plans)
-                say("\n".join([*lines, *progress.cost_lines(points, states)]))
+                lines = plan_text.plan_lines(points, states, plans)
+                say("\n".join([*lines, *plan_text.cost_lines(points, states)]))
             try:
                 _hand_over(ordered, scheduler.Task(dict(jobs), servers))
             except KeyboardInterrupt:
@@ -248,32 +249,29 @@ def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
 
 def _summary(points: "Sequence[Point]", before: int) -> int:
     """Say what came of the points; 1 where some have no result."""
-    from hybrid_sweep.sweeps import point_list, processes, progress
+    from hybrid_sweep.sweeps import plan_text, point_list, processes
 
-    states = [point_list.state_of(point) for point in points]
-    missing = [
-        (point, state) for point, state in zip(points, states, strict=True) if state.name != "done"
-    ]
-    words = [
-        f"{len(points) - len(missing)}/{len(points)} done"
-        + (f" ({before} before)" if before else "")
-    ]
-    words += [
-        f"{count} {name}"
-        for name in ("failed", "running elsewhere", "to do")
-        if (count := sum(state.name == name for state in states))
-    ]
+    missing, states = [], []
+    for point in points:
+        state = point_list.state_of(point)
+        if state.name != "done":
+            missing.append(point)
+            states.append(state)
+    earlier = ""
+    if before:
+        earlier = f" ({before} before)"
+    words = [f"{len(points) - len(missing)}/{len(points)} done{earlier}"]
+    counts = Counter(state.name for state in states)
+    for name in ("failed", "running elsewhere", "to do"):
+        if counts[name]:
+            words.append(f"{counts[name]} {name}")
     say(", ".join(words))
-    if missing:
-        logs = [processes.tail(point.run_dir / "log.txt") for point, _ in missing]
-        failed = progress.failure_lines(
-            [point for point, _ in missing], [state for _, state in missing], logs
-        )
-        say("\n".join(failed))
-        say("the same command tries these again, and only these")
-    if missing:
-        return 1
-    return 0
+    if not missing:
+        return 0
+    logs = [processes.tail(point.run_dir / "log.txt") for point in missing]
+    say("\n".join(plan_text.failure_lines(missing, states, logs)))
+    say("the same command tries these again, and only these")
+    return 1
 
 
 def _say_next(points: "Sequence[Point]", code: int) -> None:
@@ -297,7 +295,7 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.config.schema import SyntheticData
     from hybrid_sweep.inputs import prepare
     from hybrid_sweep.runs import stages
-    from hybrid_sweep.sweeps import forecast, point_list, progress
+    from hybrid_sweep.sweeps import forecast, plan_text, point_list
 
     jobs = _jobs(args)
     _say_offline(jobs)
@@ -309,7 +307,7 @@ def plan(words: list[str]) -> int:
         if not isinstance(one.data, SyntheticData) and not prepare.is_prepared(one)
     ]
     for name, how in dict.fromkeys(absent):
-        number = progress.count(absent.count((name, how)))
+        number = plan_text.count(absent.count((name, how)))
         say(
             f"{number} on collection {name}, which is not prepared; their batches can be checked, "
             f"and their run ids are known, after\n  {how}"
@@ -321,8 +319,8 @@ def plan(words: list[str]) -> int:
         points = point_list.expand(jobs, say)
         states = [point_list.state_of(point) for point in points]
         point_list.check_sweeps(points)
-        lines = progress.plan_lines(points, states, point_list.check(points))
-        lines += progress.cost_lines(points, states)
+        lines = plan_text.plan_lines(points, states, point_list.check(points))
+        lines += plan_text.cost_lines(points, states)
         lines += power_lines(points, asks_power, like)
         lines += _sequential_line(jobs)
     say("\n".join(lines))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config.schema import Config
-from hybrid_sweep.sweeps import progress
+from hybrid_sweep.sweeps import plan_text, progress
 from hybrid_sweep.sweeps.point_list import Point, expand, is_done, outputs_of, state_of
 from hybrid_sweep.utils import records
 from hybrid_sweep.utils.arguments import say
@@ -101,8 +101,8 @@ def launch(
         arrays[array] = [points[number][-1].run_id for number in mine]
         write_json(note, arrays)
         say(
-            f"submitted array job {array} for {progress.count(len(mine))}. Leaving with Ctrl-C lets"
-            f" them run, the same command waits for them again; scancel {array} ends them"
+            f"submitted array job {array} for {plan_text.count(len(mine))}. Leaving with Ctrl-C"
+            f" lets them run, the same command waits for them again; scancel {array} ends them"
         )
     wait(list(distinct.values()), list(arrays), jobs[0][1].sweep.on_failure)
     return [state_of(group[-1]).name for group in points]

@@ -4,14 +4,12 @@ import dataclasses
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from hybrid_sweep.batching.schedule import BatchDesign, Source, make_plan
 from hybrid_sweep.config.schema import Config, SyntheticData, TinyModel
 from hybrid_sweep.runs import trained
 from hybrid_sweep.sweeps import progress
-from hybrid_sweep.sweeps.point_list import Point, State
+from hybrid_sweep.sweeps.point_list import Point
 from hybrid_sweep.sweeps.progress import Row
 from tests import snapshots
 
@@ -174,87 +172,3 @@ def test_the_table_is_for_a_terminal_and_lines_are_for_all_else(monkeypatch, ter
     monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: terminal, raising=False)
     with progress.watch(3, 2, live) as view:
         assert type(view).__name__ == kind
-
-
-def make(*sources, steps=10, ratio=0.3, **more):
-    return make_plan(
-        sources,
-        ["xa", "xb", "xc"],
-        BatchDesign(seed=0, steps=steps, batch_size=16, ratio=ratio, **more),
-    )
-
-
-def told(points, plans):
-    """The plan of points that are all to do, from the lines of their table on, but the last one, on
-    their time.
-    """
-    found = {point.run_id: plan for point, plan in zip(points, plans, strict=True)}
-    *lines, time = progress.plan_lines(points, [State("to do", "new")] * len(points), found)
-    assert not re.search(r"\d", time)  # none is known
-    return lines[3:]
-
-
-def test_the_plan_tells_steps_states_reasons_and_what_is_left_out():
-    present = np.ones((3, 40), dtype=bool)
-    present[2, 10:] = False
-    plan = make(Source("only", present))
-    points = [point(0.0, kind="untrained"), point(0.3, size=16), point(1.0, size=16, groups="all")]
-    points[0].config.trainer.max_steps = 0
-    states = [State("done", "has its result"), State("to do", "new"), State("failed", "x")]
-    lines = progress.plan_lines(points, states, {points[1].run_id: plan, points[2].run_id: plan})
-    text = "\n".join(lines).replace(str(points[0].sweep_dir), "SWEEP_DIR")
-    snapshots.check("progress/plan", text + "\n")
-
-
-def test_the_plan_tells_the_steps_of_the_other_budget():
-    everywhere = Source("only", np.ones((3, 40), dtype=bool))
-    points = [
-        point(added / 9, budget="fixed_monolingual", added=added, groups="all")
-        for added in (0.0, 0.5, 3.0)
-    ]
-    assert [each.config.batch.cross_lingual_ratio for each in points] == [0, 0.333333, 0.75]
-    lines = told(points, [make(everywhere, added=added) for added in (0.0, 0.5, 3.0)])
-    assert [
-        steps in line
-        for steps, line in zip(("10 + 0", "10 + 5", "10 + 30"), lines[1:4], strict=True)
-    ] == [True] * 3
-    snapshots.check("progress/plan of the other budget", "\n".join(lines[4:]) + "\n")
-    # as the experiment gives it, and c/(1+c) replaces it
-    words = ("data=synthetic", "batch.cross_lingual_ratio=0")
-    swept = [
-        dataclasses.replace(each, overrides=(*words, f"batch.added={index}"))
-        for index, each in enumerate(points)
-    ]
-    lines = progress.plan_lines(swept, [State("to do", "new")] * 3, {})
-    assert "data=synthetic" in lines[2] and not any("cross_lingual_ratio" in line for line in lines)
-    unplanned = progress.plan_lines(points[1:2], [State("done", "has its result")], {})
-    assert any(" 600 " in line for line in unplanned)  # 400 and half as many
-
-
-def test_the_plan_counts_examples_where_steps_have_both_kinds():
-    everywhere = Source("only", np.ones((3, 40), dtype=bool))
-    points = [point(ratio, composition="per_example", hard_negatives=4) for ratio in (0.0, 0.3)]
-    lines = told(
-        points, [make(everywhere, ratio=ratio, composition="per_example") for ratio in (0.0, 0.3)]
-    )
-    assert "10 + 0 " in lines[1] and "112 + 48 " in lines[2]
-    snapshots.check("progress/plan of examples", "\n".join(lines) + "\n")
-
-
-def test_the_plan_tells_the_steps_of_each_source():
-    few = np.ones((3, 40), dtype=bool)
-    few[2, 10:] = False
-    sources = Source("large", np.ones((3, 40), dtype=bool), 3.0), Source("few", few, 1.0)
-    points = [point(0.3, size=16), point(0.3, seed=1, size=16), point(1.0, size=16)]
-    lines = told(points, [make(*sources), make(*sources), make(*sources, steps=20)])
-    snapshots.check("progress/plan of two sources", "\n".join(lines[4:]) + "\n")
-
-
-def test_failures_end_with_the_last_lines_of_their_logs():
-    lines = progress.failure_lines(
-        [point(0.0), point(1.0)],
-        [State("failed", "no luck"), State("to do", "new")],
-        [["last"], []],
-    )
-    text = "\n".join(lines).replace(str(point(0.0).run_dir), "RUN_DIR")
-    snapshots.check("progress/failures", text + "\n")

@@ -1,0 +1,240 @@
+"""The plan of a sweep, and what came of it, as lines of text."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hybrid_sweep.batching.schedule import Plan
+from hybrid_sweep.config.schema import BatchConfig, steps_of
+from hybrid_sweep.sweeps import forecast
+from hybrid_sweep.sweeps.point_list import Point, State
+from hybrid_sweep.utils.escaping import one_line
+from hybrid_sweep.utils.units import duration
+
+
+def count(points: int) -> str:
+    """Return `1 point`, `2 points`."""
+    return f"{points} point{'s' * (points != 1)}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of words as lines with aligned columns."""
+    shown = [list(map(one_line, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = []
+    for row in shown:
+        words = map(str.ljust, row, widths)
+        lines.append("  ".join(words).rstrip())
+    return lines
+
+
+def plan_lines(
+    points: Sequence[Point], states: Sequence[State], plans: Mapping[str, Plan]
+) -> list[str]:
+    """Return the plan of a sweep: every point with its state and the reason, its steps of each kind
+    and its overrides.
+
+    plans: by run id, for the points whose batches are planned; what their plans leave out is listed
+    below the table.
+    """
+    lines = []
+    for folder in dict.fromkeys(point.sweep_dir for point in points):
+        ours, of_ours = [], []
+        for point, state in zip(points, states, strict=True):
+            if point.sweep_dir == folder:
+                ours.append(point)
+                of_ours.append(state)
+        common = _common(ours)
+        times = forecast.seconds(ours, of_ours)
+        lines += _heading(folder, ours)
+        if told := _told(ours, common):
+            lines.append(f"all with {' '.join(told)}")
+        rows = list(zip(ours, of_ours, strict=True))
+        lines += table(_plan_rows(rows, plans, times, common))
+        lines += _notes(plans, ours)
+        lines += forecast.time_lines(ours, times)
+    return lines
+
+
+def _common(points: Sequence[Point]) -> list[str]:
+    """Return the overrides that all points have.
+
+    The untrained points have fewer words, since they depend on fewer: they count where no point is
+    trained.
+    """
+    words = [point.overrides for point in points if point.kind == "trained"]
+    words = words or [points[0].overrides]
+    return [word for word in words[0] if all(word in other for other in words)]
+
+
+def _told(points: Sequence[Point], common: Sequence[str]) -> list[str]:
+    """Return the overrides of all points that are shown.
+
+    A ratio given to points of several ratios was replaced by c/(1+c): to show it would only
+    mislead.
+    """
+    ratios = {point.place[1] for point in points if point.kind == "trained"}
+    if len(ratios) < 2:
+        return list(common)
+    return [word for word in common if not word.startswith("batch.cross_lingual_ratio=")]
+
+
+def _plan_rows(
+    ours: Sequence[tuple[Point, State]],
+    plans: Mapping[str, Plan],
+    times: Mapping[str, float | None],
+    common: Sequence[str],
+) -> list[tuple[str, ...]]:
+    """Return the table of a plan, its head first: a row for each point."""
+    head = ("state", "point", "steps: mono + cross", "time", "run id", "why", "overrides")
+    rows: list[tuple[str, ...]] = [head]
+    for point, state in ours:
+        plan = plans.get(point.run_id)
+        if plan:
+            steps = _steps(plan)
+        else:
+            steps = str(steps_of(point.config))
+        own = " ".join(word for word in point.overrides if word not in common)
+        needed = ""
+        if state.name != "done":
+            left = times[point.run_id]
+            if left is None:
+                needed = "unknown"
+            else:
+                needed = duration(left)
+        rows.append(
+            (state.shown, point.label, steps, needed, point.run_id, state.reason[:100], own)
+        )
+    return rows
+
+
+def _heading(folder: Path, points: Sequence[Point]) -> list[str]:
+    """Return what stands above the table of a plan: the sweep, its data and models, and what it is
+    evaluated on besides.
+    """
+    config = points[0].config
+    name, margin = config.sweep.name, config.sweep.margin
+    lines = [f"sweep {name}: {count(len(points))}, margin {margin:g} MRR@10, in {folder}"]
+    marks = []
+    for point in points:
+        data, model, marked = point.config.data, point.config.model, point.fingerprints
+        marks.append(
+            f"data {data.name} {' '.join(data.languages)} ({marked['collection']}), model"
+            f" {model.name} ({marked['model']})"
+        )
+    lines += dict.fromkeys(marks)
+    further = []
+    for name, data in sorted(config.eval.also.items()):
+        further.append(f"{name} ({data.name} {' '.join(data.languages)})")
+    for name, data in {config.data.name: config.data, **config.eval.also}.items():
+        if sizes := ", ".join(f"{size:,}" for size in sorted(set(data.pools))):
+            further.append(f"pools of {name} with {sizes} passages per language")
+    if further:
+        lines.append(f"evaluated on it and on {', '.join(further)}")
+    return lines
+
+
+def _steps(plan: Plan) -> str:
+    """Return `7 + 3` steps of each kind; where a step has both kinds, `10 of both: 112 + 48
+    examples`.
+    """
+    cross = int(plan.n_cross.sum())
+    if ((plan.n_cross > 0) & (plan.n_cross < plan.batch_size)).any():
+        return f"{len(plan)} of both: {len(plan) * plan.batch_size - cross} + {cross} examples"
+    steps = cross // plan.batch_size
+    return f"{len(plan) - steps} + {steps}"
+
+
+def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
+    """Return what holds of several points: budget, composition, negatives, the sources' steps, and
+    what the plans give up.
+    """
+    planned, notes, left_out = [], [], []
+    for point in points:
+        plan = plans.get(point.run_id)
+        if plan is not None:
+            planned.append(plan)
+            notes += _batch_notes(point.config.batch)
+            left_out += _left_out(point.config.batch, plan)
+    return list(dict.fromkeys([*notes, *_source_steps(planned), *left_out]))
+
+
+def _batch_notes(batch: BatchConfig) -> list[str]:
+    """Return what the settings of a batch mean where they are not the usual ones."""
+    notes = []
+    if batch.budget == "fixed_monolingual":
+        notes.append(
+            "batch.budget=fixed_monolingual: the monolingual steps of all points are the same,"
+            " ratio is c/(1+c)"
+        )
+    if batch.composition == "per_example":
+        notes.append("batch.composition=per_example: each example draws its own languages")
+    if batch.hard_negatives:
+        notes.append(
+            f"batch.hard_negatives={batch.hard_negatives}: passages per query besides those in"
+            " the batch"
+        )
+    return notes
+
+
+def _left_out(batch: BatchConfig, plan: Plan) -> list[str]:
+    """Return the pairs of languages that a plan leaves out, and that monolingual steps may use
+    other groups.
+    """
+    lines = []
+    for *source, a, b in sorted(plan.left_out):
+        where = ""
+        if source:
+            where = f" of {source[0]}"
+        shared = (
+            f"share {plan.left_out[*source, a, b]} training groups, fewer than"
+            f" batch.size={batch.size}"
+        )
+        lines.append(f"left out: {a}-{b}{where}, which {shared}")
+    if batch.groups == "all" and batch.budget == "fixed_total":
+        lines.append(
+            "batch.groups=all: monolingual steps use groups of one language too, so that the"
+            " questions of different ratios are not the same"
+        )
+    return lines
+
+
+def _source_steps(plans: Sequence[Plan]) -> list[str]:
+    """Return `steps of debian + mmarco: 100 + 300 (25 % + 75 %)`, each distinct one once; nothing
+    where there is one source.
+    """
+    lines: dict[str, None] = {}
+    for plan in plans:
+        if len(plan.sources) > 1 and len(plan):
+            steps = [int((plan.source == index).sum()) for index in range(len(plan.sources))]
+            shares = " + ".join(f"{100 * count / len(plan):.3g} %" for count in steps)
+            lines[
+                f"steps of {' + '.join(plan.sources)}: {' + '.join(map(str, steps))} ({shares})"
+            ] = None
+    return list(lines)
+
+
+def cost_lines(points: Sequence[Point], states: Sequence[State]) -> list[str]:
+    """Return what the points without a result will need on disk and in GPU-hours, each run once."""
+    waiting = {}
+    for point, state in zip(points, states, strict=True):
+        if state.name != "done":
+            waiting[point.run_id] = point.config
+    if waiting:
+        return forecast.cost_lines(list(waiting.values()))
+    return []
+
+
+def failure_lines(
+    points: Sequence[Point], states: Sequence[State], logs: Sequence[Sequence[str]]
+) -> list[str]:
+    """Return a table of the points without a result, and the last lines of the log of each that
+    failed.
+    """
+    rows: list[tuple[str, ...]] = [("state", "point", "run id", "why")]
+    for point, state in zip(points, states, strict=True):
+        rows.append((state.shown, point.label, point.run_id, state.reason))
+    lines = table(rows)
+    for point, state, log in zip(points, states, logs, strict=True):
+        if state.name == "failed":
+            lines += [f"the end of {point.run_dir / 'log.txt'}:", *(f"    {line}" for line in log)]
+    return lines
