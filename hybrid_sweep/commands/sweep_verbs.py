@@ -314,7 +314,8 @@ def plan(words: list[str]) -> int:
         )
     if absent:
         lines = forecast.cost_lines([config for _, config in jobs])
-        lines += ["power: known once the collection is prepared"] if asks_power else []
+        if asks_power:
+            lines += ["power: known once the collection is prepared"]
     else:
         points = point_list.expand(jobs, say)
         states = [point_list.state_of(point) for point in points]

@@ -94,7 +94,10 @@ def read_lines(path: Path, form: str, work: Path) -> Lines:
     table = mapped(work / "lines.arrow")
     if form == "triples":
         return Lines(path, table["c0"], table["c2"], table["c1"], None)
-    passage, rank = ("c2", "c3") if form == "trec" else ("c1", "c2")
+    if form == "trec":
+        passage, rank = ("c2", "c3")
+    else:
+        passage, rank = ("c1", "c2")
     return Lines(path, table["c0"], table[passage], None, _ranks(path, table[rank]))
 
 

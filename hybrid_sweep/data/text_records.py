@@ -215,7 +215,8 @@ class _Topic:
         if name in MARKUP:
             self.add(" " if name in ("br", "p") else "")
         elif match[1]:
-            self.part = "" if name == self.part else self.part
+            if name == self.part:
+                self.part = ""
         elif first or name in PARTS:
             self.part = name
         else:

@@ -118,8 +118,10 @@ def _sign(sign: str) -> str:
         return re.escape(sign)
     code = "".join(f"%{byte:02X}" for byte in sign.encode("utf-8", "surrogatepass"))
     forms = [json.dumps(sign)[1:-1], sign]
-    forms += ["'\"'\"'"] if sign == "'" else []
-    forms += ["+"] if sign == " " else []
+    if sign == "'":
+        forms += ["'\"'\"'"]
+    if sign == " ":
+        forms += ["+"]
     encoded = code.replace("%", "%(?:25)*")
     return "(?:" + "|".join([*map(re.escape, forms), f"(?i:{encoded})"]) + ")"
 
