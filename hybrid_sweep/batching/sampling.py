@@ -187,7 +187,8 @@ def permute(places: np.ndarray, size: int, key: np.random.SeedSequence) -> np.nd
     values = np.asarray(places).astype(np.uint64)
     outside = np.ones(len(values), dtype=bool)
     while outside.any():
-        left, right = values[outside] >> half, values[outside] & mask
+        left = values[outside] >> half
+        right = values[outside] & mask
         for secret in rounds:
             left, right = right, left ^ (mix(right ^ secret) & mask)
         values[outside] = (left << half) | right

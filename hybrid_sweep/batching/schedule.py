@@ -154,7 +154,8 @@ class _Kinds:
 def _kinds(design: BatchDesign) -> _Kinds:
     """Return which steps, or examples, are cross-lingual, by the design."""
     key = np.random.SeedSequence([design.seed, KEYS])
-    steps, size = design.steps, np.int64(design.batch_size)
+    steps = design.steps
+    size = np.int64(design.batch_size)
     if design.added is not None:
         added = round(design.added * steps)
         cross = chosen(np.random.default_rng(key).random(), steps + added, added)
@@ -162,7 +163,8 @@ def _kinds(design: BatchDesign) -> _Kinds:
         return _Kinds(cross * size, cross.astype(np.int64), None, streams)
     stream = np.zeros(steps, dtype=np.int64)
     if design.composition == "per_example":
-        first, examples = int(key.generate_state(1, np.uint64)[0]), steps * design.batch_size
+        first = int(key.generate_state(1, np.uint64)[0])
+        examples = steps * design.batch_size
         even = Even.of(first, examples, round(design.ratio * examples))
         n_cross = even.per_step(steps, design.batch_size)
         return _Kinds(n_cross, stream, even, [(0, n_cross > 0)])

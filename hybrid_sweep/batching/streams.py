@@ -143,7 +143,8 @@ class PerExample:
 
     def drawn(self, place: int) -> Drawn:
         source = int(self.source[place])
-        groups, mine = self.walks[source].batch(int(self.ordinal[place])), self.choices[source]
+        groups = self.walks[source].batch(int(self.ordinal[place]))
+        mine = self.choices[source]
         draw = np.random.default_rng(np.random.SeedSequence([*self.key, place]))
         uniform = draw.random((2, self.batch_size))
         has = mine.source.present[:, groups].T
@@ -188,7 +189,8 @@ def per_example(
     choices: list[Choices], source: np.ndarray, design: BatchDesign, stream: int
 ) -> PerExample:
     """Walk, for each source, the groups that stand in one of its allowed pairs."""
-    key, size = (design.seed, stream + WALK), design.batch_size
+    key = (design.seed, stream + WALK)
+    size = design.batch_size
     walks = [choice.walk("*", choice.allowed, key, size) for choice in choices]
     key = (design.seed, stream + EXAMPLES)
     return PerExample(size, source, choices, walks, ordinals(source), key)
@@ -200,7 +202,8 @@ def choices_of(
     """Return pairs that share a batch, with their weights; raises UserError where there are
     none. several: the run has other sources, too.
     """
-    count, shared = len(languages), shared_groups(source.present)
+    count = len(languages)
+    shared = shared_groups(source.present)
     if count > 1:
         pairs = ~np.eye(count, dtype=bool)
     else:

@@ -153,7 +153,8 @@ def _export(
         raise UserError(
             f"--format {form}: must be one of {', '.join(FORMATS)}", key="option.format"
         )
-    folder, overrides = folders[0], list(filter(is_override, words))
+    folder = folders[0]
+    overrides = list(filter(is_override, words))
     whole = prepare.whole_collection(_config(name, overrides), say, refresh=refresh)
     made, cut = export(whole, Path(folder), form, chosen)
     say(

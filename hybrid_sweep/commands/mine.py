@@ -139,7 +139,8 @@ def write_triples(
         value = np.zeros(len(query))
     order = np.lexsort((texts.tie_order[passage], -value, query))
     asked, at = np.unique(query[order], return_index=True)
-    positive, best = np.full(len(split.queries), -1), np.zeros(len(split.queries))
+    positive = np.full(len(split.queries), -1)
+    best = np.zeros(len(split.queries))
     positive[asked], best[asked] = passage[order][at], value[order][at]
     counts = {"triples": 0, "questions": 0, "relevant_left_out": 0, "within_the_margin": 0}
     for code, language in enumerate(texts.languages):

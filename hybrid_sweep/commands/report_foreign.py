@@ -44,9 +44,11 @@ def report(words: list[str]) -> int:
     asked = TableRequest(args.factor, args.baseline, args.measure, args.margin)
     if args.table:
         _refuse_words(args.overrides, args.collection, args.labels)
-        rows, name = read(args.table), args.table[0].resolve().stem
+        rows = read(args.table)
+        name = args.table[0].resolve().stem
     else:
-        rows, name = _scored(args.runs, args.collection, args.labels, args.overrides), "runs"
+        rows = _scored(args.runs, args.collection, args.labels, args.overrides)
+        name = "runs"
     if not is_folder_name(name):
         name = "table"
     folder = args.out or Path("outputs") / "reports" / name
@@ -100,7 +102,8 @@ def _of_names(files: Sequence[Path]) -> dict[Path, dict[str, str]]:
     named = {}
     for path in files:
         text = f"{path.parent.name}/{path.name}"
-        ratio, seed = RATIO.search(text), SEED.search(text)
+        ratio = RATIO.search(text)
+        seed = SEED.search(text)
         if ratio is None or seed is None:
             lacking = "seed"
             if ratio is None:

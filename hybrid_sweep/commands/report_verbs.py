@@ -91,10 +91,8 @@ def _next_command(sweep_dir: Path, missing: bool, more_seeds: bool) -> str:
     from hybrid_sweep.utils import records
 
     plan = records.points(sweep_dir)
-    words, seeds = (
-        _safe_words(plan.get("command", "")),
-        [point["seed"] for point in plan["points"]],
-    )
+    words = _safe_words(plan.get("command", ""))
+    seeds = [point["seed"] for point in plan["points"]]
     if words[:2] != ["hybrid-sweep", "run"] or not {"-m", "--multirun"} & set(words) or not seeds:
         return ""
     if missing:

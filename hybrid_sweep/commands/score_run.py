@@ -78,7 +78,8 @@ class Scorer:
     def __init__(self, words: Sequence[str], say: Callable[[str], None]) -> None:
         self.config, self.say = _config_of(words), say
         self.collection = collection_of(self.config, say)
-        data, split = self.config.data, self.config.eval.split
+        data = self.config.data
+        split = self.config.eval.split
         self.queries, self.passages = (
             table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))
             for table, splits in (
@@ -92,9 +93,11 @@ class Scorer:
     def scored(self, path: Path) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
         """Return the per-query table of a run file, what was noted of its lines, and the report."""
         self.say(f"reading {path}")
-        run, tables = read_run(path), (self.queries, self.passages)
+        run = read_run(path)
+        tables = (self.queries, self.passages)
         lists, asked, notes = placed(run, *tables, skip=self.skip, hint=self.hint)
-        qrels, names = self.collection.qrels, self.config.eval.measures
+        qrels = self.collection.qrels
+        names = self.config.eval.measures
         table, report = ranked_lists.evaluate(*tables, qrels, lists, asked, measures=names)
         return table, notes, report
 
@@ -140,7 +143,8 @@ def placed(
     its lines are left out and counted, and the ranks of the others stay.
     """
     texts = texts_of(queries, passages)
-    count, notes = len(texts.languages), dict[str, Any]()
+    count = len(texts.languages)
+    notes = dict[str, Any]()
     keep = np.ones(len(run.line), dtype=bool)
     numbers = []
     for kind, table, names, codes in (
@@ -156,7 +160,8 @@ def placed(
             notes[f"unknown_{kind}_lines"] = int(lost.sum())
         keep &= ~lost
         numbers.append(row)
-    query, passage = numbers[0][run.query[keep]], numbers[1][run.passage[keep]]
+    query = numbers[0][run.query[keep]]
+    passage = numbers[1][run.passage[keep]]
     if not len(query):
         raise UserError(
             f"{run.path}: no line names a query and a passage of the collection",

@@ -137,7 +137,8 @@ def _rounds(points: "Sequence[Point]", words: tuple[list[str], list[str]], comma
         )
     options, overrides = words
     kept = without(overrides, "batch.cross_lingual_ratio", "seed")
-    max_seeds, folder = points[0].config.sweep.max_seeds, points[0].sweep_dir
+    max_seeds = points[0].config.sweep.max_seeds
+    folder = points[0].sweep_dir
     while True:
         following = next_round(folder, max_seeds)
         say(f"round: {following.reason}")
@@ -223,7 +224,8 @@ def _hand_over(words: list[str], task: Callable[[Any], None]) -> None:
     application = hydra.main(
         config_path=str(schema.config_dir().resolve()), config_name="config", version_base="1.3"
     )
-    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    argv = sys.argv
+    full = os.environ.get("HYDRA_FULL_ERROR")
     # Hydra prints a trace and exits by itself otherwise; the errors are to come back here.
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = ["hybrid-sweep", *words], "1"
     try:

@@ -115,7 +115,8 @@ def read(sweep_dir: Path, plan: Mapping[str, Any], entry: Mapping[str, Any]) -> 
     folder = run_dir(sweep_dir, str(entry["run_id"]))
     if folder.is_symlink():  # said where it is left out
         return None
-    status, results = records.status(folder), summaries(sweep_dir, entry)
+    status = records.status(folder)
+    results = summaries(sweep_dir, entry)
     failed = status.get("state") == "failed"
     if not config_of(folder) or not (failed or "" in results):
         return None

@@ -117,7 +117,8 @@ def after_report(sweep_dir: Path, report: "Report") -> None:
         # does.
         say(f"not sent to Weights & Biases: {LATER}")
         return
-    target, mark = target_of(sweep_dir, plan, mode), mark_of(sweep_dir, plan)
+    target = target_of(sweep_dir, plan, mode)
+    mark = mark_of(sweep_dir, plan)
     if is_kept(target, id_of(plan), mark):
         return
     try:

@@ -61,7 +61,8 @@ def summaries(sweep_dir: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, 
     """Return what the summary of a point is to hold of each stage that has a result, by its name:
     "" for the first.
     """
-    folder, by_stage = run_dir(sweep_dir, str(entry["run_id"])), dict[str, dict[str, Any]]()
+    folder = run_dir(sweep_dir, str(entry["run_id"]))
+    by_stage = dict[str, dict[str, Any]]()
     for stage in ("", *entry.get("also", [])):
         try:
             metrics = finished.metrics(folder, folder / "evaluations" / stage if stage else folder)

@@ -284,7 +284,8 @@ def _guard(action: Any) -> Any:
             where = f"{mark.name}, line {mark.line + 1}"
         raise UserError(f"{where}: is not YAML ({reason})", key="config.yaml") from error
     except MissingConfigException as error:
-        missing, options = error.missing_cfg_file or "", list(error.options or [])
+        missing = error.missing_cfg_file or ""
+        options = list(error.options or [])
         if not options:
             raise UserError(one_line(error), key=key_of(error)) from error
         group, _, name = missing.rpartition("/")

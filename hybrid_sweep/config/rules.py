@@ -161,10 +161,12 @@ def check_used(config: Config) -> None:
     """
     groups: list[tuple[str, Any]] = [("model", config.model), *_collections(config)]
     for where, group in groups:
-        plain, chosen = type(group)(), f"{where}={group.name}"
+        plain = type(group)()
+        chosen = f"{where}={group.name}"
         for kind, (fields, reason) in UNUSED.items():
             for name in fields if isinstance(group, kind) else ():
-                value, rule = getattr(group, name), f"has no effect with {chosen}: {reason}"
+                value = getattr(group, name)
+                rule = f"has no effect with {chosen}: {reason}"
                 _need(value == getattr(plain, name), f"{where}.{name}", value, rule)
 
 
@@ -223,7 +225,8 @@ def _check_collection(where: str, data: DataConfig, config: Config) -> None:
 
 def _check_names(config: Config) -> None:
     """Check the names of the sweep and of the further collections."""
-    sweep, main = config.sweep.name, config.data.name
+    sweep = config.sweep.name
+    main = config.data.name
     _need(names.is_folder_name(sweep), "sweep.name", sweep, "must be a plain folder name")
     taken = "is the name of the main collection; take another"
     for name in config.more:
@@ -269,7 +272,9 @@ def _check_shares(config: Config) -> None:
 
 
 def _check_batches(config: Config) -> None:
-    batch, languages, ratio = config.batch, config.data.languages, config.batch.cross_lingual_ratio
+    batch = config.batch
+    languages = config.data.languages
+    ratio = config.batch.cross_lingual_ratio
     if batch.budget == "fixed_monolingual":
         rule = (
             "under batch.budget=fixed_monolingual, give batch.added (0 or more) or a ratio below 1"

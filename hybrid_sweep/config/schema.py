@@ -399,7 +399,8 @@ def identity(config: Config) -> dict[str, Any]:
     def keep(node: Any) -> dict[str, Any]:
         kept = {}
         for item in dataclasses.fields(node):
-            value, enters = getattr(node, item.name), item.metadata.get("identity", True)
+            value = getattr(node, item.name)
+            enters = item.metadata.get("identity", True)
             if dataclasses.is_dataclass(value):
                 inner = keep(value)
                 if inner:

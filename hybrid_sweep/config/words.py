@@ -118,7 +118,8 @@ def of_data(data: DataConfig) -> list[str]:
     """Return the words that choose a collection, as they can be pasted into a shell; those of its
     hard negatives, and of its share of the steps, are left out.
     """
-    plain, words = type(data)(), [f"data={data.name}"]
+    plain = type(data)()
+    words = [f"data={data.name}"]
     for item in dataclasses.fields(data):
         value = getattr(data, item.name)
         is_aside = item.name in ("name", "share") or item.name.startswith("negatives")

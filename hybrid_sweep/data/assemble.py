@@ -61,7 +61,8 @@ def assemble(
                     f"data={name}: the files give no {kind} that can be used"
                 )
         pairs = _pairs(folders, judged, queries, passages, splits, problems)
-        query_groups, passage_groups = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        query_groups = [pair[0] for pair in pairs]
+        passage_groups = [pair[1] for pair in pairs]
         qrels = pa.table([query_groups, passage_groups, list(pairs.values())], QRELS.names)
         marks = {"queries_without_judgement": unjudged, **problems.info()}
         return make(name, queries, passages, qrels.cast(QRELS), info | marks, folder)
@@ -201,7 +202,8 @@ def _pairs(
                     key="line.judgement_stray",
                 )
                 continue
-            ids, pair = (query, passage), (query_groups[query], passage_groups[passage])
+            ids = (query, passage)
+            pair = (query_groups[query], passage_groups[passage])
             if ids in once:
                 problems.add(
                     line.path,
@@ -225,5 +227,6 @@ def _groups(table: pa.Table, ids: list[str]) -> dict[str, str]:
     """Return the group of each of these ids that a table of texts has."""
     wanted = pa.array(list(dict.fromkeys(ids)), pa.string())
     rows = pa.array(np.flatnonzero(index_in(table["id"], wanted) >= 0))
-    there, groups = table["id"].take(rows).to_pylist(), table["group"].take(rows).to_pylist()
+    there = table["id"].take(rows).to_pylist()
+    groups = table["group"].take(rows).to_pylist()
     return dict(zip(there, groups, strict=True))

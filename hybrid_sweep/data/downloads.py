@@ -62,7 +62,8 @@ def missing(remotes: Sequence[Remote], folder: Path) -> list[Remote]:
     """Return those that are not in the folder as they were fetched: no address is asked, and only
     changed files are read.
     """
-    manifest, memory = _manifest(folder), Memory(folder / "digests.json")
+    manifest = _manifest(folder)
+    memory = Memory(folder / "digests.json")
     absent = [
         remote
         for remote in remotes

@@ -111,7 +111,8 @@ def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:
             f"data.negatives={TRIPLES}: no such file, neither here nor in data.path={data.path}",
             key="negatives.file_missing",
         )
-    name, file = str(revision(data)), f"data/{TRIPLES}"
+    name = str(revision(data))
+    file = f"data/{TRIPLES}"
 
     def wanted(lists: _Lists) -> Iterable[Remote]:
         return [lists.file(MMARCO, name, file)]
@@ -355,12 +356,14 @@ def _marco(data: MarcoData, name: str, lists: _Lists) -> Iterator[Remote]:
                 f"data.languages: mMARCO has no {language}; it has {', '.join(sorted(names))}",
                 key="data.language_missing",
             )
-        base, word = f"data/{data.translation}", names[language]
+        base = f"data/{data.translation}"
+        word = names[language]
         yield lists.file(MMARCO, name, f"{base}/collections/{word}_collection.tsv")
         yield lists.file(MMARCO, name, f"{base}/queries/train/{word}_queries.train.tsv")
         if data.qrels not in TRACKS:
             yield lists.file(MMARCO, name, f"{base}/queries/dev/{word}_queries.{data.qrels}.tsv")
-    train, test = name_of("train"), name_of(data.qrels)
+    train = name_of("train")
+    test = name_of(data.qrels)
     yield Remote(f"data/{train}", f"{MSMARCO}/{train}", TRAIN_QRELS)
     if data.qrels in TRACKS:
         yield Remote(f"data/{test}", f"{TREC}/{test}", TRACK_QRELS[data.qrels])

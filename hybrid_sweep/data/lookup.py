@@ -59,7 +59,8 @@ def text_rows(
     """
     check_rows(len(table))
     rows = np.full((len(languages), len(groups)), -1, np.int32)
-    codes, splits = pa.array(languages, pa.string()), pa.array([split, "*"])
+    codes = pa.array(languages, pa.string())
+    splits = pa.array([split, "*"])
     for start, group in _slices(table["group"], groups):
         code = pc.index_in(table["lang"].slice(start, SLICE), value_set=codes)
         language = pc.fill_null(code, -1).to_numpy()

@@ -74,7 +74,8 @@ class Negatives:
         a SeedSequence.
         """
         question = self.question[groups]
-        first, count = self.start[question], self.start[question + 1] - self.start[question]
+        first = self.start[question]
+        count = self.start[question + 1] - self.start[question]
         secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
         salt = mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1]
         rows, numbers = np.full((2, len(groups), k), -1, np.int64)

@@ -109,7 +109,8 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
 
 
 def _names(relevant: pa.Table) -> pa.ChunkedArray:
-    question, answer = relevant["query_group"], relevant["passage_group"]
+    question = relevant["query_group"]
+    answer = relevant["passage_group"]
     joined = pc.binary_join_element_wise(question, answer, "|")
     names = pc.if_else(pc.equal(question, answer), question, joined)
     if isinstance(names, pa.ChunkedArray):
@@ -181,7 +182,9 @@ def _build(
     folder: Path, collection: Collection, split: str, negatives: HardNegatives | None
 ) -> None:
     made, questions, answers = _pairs(collection, split)
-    width, judged, counts = made.width, made.judged, None
+    width = made.width
+    judged = made.judged
+    counts = None
     with atomic_dir(folder) as temporary:
         if negatives:
             width, counts = build_negatives(

@@ -52,7 +52,8 @@ def file_of(folder: Path, name: str) -> Path:
     """Return the file of this name in a folder, or, where there is none, that of this name
     and .gz.
     """
-    plain, packed = folder / name, folder / f"{name}.gz"
+    plain = folder / name
+    packed = folder / f"{name}.gz"
     if packed.is_file() and not plain.is_file():
         return packed
     return plain
@@ -245,7 +246,8 @@ def topics(path: Path, problems: Problems, split: str) -> Iterator[TextLine]:
     for line, text in numbered(path, problems, blank=True):
         end = 0
         for match in TAG.finditer(text):
-            between, first = text[end : match.start()], not text[: match.start()].strip()
+            between = text[end : match.start()]
+            first = not text[: match.start()].strip()
             end = match.end()
             _take(topic, between, path, line, problems)
             if match[2].lower() != "top":
@@ -292,7 +294,9 @@ def column_judgements(
     for line, fields in rows(path, len(header) or 4, problems, tabs=tabs):
         if line == 1 and tuple(fields) == header:
             continue
-        query, passage, grade = fields[0], fields[-2], fields[-1]
+        query = fields[0]
+        passage = fields[-2]
+        grade = fields[-1]
         try:
             value = _grade(path, line, grade)
         except BadLine as error:

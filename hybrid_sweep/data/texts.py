@@ -118,7 +118,8 @@ def write_texts(kind: str, texts: Iterable[Text], folder: Path, problems: Proble
     _write(folder / kind, _rows(kind, texts, places, problems))
     table = mapped(folder / kind)
     drop = np.zeros(len(table), bool)
-    rows, hashes = np.arange(len(table)), np.array(places.ids, np.int64)
+    rows = np.arange(len(table))
+    hashes = np.array(places.ids, np.int64)
     for row, first in _repeated(table, ["id"], hashes, rows, drop):
         name = f"the {kind} {table['id'][row].as_py()!r}"
         _refuse_repeated(places.of(row), places.of(first), name, "", problems)

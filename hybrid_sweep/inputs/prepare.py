@@ -55,7 +55,8 @@ def collection_folder(config: Config) -> Path:
     named by their names, sizes and times, so that changed files are read again. What is fetched is
     named by its revision.
     """
-    data, root = config.data, cache_dir(config) / "collections"
+    data = config.data
+    root = cache_dir(config) / "collections"
     if isinstance(data, SyntheticData):
         key = digest([data.groups, data.concepts, data.shared, data.noise, data.seed])
         return root / f"synthetic-{key}"
@@ -135,7 +136,9 @@ def whole_collection(
     download: whether files of a published collection may be fetched; where not, those that are here
     already are used.
     """
-    folder, data, cache = collection_folder(config), config.data, cache_dir(config)
+    folder = collection_folder(config)
+    data = config.data
+    cache = cache_dir(config)
     if data.path and folder == Path(data.path).expanduser():
         return collections.load(folder, digests.memory_of(cache, folder))
 
@@ -157,7 +160,8 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
     Where that is not all of them, the selection is written to the cache once, so that no process
     holds a copy.
     """
-    whole, languages = whole_collection(config, say), sorted(set(config.data.languages))
+    whole = whole_collection(config, say)
+    languages = sorted(set(config.data.languages))
     collections.check_languages(whole, languages)
     if collections.is_all(whole, languages):
         return whole
@@ -285,7 +289,8 @@ def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
     """
     if isinstance(config.model, Bm25Model):
         return prepare(config, say)
-    collection, folder = collection_of(config, say), main.model
+    collection = collection_of(config, say)
+    folder = main.model
     queries = _tokens(config, folder, collection, "queries", say)
     passages = _tokens(config, folder, collection, "passages", say)
     return Prepared(collection, folder, queries, passages, [], collection.languages)
@@ -315,7 +320,8 @@ def training_pairs(config: Config, collection: Collection, say: Say = _quiet) ->
     """Return the training pairs of one collection, with its hard negatives where the run draws
     some.
     """
-    cache, file = cache_dir(config), _negatives(config)
+    cache = cache_dir(config)
+    file = _negatives(config)
     if file is None:
         pairs = pair_store(cache, collection, "train", say=say)
         if not config.batch.hard_negatives:

@@ -160,7 +160,8 @@ def _modules(root: Path) -> list[tuple[str, Path]]:
                 f"{file}: the path {shown(module['path'])} leads out of the model's folder",
                 key="model.leads_out",
             )
-        kind, name = module["type"], module["type"].rsplit(".", 1)[-1]
+        kind = module["type"]
+        name = module["type"].rsplit(".", 1)[-1]
         if not kind.startswith(LIBRARY) or name not in KINDS:
             raise UserError(
                 f"{file}: the module {shown(kind)} is not known here, only"

@@ -49,7 +49,8 @@ def build_encoder(
     has, and for adapters without a place.
     """
     if isinstance(model, TinyModel):
-        layout, config = Layout(folder, None, (), {}), _tiny_config(model, folder)
+        layout = Layout(folder, None, (), {})
+        config = _tiny_config(model, folder)
     else:
         layout = read_layout(folder)
         config = _config(layout.transformer, model.remote_code)

@@ -249,7 +249,8 @@ def _whole(folder: Path, texts: int, memory: digests.Memory) -> Tokens | None:
 
 
 def _build(folder: Path, table: pa.Table, tokenizing: Tokenizing) -> None:
-    tokenizer, prompt = load_tokenizer(tokenizing.folder), tokenizing.prompt
+    tokenizer = load_tokenizer(tokenizing.folder)
+    prompt = tokenizing.prompt
     set_length(tokenizer, tokenizing.length)
     size = id_count(tokenizer)
     dtype = np.uint16 if size <= 2**16 else np.int32

@@ -112,7 +112,8 @@ def _tried(model: ModelConfig, folder: Path) -> list[str]:
 
     unused: list[str] = []
     encoder = build_encoder(model, folder, 0, unused)
-    tokenizer, table = load_tokenizer(folder), encoder.transformer.get_input_embeddings()
+    tokenizer = load_tokenizer(folder)
+    table = encoder.transformer.get_input_embeddings()
     ids, rows = id_count(tokenizer), table.num_embeddings
     if ids > rows:
         raise UserError(

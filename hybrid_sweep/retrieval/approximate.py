@@ -124,7 +124,8 @@ class _Search:
 
         relevant: query * P + passage of the relevant pairs, ascending.
         """
-        queries, passages = self.vectors.query_vectors, self.vectors.passage_vectors
+        queries = self.vectors.query_vectors
+        passages = self.vectors.passage_vectors
         hits = dict.fromkeys(RECALLS, 0)
         exact, _ = top_k(queries[self.sample], passages, max(RECALLS), self.tie_order, self.rows)
         parts = []
@@ -154,9 +155,11 @@ class _Search:
 
         asked: (n,) the rows of the queries.
         """
-        queries, passages = self.vectors.query_vectors, self.vectors.passage_vectors
+        queries = self.vectors.query_vectors
+        passages = self.vectors.passage_vectors
         place = self.index.search(np.ascontiguousarray(queries[asked]), self.depth)[1]
-        listed, score = self.rows[np.maximum(place, 0)], np.full(place.shape, -np.inf)
+        listed = self.rows[np.maximum(place, 0)]
+        score = np.full(place.shape, -np.inf)
         line, column = np.nonzero(place >= 0)
         score[line, column] = scores(queries, passages, asked[line], listed[line, column])
         order = np.lexsort((self.tie_order[listed], -score), axis=1)

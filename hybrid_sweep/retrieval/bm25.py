@@ -102,7 +102,8 @@ class Bm25:
         if pool is not None:
             inside[pool] = True
         k = min(k, int(inside.sum()))
-        rows_of, scores = np.zeros((self.n_queries, k), np.int64), np.zeros((self.n_queries, k))
+        rows_of = np.zeros((self.n_queries, k), np.int64)
+        scores = np.zeros((self.n_queries, k))
         by_id = np.argsort(tie_order)
         by_id = by_id[inside[by_id]]
         indexes = [index for index in self.indexes if inside[index.passages].any()]
@@ -276,7 +277,8 @@ def _count(index: tuple[Floats, Ints, Ints], target: Floats, own: Ints) -> tuple
     passage.
     """
     values, ties, sorted_ties = index
-    first, last = ties < own[:, None], ties > own[:, None]
+    first = ties < own[:, None]
+    last = ties > own[:, None]
     equal = values == target[:, None]
     before = (values > target[:, None]).sum(axis=1) + (equal & first).sum(axis=1)
     after = (equal & last).sum(axis=1)

@@ -197,7 +197,8 @@ def average_precision_of_blocks(topics: Judged) -> Floats:
     What scikit-learn's average_precision_score gives, which LAReQA's mAP is made with (Roy et al.,
     2020, arXiv 2004.05484): no order is made up where the scores leave it open.
     """
-    owner, entries = np.repeat(np.arange(len(topics.count)), topics.count), len(topics.last)
+    owner = np.repeat(np.arange(len(topics.count)), topics.count)
+    entries = len(topics.last)
     # The relevant passages of a block stand side by side; the place of its last one counts them and
     # all before.
     ends = np.ones(entries, dtype=bool)

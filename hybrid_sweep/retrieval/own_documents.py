@@ -39,7 +39,8 @@ def ranked(
     place = np.full(len(own), -1, dtype=np.int64)
     place[with_own] = better[len(query) :].sum(axis=1)
     better, tied = better[: len(query)], tied[: len(query)]
-    mine, its = better.sum(axis=1), place[query]
+    mine = better.sum(axis=1)
+    its = place[query]
     before = np.flatnonzero((its >= 0) & (its < mine))
     after = np.flatnonzero((its > mine) & (its <= mine + tied.sum(axis=1)))
     language = codes[0][own[query]]

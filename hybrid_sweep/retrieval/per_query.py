@@ -143,11 +143,14 @@ def evaluate(
         better, tied, top = ranker.ranked(SAME_AT, query, passage, *codes)
     if len(top) != len(queries):
         raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
-    answer_lang, pairs = texts.passage_lang[passage], np.arange(len(query))
-    rank, ties = 1 + better[pairs, answer_lang], tied[pairs, answer_lang]
+    answer_lang = texts.passage_lang[passage]
+    pairs = np.arange(len(query))
+    rank = 1 + better[pairs, answer_lang]
+    ties = tied[pairs, answer_lang]
     topic = query * len(texts.languages) + answer_lang
     single, all_single = relevant_and_all(topic, rank, grade, rank + ties)
-    rank, ties = 1 + better.sum(axis=1), tied.sum(axis=1)
+    rank = 1 + better.sum(axis=1)
+    ties = tied.sum(axis=1)
     pooled, all_pooled = relevant_and_all(query, rank, grade, rank + ties)
     shares = own_documents if without_own else language_bias
     share = shares.same_language_share(top, texts.query_lang, texts.passage_lang)
@@ -195,7 +198,9 @@ def _table(
     queries: pa.Table, texts: TextCodes, ranks: Ranks, measures: Sequence[str]
 ) -> pd.DataFrame:
     """Return the table of `evaluate`."""
-    single, pooled, count = ranks.single, ranks.pooled, len(texts.languages)
+    single = ranks.single
+    pooled = ranks.pooled
+    count = len(texts.languages)
     asked, target = np.divmod(single.topic, count)
     setting = np.where(texts.query_lang[asked] == target, MONOLINGUAL, CROSS_LINGUAL)
     asked = np.concatenate([asked, pooled.topic])
@@ -348,9 +353,12 @@ def judged_pairs(
 
 def _bias(texts: TextCodes, ranks: Ranks, sizes: Ints) -> dict[str, Any]:
     """Rank distance by query language, and the maps of `bias`."""
-    pooled, count = ranks.pooled, len(texts.languages)
-    asked, retrieved = texts.query_lang[pooled.topic], pooled.rank < NOWHERE
-    answered, listed = retrieved[pooled.start], ranks.first >= 0
+    pooled = ranks.pooled
+    count = len(texts.languages)
+    asked = texts.query_lang[pooled.topic]
+    retrieved = pooled.rank < NOWHERE
+    answered = retrieved[pooled.start]
+    listed = ranks.first >= 0
     first_answer = ranks.answer_lang[pooled.start][answered]
     first_lang = texts.passage_lang[ranks.first[listed]]
     maps = {
@@ -373,7 +381,8 @@ def _rank_distances(
     A query one of whose relevant passages was not retrieved has no rank distance; such queries are
     counted. asked: (S,) the languages of the queries.
     """
-    best, last = pooled.rank[pooled.start], pooled.rank[pooled.start + pooled.count - 1]
+    best = pooled.rank[pooled.start]
+    last = pooled.rank[pooled.start + pooled.count - 1]
     raw, relative = language_bias.rank_distance(best, last, pooled.count, sizes)
     distances = {}
     for code, name in enumerate(languages):

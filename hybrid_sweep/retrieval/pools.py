@@ -59,21 +59,25 @@ def evaluate(
     """
     check(measures)
     texts = per_query.texts_of(queries, passages)
-    inside, count = drawn(passages, size), len(texts.languages)
+    inside = drawn(passages, size)
+    count = len(texts.languages)
     query, passage, grade = per_query.judged_pairs(queries, passages, qrels)
     # What is outside is a language of its own, which no rank below counts.
     codes = np.where(inside, texts.passage_lang, count)
     better, tied, _ = ranker.ranked(0, query, passage, codes, texts.tie_order)
-    outside, answer_lang = ~inside[passage], texts.passage_lang[passage]
+    outside = ~inside[passage]
+    answer_lang = texts.passage_lang[passage]
     pairs = np.arange(len(query))
     whole = 1 + better.sum(axis=1), 1 + (better + tied).sum(axis=1)
 
     topic = query * count + answer_lang
     before, after = _own(topic, *whole, outside)
-    rank, ties = 1 + better[pairs, answer_lang] + before, tied[pairs, answer_lang] + after
+    rank = 1 + better[pairs, answer_lang] + before
+    ties = tied[pairs, answer_lang] + after
     single = judged(topic, rank, grade, rank + ties)
     before, after = _own(query, *whole, outside)
-    rank, ties = 1 + better[:, :count].sum(axis=1) + before, tied[:, :count].sum(axis=1) + after
+    rank = 1 + better[:, :count].sum(axis=1) + before
+    ties = tied[:, :count].sum(axis=1) + after
     pooled = judged(query, rank, grade, rank + ties)
 
     top = _with_own(

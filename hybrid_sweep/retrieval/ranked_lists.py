@@ -114,7 +114,8 @@ def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints]:
     queries = len(texts.query_lang)
     mixed = lists.pool == len(texts.languages)
     head = np.flatnonzero(mixed & (lists.rank <= SAME_AT))
-    query, passage = lists.query[head], lists.passage[head]
+    query = lists.query[head]
+    passage = lists.passage[head]
     same = texts.query_lang[query] == texts.passage_lang[passage]
     number = np.bincount(query, minlength=queries)
     share = np.full(queries, np.nan)

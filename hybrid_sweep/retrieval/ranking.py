@@ -248,7 +248,8 @@ class _Counts:
         Rounded outwards, so that comparing in float32 never claims more than comparing in float64
         would.
         """
-        target, band = self.target[pairs], self.band[self.pairs.query[pairs]]
+        target = self.target[pairs]
+        band = self.band[self.pairs.query[pairs]]
         return _outwards(target - band, -np.inf), _outwards(target + band, np.inf)
 
     def codes(self, columns: slice) -> tuple[Ints, int]:
@@ -259,13 +260,15 @@ class _Counts:
         """Add what `_count_surely` says of a tile; the scores decide what is open."""
         counts, place, column = sure
         self.better[tile.pairs] += counts
-        pair, passage = tile.pairs[place], tile.columns.start + column
+        pair = tile.pairs[place]
+        passage = tile.columns.start + column
         other = passage != self.pairs.passage[pair]
         pair, passage = pair[other], passage[other]
         score = scores(self.vectors.queries, self.vectors.passages, self.pairs.query[pair], passage)
         equal = score == self.target[pair]
         later = self.pairs.tie_order[passage] > self.own_tie[pair]
-        before, after = (score > self.target[pair]) | (equal & ~later), equal & later
+        before = (score > self.target[pair]) | (equal & ~later)
+        after = equal & later
         language = self.pairs.language[passage]
         np.add.at(self.better, (pair[before], language[before]), 1)
         np.add.at(self.tied, (pair[after], language[after]), 1)
@@ -278,7 +281,8 @@ class _Counts:
         line = np.repeat(np.arange(len(matrix)), np.diff(tile.first))
         for pair, row in zip(tile.pairs.tolist(), line.tolist(), strict=True):
             equal = matrix[row] == self.target[pair]
-            earlier, later = tie_order < self.own_tie[pair], tie_order > self.own_tie[pair]
+            earlier = tie_order < self.own_tie[pair]
+            later = tie_order > self.own_tie[pair]
             better = (matrix[row] > self.target[pair]) | (equal & earlier)
             self.better[pair] += np.bincount(language[better], minlength=self.languages)
             self.tied[pair] += np.bincount(language[equal & later], minlength=self.languages)
@@ -286,7 +290,8 @@ class _Counts:
 
 def _above(product: Vectors, first: Ints, lower: Vectors, floor: Vectors) -> Above:
     """Return of each line of a tile what reaches the floor or the lowest bound of its pairs."""
-    least, some = floor.copy(), np.diff(first) > 0
+    least = floor.copy()
+    some = np.diff(first) > 0
     least[some] = np.minimum(floor[some], lower[first[:-1][some]])
     above = []
     for row, low in zip(product, least, strict=True):
@@ -319,7 +324,10 @@ def _count_surely(
     counts = np.zeros((len(lower), languages), dtype=np.int64)
     # where the next pair's doubt begins; behind each line's last is none
     ends = np.insert(lower, first[1:], np.inf)
-    open_pairs, open_columns, times, listed = [first[:0]], [first[:0]], [first[:0]], 0
+    open_pairs = [first[:0]]
+    open_columns = [first[:0]]
+    times = [first[:0]]
+    listed = 0
     for number, (start, stop) in enumerate(itertools.pairwise(first.tolist())):
         if start == stop:
             continue
@@ -455,7 +463,8 @@ def top_k(
         total = len(pool)
     k = min(k, total)
     proposed = min(total, k + max(k, products.margin))
-    index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))
+    index = np.zeros((len(queries), k), dtype=np.int64)
+    score = np.zeros((len(queries), k))
     all_bands = vectors.band
     for start in range(0, len(queries) if k else 0, products.query_chunk):
         rows = np.arange(start, min(start + products.query_chunk, len(queries)))
@@ -488,7 +497,8 @@ def _top_of_all(
     """Return `top_k` of these queries from the scores of all passages: the way where duplicates or
     near ties defeat a proposal.
     """
-    index, score = np.zeros((len(queries), k), dtype=np.int64), np.zeros((len(queries), k))
+    index = np.zeros((len(queries), k), dtype=np.int64)
+    score = np.zeros((len(queries), k))
     rows = np.arange(len(vectors.passages)) if pool is None else pool
     exact = np.empty((len(queries), len(rows)))
     for start in range(0, len(rows) if len(queries) else 0, PASSAGE_CHUNK):

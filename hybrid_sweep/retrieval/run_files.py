@@ -58,7 +58,10 @@ def read_run(path: Path) -> RunFile:
     """
     query_ids: dict[str, int] = {}
     passage_ids: dict[str, int] = {}
-    queries, passages, ranks, lines = array("q"), array("q"), array("q"), array("q")
+    queries = array("q")
+    passages = array("q")
+    ranks = array("q")
+    lines = array("q")
     scores = array("d")
     width = 0
     for number, words in _fields(path):
@@ -75,8 +78,10 @@ def read_run(path: Path) -> RunFile:
             scores.append(_score(path, number, value))
     if not width:
         raise UserError(f"{path}: the file is empty; it should hold {FORMS}", key="data.file_empty")
-    query, passage = np.array(queries, np.int64), np.array(passages, np.int64)
-    rank, line = np.array(ranks, np.int64), np.array(lines, np.int64)
+    query = np.array(queries, np.int64)
+    passage = np.array(passages, np.int64)
+    rank = np.array(ranks, np.int64)
+    line = np.array(lines, np.int64)
     names = (list(query_ids), list(passage_ids))
     _unique(path, query, passage, line, lambda at: f"the passage {names[1][passage[at]]!r}")
     if width == 3:
@@ -247,10 +252,12 @@ def write_runs(
                 query_lang = texts.languages[language]
                 setting = setting_of(query_lang, passage_lang)
                 name = f"{setting}.{query_lang}.{'all' if pool is None else passage_lang}"
-                path, ids = temporary / f"{name}.trec", passages["id"]
+                path = temporary / f"{name}.trec"
+                ids = passages["id"]
                 write_trec(path, names[mine].tolist(), ids, rows[mine], scores[mine], tag)
                 if numbers is not None and pool is not None:
-                    path, groups = temporary / f"{name}.tsv", passages["group"]
+                    path = temporary / f"{name}.tsv"
+                    groups = passages["group"]
                     write_marco(path, numbers[mine].tolist(), groups, rows[mine])
         _write_qrels(temporary / "qrels.trec", queries, passages, qrels)
 

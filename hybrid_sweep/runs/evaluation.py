@@ -75,13 +75,16 @@ def evaluated(
 
     The vectors stay, for the stages that rank them again.
     """
-    config, collection, folder = stage.config, prepared.collection, stage.folder
+    config = stage.config
+    collection = prepared.collection
+    folder = stage.folder
     split = splits.split_of(prepared, config.eval.split)
     ranker = ranker_of(config, prepared, split, encoder, stage.vectors, status)
     status.write("evaluating", status.max_steps)
     table, counts = splits.score(config, prepared, split, ranker, stage.pool)
     if config.eval.run_depth:
-        texts, tag = (split.queries, split.passages, collection.qrels), str(label["run_id"])
+        texts = (split.queries, split.passages, collection.qrels)
+        tag = str(label["run_id"])
         run_files.write_runs(folder / "runs", texts, ranker, config.eval.run_depth, tag)
     if config.keep.vectors and isinstance(ranker, Dense) and stage.pool is None:
         from hybrid_sweep.runs import retention

@@ -57,7 +57,8 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
         fit.settle_process(config)
         parts = parts_of(own)
     started, age = time.monotonic(), process_age()
-    main, steps = is_main(config, os.environ), steps_of(config)
+    main = is_main(config, os.environ)
+    steps = steps_of(config)
     status = Status(run_dir / "status.json", steps)
     if main:
         status.write("starting", 0)

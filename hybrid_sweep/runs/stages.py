@@ -240,7 +240,8 @@ def prepared(stage: Stage, main: Prepared, say: Say = print) -> Prepared:
         return main
     try:
         texts = prepare.evaluated(stage.config, main, say)
-        collection, split = texts.collection, stage.config.eval.split
+        collection = texts.collection
+        split = stage.config.eval.split
         for table, splits in (
             (collection.queries, {split}),
             (collection.passages, {split, "*"}),

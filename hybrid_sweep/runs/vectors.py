@@ -27,10 +27,12 @@ def ranker(
     """Return what ranks a split by the vectors of an encoder, which are made in `folder` where they
     are not there.
     """
-    jobs, pad = _jobs(config, prepared, split, folder), pad_id(prepared.model)
+    jobs = _jobs(config, prepared, split, folder)
+    pad = pad_id(prepared.model)
     told = partial(status.encoding, prepared.collection.name, _texts(jobs))
     encoding.encode_jobs(jobs, encoder, pad, told)
-    queries, passages = encoding.opened(jobs[0]), encoding.opened(jobs[1])
+    queries = encoding.opened(jobs[0])
+    passages = encoding.opened(jobs[1])
     return Dense(queries, passages, "cuda" if config.trainer.accelerator == "gpu" else None)
 
 
@@ -69,7 +71,9 @@ def jobs_of(
     config: Config, prepared: Prepared, split: Split, folder: Path, content: Sequence[Any]
 ) -> list[Job]:
     """Return the two sides of a split to encode into a folder; content: see `encoding.job`."""
-    most, queries, passages = config.eval.batch_tokens, prepared.queries, prepared.passages
+    most = config.eval.batch_tokens
+    queries = prepared.queries
+    passages = prepared.passages
     return [
         encoding.job(folder / "queries", queries, split.query_rows, most, content),
         encoding.job(folder / "passages", passages, split.passage_rows, most, content),

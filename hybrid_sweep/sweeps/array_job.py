@@ -64,7 +64,8 @@ def submit(function: Any, rows: Sequence[Sequence[Any]], params: Mapping[str, An
             key="slurm.no_sbatch",
         )
     words = {name if name in SHARED else f"slurm_{name}": value for name, value in params.items()}
-    folder, timeouts = words.pop("slurm_submitit_folder"), words.pop("slurm_max_num_timeout")
+    folder = words.pop("slurm_submitit_folder")
+    timeouts = words.pop("slurm_max_num_timeout")
     executor = submitit.AutoExecutor(
         cluster="slurm", folder=Path(folder).absolute(), slurm_max_num_timeout=timeouts
     )
@@ -146,8 +147,11 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
     """Show how far the points are until all are done or no array has a job left; with "stop", a
     failure cancels the rest.
     """
-    begun, asked, over = time.time(), time.monotonic(), False
-    left, failed = list(points), set[Path]()
+    begun = time.time()
+    asked = time.monotonic()
+    over = False
+    left = list(points)
+    failed = set[Path]()
     with progress.watch(len(points)) as view:
         for point in [point for point in left if is_done(point)]:
             view.skipped(point)
@@ -179,7 +183,8 @@ def wait(points: Sequence[Point], arrays: Sequence[str], on_failure: str) -> Non
             if over:
                 return
             if time.monotonic() - asked > QUEUE_EVERY:
-                asked, over = time.monotonic(), not any(queued(array) for array in arrays)
+                asked = time.monotonic()
+                over = not any(queued(array) for array in arrays)
                 # A shared file system shows what is new in a folder that is read anew; the folder
                 # may not be there.
                 for point in left if over else ():

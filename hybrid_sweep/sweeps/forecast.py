@@ -86,7 +86,8 @@ def seconds(points: Sequence[Point], states: Sequence[State]) -> dict[str, float
 
 def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Return the kind of the steps of a config, and of each evaluation by its name."""
-    asked, trainer = config["eval"], config["trainer"]
+    asked = config["eval"]
+    trainer = config["trainer"]
     parts = [_fixed(config.get(name)) for name in ("model", "data", "more", "batch", "trainer")]
     place = [parts[0], trainer["accelerator"], trainer["devices"]]
     kinds = {}
@@ -116,7 +117,8 @@ def _finished(folder: Path) -> list[Finished]:
                 if "evaluate_seconds" in took:
                     evaluate[kind] = float(took["evaluate_seconds"])
             took = records.provenance(path.parent)["times"]
-            trained, start = float(took["train_seconds"]), float(took["start_seconds"])
+            trained = float(took["train_seconds"])
+            start = float(took["start_seconds"])
             steps = int(took["steps"])
             pace = trained / steps if steps else None  # without steps a model was loaded meanwhile
             runs.append(Finished(training, start + trained * (not steps), pace, evaluate))
@@ -159,7 +161,8 @@ def cost_lines(configs: Sequence[Config]) -> list[str]:
     train = [cost.train for cost in costs]
     encode = [cost.encode for cost in costs]
     if any(train):
-        gpu, total = listed["gpu"], units.rounded(sum(train) + sum(encode))
+        gpu = listed["gpu"]
+        total = units.rounded(sum(train) + sum(encode))
         lines.append(
             f"compute: about {total} GPU-hours on an {gpu['name']} at {gpu['share']:.0%} of its"
             f" peak: a point trains {units.duration(3600 * max(train))} and encodes"
@@ -190,7 +193,8 @@ def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -
     """Return what one point takes. listed: sizes.yaml. counted: as in `sizes.texts_of`."""
     evaluations = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
     read = [sizes.texts_of(one, listed["collections"], counted) for one in evaluations]
-    shape, steps = sizes.shape_of(config.model, listed["models"]), steps_of(config)
+    shape = sizes.shape_of(config.model, listed["models"])
+    steps = steps_of(config)
     results = 0
     for evaluation, texts in zip(evaluations, read, strict=True):
         data = evaluation.data

@@ -112,11 +112,14 @@ def _heading(folder: Path, points: Sequence[Point]) -> list[str]:
     evaluated on besides.
     """
     config = points[0].config
-    name, margin = config.sweep.name, config.sweep.margin
+    name = config.sweep.name
+    margin = config.sweep.margin
     lines = [f"sweep {name}: {count(len(points))}, margin {margin:g} MRR@10, in {folder}"]
     marks = []
     for point in points:
-        data, model, marked = point.config.data, point.config.model, point.fingerprints
+        data = point.config.data
+        model = point.config.model
+        marked = point.fingerprints
         marks.append(
             f"data {data.name} {' '.join(data.languages)} ({marked['collection']}), model"
             f" {model.name} ({marked['model']})"

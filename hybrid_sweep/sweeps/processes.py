@@ -164,10 +164,8 @@ def _spawn(
     with open(folder / "log.txt", "ab") as log:
         log.write(f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {point.label}\n".encode())
         log.flush()
-        words, around = (
-            [str(folder), *validate.permissions(config)],
-            environment(config.trainer, slot.gpus, os.environ),
-        )
+        words = [str(folder), *validate.permissions(config)]
+        around = environment(config.trainer, slot.gpus, os.environ)
         if servers is not None and is_forkable(config):
             try:
                 return servers.fork(words, around, [log.fileno(), lease, *slot.leases])
@@ -280,7 +278,8 @@ def stop(processes: Sequence[Process], caught: Sequence[int] = ()) -> None:
     in_job = slurm_job.in_job()
     for process in processes:
         signal_group(process, slurm_job.polite(process.args))
-    before, deadline = len(caught), time.monotonic() + (slurm_job.PATIENCE if in_job else GRACE)
+    before = len(caught)
+    deadline = time.monotonic() + (slurm_job.PATIENCE if in_job else GRACE)
     while any(process.poll() is None for process in processes):
         if time.monotonic() > deadline or (len(caught) > before and not in_job):
             break

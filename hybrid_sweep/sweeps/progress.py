@@ -40,7 +40,8 @@ class Row:
     @property
     def before(self) -> float | None:
         """Return what its steps before this start would have taken, from its own pace."""
-        speed, first = self.status.get("steps_per_second"), self.status.get("first_step")
+        speed = self.status.get("steps_per_second")
+        first = self.status.get("first_step")
         if not speed or first is None:
             return None
         seconds: float = first / speed
@@ -201,7 +202,8 @@ def cells(row: Row, names: Sequence[str] = ("",) * 6) -> list[str]:
     time left; "" if unknown.
     """
     status = row.status
-    texts, state = status.get("texts"), str(status.get("state", "starting"))
+    texts = status.get("texts")
+    state = str(status.get("state", "starting"))
     steps, loss, speed = (status.get(key) for key in ("max_steps", "loss", "steps_per_second"))
     shown = dict.fromkeys(("label", "state", "step", "loss", "speed", "left"), "")
     shown |= {"label": row.point.label, "state": state}

@@ -90,7 +90,9 @@ def described(config: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """Return the words for `begin` that name a point and say what it is, from its config as plain
     dicts.
     """
-    kind, ratio, seed = job_type(config), config["batch"]["cross_lingual_ratio"], config["seed"]
+    kind = job_type(config)
+    ratio = config["batch"]["cross_lingual_ratio"]
+    seed = config["seed"]
     name = {"train": f"r{ratio:g}-s{seed}", "bm25": "bm25"}.get(kind, f"{kind}-s{seed}")
     return {
         "id": run_id,

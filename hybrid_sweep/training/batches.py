@@ -69,18 +69,19 @@ class HybridBatches(Dataset[TrainBatch]):
         return len(self.plan)
 
     def __getitem__(self, step: int) -> TrainBatch:
-        batch, mine = self.plan.batch(step), self.mine
+        batch = self.plan.batch(step)
+        mine = self.mine
         source = self.sources[batch.source]
-        groups, pairs = batch.groups[mine], source.pairs
+        groups = batch.groups[mine]
+        pairs = source.pairs
         asked, partner, answered = (
             source.own[languages[mine]]
             for languages in (batch.query_language, batch.partner, batch.passage_language)
         )
-        queries, passages = pairs.query[asked, groups], pairs.passage[answered, groups]
-        sides, answers = (
-            [(source.queries, queries), (source.passages, passages)],
-            pairs.answer[groups],
-        )
+        queries = pairs.query[asked, groups]
+        passages = pairs.passage[answered, groups]
+        sides = [(source.queries, queries), (source.passages, passages)]
+        answers = pairs.answer[groups]
         if k := self.config.batch.hard_negatives:
             assert pairs.negatives is not None
             rows, numbers = pairs.negatives.draw(
@@ -185,7 +186,8 @@ class HybridData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[TrainBatch]:
         assert self.trainer is not None
-        rank, size = self.trainer.global_rank, self.trainer.world_size
+        rank = self.trainer.global_rank
+        size = self.trainer.world_size
         batches = HybridBatches(self.prepared, self.plan, self.config, rank, size, self.code)
         workers = self.config.trainer.workers
         steps = range(self.start, len(self.plan))

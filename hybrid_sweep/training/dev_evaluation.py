@@ -71,7 +71,8 @@ class Validation(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
         module: Any = pl_module
-        step, every = len(module.record), self.config.eval.dev_every
+        step = len(module.record)
+        every = self.config.eval.dev_every
         if not every or not trainer.is_global_zero or (step % every and step != self.steps):
             return
         with modes_kept(module):

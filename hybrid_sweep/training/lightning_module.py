@@ -86,8 +86,10 @@ class Retriever(pl.LightningModule):
 
     def loss_input(self, batch: TrainBatch) -> LossInput:
         """Return what the loss of a step is called with; see `loss.Loss`."""
-        own, vectors = len(batch.groups), self.vectors(batch)
-        queries, passages = vectors[:own], gather(vectors[own:])
+        own = len(batch.groups)
+        vectors = self.vectors(batch)
+        queries = vectors[:own]
+        passages = gather(vectors[own:])
         answers = gather(batch.answers)
         # The passages of a process, its hard negatives behind them, stand together in the gathered
         # ones.

@@ -179,7 +179,8 @@ def _latex_sign(sign: str) -> str:
     if sign in LATEX_LETTERS:
         return LATEX_LETTERS[sign]
     apart = unicodedata.normalize("NFD", sign)
-    letter, accent = apart[0], apart[1:]
+    letter = apart[0]
+    accent = apart[1:]
     if accent in LATEX_ACCENTS and letter.isascii() and letter.isalpha():
         return f"{LATEX_ACCENTS[accent]}{{{letter}}}"
     return f"[U+{ord(sign):04X}]"

@@ -121,7 +121,8 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
             " formats",
             key="data.path_unset",
         )
-    root, problems = Path(data.path).expanduser(), Problems(data.on_error, say, hint=SKIP)
+    root = Path(data.path).expanduser()
+    problems = Problems(data.on_error, say, hint=SKIP)
     if not root.is_dir():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
     if data.format == "auto":

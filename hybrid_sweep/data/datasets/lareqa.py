@@ -93,7 +93,8 @@ def build(
 
 
 def _language(file: Path, context: bool, problems: Problems) -> Part:
-    part, asked = Part(), set[str]()
+    part = Part()
+    asked = set[str]()
     for number, (place, paragraph) in enumerate(_paragraphs(file, problems)):
         try:
             text = _get(paragraph, "context", str, file, place)
@@ -110,7 +111,8 @@ def _language(file: Path, context: bool, problems: Problems) -> Part:
             except BadLine as error:
                 problems.take(error)
                 continue
-            sentence, candidate = text[start:end], f"{_code(file)}_{number}_{index}"
+            sentence = text[start:end]
+            candidate = f"{_code(file)}_{number}_{index}"
             if not sentence.strip():
                 part.counts["sentences without text"] += 1
                 continue

@@ -63,7 +63,8 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
             " give data.path=FOLDER",
             key="data.path_unset",
         )
-    root, problems = Path(data.path).expanduser(), Problems(data.on_error, say, hint=SKIP)
+    root = Path(data.path).expanduser()
+    problems = Problems(data.on_error, say, hint=SKIP)
     check_languages(data.languages)
     sources = []
     for lang in sorted(data.languages):

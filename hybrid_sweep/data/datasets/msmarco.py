@@ -157,7 +157,9 @@ def _read_texts(
     each part, and how many questions have no judgement.
     """
     nothing = np.zeros(0, np.int64)
-    passages, questions, unjudged = nothing, dict.fromkeys(source.judgements, nothing), 0
+    passages = nothing
+    questions = dict.fromkeys(source.judgements, nothing)
+    unjudged = 0
     with (
         pa.ipc.new_file(str(work / "passage"), TEXTS) as passage_sink,
         pa.ipc.new_file(str(work / "query"), TEXTS) as query_sink,
@@ -289,7 +291,8 @@ class _Reader:
 
     def _twice(self, path: Path, earlier: dict[Path, np.ndarray]) -> dict[int, str]:
         """Return why the lines cannot be used whose numbers stand elsewhere already."""
-        numbers, lines = array("q"), array("q")
+        numbers = array("q")
+        lines = array("q")
         for line, number, _, _ in self._texts(path, Problems("skip")):
             numbers.append(number)
             lines.append(line)

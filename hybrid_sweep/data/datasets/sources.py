@@ -42,7 +42,8 @@ def _lareqa(data: DataConfig, work: Path, say: Say) -> Collection:
     assert isinstance(data, LareqaData) and data.path is not None, (
         "hub.local gives the fetched files' folder"
     )
-    context, problems = data.name.endswith("_context"), Problems(data.on_error, say, hint=SKIP)
+    context = data.name.endswith("_context")
+    problems = Problems(data.on_error, say, hint=SKIP)
     return lareqa.build(Path(data.path).expanduser(), data.name, context=context, problems=problems)
 
 

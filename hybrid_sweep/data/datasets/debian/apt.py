@@ -100,7 +100,8 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
         if (target["SITE"], target["RELEASE"]) == (chosen["SITE"], chosen["RELEASE"])
     }
     prefix = chosen["FILENAME"].partition("_" + chosen["METAKEY"].replace("/", "_"))[0]
-    signed, plain = Path(prefix + "_InRelease"), Path(prefix + "_Release")
+    signed = Path(prefix + "_InRelease")
+    plain = Path(prefix + "_Release")
     release = parse_release((signed if signed.exists() else plain).read_text(encoding="utf-8"))
     return assemble(release, chosen["ARCHITECTURE"], languages, files)
 
@@ -146,7 +147,9 @@ def _update(command: list[str], progress: Callable[[str], None]) -> str | None:
     """Run apt-get update with a progress line every two seconds; its first error or warning, or
     None.
     """
-    complaint, files, spoken = None, 0, time.monotonic()
+    complaint = None
+    files = 0
+    spoken = time.monotonic()
     progress("fetching Debian's package lists with apt-get update")
     with subprocess.Popen(
         command,

@@ -147,7 +147,8 @@ def _packages(lists: PackageLists) -> dict[str, Package]:
     for path in lists.packages:
         for stanza in stanzas(read(path, lists.sha256.get(path))):
             entry = fields(stanza)
-            name, md5 = entry.get("Package", ""), entry.get("Description-md5", "")
+            name = entry.get("Package", "")
+            md5 = entry.get("Description-md5", "")
             source = (entry.get("Source") or name).split(" ")[0]
             if md5 and _NAME.fullmatch(name) and _NAME.fullmatch(source):
                 this = (md5, Package(name, source, entry.get("Section", "").rpartition("/")[2]))
@@ -172,7 +173,9 @@ def _raw_texts(
     lists: PackageLists, language: str, wanted: Iterable[str], dropped: Dropped
 ) -> dict[str, str]:
     """Return the descriptions in a language whose English original is wanted, by MD5."""
-    field, originals, strange = f"Description-{LANGUAGES[language]}", frozenset(wanted), set()
+    field = f"Description-{LANGUAGES[language]}"
+    originals = frozenset(wanted)
+    strange = set()
     texts: dict[str, str] = {}
     for path in lists.translations[language]:
         for stanza in stanzas(read(path, lists.sha256.get(path))):

@@ -65,7 +65,8 @@ def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
         tokens += [0] * (WINDOW - len(tokens))
         words.extend(tokens)
         lengths.append(len(tokens))
-    flat, sizes = np.array(words, np.int64), np.array(lengths, np.int64)
+    flat = np.array(words, np.int64)
+    sizes = np.array(lengths, np.int64)
     text = np.repeat(np.arange(len(sizes)), sizes)
     # A 4-gram is a pair of pairs: numbering the distinct pairs twice keeps every key in 64 bits
     # without hashing.
@@ -97,7 +98,8 @@ def _copies(shingles: sparse.csr_array, among: np.ndarray) -> dict[int, list[int
     transposed = chosen.T.tocsr()
     for start in range(0, len(among), BLOCK):
         shared = (chosen[start : start + BLOCK] @ transposed).tocoo()
-        later, earlier = shared.coords[0] + start, shared.coords[1]
+        later = shared.coords[0] + start
+        earlier = shared.coords[1]
         copy = (earlier < later) & (shared.data >= OVERLAP * np.minimum(own[later], own[earlier]))
         for one, other in zip(
             among[later[copy]].tolist(), among[earlier[copy]].tolist(), strict=True

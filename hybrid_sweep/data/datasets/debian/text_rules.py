@@ -28,11 +28,9 @@ LANGUAGES = {
     "es": "es",
     "zh": "zh_CN",
 }
-EAST_ASIAN, CYRILLIC, UNSPACED = (
-    frozenset({"ja", "ko", "zh"}),
-    frozenset({"ru", "uk"}),
-    frozenset({"ja", "zh"}),
-)
+EAST_ASIAN = frozenset({"ja", "ko", "zh"})
+CYRILLIC = frozenset({"ru", "uk"})
+UNSPACED = frozenset({"ja", "zh"})
 
 SECTIONS = frozenset({"oldlibs", "debug", "metapackages"})
 TRANSITIONAL = re.compile(
@@ -53,14 +51,14 @@ FUNCTION_WORDS = frozenset("the of and is with this that which from are you".spl
 # of the Latin words of a whole body; of one long paragraph
 ENGLISH_SHARE, ENGLISH_PARAGRAPH_SHARE = 0.06, 0.2
 # English prose has a third of these; under a twentieth, it is a list of names or another language.
-PROSE_WORDS, PROSE_SHARE = (
-    FUNCTION_WORDS | frozenset("a an to for in by on it can be".split()),
-    0.05,
-)
+PROSE_WORDS = FUNCTION_WORDS | frozenset("a an to for in by on it can be".split())
+PROSE_SHARE = 0.05
 LONG = 6  # words: shorter paragraphs may be alike by right, such as a list of file names
 
-_LATIN_WORD, _ENGLISH_WORD = re.compile(r"[a-z']+"), re.compile(r"[a-z]{2,}")
-_NO_WORD, _DIGITS = re.compile(r"\W+"), re.compile(r"\d+")
+_LATIN_WORD = re.compile(r"[a-z']+")
+_ENGLISH_WORD = re.compile(r"[a-z]{2,}")
+_NO_WORD = re.compile(r"\W+")
+_DIGITS = re.compile(r"\d+")
 # Control, zero-width, direction and soft-hyphen characters: unseen, but tokens to a model.
 _UNSEEN = re.compile("[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 # "o" and "1." are list markers only where indented: "o" is a word in six of the languages. A dash
@@ -86,8 +84,10 @@ _OF_SCRIPT = {
 }
 # of the letters; names stay Latin
 _SCRIPT_SHARE = {"ja": 0.15, "ko": 0.35, "zh": 0.35, "ru": 0.5, "uk": 0.5}
-_KANA, _LATIN_LETTER = re.compile("[\u3040-\u30ff]"), re.compile("[A-Za-z\u00c0-\u024f]")
-_ONLY_RUSSIAN, _ONLY_UKRAINIAN = re.compile("[ыэъё]", re.I), re.compile("[іїєґ]", re.I)
+_KANA = re.compile("[\u3040-\u30ff]")
+_LATIN_LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
+_ONLY_RUSSIAN = re.compile("[ыэъё]", re.I)
+_ONLY_UKRAINIAN = re.compile("[іїєґ]", re.I)
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,8 @@ def _own_script(text: Description, language: str) -> bool:
     if language == "zh":
         return len(_KANA.findall(body)) < 0.02 * letters
     if language in CYRILLIC:  # the two are told apart by the letters that only one of them has
-        russian, ukrainian = len(_ONLY_RUSSIAN.findall(body)), len(_ONLY_UKRAINIAN.findall(body))
+        russian = len(_ONLY_RUSSIAN.findall(body))
+        ukrainian = len(_ONLY_UKRAINIAN.findall(body))
         if language == "ru":
             return russian >= ukrainian
         return ukrainian >= russian
