@@ -313,12 +313,12 @@ def test_a_real_sweep_through_the_command_line(cache: Path, tmp_path: Path) -> N
         )
         for point, run in runs.items()
     }
-    [folder] = [
-        path
-        for path in (cache / "collections").glob("synthetic-*")
-        if (path / "info.json").is_file() and collections.load(path).queries.num_rows > 1000
-    ]
-    collection = collections.load(folder)
+    run_dir = tmp_path / "outputs/runs" / runs[0.0, 0]
+    mark = json.loads((run_dir / "identity.json").read_text())["fingerprints"]["collection"]
+    # other tests have put other collections into the same cache
+    built = (cache / "collections").glob("synthetic-*")
+    several = [collections.load(path) for path in built if (path / "info.json").is_file()]
+    collection = next(one for one in several if one.fingerprint.startswith(mark))
     texts = {
         row["id"]: row["text"]
         for table in (collection.queries, collection.passages)
