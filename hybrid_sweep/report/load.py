@@ -22,12 +22,13 @@ import pyarrow.compute as pc
 
 from hybrid_sweep.report.long_frame import SAME, Place, long_frame, shared
 from hybrid_sweep.report.looks import Looks
-from hybrid_sweep.report.measures import DEFAULT, Measures, Shown, measures_on, title_of
+from hybrid_sweep.report.measures import DEFAULT, Measures, Shown, measures_on
 from hybrid_sweep.report.query_values import is_known
+from hybrid_sweep.report.stated import Stated, log_of, looks_of, of_measure, primary_in, stated_of
 from hybrid_sweep.retrieval.measures import FORMS, parsed
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
-from hybrid_sweep.utils import names, plan_log, records
+from hybrid_sweep.utils import names, records
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import digest
 
@@ -56,17 +57,6 @@ class SweepPoint:
         if self.kind == "trained":
             return f"r = {self.ratio:g}, seed {self.seed}"
         return f"untrained, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Stated:
-    """Whether the margin was stated before the first point was finished, when it was, in words, and
-    what else of the plan was chosen after results were there.
-    """
-
-    before: bool
-    when: str
-    late: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -182,45 +172,6 @@ def planned(
             key="sweep.no_points",
         )
     return names, margins[0], next((text for text in commands if text), ""), folders
-
-
-def _stated(logs: Sequence[plan_log.Log | UserError], margin: float) -> Stated:
-    """Return what plan.jsonl of the sweeps says of their margin: of several the first that was not
-    stated before, if any.
-    """
-    when: list[tuple[bool, str]] = []
-    late: list[str] = []
-    for log in logs:
-        if isinstance(log, UserError):
-            when.append((False, f"the record of the plan cannot be read: {log}"))
-            continue
-        when.append(plan_log.stated(log.plans, margin))
-        late += plan_log.chosen_late(log.plans)
-    before, words = min(when)
-    return Stated(before, words, tuple(late))
-
-
-def _log(sweep_dir: Path) -> plan_log.Log | UserError:
-    """Return the record of the plan of a sweep, or why it cannot be read."""
-    try:
-        return plan_log.read(sweep_dir)
-    except UserError as error:
-        return error
-
-
-def _looks(logs: Sequence[plan_log.Log | UserError]) -> Looks | None:
-    """Return the number of seeds that sweeps plan, and those at which they were reported; None
-    where no plan has such a number.
-
-    Of several sweeps read as one the largest number counts, and the looks at any of them.
-    """
-    read = [log for log in logs if isinstance(log, plan_log.Log) and log.seeds_planned]
-    if not read:
-        return None
-    looks = {count for log in read for count in log.looks}
-    planned = max(log.seeds_planned or 0 for log in read)
-    is_sequential = all(log.plans[-1].sequential for log in read)
-    return Looks(planned, tuple(sorted(looks)), is_sequential)
 
 
 def _finished(run_dir: Path, folder: Path) -> tuple[pa.Table | None, str]:
@@ -431,16 +382,16 @@ def load(sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None) -
         config[run_id] = {**config[run_id], "data": data}
         metrics[run_id] = {**metrics[run_id], **here}
         provenance[run_id]["evaluated"] = _measured(place)
-    logs = [_log(sweep_dir) for sweep_dir in sweep_dirs]
+    logs = [log_of(sweep_dir) for sweep_dir in sweep_dirs]
     asked = _shared_measures(tables)
     frame = long_frame(_places(there), tables, asked)
-    shown = Shown(measure or _primary(logs), _primary(logs))
+    shown = Shown(measure or primary_in(logs), primary_in(logs))
     _check_measure(frame, shown.measure)
     return Sweep(
         name=" + ".join(sorted(set(names))) + (f" on {on}" if on else ""),
         margin=margin,
-        stated=_of_measure(_stated(logs, margin), shown),
-        looks=_looks(logs),
+        stated=of_measure(stated_of(logs, margin), shown),
+        looks=looks_of(logs),
         command=command,
         points=points,
         missing=missing,
@@ -459,28 +410,6 @@ def _measured(place: Path) -> dict[str, Any]:
     """Return what a report reads of the provenance of an evaluation."""
     measured = records.provenance(place)
     return {part: measured[part] for part in EVALUATED if part in measured}
-
-
-def _of_measure(stated: Stated, shown: Shown) -> Stated:
-    """Return what was stated of a margin, which was stated for the primary measure."""
-    if shown.measure == shown.primary:
-        return stated
-    meant, asked = title_of(shown.primary), title_of(shown.measure)
-    words = f"the number of the margin for {meant} ({stated.when}), none having been stated for"
-    return Stated(False, f"{words} {asked}", stated.late)
-
-
-def _primary(logs: Sequence[plan_log.Log | UserError]) -> str:
-    """Return the primary measure of sweeps by the first record that has one."""
-    for log in logs:
-        if isinstance(log, plan_log.Log) and log.primary:
-            return log.primary
-    return DEFAULT
-
-
-def primary_of(sweep_dirs: Sequence[Path]) -> str:
-    """Return the primary measure of sweeps, by the first record of a plan that has one."""
-    return _primary([_log(sweep_dir) for sweep_dir in sweep_dirs])
 
 
 def _check_measure(frame: pd.DataFrame, measure: str) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.report.figures.training_curves import training
-from hybrid_sweep.report.load import Sweep, further, load, pools, primary_of
+from hybrid_sweep.report.load import Sweep, further, load, pools
 from hybrid_sweep.report.look_notes import tested_counts
 from hybrid_sweep.report.measures import Shown
 from hybrid_sweep.report.report_files import Report, below, write_one, writing
 from hybrid_sweep.report.settings import check
+from hybrid_sweep.report.stated import primary_of
 from hybrid_sweep.utils import plan_log, safe_paths
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.locks import OUTPUTS, exclusive

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hybrid_sweep.report.load import Stated, load
+from hybrid_sweep.report.load import load
+from hybrid_sweep.report.stated import Stated
 from hybrid_sweep.runs.finished import KEY
 from hybrid_sweep.utils import plan_log
 from tests.refused import refused

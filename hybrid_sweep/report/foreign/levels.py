@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from hybrid_sweep.report.load import Stated, Sweep, SweepPoint
+from hybrid_sweep.report.load import Sweep, SweepPoint
+from hybrid_sweep.report.stated import Stated
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import digest
 
