@@ -80,7 +80,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
                 if (place := _place(run, name)).is_dir()
             }
             tables = [_rows(runs[run_id], place) for run_id, place in places.items()]
-            rows = pa.concat_tables(tables).sort_by(ORDER)
+            rows = pa.concat_tables(_alike(tables)).sort_by(ORDER)
             pq.write_table(
                 packed(rows), made / _file(name), compression="zstd", compression_level=19
             )
@@ -164,13 +164,24 @@ def _copy_log(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / plan_log.NAME)
 
 
+def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Return tables with the columns that all have: a further measure (eval.measures) of some runs
+    alone is not reported, and not published.
+    """
+    there = set.intersection(*(set(table.column_names) for table in tables))
+    return [
+        table.select([name for name in table.column_names if name in there]) for table in tables
+    ]
+
+
 def _rows(run: Path, place: Path) -> pa.Table:
-    """Return the rows of a finished evaluation with its seed, in ROWS; raises UserError where they
-    cannot be used.
+    """Return the rows of a finished evaluation with its seed, in ROWS, and behind these columns its
+    further measures; raises UserError where they cannot be used.
     """
     try:
         finished.metrics(run, place)
-        return pq.read_table(place / finished.TABLE).select(ROWS.names).cast(ROWS)
+        schema = finished.schema_of(place / finished.TABLE)
+        return pq.read_table(place / finished.TABLE).select(schema.names).cast(schema)
     except finished.Unfinished as error:
         raise UserError(f"{place}: {error}", key=error.key) from error
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
@@ -183,8 +194,8 @@ def _rows(run: Path, place: Path) -> pa.Table:
 def _published_rows(path: Path) -> pa.Table:
     """Return the rows of a published file; raises UserError where it cannot be used."""
     try:
-        rows = pq.read_table(path)
-        rows = unpacked(rows.select(ROWS.names).cast(ROWS))
+        schema = finished.schema_of(path)
+        rows = unpacked(pq.read_table(path).select(schema.names).cast(schema))
         rows.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise UserError(

@@ -159,7 +159,7 @@ def _read(run_id: str, folder: Path) -> pa.Table:
     if path.is_symlink() or not path.is_file():
         raise Unfinished(f"{TABLE} is missing", key="evaluation.table_missing")
     try:
-        schema = _schema_of(path)
+        schema = schema_of(path)
         rows = pq.read_table(path, columns=schema.names).select(schema.names).cast(schema)
         rows.validate(full=True)
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
@@ -177,7 +177,7 @@ def _read(run_id: str, folder: Path) -> pa.Table:
     return rows
 
 
-def _schema_of(path: Path) -> pa.Schema:
+def schema_of(path: Path) -> pa.Schema:
     """Return SCHEMA with the columns of further measures that a table has, sorted."""
     there = set(pq.read_schema(path).names) - set(SCHEMA.names)
     more = sorted(name for name in there if measures.parsed(name) is not None)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.commands import report_verbs
+from hybrid_sweep.report import publish
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.other_measures import besides, other_measures, own_measure_note
@@ -302,3 +303,25 @@ def test_sweeps_are_compared_on_another_measure(two: tuple[Path, Path], undrawn:
     assert (table["statistic"] == "difference").any()
     assert {path.parent.name for path in made.paths} == {f"by-{OTHER}"}
     assert f"monolingual {OTHER}" in made.console
+
+
+def test_what_was_asked_for_is_published_with_its_rows(
+    make_sweep: Any, world: Any, undrawn: Any, tmp_path: Path
+) -> None:
+    def add(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(**{"P@5": (table["rank_min"] <= 5) / 5})
+
+    made = make_sweep(world(questions=12), ratios=(0.0, 1.0), untrained=())
+    sweep_dir, folder = change_tables(made, add), tmp_path / "published"
+    publish.freeze(sweep_dir, folder)
+    assert publish.differences(folder) == []
+    results = pd.read_csv(folder / "results.csv")
+    expected = aggregate(load([sweep_dir]))
+    mine, theirs = (table[table["measure"] == "P@5"] for table in (results, expected))
+    assert len(mine) == len(theirs) > 0
+    assert mine["delta"].to_numpy() == pytest.approx(theirs["delta"].to_numpy(), nan_ok=True)
+
+    one = next(runs_of(sweep_dir).glob("t*/per_query.parquet"))
+    pd.read_parquet(one).drop(columns="P@5").to_parquet(one, index=False)
+    publish.freeze(sweep_dir, tmp_path / "fewer")
+    assert "P@5" not in set(pd.read_csv(tmp_path / "fewer" / "results.csv")["measure"])
