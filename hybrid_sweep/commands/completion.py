@@ -12,8 +12,9 @@ OF_HYDRA = ("run", "plan")  # the verbs whose words are Hydra's
 
 
 def complete(words: list[str], verbs: Sequence[str]) -> int:
-    """Install completion (install=bash), or print what the line that is being typed could go on
-    with (query=bash, with the line in COMP_LINE and the place in it in COMP_POINT).
+    """Print what installs completion (install=bash), or what the line that is being typed could go
+    on with (query=bash, with the line in COMP_LINE and the place in it in COMP_POINT); return the
+    exit code.
 
     Args:
         words: of the command, from `OPTIONS` on.

@@ -200,19 +200,26 @@ def differences(
     numbers to nine digits.
     """
     asked = sorted(ratios)
-    rows: list[ProbeRow] = []
+    # A table for each part: as rows of Python's they take ten times the memory.
+    tables: list[pd.DataFrame] = []
     for setting in SETTINGS:
-        made = [changes(cells, setting, ratio, rule) for ratio in asked if ratio > 0]
-        # macro: one family over the ratios
-        whole = iter(adjusted([part[0] for part in made if part]))
-        for part in made:
-            rows += [next(whole), *part[1:]] if part else []
+        whole: list[ProbeRow] = []  # macro: one family over the ratios
+        parts: list[pd.DataFrame] = []
+        for ratio in asked:
+            made = changes(cells, setting, ratio, rule) if ratio > 0 else []
+            if made:
+                whole.append(made[0])
+                parts.append(frame_of(made[1:], ProbeRow))
+        for row_of_all, part in zip(adjusted(whole), parts, strict=True):
+            tables += [frame_of([row_of_all], ProbeRow), part]
     for setting in SETTINGS:
         for ratio in asked:
-            rows += languages(cells, setting, ratio, rule, pools)
+            tables.append(frame_of(languages(cells, setting, ratio, rule, pools), ProbeRow))
     for setting in SETTINGS:
         for kind in KINDS:
             for ratio in asked:
                 if ratio > 0:
-                    rows += kinds(cells, setting, ratio, rule, kind, length)
-    return frame_of(rows, ProbeRow)
+                    its = kinds(cells, setting, ratio, rule, kind, length)
+                    tables.append(frame_of(its, ProbeRow))
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else frame_of([], ProbeRow)
