@@ -12,7 +12,7 @@ from pathlib import Path
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep, load
 from hybrid_sweep.report.look_notes import tested_counts
-from hybrid_sweep.report.results import MONO, aggregate, picked
+from hybrid_sweep.report.results import aggregate, picked
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.utils import plan_log
 
@@ -37,7 +37,7 @@ def next_round(sweep_dir: Path, max_seeds: int) -> Round:
     if missing:
         return Round(missing, "points of a round that was stopped")
     results = aggregate(sweep)
-    rows = [row for row in picked(results, *MONO) if row["ratio"] > 0]
+    rows = [row for row in picked(results, *sweep.measures.mono.place) if row["ratio"] > 0]
     plan_log.add_look(sweep_dir, tested_counts(results))
     undecided = [row for row in rows if is_open(row)]
     going_on = [row for row in undecided if row["n_seeds"] < max_seeds]

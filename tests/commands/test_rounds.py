@@ -101,6 +101,14 @@ def test_what_needs_questions_gets_no_seeds(sweep_dir: Path) -> None:
     assert load([sweep_dir]).looks.sequential
 
 
+def test_verdicts_are_those_on_the_primary_measure(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path, World(questions=400), margin=0.9)
+    (folder / plan_log.NAME).unlink()
+    line = logged(json.loads((folder / "points.json").read_text()), 0, 6, "nDCG@10")
+    plan_log.add(folder, line | {"sequential": True})
+    assert next_round(folder, 6).reason == "settled: every ratio has its verdict, with 3 seeds"
+
+
 def test_the_words_of_a_round_have_its_ratios_and_its_seed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
