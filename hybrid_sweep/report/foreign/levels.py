@@ -5,6 +5,7 @@ so: a numeric factor whose baseline is its smallest level by the distance from i
 is per unit of the factor; any other by the place of the level, the baseline first.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,13 +51,16 @@ def levels_of(column: pd.Series, baseline: str | None) -> Levels:
             first name.
 
     Raises:
-        UserError: for a single level, and a baseline that is none of the levels.
+        UserError: for a single level, levels that are infinite or cannot be told apart as they
+            are shown, and a baseline that is none of the levels.
     """
     factor = str(column.name)
     numbers = pd.to_numeric(column, errors="coerce")
     is_numeric = bool(numbers.notna().all())
     values = [float(value) for value in set(numbers)] if is_numeric else [*set(column.astype(str))]
     ordered: list[Any] = sorted(values)
+    if is_numeric and not math.isfinite(ordered[-1] - ordered[0]):
+        raise UserError(f"column {factor} has an infinite level", key="table.level_infinite")
     texts = [shown(level) for level in ordered]
     if len(ordered) < 2:
         raise UserError(
@@ -77,6 +81,12 @@ def levels_of(column: pd.Series, baseline: str | None) -> Levels:
     for place, level in enumerate(ordered):
         distance = level - ordered[0] if is_scale else float(place)
         codes[level] = round(distance, 9)
+    if not len(ordered) == len(set(texts)) == len(set(codes.values())):
+        raise UserError(
+            f"column {factor} has levels that are shown alike, as {texts[0]}: give them in another"
+            " unit, or as names",
+            key="table.levels_alike",
+        )
     return Levels(factor, codes, is_scale)
 
 

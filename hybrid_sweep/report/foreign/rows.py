@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.retrieval.measures import parsed
 from hybrid_sweep.utils import names
 from hybrid_sweep.utils.errors import UserError
@@ -23,6 +24,11 @@ NEEDED = ("seed", "query", "measure", "value")
 COLUMNS = ("system", "seed", "query", "group", "language", "measure", "value")
 ONE_LANGUAGE = "und"  # undetermined, in ISO 639
 READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+# Columns of what is made of the rows, which neither a factor nor a measure can be called.
+TAKEN = {column for column in ResultRow.__annotations__ if column != "ratio"} | {
+    *("seed", "run_id", "query_id", "group_id", "query_lang", "passage_lang", "query", "value"),
+    *("group", "language"),
+}
 # What is text even where it looks like a number.
 TEXTS = {"system": str, "query": str, "group": str, "language": str, "measure": str}
 
@@ -91,6 +97,11 @@ def checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
         raise UserError(
             f"the table has no column {', '.join(lacking)}; it has {there}", key="table.columns"
         )
+    if factor in TAKEN:
+        raise UserError(
+            f"--factor {factor}: the report has a column of that name; give yours another",
+            key="table.factor_taken",
+        )
     if rows.empty:
         raise UserError("the table has no row", key="table.empty")
     rows = rows.copy()
@@ -116,6 +127,10 @@ def checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
         rows[name] = rows[name].astype(str)
     _check_range(rows)
     _check_names(rows)
+    if factor not in COLUMNS:
+        # 0.5 and 0.50 are one level, also where they were read as texts
+        numbers = pd.to_numeric(rows[factor], errors="coerce")
+        rows[factor] = numbers if numbers.notna().all() else rows[factor]
     key = ["system", factor, "seed", "query", "language", "measure"]
     again = rows.duplicated(list(dict.fromkeys(key)))
     if again.any():
@@ -142,6 +157,11 @@ def _check_range(rows: pd.DataFrame) -> None:
 
 
 def _check_names(rows: pd.DataFrame) -> None:
+    for name in sorted(set(rows["measure"]) & {*TAKEN, "ratio"}):
+        raise UserError(
+            f"column measure: the report has a column {name}; give the measure another name",
+            key="table.measure_taken",
+        )
     for name in sorted(set(rows["language"])):
         query, arrow, passage = name.partition(">")
         names.language(query, "column language")

@@ -162,6 +162,20 @@ REFUSED: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "half a seed": ("table.seed", _with("seed", 0.5)),
     "empty query": ("table.empty_cell", _with("query", None)),
     "twice": ("table.repeated", lambda rows: pd.concat([rows, rows.head(1)])),
+    "twice, as another text": (
+        "table.repeated",
+        lambda rows: rows.assign(ratio=rows["ratio"].replace({0: "0", 1: "0.0"})),
+    ),
+    "shown alike": (
+        "table.levels_alike",
+        lambda rows: rows.assign(ratio=rows["ratio"] + 1_000_000),
+    ),
+    "alike as codes": ("table.levels_alike", lambda rows: rows.assign(ratio=rows["ratio"] / 1e11)),
+    "an infinite level": (
+        "table.level_infinite",
+        lambda rows: rows.assign(ratio=rows["ratio"].replace({1: np.inf})),
+    ),
+    "a measure as a column": ("table.measure_taken", lambda rows: rows.assign(measure="seed")),
     "one level": ("table.one_level", lambda rows: rows[rows["ratio"] == 0]),
     "a query less": ("table.queries_differ", lambda rows: rows.drop(index=3)),
     "another query": ("table.queries_differ", _with("query", "other", 4)),
@@ -177,6 +191,14 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, what
         write_foreign(change(rows_of({0.0: 0.0, 1.0: 0.1})), TableRequest(), tmp_path / "out")
     assert "\n" not in str(refusal.message)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("factor", ["mean", "setting", "verdict", "seed"])
+def test_a_factor_that_is_a_column_of_the_report_is_refused(tmp_path: Path, factor: str) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: 0.1})
+    rows[factor] = rows.get(factor, rows["ratio"])
+    with refused("table.factor_taken"):
+        write_foreign(rows, TableRequest(factor=factor), tmp_path / "out")
 
 
 def test_levels_with_other_seeds_and_single_seeds_are_said(tmp_path: Path) -> None:
