@@ -227,7 +227,6 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
                 f" curve over ratio and seed; give each its own{hint}",
                 key="sweep.points_differ",
             )
-    _check_seeds(points)
     shared: dict[str, Plan] = {}
     plans: dict[str, Plan] = {}
     for point in (point for point in points if point.kind == "trained"):
@@ -375,6 +374,7 @@ def check_sweeps(points: Sequence[Point]) -> None:
     Those at the same places are replaced, and an earlier point that has no run yet counts for
     nothing.
     """
+    _check_seeds(points)
     news = {(point.sweep_dir, point.place): point for point in points if point.kind == "trained"}
     for folder in dict.fromkeys(folder for folder, _ in news):
         new = next(point for (its, _), point in news.items() if its == folder)

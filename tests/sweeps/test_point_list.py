@@ -438,7 +438,8 @@ def test_the_planned_number_of_seeds_is_recorded_and_not_exceeded(expand):
     [plan] = plan_log.read(points[0].sweep_dir).plans
     assert plan.seeds_planned == 5
     with pytest.raises(UserError) as refused:
-        point_list.check(expand(*words, "sweep.seeds_planned=2"))
+        # also where all points are finished, and nothing is left to check a batch of
+        point_list.check_sweeps(expand(*words, "sweep.seeds_planned=2"))
     assert refused.value.key == "config.sweep.seeds_planned"
 
 
