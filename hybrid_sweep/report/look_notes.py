@@ -20,6 +20,16 @@ def tested_counts(results: pd.DataFrame) -> list[int]:
     return sorted({int(row["delta_seeds"]) for row in rows})
 
 
+CHANGED = (
+    "; but the number of planned seeds was changed after results were there, and what earlier"
+    " reports used up by the former number is not reckoned with"
+)
+
+
+def _holds(plan: Looks) -> str:
+    return HOLDS + (CHANGED if plan.is_changed else "")
+
+
 def _reported(plan: Looks, counts: list[int]) -> str:
     """Return at which numbers of seeds the sweep was reported before, in words."""
     before = [count for count in plan.taken if count < min(counts[0], plan.planned)]
@@ -40,8 +50,9 @@ def warnings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     notes = []
     if counts[0] < plan.planned and not plan.sequential:
         there = f"{_seeds(counts)} of {plan.planned} planned seeds{_reported(plan, counts)}"
-        notes.append(f"interim look: {there}: {HOLDS}")
-    if counts[-1] > plan.planned and plan.planned in plan.taken:
+        notes.append(f"interim look: {there}: {_holds(plan)}")
+    # looks at more seeds than planned are not in the fractions either
+    if any(plan.planned <= count < counts[-1] for count in plan.taken):
         extra = counted(counts[-1] - plan.planned, "seed")
         notes.append(
             f"{extra} more than the {plan.planned} planned, added after a report with all of these:"
@@ -61,9 +72,9 @@ def note(sweep: Sweep, results: pd.DataFrame) -> str:
     if plan.sequential:
         return (
             f"Seeds were added while a verdict was open: {_seeds(counts)} of at most"
-            f" {plan.planned}; {HOLDS}."
+            f" {plan.planned}; {_holds(plan)}."
         )
     reported = _reported(plan, counts)
     if counts[0] < plan.planned or not reported:
         return ""
-    return f"All {counted(plan.planned, 'planned seed')} are there{reported}; {HOLDS}."
+    return f"All {counted(plan.planned, 'planned seed')} are there{reported}; {_holds(plan)}."

@@ -47,11 +47,13 @@ class Looks:
     """The number of seeds that a sweep plans, and those at which it was reported, ascending.
 
     sequential: whether it ends before the planned number where its verdicts are settled.
+    is_changed: whether the planned number was another one when results were there already.
     """
 
     planned: int
     taken: tuple[int, ...] = ()
     sequential: bool = False
+    is_changed: bool = False
 
     def fractions(self, n_seeds: int) -> tuple[float, ...]:
         """Return the shares of the planned seeds at the looks before one at so many seeds, and of

@@ -57,7 +57,8 @@ def looks_of(logs: Sequence[plan_log.Log | UserError]) -> Looks | None:
     looks = {count for log in read for count in log.looks}
     planned = max(log.seeds_planned or 0 for log in read)
     is_sequential = all(log.plans[-1].sequential for log in read)
-    return Looks(planned, tuple(sorted(looks)), is_sequential)
+    is_changed = any(log.seeds_changed for log in read)
+    return Looks(planned, tuple(sorted(looks)), is_sequential, is_changed)
 
 
 def of_measure(stated: Stated, shown: Shown) -> Stated:

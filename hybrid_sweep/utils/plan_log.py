@@ -85,6 +85,11 @@ class Log:
             return self.plans[-1].seeds_planned
         return None
 
+    @property
+    def seeds_changed(self) -> bool:
+        """Return whether the number of planned seeds was changed after results were there."""
+        return any(_changes_seeds(*pair) for pair in itertools.pairwise(self.plans))
+
 
 _LINE: TypeAdapter[Planned | Looked] = TypeAdapter(Planned | Looked)
 
@@ -224,6 +229,12 @@ def _of(line: Planned) -> str:
     return f"{line.finished} of {len(line.points)} points"
 
 
+def _changes_seeds(before: Planned, line: Planned) -> bool:
+    """Return whether a plan changes the number of planned seeds after results were there."""
+    is_late = bool(line.finished or line.replaced)
+    return is_late and before.seeds_planned not in (None, line.seeds_planned)
+
+
 def chosen_late(lines: Sequence[Planned]) -> list[str]:
     """Return what of the ratios, seeds, collections and points was chosen after results were
     there, in words.
@@ -236,7 +247,7 @@ def chosen_late(lines: Sequence[Planned]) -> list[str]:
             notes.append(
                 f"primary measure changed from {before.primary} to {line.primary} after {_of(line)}"
             )
-        if before.seeds_planned not in (None, line.seeds_planned):
+        if _changes_seeds(before, line):
             notes.append(
                 f"number of planned seeds changed from {before.seeds_planned} to"
                 f" {line.seeds_planned} after {_of(line)}"

@@ -198,6 +198,30 @@ def test_a_sweep_without_a_plan_has_no_looks(make_sweep: Callable[..., Path], qu
     assert not (sweep_dir / plan_log.NAME).exists()
 
 
+def test_looks_at_more_seeds_than_planned_are_told(
+    make_sweep: Callable[..., Path], quick: None
+) -> None:
+    sweep_dir = planned(make_sweep(World(questions=24), seeds=(0, 1, 2, 3, 4)), 3)
+    plan_log.add_look(sweep_dir, [4])
+    told = write_report([sweep_dir])
+    assert told.warnings[0].startswith("2 seeds more than the 3 planned")
+
+
+def test_a_number_of_seeds_changed_after_results_is_told_with_the_looks(
+    make_sweep: Callable[..., Path], quick: None
+) -> None:
+    sweep_dir = planned(make_sweep(World(questions=24), seeds=(0, 1, 2, 3)), 3)
+    plan_log.add_look(sweep_dir, [3])
+    plan = json.loads((sweep_dir / "points.json").read_text())
+    stays = write_report([sweep_dir]).warnings[0]
+    assert not load([sweep_dir]).looks.is_changed
+    plan_log.add(sweep_dir, logged(plan, 8, 4))
+    assert load([sweep_dir]).looks.is_changed
+    changed = write_report([sweep_dir]).warnings[0]
+    assert "all 4 planned seeds" in changed and changed not in stays
+    assert "former number" in changed
+
+
 def test_the_primary_measure_is_what_a_report_is_on(
     make_sweep: Callable[..., Path], quick: None
 ) -> None:
