@@ -67,9 +67,9 @@ resume at step k, to do), the reason, its steps of each kind, its time by finish
 language pairs are left out; and what the sweep takes in time and on disk.
 Checks all points and starts none: what a point would refuse for reasons known before it starts is refused here.
 
-  --power        also say what the planned seeds (sweep.seeds_planned) and questions can show at the margin: the width of
-                 the intervals, how often a ratio without any loss is called non-inferior, and the seeds for 80 % of it
-  --like SWEEP   take the variances from this finished sweep, or published folder, and not from the published sweeps
+  --power        also say what the planned seeds (sweep.seeds_planned) and questions can show at the margin: the width
+                 of the intervals, how often a ratio without any loss is called non-inferior, the seeds for 80 % of it
+  --like SWEEP   take the variances from this finished sweep or published folder, not from a published sweep
 
 examples:
   hybrid-sweep plan -m experiment=smoke

@@ -21,13 +21,9 @@ def tested_counts(results: pd.DataFrame) -> list[int]:
 
 
 CHANGED = (
-    "; but the number of planned seeds was changed after results were there, and what earlier"
-    " reports used up by the former number is not reckoned with"
+    "the number of planned seeds was changed after results were there: what earlier reports used up"
+    " by the former number is not reckoned with"
 )
-
-
-def _holds(plan: Looks) -> str:
-    return HOLDS + (CHANGED if plan.is_changed else "")
 
 
 def _reported(plan: Looks, counts: list[int]) -> str:
@@ -50,7 +46,9 @@ def warnings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     notes = []
     if counts[0] < plan.planned and not plan.sequential:
         there = f"{_seeds(counts)} of {plan.planned} planned seeds{_reported(plan, counts)}"
-        notes.append(f"interim look: {there}: {_holds(plan)}")
+        notes.append(f"interim look: {there}: {HOLDS}")
+    if plan.is_changed and plan.taken:
+        notes.append(CHANGED)
     # looks at more seeds than planned are not in the fractions either
     if any(plan.planned <= count < counts[-1] for count in plan.taken):
         extra = counted(counts[-1] - plan.planned, "seed")
@@ -72,9 +70,9 @@ def note(sweep: Sweep, results: pd.DataFrame) -> str:
     if plan.sequential:
         return (
             f"Seeds were added while a verdict was open: {_seeds(counts)} of at most"
-            f" {plan.planned}; {_holds(plan)}."
+            f" {plan.planned}; {HOLDS}."
         )
     reported = _reported(plan, counts)
     if counts[0] < plan.planned or not reported:
         return ""
-    return f"All {counted(plan.planned, 'planned seed')} are there{reported}; {_holds(plan)}."
+    return f"All {counted(plan.planned, 'planned seed')} are there{reported}; {HOLDS}."

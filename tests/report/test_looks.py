@@ -218,8 +218,7 @@ def test_a_number_of_seeds_changed_after_results_is_told_with_the_looks(
     plan_log.add(sweep_dir, logged(plan, 8, 4))
     assert load([sweep_dir]).looks.is_changed
     changed = write_report([sweep_dir]).warnings[0]
-    assert "all 4 planned seeds" in changed and changed not in stays
-    assert "former number" in changed
+    assert "former number" in changed and changed not in stays
 
 
 def test_the_primary_measure_is_what_a_report_is_on(
