@@ -146,7 +146,8 @@ def _contributions(rows: pd.DataFrame, factor: str) -> tuple[pd.DataFrame, float
 
 def _paired(y: pd.DataFrame, level: Hashable, baseline: Hashable) -> tuple[Any, Any]:
     """Return the contributions (S, G) of a level and of the baseline at their common seeds."""
-    here, there = y.xs(level), y.xs(baseline)
+    here = y.xs(level)
+    there = y.xs(baseline)
     common = here.index.intersection(there.index)
     if not len(common):
         raise ValueError(f"{level!r} has no seed in common with {baseline!r}")

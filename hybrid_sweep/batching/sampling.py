@@ -69,7 +69,8 @@ class Even:
     @classmethod
     def of(cls, start: int, length: int, count: int) -> "Even":
         """Find `last` by bisection, since the number of keys below a bound has a closed form."""
-        low, high = 0, 2**64
+        low = 0
+        high = 2**64
         while low < high:  # the least bound with `count` keys below it
             middle = (low + high) // 2
             if _keys_below(start, length, middle) < count:

@@ -41,11 +41,14 @@ def options(words: Sequence[str]) -> tuple[list[str], bool, Path | None]:
     folder of the latter.
     """
     rest: list[str] = []
-    asked, like, waiting = False, None, False
+    asked = False
+    like = None
+    waiting = False
     for word in words:
         name, given, value = word.partition("=")
         if waiting:
-            like, waiting = Path(word), False
+            like = Path(word)
+            waiting = False
         elif word == "--power":
             asked = True
         elif name == "--like" and given:

@@ -45,7 +45,8 @@ def score_words(words: Sequence[str], say: Callable[[str], None]) -> str:
         )
     path = Path(files[0]).expanduser()
     scorer = Scorer([word for word in words if not word.startswith("run=")], say)
-    config, collection = scorer.config, scorer.collection
+    config = scorer.config
+    collection = scorer.collection
     table, notes, report = scorer.scored(path)
     asked_of = [config.eval.split, collection.languages, sorted(config.eval.measures), scorer.skip]
     name = digest([file_digest(path), collection.fingerprint, asked_of])

@@ -73,7 +73,8 @@ def push(
     target = target_of(sweep_dir, plan, mode, project, entity)
     if mode == "online":
         check_login(OFFLINE)
-    pushed, entries = 0, plan["points"]
+    pushed = 0
+    entries = plan["points"]
     for entry in entries:
         run = read(sweep_dir, plan, entry)
         if run is None:

@@ -278,7 +278,8 @@ def _guard(action: Any) -> Any:
     try:
         return action()
     except MarkedYAMLError as error:
-        mark, reason = error.problem_mark, error.problem
+        mark = error.problem_mark
+        reason = error.problem
         where = "a file of the config"
         if mark:
             where = f"{mark.name}, line {mark.line + 1}"

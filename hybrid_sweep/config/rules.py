@@ -312,7 +312,8 @@ def _check_batches(config: Config) -> None:
 
 
 def _check_training(config: Config) -> None:
-    trainer, dev_every = config.trainer, config.eval.dev_every
+    trainer = config.trainer
+    dev_every = config.eval.dev_every
     # Lightning would take bf16-mixed instead, and say so only in a warning.
     half = trainer.precision == "16-mixed" and trainer.accelerator == "cpu"
     _need(

@@ -31,7 +31,9 @@ HUB = "https://huggingface.co"  # or HF_ENDPOINT
 GITHUB = "https://raw.githubusercontent.com/google-research-datasets/lareqa"
 MSMARCO = "https://msmarco.z22.web.core.windows.net/msmarcoranking"
 TREC = "https://trec.nist.gov/data/deep"
-MMARCO, MIRACL, CORPUS = "unicamp-dl/mmarco", "miracl/miracl", "miracl/miracl-corpus"
+MMARCO = "unicamp-dl/mmarco"
+MIRACL = "miracl/miracl"
+CORPUS = "miracl/miracl-corpus"
 
 # What is fetched unless data.revision names another: of mMARCO and MS MARCO, of MIRACL's questions,
 # of LAReQA's files.

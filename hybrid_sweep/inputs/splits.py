@@ -62,7 +62,9 @@ def split_of(prepared: Prepared, split: str) -> Split:
 
     Raises UserError where it has none of a kind.
     """
-    collection, tables, numbers = prepared.collection, [], []
+    collection = prepared.collection
+    tables = []
+    numbers = []
     queries, passages = rows_of(collection, split)
     for table, tokens, rows in (
         (collection.queries, prepared.queries, queries),

@@ -35,7 +35,8 @@ def cuts(
         costs = best[first:stop] + overhead + (stop - np.arange(first, stop)) * ordered[stop - 1]
         begin[stop] = first + costs.argmin()
         best[stop] = costs.min()
-    batches, stop = [], len(order)
+    batches = []
+    stop = len(order)
     while stop:
         batches.append(order[begin[stop] : stop])
         stop = int(begin[stop])

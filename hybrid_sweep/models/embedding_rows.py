@@ -38,7 +38,8 @@ def compact(encoder: Encoder, used: np.ndarray) -> Compact | None:
     tokens.trained_rows are kept.
     """
     embedding: Any = encoder.transformer.get_input_embeddings()
-    table, pad = embedding.weight, embedding.padding_idx
+    table = embedding.weight
+    pad = embedding.padding_idx
     used = trained_rows(used, pad)
     if len(used) == len(table):
         return None

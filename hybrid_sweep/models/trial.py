@@ -114,7 +114,8 @@ def _tried(model: ModelConfig, folder: Path) -> list[str]:
     encoder = build_encoder(model, folder, 0, unused)
     tokenizer = load_tokenizer(folder)
     table = encoder.transformer.get_input_embeddings()
-    ids, rows = id_count(tokenizer), table.num_embeddings
+    ids = id_count(tokenizer)
+    rows = table.num_embeddings
     if ids > rows:
         raise UserError(
             f"model folder {folder}: tokenizer.json has token ids up to {ids - 1}, but the model"

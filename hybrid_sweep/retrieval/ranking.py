@@ -191,7 +191,8 @@ class _Vectors:
     @classmethod
     def of(cls, queries: Vectors, passages: Vectors, pool: Ints | None = None) -> "_Vectors":
         """Compute the norms, those of the passages in the pool alone."""
-        query_norm, largest = norms(queries, "query"), 0.0
+        query_norm = norms(queries, "query")
+        largest = 0.0
         if pool is None:
             largest = float(norms(passages, "passage").max(initial=0.0))
         else:
@@ -393,7 +394,9 @@ class _Shortlist:
         if not self.k:
             return
         most = GROUPS + 8 * self.k
-        sizes, kept_columns, kept_products = [], [], []
+        sizes = []
+        kept_columns = []
+        kept_products = []
         for (columns, values), low in zip(above, floor, strict=True):
             places = (values >= low).nonzero()[0]
             sizes.append(len(places))

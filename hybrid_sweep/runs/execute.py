@@ -56,7 +56,8 @@ def execute(run_dir: Path, words: Sequence[str] = ()) -> None:
 
         fit.settle_process(config)
         parts = parts_of(own)
-    started, age = time.monotonic(), process_age()
+    started = time.monotonic()
+    age = process_age()
     main = is_main(config, os.environ)
     steps = steps_of(config)
     status = Status(run_dir / "status.json", steps)
@@ -183,7 +184,8 @@ def _evaluate(
         status: of the run.
         notes: what is recorded beside the results.
     """
-    begun, times = time.monotonic(), notes.times
+    begun = time.monotonic()
+    times = notes.times
     label = {"run_id": run_dir.name, "ratio": config.batch.cross_lingual_ratio, "seed": config.seed}
     for number, (stage, texts) in enumerate(waiting, 1):
         metrics = label | evaluated(stage, texts, encoder, status, label)

@@ -189,7 +189,8 @@ def _save(config: Config, run_dir: Path, prepared: Prepared, plan: Plan, fitted:
     check_realised(record, plan)
     retention.save_models(config, prepared, fitted.module, fitted.history.best, run_dir)
     if config.keep.optimizer:
-        optimizer, steps = fitted.optimizer, steps_of(config)
+        optimizer = fitted.optimizer
+        steps = steps_of(config)
         retention.save_optimizer(run_dir / "optimizer.pt", optimizer, steps)
     if fitted.history.rows:
         fitted.history.write(run_dir / "dev.parquet")

@@ -56,7 +56,8 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
     configs = {"": alone}
     for name, data in sorted(config.eval.also.items()):
         configs[name] = dataclasses.replace(alone, data=data, more={})
-    languages, stages = trained_languages(config), []
+    languages = trained_languages(config)
+    stages = []
     for source, whole in configs.items():
         vectors = folder_of(run_dir, source) / "encoding"
         stages.append(
@@ -204,7 +205,8 @@ def check(config: Config, main: Prepared, say: Say) -> None:
 
 def _check_texts(stage: Stage, texts: Prepared) -> None:
     """Refuse an evaluation that would find no texts, or could not write or search them."""
-    asked, collection = stage.config.eval, texts.collection
+    asked = stage.config.eval
+    collection = texts.collection
     is_ivf = asked.index == "ivf" and not isinstance(stage.config.model, Bm25Model)
     try:
         for kind, table, splits in (

@@ -39,7 +39,8 @@ def resources(config: Config, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the launcher's params, with processors and GPUs of a job as its point needs them where
     the user leaves them out.
     """
-    trainer, asked = config.trainer, dict(params)
+    trainer = config.trainer
+    asked = dict(params)
     if asked.get("cpus_per_task") is None:
         asked["cpus_per_task"] = trainer.devices * (trainer.threads + trainer.workers)
     if trainer.accelerator == "gpu" and not any(

@@ -107,7 +107,8 @@ def _fixed(node: Any) -> Any:
 
 def _finished(folder: Path) -> list[Finished]:
     """Return the newest finished runs of a folder that tell what they took."""
-    runs, results = [], folder.glob("*/metrics.json")
+    runs = []
+    results = folder.glob("*/metrics.json")
     for path in sorted(results, key=lambda path: path.stat().st_mtime, reverse=True)[:NEWEST]:
         try:
             training, kinds = _kinds(records.config(path.parent))

@@ -151,7 +151,9 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
     """Return what holds of several points: budget, composition, negatives, the sources' steps, and
     what the plans give up.
     """
-    planned, notes, left_out = [], [], []
+    planned = []
+    notes = []
+    left_out = []
     for point in points:
         plan = plans.get(point.run_id)
         if plan is not None:

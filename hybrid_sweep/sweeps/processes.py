@@ -144,7 +144,8 @@ def _spawn(
     """Write what the worker reads, and start it in a process group of its own with its output in
     log.txt.
     """
-    folder, config = point.run_dir, point.config
+    folder = point.run_dir
+    config = point.config
     _tidy(folder)
     write_config(folder, config)
     write_json(

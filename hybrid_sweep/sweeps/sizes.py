@@ -102,7 +102,8 @@ def texts_of(config: Config, listed: Mapping[str, Any], counted: Counted) -> Tex
         listed: the collections of sizes.yaml.
         counted: what was counted before; what is counted now is added.
     """
-    data, model = config.data, config.model
+    data = config.data
+    model = config.model
     entry = listed.get(data.name, listed["other"])
     query, passage = entry["tokens"]
     tokens = min(query, model.query_length), min(passage, model.passage_length)
@@ -111,7 +112,8 @@ def texts_of(config: Config, listed: Mapping[str, Any], counted: Counted) -> Tex
         if key not in counted:
             counted[key] = _counts(config)
         return Texts(*counted[key], *tokens, 0)
-    languages, passages = set(data.languages), 0
+    languages = set(data.languages)
+    passages = 0
     for language in languages:
         passages += entry["passages"].get(language, entry["passages"]["other"])
     questions = entry["questions"] * len(languages)

@@ -160,7 +160,8 @@ def _waited_for(path: Path, way_out: str) -> int | None:
     """Wait for the lock and return its descriptor; None where the file can be neither opened nor
     made.
     """
-    begun, told = time.monotonic(), False
+    begun = time.monotonic()
+    told = False
     while True:
         try:
             descriptor = lease(path, lambda: _open_to_wait(path, way_out), way_out, reader=True)

@@ -239,7 +239,9 @@ def _distinct(
 def _tables(
     groups: dict[Package, dict[str, Description]], lists: PackageLists, dropped: Dropped
 ) -> Collection:
-    ids, synopses, bodies = [], [], []
+    ids = []
+    synopses = []
+    bodies = []
     columns: dict[str, list[str]] = {"group": [], "lang": [], "split": []}
     counts: Counter[tuple[str, str]] = Counter()
     for package, versions in groups.items():
