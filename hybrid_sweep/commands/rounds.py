@@ -93,7 +93,7 @@ def _end(rows: list[ResultRow], undecided: list[ResultRow]) -> str:
         return "no ratio above 0 to settle"
     counts = sorted({int(row["n_seeds"]) for row in rows})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    unsettled = [row for row in rows if row["verdict"] == "inconclusive"]
+    unsettled = [row for row in rows if row["verdict"] in ("inconclusive", "untested")]
     if not unsettled:
         return f"settled: every ratio has its verdict, with {seeds} seeds"
     named = ", ".join(f"{row['ratio']:g}" for row in unsettled)

@@ -109,6 +109,14 @@ def test_verdicts_are_those_on_the_primary_measure(tmp_path: Path) -> None:
     assert next_round(folder, 6).reason == "settled: every ratio has its verdict, with 3 seeds"
 
 
+def test_ratios_without_ratio_0_are_not_called_settled(
+    sweep_dir: Path, verdicts: dict[float, str]
+) -> None:
+    verdicts |= {0.5: "untested", 1.0: "degraded"}
+    ended = next_round(sweep_dir, 3)
+    assert ended.ratios == {} and "r = 0.5 open" in ended.reason
+
+
 def test_the_words_of_a_round_have_its_ratios_and_its_seed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
