@@ -17,7 +17,9 @@ LOW = 0.5  # a power below it is warned of
 
 @dataclass(frozen=True)
 class _Planned:
-    """A sweep of a command: its margin, seeds, monolingual questions, ratios and collection."""
+    """A sweep of a command: its margin, seeds, monolingual questions, ratios, collection and
+    primary measure.
+    """
 
     name: str
     margin: float
@@ -26,6 +28,7 @@ class _Planned:
     ratios: tuple[float, ...]
     collection: str
     is_generated: bool
+    primary: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ def _planned(points: "Sequence[Point]") -> list[_Planned]:
                 ratios,
                 config.data.name,
                 isinstance(config.data, SyntheticData),
+                config.sweep.primary,
             )
         )
     return planned
@@ -123,9 +127,10 @@ def _source(planned: _Planned, like: Path | None) -> _Origin:
     same collection where there is one.
     """
     from hybrid_sweep.report import power
+    from hybrid_sweep.report.measures import DEFAULT
 
     if like is not None:
-        return _Origin(f"of {like}", _variances_in(like))
+        return _Origin(f"of {like}", _variances_in(like, planned.primary))
     published: list[dict[str, Any]] = power.published()
     alike = [one for one in published if one["collection"] == planned.collection]
     best = max(alike or published, key=lambda one: one["seeds"])
@@ -135,11 +140,15 @@ def _source(planned: _Planned, like: Path | None) -> _Origin:
     )
     if not alike:
         words += ", on another collection: a rough guide"
+    if planned.primary != DEFAULT:
+        words += f"; they are of {DEFAULT}, and those of {planned.primary} may be others (--like)"
     return _Origin(words, power.variances_from(best))
 
 
-def _variances_in(folder: Path) -> "list[Variances]":
-    """Return the variances of a sweep in a folder: outputs/sweeps/NAME, or a published one."""
+def _variances_in(folder: Path, measure: str) -> "list[Variances]":
+    """Return the variances of a measure of a sweep in a folder: outputs/sweeps/NAME, or a published
+    one.
+    """
     from hybrid_sweep.report import power, publish
     from hybrid_sweep.report.load import load
 
@@ -149,7 +158,7 @@ def _variances_in(folder: Path) -> "list[Variances]":
             sweep_dir = publish.thaw(folder, Path(outputs))
         elif not (folder / "points.json").is_file():
             raise UserError(f"--like {folder}: no sweep there (no points.json)", key="option.like")
-        variances = power.variances_of(load([sweep_dir]))
+        variances = power.variances_of(load([sweep_dir], measure=measure))
     if not variances:
         raise UserError(
             f"--like {folder}: no ratio above 0 has three seeds in common with ratio 0, so that"

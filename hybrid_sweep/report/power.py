@@ -26,7 +26,6 @@ from hybrid_sweep.report.blocks import MACRO
 from hybrid_sweep.report.critical_values import interpolated
 from hybrid_sweep.report.curves import curves, grid
 from hybrid_sweep.report.load import Sweep
-from hybrid_sweep.report.measures import MONOLINGUAL
 
 DRAWS = 10_000
 SEED = 20261130
@@ -66,13 +65,13 @@ class Power:
 
 
 def variances_of(sweep: Sweep) -> list[Variances]:
-    """Return the variances of the changes of monolingual RR@10, mean of languages, of a finished
-    sweep; [] where no ratio has `MIN_SEEDS` seeds in common with ratio 0.
+    """Return the variances of the changes of a finished sweep by the measure that it was loaded for,
+    monolingual, mean of languages; [] where no ratio has `MIN_SEEDS` seeds in common with ratio 0.
     """
     shaped = [
         curve
         for curve in curves(sweep)
-        if (curve.setting, curve.measure) == MONOLINGUAL.place and curve.scope == MACRO
+        if (curve.setting, curve.measure) == sweep.measures.mono.place and curve.scope == MACRO
     ]
     runs = grid(sweep)
     base = runs.get(0.0, {})

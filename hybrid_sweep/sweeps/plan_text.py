@@ -114,7 +114,8 @@ def _heading(folder: Path, points: Sequence[Point]) -> list[str]:
     config = points[0].config
     name = config.sweep.name
     margin = config.sweep.margin
-    lines = [f"sweep {name}: {count(len(points))}, margin {margin:g} MRR@10, in {folder}"]
+    measure = "MRR@10" if config.sweep.primary == "RR@10" else config.sweep.primary
+    lines = [f"sweep {name}: {count(len(points))}, margin {margin:g} {measure}, in {folder}"]
     marks = []
     for point in points:
         data = point.config.data

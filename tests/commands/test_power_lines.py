@@ -6,10 +6,15 @@ import pytest
 
 from hybrid_sweep.commands import power_lines
 from hybrid_sweep.commands.power_lines import _Planned, options
+from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.blocks import MACRO
+from hybrid_sweep.report.curves import curves
+from hybrid_sweep.report.load import load
 from hybrid_sweep.utils.errors import UserError
 from tests import snapshots
+from tests.report.conftest import World, write_sweep
 
-PLANNED = _Planned("mine", 0.01, 3, 2604, (0.0, 0.25, 1.0), "debian", False)
+PLANNED = _Planned("mine", 0.01, 3, 2604, (0.0, 0.25, 1.0), "debian", False, "RR@10")
 SHAPE = Path(__file__).parents[2] / "experiments/shape"
 
 
@@ -41,6 +46,33 @@ def test_a_plan_with_little_power_is_warned_of(planned: list[_Planned]) -> None:
         assert power_lines.power_lines([], False, None) == []
     planned[:] = [_Planned(**{**vars(PLANNED), "n_questions": 100, "collection": "other"})]
     assert "more questions" in power_lines.power_lines([], False, None)[0]
+
+
+def test_published_variances_of_another_measure_than_the_primary_one_are_told(
+    planned: list[_Planned],
+) -> None:
+    planned.append(PLANNED)
+    [usual, *_] = power_lines.power_lines([], True, None)
+    planned[:] = [_Planned(**{**vars(PLANNED), "primary": "nDCG@10"})]
+    [head, *_] = power_lines.power_lines([], True, None)
+    assert "nDCG@10" in head and "nDCG@10" not in usual
+
+
+def test_variances_of_a_sweep_are_those_of_the_primary_measure(
+    planned: list[_Planned], tmp_path: Path
+) -> None:
+    folder = write_sweep(tmp_path, World(questions=40))
+    for measure in ("RR@10", "nDCG@10"):
+        planned[:] = [_Planned(**{**vars(PLANNED), "primary": measure})]
+        source = power_lines._source(planned[0], folder)
+        [curve] = [
+            one
+            for one in curves(load([folder], measure=measure))
+            if (one.setting, one.measure, one.scope) == ("monolingual", measure, MACRO)
+        ]
+        y = curve.y[3:6] - curve.y[:3]
+        rest = float(st.mean_squares(y)[3])
+        assert source.variances[0].rest == pytest.approx(rest)
 
 
 @pytest.mark.parametrize(
