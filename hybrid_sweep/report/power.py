@@ -65,8 +65,9 @@ class Power:
 
 
 def variances_of(sweep: Sweep) -> list[Variances]:
-    """Return the variances of the changes of a finished sweep by the measure that it was loaded for,
-    monolingual, mean of languages; [] where no ratio has `MIN_SEEDS` seeds in common with ratio 0.
+    """Return the variances of the changes of a finished sweep by the measure that it was loaded
+    for, monolingual, mean of languages; [] where no ratio has `MIN_SEEDS` seeds in common with
+    ratio 0.
     """
     shaped = [
         curve
