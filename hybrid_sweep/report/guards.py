@@ -18,6 +18,7 @@ from hybrid_sweep.report.paired_rows import monolingual
 from hybrid_sweep.report.query_values import query_values
 from hybrid_sweep.report.render.numbers import counted, listed
 from hybrid_sweep.report.results import MACRO, measures_of, picked
+from hybrid_sweep.report.stated import UNREADABLE
 
 # How far a mean in metrics.json may be from that of the rows: other sums, in float32 at worst.
 ROUNDING = 1e-5
@@ -128,9 +129,20 @@ def few_questions(results: pd.DataFrame) -> list[str]:
     return []
 
 
+def unread_plan(sweep: Sweep) -> list[str]:
+    """Return a warning where the record of the plan is there and cannot be read."""
+    if not sweep.stated.when.startswith(UNREADABLE):
+        return []
+    return [
+        "plan.jsonl cannot be read: intervals and p do not reckon with planned seeds and earlier"
+        " reports, and RR@10 is taken for the primary measure"
+    ]
+
+
 def warnings(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     """Return the warnings of a sweep, each a line without its end."""
     return [
+        *unread_plan(sweep),
         *look_notes.warnings(sweep, results),
         *copies(sweep),
         *unlike_their_metrics(sweep),

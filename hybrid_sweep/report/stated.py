@@ -9,6 +9,8 @@ from hybrid_sweep.report.measures import DEFAULT, Shown, title_of
 from hybrid_sweep.utils import plan_log
 from hybrid_sweep.utils.errors import UserError
 
+UNREADABLE = "the record of the plan cannot be read"
+
 
 @dataclass(frozen=True)
 class Stated:
@@ -29,7 +31,7 @@ def stated_of(logs: Sequence[plan_log.Log | UserError], margin: float) -> Stated
     late: list[str] = []
     for log in logs:
         if isinstance(log, UserError):
-            when.append((False, f"the record of the plan cannot be read: {log}"))
+            when.append((False, f"{UNREADABLE}: {log}"))
             continue
         when.append(plan_log.stated(log.plans, margin))
         late += plan_log.chosen_late(log.plans)

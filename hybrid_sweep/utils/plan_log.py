@@ -122,7 +122,8 @@ def _texts(folder: Path) -> list[str]:
     path = folder / NAME
     if path.is_symlink() or not path.is_file():
         return []
-    return path.read_text(encoding="utf-8").splitlines()
+    # what is no UTF-8 is no line of this file either, as the reader of a line will find
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _hash(line: str) -> str:

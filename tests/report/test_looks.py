@@ -221,6 +221,18 @@ def test_a_number_of_seeds_changed_after_results_is_told_with_the_looks(
     assert "former number" in changed and changed not in stays
 
 
+@pytest.mark.parametrize("line", [b"garbage\n", b"\xff\xfe\n"])
+def test_a_plan_that_cannot_be_read_is_warned_of(
+    make_sweep: Callable[..., Path], quick: None, line: bytes
+) -> None:
+    sweep_dir = planned(make_sweep(World(questions=24)), 5)
+    with (sweep_dir / plan_log.NAME).open("ab") as file:
+        file.write(line)
+    told = write_report([sweep_dir])
+    assert told.warnings[0].startswith("plan.jsonl cannot be read")
+    assert (sweep_dir / plan_log.NAME).read_bytes().endswith(line)
+
+
 def test_the_primary_measure_is_what_a_report_is_on(
     make_sweep: Callable[..., Path], quick: None
 ) -> None:
