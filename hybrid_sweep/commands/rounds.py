@@ -6,15 +6,18 @@ are compared with. What comes next follows from the files of the sweep alone: th
 on where it was stopped, and decides the same again.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep, load
 from hybrid_sweep.report.look_notes import tested_counts
+from hybrid_sweep.report.report_files import writing
 from hybrid_sweep.report.results import aggregate, picked
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.utils import plan_log
+from hybrid_sweep.utils.locks import OUTPUTS, exclusive
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ def next_round(sweep_dir: Path, max_seeds: int) -> Round:
         return Round(missing, "points of a round that was stopped")
     results = aggregate(sweep)
     rows = [row for row in picked(results, *sweep.measures.mono.place) if row["ratio"] > 0]
-    plan_log.add_look(sweep_dir, tested_counts(results))
+    lock = sweep_dir / "lock"
+    guard = exclusive(lock, OUTPUTS) if lock.is_file() else nullcontext()
+    with guard, writing(sweep_dir):
+        plan_log.add_look(sweep_dir, tested_counts(results))
     undecided = [row for row in rows if is_open(row)]
     going_on = [row for row in undecided if row["n_seeds"] < max_seeds]
     if not going_on:

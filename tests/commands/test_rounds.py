@@ -3,6 +3,7 @@ alone.
 """
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,21 @@ def test_ratios_without_ratio_0_are_not_called_settled(
     verdicts |= {0.5: "untested", 1.0: "degraded"}
     ended = next_round(sweep_dir, 3)
     assert ended.ratios == {} and "r = 0.5 open" in ended.reason
+
+
+def test_a_look_waits_for_the_lock_of_the_sweep(
+    sweep_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sweep_dir / "lock").touch()
+    held: list[Path] = []
+
+    def exclusive(path: Path, *_: Any) -> Any:
+        held.append(path)
+        return nullcontext()
+
+    monkeypatch.setattr(rounds, "exclusive", exclusive)
+    next_round(sweep_dir, 6)
+    assert held == [sweep_dir / "lock"]
 
 
 def test_the_words_of_a_round_have_its_ratios_and_its_seed(
