@@ -145,7 +145,7 @@ def _rounds(points: "Sequence[Point]", words: tuple[list[str], list[str]], comma
         if not following.ratios:
             return 0
         for seed, ratios in following.ratios.items():
-            shares = ",".join(f"{ratio:g}" for ratio in ratios)
+            shares = ",".join(map(repr, ratios))  # with all digits
             varied = [f"batch.cross_lingual_ratio={shares}", f"seed={seed}"]
             args, ordered, _ = _hydra_words([*options, *kept, *varied])
             _, code = _run_points(args, ordered, command, shows_plan=False)
@@ -169,6 +169,8 @@ def _run_points(
     with ExitStack() as stack:
         jobs = _jobs(args)
         _check_gpus(args, jobs)
+        if shows_plan:  # a later round may have no point at ratio 0
+            _check_sequential(jobs)
         _say_offline(jobs)
         for _, config in jobs:
             point_list.check_outputs(config)
@@ -300,6 +302,7 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.sweeps import forecast, plan_text, point_list
 
     jobs = _jobs(args)
+    _check_sequential(jobs)
     _say_offline(jobs)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
@@ -328,6 +331,17 @@ def plan(words: list[str]) -> int:
         lines += _sequential_line(jobs)
     say("\n".join(lines))
     return 0
+
+
+def _check_sequential(jobs: "list[Job]") -> None:
+    """Refuse a sweep until its verdicts are settled that has nothing to compare a ratio with."""
+    sequential = [config for _, config in jobs if config.sweep.is_sequential]
+    if sequential and all(config.batch.cross_lingual_ratio > 0 for config in sequential):
+        raise UserError(
+            "sweep.until=settled: every verdict is a comparison with ratio 0; give"
+            " batch.cross_lingual_ratio that value, too",
+            key="config.sweep.until",
+        )
 
 
 def _sequential_line(jobs: "list[Job]") -> list[str]:

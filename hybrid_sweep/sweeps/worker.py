@@ -60,6 +60,8 @@ def _failed(run_dir: Path, message: str, code: int) -> int:
         print(message, file=sys.stderr, flush=True)
     from hybrid_sweep.utils import records, safe_paths
 
+    if not run_dir.is_dir():
+        return code  # nothing is made of a name that is no run
     status, message = records.status(run_dir), redaction.redacted(message)
     with contextlib.suppress(OSError, UserError):
         safe_paths.check_links(run_dir)
@@ -91,7 +93,7 @@ def begin(words: Sequence[str]) -> int:
         words = fork_server.serve(int(words[1]))
     redaction.guard()
     _a_rank_ends_with_its_parent()
-    if not words:
+    if not words or words[0].startswith("-"):
         sys.exit(
             "usage: python -m hybrid_sweep.worker RUN_DIR [model.remote_code=true] "
             "[trainer.loss=MODULE:NAME folder=DIR]"

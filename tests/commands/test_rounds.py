@@ -136,7 +136,7 @@ def test_a_look_waits_for_the_lock_of_the_sweep(
 def test_the_words_of_a_round_have_its_ratios_and_its_seed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    script = [Round({3: [0.0, 1.0], 2: [0.5]}, "open"), Round({}, "settled")]
+    script = [Round({3: [0.0, 1 / 3], 2: [0.5]}, "open"), Round({}, "settled")]
     asked: list[list[str]] = []
 
     def run_points(args: Any, ordered: list[str], command: str, *, shows_plan: bool) -> Any:
@@ -151,7 +151,7 @@ def test_the_words_of_a_round_have_its_ratios_and_its_seed(
     overrides = ["batch.cross_lingual_ratio=0,0.5,1", "trainer.lr=1e-3", "seed=0,1,2"]
     assert sweep_verbs._rounds(points, (["-m"], overrides), "typed") == 0
     assert asked == [
-        ["-m", "trainer.lr=1e-3", "batch.cross_lingual_ratio=0,1", "seed=3"],
+        ["-m", "trainer.lr=1e-3", f"batch.cross_lingual_ratio=0.0,{1 / 3!r}", "seed=3"],
         ["-m", "trainer.lr=1e-3", "batch.cross_lingual_ratio=0.5", "seed=2"],
     ]
     other = SimpleNamespace(config=config, sweep_dir=tmp_path / "other")
@@ -185,3 +185,14 @@ def test_seeds_are_stated_once(words: tuple[str, ...]) -> None:
     with pytest.raises(UserError) as refused:
         compose.points(["experiment=smoke", *words], multirun=False)
     assert refused.value.key == "config.sweep.seeds_planned"
+
+
+def test_a_sweep_without_ratio_0_is_never_settled() -> None:
+    from hybrid_sweep.config import compose
+
+    words = ["experiment=smoke", "sweep.until=settled", "seed=0", "batch.cross_lingual_ratio=0.5,1"]
+    with pytest.raises(UserError) as refused:
+        sweep_verbs._check_sequential(compose.points(words, multirun=True))
+    assert refused.value.key == "config.sweep.until"
+    words[-1] = "batch.cross_lingual_ratio=0,1"
+    sweep_verbs._check_sequential(compose.points(words, multirun=True))

@@ -431,3 +431,13 @@ def test_weights_and_biases_are_a_mirror(run):
     assert mirror.name.endswith(folder.name) and list(mirror.glob("*.wandb"))
     silent = run("batch.cross_lingual_ratio=0.5", "logger=disabled")
     assert silent == folder  # the logger is no identity
+
+
+def test_a_name_that_is_no_run_leaves_nothing(tmp_path):
+    """Neither an option nor a folder that is not there becomes a folder with a status."""
+    from hybrid_sweep.sweeps import worker
+
+    with pytest.raises(SystemExit, match="usage"):
+        worker.begin(["--help"])
+    assert worker.main(tmp_path / "absent") == 2
+    assert list(tmp_path.iterdir()) == []
