@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -148,8 +149,18 @@ def _df(sweep_dir: Path) -> float:
 
 @pytest.fixture
 def quick(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without figures, and with fewer draws for the bands, which are not looked at."""
-    monkeypatch.setattr(simultaneous, "DRAWS", simultaneous.CHUNK)
+    """Reports of the results alone: no figures, texts and derived tables, which are not looked
+    at.
+    """
+    from hybrid_sweep.report import report_files
+
+    empty = pd.DataFrame()
+    monkeypatch.setattr(report_files, "derived", lambda *_: empty)
+    monkeypatch.setattr(report_files, "other_measures", lambda *_: empty)
+    monkeypatch.setattr(report_files, "findings", lambda *_: [])
+    monkeypatch.setattr(report_files, "besides", lambda *_: [])
+    for name in ("html", "markdown", "latex"):
+        monkeypatch.setattr(report_files, name, lambda *_: "")
 
 
 def test_reports_are_recorded_as_looks_once_for_each_number_of_seeds(
@@ -252,11 +263,12 @@ def test_the_primary_measure_is_what_a_report_is_on(
 
 
 def test_shapes_and_comparisons_hold_over_all_looks(
-    make_sweep: Callable[..., Path], quick: None
+    make_sweep: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slope, band and reversal of a curve, and the differences of two sweeps, at an interim look and
     at a single one: the same values, wider intervals, larger p.
     """
+    monkeypatch.setattr(simultaneous, "DRAWS", simultaneous.CHUNK)
     tables = []
     for number in (3, 5):
         sweeps = []
