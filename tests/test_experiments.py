@@ -235,13 +235,13 @@ class Kept:
         shutil.copytree(made, outputs, copy_function=os.link, dirs_exist_ok=True)
         return outputs / self.places[published]
 
-    def loaded(self, folders, on=""):
+    def loaded(self, folders, on="", measure=None):
         """Give a sweep of the one folder that is named."""
         if len(folders) > 1:
-            return self.load(folders, on)
-        key = folders[0].name, on
+            return self.load(folders, on, measure)
+        key = folders[0].name, on, measure
         if key not in self.sweeps:
-            self.sweeps[key] = self.load(folders, on)
+            self.sweeps[key] = self.load(folders, on, measure)
         return self.sweeps[key]
 
     def results(self, sweep):

@@ -20,8 +20,10 @@ from hybrid_sweep.report.render.numbers import between, p_words, signed
 from hybrid_sweep.report.results import rows_of
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.scales import LOG, LOG_ERROR, LOGIT
+from hybrid_sweep.retrieval.measures import parsed
 from hybrid_sweep.runs.finished import STORED
 
+OF_DATA = ("measure", "qrels")  # of a stored config, which may hold anything
 ANSWERED = "Success@10"  # whether an answer is in the top 10
 ODDS = LOGIT.name(ANSWERED)
 
@@ -56,7 +58,8 @@ def own_measure_note(sweep: Sweep) -> str:
     for point in sweep.finished:
         data = sweep.config[point.run_id].get("data")
         if isinstance(data, dict) and isinstance(data.get("name"), str):
-            named.add((data["name"], data.get("measure"), data.get("qrels")))
+            words = [data[key] if isinstance(data.get(key), str) else None for key in OF_DATA]
+            named.add((data["name"], *words))
     if len(named) != 1:
         return ""
     ((name, measure, qrels),) = named
@@ -64,7 +67,7 @@ def own_measure_note(sweep: Sweep) -> str:
     if qrels is not None and hasattr(data, "qrels"):
         data.qrels = qrels
     own = measure or own_measure(data)
-    if not own or own == sweep.measure:
+    if not own or own == sweep.measure or parsed(own) is None:
         return ""
     return (
         f"papers report {title_of(own)} of {name}, and this report is on {sweep.measures.title};"

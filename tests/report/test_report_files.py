@@ -20,7 +20,7 @@ from tests.report.folders import edit, runs_of
 
 # without steps and bias reports no others
 FIGURES = ["curve", "languages", "pairs", "bias", "front", "shape"]
-NAMES = ["results.csv", "results.parquet", "derived.csv"]
+NAMES = ["results.csv", "results.parquet", "derived.csv", "measures.csv"]
 NAMES += [f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "svg")]
 NAMES += ["report.md", "report.html", "table.tex"]
 

@@ -71,7 +71,9 @@ def test_equal_ratios_and_equal_languages_are_called_different_in_at_most_7_in_1
     """2,000 sweeps each; wrong is any cell of a family after Holm, and the test of all languages
     together. What is called different follows from p alone, so that no interval is computed.
     """
-    monkeypatch.setattr(st, "bounds", lambda estimate, level: (np.nan, np.nan))
+    monkeypatch.setattr(
+        st, "bounds", lambda estimate, level: (np.nan * np.asarray(estimate.mean),) * 2
+    )
     random = np.random.default_rng([1, seeds, round(100 * seed_sd)])
     repetitions, wrong = 2000, dict.fromkeys(("together", "by language", "languages", "kinds"), 0)
     for _ in range(repetitions):
