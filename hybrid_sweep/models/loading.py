@@ -282,7 +282,10 @@ PRETRAINING = tuple(
 def _load(folder: Path, config: Any, model: ModelConfig, unused: list[str] | None = None) -> Any:
     """Return the transformer of a folder."""
     from transformers import AutoModel
+    from transformers.utils import logging as transformers_logging
 
+    # Who loads a model shows a progress of its own, or none.
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled"
