@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from hybrid_sweep.utils.errors import UserError
 
 if TYPE_CHECKING:
+    from hybrid_sweep.data.collection import Collection
     from hybrid_sweep.report.power import Power, Variances
     from hybrid_sweep.sweeps.point_list import Point
 
+FEWEST = 3  # seeds for a verdict: statistics.MIN_SEEDS
 LOW = 0.5  # a power below it is warned of
 
 
@@ -27,7 +29,6 @@ class _Planned:
     n_questions: int
     ratios: tuple[float, ...]
     collection: str
-    is_generated: bool
     primary: str
 
 
@@ -76,9 +77,7 @@ def power_lines(points: "Sequence[Point]", asked: bool, like: Path | None) -> li
             sweeps that are kept as data.
     """
     lines: list[str] = []
-    for planned in _planned(points):
-        if not asked and (planned.n_seeds < 3 or planned.is_generated):
-            continue
+    for planned in _planned(points, asked):
         lines += _table(planned, like) if asked else _warning(planned)
     if asked and not lines:
         raise UserError(
@@ -89,8 +88,10 @@ def power_lines(points: "Sequence[Point]", asked: bool, like: Path | None) -> li
     return lines
 
 
-def _planned(points: "Sequence[Point]") -> list[_Planned]:
-    """Return the sweeps of a command that compare a ratio with ratio 0."""
+def _planned(points: "Sequence[Point]", asked: bool) -> list[_Planned]:
+    """Return the sweeps of a command that compare a ratio with ratio 0; unless asked, only those
+    with enough seeds for a verdict, and not on generated text.
+    """
     from hybrid_sweep.config.schema import SyntheticData
     from hybrid_sweep.inputs import prepare
 
@@ -104,22 +105,31 @@ def _planned(points: "Sequence[Point]") -> list[_Planned]:
         ratios = tuple(sorted({point.place[1] for point in own}))
         if ratios[0] != 0 or len(ratios) < 2:
             continue
-        queries = prepare.collection_of(config).queries.to_pandas()
-        asked = queries[queries["split"] == config.eval.split]
-        seeds = len({point.config.seed for point in own})
+        seeds = config.sweep.stated_seeds or len({point.config.seed for point in own})
+        if not asked and (seeds < FEWEST or isinstance(config.data, SyntheticData)):
+            continue
+        collection = prepare.collection_of(config)
         planned.append(
             _Planned(
                 config.sweep.name,
                 config.sweep.margin,
-                config.sweep.stated_seeds or seeds,
-                int(asked["group"].nunique()),
+                seeds,
+                _count_questions(collection, config.eval.split),
                 ratios,
                 config.data.name,
-                isinstance(config.data, SyntheticData),
                 config.sweep.primary,
             )
         )
     return planned
+
+
+def _count_questions(collection: "Collection", split: str) -> int:
+    """Return the number of questions of a split, without their texts in memory."""
+    import pyarrow.compute as pc
+
+    queries = collection.queries
+    groups = queries["group"].filter(pc.equal(queries["split"], split))
+    return int(pc.count_distinct(groups).as_py())
 
 
 def _source(planned: _Planned, like: Path | None) -> _Origin:
@@ -168,13 +178,20 @@ def _variances_in(folder: Path, measure: str) -> "list[Variances]":
     return variances
 
 
-def _expected(planned: _Planned, source: _Origin) -> "tuple[list[Power], list[float]]":
-    """Return the power at each ratio, and the seeds for enough of it."""
+def _expected(planned: _Planned, source: _Origin) -> "list[Power]":
+    """Return the power at each ratio."""
     from hybrid_sweep.report import power
 
     variances = power.nearest(source.variances, planned.ratios)
-    rows = power.expected(variances, planned.n_seeds, planned.n_questions, planned.margin)
-    return rows, power.seeds_for(variances, planned.n_questions, planned.margin)
+    return power.expected(variances, planned.n_seeds, planned.n_questions, planned.margin)
+
+
+def _needed(planned: _Planned, source: _Origin) -> list[float]:
+    """Return the seeds for enough power at each ratio."""
+    from hybrid_sweep.report import power
+
+    variances = power.nearest(source.variances, planned.ratios)
+    return power.seeds_for(variances, planned.n_questions, planned.margin)
 
 
 def _seeds(number: float) -> str:
@@ -194,10 +211,11 @@ def _table(planned: _Planned, like: Path | None) -> list[str]:
         f"power of sweep {planned.name}: {planned.n_seeds} seeds, {planned.n_questions:,}"
         f" questions, margin {planned.margin:g}; variances {source.words}"
     )
-    if planned.n_seeds < 3:
+    if planned.n_seeds < FEWEST:
         return [head, "  no verdict is possible with fewer than 3 seeds"]
     rows = [("", "ratio", "half-width", "power", "seeds for 80 %")]
-    for row, needed in zip(*_expected(planned, source), strict=True):
+    tested = zip(_expected(planned, source), _needed(planned, source), strict=True)
+    for row, needed in tested:
         cells = f"{row.ratio:g}", f"{row.half_width:.4f}", f"{100 * row.power:.0f} %"
         rows.append(("", *cells, "too few questions" if row.too_few else _seeds(needed)))
     return [
@@ -211,15 +229,16 @@ def _table(planned: _Planned, like: Path | None) -> list[str]:
 def _warning(planned: _Planned) -> list[str]:
     """Return a warning where the power is low, by the published sweeps."""
     source = _source(planned, None)
-    rows, needed = _expected(planned, source)
+    rows = _expected(planned, source)
     low = [row for row in rows if row.power < LOW]
     if not low:
         return []
     ratios = ", ".join(f"{row.ratio:g}" for row in low)
     at_least = min(row.power for row in low)
-    advice = f"{_seeds(max(needed))} seeds would do in four of five"
     if any(row.too_few for row in low):
         advice = "more questions are needed"
+    else:
+        advice = f"{_seeds(max(_needed(planned, source)))} seeds would do in four of five"
     return [
         f"warning: sweep {planned.name}: with {planned.n_seeds} seeds and {planned.n_questions:,}"
         f" questions a ratio without any loss is called non-inferior in fewer than half of such"
