@@ -460,7 +460,6 @@ def record(points: Sequence[Point], command: str) -> list[str]:
             merged = {**old, **new}
             entries = [merged[place] for place in sorted(merged)]
             gone = [entry["run_id"] for place, entry in old.items() if place in new]
-            plan_log.add(folder, _planned(folder, points, entries, gone))
             write_json(
                 folder / "points.json",
                 {
@@ -470,6 +469,8 @@ def record(points: Sequence[Point], command: str) -> list[str]:
                     "points": entries,
                 },
             )
+            # after the points: a command that is stopped between the two is recorded by the next
+            plan_log.add(folder, _planned(folder, points, entries, gone))
     return notes
 
 
@@ -480,6 +481,9 @@ def _planned(
     at the places of the new ones until now.
     """
     runs = folder.parent.parent / "runs"
+    log = plan_log.read(folder)
+    if log.plans:
+        gone = list(dict.fromkeys([*gone, *log.plans[-1].points]))
     there = [entry["run_id"] for entry in entries]
     own = [point for point in points if point.sweep_dir == folder]
     collections = {_collection(point) for point in own}
@@ -500,7 +504,7 @@ def _planned(
         "finished": finished_here,
         "replaced": was_replaced,
         "seeds_planned": plan_log.seeds_planned(
-            plan_log.read(folder),
+            log,
             own[0].config.sweep.stated_seeds,
             len(seeds),
             bool(finished_here or was_replaced),

@@ -429,6 +429,29 @@ def test_the_plan_is_logged_with_what_was_finished_when_it_changed(expand):
     assert (only.finished, plan_log.stated([only], 0.2)[0]) == (len(points), False)
 
 
+def test_a_plan_stopped_between_its_two_files_is_recorded_by_the_next_command(expand, monkeypatch):
+    """points.json is written, plan.jsonl is not: the log ends as without the stop, whichever command
+    comes next, and what was replaced is in it.
+    """
+    old = expand("batch.cross_lingual_ratio=0,1", "sweep.name=stopped")
+    point_list.record(old, "one")
+    for point in old:
+        write_json(point.run_dir / "metrics.json", {})
+    folder = old[0].sweep_dir
+    new = expand("batch.cross_lingual_ratio=0,1", "sweep.name=stopped", "trainer.lr=7e-4")
+    more = expand("batch.cross_lingual_ratio=0", "sweep.name=stopped", "trainer.lr=7e-4")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(plan_log, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            point_list.record(new, "two")
+    assert len(plan_log.read(folder).plans) == 1
+    point_list.record(more, "three")
+    point_list.record(new, "two")
+    _, last = plan_log.read(folder).plans
+    assert set(last.points) == {point.run_id for point in new}
+    assert set(last.replaced) == {p.run_id for p in old if p.kind == "trained"}
+
+
 def test_the_planned_number_of_seeds_is_recorded_and_not_exceeded(expand):
     words = ("batch.cross_lingual_ratio=0,1", "seed=0,1,2", "sweep.name=planned")
     points = expand(*words, "sweep.seeds_planned=5")
