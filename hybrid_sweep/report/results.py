@@ -79,10 +79,8 @@ def _effect(
     y, base = pair
     fractions = fractions_of(looks, y.shape[-2])
     effect = dataclasses.replace(st.crossed_estimate(y - base, df, floor), fractions=fractions)
-    share = dataclasses.replace(st.relative(y, base, df, floor), fractions=fractions)
     low, high = st.bounds(effect, 0.95)
     low_90, high_90 = st.bounds(effect, 0.90)
-    relative_low, relative_high = st.bounds(share, 0.95)
     return effect, {
         "delta": effect.mean,
         "delta_low": low,
@@ -94,11 +92,18 @@ def _effect(
         "carrying": st.carrying(y - base),
         "delta_seeds": y.shape[-2],
         "delta_interval": effect.interval,
-        "relative": share.mean,
-        "relative_low": relative_low,
-        "relative_high": relative_high,
         "p": st.p_value(effect) if effect.interval == "crossed" else np.nan,
     }
+
+
+def _share(
+    pair: tuple[st.Array, st.Array], df: float, floor: Any, looks: Looks | None
+) -> dict[str, Any]:
+    """Return the columns of a ratio's change as a share of the level at ratio 0; see `_effect`."""
+    fractions = fractions_of(looks, pair[0].shape[-2])
+    share = dataclasses.replace(st.relative(*pair, df, floor), fractions=fractions)
+    low, high = st.bounds(share, 0.95)
+    return {"relative": share.mean, "relative_low": low, "relative_high": high}
 
 
 def _won(part: ScopePart, runs: list[int], base: list[int]) -> dict[str, Any]:
@@ -197,8 +202,8 @@ def _rows(sweep: Sweep, setting: str, measure: str, part: ScopePart) -> dict[str
             pair = scale.of(part.y[:, here]), scale.of(part.y[:, there])
             effect, more = _effect(pair, part.df, floors[1], sweep.looks)
             columns |= more | _won(part, here, there)
-            if scale is not PLAIN:  # a share of a logarithm says nothing
-                columns |= {"relative": np.nan, "relative_low": np.nan, "relative_high": np.nan}
+            if scale is PLAIN:  # a share of a logarithm says nothing
+                columns |= _share(pair, part.df, floors[1], sweep.looks)
         for place, scope in enumerate(part.scopes):
             judged = effect if _has_verdict(setting, measure) else None
             rows[scope].append(_Row({}, one_of(judged, place) if judged else None))

@@ -7,6 +7,7 @@ Nothing in it holds a time, a machine or a path: the same runs make the same tex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -41,6 +42,13 @@ class Content:
     findings: Sequence[str]
     warnings: tuple[str, ...]
     others: pd.DataFrame
+
+    @cached_property
+    def sections(self) -> dict[str, list[Block]]:
+        """What stands under each title of a report, below the table by ratio; those without a line
+        have nothing to say.
+        """
+        return _sections(self)
 
 
 def _common(sweep: Sweep, key: str) -> str:
@@ -310,10 +318,8 @@ def _tested(content: Content) -> dict[str, list[Block]]:
     }
 
 
-def sections(content: Content) -> dict[str, list[Block]]:
-    """Return what stands under each title of a report, below the table by ratio; those without a
-    line have nothing to say.
-    """
+def _sections(content: Content) -> dict[str, list[Block]]:
+    """Return what stands under each title; see `Content.sections`."""
     sweep, results = content.sweep, content.results
     return _tested(content) | {
         "How it was measured": list(_measured(sweep, results)),
@@ -336,5 +342,5 @@ def markdown(content: Content) -> str:
         ("", ["![The curve](curve.png)", "", _caption(sweep)]),
         ("## By ratio", [by_ratio(sweep, content.results)]),
     ]
-    parts += [(f"## {name}", blocks) for name, blocks in sections(content).items()]
+    parts += [(f"## {name}", blocks) for name, blocks in content.sections.items()]
     return document(parts)

@@ -14,7 +14,7 @@ from hybrid_sweep.report.other_measures import own_measure_note
 from hybrid_sweep.report.page import views
 from hybrid_sweep.report.page.data import block
 from hybrid_sweep.report.render import html as render
-from hybrid_sweep.report.sections import Content, sections
+from hybrid_sweep.report.sections import Content
 from hybrid_sweep.report.tables import derived as tables
 from hybrid_sweep.report.tables import verdicts
 from hybrid_sweep.report.tables.by_ratio import by_ratio
@@ -114,7 +114,7 @@ def _cards(content: Content) -> list[str]:
         _others(content),
         views.maps(results),
     ]
-    taken = sections(content)
+    taken = content.sections
     for title, opened in SECTIONS.items():
         body = render.blocks(taken[title])
         if body:
