@@ -32,6 +32,8 @@ CHOICES = {
     "batch.partner": ("uniform", "size", "pivot"),
     "batch.groups": ("shared", "all"),
     "batch.composition": ("per_batch", "per_example"),
+    "loss.alignment.of": ("queries", "passages"),
+    "loss.alignment.divergence": ("jensen_shannon", "kl"),
     "model.pooling": ("mean", "cls", "auto"),
     "eval.select": ("last", "best"),
     "eval.split": ("dev", "test"),
@@ -74,6 +76,9 @@ NOT_NEGATIVE = (
     "trainer.weight_decay",
     "trainer.clip",
     "batch.language_exponent",
+    "loss.infonce",
+    "loss.symmetric",
+    "loss.alignment.weight",
     "sweep.margin",
     "keep.checkpoint_seconds",
 )
@@ -94,6 +99,7 @@ def validate(config: Config) -> None:
     _check_shares(config)
     _check_batches(config)
     _check_training(config)
+    _check_loss(config)
     _check_evaluation(config)
     _check_model(config)
     _check_generated_text(config)
@@ -330,6 +336,20 @@ def _check_training(config: Config) -> None:
     leased = config.sweep.gpus_per_run
     rule = f"must be at least trainer.devices={trainer.devices}, which a point uses"
     _need(leased is None or leased >= trainer.devices, "sweep.gpus_per_run", leased, rule)
+
+
+def _check_loss(config: Config) -> None:
+    loss = config.loss
+    weights = (loss.infonce, loss.symmetric, loss.alignment.weight)
+    rule = "the weights of all terms are 0: nothing would be trained; give one"
+    _need(any(weights), "loss.infonce", loss.infonce, rule)
+    rule = "stands in the place of InfoNCE, which has weight 0; leave one of the two out"
+    is_used = config.trainer.loss is None or loss.infonce > 0
+    _need(is_used, "trainer.loss", config.trainer.loss, rule)
+    languages = config.data.languages
+    rule = f"needs two language versions of a text, but data.languages={languages}; add one"
+    is_possible = not loss.alignment.weight or len(languages) > 1
+    _need(is_possible, "loss.alignment.weight", loss.alignment.weight, rule)
 
 
 def _check_evaluation(config: Config) -> None:

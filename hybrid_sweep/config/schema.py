@@ -217,6 +217,24 @@ class BatchConfig:
 
 
 @dataclass
+class AlignmentConfig:
+    weight: float = _added(0.0)
+    of: str = _added("queries")
+    divergence: str = _added("jensen_shannon")
+
+    def __post_init__(self) -> None:
+        if self.weight == 0:  # all spellings of no alignment are one run
+            self.of, self.divergence = "queries", "jensen_shannon"
+
+
+@dataclass
+class LossConfig:
+    infonce: float = _added(1.0)
+    symmetric: float = _added(0.0)
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+
+
+@dataclass
 class TrainerConfig:
     max_steps: int = 400
     lr: float = 2e-3
@@ -314,6 +332,7 @@ class Config:
     more: dict[str, DataConfig] = field(default_factory=dict)
     model: ModelConfig = field(default_factory=ModelConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
@@ -450,7 +469,14 @@ def untrained(config: Config) -> Config:
     if isinstance(config.model, TinyModel):
         seed = config.seed
     return dataclasses.replace(
-        config, seed=seed, data=data, more=more, batch=batch, trainer=trainer, eval=eval_
+        config,
+        seed=seed,
+        data=data,
+        more=more,
+        batch=batch,
+        loss=LossConfig(),
+        trainer=trainer,
+        eval=eval_,
     )
 
 
@@ -473,6 +499,7 @@ def bm25(config: Config) -> Config:
         more={},
         model=Bm25Model(name="bm25", k1=mine.k1, b=mine.b, stem=mine.stem),
         batch=dataclasses.replace(BatchConfig(), cross_lingual_ratio=0.0),
+        loss=LossConfig(),
         trainer=TrainerConfig(max_steps=0),
         eval=EvalConfig(
             split=asked.split,

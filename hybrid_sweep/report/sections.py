@@ -45,8 +45,8 @@ class Content:
 
     @cached_property
     def sections(self) -> dict[str, list[Block]]:
-        """What stands under each title of a report, below the table by ratio; those without a line
-        have nothing to say.
+        """Return what stands under each title of a report, below the table by ratio; those without
+        a line have nothing to say.
         """
         return _sections(self)
 

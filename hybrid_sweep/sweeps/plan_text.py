@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hybrid_sweep.batching.schedule import Plan
-from hybrid_sweep.config.schema import BatchConfig, steps_of
+from hybrid_sweep.config.schema import BatchConfig, Config, LossConfig, steps_of
 from hybrid_sweep.sweeps import forecast
 from hybrid_sweep.sweeps.point_list import Point, State
 from hybrid_sweep.utils.escaping import one_line
@@ -160,6 +160,7 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
         if plan is not None:
             planned.append(plan)
             notes += _batch_notes(point.config.batch)
+            notes += _loss_notes(point.config)
             left_out += _left_out(point.config.batch, plan)
     return list(dict.fromkeys([*notes, *_source_steps(planned), *left_out]))
 
@@ -180,6 +181,19 @@ def _batch_notes(batch: BatchConfig) -> list[str]:
             " the batch"
         )
     return notes
+
+
+def _loss_notes(config: Config) -> list[str]:
+    """Return what a step minimises where that is not InfoNCE alone."""
+    loss = config.loss
+    if loss == LossConfig():
+        return []
+    first = config.trainer.loss or "InfoNCE"
+    parts = {first: loss.infonce, "InfoNCE of passages over queries": loss.symmetric}
+    aligned = f"alignment of {loss.alignment.of} ({loss.alignment.divergence})"
+    parts[aligned] = loss.alignment.weight
+    told = [f"{weight:g} x {name}" for name, weight in parts.items() if weight]
+    return [f"the loss is {' + '.join(told)}"]
 
 
 def _left_out(batch: BatchConfig, plan: Plan) -> list[str]:

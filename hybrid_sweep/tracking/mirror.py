@@ -148,11 +148,15 @@ def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) ->
 
 
 def of_step(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return the series of training, from a row of steps.parquet."""
-    return {
+    """Return the series of training, from a row of steps.parquet; of a sum, also each term."""
+    series = {
         "train/loss": float(row["loss"]),
         "train/cross_lingual": row["n_cross"] / row["n_examples"],
     }
+    for name, value in row.items():
+        if name.startswith("loss_"):
+            series[f"train/{name}"] = float(value)
+    return series
 
 
 def of_dev(row: Mapping[str, Any]) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """The plan's batches as tensors: each process reads its own part of the global batch of a step."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +24,15 @@ from hybrid_sweep.utils.slurm_job import WARNINGS
 class TrainBatch:
     """One process's part of a global batch of B pairs: b of them, with k hard negatives each.
 
-    The texts are b queries, their b passages and b k negatives, pair by pair. parts: input_ids and
+    The texts are b queries, their b passages and b k negatives, pair by pair; behind them, where
+    the loss aligns languages, b texts in the other language of each pair. parts: input_ids and
     attention_mask of each sub-batch, (m, T) int64. places: (n,) where the texts of the parts, one
     after the other, stand among all texts; an absent negative is in no part. source: which training
     collection. groups, questions: (b,) index of the group of each pair, and number of its question.
     answers: (b (1 + k),) number of each passage, the same in all languages; -1: absent.
     query_language, passage_language: (b,) index of the language of each text, read from the
-    collection.
+    collection. versions: bool, which texts in the other language there are, (b,); (0,) where none
+    is asked for.
     """
 
     step: int
@@ -41,6 +44,7 @@ class TrainBatch:
     answers: Tensor
     query_language: Tensor
     passage_language: Tensor
+    versions: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.bool))
 
 
 class HybridBatches(Dataset[TrainBatch]):
@@ -89,8 +93,17 @@ class HybridBatches(Dataset[TrainBatch]):
             )
             sides.append((source.passages, rows.ravel()))
             answers = np.concatenate([answers, numbers.ravel()])
+        versions = np.zeros(0, np.int64)
+        if self.config.loss.alignment.weight:
+            other = np.where(answered == asked, partner, asked)
+            if self.config.loss.alignment.of == "queries":
+                versions = pairs.query[partner, groups]
+                sides.append((source.queries, versions))
+            else:
+                versions = pairs.passage[other, groups]
+                sides.append((source.passages, versions))
         parts, places = self._parts(sides)
-        return TrainBatch(
+        made = TrainBatch(
             step,
             batch.source,
             parts,
@@ -106,6 +119,8 @@ class HybridBatches(Dataset[TrainBatch]):
                 )
             ),
         )
+        made.versions = torch.from_numpy(versions >= 0)
+        return made
 
     def _parts(
         self, sides: list[tuple[Tokens, np.ndarray]]

@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ from hybrid_sweep.tracking.lightning_logger import MirrorLogger, mirror_of
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.gradient_cache import cached
 from hybrid_sweep.training.loss import Loss, LossInput, checked, gather, info_nce, is_relevant
+from hybrid_sweep.training.objectives import Step, terms_of, weight_of
 from hybrid_sweep.utils.errors import UserError
 
 # Numbers in a table of embeddings from which all sub-batches of a step share one look-up: the
@@ -77,19 +78,38 @@ class Retriever(pl.LightningModule):
         return whole(self.encoder, self.vocabulary)
 
     def training_step(self, batch: TrainBatch) -> Tensor:
-        given = self.loss_input(batch)
+        vectors = self.vectors(batch)
+        given = self._given(batch, vectors)
         with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
+            terms = self._terms(batch, vectors, given)
+        if list(terms) == ["infonce"] and self.config.loss.infonce == 1:
+            losses = terms["infonce"]
+            self.note(batch, losses)
+            return losses.mean()
+        weighted = [weight_of(self.config.loss, name) * term.mean() for name, term in terms.items()]
+        total = torch.stack(weighted).sum()
+        self.note(batch, total.reshape(1), terms)
+        return total
+
+    def _terms(self, batch: TrainBatch, vectors: Tensor, given: LossInput) -> dict[str, Tensor]:
+        """Return the values of the terms of the loss, by their names."""
+        terms = {}
+        if self.config.loss.infonce:
             losses = self.loss(**given)
-        losses = checked(losses, len(batch.groups), self.config.trainer.loss)
-        self.note(batch, losses)
-        return losses.mean()
+            terms["infonce"] = checked(losses, len(batch.groups), self.config.trainer.loss)
+        judged = getattr(self, f"judged_{batch.source}")
+        step = Step(batch, vectors, given, self.global_rank, judged, self.widths[batch.source])
+        return terms | terms_of(step, self.config.loss)
 
     def loss_input(self, batch: TrainBatch) -> LossInput:
         """Return what the loss of a step is called with; see `loss.Loss`."""
+        return self._given(batch, self.vectors(batch))
+
+    def _given(self, batch: TrainBatch, vectors: Tensor) -> LossInput:
+        """Return `loss_input` from the vectors of the texts."""
         own = len(batch.groups)
-        vectors = self.vectors(batch)
         queries = vectors[:own]
-        passages = gather(vectors[own:])
+        passages = gather(vectors[own : own + len(batch.answers)])
         answers = gather(batch.answers)
         # The passages of a process, its hard negatives behind them, stand together in the gathered
         # ones.
@@ -122,7 +142,7 @@ class Retriever(pl.LightningModule):
             vectors = torch.cat([part(rows) for part, rows in zip(parts, embedded, strict=True)])
         else:
             vectors = cached(parts, self.encoder, self.device.type)
-        texts = len(batch.groups) + len(batch.answers)
+        texts = len(batch.groups) + len(batch.answers) + len(batch.versions)
         return vectors.new_zeros(texts, vectors.shape[1]).index_copy(0, batch.places, vectors)
 
     def _embedded(self, parts: list[tuple[Tensor, Tensor]]) -> list[Tensor]:
@@ -146,12 +166,15 @@ class Retriever(pl.LightningModule):
         vectors: Tensor = self.encoder(ids, mask, embedded)
         return vectors
 
-    def note(self, batch: TrainBatch, losses: Tensor) -> None:
+    def note(
+        self, batch: TrainBatch, losses: Tensor, terms: Mapping[str, Tensor] | None = None
+    ) -> None:
         """Record what entered the loss of a step in all processes, counted from its tensors.
 
         Args:
             batch: of this process.
             losses: (b,) of its queries, or (1,) their mean.
+            terms: (b,) values of each term of a sum, by their names; recorded as loss_NAME.
         """
         groups = gather(batch.groups)
         query_language = gather(batch.query_language)
@@ -167,6 +190,7 @@ class Retriever(pl.LightningModule):
                 "step": batch.step,
                 "source": self.names[batch.source],
                 "loss": loss,
+                **_means(terms or {}),
                 "lr": self.trainer.optimizers[0].param_groups[0]["lr"],
                 "grad_norm": math.nan,
                 "query_lang": names(self.languages, query_language.cpu().numpy()),
@@ -218,6 +242,11 @@ class Retriever(pl.LightningModule):
             optimizer, lambda step: rate(step, steps, trainer.warmup)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _means(terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the mean of each term over all processes, by the name of its column."""
+    return {f"loss_{name}": float(gather(term.detach()).mean()) for name, term in terms.items()}
 
 
 def clip(parameters: Iterable[nn.Parameter], largest: float) -> float:

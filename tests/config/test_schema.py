@@ -40,7 +40,8 @@ IDENTITY = set(
     trainer.gradient_checkpointing trainer.compile eval.dev_every eval.dev_metric eval.select
     eval.split eval.batch_tokens
     model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth eval.own_document
-    trainer.loss trainer.callbacks
+    trainer.loss trainer.callbacks loss.infonce loss.symmetric loss.alignment.weight loss.alignment.of
+    loss.alignment.divergence
     """.split()
 )
 ASIDE = set(
