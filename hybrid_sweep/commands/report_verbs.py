@@ -42,6 +42,10 @@ def report(words: list[str]) -> int:
         from hybrid_sweep.commands import report_foreign
 
         return report_foreign.report(words)
+    if "--axis" in {word.partition("=")[0] for word in words}:
+        from hybrid_sweep.commands import report_axis
+
+        return report_axis.report(words, _check)
     parser = Parser("report")
     parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
     parser.add_argument("--measure", metavar="NAME")

@@ -79,6 +79,7 @@ examples:
 
 REPORT = """\
 usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--allow-missing]
+       hybrid-sweep report SWEEP_DIR SWEEP_DIR [...] --axis KEY [--baseline LEVEL] [--measure NAME] [--out DIR]
        hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X] [--out DIR]
        hybrid-sweep report --runs 'GLOB' --collection NAME [--labels FILE] [KEY=VALUE ...] [the options of --table]
 
@@ -97,6 +98,9 @@ alone, and comparison.html, .md, .tex, .csv, .parquet, .png, .pdf and .svg in FI
 with what differs in their settings. The first is what the others are compared with. Where the questions are the same,
 the differences are tested. Nothing is written into the other folders; at most six sweeps.
 
+--axis KEY compares sweeps that differ in one setting over that setting instead, at each ratio: a table and a curve of
+each ratio in FIRST/by-KEY.
+
 --table gives the same statistics for any systems: FILE, a CSV or Parquet file or a folder of them, has a row for each
 system, level of a factor, seed, query and measure, with the columns seed, query, measure, value and a factor (ratio, or
 --factor COLUMN, numbers or names), and where there are some system, group and language. --runs scores run files first;
@@ -106,6 +110,7 @@ examples:
   hybrid-sweep report outputs/sweeps/smoke
   hybrid-sweep report outputs/sweeps/smoke --allow-missing      while the sweep is running
   hybrid-sweep report outputs/sweeps/smoke --measure nDCG@10
+  hybrid-sweep report outputs/sweeps/aligned-0.0 outputs/sweeps/aligned-0.2 --axis loss.alignment.weight
   hybrid-sweep report --table results.csv --factor negatives --margin 0.01
   hybrid-sweep report --runs 'runs/r*_s*.trec' --collection msmarco data.path=DIR
   hybrid-sweep report outputs/sweeps/reproduce outputs/sweeps/fixed_monolingual    two budgets side by side

@@ -1,0 +1,116 @@
+"""A setting of several sweeps as what is compared: tidy rows, each ratio a system of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hybrid_sweep.report.foreign.rows import tidy
+from hybrid_sweep.report.load import Sweep, load
+from hybrid_sweep.report.settings import REST, check, differences, settings
+from hybrid_sweep.utils.errors import UserError
+
+# Settings that have no effect where another one is 0.
+IDLE = {
+    "loss.alignment.of": "loss.alignment.weight",
+    "loss.alignment.divergence": "loss.alignment.weight",
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The rows of several sweeps over one setting.
+
+    rows: as `foreign.rows.read` gives them, with a column of the setting's name. margin: of all
+    sweeps. missing: a line for each point without a result.
+    """
+
+    rows: pd.DataFrame
+    margin: float
+    missing: list[str]
+
+
+def axis_of(folders: Sequence[Path], key: str, measure: str | None = None) -> Axis:
+    """Return the rows of sweeps that differ in one setting.
+
+    Args:
+        folders: of the sweeps.
+        key: the setting, as trainer.lr.
+        measure: that the report is on; None: the primary one of each sweep.
+
+    Raises:
+        UserError: where the sweeps do not differ in the setting, or differ in others too, or in
+            their margins.
+    """
+    sweeps = [load([folder], measure=measure) for folder in folders]
+    for sweep in sweeps:
+        check(sweep)
+    _check_settings(sweeps, key)
+    margins = {sweep.margin for sweep in sweeps}
+    if len(margins) > 1:
+        raise UserError(
+            f"the sweeps have the margins {' and '.join(f'{m:g}' for m in sorted(margins))}: one"
+            " report has one; run the same command with one sweep.margin",
+            key="report.axis_margins",
+        )
+    parts = [_rows(sweep, key) for sweep in sweeps]
+    return Axis(pd.concat(parts, ignore_index=True), margins.pop(), _missing(sweeps, key))
+
+
+def _rows(sweep: Sweep, key: str) -> pd.DataFrame:
+    """Return the rows of the trained points of a sweep, at its level of the setting."""
+    level = settings(sweep)[key]
+    frame = sweep.frame.astype({"query_lang": str, "passage_lang": str})
+    parts = []
+    for point in sweep.trained:
+        own = frame[frame["run_id"] == point.run_id]
+        labels = {"system": f"r{point.ratio:g}", key: level, "seed": str(point.seed)}
+        parts.append(tidy(own, labels))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _missing(sweeps: Sequence[Sweep], key: str) -> list[str]:
+    """Return a line for each point without a result."""
+    lines = []
+    for sweep in sweeps:
+        for point in sweep.gaps:
+            reason = sweep.missing[point.run_id]
+            lines.append(f"{key} {settings(sweep)[key]}: {point.label}, {reason}")
+    return lines
+
+
+def _check_settings(sweeps: Sequence[Sweep], key: str) -> None:
+    """Refuse sweeps that do not differ in a setting, or differ in others."""
+    recorded = [settings(sweep) for sweep in sweeps]
+    if not all(key in own for own in recorded):
+        raise UserError(
+            f"--axis {key}: no setting that can change a result, as loss.alignment.weight or"
+            " trainer.lr",
+            key="report.axis",
+        )
+    if len({own[key] for own in recorded}) < 2:
+        raise UserError(
+            f"--axis {key}: it is {recorded[0][key]} in all sweeps", key="report.axis_one_level"
+        )
+    others = []
+    for difference in differences(sweeps):
+        name = difference.key
+        is_margin = name == "sweep.margin"  # refused with words of its own
+        if name == key or is_margin or difference.part == REST or _is_idle(name, recorded):
+            continue
+        others.append(f"{name} ({', '.join(difference.values)})")
+    if others:
+        raise UserError(
+            f"--axis {key}: the sweeps differ in {'; '.join(others)} too: an effect could be of"
+            " either",
+            key="report.axis_confounded",
+        )
+
+
+def _is_idle(name: str, recorded: Sequence[dict[str, str]]) -> bool:
+    """Return whether a setting has one value wherever it has an effect."""
+    if name not in IDLE:
+        return False
+    values = {own[name] for own in recorded if float(own[IDLE[name]]) != 0}
+    return len(values) < 2
