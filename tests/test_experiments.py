@@ -1,5 +1,5 @@
-"""What is frozen under experiments/ is what today's code would make, and what the README says of it
-is what it says.
+"""What is frozen under experiments/ is what today's code would make, and what README, docs and pages
+say of it is what it says.
 """
 
 import os
@@ -82,17 +82,28 @@ def evidence(folder):
 
 
 SHAPE = "**With a pretrained encoder**"
+FOUND = "docs/results.md"
+
+
+def row(name, after):
+    """The row of a sweep in the README's table of findings: from its first cell to the next row."""
+    return ("README.md", f"| [{name}](", after)
 
 
 @pytest.mark.parametrize(
     ("page", "begin", "end", "name", "least"),
     [
-        ("README.md", "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
-        ("README.md", SHAPE, "**Zero-shot", "shape", 6),
-        ("README.md", "**Zero-shot", "**Cross-lingual steps", "transfer/on-xquad_r", 5),
-        ("README.md", "**Cross-lingual steps", "**Negatives in all", "added", 3),
-        ("README.md", "**Negatives in all", "**The loss grows", "mixed", 3),
-        ("README.md", "**The loss grows", "## Your own sweep", "pools", 5),
+        (*row("shape", "| [transfer]"), "shape", 5),
+        (*row("transfer", "| [added]"), "transfer/on-xquad_r", 5),
+        (*row("added", "| [mixed]"), "added", 5),
+        (*row("mixed", "| [pools]"), "mixed", 4),
+        (*row("pools", "Three-seed"), "pools", 6),
+        (FOUND, "experiments/first-curve/curve.png)", SHAPE, "first-curve", 8),
+        (FOUND, SHAPE, "**Zero-shot", "shape", 6),
+        (FOUND, "**Zero-shot", "**Cross-lingual steps", "transfer/on-xquad_r", 5),
+        (FOUND, "**Cross-lingual steps", "**Negatives in all", "added", 3),
+        (FOUND, "**Negatives in all", "**The loss grows", "mixed", 3),
+        (FOUND, "**The loss grows", "Taken together", "pools", 5),
         (
             "experiments/shape/README.md",
             "**What was found**",
@@ -196,9 +207,9 @@ def test_added_and_shape_have_the_same_rows_without_cross_lingual_steps():
     pd.testing.assert_frame_equal(*found, check_categorical=False)
 
 
-def test_the_readme_names_the_collection_and_the_sweep_of_its_curve():
+def test_the_results_name_the_collection_and_the_sweep_of_the_first_curve():
     said, report = (
-        part(text(ROOT / "README.md"), "first-curve/curve.png)", SHAPE),
+        part(text(ROOT / FOUND), "first-curve/curve.png)", SHAPE),
         text(FROZEN / "report.md"),
     )
     for mark in (COLLECTION, "0f1df08c", "2,604"):

@@ -89,8 +89,8 @@ def test_the_help_names_every_variable_of_the_environment():
         for path in package.rglob("*.py")
         for name in re.findall(r"HYBRID_SWEEP_[A-Z]+", path.read_text())
     }
-    readme = (package.parent / "README.md").read_text()
-    assert len(read) >= 3 and all(name in usage.PROGRAM and name in readme for name in read)
+    page = (package.parent / "docs" / "configuration.md").read_text()
+    assert len(read) >= 3 and all(name in usage.PROGRAM and name in page for name in read)
 
 
 def test_imports_go_one_way():
