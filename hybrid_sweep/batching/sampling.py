@@ -3,18 +3,21 @@ function of its keys.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# Kinds are spread by the golden ratio and sources by the square root of two. 1 and the two are
-# linearly independent over the rationals, so that the pair of keys fills the unit square evenly
-# (Weyl, 1916): each source has its share of each kind.
+# Kinds are spread by the golden ratio, sources by the square root of two and stated pairs of
+# languages by that of three. 1 and the three are linearly independent over the rationals, so that
+# the keys fill the unit cube evenly (Weyl, 1916): each source and each pair has its share of each
+# kind.
 GOLDEN = (5**0.5 - 1) / 2
 ROOT = 2**0.5 - 1
-# the golden ratio times 2^64; odd, so that no two of 2^64 keys are equal
+ROOT_3 = 3**0.5 - 1
+# the golden ratio and ROOT_3 times 2^64; odd, so that no two of 2^64 keys are equal
 GOLDEN_64 = 0x9E3779B97F4A7C15
+ROOT_3_64 = 0xBB67AE8584CAA73B
 BLOCK = 4096  # groups that are looked through at a time to find the k-th member
 STRIDE = 64 * BLOCK  # groups that are counted at a time
 
@@ -36,9 +39,12 @@ def dealt(start: float, counts: Sequence[int]) -> np.ndarray:
     """Return (N,) which of several owners each step belongs to: owner i has exactly counts[i]
     steps, spread evenly.
     """
-    steps = sum(counts)
-    keys = (start + np.arange(steps) * ROOT) % 1.0
-    owner = np.empty(steps, dtype=np.int64)
+    return owners((start + np.arange(sum(counts)) * ROOT) % 1.0, counts)
+
+
+def owners(keys: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Return (N,) int64 owners of N keys: the counts[0] smallest keys have owner 0, and so on."""
+    owner = np.empty(len(keys), dtype=np.int64)
     owner[np.argsort(keys, kind="stable")] = np.repeat(np.arange(len(counts)), counts)
     return owner
 
@@ -58,32 +64,33 @@ class Even:
     """Exactly `count` of the numbers 0 to length - 1, evenly spread and nested in `count`, in no
     memory at all.
 
-    Number e has the key start + e golden, in whole 64-bit arithmetic; chosen are those with the
+    Number e has the key start + e slope, in whole 64-bit arithmetic; chosen are those with the
     `count` smallest keys, the largest of which is `last` (-1 = none). Doubles would have ties
     beyond ten million numbers.
     """
 
     start: int
     last: int
+    slope: int = GOLDEN_64
 
     @classmethod
-    def of(cls, start: int, length: int, count: int) -> "Even":
+    def of(cls, start: int, length: int, count: int, slope: int = GOLDEN_64) -> "Even":
         """Find `last` by bisection, since the number of keys below a bound has a closed form."""
         low = 0
         high = 2**64
         while low < high:  # the least bound with `count` keys below it
             middle = (low + high) // 2
-            if _keys_below(start, length, middle) < count:
+            if _keys_below(start, length, middle, slope) < count:
                 low = middle + 1
             else:
                 high = middle
-        return cls(start, low - 1)
+        return cls(start, low - 1, slope)
 
     def has(self, numbers: np.ndarray) -> np.ndarray:
         """Return bool of the shape of `numbers`: it is one of the chosen."""
         if self.last < 0:
             return np.zeros(numbers.shape, dtype=bool)
-        keys = numbers.astype(np.uint64) * np.uint64(GOLDEN_64) + np.uint64(self.start)
+        keys = numbers.astype(np.uint64) * np.uint64(self.slope) + np.uint64(self.start)
         below: np.ndarray = keys <= np.uint64(self.last)
         return below
 
@@ -100,15 +107,50 @@ class Even:
         return counts
 
 
-def _keys_below(start: int, length: int, bound: int) -> int:
-    """Return how many of the keys (start + e golden) mod 2^64, e < length, lie below `bound` (0 to
+@dataclass(frozen=True)
+class EvenOwners:
+    """Owners of the numbers 0 to length - 1: owner i has exactly counts[i] of them, evenly spread,
+    in no memory at all.
+
+    bounds: for each owner but the last one, the numbers that it and those before it have.
+    """
+
+    counts: tuple[int, ...]
+    bounds: tuple[Even, ...]
+
+    @property
+    def length(self) -> int:
+        """Return how many numbers are dealt."""
+        return sum(self.counts)
+
+    @classmethod
+    def of(cls, start: int, counts: Sequence[int]) -> "EvenOwners":
+        """Return the owners, spread by the square root of three; start: a 64-bit number."""
+        length = sum(counts)
+        before = np.cumsum(counts)[:-1].tolist()
+        bounds = tuple(Even.of(start, length, count, ROOT_3_64) for count in before)
+        return cls(tuple(counts), bounds)
+
+    def owner(self, numbers: np.ndarray) -> np.ndarray:
+        """Return int64 of the shape of `numbers`: whose each one is; numbers beyond the length
+        begin again at 0.
+        """
+        within = numbers % self.length
+        owner = np.zeros(numbers.shape, dtype=np.int64)
+        for bound in self.bounds:
+            owner += ~bound.has(within)
+        return owner
+
+
+def _keys_below(start: int, length: int, bound: int, slope: int) -> int:
+    """Return how many of the keys (start + e slope) mod 2^64, e < length, lie below `bound` (0 to
     2^64).
     """
     # floor(x / m) - floor((x - bound) / m) is 1 where x mod m < bound, else 0; m is added to keep
     # the second one positive.
     whole = 2**64
-    shifted = _floor_sum(length, whole, GOLDEN_64, start - bound + whole)
-    return length + _floor_sum(length, whole, GOLDEN_64, start) - shifted
+    shifted = _floor_sum(length, whole, slope, start - bound + whole)
+    return length + _floor_sum(length, whole, slope, start) - shifted
 
 
 def _floor_sum(length: int, modulus: int, slope: int, offset: int) -> int:
@@ -126,16 +168,17 @@ def _floor_sum(length: int, modulus: int, slope: int, offset: int) -> int:
 
 @dataclass(frozen=True)
 class Members:
-    """The groups that exist in both languages of at least one pair of languages, without a list of
-    them.
+    """The groups that exist in both languages of at least one pair of languages, or in all of some
+    rows, without a list of them.
 
     present: (L, G) bool. rows: the languages of the pairs. joined: (len(rows), len(rows)) bool,
-    symmetric: their pairs. before: (blocks + 1,) how many members come before each block of groups.
+    symmetric: their pairs; None where a member must be present in all rows. before: (blocks + 1,)
+    how many members come before each block of groups.
     """
 
     present: np.ndarray
     rows: np.ndarray
-    joined: np.ndarray
+    joined: np.ndarray | None
     before: np.ndarray
 
     @classmethod
@@ -144,12 +187,26 @@ class Members:
         a language.
         """
         rows = np.flatnonzero(pairs.any(axis=1))
-        made = cls(present, rows, pairs[np.ix_(rows, rows)], np.zeros(1, np.int64))
+        joined = None
+        if np.triu(pairs).sum() != 1:
+            joined = pairs[np.ix_(rows, rows)]
+        return cls._counted(present, rows, joined)
+
+    @classmethod
+    def of_all(cls, present: np.ndarray, rows: Iterable[int]) -> "Members":
+        """Return the groups that are present in all of these rows."""
+        return cls._counted(present, np.array(sorted(rows), np.int64), None)
+
+    @classmethod
+    def _counted(
+        cls, present: np.ndarray, rows: np.ndarray, joined: np.ndarray | None
+    ) -> "Members":
+        made = cls(present, rows, joined, np.zeros(1, np.int64))
         counts = [np.zeros(1, np.int64)]
         for first in range(0, present.shape[1], STRIDE):
             inside = made._inside(first, STRIDE)
             counts.append(np.add.reduceat(inside, np.arange(0, len(inside), BLOCK), dtype=np.int64))
-        return cls(present, rows, made.joined, np.cumsum(np.concatenate(counts)))
+        return cls(present, rows, joined, np.cumsum(np.concatenate(counts)))
 
     def __len__(self) -> int:
         return int(self.before[-1])
@@ -169,7 +226,7 @@ class Members:
 
     def _inside(self, first: int, count: int) -> np.ndarray:
         here = self.present[self.rows, first : first + count]
-        if np.triu(self.joined).sum() == 1:  # one pair
+        if self.joined is None:
             return np.asarray(here.all(axis=0))
         partners = self.joined.astype(np.float32) @ here.astype(np.float32)
         return np.asarray((here & (partners > 0)).any(axis=0))

@@ -5,14 +5,24 @@ from the seed alone. Its queries are in a; its passages are in b if its key is a
 smallest of the N steps, else in a. Raising r therefore changes the passage language of the newly
 converted steps and nothing else: a sweep over r is a paired experiment. Composed per example, the
 same holds of each of the N B examples instead of each step.
+
+Stated pairs (`BatchDesign.pairs`) have exact shares, and may have a language that only asks: see
+`ordered_pairs`.
 """
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from hybrid_sweep.batching.ordered_pairs import ordered_pairs
+from hybrid_sweep.batching.ordered_streams import (
+    OrderedExamples,
+    ordered_batches,
+    ordered_examples,
+    steps_of_pairs,
+)
 from hybrid_sweep.batching.sampling import Even, apportioned, chosen, dealt, ordinals
 from hybrid_sweep.batching.streams import (
     ADDED,
@@ -23,7 +33,9 @@ from hybrid_sweep.batching.streams import (
     WEIGHTS,
     BatchDesign,
     Choices,
+    PerBatch,
     Source,
+    StatedPairs,
     Stream,
     choices_of,
     per_batch,
@@ -39,6 +51,7 @@ __all__ = [
     "BatchDesign",
     "Plan",
     "Source",
+    "StatedPairs",
     "make_plan",
 ]
 
@@ -48,10 +61,10 @@ class Batch:
     """The B examples of a step, row-aligned.
 
     source: index of the step's source. groups: (B,) distinct group indices of that source.
-    query_language, passage_language: (B,) indices into the plan's languages. partner: (B,) the
-    other language of each example's drawn pair, so that passage_language is query_language or
-    partner; the same at every ratio, as are source, groups and query_language (unless
-    groups="all").
+    query_language, passage_language: (B,) indices into the plan's languages: both `home` where the
+    example is monolingual. home, partner: (B,) the language of a monolingual example, and the
+    passage language of a cross-lingual one; the same at every ratio, as are source and groups
+    (unless groups="all"), and query_language where pairs are not stated.
     """
 
     source: int
@@ -59,6 +72,7 @@ class Batch:
     query_language: np.ndarray
     passage_language: np.ndarray
     partner: np.ndarray
+    home: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,9 @@ class Plan:
     examples of each step. stream, place: (N,) which stream each step takes, and which of its steps.
     cross: which of the N B examples are cross-lingual, where steps hold both kinds. left_out: pairs
     of languages that share fewer groups than a batch needs, with their counts; where there are
-    several sources, the source's name comes first.
+    several sources, the source's name comes first. pairs: steps of each stated ordered pair, query
+    and passage, or examples where they are composed one by one; empty where pairs are drawn. moved:
+    those, with the source's name as above, whose home is the passage language.
     """
 
     seed: int
@@ -83,6 +99,8 @@ class Plan:
     place: np.ndarray
     cross: Even | None
     left_out: dict[tuple[str, ...], int]
+    pairs: dict[tuple[str, str], int] = field(default_factory=dict)
+    moved: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.n_cross)
@@ -90,13 +108,20 @@ class Plan:
     def batch(self, step: int) -> Batch:
         """Return the batch of a step; any order, any process, the same answer."""
         stream = self.streams[self.stream[step]]
-        source, groups, query, partner = stream.drawn(int(self.place[step]))
+        drawn = stream.drawn(int(self.place[step]))
         slots = step * self.batch_size + np.arange(self.batch_size)
         if self.cross is None:
             cross = self.n_cross[step] > 0
         else:
             cross = self.cross.has(slots)
-        return Batch(source, groups, query, np.where(cross, partner, query), partner)
+        return Batch(
+            source=drawn.source,
+            groups=drawn.groups,
+            query_language=np.where(cross, drawn.first, drawn.home),
+            passage_language=np.where(cross, drawn.second, drawn.home),
+            partner=drawn.second,
+            home=drawn.home,
+        )
 
     def negatives_key(self, step: int) -> tuple[int, int, int]:
         """Return words of a SeedSequence for further draws of a step: like its batch, the same at
@@ -114,13 +139,13 @@ def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesi
     a window). Raises UserError where a source has no pair of languages (or, with one language, no
     language) with batch_size groups.
     """
-    several = len(sources) > 1
-    choices = [choices_of(source, languages, design, several=several) for source in sources]
-    counts = apportioned(shares_of(choices), design.steps)
     kinds = _kinds(design)
-    streams = [_stream(choices, counts, design, number, cross) for number, cross in kinds.streams]
+    if design.pairs is None:
+        drawn = _drawn(sources, languages, design, kinds)
+    else:
+        drawn = _stated(sources, languages, design, kinds)
     source = np.empty(len(kinds.stream), dtype=np.int64)
-    for index, stream in enumerate(streams):
+    for index, stream in enumerate(drawn.streams):
         source[kinds.stream == index] = stream.source
     return Plan(
         seed=design.seed,
@@ -129,11 +154,13 @@ def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesi
         sources=tuple(source.name for source in sources),
         source=source,
         n_cross=kinds.n_cross,
-        streams=tuple(streams),
+        streams=tuple(drawn.streams),
         stream=kinds.stream,
         place=ordinals(kinds.stream),
         cross=kinds.cross,
-        left_out=_left_out(choices, languages, design.batch_size),
+        left_out=drawn.left_out,
+        pairs=drawn.pairs,
+        moved=drawn.moved,
     )
 
 
@@ -172,17 +199,63 @@ def _kinds(design: BatchDesign) -> _Kinds:
     return _Kinds(cross * size, stream, None, [(0, cross)])
 
 
-def _stream(
-    choices: list[Choices], counts: list[int], design: BatchDesign, number: int, cross: np.ndarray
-) -> Stream:
-    """Return the stream of this number. counts: steps of each source, of design.steps."""
+@dataclass(frozen=True)
+class _Streams:
+    """The streams of a plan; left_out, pairs, moved: as in `Plan`."""
+
+    streams: Sequence[Stream]
+    left_out: dict[tuple[str, ...], int]
+    pairs: dict[tuple[str, str], int] = field(default_factory=dict)
+    moved: tuple[tuple[str, ...], ...] = ()
+
+
+def _drawn(
+    sources: Sequence[Source], languages: list[str], design: BatchDesign, kinds: _Kinds
+) -> _Streams:
+    """Return streams whose pairs are drawn at random."""
+    several = len(sources) > 1
+    choices = [choices_of(source, languages, design, several=several) for source in sources]
+    shares = shares_of(choices)
+    streams: list[Stream] = []
+    for number, cross in kinds.streams:
+        source = np.resize(_period(shares, design, number), len(cross))
+        if design.composition == "per_example":
+            streams.append(per_example(choices, source, design, number))
+        else:
+            alone = ~cross & (design.groups == "all")
+            streams.append(per_batch(choices, source, design, number, alone))
+    return _Streams(streams, _left_out(choices, languages, design.batch_size))
+
+
+def _stated(
+    sources: Sequence[Source], languages: list[str], design: BatchDesign, kinds: _Kinds
+) -> _Streams:
+    """Return streams of stated pairs."""
+    choices = ordered_pairs(sources, languages, design)
+    shares = shares_of(choices)
+    streams: list[PerBatch | OrderedExamples] = []
+    for number, cross in kinds.streams:
+        period = _period(shares, design, number)
+        if design.composition == "per_example":
+            streams.append(ordered_examples(choices, period, design, number, len(cross)))
+        else:
+            alone = ~cross & (design.groups == "all")
+            streams.append(ordered_batches(choices, period, design, number, alone))
+    left_out: dict[tuple[str, ...], int] = {}
+    moved: list[tuple[str, ...]] = []
+    for choice in choices:
+        name = (choice.source.name,) if len(sources) > 1 else ()
+        left_out |= {(*name, *pair): count for pair, count in choice.left_out.items()}
+        moved += [(*name, *pair) for pair in choice.moved()]
+    return _Streams(streams, left_out, steps_of_pairs(choices, streams), tuple(moved))
+
+
+def _period(shares: Sequence[float], design: BatchDesign, number: int) -> np.ndarray:
+    """Return (N,) the source of each of design.steps steps of the stream of this number, which is
+    dealt out again after them: more steps never change the source of an earlier one.
+    """
     key = np.random.SeedSequence([design.seed, number + SOURCES])
-    # Dealt out for design.steps and then again: more steps never change the source of an earlier
-    # one.
-    source = np.resize(dealt(np.random.default_rng(key).random(), counts), len(cross))
-    if design.composition == "per_example":
-        return per_example(choices, source, design, number)
-    return per_batch(choices, source, design, number, alone=~cross & (design.groups == "all"))
+    return dealt(np.random.default_rng(key).random(), apportioned(shares, design.steps))
 
 
 def _left_out(

@@ -2,8 +2,8 @@
 cross-lingual. A run with added steps has two.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -23,12 +23,29 @@ class Source:
 
     present: (L, G) bool over the plan's languages, the group has a query and a passage in the
     language. share: of the steps, relative to the others' shares; None = by the number of groups
-    that any of its allowed pairs holds.
+    that any of its allowed pairs holds. asks, answers: (L, G) bool, the group has a query, or a
+    passage, in the language; None = as `present`.
     """
 
     name: str
     present: np.ndarray
     share: float | None = None
+    asks: np.ndarray | None = None
+    answers: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class StatedPairs:
+    """The ordered pairs of languages, query and passage, that a run is told to train on.
+
+    query_languages, passage_languages: codes of those that may ask, and that may answer; empty =
+    all. weights: of each pair of codes, positive; empty = all pairs of different languages, with
+    the weights that follow from `language_exponent` and `partner`.
+    """
+
+    query_languages: tuple[str, ...] = ()
+    passage_languages: tuple[str, ...] = ()
+    weights: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,8 @@ class BatchDesign:
     ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with
     composition="per_example" exactly round(r N B) of the N B examples, B = batch_size. added: c, if
     not None; `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`, and
-    composed per example, a step still has examples of one kind only.
+    composed per example, a step still has examples of one kind only. pairs: None = pairs are drawn
+    at random; else each has its exact share of the steps.
     """
 
     seed: int
@@ -51,10 +69,22 @@ class BatchDesign:
     groups: str = "shared"
     composition: str = "per_batch"
     added: float | None = None
+    pairs: StatedPairs | None = None
 
 
-# source, groups, query languages, partners: all but the kinds
-Drawn = tuple[int, np.ndarray, np.ndarray, np.ndarray]
+@dataclass(frozen=True)
+class Drawn:
+    """What a step has at every ratio.
+
+    source: index. groups: (B,). first, second: (B,) languages of the query and the passage of each
+    example where it is cross-lingual. home: (B,) language of both where it is not.
+    """
+
+    source: int
+    groups: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    home: np.ndarray
 
 
 class Stream(Protocol):
@@ -82,12 +112,36 @@ class Choices:
     partners: np.ndarray  # (L, L) of a partner, given the query language
     prefix: str
 
-    def walk(self, name: str, pairs: np.ndarray, key: tuple[int, int], batch_size: int) -> "Walk":
-        """Return the walk of this name over the groups that stand in one of the pairs ((L, L) bool,
-        symmetric).
-        """
-        members = Members.of(self.source.present, pairs)
+    def walk(self, a: int, b: int, key: tuple[int, int], batch_size: int) -> "Walk":
+        """Return the walk over the groups that both languages have; a = b: that the one has."""
+        pair = np.zeros_like(self.allowed)
+        pair[a, b] = pair[b, a] = True
+        members = Members.of(self.source.present, pair)
+        name = walk_name(self.languages, a, b)
         return Walk(members, (*key, word(self.prefix + name)), batch_size)
+
+    def walk_of_all(self, key: tuple[int, int], batch_size: int) -> "Walk":
+        """Return the walk over the groups that stand in any of the pairs."""
+        members = Members.of(self.source.present, self.allowed)
+        return Walk(members, (*key, word(self.prefix + "*")), batch_size)
+
+    def groups(self) -> int:
+        """Return how many groups stand in any of the pairs."""
+        return len(Members.of(self.source.present, self.allowed))
+
+
+class HasWalks(Protocol):
+    """What may be drawn of a source."""
+
+    @property
+    def source(self) -> Source: ...
+    def walk(self, a: int, b: int, key: tuple[int, int], batch_size: int) -> "Walk": ...
+    def groups(self) -> int: ...
+
+
+def walk_name(languages: Sequence[str], a: int, b: int) -> str:
+    """Return the name of the walk that both directions of a pair share."""
+    return "|".join(sorted({languages[a], languages[b]}))
 
 
 @dataclass(frozen=True)
@@ -109,14 +163,15 @@ class Walk:
 
 @dataclass(frozen=True)
 class PerBatch:
-    """One ordered pair of languages (first, second: (J,)) for each step; step j is batch `ordinal`
-    of its walk.
+    """One ordered pair of languages (first, second: (J,)) for each step, which is in `home` (J,)
+    where it is not cross-lingual; step j is batch `ordinal` of its walk.
     """
 
     batch_size: int
     source: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    home: np.ndarray
     walks: list[Walk]
     walk: np.ndarray
     ordinal: np.ndarray
@@ -125,7 +180,8 @@ class PerBatch:
         groups = self.walks[self.walk[place]].batch(int(self.ordinal[place]))
         first = np.full(self.batch_size, self.first[place])
         second = np.full(self.batch_size, self.second[place])
-        return int(self.source[place]), groups, first, second
+        home = np.full(self.batch_size, self.home[place])
+        return Drawn(int(self.source[place]), groups, first, second, home)
 
 
 @dataclass(frozen=True)
@@ -151,7 +207,8 @@ class PerExample:
         # (B, L): the group has a partner to go with the language
         usable = has & (has @ mine.allowed)
         query = weighted(uniform[0], mine.weight * usable)
-        return source, groups, query, weighted(uniform[1], mine.partners[query] * has)
+        partner = weighted(uniform[1], mine.partners[query] * has)
+        return Drawn(source, groups, query, partner, query)
 
 
 def per_batch(
@@ -169,20 +226,33 @@ def per_batch(
         mine = source == index
         first[mine] = weighted(draws[mine, 0], choice.weight[None, :])
         second[mine] = weighted(draws[mine, 1], choice.partners[first[mine]])
+    languages = np.stack([first, second, first])
+    key_of_walks = (design.seed, stream + WALK)
+    return walked(choices, source, languages, alone, key_of_walks, design.batch_size)
+
+
+def walked(
+    choices: Sequence[HasWalks],
+    source: np.ndarray,
+    languages: np.ndarray,
+    alone: np.ndarray,
+    key: tuple[int, int],
+    batch_size: int,
+) -> PerBatch:
+    """Return whole batches with the walks of their pairs.
+
+    languages: (3, J) first, second and home of each step. source, alone: as of `per_batch`. key: of
+    the walks.
+    """
+    first, second, home = languages
     # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all
     # ratios the same.
     both = np.sort(np.stack([first, second], axis=1), axis=1)
-    both = np.where(alone[:, None], first[:, None], both)
-    walked, walk = np.unique(np.column_stack([source, both]), axis=0, return_inverse=True)
-    walks = []
-    for index, a, b in walked.tolist():
-        choice = choices[index]
-        pair = np.zeros_like(choice.allowed)
-        pair[a, b] = pair[b, a] = True
-        name = "|".join(sorted({choice.languages[a], choice.languages[b]}))
-        walks.append(choice.walk(name, pair, (design.seed, stream + WALK), design.batch_size))
+    both = np.where(alone[:, None], home[:, None], both)
+    pairs, walk = np.unique(np.column_stack([source, both]), axis=0, return_inverse=True)
+    walks = [choices[index].walk(a, b, key, batch_size) for index, a, b in pairs.tolist()]
     walk = walk.ravel()
-    return PerBatch(design.batch_size, source, first, second, walks, walk, ordinals(walk))
+    return PerBatch(batch_size, source, first, second, home, walks, walk, ordinals(walk))
 
 
 def per_example(
@@ -191,7 +261,7 @@ def per_example(
     """Walk, for each source, the groups that stand in one of its allowed pairs."""
     key = (design.seed, stream + WALK)
     size = design.batch_size
-    walks = [choice.walk("*", choice.allowed, key, size) for choice in choices]
+    walks = [choice.walk_of_all(key, size) for choice in choices]
     key = (design.seed, stream + EXAMPLES)
     return PerExample(size, source, choices, walks, ordinals(source), key)
 
@@ -246,10 +316,9 @@ def shared_groups(present: np.ndarray) -> np.ndarray:
     return total
 
 
-def shares_of(choices: Sequence[Choices]) -> list[float]:
+def shares_of(choices: Sequence[HasWalks]) -> list[float]:
     """Return the sources' shares as given, or by their numbers of groups."""
     given = [choice.source.share for choice in choices if choice.source.share is not None]
     if len(given) == len(choices):
         return given
-    members = [Members.of(choice.source.present, choice.allowed) for choice in choices]
-    return [float(len(groups)) for groups in members]
+    return [float(choice.groups()) for choice in choices]

@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config import own_parts
+from hybrid_sweep.config import language_pairs, own_parts
 from hybrid_sweep.config.schema import (
     Bm25Model,
     Config,
@@ -98,6 +98,7 @@ def validate(config: Config) -> None:
     _check_plan(config)
     _check_shares(config)
     _check_batches(config)
+    language_pairs.check(config)
     _check_training(config)
     _check_loss(config)
     _check_evaluation(config)

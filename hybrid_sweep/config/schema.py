@@ -198,8 +198,15 @@ class BatchConfig:
     added: float | None = None
     hard_negatives: int = 0
     micro_batch: int | None = None
+    query_languages: list[str] = field(default_factory=list, metadata=ADDED)
+    passage_languages: list[str] = field(default_factory=list, metadata=ADDED)
+    pairs: dict[str, float] = field(default_factory=dict, metadata=ADDED)
 
     def __post_init__(self) -> None:
+        # The order in which they are given has no effect.
+        self.query_languages = sorted(self.query_languages)
+        self.passage_languages = sorted(self.passage_languages)
+        self.pairs = dict(sorted(self.pairs.items()))
         if self.budget == "fixed_monolingual":
             # Both names of a point are known whichever was given, so that all its spellings are one
             # run.
@@ -363,13 +370,16 @@ def register() -> None:
     file builds on.
     """
     from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
 
     # Hydra has launchers of these names of its own, and would remark at every composing that ours
     # are of their type.
     remark = r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
     warnings.filterwarnings("ignore", message=remark, category=UserWarning)
     store = ConfigStore.instance()
-    store.store(name="config_schema", node=Config)
+    root = OmegaConf.structured(Config)
+    OmegaConf.set_struct(root.batch.pairs, False)  # its keys are a user's own
+    store.store(name="config_schema", node=root)
     for group, schemas in SCHEMAS.items():
         for name, node in schemas.items():
             store.store(group="schema", name=f"{group}_{name}", node=node)

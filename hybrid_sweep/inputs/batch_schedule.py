@@ -87,7 +87,9 @@ class BatchSchedule(Sequence[ScheduledBatch]):
     """The batches of a run, a pure function of its config: the same in any order, on any machine.
 
     Exactly round(r N) of the N steps are cross-lingual (composed per example: of the N B pairs).
-    Raising r changes the passages of the newly converted steps and nothing else.
+    Raising r changes the passages of the newly converted steps and nothing else. With stated pairs
+    of languages (`batch.pairs`), of which one only asks, it changes their queries: see
+    conf/batch/hybrid.yaml.
 
     Args:
         plan: the schedule itself.
@@ -155,12 +157,13 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         query = self._own(pairs, batch.query_language)
         passage = self._own(pairs, batch.passage_language)
         partner = self._own(pairs, batch.partner)
+        home = self._own(pairs, batch.home)
         negatives = None
         if self.hard_negatives:
             assert pairs.negatives is not None
             key = self.plan.negatives_key(step)
             negatives, _ = pairs.negatives.draw(
-                batch.groups, query, partner, passage, self.hard_negatives, key
+                batch.groups, home, partner, passage, self.hard_negatives, key
             )
         codes = np.array(self.plan.languages)
         return ScheduledBatch(

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_sweep.batching.schedule import BatchDesign, Plan, Source, make_plan
+from hybrid_sweep.batching.schedule import BatchDesign, Plan, Source, StatedPairs, make_plan
+from hybrid_sweep.config import language_pairs
 from hybrid_sweep.config.schema import (
     Bm25Model,
     Config,
@@ -404,6 +405,7 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
         pairs = {name: training_pairs(own, collection_of(own)) for name, own in configs.items()}
     union = _union(own.languages for own in pairs.values())
     batch, planned = config.batch, []
+    stated = _stated_pairs(config)
     shares = [own.data.share for own in configs.values()]
     for (name, own), share in zip(pairs.items(), shares, strict=True):
         if not len(own):
@@ -412,9 +414,13 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
                 " trainer.max_steps=0",
                 key="data.nothing_to_train",
             )
-        present = np.zeros((len(union), len(own)), bool)
-        present[_code(own.languages, union)] = own.present
-        planned.append(Source(name, present, share))
+        code = _code(own.languages, union)
+        present = _among(own.present, code, len(union))
+        asks = answers = None
+        if stated is not None:
+            asks = _among(own.query >= 0, code, len(union))
+            answers = _among(own.passage >= 0, code, len(union))
+        planned.append(Source(name, present, share, asks, answers))
     design = BatchDesign(
         seed=config.seed,
         steps=config.trainer.max_steps,
@@ -426,5 +432,22 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
         groups=batch.groups,
         composition=batch.composition,
         added=batch.added if batch.budget == "fixed_monolingual" else None,
+        pairs=stated,
     )
     return make_plan(planned, union, design)
+
+
+def _among(texts: np.ndarray, code: np.ndarray, languages: int) -> np.ndarray:
+    """Return (L, G) bool over all languages of a plan of what a source has in its own."""
+    among = np.zeros((languages, texts.shape[1]), bool)
+    among[code] = texts
+    return among
+
+
+def _stated_pairs(config: Config) -> StatedPairs | None:
+    """Return the pairs that the batches are told to have; None where they are drawn at random."""
+    batch = config.batch
+    if not language_pairs.are_stated(batch):
+        return None
+    weights = language_pairs.weights(batch, language_pairs.trained_languages(config))
+    return StatedPairs(tuple(batch.query_languages), tuple(batch.passage_languages), weights)

@@ -182,7 +182,8 @@ def settings(sweep: Sweep) -> dict[str, str]:
         if matters(key) and key not in VARIED
     }
     added = flatten(dataclasses.asdict(Config()))
-    return {key: added[key] for key in _keys("unless default") if kept} | kept
+    # a dictionary that is empty by default, such as batch.pairs, has no key
+    return {key: added[key] for key in _keys("unless default") if kept and key in added} | kept
 
 
 def _content(sweep: Sweep) -> dict[str, str]:

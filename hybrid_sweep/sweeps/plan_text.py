@@ -1,5 +1,6 @@
 """The plan of a sweep, and what came of it, as lines of text."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -161,6 +162,7 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
             planned.append(plan)
             notes += _batch_notes(point.config.batch)
             notes += _loss_notes(point.config)
+            notes += _pair_notes(plan)
             left_out += _left_out(point.config.batch, plan)
     return list(dict.fromkeys([*notes, *_source_steps(planned), *left_out]))
 
@@ -194,6 +196,35 @@ def _loss_notes(config: Config) -> list[str]:
     parts[aligned] = loss.alignment.weight
     told = [f"{weight:g} x {name}" for name, weight in parts.items() if weight]
     return [f"the loss is {' + '.join(told)}"]
+
+
+# Pairs that are counted one by one; of more, the least and the most.
+SHOWN_PAIRS = 60
+WIDTH = 99
+
+
+def _pair_notes(plan: Plan) -> list[str]:
+    """Return how many steps or examples each stated pair has, in lines of at most WIDTH characters,
+    and what the steps are that are not cross-lingual.
+    """
+    if not plan.pairs:
+        return []
+    counts = [f"{a}-{b} {count:,}" for (a, b), count in plan.pairs.items()]
+    if len(counts) > SHOWN_PAIRS:
+        least, most = min(plan.pairs.values()), max(plan.pairs.values())
+        counts = [f"{len(counts)} pairs with {least:,} to {most:,} each"]
+    kind = "steps" if plan.cross is None else "examples"
+    text = f"{kind} of each pair (query-passage), at every ratio: {', '.join(counts)}"
+    own = [pair for pair in plan.pairs if pair not in {(a, b) for *_, a, b in plan.moved}]
+    text += "; not cross-lingual, they are"
+    if own and plan.moved:
+        moved = ", ".join("-".join(pair[-2:]) for pair in plan.moved)
+        text += f" in the query language, but of {moved} in the passage language"
+    elif own:
+        text += " in the query language"
+    else:
+        text += " in the passage language"
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _left_out(batch: BatchConfig, plan: Plan) -> list[str]:

@@ -78,9 +78,14 @@ class HybridBatches(Dataset[TrainBatch]):
         source = self.sources[batch.source]
         groups = batch.groups[mine]
         pairs = source.pairs
-        asked, partner, answered = (
+        asked, answered, home, partner = (
             source.own[languages[mine]]
-            for languages in (batch.query_language, batch.partner, batch.passage_language)
+            for languages in (
+                batch.query_language,
+                batch.passage_language,
+                batch.home,
+                batch.partner,
+            )
         )
         queries = pairs.query[asked, groups]
         passages = pairs.passage[answered, groups]
@@ -89,7 +94,7 @@ class HybridBatches(Dataset[TrainBatch]):
         if k := self.config.batch.hard_negatives:
             assert pairs.negatives is not None
             rows, numbers = pairs.negatives.draw(
-                groups, asked, partner, answered, k, self.plan.negatives_key(step)
+                groups, home, partner, answered, k, self.plan.negatives_key(step)
             )
             sides.append((source.passages, rows.ravel()))
             answers = np.concatenate([answers, numbers.ravel()])

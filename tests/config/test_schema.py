@@ -42,6 +42,7 @@ IDENTITY = set(
     model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth eval.own_document
     trainer.loss trainer.callbacks loss.infonce loss.symmetric loss.alignment.weight loss.alignment.of
     loss.alignment.divergence
+    trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
     """.split()
 )
 ASIDE = set(

@@ -4,8 +4,9 @@ import dataclasses
 import re
 
 import numpy as np
+import pytest
 
-from hybrid_sweep.batching.schedule import BatchDesign, Source, make_plan
+from hybrid_sweep.batching.schedule import BatchDesign, Source, StatedPairs, make_plan
 from hybrid_sweep.sweeps import plan_text
 from hybrid_sweep.sweeps.point_list import State
 from tests import snapshots
@@ -84,6 +85,35 @@ def test_the_plan_tells_the_steps_of_each_source():
     points = [point(0.3, size=16), point(0.3, seed=1, size=16), point(1.0, size=16)]
     lines = told(points, [make(*sources), make(*sources), make(*sources, steps=20)])
     snapshots.check("progress/plan of two sources", "\n".join(lines[4:]) + "\n")
+
+
+@pytest.mark.parametrize("composition", ["per_batch", "per_example"])
+def test_the_plan_counts_the_steps_of_stated_pairs(composition):
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    stated = StatedPairs(weights={("xa", "xb"): 2.0, ("xb", "xa"): 1.0})
+    to_one = StatedPairs(passage_languages=("xb",))
+    mixed = StatedPairs(query_languages=("xa", "xb", "xc"), passage_languages=("xa", "xb"))
+    points = [point(0.3, seed=seed, composition=composition) for seed in range(3)]
+    plans = [make(everywhere, pairs=pairs, composition=composition) for pairs in (stated, to_one)]
+    plans.append(make(everywhere, pairs=mixed, composition=composition))
+    lines = told(points, plans)
+    assert max(map(len, lines)) < 100
+    text = "\n".join(line for line in lines if not line.startswith(("to do", "state"))) + "\n"
+    snapshots.check(f"progress/plan of pairs {composition}", text)
+
+
+def test_the_plan_of_very_many_pairs_says_the_least_and_the_most():
+    codes = [f"l{number:02}" for number in range(12)]
+    everywhere = Source("only", np.ones((12, 40), dtype=bool))
+    design = BatchDesign(
+        seed=0,
+        steps=200,
+        batch_size=16,
+        ratio=0.5,
+        pairs=StatedPairs(query_languages=tuple(codes)),
+    )
+    lines = told([point(0.5)], [make_plan([everywhere], codes, design)])
+    assert len(lines) == 4 and "132 pairs with 1 to 2 each" in lines[2]
 
 
 def test_failures_end_with_the_last_lines_of_their_logs():

@@ -75,9 +75,10 @@ def _groups(source):
     return table[table["split"] == "train"]["group"]
 
 
-def test_ranks_share_the_global_batch(config):
+@pytest.mark.parametrize("pairs", ["{}", "{xa-xb:3,xb-xa:1}"])
+def test_ranks_share_the_global_batch(config, pairs):
     """Dealing whole batches to ranks would give them different kinds and languages in one step."""
-    made = config("batch.cross_lingual_ratio=0.5")
+    made = config("batch.cross_lingual_ratio=0.5", f"batch.pairs={pairs}")
     prepared = prepare(made)
     plan = plan_of(made, prepared.all_pairs)
     whole = HybridBatches(prepared, plan, made)
@@ -115,6 +116,25 @@ def triples(folder, prepared, groups=range(0, 150), each=3):
     path = folder / "triples.tsv"
     path.write_text("".join(lines))
     return path, names
+
+
+def test_hard_negatives_stay_where_the_ratio_changes_the_queries(config, tmp_path):
+    """The passages of a step of a language that only asks are in one language at every ratio."""
+    path, _ = triples(tmp_path, prepare(config()))
+    answers = []
+    for ratio in (0, 1):
+        made = config(
+            f"data.negatives={path}",
+            "batch.hard_negatives=2",
+            "batch.passage_languages=[xb]",
+            f"batch.cross_lingual_ratio={ratio}",
+        )
+        prepared = prepare(made)
+        batches = HybridBatches(prepared, plan_of(made, prepared.all_pairs), made)
+        asked = {int(code) for step in range(6) for code in batches[step].query_language}
+        assert (asked == {1}) == (ratio == 0)
+        answers.append([batches[step].answers.tolist() for step in range(6)])
+    assert answers[0] == answers[1] and max(map(max, answers[0])) >= 0
 
 
 def test_hard_negatives_stand_behind_the_passages_in_the_language_of_the_passages(config, tmp_path):

@@ -33,6 +33,9 @@ def plan(config):
     [
         ["batch.cross_lingual_ratio=0.5"],
         ["batch.cross_lingual_ratio=0.3", "batch.composition=per_example"],
+        ["batch.pairs={xa-xb:3,xb-xa:1}", "batch.cross_lingual_ratio=0.5"],
+        ["batch.passage_languages=[xb]", "batch.cross_lingual_ratio=0.5"],
+        ["batch.passage_languages=[xb]", "batch.composition=per_example"],
         ["batch.budget=fixed_monolingual", "batch.added=0.5"],
     ],
 )
