@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hybrid_sweep.batching.kinds import Kinds, Selection, kinds_of
 from hybrid_sweep.batching.ordered_pairs import ordered_pairs
 from hybrid_sweep.batching.ordered_streams import (
     OrderedExamples,
@@ -23,11 +24,10 @@ from hybrid_sweep.batching.ordered_streams import (
     ordered_examples,
     steps_of_pairs,
 )
-from hybrid_sweep.batching.sampling import Even, apportioned, chosen, dealt, ordinals
+from hybrid_sweep.batching.sampling import apportioned, dealt, ordinals
 from hybrid_sweep.batching.streams import (
     ADDED,
     DROPOUT,
-    KEYS,
     NEGATIVES,
     SOURCES,
     WEIGHTS,
@@ -97,7 +97,7 @@ class Plan:
     streams: tuple[Stream, ...]
     stream: np.ndarray
     place: np.ndarray
-    cross: Even | None
+    cross: Selection | None
     left_out: dict[tuple[str, ...], int]
     pairs: dict[tuple[str, str], int] = field(default_factory=dict)
     moved: tuple[tuple[str, ...], ...] = ()
@@ -139,7 +139,7 @@ def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesi
     a window). Raises UserError where a source has no pair of languages (or, with one language, no
     language) with batch_size groups.
     """
-    kinds = _kinds(design)
+    kinds = kinds_of(design)
     if design.pairs is None:
         drawn = _drawn(sources, languages, design, kinds)
     else:
@@ -165,41 +165,6 @@ def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesi
 
 
 @dataclass(frozen=True)
-class _Kinds:
-    """Which steps are cross-lingual, and which stream each step takes.
-
-    n_cross, stream, cross: as in `Plan`. streams: of each stream its number, 0 or ADDED, and (J,)
-    bool, which of its steps are cross-lingual.
-    """
-
-    n_cross: np.ndarray
-    stream: np.ndarray
-    cross: Even | None
-    streams: list[tuple[int, np.ndarray]]
-
-
-def _kinds(design: BatchDesign) -> _Kinds:
-    """Return which steps, or examples, are cross-lingual, by the design."""
-    key = np.random.SeedSequence([design.seed, KEYS])
-    steps = design.steps
-    size = np.int64(design.batch_size)
-    if design.added is not None:
-        added = round(design.added * steps)
-        cross = chosen(np.random.default_rng(key).random(), steps + added, added)
-        streams = [(0, np.zeros(steps, dtype=bool)), (ADDED, np.ones(added, dtype=bool))]
-        return _Kinds(cross * size, cross.astype(np.int64), None, streams)
-    stream = np.zeros(steps, dtype=np.int64)
-    if design.composition == "per_example":
-        first = int(key.generate_state(1, np.uint64)[0])
-        examples = steps * design.batch_size
-        even = Even.of(first, examples, round(design.ratio * examples))
-        n_cross = even.per_step(steps, design.batch_size)
-        return _Kinds(n_cross, stream, even, [(0, n_cross > 0)])
-    cross = chosen(np.random.default_rng(key).random(), steps, round(design.ratio * steps))
-    return _Kinds(cross * size, stream, None, [(0, cross)])
-
-
-@dataclass(frozen=True)
 class _Streams:
     """The streams of a plan; left_out, pairs, moved: as in `Plan`."""
 
@@ -210,7 +175,7 @@ class _Streams:
 
 
 def _drawn(
-    sources: Sequence[Source], languages: list[str], design: BatchDesign, kinds: _Kinds
+    sources: Sequence[Source], languages: list[str], design: BatchDesign, kinds: Kinds
 ) -> _Streams:
     """Return streams whose pairs are drawn at random."""
     several = len(sources) > 1
@@ -228,7 +193,7 @@ def _drawn(
 
 
 def _stated(
-    sources: Sequence[Source], languages: list[str], design: BatchDesign, kinds: _Kinds
+    sources: Sequence[Source], languages: list[str], design: BatchDesign, kinds: Kinds
 ) -> _Streams:
     """Return streams of stated pairs."""
     choices = ordered_pairs(sources, languages, design)

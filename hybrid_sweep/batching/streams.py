@@ -56,7 +56,8 @@ class BatchDesign:
     composition="per_example" exactly round(r N B) of the N B examples, B = batch_size. added: c, if
     not None; `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`, and
     composed per example, a step still has examples of one kind only. pairs: None = pairs are drawn
-    at random; else each has its exact share of the steps.
+    at random; else each has its exact share of the steps. ratio_schedule: where in training the
+    cross-lingual steps are, see `kinds.conversions`.
     """
 
     seed: int
@@ -70,6 +71,7 @@ class BatchDesign:
     composition: str = "per_batch"
     added: float | None = None
     pairs: StatedPairs | None = None
+    ratio_schedule: str = "constant"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ CHOICES = {
     "batch.composition": ("per_batch", "per_example"),
     "loss.alignment.of": ("queries", "passages"),
     "loss.alignment.divergence": ("jensen_shannon", "kl"),
+    "batch.ratio_schedule": ("constant", "rising", "falling", "cross_first", "mono_first"),
     "model.pooling": ("mean", "cls", "auto"),
     "eval.select": ("last", "best"),
     "eval.split": ("dev", "test"),

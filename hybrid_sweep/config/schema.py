@@ -198,6 +198,7 @@ class BatchConfig:
     added: float | None = None
     hard_negatives: int = 0
     micro_batch: int | None = None
+    ratio_schedule: str = _added("constant")
     query_languages: list[str] = field(default_factory=list, metadata=ADDED)
     passage_languages: list[str] = field(default_factory=list, metadata=ADDED)
     pairs: dict[str, float] = field(default_factory=dict, metadata=ADDED)

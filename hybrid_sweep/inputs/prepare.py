@@ -433,6 +433,7 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
         composition=batch.composition,
         added=batch.added if batch.budget == "fixed_monolingual" else None,
         pairs=stated,
+        ratio_schedule=batch.ratio_schedule,
     )
     return make_plan(planned, union, design)
 

@@ -167,6 +167,14 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
     return list(dict.fromkeys([*notes, *_source_steps(planned), *left_out]))
 
 
+SCHEDULES = {
+    "rising": "the share rises linearly from r - m to r + m, m = min(r, 1 - r)",
+    "falling": "the share falls linearly from r + m to r - m, m = min(r, 1 - r)",
+    "cross_first": "all that is cross-lingual comes first",
+    "mono_first": "all that is monolingual comes first",
+}
+
+
 def _batch_notes(batch: BatchConfig) -> list[str]:
     """Return what the settings of a batch mean where they are not the usual ones."""
     notes = []
@@ -177,6 +185,9 @@ def _batch_notes(batch: BatchConfig) -> list[str]:
         )
     if batch.composition == "per_example":
         notes.append("batch.composition=per_example: each example draws its own languages")
+    if batch.ratio_schedule != "constant":
+        meaning = SCHEDULES[batch.ratio_schedule]
+        notes.append(f"batch.ratio_schedule={batch.ratio_schedule}: {meaning}")
     if batch.hard_negatives:
         notes.append(
             f"batch.hard_negatives={batch.hard_negatives}: passages per query besides those in"

@@ -43,6 +43,7 @@ IDENTITY = set(
     trainer.loss trainer.callbacks loss.infonce loss.symmetric loss.alignment.weight loss.alignment.of
     loss.alignment.divergence
     trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
+    trainer.loss trainer.callbacks batch.pairs batch.ratio_schedule batch.query_languages batch.passage_languages
     """.split()
 )
 ASIDE = set(
@@ -248,6 +249,7 @@ REFUSED = {
     "model__dropout": [1.0],
     "batch__partner": ["random"],
     "batch__groups": ["some"],
+    "batch__ratio_schedule": ["linear"],
     "model__pooling": ["max"],
     "trainer__accelerator": ["tpu"],
     "trainer__precision": ["8", "16-mixed"],

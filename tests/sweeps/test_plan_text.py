@@ -102,6 +102,15 @@ def test_the_plan_counts_the_steps_of_stated_pairs(composition):
     snapshots.check(f"progress/plan of pairs {composition}", text)
 
 
+def test_the_plan_says_where_in_training_the_cross_lingual_steps_are():
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    schedules = ("constant", "rising", "falling", "cross_first", "mono_first")
+    points = [point(0.3, seed=seed, ratio_schedule=kind) for seed, kind in enumerate(schedules)]
+    lines = told(points, [make(everywhere, ratio_schedule=kind) for kind in schedules])
+    assert all("7 + 3 " in line for line in lines[1:6]) and max(map(len, lines[6:])) < 100
+    snapshots.check("progress/plan of schedules", "\n".join(lines[6:]) + "\n")
+
+
 def test_the_plan_of_very_many_pairs_says_the_least_and_the_most():
     codes = [f"l{number:02}" for number in range(12)]
     everywhere = Source("only", np.ones((12, 40), dtype=bool))

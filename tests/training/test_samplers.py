@@ -33,6 +33,7 @@ def plan(config):
     [
         ["batch.cross_lingual_ratio=0.5"],
         ["batch.cross_lingual_ratio=0.3", "batch.composition=per_example"],
+        ["batch.ratio_schedule=rising", "batch.cross_lingual_ratio=0.5"],
         ["batch.pairs={xa-xb:3,xb-xa:1}", "batch.cross_lingual_ratio=0.5"],
         ["batch.passage_languages=[xb]", "batch.cross_lingual_ratio=0.5"],
         ["batch.passage_languages=[xb]", "batch.composition=per_example"],
