@@ -4,12 +4,14 @@ Needs numpy, scipy and pandas alone. docs/statistics.md states the model, what i
 measured error rates.
 """
 
-from collections.abc import Hashable
+import dataclasses
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hybrid_sweep.report.clusters import effective_questions
 from hybrid_sweep.report.statistics import (
     MIN_SEEDS,
     Estimate,
@@ -51,29 +53,52 @@ __all__ = [
 NEEDED = ("seed", "query", "value")
 
 
-def changes(rows: pd.DataFrame, factor: str, baseline: Hashable, margin: float) -> pd.DataFrame:
+@dataclasses.dataclass(frozen=True)
+class _Contributions:
+    """What each question, or each cluster, contributes to the mean of each run: y, runs (level,
+    seed) by units; df: of the units; asked: where there are clusters, the effective number of
+    questions; n_questions: of these.
+    """
+
+    y: pd.DataFrame
+    df: float
+    asked: float | None
+    n_questions: int
+
+
+def changes(
+    rows: pd.DataFrame,
+    factor: str,
+    baseline: Hashable,
+    margin: float,
+    clusters: Mapping[Hashable, Hashable] | None = None,
+) -> pd.DataFrame:
     """Return a row for each other level of a factor: its paired change to the baseline, with
     intervals, tests and a verdict.
 
     Higher values are better. Columns: the factor, mean, delta, delta_low and delta_high (95 %),
     delta_low_90 and delta_high_90, interval ("crossed", or "conditional": over the questions alone,
-    with fewer than `MIN_SEEDS` common seeds), p, p_holm, p_loss, p_loss_holm, verdict, n_seeds and
-    n_questions.
+    with fewer than `MIN_SEEDS` common seeds), p, p_holm, p_loss, p_loss_holm, verdict, n_seeds,
+    n_questions, and where questions are in clusters n_clusters: intervals and tests are then over
+    seeds and clusters.
 
     Args:
         rows: a row for each level, seed and query with the columns seed, query, value and the
             factor, and where there are several languages or versions of a question, language and
-            group.
+            group; a column cluster holds the questions of a paragraph, say, together.
         factor: the column whose levels are compared.
         baseline: the level that the others are compared with.
         margin: the loss that counts as none, in units of the value.
+        clusters: the cluster of each question (group, or query where there is none), in place of a
+            column cluster.
 
     Raises:
         ValueError: for a missing column, a value that is not finite, a row that is there twice,
-            runs with other queries, and a baseline that is no level or has no seed in common with
-            one.
+            runs with other queries, a question without a cluster or in two, and a baseline that is
+            no level or has no seed in common with one.
     """
-    y, df = _contributions(_checked(rows, factor), factor)
+    made = _contributions(_checked(rows, factor, clusters), factor)
+    y = made.y
     levels = list(dict.fromkeys(y.index.get_level_values(factor)))
     if baseline not in levels:
         raise ValueError(f"baseline {baseline!r} is no level of {factor}: {levels}")
@@ -81,7 +106,8 @@ def changes(rows: pd.DataFrame, factor: str, baseline: Hashable, margin: float) 
     floor = typical_inflation([here - there for here, there in pairs.values()])
     effects = {}
     for level, (here, there) in pairs.items():
-        effects[level] = crossed_estimate(here - there, df, floor)
+        estimated = crossed_estimate(here - there, made.df, floor)
+        effects[level] = dataclasses.replace(estimated, asked=made.asked)
     crossed = [effect.interval == "crossed" for effect in effects.values()]
     p, losses = [], []
     for effect, is_crossed in zip(effects.values(), crossed, strict=True):
@@ -93,7 +119,10 @@ def changes(rows: pd.DataFrame, factor: str, baseline: Hashable, margin: float) 
         row = {factor: level, "mean": y.xs(level).to_numpy().mean(), **_intervals(effect)}
         row |= dict(zip(("p", "p_holm", "p_loss", "p_loss_holm"), tests, strict=True))
         row["verdict"] = verdict(effect, margin, tests[1], tests[3])
-        table.append(row | {"n_seeds": effect.n_seeds, "n_questions": effect.n_questions})
+        row |= {"n_seeds": effect.n_seeds, "n_questions": made.n_questions}
+        if made.asked is not None:
+            row["n_clusters"] = effect.n_questions
+        table.append(row)
     return pd.DataFrame(table)
 
 
@@ -111,8 +140,12 @@ def _intervals(effect: Estimate) -> dict[str, Any]:
     }
 
 
-def _checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
-    """Return the rows with language and group, sorted; raises ValueError as `changes` does."""
+def _checked(
+    rows: pd.DataFrame, factor: str, clusters: Mapping[Hashable, Hashable] | None
+) -> pd.DataFrame:
+    """Return the rows with language, group and cluster ("" where there are none), sorted; raises
+    ValueError as `changes` does.
+    """
     lacking = [name for name in (*NEEDED, factor) if name not in rows.columns]
     if lacking:
         raise ValueError(f"no column {', '.join(lacking)}; there are {list(rows.columns)}")
@@ -121,6 +154,14 @@ def _checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
         rows["group"] = rows["query"]
     if "language" not in rows.columns:
         rows["language"] = ""
+    if clusters is not None:
+        rows["cluster"] = rows["group"].map(clusters)
+    if "cluster" not in rows.columns:
+        rows["cluster"] = ""
+    if rows["cluster"].isna().any():
+        raise ValueError(f"question {rows['group'][rows['cluster'].isna()].iloc[0]} has no cluster")
+    if (rows.groupby("group")["cluster"].nunique() > 1).any():
+        raise ValueError("column cluster puts a question into two clusters")
     if not np.isfinite(rows["value"].to_numpy(dtype=np.float64)).all():
         raise ValueError("column value holds a number that is not finite")
     key = [factor, "seed", "language", "query"]
@@ -129,19 +170,23 @@ def _checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     return rows.sort_values(key, kind="stable", ignore_index=True)
 
 
-def _contributions(rows: pd.DataFrame, factor: str) -> tuple[pd.DataFrame, float]:
-    """Return what each question contributes to the mean of each run, runs (level, seed) by
-    questions, and the questions' degrees of freedom.
-    """
-    asked = ["language", "query", "group"]
+def _contributions(rows: pd.DataFrame, factor: str) -> _Contributions:
+    """Return what each question, or cluster of them, contributes to the mean of each run."""
+    asked = ["language", "query", "group", "cluster"]
     wide = rows.pivot(index=[factor, "seed"], columns=asked, values="value")
     if wide.isna().to_numpy().any():
         raise ValueError("the runs have not the same queries, languages and groups")
-    language, group = (wide.columns.get_level_values(name) for name in ("language", "group"))
-    _, domain = np.unique(language.to_numpy(), return_inverse=True)
-    _, question = np.unique(group.to_numpy(), return_inverse=True)
-    y, df = contributions(wide.to_numpy(dtype=np.float64), domain, question)
-    return pd.DataFrame(y, index=wide.index), df
+    codes = {}
+    for name in ("language", "group", "cluster"):
+        column = wide.columns.get_level_values(name).to_numpy()
+        codes[name] = np.unique(column, return_inverse=True)[1]
+    domain, group = codes["language"], codes["group"]
+    cluster, effective = None, None
+    if "" not in set(rows["cluster"]):
+        cluster, effective = codes["cluster"], effective_questions(domain, group)
+    y, df = contributions(wide.to_numpy(dtype=np.float64), domain, group, cluster)
+    n_questions = int(group.max()) + 1
+    return _Contributions(pd.DataFrame(y, index=wide.index), df, effective, n_questions)
 
 
 def _paired(y: pd.DataFrame, level: Hashable, baseline: Hashable) -> tuple[Any, Any]:

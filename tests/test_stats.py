@@ -40,6 +40,7 @@ def test_they_import_numpy_scipy_and_pandas_alone() -> None:
     assert own == [
         "hybrid_sweep",
         "hybrid_sweep.report",
+        "hybrid_sweep.report.clusters",
         "hybrid_sweep.report.looks",
         "hybrid_sweep.report.statistics",
         "hybrid_sweep.stats",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from hybrid_sweep.report.foreign.rows import tidy
-from hybrid_sweep.runs.finished import TABLE
+from hybrid_sweep.runs.finished import TABLE, clusters
 from hybrid_sweep.utils import names
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_write
@@ -58,7 +58,11 @@ def keep_labelled(run_dir: Path, outputs: Path, labels: Mapping[str, str]) -> st
         labels: with a seed and a factor.
     """
     system = labels.get("system", SYSTEM)
-    rows = tidy(pd.read_parquet(run_dir / TABLE), {"system": system, **labels})
+    table = pd.read_parquet(run_dir / TABLE)
+    by_group = clusters(run_dir)
+    if by_group is not None:
+        table["cluster"] = table["group_id"].map(by_group)
+    rows = tidy(table, {"system": system, **labels})
     rows["seed"] = rows["seed"].astype(int)
     told = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
     folder = outputs / "labelled" / system

@@ -20,7 +20,7 @@ LOW = 0.5  # a power below it is warned of
 @dataclass(frozen=True)
 class _Planned:
     """A sweep of a command: its margin, seeds, monolingual questions, ratios, collection and
-    primary measure.
+    primary measure; in_clusters: whether its report counts clusters of questions.
     """
 
     name: str
@@ -30,6 +30,7 @@ class _Planned:
     ratios: tuple[float, ...]
     collection: str
     primary: str
+    in_clusters: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def _planned(points: "Sequence[Point]", asked: bool) -> list[_Planned]:
     with enough seeds for a verdict, and not on generated text.
     """
     from hybrid_sweep.config.schema import SyntheticData
+    from hybrid_sweep.data.datasets.sources import has_clusters
     from hybrid_sweep.inputs import prepare
 
     by_sweep: dict[Path, list[Point]] = {}
@@ -118,6 +120,7 @@ def _planned(points: "Sequence[Point]", asked: bool) -> list[_Planned]:
                 ratios,
                 config.data.name,
                 config.sweep.primary,
+                has_clusters(collection, config.data.name),
             )
         )
     return planned
@@ -160,6 +163,7 @@ def _variances_in(folder: Path, measure: str) -> "list[Variances]":
     one.
     """
     from hybrid_sweep.report import power, publish
+    from hybrid_sweep.report.cluster_files import ClusterChoice
     from hybrid_sweep.report.load import load
 
     with tempfile.TemporaryDirectory() as outputs:
@@ -168,7 +172,8 @@ def _variances_in(folder: Path, measure: str) -> "list[Variances]":
             sweep_dir = publish.thaw(folder, Path(outputs))
         elif not (folder / "points.json").is_file():
             raise UserError(f"--like {folder}: no sweep there (no points.json)", key="option.like")
-        variances = power.variances_of(load([sweep_dir], measure=measure))
+        alone = ClusterChoice(is_off=True)
+        variances = power.variances_of(load([sweep_dir], measure=measure, clusters=alone))
     if not variances:
         raise UserError(
             f"--like {folder}: no ratio above 0 has three seeds in common with ratio 0, so that"
@@ -218,12 +223,18 @@ def _table(planned: _Planned, like: Path | None) -> list[str]:
     for row, needed in tested:
         cells = f"{row.ratio:g}", f"{row.half_width:.4f}", f"{100 * row.power:.0f} %"
         rows.append(("", *cells, "too few questions" if row.too_few else _seeds(needed)))
-    return [
+    lines = [
         head,
         *plan_text.table(rows),
         "  half-width: of the 90 % interval of a change; power: how often a ratio without any loss"
         " is called non-inferior",
     ]
+    if planned.in_clusters:
+        lines.append(
+            "  questions are taken for independent here; the report counts the clusters that they"
+            " are in, and its intervals are no narrower than these"
+        )
+    return lines
 
 
 def _warning(planned: _Planned) -> list[str]:

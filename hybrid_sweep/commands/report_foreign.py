@@ -32,16 +32,19 @@ def report(words: list[str]) -> int:
     parser.add_argument("--baseline", metavar="LEVEL")
     parser.add_argument("--measure", metavar="NAME")
     parser.add_argument("--margin", type=float)
+    parser.add_argument("--clusters", metavar="FILE")
     parser.add_argument("--out", metavar="DIR", type=Path)
     args = parser.parse_intermixed_args(words)
     if args.margin is not None and not 0 <= args.margin < float("inf"):
         raise UserError(f"--margin {args.margin}: must be 0 or more", key="option.margin")
     if bool(args.table) == bool(args.runs):
         raise UserError("give --table or --runs, not both", key="option.table")
+    from hybrid_sweep.report.cluster_files import chosen
     from hybrid_sweep.report.foreign.report import TableRequest, write_foreign
     from hybrid_sweep.report.foreign.rows import read
 
-    asked = TableRequest(args.factor, args.baseline, args.measure, args.margin)
+    clusters = chosen(args.clusters)
+    asked = TableRequest(args.factor, args.baseline, args.measure, args.margin, clusters)
     if args.table:
         _refuse_words(args.overrides, args.collection, args.labels)
         rows = read(args.table)

@@ -49,12 +49,19 @@ def report(words: list[str]) -> int:
     parser = Parser("report")
     parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
     parser.add_argument("--measure", metavar="NAME")
+    parser.add_argument("--clusters", metavar="FILE")
     parser.add_argument("--allow-missing", action="store_true")
     args = parser.parse_args(words)
     _check(args.sweep_dirs)
+    from hybrid_sweep.report.cluster_files import chosen
     from hybrid_sweep.report.report import write_report
 
-    made = write_report(args.sweep_dirs, allow_missing=args.allow_missing, measure=args.measure)
+    made = write_report(
+        args.sweep_dirs,
+        allow_missing=args.allow_missing,
+        measure=args.measure,
+        clusters=chosen(args.clusters),
+    )
     say(made.console)
     if len(args.sweep_dirs) == 1 and args.measure is None:
         from hybrid_sweep.commands import wandb_sweep

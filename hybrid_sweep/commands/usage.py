@@ -78,9 +78,10 @@ examples:
 """
 
 REPORT = """\
-usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--allow-missing]
+usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--clusters FILE] [--allow-missing]
        hybrid-sweep report SWEEP_DIR SWEEP_DIR [...] --axis KEY [--baseline LEVEL] [--measure NAME] [--out DIR]
-       hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X] [--out DIR]
+       hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X]
+                           [--clusters FILE] [--out DIR]
        hybrid-sweep report --runs 'GLOB' --collection NAME [--labels FILE] [KEY=VALUE ...] [the options of --table]
 
 Print the table and the answer of a sweep, and write its report beside its points.json: report.html (the answer on one
@@ -91,6 +92,9 @@ bias, bias-maps, front, shape and training. Points without a result are listed a
 on-NAME beside it. docs/report.md explains it all.
 --measure takes another measure than RR@10 for the curve, the verdicts, figures and tables, within languages and across
 them: nDCG@10, AP, R@100, Success@k, RR@k, or one of eval.measures; its report goes into the folder by-NAME.
+Questions of one paragraph or package are no independent samples: where a collection tells which belong together, runs
+keep it, and the report's intervals are over these clusters. --clusters FILE, a CSV with the columns group (the
+question) and cluster, tells it of older runs and of tables; --clusters none takes each question by itself.
 
 Several sweeps that differ in nothing but ratios and seeds are pooled: one report of all their points, in the first
 folder. Sweeps that differ (another model, other data, another budget, another margin) are compared: each is analysed
@@ -103,8 +107,9 @@ each ratio in FIRST/by-KEY.
 
 --table gives the same statistics for any systems: FILE, a CSV or Parquet file or a folder of them, has a row for each
 system, level of a factor, seed, query and measure, with the columns seed, query, measure, value and a factor (ratio, or
---factor COLUMN, numbers or names), and where there are some system, group and language. --runs scores run files first;
-ratio and seed stand in their names (r0.5_s3.trec), or in --labels, a CSV with the columns file, seed and a factor.
+--factor COLUMN, numbers or names), and where there are some system, group, cluster and language. --runs scores run
+files first; ratio and seed stand in their names (r0.5_s3.trec), or in --labels, a CSV with the columns file, seed and a
+factor.
 
 examples:
   hybrid-sweep report outputs/sweeps/smoke

@@ -2,6 +2,8 @@
 judgements between groups.
 """
 
+import dataclasses
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hybrid_sweep.data.collection import QRELS, SPLITS, Collection, make
+from hybrid_sweep.data.collection import ALONE, CLUSTERED, QRELS, SPLITS, Collection, make
 from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.data.text_records import JudgementLine, TextLine
 from hybrid_sweep.data.texts import Text, write_texts
@@ -65,7 +67,37 @@ def assemble(
         passage_groups = [pair[1] for pair in pairs]
         qrels = pa.table([query_groups, passage_groups, list(pairs.values())], QRELS.names)
         marks = {"queries_without_judgement": unjudged, **problems.info()}
-        return make(name, queries, passages, qrels.cast(QRELS), info | marks, folder)
+        made = make(name, queries, passages, qrels.cast(QRELS), info | marks, folder)
+        return dataclasses.replace(made, clusters=_clusters(folders, asked, made, problems))
+
+
+def _clusters(
+    folders: Sequence[Folder],
+    asked: list[list[TextLine]],
+    made: Collection,
+    problems: Problems,
+) -> pa.Table | None:
+    """Return the cluster of each question, which any of its versions may say; one that none says
+    stands alone. None where no line says a cluster.
+    """
+    by_group: dict[str, str] = {}
+    for origin, texts in zip(folders, asked, strict=True):
+        for text in texts:
+            group = _group(origin, text)
+            if text.cluster and re.search(r"[\t\n\r]", text.cluster):
+                reason = f"the cluster {text.cluster[:40]!r} has a tab or a line break"
+                problems.add(text.path, text.line, reason, key="line.name")
+            elif text.cluster and by_group.setdefault(group, text.cluster) != text.cluster:
+                reason = (
+                    f"is of the cluster {text.cluster[:40]!r}, but another version of the query is"
+                    f" of {by_group[group][:40]!r}"
+                )
+                problems.add(text.path, text.line, reason, key="line.cluster_contradicts")
+    if not by_group:
+        return None
+    groups = sorted(set(made.queries["group"].to_pylist()))
+    clusters = [by_group.get(group, f"{ALONE}{group}") for group in groups]
+    return pa.table([groups, clusters], CLUSTERED.names).cast(CLUSTERED)
 
 
 def _in_language(

@@ -28,9 +28,12 @@ TEXTS = pa.schema(
 QRELS = pa.schema(
     [("query_group", pa.string()), ("passage_group", pa.string()), ("grade", pa.int32())]
 )
+CLUSTERED = pa.schema([("query_group", pa.string()), ("cluster", pa.string())])
 SPLITS = ("train", "dev", "test")
 TABLES = ("queries", "passages", "qrels")
 FILES = tuple(f"{name}.arrow" for name in TABLES)
+ALONE = "alone:"  # before the question that no cluster is said of, as the name of its own
+CLUSTERS = "clusters.arrow"  # only where the source tells which questions belong together
 AGAIN = "prepare it again with --refresh"
 # of the digests that this process computed, where the caller has no memory
 _memory = digests.Memory(None)
@@ -48,7 +51,9 @@ class Collection:
     of split "*" is in the pool of every split. A group is one question, or one passage, in its
     several languages. qrels: query_group, passage_group, grade; sorted; free of language: a
     judgement holds for every language version. info: where the texts come from, what was dropped,
-    and `fingerprint`, the hash of all of the above.
+    and `fingerprint`, the hash of all of the above. clusters: query_group, cluster, sorted, of
+    every query group, where the source tells which questions belong together; it is not in the
+    fingerprint, since no run depends on it.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Collection:
     passages: pa.Table
     qrels: pa.Table
     info: dict[str, Any]
+    clusters: pa.Table | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -201,23 +207,28 @@ def save(collection: Collection, folder: Path, languages: Sequence[str] | None =
             batches = table.to_batches(max_chunksize=CHUNK)
             if languages is not None and name != "qrels":
                 batches = _chosen(table, languages)
-            with (
-                pa.OSFile(str(temporary / f"{name}.arrow"), "wb") as sink,
-                pa.ipc.new_file(sink, table.schema) as writer,
-            ):
-                for batch in batches:
-                    writer.write_batch(batch)
+            _write(temporary / f"{name}.arrow", table.schema, batches)
         # The content is hashed as it lies on disk: of some of the languages the fingerprint, that
         # of all, says nothing.
         content = _digest(_tables(temporary).values())
+        files = FILES
+        if collection.clusters is not None:
+            files = (*FILES, CLUSTERS)
+            _write(temporary / CLUSTERS, CLUSTERED, collection.clusters.to_batches())
         info = {"name": collection.name, **collection.info}
         stored = {
             "fingerprint": collection.fingerprint,
             "content": content,
             "info": digests.value_digest(info),
-            "digests": digests.seal(temporary, FILES),
+            "digests": digests.seal(temporary, files),
         }
         write_json(temporary / "info.json", {**info, "stored": stored})
+
+
+def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
 
 
 def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
@@ -254,6 +265,9 @@ def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
         tables = _tables(folder)
         if "digests" not in stored:
             _check_content(folder, tables, stored["content"], memory)
+        clusters = None
+        if CLUSTERS in stored.get("digests", {}):
+            clusters = mapped(folder / CLUSTERS).cast(CLUSTERED)
     except (
         pa.ArrowException,
         OSError,
@@ -268,9 +282,8 @@ def load(folder: Path, memory: digests.Memory | None = None) -> Collection:
             key="collection.unreadable",
         ) from error
     _check_codes((tables["queries"], tables["passages"]), str(folder))
-    return Collection(
-        str(info.pop("name")), tables["queries"], tables["passages"], tables["qrels"], info
-    )
+    name = str(info.pop("name"))
+    return Collection(name, tables["queries"], tables["passages"], tables["qrels"], info, clusters)
 
 
 def _check_files(
@@ -279,7 +292,9 @@ def _check_files(
     """Raise DamagedCollection where a file of a collection, or what its info file says, has another
     digest than `stored` says.
     """
-    same = set(stored["digests"]) == set(FILES) and stored["info"] == digests.value_digest(info)
+    same = set(stored["digests"]) - {CLUSTERS} == set(FILES) and stored[
+        "info"
+    ] == digests.value_digest(info)
     if not same or (folder / "info.json").is_symlink():
         raise DamagedCollection(
             f"{folder / 'info.json'}: its content is not what was written; {AGAIN}",

@@ -4,14 +4,15 @@ every judged pair.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
-from hybrid_sweep.data.collection import SPLITS, TEXTS, Collection
+from hybrid_sweep.data.collection import ALONE, SPLITS, TEXTS, Collection
+from hybrid_sweep.data.datasets.sources import clusters_of
 from hybrid_sweep.data.text_records import BEIR_HEADER
 from hybrid_sweep.utils.errors import UserError
 
@@ -59,7 +60,8 @@ def write(collection: Collection, folder: Path, form: str) -> int:
     and jsonl hold them as they are. Raises UserError for names that cannot stand in the files, and
     for a query whose versions are in two splits.
     """
-    writer = _Writer(form, collection.name)
+    clusters = clusters_of(collection, collection.name) or {}
+    writer = _Writer(form, collection.name, clusters)
     with lines_into(folder) as put:
         for kind, table in (("passage", collection.passages), ("query", collection.queries)):
             for row in rows(table):
@@ -77,10 +79,13 @@ def _json(node: dict[str, Any]) -> str:
 
 
 class _Writer:
-    """The lines of one format; `cut` counts the texts whose breaks became spaces."""
+    """The lines of one format; `cut` counts the texts whose breaks became spaces, `clusters` are
+    those of the query groups, where they are known.
+    """
 
-    def __init__(self, form: str, name: str) -> None:
+    def __init__(self, form: str, name: str, clusters: Mapping[str, str]) -> None:
         self.form, self.name, self.cut = form, name, 0
+        self.clusters = clusters
         self.splits: dict[str, str] = {}
 
     def text(self, put: Put, kind: str, row: tuple[str, ...]) -> None:
@@ -112,16 +117,24 @@ class _Writer:
                 stem = "topics"
                 if self.form == "tsv":
                     stem = "queries"
-                put(f"{stem}.{split}.tsv", text_id, line, lang, group)
+                put(f"{stem}.{split}.tsv", text_id, line, lang, group, *self._cluster(group))
             return
         node: dict[str, Any] = {"_id" if self.form == "beir" else "id": text_id}
         if self.form == "beir" and kind == "passage":
             node["title"] = ""  # readers of BEIR ask for it
         node |= {"text": text, "lang": lang, "group": group, "split": split}
+        if kind == "query" and self.clusters:
+            [node["cluster"]] = self._cluster(group)
         name = "corpus"
         if self.form == "jsonl":
             name = "passages"
         put(f"{'queries' if kind == 'query' else name}.jsonl", _json(node))
+
+    def _cluster(self, group: str) -> list[str]:
+        """Return the cluster of a query group; [] where none are known."""
+        if not self.clusters:
+            return []
+        return [self.clusters.get(group, f"{ALONE}{group}")]
 
     def judgement(self, put: Put, split: str, query: str, passage: str, grade: int) -> None:
         if self.form == "jsonl":

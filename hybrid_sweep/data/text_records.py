@@ -24,7 +24,7 @@ HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class TextLine(NamedTuple):
-    """A text as its line says it; lang, group and split None: the line does not say."""
+    """A text as its line says it; lang, group, split and cluster None: the line does not say."""
 
     path: Path
     line: int
@@ -33,6 +33,7 @@ class TextLine(NamedTuple):
     lang: str | None = None
     group: str | None = None
     split: str | None = None
+    cluster: str | None = None
 
 
 class JudgementLine(NamedTuple):
@@ -143,7 +144,7 @@ def _word(
 
 def json_texts(path: Path, problems: Problems) -> Iterator[TextLine]:
     """Yield texts of JSON lines: id (or _id, docid), text, and where they are there title, lang,
-    group, split.
+    group, split, cluster.
 
     A title stands before its text, a space between them.
     """
@@ -155,20 +156,22 @@ def json_texts(path: Path, problems: Problems) -> Iterator[TextLine]:
             lang = _word(path, line, node, "lang", needed=False)
             group = _word(path, line, node, "group", needed=False)
             split = _word(path, line, node, "split", needed=False)
+            cluster = _word(path, line, node, "cluster", needed=False)
         except BadLine as error:
             problems.take(error)
             continue
         if title:
             text = f"{title} {text}"
-        yield TextLine(path, line, identifier, text, lang, group, split)
+        yield TextLine(path, line, identifier, text, lang, group, split, cluster)
 
 
 def column_texts(
     path: Path, problems: Problems, split: str | None = None, most: int = 5
 ) -> Iterator[TextLine]:
     """Yield texts of lines of 2 to `most` columns, the same number in all: id, text, lang, group,
-    split; tabs separate them.
+    and the split, or where the file is of one split the cluster; tabs separate them.
     """
+    last = "cluster" if split else "split"
     width = 0
     for line, row in numbered(path, problems):
         fields = row.split("\t")
@@ -176,7 +179,7 @@ def column_texts(
             if width:
                 wanted = f"not {width} as the others"
             else:
-                names = ", ".join(("id", "text", "lang", "group", "split")[:most])
+                names = ", ".join(("id", "text", "lang", "group", last)[:most])
                 if most > 2:
                     wanted = f"not 2 to {most}: {names}"
                 else:
@@ -190,8 +193,11 @@ def column_texts(
             continue
         width = len(fields)
         identifier, text, *rest = fields
-        lang, group, own = [*rest, None, None, None][:3]
-        yield TextLine(path, line, identifier, text, lang, group, split or own)
+        lang, group, more = [*rest, None, None, None][:3]
+        if split:
+            yield TextLine(path, line, identifier, text, lang, group, split, more)
+        else:
+            yield TextLine(path, line, identifier, text, lang, group, more)
 
 
 class _Topic:

@@ -170,7 +170,7 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
     folder = cache / "selections" / digest([whole.fingerprint, languages, 2], 16)
     part = _cached(cache, folder, say, lambda: collections.save(whole, folder, languages))
     # The texts are those of the fingerprint; name and origin are this collection's own.
-    return dataclasses.replace(part, name=whole.name, info=whole.info)
+    return dataclasses.replace(part, name=whole.name, info=whole.info, clusters=whole.clusters)
 
 
 def _cached(

@@ -19,7 +19,15 @@ from hybrid_sweep.report.paired_rows import (
     seeds_needed,
     unpaired,
 )
-from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, percent, signed
+from hybrid_sweep.report.render.numbers import (
+    between,
+    counted,
+    listed,
+    p_words,
+    percent,
+    questions_of,
+    signed,
+)
 from hybrid_sweep.report.results import measures_of, pick
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.tables.derived import chosen
@@ -69,10 +77,7 @@ def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
     if all(row["verdict"] == "untested" for row in rows):
         few = max(int(row["delta_seeds"]) for row in rows)
         if rows[-1]["delta_interval"] != "conditional":
-            return (
-                f"No verdict: {counted(int(rows[-1]['n_questions']), 'question')} cannot carry an"
-                " interval."
-            )
+            return f"No verdict: {questions_of(rows[-1])} cannot carry an interval."
         return (
             f"No verdict: no interval over seeds is possible with {counted(few, 'seed')}"
             f" ({st.MIN_SEEDS} are needed); for these checkpoints only,"
@@ -102,7 +107,7 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
     ]
     # Only tested ratios stand behind the sentence, so only their seeds are counted.
     seeds = _seeds([row for row in rows if row["verdict"] != "untested"])
-    questions = counted(int(rows[0]["n_questions"]), "question")
+    questions = questions_of(rows[0])
     start = "With"
     if interim(sweep, rows):
         start = f"Interim look: {interim(sweep, rows)}. With"
@@ -247,13 +252,19 @@ def _flat(rows: list[ResultRow], margin: float, planned: list[float]) -> str:
     )
 
 
+def _carrying(row: ResultRow) -> str:
+    """Return how many of the questions, or of their clusters, effectively carry a difference."""
+    if row.get("n_clusters"):
+        return f"{row['carrying']:.0f} of {row['n_clusters']:,} clusters"
+    return f"{row['carrying']:.0f} of {row['n_questions']:,}"
+
+
 def _what_settles(row: ResultRow, margin: float) -> str:
     """Return why the verdict of a ratio is open, and what would be needed."""
     if _rests_on_few(row, margin):
         return (
-            " The interval rests on too few questions for a verdict: effectively"
-            f" {row['carrying']:.0f} of {row['n_questions']:,} carry the difference. More"
-            " questions, not more seeds, would be needed."
+            f" The interval rests on too few questions for a verdict: effectively {_carrying(row)}"
+            " carry the difference. More questions, not more seeds, would be needed."
         )
     wide = (
         f" The interval is {row['half_width']:.3f} wide to either side, at a margin of {margin:g}."

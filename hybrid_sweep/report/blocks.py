@@ -1,11 +1,13 @@
 """The rows of one measure in one setting, and the scopes that means are taken over."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.query_values import is_known, query_values
 
@@ -22,6 +24,8 @@ class Block:
     what the codes mean.
 
     `names` are the domains (languages or ordered pairs), `questions` the group ids, both sorted.
+    `cluster` is that of each row, `clusters` the names of these, sorted; None and empty where
+    questions are independent.
     """
 
     values: st.Array
@@ -29,6 +33,19 @@ class Block:
     group: NDArray[np.intp]
     names: tuple[str, ...]
     questions: NDArray[np.str_]
+    cluster: NDArray[np.intp] | None = None
+    clusters: NDArray[np.str_] | None = None
+
+    @property
+    def units(self) -> NDArray[np.str_]:
+        """Return the names of what is sampled, in the order of the contributions."""
+        return self.questions if self.clusters is None else self.clusters
+
+    def contributions(self) -> tuple[st.Array, float]:
+        """Return what each unit contributes to the mean over the domains, and the degrees of
+        freedom of the units.
+        """
+        return st.contributions(self.values, self.domain, self.group, self.cluster)
 
 
 def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
@@ -51,7 +68,11 @@ def block(sweep: Sweep, setting: str, measure: str) -> Block | None:
         label = label + ">" + rows["passage_lang"].astype(str)
     names, domain = np.unique(label.to_numpy(dtype=str), return_inverse=True)
     questions, group = np.unique(rows["group_id"].to_numpy(dtype=str), return_inverse=True)
-    return Block(values, domain, group, tuple(str(name) for name in names), questions)
+    whole = Block(values, domain, group, tuple(str(name) for name in names), questions)
+    if CLUSTER not in rows.columns:
+        return whole
+    clusters, cluster = np.unique(rows[CLUSTER].to_numpy(dtype=str), return_inverse=True)
+    return dataclasses.replace(whole, cluster=cluster, clusters=clusters)
 
 
 def scopes(sweep: Sweep, whole: Block) -> dict[str, tuple[str, ...]]:
@@ -80,4 +101,8 @@ def select(whole: Block, names: tuple[str, ...]) -> Block:
     chosen = np.flatnonzero(np.isin(whole.domain, [whole.names.index(name) for name in names]))
     kept, group = np.unique(whole.group[chosen], return_inverse=True)
     _, domain = np.unique(whole.domain[chosen], return_inverse=True)
-    return Block(whole.values[:, chosen], domain, group, names, whole.questions[kept])
+    part = Block(whole.values[:, chosen], domain, group, names, whole.questions[kept])
+    if whole.cluster is None or whole.clusters is None:
+        return part
+    kept, cluster = np.unique(whole.cluster[chosen], return_inverse=True)
+    return dataclasses.replace(part, cluster=cluster, clusters=whole.clusters[kept])

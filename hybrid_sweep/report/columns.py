@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 import numpy as np
 import pandas as pd
 
+OPTIONAL = object()  # marks a column that a table has only where a row has a value of it
 Kind = TypeVar("Kind")  # a TypedDict whose fields are annotated with what they mean
 
 
@@ -13,6 +14,12 @@ def meanings(kind: type) -> dict[str, str]:
     """Return what each column means, by its name, in order."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: str(hint.__metadata__[0]) for name, hint in hints.items()}
+
+
+def optional(kind: type) -> set[str]:
+    """Return the columns that are left out of a table in which no row has a value of them."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name for name, hint in hints.items() if OPTIONAL in hint.__metadata__}
 
 
 def clean(value: float) -> float:
@@ -26,6 +33,10 @@ def frame_of(rows: Iterable[Mapping[str, Any]], kind: type) -> pd.DataFrame:
     """
     types = get_type_hints(kind)
     frame = pd.DataFrame(list(rows), columns=list(types))
+    for name in optional(kind):
+        if frame[name].isna().all():
+            frame = frame.drop(columns=name)
+            del types[name]
     for name, of in types.items():
         if of is str:
             # Objects: rows of a small table are selected faster from them than from pandas' own

@@ -23,7 +23,7 @@ CHUNK = 100  # replicates at once: bounds the memory
 @dataclass(frozen=True)
 class Curve:
     """y (runs of `Sweep.finished`, questions): contributions to a mean; `questions`: their group
-    ids, sorted.
+    ids, sorted, or where these are in clusters the clusters; `asked`: the group ids.
     """
 
     setting: str
@@ -32,6 +32,7 @@ class Curve:
     y: Array
     df_questions: float
     questions: NDArray[np.str_]
+    asked: NDArray[np.str_]
 
 
 def curves(sweep: Sweep) -> list[Curve]:
@@ -50,8 +51,8 @@ def curves(sweep: Sweep) -> list[Curve]:
 
 
 def _curve(setting: str, measure: str, scope: str, part: Block) -> Curve:
-    y, df = st.contributions(part.values, part.domain, part.group)
-    return Curve(setting, measure, scope, y, df, part.questions)
+    y, df = part.contributions()
+    return Curve(setting, measure, scope, y, df, part.units, part.questions)
 
 
 def grid(sweep: Sweep) -> dict[float, dict[int, int]]:

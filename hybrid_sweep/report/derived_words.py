@@ -11,7 +11,14 @@ from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import SAME_LANGUAGE, Measure, Measures
 from hybrid_sweep.report.paired_rows import compared, conditional, largest, monolingual
-from hybrid_sweep.report.render.numbers import between, counted, listed, p_words, signed
+from hybrid_sweep.report.render.numbers import (
+    between,
+    counted,
+    listed,
+    p_words,
+    questions_of,
+    signed,
+)
 from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN, measures_of
 from hybrid_sweep.report.rows import DerivedRow
 from hybrid_sweep.report.tables.derived import chosen, points_for
@@ -213,7 +220,7 @@ def _questions(results: pd.DataFrame) -> list[str]:
         return []
     row = rows[-1]
     return [
-        f"Of {counted(int(row['n_questions']), 'question')}, {row['won']:,} score higher at r ="
+        f"Of {questions_of(row)}, {row['won']:,} score higher at r ="
         f" {row['ratio']:g} than at r = 0, {row['tied']:,} the same and {row['lost']:,} lower"
         f" (monolingual {measures_of(results).name}, mean over"
         f" {counted(row['delta_seeds'], 'seed')} and languages; a count, not a test)."

@@ -16,7 +16,7 @@ from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.paired_rows import monolingual
 from hybrid_sweep.report.query_values import query_values
-from hybrid_sweep.report.render.numbers import counted, listed
+from hybrid_sweep.report.render.numbers import listed, questions_of
 from hybrid_sweep.report.results import MACRO, measures_of, picked
 from hybrid_sweep.report.stated import UNREADABLE
 
@@ -124,7 +124,7 @@ def few_questions(results: pd.DataFrame) -> list[str]:
     """Return a warning where there is no interval at all."""
     rows = monolingual(results)
     if rows and all(row["delta_interval"] == "none" for row in rows):
-        count = counted(int(rows[0]["n_questions"]), "question")
+        count = questions_of(rows[0])
         return [f"{count}: no interval and no test is possible, whatever the number of seeds"]
     return []
 

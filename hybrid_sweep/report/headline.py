@@ -21,7 +21,14 @@ from hybrid_sweep.report.paired_rows import (
     seeds_needed,
     unpaired,
 )
-from hybrid_sweep.report.render.numbers import between, counted, listed, percent, signed
+from hybrid_sweep.report.render.numbers import (
+    between,
+    counted,
+    listed,
+    percent,
+    questions_of,
+    signed,
+)
 from hybrid_sweep.report.results import languages
 from hybrid_sweep.report.rows import ResultRow
 
@@ -99,7 +106,7 @@ def _sure(sweep: Sweep, results: pd.DataFrame, rows: list[ResultRow]) -> tuple[s
     best = largest(results)
     row = _at(rows, best) if best is not None else tested[-1]
     text = (
-        f"{count[0].upper()}{count[1:]} and {counted(int(rows[0]['n_questions']), 'question')}; the"
+        f"{count[0].upper()}{count[1:]} and {questions_of(rows[0])}; the"
         " intervals reckon with other seeds and other questions, not with other data or models."
     )
     if row is not None:

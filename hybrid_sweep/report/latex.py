@@ -8,7 +8,7 @@ import pandas as pd
 
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.render import latex as render
-from hybrid_sweep.report.render.numbers import counted
+from hybrid_sweep.report.render.numbers import questions_of
 from hybrid_sweep.report.results import picked
 from hybrid_sweep.report.tables.by_ratio import by_ratio
 from hybrid_sweep.utils import escaping
@@ -26,7 +26,7 @@ def _caption(sweep: Sweep, results: pd.DataFrame, heads: list[str]) -> str:
     mono = picked(results, *sweep.measures.mono.place)
     questions = "no question"
     if mono:
-        questions = counted(int(mono[0]["n_questions"]), "question").replace(",", "{,}")
+        questions = questions_of(mono[0]).replace(",", "{,}")
     parts = [
         f"Sweep {escaping.latex(sweep.name)}: share $r$ of cross-lingual batches against retrieval"
         f" ({questions}). Mono and Cross: {escaping.latex(sweep.measures.title)} within a language"

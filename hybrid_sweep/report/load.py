@@ -20,6 +20,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.report.cluster_files import (
+    AS_KEPT,
+    ClusterChoice,
+    kept,
+    with_clusters,
+)
 from hybrid_sweep.report.long_frame import SAME, Place, long_frame, shared
 from hybrid_sweep.report.looks import Looks
 from hybrid_sweep.report.measures import DEFAULT, Measures, Shown, measures_on
@@ -71,7 +77,9 @@ class Sweep:
     `provenance` under "evaluated" the versions and the code that measured it. `trained_languages`,
     sorted, are those that any trained point learned from, whatever it was evaluated on; () where no
     config is recorded. `looks` is None where no number of seeds was planned. `measure` is what
-    curve and verdicts are on, `asked` what else every table has (eval.measures).
+    curve and verdicts are on, `asked` what else every table has (eval.measures). `clusters` says
+    where those of the questions are from, which then stand in the column cluster_id, or that they
+    are left out; "" where none are known.
     """
 
     name: str
@@ -89,6 +97,7 @@ class Sweep:
     measure: str = DEFAULT
     primary: str = DEFAULT
     asked: tuple[str, ...] = ()
+    clusters: str = ""
 
     @property
     def measures(self) -> Measures:
@@ -345,30 +354,33 @@ def _shared_measures(tables: dict[str, pa.Table]) -> list[str]:
     return sorted(set.intersection(*named))
 
 
-def load(sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None) -> Sweep:
+def _order(point: SweepPoint) -> tuple[int, float, int, str]:
+    return KINDS.index(point.kind), point.ratio, point.seed, point.run_id
+
+
+def load(
+    sweep_dirs: Sequence[Path],
+    on: str = "",
+    measure: str | None = None,
+    clusters: ClusterChoice = AS_KEPT,
+) -> Sweep:
     """Read the points of one or more sweep folders; a run that two sweeps share counts once.
 
     on: the name of a further collection; "" is the one that the points were trained on. measure:
     what curve and verdicts are on; None: the primary one. Raises UserError for a folder without
-    points.json, where no point is finished, for points that cannot be compared, and for a measure
-    that their rows do not give.
+    points.json, where no point is finished, for points that cannot be compared, for a measure that
+    their rows do not give, and for clusters that lack a question.
     """
     names, margin, command, folders = planned(sweep_dirs, on)
-    points = tuple(sorted(folders, key=lambda p: (KINDS.index(p.kind), p.ratio, p.seed, p.run_id)))
-    places = {
-        point: folder / "evaluations" / on if on else folder for point, folder in folders.items()
-    }
+    points = tuple(sorted(folders, key=_order))
+    below = Path("evaluations", on) if on else Path()
+    places = {point: folder / below for point, folder in folders.items()}
     if len(sweep_dirs) > 1:  # sweeps that differ are told apart before their rows are read
         _check_places([p for p in points if (places[p] / "metrics.json").is_file()])
     tables, missing = _tables(folders, places)
     there = [point for point in points if point.run_id in tables]
     if not there:
-        where = f" on {on}" if on else ""
-        raise UserError(
-            f"{sweep_dirs[0]}: none of its {len(points)} points is finished{where}: run the sweep"
-            " first",
-            key="sweep.none_finished",
-        )
+        raise _none_finished(sweep_dirs[0], points, on)
     config = {point.run_id: records.config(folders[point]) for point in there}
     _check(there, tables, config)
     metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
@@ -378,13 +390,14 @@ def load(sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None) -
     for point in there if on else []:
         run_id, place = point.run_id, places[point]
         here = records.metrics(place) or {}
-        data = {"name": here.get("collection", on), "languages": here.get("languages", [])}
-        config[run_id] = {**config[run_id], "data": data}
-        metrics[run_id] = {**metrics[run_id], **here}
+        config[run_id] = config[run_id] | _data_of(here, on)
+        metrics[run_id] = metrics[run_id] | here
         provenance[run_id]["evaluated"] = _measured(place)
     logs = [log_of(sweep_dir) for sweep_dir in sweep_dirs]
     asked = _shared_measures(tables)
+    from_runs = kept((point.run_id, places[point]) for point in there)
     frame = long_frame(_places(there), tables, asked)
+    frame, origin = with_clusters(frame, clusters, from_runs, must_use=not on)
     shown = Shown(measure or primary_in(logs), primary_in(logs))
     _check_measure(frame, shown.measure)
     return Sweep(
@@ -403,6 +416,21 @@ def load(sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None) -
         measure=shown.measure,
         primary=shown.primary,
         asked=tuple(asked),
+        clusters=origin,
+    )
+
+
+def _data_of(metrics: dict[str, Any], on: str) -> dict[str, Any]:
+    """Return what the config of a run says of its data, for a further collection."""
+    languages = metrics.get("languages", [])
+    return {"data": {"name": metrics.get("collection", on), "languages": languages}}
+
+
+def _none_finished(sweep_dir: Path, points: Sequence[SweepPoint], on: str) -> UserError:
+    where = f" on {on}" if on else ""
+    return UserError(
+        f"{sweep_dir}: none of its {len(points)} points is finished{where}: run the sweep first",
+        key="sweep.none_finished",
     )
 
 

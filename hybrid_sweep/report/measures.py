@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 
+from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
 from hybrid_sweep.retrieval.measures import UNCUT, parsed
 
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
@@ -17,11 +18,12 @@ DEFAULT = "RR@10"  # the measure that curve and verdicts are on unless another i
 @dataclass(frozen=True)
 class Shown:
     """What curve and verdicts of a report are on, and the primary measure, which the margin was
-    stated for.
+    stated for; and which questions belong together.
     """
 
     measure: str = DEFAULT
     primary: str = DEFAULT
+    clusters: ClusterChoice = AS_KEPT
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 one gives the other.
 
     per_query.parquet   the rows of all runs; on-NAME.parquet: those of a further collection
+    clusters.parquet    which questions belong together, where the runs have kept it
     runs.json           of each run the settings, versions, code, fingerprints, and what was counted
     points.json         the points, as in the sweep's folder
     plan.jsonl          what was planned when, where the sweep has it
@@ -23,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hybrid_sweep.report import load
+from hybrid_sweep.report.cluster_files import kept
 from hybrid_sweep.report.comparison.report import folder_of
 from hybrid_sweep.report.public_command import public_command
 from hybrid_sweep.report.report import write_report
@@ -84,6 +86,7 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
             pq.write_table(
                 packed(rows), made / _file(name), compression="zstd", compression_level=19
             )
+            _put_clusters(kept(places.items()), made / _clusters_file(name))
         write_json(made / "points.json", plan)
         _copy_log(sweep_dir, made)
         write_json(
@@ -151,6 +154,7 @@ def thaw(folder: Path, outputs: Path) -> Path:
                     key="freeze.run_unknown",
                 )
             pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
+            _copy(folder / _clusters_file(name), place / finished.CLUSTERS)
     sweep_dir = safe_paths.inside(outputs, "sweeps", plan["name"])
     write_json(sweep_dir / "points.json", plan)
     _copy_log(folder, sweep_dir)
@@ -159,9 +163,21 @@ def thaw(folder: Path, outputs: Path) -> Path:
 
 def _copy_log(source: Path, target: Path) -> None:
     """Write the plan.jsonl of one folder into another, where there is one."""
-    path = source / plan_log.NAME
+    _copy(source / plan_log.NAME, target / plan_log.NAME)
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Write a file to another place, where it is there."""
     if path.is_file() and not path.is_symlink():
-        shutil.copyfile(path, target / plan_log.NAME)
+        shutil.copyfile(path, target)
+
+
+def _put_clusters(by_group: Mapping[str, str] | None, path: Path) -> None:
+    """Write which questions belong together; an earlier file goes where nothing is known of it."""
+    path.unlink(missing_ok=True)
+    if by_group is not None:
+        columns = [list(by_group), list(by_group.values())]
+        pq.write_table(pa.table(columns, schema=finished.CLUSTERED), path, compression="zstd")
 
 
 def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
@@ -311,6 +327,10 @@ def _file(name: str) -> str:
     return f"on-{name}.parquet" if name else "per_query.parquet"
 
 
+def _clusters_file(name: str) -> str:
+    return f"on-{name}-clusters.parquet" if name else finished.CLUSTERS
+
+
 def _place(run: Path, name: str) -> Path:
     return run / "evaluations" / name if name else run
 
@@ -337,7 +357,7 @@ def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in metrics.items()
-        if name not in ("per_query", "run_files", finished.DIGEST)
+        if name not in ("per_query", "clusters", "run_files", finished.DIGEST)
     }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
 from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
 from hybrid_sweep.report.figures.training_curves import training
 from hybrid_sweep.report.load import Sweep, further, load, pools
@@ -30,7 +31,11 @@ __all__ = ["Report", "write_report"]
 
 
 def write_report(
-    sweep_dirs: Sequence[Path], *, allow_missing: bool = False, measure: str | None = None
+    sweep_dirs: Sequence[Path],
+    *,
+    allow_missing: bool = False,
+    measure: str | None = None,
+    clusters: ClusterChoice = AS_KEPT,
 ) -> Report:
     """Report one sweep, or several: pooled where they differ in nothing but ratio and seed, else
     compared.
@@ -38,10 +43,10 @@ def write_report(
     One report is written into the first folder, a comparison into vs-NAME there; each file
     atomically, and nothing into any other folder. measure: what curve and verdicts are on, by
     default the primary measure of the sweep; reports on another one are written into by-MEASURE in
-    these folders. Raises UserError
-    where a folder is no sweep, nothing is finished, the points of one sweep cannot be compared, or
-    the folder cannot be written. What would be an error on a further collection is a line of the
-    console, since the others have reports.
+    these folders. clusters: which questions belong together. Raises UserError where a folder is no
+    sweep, nothing is finished, the points of one sweep cannot be compared, or the folder cannot be
+    written. What would be an error on a further collection is a line of the console, since the
+    others have reports.
 
     The numbers of seeds that are tested are added to the record of the plan in the first folder:
     reports before all planned seeds are there are looks, over which the error rates are spent.
@@ -50,7 +55,7 @@ def write_report(
     # where it is written; the user may name it by a link
     safe_paths.check_links(folders[0].resolve())
     primary = primary_of(folders)
-    shown = Shown(measure or primary, primary)
+    shown = Shown(measure or primary, primary, clusters)
     pooled = _pooled(folders, shown)
     if pooled is None:
         report, told = _compared(folders, shown)
@@ -91,7 +96,7 @@ def _pooled(folders: Sequence[Path], shown: Shown) -> tuple[Sweep, list[str]] | 
     be one.
     """
     try:
-        sweep = load(folders, measure=shown.measure)
+        sweep = load(folders, measure=shown.measure, clusters=shown.clusters)
         return sweep, check(sweep)
     except UserError:
         if len(folders) == 1:
@@ -104,7 +109,7 @@ def _further(folders: Sequence[Path], shown: Shown) -> list[tuple[str, Report | 
     reports: list[tuple[str, Report | str]] = []
     for name in further(folders):
         try:
-            sweep = load(folders, name, shown.measure)
+            sweep = load(folders, name, shown.measure, shown.clusters)
             folder = below(folders[0] / f"on-{name}", shown)
             reports.append((name, write_one(sweep, check(sweep), folder)))
         except UserError as error:

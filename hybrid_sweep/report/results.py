@@ -70,15 +70,21 @@ def _level(y: st.Array, df: float, floor: Any) -> dict[str, Any]:
 
 
 def _effect(
-    pair: tuple[st.Array, st.Array], df: float, floor: Any, looks: Looks | None
+    pair: tuple[st.Array, st.Array], part: ScopePart, floor: Any, looks: Looks | None
 ) -> tuple[st.Estimate, dict[str, Any]]:
     """Return the estimate of a ratio's change to ratio 0 in each scope, and its columns.
 
-    pair: the contributions (scopes, seeds, questions) of the ratio, and of ratio 0.
+    Args:
+        pair: the contributions (scopes, seeds, questions) of the ratio, and of ratio 0.
+        part: the scopes.
+        floor: as in `statistics.crossed_estimate`.
+        looks: at the sweep.
     """
     y, base = pair
+    df = part.df
     fractions = fractions_of(looks, y.shape[-2])
-    effect = dataclasses.replace(st.crossed_estimate(y - base, df, floor), fractions=fractions)
+    effect = st.crossed_estimate(y - base, df, floor)
+    effect = dataclasses.replace(effect, fractions=fractions, asked=part.asked)
     low, high = st.bounds(effect, 0.95)
     low_90, high_90 = st.bounds(effect, 0.90)
     return effect, {
@@ -189,7 +195,8 @@ def _rows(sweep: Sweep, setting: str, measure: str, part: ScopePart) -> dict[str
             "status": "partial" if (kind, ratio) in holes else "complete",
             "seeds": " ".join(map(str, seeds)),
             "n_seeds": len(seeds),
-            "n_questions": part.y.shape[2],
+            "n_questions": part.n_questions,
+            "n_clusters": part.n_clusters,
             "n_rows": part.n_rows,
             "run_ids": " ".join(sweep.finished[index].run_id for index in seeds.values()),
         }
@@ -200,7 +207,7 @@ def _rows(sweep: Sweep, setting: str, measure: str, part: ScopePart) -> dict[str
         if kind == "trained" and ratio > 0 and common:
             here, there = [seeds[seed] for seed in common], [base[seed] for seed in common]
             pair = scale.of(part.y[:, here]), scale.of(part.y[:, there])
-            effect, more = _effect(pair, part.df, floors[1], sweep.looks)
+            effect, more = _effect(pair, part, floors[1], sweep.looks)
             columns |= more | _won(part, here, there)
             if scale is PLAIN:  # a share of a logarithm says nothing
                 columns |= _share(pair, part.df, floors[1], sweep.looks)

@@ -7,6 +7,8 @@ questions. Every interval of derived.csv is two-sided 95 %.
 
 from typing import Annotated, TypedDict
 
+from hybrid_sweep.report.columns import OPTIONAL
+
 # Columns that several tables have.
 Kind = Annotated[
     str,
@@ -58,6 +60,12 @@ class ResultRow(TypedDict, total=False):
     seeds: Annotated[str, "the seeds in the mean, separated by blanks"]
     n_seeds: Annotated[int, "number of these seeds"]
     n_questions: Questions
+    n_clusters: Annotated[
+        int,
+        "number of clusters that these are in: what intervals, df and carrying count in place of"
+        " questions",
+        OPTIONAL,
+    ]
     n_rows: Annotated[int, "number of rows of the per-query table of each run in the mean"]
     mean: Annotated[float, "mean of the measure over domain means and seeds"]
     low: Low

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.blocks import Block, select
+from hybrid_sweep.report.clusters import effective_questions
 from hybrid_sweep.report.statistics import Array
 
 MOST_VALUES = 4_000_000  # of a part: bounds the memory
@@ -26,8 +27,9 @@ MOST_SCOPES = 2_000  # of a part, likewise: an estimate has a hundred numbers of
 class ScopePart:
     """D scopes with as many questions each.
 
-    y: (D, runs, questions) contributions. df: of the questions. means: (D, runs, questions) of the
-    rows of each question. n_rows: of each run, in each scope.
+    y: (D, runs, questions) contributions, or of clusters of these. df: of the questions or the
+    clusters. means: (D, runs, questions) of the rows of each question. n_rows: of each run, in each
+    scope. asked: where there are clusters, the effective number of questions.
     """
 
     scopes: tuple[str, ...]
@@ -35,6 +37,17 @@ class ScopePart:
     df: float
     means: Array
     n_rows: int
+    asked: float | None = None
+
+    @property
+    def n_questions(self) -> int:
+        """Return the number of questions of each scope."""
+        return int(self.means.shape[2])
+
+    @property
+    def n_clusters(self) -> int | None:
+        """Return the number of clusters of each scope; None where questions are in none."""
+        return None if self.asked is None else int(self.y.shape[2])
 
 
 def parts(whole: Block, scopes: Mapping[str, tuple[str, ...]]) -> Iterator[ScopePart]:
@@ -52,7 +65,8 @@ def parts(whole: Block, scopes: Mapping[str, tuple[str, ...]]) -> Iterator[Scope
         code = place[names[0]]
         mine = rows[starts[code] : starts[code + 1]]
         asked = whole.group[mine]
-        if len(names) == 1 and len(np.unique(asked)) == len(mine):
+        is_simple = whole.cluster is None and len(names) == 1
+        if is_simple and len(np.unique(asked)) == len(mine):
             alike.setdefault(len(mine), []).append((scope, mine))
         else:
             yield _of_any_form(scope, select(whole, names))
@@ -82,10 +96,14 @@ def one_of(estimates: st.Estimate, place: int) -> st.Estimate:
 
 
 def _of_any_form(scope: str, part: Block) -> ScopePart:
-    y, df = st.contributions(part.values, part.domain, part.group)
+    y, df = part.contributions()
     count = np.bincount(part.group)
     sums = [np.bincount(part.group, weights=values) for values in part.values]
-    return ScopePart((scope,), y[None], df, np.stack(sums)[None] / count, part.values.shape[1])
+    asked = None
+    if part.cluster is not None:
+        asked = effective_questions(part.domain, part.group)
+    means = np.stack(sums)[None] / count
+    return ScopePart((scope,), y[None], df, means, part.values.shape[1], asked)
 
 
 def _of_one_row_each(

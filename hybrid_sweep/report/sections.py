@@ -12,12 +12,13 @@ from functools import cached_property
 import pandas as pd
 
 from hybrid_sweep.report import look_notes
+from hybrid_sweep.report.cluster_words import clustered
 from hybrid_sweep.report.derived import COLUMNS as DERIVED
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import DEFAULT
 from hybrid_sweep.report.render.cells import Cell, code, ratio
 from hybrid_sweep.report.render.markdown import Block, document
-from hybrid_sweep.report.render.numbers import counted, listed
+from hybrid_sweep.report.render.numbers import counted, listed, questions_of
 from hybrid_sweep.report.render.table import Column, Table, table
 from hybrid_sweep.report.results import COLUMNS, ENGLISH, MACRO, languages, picked
 from hybrid_sweep.report.settings import flatten
@@ -84,7 +85,7 @@ def _planned(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     mono = picked(results, *sweep.measures.mono.place)
-    questions = counted(int(mono[0]["n_questions"]), "question") if mono else "no question"
+    questions = questions_of(mono[0]) if mono else "no question"
     queries = f"{int(mono[0]['n_rows']):,}" if mono else "no"
     seeds = sorted({point.seed for point in sweep.trained})
     steps = "monolingual optimiser steps" if _adds(sweep) else "optimiser steps"
@@ -94,6 +95,7 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             f" languages {_common(sweep, 'data.languages')}; {questions} with {queries} monolingual"
             " queries. All language versions of a question count as one question."
         ),
+        *clustered(sweep),
         (
             f"- Model: {_common(sweep, 'model.name')}; {_common(sweep, 'trainer.max_steps')}"
             f" {steps} of {_common(sweep, 'batch.size')} pairs at every ratio; seeds"
@@ -318,6 +320,11 @@ def _tested(content: Content) -> dict[str, list[Block]]:
     }
 
 
+def _meanings(results: pd.DataFrame) -> dict[str, str]:
+    """Return what each column of the results means, by its name."""
+    return {name: text for name, text in COLUMNS.items() if name in results.columns}
+
+
 def _sections(content: Content) -> dict[str, list[Block]]:
     """Return what stands under each title; see `Content.sections`."""
     sweep, results = content.sweep, content.results
@@ -326,7 +333,7 @@ def _sections(content: Content) -> dict[str, list[Block]]:
         "What else changes with the ratio": _confounds(sweep, results),
         "Missing points": list(_missing(sweep)),
         "Provenance": _provenance(sweep),
-        "Columns of results.csv": _columns(COLUMNS, sweep.measure),
+        "Columns of results.csv": _columns(_meanings(results), sweep.measure),
         "Columns of derived.csv": _columns(DERIVED, sweep.measure),
     }
 

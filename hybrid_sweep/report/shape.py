@@ -215,7 +215,7 @@ def shapes(sweep: Sweep, shaped: list[Curve]) -> list[DerivedRow]:
             "measure": curve.measure,
             "scope": curve.scope,
         }
-        about |= {"n_seeds": len(seeds), "n_questions": len(curve.questions)}
+        about |= {"n_seeds": len(seeds), "n_questions": len(curve.asked)}
         rows += [about | part for part in parts]
     slopes = [row for row in rows if row["statistic"] == "slope"]
     for row, p_holm in zip(slopes, st.holm([float(row["p"]) for row in slopes]), strict=True):

@@ -34,7 +34,8 @@ the ratio with the largest A / E is up to 20 and 5 per cent.
 difference. A loss of the margin may lie in so few that a sample holds none. So no ratio is called
 non-inferior where the questions times the margin are below `MIN_LOST`, or the effective number of
 questions that carry the difference, (sum d^2)^2 / sum d^4 over the questions' mean differences d,
-is below `MIN_CARRYING`: it is inconclusive, and more questions are needed.
+is below `MIN_CARRYING`: it is inconclusive, and more questions are needed. Of questions in
+clusters, the first counts questions and the second clusters.
 
 A test on questions alone, with the seeds averaged, rejects a true null about four times too often
 as soon as seeds matter: with fewer than `MIN_SEEDS` seeds that conditional interval is all there
@@ -54,6 +55,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import looks
+from hybrid_sweep.report.clusters import contributions_of_clusters
 
 Array = NDArray[np.float64]
 
@@ -84,7 +86,9 @@ class Estimate:
     where it is "independent", `parts` are those of either set of seeds and of the questions, and
     `df_sets` the degrees of freedom of the sets; else the mean is referred to Student's t with
     `df`. `carrying` is the effective number of questions that carry the mean, inf where not
-    counted. `fractions` are those of `looks`: intervals and p hold over all looks.
+    counted. `fractions` are those of `looks`: intervals and p hold over all looks. Where clusters
+    of questions are what is sampled, all that is said of questions holds of them, and `asked` is
+    the effective number of the questions themselves.
     """
 
     mean: Any
@@ -99,6 +103,7 @@ class Estimate:
     carrying: Any = np.inf
     df_sets: tuple[int, ...] = ()
     fractions: tuple[float, ...] = looks.SINGLE
+    asked: float | None = None
     # critical values by level, for those who ask again
     _known: dict[float, Any] = dataclasses.field(default_factory=dict, init=False, compare=False)
 
@@ -109,10 +114,16 @@ class Estimate:
 
 
 def contributions(
-    values: Array, domain: NDArray[np.intp], group: NDArray[np.intp]
+    values: Array,
+    domain: NDArray[np.intp],
+    group: NDArray[np.intp],
+    cluster: NDArray[np.intp] | None = None,
 ) -> tuple[Array, float]:
     """Split macro means into what each question contributes: y of shape (runs, questions), and the
     df of the questions.
+
+    Where questions belong to clusters, which `cluster` gives of each row, coded alike, these take
+    the place of the questions: see `contributions_of_clusters`.
 
     `values` is (runs, rows); `domain` and `group` give each row's domain (language or pair, coded 0
     to L - 1) and question (coded 0 to G - 1), with no gap in the codes. The mean over domains of
@@ -125,6 +136,8 @@ def contributions(
     domain of ten deserves; the df is the effective number of questions (tau^2 sum squared over the
     sum of tau^4, tau_g^2 = sum over its rows of 1 / n_domain^2) less one, G - 1 if balanced.
     """
+    if cluster is not None:
+        return contributions_of_clusters(values, domain, group, cluster)
     rows = values.shape[1]
     n_groups, n_domains = int(group.max()) + 1, int(domain.max()) + 1
     count = np.bincount(domain, minlength=n_domains).astype(np.float64)
@@ -426,7 +439,8 @@ def too_few_questions(effect: Estimate, margin: float) -> bool:
     """Return whether a loss of the margin may well lie in questions that the sample does not hold:
     see "Questions" in the module's docstring.
     """
-    lost = (effect.df_questions + 1) * margin
+    asked = effect.df_questions + 1 if effect.asked is None else effect.asked
+    lost = asked * margin
     return bool(lost < MIN_LOST or effect.carrying < MIN_CARRYING)
 
 

@@ -116,7 +116,7 @@ def fronts(sweep: Sweep, shaped: list[Curve], draws: Draws) -> list[DerivedRow]:
                 "value": share[i],
                 "interval": "bootstrap" if len(seeds) >= st.MIN_SEEDS else "conditional",
                 "n_seeds": len(seeds),
-                "n_questions": mono.y.shape[1],
+                "n_questions": len(mono.asked),
                 "by_means": "on the front" if front[i] else "off the front",
                 "word": "not tested",
             }
@@ -184,7 +184,7 @@ def prices(sweep: Sweep, results: pd.DataFrame, shaped: list[Curve]) -> list[Der
                 "against": measure.key,
                 "ratio": ratio,
                 "n_seeds": len(common),
-                "n_questions": pair.shape[-1],
+                "n_questions": len(np.union1d(mono.asked, other.asked)),
                 "interval": "none",
                 "word": "no gain shown",
             }

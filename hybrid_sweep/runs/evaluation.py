@@ -2,19 +2,24 @@
 per-query table.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hybrid_sweep.config.schema import Bm25Model, Config
+from hybrid_sweep.data.collection import ALONE
+from hybrid_sweep.data.datasets.sources import clusters_of
 from hybrid_sweep.inputs import splits
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.inputs.splits import Split
 from hybrid_sweep.retrieval import bm25, per_query, run_files
 from hybrid_sweep.retrieval.ranking import Dense, Ranker
+from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.stages import Stage
 from hybrid_sweep.runs.status import Status
 from hybrid_sweep.utils import records
@@ -96,6 +101,7 @@ def evaluated(
         (folder / "metrics.json").unlink(missing_ok=True)
     with atomic_write(folder / "per_query.parquet") as temporary:
         table.to_parquet(temporary, index=False)
+    _keep_clusters(folder, clusters_of(collection, config.data.name), table["group_id"])
     metrics = {"collection": collection.name, **per_query.summary(table, stage.trained), **counts}
     asked = {"measures": config.eval.measures, "run_depth": config.eval.run_depth}
     if stage.name:
@@ -108,6 +114,22 @@ def evaluated(
             **asked,
         }
     return metrics | {name: value for name, value in asked.items() if value}
+
+
+def _keep_clusters(folder: Path, by_group: dict[str, str] | None, groups: Iterable[str]) -> None:
+    """Write which questions belong together beside their rows; a file of an earlier result goes
+    where it is not known.
+
+    groups: the questions that were asked; one that is in no cluster stands alone.
+    """
+    path = folder / finished.CLUSTERS
+    if by_group is None:
+        path.unlink(missing_ok=True)
+        return
+    asked = sorted(set(groups))
+    names = [by_group.get(group, f"{ALONE}{group}") for group in asked]
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.table([asked, names], schema=finished.CLUSTERED), temporary)
 
 
 def _earlier(folder: Path) -> dict[str, Any]:

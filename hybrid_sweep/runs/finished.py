@@ -20,6 +20,7 @@ from hybrid_sweep.utils.errors import UserError, key_of
 from hybrid_sweep.utils.files import canonical
 
 TABLE = "per_query.parquet"
+CLUSTERS = "clusters.parquet"  # which questions belong together, where the collection knows it
 KEY = ["setting", "query_lang", "passage_lang", "query_id"]  # what names a row within a run
 STORED = ["RR@10", "AP", "nDCG@10", "R@100", "same@10"]
 # What is read of a per-query table; the types are forced, since writers differ in theirs.
@@ -32,6 +33,7 @@ SCHEMA = pa.schema(
 NOT = "not finished"
 DIGEST = "digest"  # the field of metrics.json with the digest of all others
 MOST = 2**31  # of a rank: no collection has as many passages
+CLUSTERED = pa.schema([("group_id", pa.string()), ("cluster", pa.string())])
 SETTINGS = ("cross-lingual", "monolingual", "multilingual")
 
 _digests = digests.Memory(None)  # of this process: a driver asks several times for the same points
@@ -56,10 +58,12 @@ def own_digest(metrics: Mapping[str, Any]) -> str:
 
 
 def seal(folder: Path) -> dict[str, dict[str, str]]:
-    """Return what metrics.json records of the files beside it: the digests of the per-query table
-    and of the run files.
+    """Return what metrics.json records of the files beside it: the digests of the per-query table,
+    of the clusters and of the run files.
     """
     record = {"per_query": digests.seal(folder, [TABLE])}
+    if (folder / CLUSTERS).is_file():
+        record["clusters"] = digests.seal(folder, [CLUSTERS])
     if runs := sorted(path.name for path in (folder / "runs").glob("*") if path.is_file()):
         record["run_files"] = digests.seal(folder, [f"runs/{name}" for name in runs])
     return record
@@ -78,7 +82,7 @@ def metrics(run_dir: Path, folder: Path) -> dict[str, Any]:
     content = _records(run_dir, folder)
     if content.get("per_query") is None:
         _checked_once(run_dir.name, folder, canonical(_state(folder / TABLE)))
-    for name in ("per_query", "run_files"):
+    for name in ("per_query", "clusters", "run_files"):
         if content.get(name) is not None:
             _check(folder, content[name])
     return content
@@ -89,9 +93,37 @@ def table(run_dir: Path, folder: Path) -> pa.Table:
     of further measures (eval.measures); see `metrics`.
     """
     content = _records(run_dir, folder)
-    if content.get("per_query") is not None:
-        _check(folder, content["per_query"])
+    for name in ("per_query", "clusters"):
+        if content.get(name) is not None:
+            _check(folder, content[name])
     return _read(run_dir.name, folder)
+
+
+def clusters(folder: Path) -> dict[str, str] | None:
+    """Return the cluster of each question that a finished evaluation has kept; None where it has
+    kept none. A file that its metrics.json does not name beside the rows is none of it.
+
+    Raises:
+        UserError: for a file that cannot be read, or puts a question into two clusters.
+    """
+    path = folder / CLUSTERS
+    content = records.metrics(folder) or {}
+    is_named = content.get("clusters") is not None or content.get("per_query") is None
+    if path.is_symlink() or not path.is_file() or not is_named:
+        return None
+    try:
+        pairs = pq.read_table(path, columns=CLUSTERED.names).cast(CLUSTERED)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path} cannot be read ({type(error).__name__})", key="clusters.unreadable"
+        ) from error
+    groups, names = (column.to_pylist() for column in pairs.columns)
+    by_group = dict(zip(groups, names, strict=True))
+    if len(by_group) < len(groups) or None in by_group or None in by_group.values():
+        raise UserError(
+            f"{path}: a question is there twice, or in no cluster", key="clusters.unreadable"
+        )
+    return by_group
 
 
 def problem(run_dir: Path, folder: Path) -> str:

@@ -3,13 +3,14 @@ prompts.
 """
 
 import dataclasses
+import json
 
 import pandas as pd
 import pytest
 
 from hybrid_sweep.commands import evaluate
 from hybrid_sweep.commands.evaluate import config_of, evaluate_words, table
-from hybrid_sweep.runs import stages, trained
+from hybrid_sweep.runs import finished, stages, trained
 from hybrid_sweep.sweeps.point_list import Point
 from hybrid_sweep.utils.files import read_json, write_json
 from tests import ready
@@ -279,3 +280,27 @@ def test_an_evaluation_of_a_model_is_called_by_its_path(config):
 )
 def test_a_stored_relative_path_says_where_it_leads_from(path, is_relative):
     assert bool(evaluate._from_where(path)) == is_relative
+
+
+@pytest.mark.slow
+def test_an_evaluation_keeps_which_questions_belong_together(tmp_path):
+    parts = {"passages": [], "queries": [], "qrels": []}
+    for number in range(6):
+        text = f"word{number} word{number + 1}"
+        parts["passages"].append({"id": f"d{number}", "text": text, "lang": "en"})
+        query = {"id": f"q{number}", "text": text, "lang": "en", "cluster": f"page{number // 2}"}
+        parts["queries"].append(query)
+        parts["qrels"].append({"query": f"q{number}", "passage": f"d{number}", "grade": 1})
+    for name, nodes in parts.items():
+        lines = [json.dumps(node) for node in nodes]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    words = ["model=bm25", "data=files", f"data.path={tmp_path}", "data.languages=[en]"]
+    words += [f"paths.outputs={tmp_path / 'out'}", "logger=disabled", "label.r=0", "label.seed=0"]
+    done = ready.run(["-m", "hybrid_sweep", "evaluate", *words], timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    [run_dir] = (tmp_path / "out" / "runs").iterdir()
+    wanted = {f"q{number}": f"page{number // 2}" for number in range(6)}
+    assert finished.clusters(run_dir) == wanted
+    assert set(read_json(run_dir / "metrics.json")["clusters"]) == {finished.CLUSTERS}
+    rows = pd.read_parquet(tmp_path / "out/labelled/labelled/r=0,seed=0.parquet")
+    assert dict(zip(rows["query"], rows["cluster"], strict=True)) == wanted

@@ -63,7 +63,7 @@ def _trec(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Fo
         (
             topics(path, problems, split)
             if ".trec" in path.suffixes
-            else column_texts(path, problems, split, most=4)
+            else column_texts(path, problems, split, most=5)
         )
         for split, path in by_split(folder, "topics.", (".tsv", ".trec"))
     ]
@@ -86,7 +86,7 @@ def _tsv(folder: Path, lang: str | None, apart: bool, problems: Problems) -> Fol
         lang,
         apart,
         column_texts(file_of(folder, "collection.tsv"), problems),
-        chain.from_iterable(column_texts(path, problems, split, most=4) for split, path in asked),
+        chain.from_iterable(column_texts(path, problems, split, most=5) for split, path in asked),
         chain.from_iterable(column_judgements(path, problems, split) for split, path in judged),
     )
 

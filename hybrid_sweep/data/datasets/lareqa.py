@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse
+import scipy.sparse.csgraph
 
 from hybrid_sweep.data.collection import QRELS, TEXTS, Collection, make
 from hybrid_sweep.utils import names
@@ -90,6 +94,32 @@ def build(
         "counts": {language: dict(sorted(part.counts.items())) for language, part in parts.items()},
     }
     return make(name, queries, passages, grades, info | problems.info())
+
+
+def paragraphs(collection: Collection) -> dict[str, str]:
+    """Return the paragraph of each question, by its group: the id of its relevant sentence says it.
+
+    Paragraphs of several languages that have a question in common are one, named by the first of
+    them.
+    """
+    names_of = pc.replace_substring_regex(collection.qrels["passage_group"], "_[0-9]+$", "")
+    groups, paragraph = (
+        pc.dictionary_encode(column).combine_chunks()
+        for column in (collection.qrels["query_group"], names_of)
+    )
+    rows, columns = groups.indices.to_numpy(), paragraph.indices.to_numpy()
+    total = len(groups.dictionary), len(paragraph.dictionary)
+    edges = scipy.sparse.coo_array(
+        (np.ones(len(rows), bool), (rows, total[0] + columns)), shape=(sum(total), sum(total))
+    )
+    _, part = scipy.sparse.csgraph.connected_components(edges, directed=False)
+    first: dict[int, str] = {}
+    for name, code in sorted(
+        zip(paragraph.dictionary.to_pylist(), part[total[0] :].tolist(), strict=True)
+    ):
+        first.setdefault(code, name)
+    asked = zip(groups.dictionary.to_pylist(), part[: total[0]].tolist(), strict=True)
+    return {group: first[code] for group, code in asked}
 
 
 def _language(file: Path, context: bool, problems: Problems) -> Part:

@@ -83,3 +83,30 @@ BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "miracl": _miracl,
     "files": _files,
 }
+
+
+def has_clusters(collection: Collection, name: str) -> bool:
+    """Return whether `clusters_of` tells which questions belong together."""
+    return collection.clusters is not None or BUILDERS.get(name) in (_lareqa, _debian)
+
+
+def clusters_of(collection: Collection, name: str) -> dict[str, str] | None:
+    """Return which questions belong together: the cluster of each query group; None where the
+    source does not tell.
+
+    name: of conf/data. XQuAD-R and MLQA-R: the paragraph; Debian: the source package; one's own
+    files: what they say.
+    """
+    if collection.clusters is not None:
+        groups, clusters = (column.to_pylist() for column in collection.clusters.columns)
+        return dict(zip(groups, clusters, strict=True))
+    builder = BUILDERS.get(name)
+    if builder is _lareqa:
+        from hybrid_sweep.data.datasets import lareqa
+
+        return lareqa.paragraphs(collection)
+    if builder is _debian:
+        from hybrid_sweep.data.datasets.debian import collection as debian
+
+        return debian.sources(collection)
+    return None

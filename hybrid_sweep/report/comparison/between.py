@@ -53,6 +53,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.cluster_files import AS_KEPT, clusters_of, with_clusters
+from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.settings import settings
 from hybrid_sweep.runs.finished import KEY
@@ -64,7 +66,7 @@ INDEPENDENT = "independent"  # the interval of seeds apart, beside "crossed" and
 BUDGET = ["batch.budget", "batch.micro_batch"]
 FROM_SCRATCH = "tiny"  # the model whose initial weights the seed draws
 # Columns of a frame that say which row it is, and of which run.
-_ASIDE = ("kind", "ratio", "seed", "run_id", *KEY, "group_id")
+_ASIDE = ("kind", "ratio", "seed", "run_id", *KEY, "group_id", CLUSTER)
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ def merged(first: Sweep, other: Sweep, ground: Footing) -> Sweep:
     # Means over the languages trained on are comparable where these are the same.
     learned = first.trained_languages if first.trained_languages == other.trained_languages else ()
     points, frame = (*first.trained, *other.trained), pd.concat(parts, ignore_index=True)
+    together = clusters_of([first.frame, other.frame])
+    frame, _ = with_clusters(frame, AS_KEPT, together)
     return dataclasses.replace(
         first, points=points, missing={}, frame=frame, trained_languages=learned
     )

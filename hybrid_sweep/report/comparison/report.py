@@ -46,18 +46,16 @@ def folder_of(sweep_dirs: Sequence[Path]) -> Path:
     return sweep_dirs[0] / name
 
 
-def read(
-    sweep_dirs: Sequence[Path], on: str = "", measure: str | None = None
-) -> tuple[list[Sweep], list[list[str]]]:
+def read(sweep_dirs: Sequence[Path], on: str, shown: Shown) -> tuple[list[Sweep], list[list[str]]]:
     """Return each sweep by itself, with the warnings about its points.
 
-    on: the name of a further collection. measure: what curves and verdicts are on. Raises
+    on: the name of a further collection. shown: what curves and verdicts are on. Raises
     UserError, with the folder, where one cannot be reported alone either.
     """
     sweeps, warnings = [], []
     for path in sweep_dirs:
         try:
-            sweep = load([path], on, measure)
+            sweep = load([path], on, shown.measure, shown.clusters)
             warnings.append(check(sweep))
         except UserError as error:
             raise (
@@ -123,12 +121,12 @@ def compare_folders(
             key="report.too_many_sweeps",
         )
     folder = below(folder_of(sweep_dirs), shown)
-    sweeps, warnings = read(sweep_dirs, measure=shown.measure)
+    sweeps, warnings = read(sweep_dirs, "", shown)
     report = write_comparison(compare(sweeps, warnings), folder)
     on_further: list[tuple[str, Report | str]] = []
     for name in shared:
         try:
-            there, about = read(sweep_dirs, name, shown.measure)
+            there, about = read(sweep_dirs, name, shown)
             comparison = compare(there, about, name, sweeps)
             on_further.append((name, write_comparison(comparison, folder / f"on-{name}")))
         except UserError as error:
@@ -156,10 +154,11 @@ def compare_pools(
             key="report.too_many_pools",
         )
     names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
-    main = load(sweep_dirs, measure=shown.measure)
+    main = load(sweep_dirs, "", shown.measure, shown.clusters)
     sweeps = []
     for name, on in names.items():
-        sweeps.append(dataclasses.replace(load(sweep_dirs, on, shown.measure), name=name))
+        sweep = load(sweep_dirs, on, shown.measure, shown.clusters)
+        sweeps.append(dataclasses.replace(sweep, name=name))
     values = (*(f"{size:,}" for size, _ in sizes), "all")
     comparison = compare(
         sweeps,

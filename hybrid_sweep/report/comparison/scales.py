@@ -5,7 +5,6 @@ a large pool more than a small one, may be so for means and not for their logari
 import numpy as np
 import pandas as pd
 
-from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.columns import frame_of, records
 from hybrid_sweep.report.comparison.between import Footing, merged
 from hybrid_sweep.report.comparison.rows import ComparisonRow
@@ -53,7 +52,7 @@ def _pair(
     shared = sorted(grid(here).keys() & grid(there).keys() - {0.0})
     if whole is None or not shared:
         return []
-    y, df = st.contributions(whole.values, whole.domain, whole.group)
+    y, df = whole.contributions()
     count = len(here.trained)
     rows = []
     for scale in SCALES:
@@ -70,6 +69,8 @@ def _pair(
                 "ratio": ratio,
             }
             made = differences_at(head, sides, df, bool(ground.by_seed))
+            for row in made:
+                row["n_questions"] = len(whole.questions)
             rows += [row for row in made if row["statistic"] == TWICE]
     return rows
 

@@ -240,7 +240,7 @@ def _pair(
             if (is_mean and not ground.whole) or (not is_mean and setting != MONO[0]):
                 continue
             part = select(whole, domains)
-            y, df = st.contributions(part.values, part.domain, part.group)
+            y, df = part.contributions()
             count = len(here.trained)
             sides = side_of(here, y[:count]), side_of(there, y[count:])
             head: ComparisonRow = {
@@ -254,7 +254,10 @@ def _pair(
             }
             for ratio in sorted(shared):
                 head["ratio"] = ratio
-                rows += differences_at(head, sides, df, bool(ground.by_seed))
+                made = differences_at(head, sides, df, bool(ground.by_seed))
+                for row in made:
+                    row["n_questions"] = len(part.questions)
+                rows += made
     return rows
 
 

@@ -5,6 +5,7 @@ It holds no time, machine or path.
 
 from collections.abc import Mapping
 
+from hybrid_sweep.report.cluster_words import clustered
 from hybrid_sweep.report.comparison.ratio_table import ratio_table
 from hybrid_sweep.report.comparison.rows import ComparisonRow
 from hybrid_sweep.report.comparison.table import (
@@ -198,6 +199,7 @@ def _method(comparison: Comparison) -> list[str]:
             " seeds of the two are independent and the questions shared, with an interval made for"
             " that (`docs/report.md` has the formula and its measured error rates)."
         ),
+        *clustered(comparison.sweeps[0]),
         (
             "- Two sweeps may differ in several settings at once: a difference belongs to all of"
             " them together."

@@ -12,6 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_sweep.report.cluster_files import (
+    AS_KEPT,
+    KEPT,
+    ClusterChoice,
+    with_clusters,
+)
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.stated import Stated
 from hybrid_sweep.utils.errors import UserError
@@ -98,7 +104,12 @@ def _number(text: str) -> str:
 
 
 def sweep_of(
-    rows: pd.DataFrame, levels: Levels, measure: str, margin: float, name: str
+    rows: pd.DataFrame,
+    levels: Levels,
+    measure: str,
+    margin: float,
+    name: str,
+    clusters: ClusterChoice = AS_KEPT,
 ) -> tuple[Sweep, list[str]]:
     """Return the rows of one system as a sweep, and warnings about its seeds.
 
@@ -108,6 +119,8 @@ def sweep_of(
         measure: what curve and verdicts are on.
         margin: of non-inferiority, in units of the measure.
         name: of the system.
+        clusters: which questions belong together; else the column cluster says it, where there is
+            one.
 
     Raises:
         UserError: where runs have other queries than each other, or the baseline has no run.
@@ -124,6 +137,13 @@ def sweep_of(
             f"--measure {measure}: not in the table, which has {', '.join(values)}",
             key="report.measure_missing",
         )
+    in_table = None
+    if "cluster" in rows.columns:
+        pairs = rows[["group", "cluster"]].drop_duplicates()
+        in_table = dict(zip(pairs["group"], pairs["cluster"], strict=True))
+    frame, origin = with_clusters(frame, clusters, in_table, must_use=True)
+    if origin == KEPT:
+        origin = "column cluster of the table"
     nothing: dict[str, dict[str, Any]] = {point.run_id: {} for point in points}
     sweep = Sweep(
         name=name,
@@ -139,6 +159,7 @@ def sweep_of(
         trained_languages=(),
         measure=measure,
         asked=tuple(sorted(value for value in values if value != measure)),
+        clusters=origin,
     )
     return sweep, _unbalanced(points, levels)
 

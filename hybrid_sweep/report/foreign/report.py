@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
 from hybrid_sweep.report.curves import complete, curves
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.foreign import figure, words
@@ -34,12 +35,15 @@ MARGIN = 0.01  # of a measure from 0 to 1, unless another is asked for
 
 @dataclass(frozen=True)
 class TableRequest:
-    """What is asked of a table. factor, baseline, measure, margin: None where the table decides."""
+    """What is asked of a table. factor, baseline, measure, margin: None where the table decides;
+    clusters: which questions belong together.
+    """
 
     factor: str | None = None
     baseline: str | None = None
     measure: str | None = None
     margin: float | None = None
+    clusters: ClusterChoice = AS_KEPT
 
 
 def write_foreign(rows: pd.DataFrame, asked: TableRequest, folder: Path) -> str:
@@ -81,7 +85,7 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
             )
         margin = MARGIN
     levels = levels_of(rows[factor], asked.baseline)
-    sweep, warnings = sweep_of(rows, levels, measure, margin, name)
+    sweep, warnings = sweep_of(rows, levels, measure, margin, name, asked.clusters)
     notes = [*warnings, *_few(sweep), *_copies(sweep, levels)]
     return Told(sweep, levels, _results(sweep), _slope(sweep, levels), notes)
 

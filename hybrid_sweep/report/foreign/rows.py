@@ -2,6 +2,7 @@
 
     system, seed, query, measure, value     and a column of a factor, as ratio
     group, language                         where versions of a question, or languages, are told
+    cluster                                 where questions belong together, as those of a paragraph
 
 `language` is a language ("de"), an ordered pair ("de>en") or a language and the pool of all
 ("de>*"); `group` holds the versions of a question together. Rows that cannot be used are refused
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.retrieval.measures import parsed
 from hybrid_sweep.utils import names
@@ -27,10 +29,10 @@ READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 # Columns of what is made of the rows, which neither a factor nor a measure can be called.
 TAKEN = {column for column in ResultRow.__annotations__ if column != "ratio"} | {
     *("seed", "run_id", "query_id", "group_id", "query_lang", "passage_lang", "query", "value"),
-    *("group", "language"),
+    *("group", "language", "cluster", CLUSTER),
 }
 # What is text even where it looks like a number.
-TEXTS = {"system": str, "query": str, "group": str, "language": str, "measure": str}
+TEXTS = dict.fromkeys(("system", "query", "group", "language", "measure", "cluster"), str)
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
@@ -75,7 +77,9 @@ def tidy(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     pair = wide["query_lang"].astype(str) + ">" + wide["passage_lang"].astype(str)
     wide["language"] = wide["query_lang"].astype(str).where(is_own, pair)
     measures = [name for name in wide.columns if parsed(str(name)) is not None]
-    rows = wide.melt(["query", "group", "language"], measures, "measure")
+    about = ["query", "group", "language"]
+    about += [name for name in ("cluster",) if name in wide.columns]
+    rows = wide.melt(about, measures, "measure")
     return rows.dropna(subset="value").assign(**labels)
 
 
@@ -125,6 +129,8 @@ def checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     rows["seed"] = seeds.astype(np.int64)
     for name in ("system", "query", "group", "language", "measure"):
         rows[name] = rows[name].astype(str)
+    if "cluster" in rows.columns:
+        rows["cluster"] = _clusters(rows)
     _check_range(rows)
     _check_names(rows)
     if factor not in COLUMNS:
@@ -145,6 +151,20 @@ def refuse(rows: pd.DataFrame, wrong: "pd.Series | np.ndarray", what: str, *, ke
     about = ", ".join(f"{name} {first[name]}" for name in NEEDED if name in rows.columns)
     more = f", and {len(places) - 1:,} more rows" if len(places) > 1 else ""
     raise UserError(f"row {places[0] + 1:,} ({about}){more}: {what}", key=key)
+
+
+def _clusters(rows: pd.DataFrame) -> pd.Series:
+    """Return the cluster of each row as text; a row without one has that of its group, since files
+    that were made before it was kept have none.
+    """
+    of_group = rows.groupby("group")["cluster"].transform("first")
+    clusters = rows["cluster"].fillna(of_group)
+    if clusters.isna().any():
+        refuse(rows, clusters.isna(), "cluster is empty or NaN", key="table.empty_cell")
+    wrong = clusters.astype(str) != of_group.astype(str)
+    if wrong.any():
+        refuse(rows, wrong, "its group is in another cluster, too", key="table.two_clusters")
+    return clusters.astype(str)
 
 
 def _check_range(rows: pd.DataFrame) -> None:

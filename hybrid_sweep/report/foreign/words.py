@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.cluster_words import clustered
 from hybrid_sweep.report.foreign.levels import Levels
 from hybrid_sweep.report.foreign.rows import ONE_LANGUAGE
 from hybrid_sweep.report.load import Sweep
@@ -23,7 +24,14 @@ from hybrid_sweep.report.render.cells import (
     p_value,
 )
 from hybrid_sweep.report.render.markdown import Block
-from hybrid_sweep.report.render.numbers import between, counted, p_words, percent, signed
+from hybrid_sweep.report.render.numbers import (
+    between,
+    counted,
+    p_words,
+    percent,
+    questions_of,
+    signed,
+)
 from hybrid_sweep.report.render.table import Column, Table, table
 from hybrid_sweep.report.results import MACRO, picked
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
@@ -110,7 +118,7 @@ def answer(told: Told, quoted: Quoted = one_line) -> str:
             parts.append(f"{verdict}: {names_of(mine)}")
     seeds = sorted({int(row["delta_seeds"]) for row in rows})
     span = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    questions = counted(int(rows[0]["n_questions"]), "question")
+    questions = questions_of(rows[0])
     return (
         f"With {span} and {questions}, {measure} against {base} at a margin of"
         f" {told.sweep.margin:g}: {'; '.join(parts)}."
@@ -203,6 +211,7 @@ def _method(told: Told) -> list[str]:
             " random effects, the versions of a question (column group) clustered;"
             " `docs/statistics.md` has the model, its assumptions and its measured error rates."
         ),
+        *clustered(told.sweep),
         (
             "- Non-inferior: the 90 % interval lies above minus the margin, and enough questions"
             " carry the change. Superior and degraded are adjusted (Holm over the levels, of single"

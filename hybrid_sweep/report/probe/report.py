@@ -89,7 +89,7 @@ def write_probe(
             f"--on {asked.on}: no point was evaluated on that; {options}", key="option.on"
         )
     sweep = load(folders, asked.on)
-    warnings = check(sweep)
+    warnings = [*check(sweep), *_clusters(sweep)]
     say(
         f"read {counted(len(sweep.finished), 'run')}; reading texts, testing by language, pair and"
         " kind of question"
@@ -120,6 +120,17 @@ def write_probe(
         table=table,
         exit_code=int(incomplete or bool(note)),
     )
+
+
+def _clusters(sweep: Sweep) -> list[str]:
+    """Return a warning where questions are in clusters, which a probe does not count."""
+    if not sweep.clusters:
+        return []
+    return [
+        "questions of this collection are in clusters, as those of a paragraph: the intervals and"
+        " tests of a probe take them for independent, and are too narrow for that; those of report"
+        " are over clusters"
+    ]
 
 
 def _source(texts: SplitTexts | None, asked: Asked) -> str:

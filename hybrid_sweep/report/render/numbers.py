@@ -2,7 +2,8 @@
 number of a report gets its digits and signs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 def signed(value: float, digits: int = 3) -> str:
@@ -38,3 +39,13 @@ def listed(items: Iterable[object]) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, which has an s where it is not one."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def questions_of(row: Mapping[str, Any]) -> str:
+    """Return the number of questions of a row of results, and that of their clusters where these
+    are counted.
+    """
+    questions = counted(int(row["n_questions"]), "question")
+    if not row.get("n_clusters"):
+        return questions
+    return f"{questions} in {counted(int(row['n_clusters']), 'cluster')}"

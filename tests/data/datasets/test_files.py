@@ -13,8 +13,10 @@ from hybrid_sweep.commands import data_verbs
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import FilesData
 from hybrid_sweep.data import text_records
-from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.collection import Collection, DamagedCollection, load, save
 from hybrid_sweep.data.datasets import files
+from hybrid_sweep.data.datasets.sources import clusters_of, has_clusters
+from hybrid_sweep.data.export import export
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.utils import text_lines
@@ -412,9 +414,9 @@ def test_a_bad_line_is_refused_or_skipped(tmp_path, case):
         ("collection__tsv", TSV["collection__tsv"] + "p3\tx\n", "line.columns", "2 columns, not 5"),
         (
             "queries__train__tsv",
-            "q1\task\ten\tQ\ttrain\n",
+            "q1\task\ten\tQ\tp1\ttrain\n",
             "line.columns",
-            "5 columns, not 2 to 4: id, text, lang, group;",
+            "6 columns, not 2 to 5: id, text, lang, group, cluster;",
         ),
         ("qrels__train__tsv", "q1 0 p1 1\n", "line.columns", "1 columns, not 4"),
         ("qrels__train__tsv", "q1\t0\tp1\tx\n", "line.whole_number", "grade 'x'"),
@@ -572,3 +574,57 @@ def test_a_language_named_as_a_mean_is_refused_with_its_line(tmp_path, code):
         read(folder)
     made = read(folder, on_error="skip")
     assert made.info["skipped"]["count"] == 1 and made.languages == ["en"]
+
+
+CLUSTERED = [
+    {"id": "q1-en", "text": "how one", "lang": "en", "group": "q1", "cluster": "page 7"},
+    {"id": "q1-de", "text": "wie eins", "lang": "de", "group": "q1"},
+    {"id": "q2-en", "text": "how two", "lang": "en", "group": "q2", "cluster": "page 7"},
+    {"id": "q3-en", "text": "how three", "lang": "en", "group": "q3"},
+]
+
+
+def clustered(folder: Path, queries: list[dict]) -> Path:
+    passages = [{"id": f"d{n}", "text": f"text {n}", "lang": "en"} for n in range(3)]
+    passages.append({"id": "d9", "text": "Text", "lang": "de"})
+    judged = [{"query": f"q{n}-en", "passage": f"d{n - 1}", "grade": 1} for n in (1, 2, 3)]
+    contents = {"passages": passages, "queries": queries, "qrels": judged}
+    return put(folder, **{f"{name}__jsonl": lines(*nodes) for name, nodes in contents.items()})
+
+
+def test_a_field_cluster_holds_questions_together_and_leaves_the_fingerprint(tmp_path):
+    collection = read(clustered(tmp_path / "with", CLUSTERED))
+    without = [{k: v for k, v in node.items() if k != "cluster"} for node in CLUSTERED]
+    plain = read(clustered(tmp_path / "without", without))
+    assert collection.fingerprint == plain.fingerprint and plain.clusters is None
+    assert clusters_of(plain, "files") is None and not has_clusters(plain, "files")
+    wanted = {"q1": "page 7", "q2": "page 7", "q3": "alone:q3"}
+    assert clusters_of(collection, "files") == wanted
+    for form in ("jsonl", "beir", "tsv"):
+        export(collection, tmp_path / form, form)
+        back = read(tmp_path / form)
+        assert (back.fingerprint, clusters_of(back, "files")) == (collection.fingerprint, wanted)
+    save(collection, tmp_path / "stored")
+    assert clusters_of(load(tmp_path / "stored"), "files") == wanted
+    path = tmp_path / "stored" / "clusters.arrow"
+    path.write_bytes(path.read_bytes().replace(b"page 7", b"page 8"))
+    with refused("seals.altered", "clusters.arrow", kind=DamagedCollection):
+        load(tmp_path / "stored")
+
+
+def test_versions_of_a_question_in_two_clusters_are_a_bad_line(tmp_path):
+    queries = [*CLUSTERED]
+    queries[1] = {**queries[1], "cluster": "page 8"}
+    with refused("line.cluster_contradicts", "queries.jsonl", "line 2", "page 7", "page 8"):
+        read(clustered(tmp_path / "files", queries))
+
+
+def test_a_column_behind_the_group_is_the_cluster_of_a_query(tmp_path):
+    folder = put(
+        tmp_path / "files",
+        collection__tsv="d1\tone\nd2\ttwo\n",
+        queries__test__tsv="q1\thow one\ten\tq1\tp1\nq2\thow two\ten\tq2\tp1\n",
+        qrels__test__tsv="q1\t0\td1\t1\nq2\t0\td2\t1\n",
+    )
+    collection = read(folder, "en")
+    assert clusters_of(collection, "files") == {"q1": "p1", "q2": "p1"}

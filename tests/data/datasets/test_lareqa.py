@@ -419,3 +419,19 @@ def test_a_packed_file_cannot_fill_the_memory(tmp_path, monkeypatch):
     (tmp_path / "de.json.gz").write_bytes(gzip.compress(b" " * 1001))
     with refused("data.file_large", "de.json.gz"):
         lareqa.build(tmp_path, "xquad_r")
+
+
+def test_a_question_is_of_the_paragraph_that_its_sentence_is_in(tmp_path):
+    collection = lareqa.build(write(tmp_path / "files", en=EN, de=DE), "xquad_r")
+    assert lareqa.paragraphs(collection) == {"q1": "de_0", "q2": "de_0", "q3": "de_1"}
+
+
+def test_paragraphs_that_share_a_question_are_one(tmp_path):
+    """Of MLQA-R a paragraph has other questions, and another place, in each language."""
+    de = [
+        paragraph("Fremd.", [[0, 6]], question("q9", 0)),
+        paragraph("Eins. Vier.", [[0, 5], [6, 11]], question("q1", 0), question("q3", 6)),
+    ]
+    collection = lareqa.build(write(tmp_path / "files", en=EN, de=de), "mlqa_r")
+    of = lareqa.paragraphs(collection)
+    assert of == {"q9": "de_0", "q1": "de_1", "q2": "de_1", "q3": "de_1"}

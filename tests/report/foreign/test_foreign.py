@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.commands import report_verbs
+from hybrid_sweep.report.cluster_files import ClusterChoice, chosen
 from hybrid_sweep.report.foreign import report as foreign
 from hybrid_sweep.report.foreign.report import TableRequest, write_foreign
 from hybrid_sweep.report.foreign.rows import read, tidy
@@ -288,3 +289,47 @@ def test_the_curve_has_a_mark_and_an_interval_for_each_level(tmp_path: Path) -> 
     base = told.results[told.results["ratio"] == 0.0]["mean"].iloc[0]
     expected = macro[["delta_low_90", "delta_high_90"]].to_numpy() + base
     assert np.sort(np.array(spans), axis=0) == pytest.approx(np.sort(expected, axis=0))
+
+
+def pages(rows: pd.DataFrame) -> pd.Series:
+    """Clusters of four queries."""
+    return "page " + (rows["query"].str.removeprefix("q").astype(int) // 4).astype(str)
+
+
+def test_a_column_cluster_widens_intervals_as_a_file_does(tmp_path: Path) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: -0.02})
+    alike = np.random.default_rng(2).normal(0, 0.1, 40)
+    number = pages(rows).str.removeprefix("page ").astype(int)
+    rows["value"] = np.clip(rows["value"] + rows["ratio"] * alike[number], 0, 1)
+    asked = TableRequest()
+    write_foreign(rows, asked, tmp_path / "alone")
+    said = write_foreign(rows.assign(cluster=pages(rows)), asked, tmp_path / "column")
+    path = tmp_path / "pages.csv"
+    pairs = pd.DataFrame({"group": rows["query"], "cluster": pages(rows)}).drop_duplicates()
+    pairs.to_csv(path, index=False)
+    given = TableRequest(clusters=chosen(str(path)))
+    write_foreign(rows, given, tmp_path / "file")
+    tables = {}
+    for name in ("alone", "column", "file"):
+        table = pd.read_csv(tmp_path / name / "results.csv")
+        tables[name] = table[table["ratio"] == 1].iloc[0]
+    width = {name: row["delta_high"] - row["delta_low"] for name, row in tables.items()}
+    assert tables["column"].drop("n_clusters").equals(tables["file"].drop("n_clusters"))
+    assert width["column"] > 1.3 * width["alone"] and tables["column"]["n_clusters"] == 40
+    assert tables["column"]["delta"] == pytest.approx(tables["alone"]["delta"])
+    assert "160 questions in 40 clusters" in " ".join(said.split())
+    assert "column cluster of the table" in (tmp_path / "column" / "report.md").read_text()
+
+
+def test_a_query_in_two_clusters_or_none_is_refused(tmp_path: Path) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: -0.02}, queries=8)
+    clusters = pages(rows)
+    clusters[3] = "page 9"
+    with refused("table.two_clusters", "q3"):
+        write_foreign(rows.assign(cluster=clusters), TableRequest(), tmp_path)
+    clusters[rows["query"] == "q3"] = None
+    with refused("table.empty_cell", "q3"):
+        write_foreign(rows.assign(cluster=clusters), TableRequest(), tmp_path)
+    with refused("clusters.unknown", "q0"):
+        asked = TableRequest(clusters=ClusterChoice(given={"other": "page 1"}, name="x.csv"))
+        write_foreign(rows, asked, tmp_path)

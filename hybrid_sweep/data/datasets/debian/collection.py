@@ -127,6 +127,12 @@ def from_lists(lists: PackageLists, progress: Callable[[str], None]) -> Collecti
     return _tables(groups, lists, dropped)
 
 
+def sources(collection: Collection) -> dict[str, str]:
+    """Return the source package of each question, by its group."""
+    groups = set(collection.queries["group"].to_pylist())
+    return {group: group.partition("/")[0] for group in sorted(groups)}
+
+
 def split_of(source: str) -> str:
     """Return the split of a source package: test 10 %, dev 6 %, train the rest, by hash of its
     name.
