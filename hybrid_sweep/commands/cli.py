@@ -64,6 +64,7 @@ def _dispatch(words: list[str]) -> int:
         "plan": (usage.PLAN, sweep_verbs.plan),
         "report": (usage.REPORT, report_verbs.report),
         "probe": (usage.PROBE, report_verbs.probe),
+        "merge": (usage.MERGE, _merge),
         "freeze": (usage.FREEZE, report_verbs.freeze),
         "data": (usage.DATA, data_verbs.data),
         "evaluate": (usage.EVALUATE, _evaluate),
@@ -135,6 +136,29 @@ def _mine(words: list[str]) -> int:
         )
     )
     return 0
+
+
+def _merge(words: list[str]) -> int:
+    parser = Parser("merge")
+    parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--alpha")
+    parser.add_argument("--of")
+    parser.add_argument("--uniform", action="store_true")
+    parser.add_argument("--seeds")
+    parser.add_argument("--keep-models", action="store_true", dest="keep")
+    args = parser.parse_intermixed_args(words)
+    report_verbs.check_sweeps([args.sweep_dir])
+    from hybrid_sweep.commands import merge
+
+    asked = merge.MergeRequest(
+        mixtures=merge.mixtures(args.of or merge.PARENTS, args.alpha, uniform=args.uniform),
+        seeds=merge.seeds_of(args.seeds),
+        words=merge.paths_of(args.words),
+        keep=args.keep,
+    )
+    with sweep_verbs.terminable():
+        return merge.merge(args.sweep_dir, asked)
 
 
 def _wandb(words: list[str]) -> int:

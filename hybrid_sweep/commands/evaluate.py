@@ -184,7 +184,7 @@ def _of_run(folder: Path, words: list[str]) -> tuple[Config, Config]:
         )
     if not any(key.split(".")[0] == "data" for key in typed):
         config = dataclasses.replace(config, data=_data(folder, run, cache_dir(config)))
-        _check_prepared(folder, config)
+        check_prepared(folder, config)
     permitted = {name: getattr(config.model, name) for name in validate.PERMISSIONS.values()}
     if run.trainer.max_steps > 0:
         kept = {
@@ -236,7 +236,7 @@ def _from_where(path: str) -> str:
     return " (the path leads from the folder in which the run was started)"
 
 
-def _check_prepared(folder: Path, config: Config) -> None:
+def check_prepared(folder: Path, config: Config) -> None:
     """Raise UserError where the collection of a run would have to be fetched, or generated at any
     size.
     """

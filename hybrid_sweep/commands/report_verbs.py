@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SWEEPS = Path("outputs", "sweeps")  # where sweeps are unless paths.outputs says otherwise
 
 
-def _check(sweep_dirs: Sequence[Path]) -> None:
+def check_sweeps(sweep_dirs: Sequence[Path]) -> None:
+    """Raise UserError for a folder that holds no sweep, or a published one."""
     for folder in sweep_dirs:
         if (folder / "runs.json").is_file():
             raise UserError(
@@ -45,14 +46,14 @@ def report(words: list[str]) -> int:
     if "--axis" in {word.partition("=")[0] for word in words}:
         from hybrid_sweep.commands import report_axis
 
-        return report_axis.report(words, _check)
+        return report_axis.report(words, check_sweeps)
     parser = Parser("report")
     parser.add_argument("sweep_dirs", nargs="+", metavar="SWEEP_DIR", type=Path)
     parser.add_argument("--measure", metavar="NAME")
     parser.add_argument("--clusters", metavar="FILE")
     parser.add_argument("--allow-missing", action="store_true")
     args = parser.parse_args(words)
-    _check(args.sweep_dirs)
+    check_sweeps(args.sweep_dirs)
     from hybrid_sweep.report.cluster_files import chosen
     from hybrid_sweep.report.report import write_report
 
@@ -191,7 +192,7 @@ def probe(words: list[str]) -> int:
             "--collection is where texts are read, and --no-texts goes without: give one of them",
             key="option.collection",
         )
-    _check(args.sweep_dirs)
+    check_sweeps(args.sweep_dirs)
     from hybrid_sweep.commands.data_verbs import preparing
     from hybrid_sweep.report.probe.cells import Rule
     from hybrid_sweep.report.probe.report import Asked, write_probe
@@ -240,6 +241,6 @@ def freeze(words: list[str]) -> int:
             key="command.words_missing",
         )
     sweep_dir, folder = args.folders
-    _check([sweep_dir])
+    check_sweeps([sweep_dir])
     say(f"{folder}: {', '.join(publish.freeze(sweep_dir, folder, args.against))}")
     return 0

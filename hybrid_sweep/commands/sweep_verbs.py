@@ -110,7 +110,7 @@ def run(words: list[str]) -> int:
         _hand_over(ordered, scheduler.task)
         return 0
     command = shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
-    with _terminable():
+    with terminable():
         points, code = _run_points(args, ordered, command, shows_plan=True)
         if code == 0 and points[0].config.sweep.is_sequential:
             options = [word for word in ordered if word not in args.overrides]
@@ -356,7 +356,7 @@ def _sequential_line(jobs: "list[Job]") -> list[str]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Treat SIGTERM, as a scheduler sends it, like Ctrl-C: the workers end with the driver."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

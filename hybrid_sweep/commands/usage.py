@@ -9,6 +9,7 @@ usage: hybrid-sweep VERB ...
   plan       say what the same words would run, and check all of it; starts nothing
   report     the table, the curve and the answer of one or more sweeps
   probe      the questions that a higher ratio loses, and those missed in one language, with their texts
+  merge      the weights of r = 0 and r = 1 averaged, and evaluated as points of their own
   freeze     a finished sweep as a folder to publish, or the proof that one gives its tables
   data       list the collections, prepare one, or export one
   wandb      send a sweep to Weights & Biases, from its files
@@ -89,7 +90,7 @@ page, with hover values), report.md, table.tex, results.csv and results.parquet,
 languages), measures.csv (other measures, other scales), and as .png, .pdf and .svg the figures curve, languages, pairs,
 bias, bias-maps, front, shape and training. Points without a result are listed and make the exit code 1, unless
 --allow-missing. What the points scored on further collections (eval.also) is reported in the same way, in the folders
-on-NAME beside it. docs/report.md explains it all.
+on-NAME beside it. After hybrid-sweep merge there are also merged.csv and the figure merged. docs/report.md explains all.
 --measure takes another measure than RR@10 for the curve, the verdicts, figures and tables, within languages and across
 them: nDCG@10, AP, R@100, Success@k, RR@k, or one of eval.measures; its report goes into the folder by-NAME.
 Questions of one paragraph or package are no independent samples: where a collection tells which belong together, runs
@@ -140,6 +141,30 @@ examples:
   hybrid-sweep probe outputs/sweeps/first --ratio 0.5 --at 1          whether the first passage is relevant
   hybrid-sweep probe outputs/sweeps/first --share 0.99                only what all seeds agree on
   hybrid-sweep probe outputs/sweeps/first --no-texts                  numbers alone
+"""
+
+MERGE = """\
+usage: hybrid-sweep merge SWEEP_DIR [--alpha A,A,...] [--of R,R] [--seeds S,S] [--keep-models] [PATH_KEY=DIR ...]
+       hybrid-sweep merge SWEEP_DIR --of R,R,R --uniform [--seeds S,S] [--keep-models] [PATH_KEY=DIR ...]
+
+Average the weights of trained points of one seed, (1 - alpha) w(r = R1) + alpha w(r = R2), and evaluate each average as
+a point of its own, by the settings of its parents: what a ratio in between is worth without training it. The report of
+the sweep shows the averages beside the trained curve, and tests the two against each other (docs/merging.md).
+What is done is skipped; after Ctrl-C, or a crash, the same command goes on. Nothing is trained, and points.json stays.
+
+  --alpha        shares of the higher ratio, from 0 to 1 (default 0,0.1,...,1; 0 and 1 are the parents themselves)
+  --of           ratios of the parents (default 0,1); their runs must have kept their models (keep.model=true)
+  --uniform      the plain mean of all ratios of --of, one point for each seed
+  --seeds        these seeds alone (default: all of the sweep, each of which needs a run at every ratio of --of)
+  --keep-models  keep the averaged models in outputs/runs/ID/model (default: each goes when it is evaluated)
+  PATH_KEY=DIR   paths.cache, data.path, more.NAME.path or eval.also.NAME.path, where a collection is not in the cache
+
+examples:
+  hybrid-sweep merge outputs/sweeps/first
+  hybrid-sweep merge outputs/sweeps/first --alpha 0.25,0.5,0.75
+  hybrid-sweep merge outputs/sweeps/first --of 0,0.5 --alpha 0.5
+  hybrid-sweep merge outputs/sweeps/first --of 0,0.5,1 --uniform
+  hybrid-sweep report outputs/sweeps/first
 """
 
 FREEZE = """\

@@ -20,6 +20,7 @@ from hybrid_sweep.report.figures.training_curves import training
 from hybrid_sweep.report.load import Sweep, further, load, pools
 from hybrid_sweep.report.look_notes import tested_counts
 from hybrid_sweep.report.measures import Shown
+from hybrid_sweep.report.merged.load import load_merged
 from hybrid_sweep.report.report_files import Report, below, write_one, writing
 from hybrid_sweep.report.settings import check
 from hybrid_sweep.report.stated import primary_of
@@ -60,7 +61,8 @@ def write_report(
     if pooled is None:
         report, told = _compared(folders, shown)
     else:
-        report = write_one(*pooled, below(folders[0], shown), training(folders))
+        merged = load_merged(folders, pooled[0])
+        report = write_one(*pooled, below(folders[0], shown), training(folders), merged)
         told = _further(folders, shown)
         _record_look(folders[0], report)
     console, code = [report.console], report.exit_code
@@ -111,7 +113,8 @@ def _further(folders: Sequence[Path], shown: Shown) -> list[tuple[str, Report | 
         try:
             sweep = load(folders, name, shown.measure, shown.clusters)
             folder = below(folders[0] / f"on-{name}", shown)
-            reports.append((name, write_one(sweep, check(sweep), folder)))
+            merged = load_merged(folders, sweep, name)
+            reports.append((name, write_one(sweep, check(sweep), folder, merged=merged)))
         except UserError as error:
             reports.append((name, f"no report: {error}"))
     for source, sizes in pools(folders).items():

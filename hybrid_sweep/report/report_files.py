@@ -28,6 +28,10 @@ from hybrid_sweep.report.figures.training_curves import Training
 from hybrid_sweep.report.latex import latex
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.measures import Shown
+from hybrid_sweep.report.merged import figure as figure_merged
+from hybrid_sweep.report.merged.compare import compare
+from hybrid_sweep.report.merged.load import Merged
+from hybrid_sweep.report.merged.text import Averaged
 from hybrid_sweep.report.other_measures import besides, other_measures
 from hybrid_sweep.report.page.html import html
 from hybrid_sweep.report.render.console import console
@@ -138,6 +142,14 @@ def put_texts(texts: Mapping[str, str], folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
+def drawn_averages(averaged: Averaged | None, corner: str) -> Figure | None:
+    """Return the figure of averaged weights; None where there are none."""
+    if averaged is None or averaged.rows.empty:
+        return None
+    sweep = averaged.merged.sweep
+    return figure_merged.draw(averaged.rows, sweep.measures, sweep.margin, corner)
+
+
 def _console(content: Content, figure: Path) -> str:
     sweep = content.sweep
     lines = console(by_ratio(sweep, content.results))
@@ -148,6 +160,10 @@ def _console(content: Content, figure: Path) -> str:
     lines += ["", *textwrap.wrap(content.answer, 110), ""]
     for line in besides(sweep, content.others):
         lines += [*textwrap.wrap(one_line(line), 110), ""]
+    if content.averaged:
+        lines += [*textwrap.wrap(f"averaged weights: {content.averaged.sentence}", 110), ""]
+        missing = content.averaged.merged.missing
+        lines += [one_line(f"missing average: {reason}") for reason in missing]
     lines += [f"page: {figure.with_name('report.html')}", f"figure: {figure}"]
     return "\n".join(lines)
 
@@ -180,17 +196,27 @@ def drawn(
 
 
 def write_one(
-    sweep: Sweep, warnings: list[str], folder: Path, training: Training | None = None
+    sweep: Sweep,
+    warnings: list[str],
+    folder: Path,
+    training: Training | None = None,
+    merged: Merged | None = None,
 ) -> Report:
     """Return the report of a sweep on one collection, written into a folder, each file atomically.
 
-    training: what its runs logged while training, for the figure of that name.
+    Args:
+        sweep: what is reported.
+        warnings: of its points.
+        folder: where it is written.
+        training: what its runs logged while training, for the figure of that name.
+        merged: averages of the weights of its points.
     """
     results = aggregate(sweep)
     more = derived(sweep, results)
     told, others = findings(sweep, results, more), other_measures(sweep)
     warned = (*warnings, *guards.warnings(sweep, results))
-    content = Content(sweep, results, more, answer(sweep, results), told, warned, others)
+    averaged = Averaged(merged, compare(merged)) if merged else None
+    content = Content(sweep, results, more, answer(sweep, results), told, warned, others, averaged)
     texts = {
         "report.md": markdown(content),
         "report.html": html(content),
@@ -202,6 +228,7 @@ def write_one(
             put_parquet(results, folder / "results.parquet"),
             put_csv(more, folder / "derived.csv"),
             put_csv(others, folder / "measures.csv"),
+            *_put_averaged(averaged, folder),
             *_put_figures(content, training, folder),
             *put_texts(texts, folder),
         )
@@ -217,12 +244,22 @@ def write_one(
     )
 
 
+def _put_averaged(averaged: Averaged | None, folder: Path) -> list[Path]:
+    """Write merged.csv; one of an earlier report goes where there are no averages any more."""
+    path = folder / "merged.csv"
+    if averaged is None:
+        path.unlink(missing_ok=True)
+        return []
+    return [put_csv(averaged.rows, path)]
+
+
 def _put_figures(content: Content, training: Training | None, folder: Path) -> list[Path]:
     """Write the figures; one of an earlier report that is not drawn again belonged to other runs,
     and goes.
     """
     corner = corner_of(content.sweep, content.results)
     sheets = drawn(content.sweep, content.results, content.derived, training, corner)
+    sheets["merged"] = drawn_averages(content.averaged, corner)
     figures = {name: figure for name, figure in sheets.items() if figure is not None}
     for name in sheets.keys() - figures.keys():
         for kind in ("png", "pdf", "svg"):

@@ -16,6 +16,8 @@ from hybrid_sweep.report.cluster_words import clustered
 from hybrid_sweep.report.derived import COLUMNS as DERIVED
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import DEFAULT
+from hybrid_sweep.report.merged import text as merged_text
+from hybrid_sweep.report.merged.text import Averaged
 from hybrid_sweep.report.render.cells import Cell, code, ratio
 from hybrid_sweep.report.render.markdown import Block, document
 from hybrid_sweep.report.render.numbers import counted, listed, questions_of
@@ -33,7 +35,8 @@ class Content:
     """What a report says.
 
     results, derived, others: the frames of results.csv, derived.csv and measures.csv. answer: one
-    sentence. findings: the sentences under it, in Markdown. warnings: about the points.
+    sentence. findings: the sentences under it, in Markdown. warnings: about the points. averaged:
+    averages of weights, None where there are none.
     """
 
     sweep: Sweep
@@ -43,6 +46,7 @@ class Content:
     findings: Sequence[str]
     warnings: tuple[str, ...]
     others: pd.DataFrame
+    averaged: Averaged | None = None
 
     @cached_property
     def sections(self) -> dict[str, list[Block]]:
@@ -274,6 +278,11 @@ def _tradeoff(content: Content) -> list[Block]:
     )
 
 
+def _averaged(content: Content) -> list[Block]:
+    """Return what is said of averages of weights."""
+    return merged_text.blocks(content.averaged) if content.averaged else []
+
+
 def _winners(content: Content) -> list[Block]:
     grids = tables.winners(content.sweep, content.derived)
     parts: list[Block] = []
@@ -310,6 +319,7 @@ def _tested(content: Content) -> dict[str, list[Block]]:
             "![Language bias](bias.png)",
         ],
         "Trade-off": _tradeoff(content),
+        merged_text.TITLE: _averaged(content),
         "Shape of the curves": [tables.shape(derived)],
         f"The curve of {measures.mono.name} as a whole": _with(
             [tables.isotonic(derived)], "![Shape](shape.png)"
@@ -335,6 +345,7 @@ def _sections(content: Content) -> dict[str, list[Block]]:
         "Provenance": _provenance(sweep),
         "Columns of results.csv": _columns(_meanings(results), sweep.measure),
         "Columns of derived.csv": _columns(DERIVED, sweep.measure),
+        merged_text.COLUMNS_TITLE: merged_text.columns() if content.averaged else [],
     }
 
 

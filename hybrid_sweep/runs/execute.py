@@ -199,7 +199,10 @@ def _evaluate(
             shutil.rmtree(stage.vectors, ignore_errors=True)
         now = time.monotonic()
         times["evaluate_seconds"], begun = round(now - begun, 3), now
-        write_json(stage.folder / "provenance.json", provenance(stage.config, texts, marks, times))
+        made = provenance(stage.config, texts, marks, times)
+        if average := records.merge(run_dir):
+            made["merged"] = average
+        write_json(stage.folder / "provenance.json", made)
         live.summarise(notes.mirror, metrics, stage.name)
         write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
 

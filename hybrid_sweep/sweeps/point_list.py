@@ -378,7 +378,7 @@ def check_sweeps(points: Sequence[Point]) -> None:
     news = {(point.sweep_dir, point.place): point for point in points if point.kind == "trained"}
     for folder in dict.fromkeys(folder for folder, _ in news):
         new = next(point for (its, _), point in news.items() if its == folder)
-        now = _settings(new.config)
+        now = settings(new.config)
         try:
             entries = (records.plan(folder) or {}).get("points", [])
         except records.Broken:  # said where the list is written
@@ -388,7 +388,7 @@ def check_sweeps(points: Sequence[Point]) -> None:
             stays = entry["kind"] == "trained" and (folder, _place(entry)) not in news
             if not stays or not (run_dir / "config.yaml").is_file():
                 continue
-            before = _settings(validate.stored(run_dir))
+            before = settings(validate.stored(run_dir))
             for key in sorted(before.keys() | now.keys()):
                 if before.get(key) != now.get(key):
                     raise UserError(
@@ -400,7 +400,7 @@ def check_sweeps(points: Sequence[Point]) -> None:
                     )
 
 
-def _settings(config: Config) -> dict[str, Any]:
+def settings(config: Config) -> dict[str, Any]:
     """Return the settings that all points of a sweep must share, by their keys."""
     flat: dict[str, Any] = {}
     waiting: list[tuple[str, Any]] = [("", identity(config))]

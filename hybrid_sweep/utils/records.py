@@ -78,6 +78,33 @@ class PointList(Record):
     points: list[PlannedPoint]
 
 
+class MergedPoint(Record):
+    """One average of weights: in merged.json of a sweep, and merge.json of its own run."""
+
+    run_id: RunId
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    ratios: Annotated[list[Share], Field(min_length=2, max_length=100)]
+    shares: list[Share]
+    parents: list[RunId]
+    also: list[Collection] = []
+
+    @checked(mode="after")
+    def _one_of_each(self) -> "MergedPoint":
+        if not len(self.ratios) == len(self.shares) == len(self.parents):
+            raise ValueError("ratios, shares and parents are not as many of each")
+        if self.ratios != sorted(set(self.ratios)):
+            raise ValueError("ratios are not in order, or one occurs twice")
+        if abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError("shares do not add up to 1")
+        return self
+
+
+class MergedList(Record):
+    """merged.json of a sweep."""
+
+    points: list[MergedPoint]
+
+
 class Bias(Record):
     """The report on language bias in metrics.json."""
 
@@ -237,6 +264,23 @@ def points(sweep_dir: Path) -> dict[str, Any]:
             key="sweep.missing",
         )
     return content
+
+
+def merged(sweep_dir: Path) -> list[dict[str, Any]]:
+    """Return the averages of weights in merged.json of a sweep; [] where there is none.
+
+    Raises Broken.
+    """
+    content = _record(sweep_dir / "merged.json", MergedList) or {"points": []}
+    return list(content["points"])
+
+
+def merge(run_dir: Path) -> dict[str, Any] | None:
+    """Return merge.json of a run, what it is the average of; None where it is of no others.
+
+    Raises Broken.
+    """
+    return _record(run_dir / "merge.json", MergedPoint)
 
 
 def metrics(folder: Path) -> dict[str, Any] | None:

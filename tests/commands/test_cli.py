@@ -386,7 +386,7 @@ def test_a_job_of_another_launcher_leaves_a_point_to_the_driver_that_has_it(prog
 
 def test_a_scheduler_s_word_to_stop_is_an_interrupt_at_any_time():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), sweep_verbs._terminable():
+    with pytest.raises(KeyboardInterrupt), sweep_verbs.terminable():
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
 

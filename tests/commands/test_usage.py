@@ -18,6 +18,7 @@ VERBS = [
     "plan",
     "report",
     "probe",
+    "merge",
     "freeze",
     "data",
     "evaluate",

@@ -10,6 +10,8 @@ from importlib.resources import files
 
 from hybrid_sweep.report.headline import Headline, headline
 from hybrid_sweep.report.measures import meaning
+from hybrid_sweep.report.merged import figure as figure_merged
+from hybrid_sweep.report.merged import text as merged_text
 from hybrid_sweep.report.other_measures import own_measure_note
 from hybrid_sweep.report.page import views
 from hybrid_sweep.report.page.data import block
@@ -94,6 +96,26 @@ def _others(content: Content) -> str:
     return _section("By other measures, on other scales", body, opened=False)
 
 
+def _averaged(content: Content) -> str:
+    """Return the card of averaged weights, its figure drawn into the page; "" where there are
+    none.
+    """
+    averaged = content.averaged
+    if averaged is None:
+        return ""
+    parts = []
+    if len(averaged.rows):
+        sweep = averaged.merged.sweep
+        drawing = figure_merged.svg(averaged.rows, sweep.measures, sweep.margin)
+        parts.append(f"<figure>{drawing}</figure>")
+    for block_of_text in merged_text.blocks(averaged):
+        if isinstance(block_of_text, str) and block_of_text.startswith("### "):
+            parts.append(f"<h3>{escaping.html(block_of_text[4:])}</h3>")
+        else:
+            parts.append(render.blocks([block_of_text], sortable=True))
+    return _section(merged_text.TITLE, "\n".join(part for part in parts if part))
+
+
 def _cards(content: Content) -> list[str]:
     """Return the sections of the page from top to bottom."""
     sweep, results = content.sweep, content.results
@@ -108,6 +130,7 @@ def _cards(content: Content) -> list[str]:
         ),
         _section("In full", answer),
         views.tradeoff(results, tables.tradeoff(results, content.derived)),
+        _averaged(content),
         views.multiples(results),
         _section("Winners and losers among the languages", _winners(content)),
         _section("By language, monolingual", _by_language(content)),
@@ -119,6 +142,9 @@ def _cards(content: Content) -> list[str]:
         body = render.blocks(taken[title])
         if body:
             cards.append(_section(title, body, opened))
+    if content.averaged:
+        body = render.blocks(merged_text.columns())
+        cards.append(_section(merged_text.COLUMNS_TITLE, body, opened=False))
     return [card for card in cards if card]
 
 
