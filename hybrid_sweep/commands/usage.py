@@ -90,7 +90,7 @@ page, with hover values), report.md, table.tex, results.csv and results.parquet,
 languages), measures.csv (other measures, other scales), and as .png, .pdf and .svg the figures curve, languages, pairs,
 bias, bias-maps, front, shape and training. Points without a result are listed and make the exit code 1, unless
 --allow-missing. What the points scored on further collections (eval.also) is reported in the same way, in the folders
-on-NAME beside it. After hybrid-sweep merge there are also merged.csv and the figure merged. docs/report.md explains all.
+on-NAME beside it. After hybrid-sweep merge: merged.csv and the figure merged, too. docs/report.md explains it all.
 --measure takes another measure than RR@10 for the curve, the verdicts, figures and tables, within languages and across
 them: nDCG@10, AP, R@100, Success@k, RR@k, or one of eval.measures; its report goes into the folder by-NAME.
 Questions of one paragraph or package are no independent samples: where a collection tells which belong together, runs
