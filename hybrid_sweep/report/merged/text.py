@@ -75,7 +75,7 @@ def _shown(rows: Sequence[MergedRow], verb: str) -> str:
     parts = []
     for share, here in sorted(by_ratio.items()):
         best = min(here, key=lambda row: float(row[column]))  # type: ignore[literal-required]
-        p = p_words(float(best[column]))  # type: ignore[literal-required]
+        p = f"Holm {p_words(float(best[column]))}"  # type: ignore[literal-required]
         more = f" and {counted(len(here) - 1, 'other')}" if len(here) > 1 else ""
         if verb == "averaging":
             parts.append(f"r = {share:g} by {_named(best)} ({p}){more}")
