@@ -435,7 +435,31 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
         pairs=stated,
         ratio_schedule=batch.ratio_schedule,
     )
-    return make_plan(planned, union, design)
+    plan = make_plan(planned, union, design)
+    if config.loss.alignment.weight:
+        _check_alignment(config, plan, pairs)
+    return plan
+
+
+def _check_alignment(config: Config, plan: Plan, pairs: Mapping[str, Pairs]) -> None:
+    """Refuse to align the texts of a stated pair whose other version is not there, or not in the
+    batch where the pair is monolingual in its passage language.
+    """
+    settings = config.loss.alignment
+    there: set[str] = set()
+    for own in pairs.values():
+        rows = own.query if settings.of == "queries" else own.passage
+        there |= {own.languages[place] for place in np.flatnonzero((rows >= 0).any(axis=1))}
+    moved = {pair[-2:] for pair in plan.moved}
+    for asking, answering in plan.pairs:
+        other = answering if settings.of == "queries" else asking
+        if other not in there or (asking, answering) in moved:
+            raise UserError(
+                f"loss.alignment.weight={settings.weight:g}: the {settings.of} of the pair"
+                f" {asking}-{answering} have no second version, since one of its languages only"
+                " asks or only answers; leave the pair out of batch.pairs, or set the weight to 0",
+                key="config.loss.alignment.weight",
+            )
 
 
 def _among(texts: np.ndarray, code: np.ndarray, languages: int) -> np.ndarray:

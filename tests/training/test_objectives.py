@@ -10,7 +10,7 @@ import torch
 
 from hybrid_sweep.config import schema
 from hybrid_sweep.config.schema import AlignmentConfig, LossConfig
-from hybrid_sweep.inputs.prepare import prepare
+from hybrid_sweep.inputs.prepare import plan_of, prepare
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.loss import gather
 from hybrid_sweep.training.objectives import Step, divergence, terms_of
@@ -279,3 +279,16 @@ def test_every_spelling_of_the_plain_loss_is_one_run_and_the_baselines_have_none
 def test_what_makes_no_loss_is_refused(config, key, words):
     with refused(key):
         config(*words)
+
+
+@pytest.mark.parametrize("of", ["queries", "passages"])
+@pytest.mark.parametrize("ratio", ["0.5", "1"])
+def test_a_pair_without_a_second_version_of_its_texts_is_refused_before_training(config, of, ratio):
+    """One language asks and another answers: a monolingual step is in the other language."""
+    words = ("loss.alignment.weight=0.2", f"loss.alignment.of={of}")
+    one_sided = ("batch.query_languages=[xa,xb]", "batch.passage_languages=[xb]")
+    both = config(*words, "batch.pairs={xa-xb: 1}", f"batch.cross_lingual_ratio={ratio}")
+    assert plan_of(both, prepare(both).all_pairs).moved == ()
+    made = config(*words, *one_sided, f"batch.cross_lingual_ratio={ratio}")
+    with refused("config.loss.alignment.weight", "xa-xb", of):
+        plan_of(made, prepare(made).all_pairs)

@@ -19,7 +19,7 @@ IDLE = {
 
 
 @dataclass(frozen=True)
-class Axis:
+class AxisRows:
     """The rows of several sweeps over one setting.
 
     rows: as `foreign.rows.read` gives them, with a column of the setting's name. margin: of all
@@ -31,7 +31,7 @@ class Axis:
     missing: list[str]
 
 
-def axis_of(folders: Sequence[Path], key: str, measure: str | None = None) -> Axis:
+def axis_of(folders: Sequence[Path], key: str, measure: str | None = None) -> AxisRows:
     """Return the rows of sweeps that differ in one setting.
 
     Args:
@@ -55,7 +55,7 @@ def axis_of(folders: Sequence[Path], key: str, measure: str | None = None) -> Ax
             key="report.axis_margins",
         )
     parts = [_rows(sweep, key) for sweep in sweeps]
-    return Axis(pd.concat(parts, ignore_index=True), margins.pop(), _missing(sweeps, key))
+    return AxisRows(pd.concat(parts, ignore_index=True), margins.pop(), _missing(sweeps, key))
 
 
 def _rows(sweep: Sweep, key: str) -> pd.DataFrame:
