@@ -18,6 +18,9 @@ POOLED = {
     "mAP": "mAP: pool of all languages.",
     "Same": "Same: same-language share of its top 10.",
     "Dist.": "Dist.: distance between the ranks of a question's passages in it.",
+    "LPR": "LPR: share of questions whose best passage is in their language.",
+    "Max@R": "Max@R: rank of a question's last passage.",
+    "AWRF": "AWRF: fairness of the languages' exposure in the top 10.",
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
-from hybrid_sweep.retrieval.measures import UNCUT, parsed
+from hybrid_sweep.retrieval.measures import OF_LANGUAGES, UNCUT, parsed
 
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 DEFAULT = "RR@10"  # the measure that curve and verdicts are on unless another is asked for
@@ -112,6 +112,20 @@ RANK_DISTANCE = Measure(
 )
 
 
+# What eval.measures may name of the pool of all languages alone.
+BIAS = (
+    Measure("multilingual", "LPR", "language preference rate", "LPR", "LPR", better=-1),
+    Measure("multilingual", "Max@R", "last relevant rank", "Max@R", "Max@R", digits=1, better=-1),
+    Measure(
+        "multilingual",
+        "AWRF@10",
+        "attention-weighted rank fairness of the top 10",
+        "AWRF@10",
+        "AWRF",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Measures:
     """The measures of one report.
@@ -202,14 +216,16 @@ def measures_on(name: str, asked: tuple[str, ...] = ()) -> Measures:
     if pooled.place == POOLED_PRECISION.place:
         every.remove(pooled)
     places = [measure.place for measure in every]
-    more = [_in_setting(setting, one) for one in asked for setting in SETTINGS]
+    of_each = [one for one in asked if one not in OF_LANGUAGES]
+    more = [_in_setting(setting, one) for one in of_each for setting in SETTINGS]
+    more += [measure for measure in BIAS if measure.measure in asked]
     more = [measure for measure in more if measure.place not in places]
     return Measures(name, mono, cross, pooled, tuple(more), (*every, *more))
 
 
 def measure_of(setting: str, measure: str) -> Measure:
     """Return the measure of a row of results.csv."""
-    for one in MEASURES:
+    for one in (*MEASURES, *BIAS):
         if one.place == (setting, measure):
             return one
     return _in_setting(setting, measure)

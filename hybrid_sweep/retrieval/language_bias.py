@@ -31,6 +31,75 @@ def same_language_share(top: Ints, query_language: Ints, passage_language: Ints)
     return same
 
 
+def by_query(
+    topics: Judged, passage_language: Ints, query_language: Ints, head: Ints
+) -> dict[str, Floats]:
+    """Return (S,) the measures `OF_LANGUAGES` of each topic, a query ranked in the mixed pool; NaN
+    where a query has none.
+
+    passage_language: (R,) of the relevant passages, as topics.rank. query_language: (S,). head:
+    (S, k) languages of the first passages, -1 where the list has ended.
+    """
+    return {
+        "LPR": language_preference(topics, passage_language, query_language),
+        "Max@R": last_rank(topics),
+        "AWRF@10": exposure_fairness(topics, passage_language, head),
+    }
+
+
+def language_preference(topics: Judged, passage_language: Ints, query_language: Ints) -> Floats:
+    """Return (S,) 1 where the best relevant passage is in the query's language, 0 where it is in
+    another.
+
+    NaN where the query has not relevant passages both in its language and in another, or none was
+    retrieved. The mean is the language preference rate, after Jang et al., 2026, arXiv 2605.07249.
+    """
+    own = topics.total((passage_language == np.repeat(query_language, topics.count)).astype(float))
+    is_choice = (own > 0) & (own < topics.count) & (topics.rank[topics.start] < NOWHERE)
+    is_own = passage_language[topics.start] == query_language
+    return np.where(is_choice, is_own.astype(np.float64), np.nan)
+
+
+def last_rank(topics: Judged) -> Floats:
+    """Return (S,) the rank down to which all relevant passages of a query stand.
+
+    NaN where it has fewer than two, or one was not retrieved. Max@R of Hong et al., 2026, arXiv
+    2604.05684.
+    """
+    last = topics.rank[topics.start + topics.count - 1]
+    return np.where((topics.count >= 2) & (last < NOWHERE), last.astype(np.float64), np.nan)
+
+
+def exposure_fairness(topics: Judged, passage_language: Ints, head: Ints) -> Floats:
+    """Return (S,) one minus the Jensen-Shannon divergence, in bits, of the languages' shares of the
+    attention from their shares of the query's relevant passages.
+
+    A passage at rank i has the attention 1 / log2(max(i, 2)); NaN where nothing was retrieved. The
+    attention-weighted rank fairness of Sapiezynski et al., 2019, with the divergence and the
+    discount of the TREC 2021 Fair Ranking Track, where the logarithm of the divergence is natural.
+    """
+    largest = max(int(head.max(initial=-1)), int(passage_language.max(initial=-1)))
+    attention = 1 / np.log2(np.maximum(np.arange(1, head.shape[1] + 1), 2))
+    seen = np.where(head >= 0, attention, 0.0)
+    owner = np.repeat(np.arange(len(topics.count)), topics.count)
+    divergence = np.zeros(len(topics.count))
+    total = seen.sum(axis=1)
+    listed = np.divide(1.0, total, out=np.full_like(total, np.nan), where=total > 0)
+    for language in range(largest + 1):
+        exposure = np.where(head == language, seen, 0.0).sum(axis=1) * listed
+        relevant = np.bincount(owner, passage_language == language, minlength=len(topics.count))
+        target = relevant / topics.count
+        middle = (exposure + target) / 2
+        divergence += _entropy(middle) - (_entropy(exposure) + _entropy(target)) / 2
+    return 1 - divergence
+
+
+def _entropy(share: Floats) -> Floats:
+    """Return -p log2 p of each share, 0 of 0."""
+    logarithm = np.log2(share, out=np.zeros_like(share), where=share > 0)
+    return -share * logarithm
+
+
 def preference(query_language: Ints, chosen_language: Ints, n_languages: int) -> Floats:
     """Return (L, L) T[a, b]: share of the language-a queries whose chosen passage is in b; NaN rows
     for languages without any.

@@ -29,6 +29,8 @@ LEAST = r"(?:\(rel=([1-9][0-9]{0,3})\))?"
 NAME = re.compile(
     rf"(P|R|Success|success){LEAST}{CUT}|(nDCG|Judged){CUT}|(AP|RR){LEAST}(?:{CUT})?|(Rprec){LEAST}|(AP-lareqa)"
 )
+# Of a question in the pool of all languages, by ranks and languages: see `language_bias.by_query`.
+OF_LANGUAGES = ("LPR", "Max@R", "AWRF@10")
 JUDGED = "Judged@"  # how the names of measures begin that need the ranks of all judged passages
 UNCUT = NOWHERE - 1  # the cut of a measure without one: below the rank of what was not retrieved
 FORMS = (
@@ -105,9 +107,11 @@ def judged(topic: Ints, rank: Ints, grade: Floats | Ints, last: Ints | None = No
 def check(names: Sequence[str]) -> None:
     """Raise UserError for a name that is no measure."""
     for name in names:
-        if parsed(name) is None:
+        if parsed(name) is None and name not in OF_LANGUAGES:
             raise UserError(
-                f"eval.measures: {name!r} is no measure; take {FORMS}", key="config.eval.measures"
+                f"eval.measures: {name!r} is no measure; take {FORMS}; of the pool of all languages"
+                f" also {', '.join(OF_LANGUAGES)}",
+                key="config.eval.measures",
             )
 
 
@@ -119,7 +123,8 @@ def measured(
 
     Args:
         topics: the relevant passages.
-        names: further measures.
+        names: further measures; those of `OF_LANGUAGES`, which ranks alone do not give, are passed
+            over.
         all_judged: every judged passage, of the same topics and perhaps more; needed for Judged@k.
 
     Raises:
@@ -133,6 +138,8 @@ def measured(
         "rank_max": topics.rank[topics.start + topics.count - 1],
     }
     for name in (*ALWAYS, *names):
+        if name in OF_LANGUAGES:
+            continue
         if name.startswith(JUDGED):
             assert all_judged is not None
             columns[name] = share_judged(topics, all_judged, int(name.removeprefix(JUDGED)))

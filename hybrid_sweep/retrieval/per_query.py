@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hybrid_sweep.retrieval import language_bias, own_documents
 from hybrid_sweep.retrieval.measures import (
     NOWHERE,
+    OF_LANGUAGES,
     Floats,
     Ints,
     Judged,
@@ -72,7 +73,8 @@ class Ranks:
     single: in the pools of single languages, topics query * L + language of the pool. pooled: in
     the mixed pool, topics query. answer_lang: (R,) in the order of pooled.rank. first: (Q,) the
     passage at the head of each query's list in the mixed pool, -1 where it has none. share: (Q,)
-    the share of the query's language in the head of that list. asked: (Q, L + 1) whether a query
+    the share of the query's language in the head of that list. head: (Q, k) the languages of its
+    passages, -1 where the list has ended. asked: (Q, L + 1) whether a query
     was asked of each language's pool and, last, of all. part: what is searched, its sizes in the
     order of pooled.topic; None: all passages. all_judged: single and pooled with the passages that
     are judged not relevant, where a measure needs them.
@@ -83,6 +85,7 @@ class Ranks:
     answer_lang: Ints
     first: Ints
     share: Floats
+    head: Ints
     asked: NDArray[np.bool_]
     part: SearchedPart | None = None
     all_judged: tuple[Judged | None, Judged | None] = (None, None)
@@ -122,10 +125,11 @@ def evaluate(
     names for further columns; without_own: whether the passage that has the id of a query is left
     out of what that query searches. The table has a row wherever the pool holds a relevant passage,
     sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input.
-    same@10 is NaN outside the multilingual setting. The report: queries, passages (by language, "*"
-    for all), without_relevant (queries without a relevant passage in any pool), cells (of each
-    setting and languages, n rows and queries without_relevant), bias. Raises UserError for an empty
-    side, a pair judged twice, an unknown measure, vectors that are not finite.
+    same@10 and the measures `OF_LANGUAGES` are NaN outside the multilingual setting. The report:
+    queries, passages (by language, "*" for all), without_relevant (queries without a relevant
+    passage in any pool), cells (of each setting and languages, n rows and queries
+    without_relevant), bias. Raises UserError for an empty side, a pair judged twice, an unknown
+    measure, vectors that are not finite.
     """
     check(measures)
     texts = texts_of(queries, passages)
@@ -161,8 +165,14 @@ def evaluate(
         part = SearchedPart(texts.passage_lang, sizes)
     languages = answer_lang[grade >= RELEVANT][pooled.entry]
     every = (all_single, all_pooled)
-    ranks = Ranks(single, pooled, languages, top[:, 0], share, asked, part, every)
+    head = head_languages(top, texts)
+    ranks = Ranks(single, pooled, languages, top[:, 0], share, head, asked, part, every)
     return tabulated(queries, texts, ranks, measures)
+
+
+def head_languages(top: Ints, texts: TextCodes) -> Ints:
+    """Return the languages of the first passages, (Q, k) row numbers; -1 stays."""
+    return np.where(top >= 0, texts.passage_lang[top], -1)
 
 
 def least_of(measures: Sequence[str]) -> int:
@@ -213,6 +223,12 @@ def _table(
     table = pd.concat(parts, ignore_index=True)
     no_share = np.full(len(single.topic), np.nan)
     table[f"same@{SAME_AT}"] = np.concatenate([no_share, ranks.share[pooled.topic]])
+    if set(measures) & set(OF_LANGUAGES):
+        query_lang = texts.query_lang[pooled.topic]
+        head = ranks.head[pooled.topic]
+        by_query = language_bias.by_query(pooled, ranks.answer_lang, query_lang, head)
+        for name in sorted(set(measures) & set(OF_LANGUAGES)):
+            table[name] = np.concatenate([no_share, by_query[name]])
     if (table["rank_max"] == NOWHERE).any():
         for name in ("rank_min", "rank_max"):
             table[name] = table[name].astype("Int64").mask(table[name] == NOWHERE)

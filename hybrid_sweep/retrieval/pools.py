@@ -91,7 +91,8 @@ def evaluate(
     sizes = inside.sum() + np.bincount(query[outside], minlength=len(queries))[pooled.topic]
     part = per_query.SearchedPart(texts.passage_lang[inside], sizes)
     answers = answer_lang[pooled.entry]
-    ranks = per_query.Ranks(single, pooled, answers, top[:, 0], share, asked, part)
+    head = per_query.head_languages(top, texts)
+    ranks = per_query.Ranks(single, pooled, answers, top[:, 0], share, head, asked, part)
     return per_query.tabulated(queries, texts, ranks, measures)
 
 

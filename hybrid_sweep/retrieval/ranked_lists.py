@@ -77,9 +77,9 @@ def evaluate(
 
     single, all_single, _ = ranked_in(answer_lang, query * count + answer_lang)
     pooled, all_pooled, languages = ranked_in(np.full_like(answer_lang, count), query)
-    share, first = _mixed(lists, texts)
+    share, head, first = _mixed(lists, texts)
     every = (all_single, all_pooled)
-    ranks = Ranks(single, pooled, languages, first, share, asked, all_judged=every)
+    ranks = Ranks(single, pooled, languages, first, share, head, asked, all_judged=every)
     return tabulated(queries, texts, ranks, measures)
 
 
@@ -107,9 +107,9 @@ def _placed(
     return place
 
 
-def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints]:
+def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints, Ints]:
     """Return (Q,) share of the query's language among the first ten of its list in the mixed pool,
-    and its first passage, or -1.
+    (Q, 10) their languages, -1 where there is none, and its first passage, or -1.
     """
     queries = len(texts.query_lang)
     mixed = lists.pool == len(texts.languages)
@@ -124,4 +124,6 @@ def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints]:
     foremost = head[np.lexsort((lists.rank[head], query))]
     listed, at = np.unique(lists.query[foremost], return_index=True)
     first[listed] = lists.passage[foremost[at]]
-    return share, first
+    languages = np.full((queries, SAME_AT), -1, dtype=np.int64)
+    languages[query, lists.rank[head] - 1] = texts.passage_lang[passage]
+    return share, languages, first

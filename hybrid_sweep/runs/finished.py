@@ -212,8 +212,9 @@ def _read(run_id: str, folder: Path) -> pa.Table:
 def schema_of(path: Path) -> pa.Schema:
     """Return SCHEMA with the columns of further measures that a table has, sorted."""
     there = set(pq.read_schema(path).names) - set(SCHEMA.names)
-    more = sorted(name for name in there if measures.parsed(name) is not None)
-    return pa.schema([*SCHEMA, *((name, pa.float64()) for name in more)])
+    more = there & set(measures.OF_LANGUAGES)
+    more |= {name for name in there if measures.parsed(name) is not None}
+    return pa.schema([*SCHEMA, *((name, pa.float64()) for name in sorted(more))])
 
 
 def _impossible(rows: pa.Table) -> str:
@@ -232,7 +233,8 @@ def _impossible(rows: pa.Table) -> str:
         return "rank_max"
     names: list[str] = [*STORED, *rows.column_names[len(SCHEMA) :]]
     for name in names:
-        if _any(pc.or_(pc.less(rows[name], 0.0), pc.greater(rows[name], 1.0 + 1e-9))):
+        most = MOST if name == "Max@R" else 1.0 + 1e-9  # a rank
+        if _any(pc.or_(pc.less(rows[name], 0.0), pc.greater(rows[name], most))):
             return name
     return ""
 

@@ -286,6 +286,16 @@ def test_the_processes_of_a_run_share_the_batch_evenly():
         rules.validate(small(trainer__devices=3))
 
 
+def test_a_measure_of_languages_is_asked_for_but_not_what_verdicts_are_on():
+    config = small(eval__measures=["LPR", "Max@R", "AWRF@10"])
+    rules.validate(config)
+    config.sweep.primary = "LPR"
+    with refused("config.sweep.primary", "LPR"):
+        rules.validate(config)
+    with refused("config.eval.measures", "AWRF@5"):
+        rules.validate(small(eval__measures=["AWRF@5"]))
+
+
 def test_smaller_pools_have_no_share_of_judged_passages():
     config = small(data__pools=[10], eval__measures=["P@5"])
     rules.validate(config)

@@ -182,6 +182,29 @@ def test_a_scale_has_no_value_at_its_ends(scale: Any) -> None:
     assert scale.slope(0.3) == pytest.approx(slope, rel=1e-6)
 
 
+def test_measures_of_languages_have_rows_and_columns_of_the_mixed_pool_alone(
+    make_sweep: Any, world: Any
+) -> None:
+    def add(table: pd.DataFrame) -> pd.DataFrame:
+        mixed = table["setting"] == "multilingual"
+        last = table["rank_max"].astype(float).where(mixed)
+        return table.assign(**{"LPR": (table["rank_min"] == 1).where(mixed), "Max@R": last})
+
+    sweep = load([change_tables(make_sweep(world(questions=20)), add)])
+    results = aggregate(sweep)
+    for name in ("LPR", "Max@R"):
+        mine = results[results["measure"] == name]
+        assert set(mine["setting"]) == {"multilingual"}
+        assert set(mine["verdict"].dropna()) <= {""}
+        assert mine["delta_low"].notna().any()
+        row = next(one for one in picked(results, "multilingual", name) if one["ratio"] == 0.5)
+        frame = sweep.frame[(sweep.frame["ratio"] == 0.5) & (sweep.frame["kind"] == "trained")]
+        by_hand = frame.groupby("query_lang", observed=True)[name].mean().mean()
+        assert row["mean"] == pytest.approx(by_hand)
+    columns = [column.name for column in sweep.measures.shown]
+    assert columns[-2:] == ["language preference rate", "last relevant rank"]
+
+
 def test_measures_that_were_asked_for_reach_the_results(make_sweep: Any, world: Any) -> None:
     def add(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(**{"P@5": (table["rank_min"] <= 5) / 5, "note": "no measure"})

@@ -4,9 +4,10 @@ hand.
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import jensenshannon
 
 from hybrid_sweep.retrieval import language_bias
-from hybrid_sweep.retrieval.measures import judged
+from hybrid_sweep.retrieval.measures import NOWHERE, OF_LANGUAGES, judged
 
 
 @pytest.mark.parametrize(("size", "relevant"), [(50, 2), (50, 11), (400, 4)])
@@ -74,3 +75,69 @@ def test_heat_map_equals_ranking_each_answer_without_the_others() -> None:
     for (a, b), values in expected.items():
         assert found[a, b] == pytest.approx(np.mean(values), abs=1e-12)
     assert np.isnan(found).sum() == languages**2 - len(expected)
+
+
+def mixed_pool(seed: int, size: int = 25, languages: int = 4, queries: int = 60):
+    """Ranked lists of languages, and the ranks of each query's relevant passages in them."""
+    generator = np.random.default_rng(seed)
+    lists = generator.integers(0, languages, (queries, size))
+    ranks = []
+    for _ in range(queries):
+        count = generator.integers(1, 6)
+        ranks.append(np.sort(1 + generator.choice(size, count, replace=False)))
+    query_language = generator.integers(0, languages, queries)
+    return lists, ranks, query_language
+
+
+def named_measures(lists, ranks, query_language, cut=10):
+    topic = np.repeat(np.arange(len(ranks)), [len(mine) for mine in ranks])
+    rank = np.concatenate(ranks)
+    topics = judged(topic, rank, np.ones(len(rank)))
+    inside = np.minimum(rank, lists.shape[1]) - 1
+    passage_language = lists[topic, inside][topics.entry]
+    return language_bias.by_query(topics, passage_language, query_language, lists[:, :cut])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_named_measures_equal_a_brute_force_over_each_list(seed: int) -> None:
+    """Of whole lists, with SciPy's divergence."""
+    lists, ranks, query_language = mixed_pool(seed)
+    values = named_measures(lists, ranks, query_language)
+    assert sorted(values) == sorted(OF_LANGUAGES)
+    for query, mine in enumerate(ranks):
+        answers = [lists[query][rank - 1] for rank in mine]
+        own = query_language[query]
+        if own in answers and len(set(answers)) > 1:
+            assert values["LPR"][query] == (answers[0] == own)
+        else:
+            assert np.isnan(values["LPR"][query])
+        if len(mine) > 1:
+            assert values["Max@R"][query] == max(mine)
+        else:
+            assert np.isnan(values["Max@R"][query])
+        exposure, target = np.zeros((2, 4))
+        for rank in range(1, 11):
+            exposure[lists[query][rank - 1]] += 1 / np.log2(max(rank, 2))
+        for language in answers:
+            target[language] += 1
+        divergence = jensenshannon(exposure, target, base=2) ** 2
+        assert values["AWRF@10"][query] == pytest.approx(1 - divergence, abs=1e-12)
+
+
+def test_the_ends_of_fairness() -> None:
+    """Nothing in common is 0; attention in the shares of the relevant passages is 1."""
+    lists = np.array([[0, 0, 0, 1], [0, 1, -1, -1], [-1, -1, -1, -1]])
+    ranks = [np.array([4]), np.array([1, 2]), np.array([NOWHERE])]
+    topic = np.array([0, 1, 1, 2])
+    topics = judged(topic, np.concatenate(ranks), np.ones(4))
+    values = language_bias.exposure_fairness(topics, np.array([1, 0, 1, 0]), lists[:, :3])
+    assert values[0] == 0 and values[1] == 1 and np.isnan(values[2])
+
+
+def test_what_was_not_retrieved_has_no_preference_and_no_last_rank() -> None:
+    topic = np.array([0, 0, 1, 1])
+    topics = judged(topic, np.array([3, NOWHERE, NOWHERE, NOWHERE]), np.ones(4))
+    languages, asked = np.array([1, 0, 0, 1]), np.array([1, 1])
+    preference = language_bias.language_preference(topics, languages, asked)
+    assert preference[0] == 1 and np.isnan(preference[1])
+    assert np.isnan(language_bias.last_rank(topics)).all()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.retrieval import per_query, ranked_lists
+from hybrid_sweep.retrieval.measures import OF_LANGUAGES
 from hybrid_sweep.retrieval.ranked_lists import RankedLists
 from hybrid_sweep.retrieval.ranking import Dense
 from tests.retrieval.test_per_query import KEYS, collection, qrels, texts
@@ -51,6 +52,7 @@ def test_whole_lists_are_whole_pools(seed):
             "AP-lareqa",
             "success@3",
             "RR@100",
+            *OF_LANGUAGES,
         ],
     )
     table, report = per_query.evaluate(**tables, ranker=ranker, measures=more)
