@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
 from hybrid_sweep.report.comparison import console as comparison_console
 from hybrid_sweep.report.comparison import figure as figure_comparison
 from hybrid_sweep.report.comparison import latex as comparison_latex
@@ -46,16 +47,22 @@ def folder_of(sweep_dirs: Sequence[Path]) -> Path:
     return sweep_dirs[0] / name
 
 
-def read(sweep_dirs: Sequence[Path], on: str, shown: Shown) -> tuple[list[Sweep], list[list[str]]]:
-    """Return each sweep by itself, with the warnings about its points.
+def read(
+    sweep_dirs: Sequence[Path],
+    on: str = "",
+    measure: str | None = None,
+    clusters: ClusterChoice = AS_KEPT,
+) -> tuple[list[Sweep], list[list[str]]]:
+    """Return each sweep by itself, with the warnings about its points; the arguments are those of
+    `load`.
 
-    on: the name of a further collection. shown: what curves and verdicts are on. Raises
-    UserError, with the folder, where one cannot be reported alone either.
+    Raises:
+        UserError: with the folder, where one cannot be reported alone either.
     """
     sweeps, warnings = [], []
     for path in sweep_dirs:
         try:
-            sweep = load([path], on, shown.measure, shown.clusters)
+            sweep = load([path], on, measure, clusters)
             warnings.append(check(sweep))
         except UserError as error:
             raise (
@@ -121,12 +128,12 @@ def compare_folders(
             key="report.too_many_sweeps",
         )
     folder = below(folder_of(sweep_dirs), shown)
-    sweeps, warnings = read(sweep_dirs, "", shown)
+    sweeps, warnings = read(sweep_dirs, "", shown.measure, shown.clusters)
     report = write_comparison(compare(sweeps, warnings), folder)
     on_further: list[tuple[str, Report | str]] = []
     for name in shared:
         try:
-            there, about = read(sweep_dirs, name, shown)
+            there, about = read(sweep_dirs, name, shown.measure, shown.clusters)
             comparison = compare(there, about, name, sweeps)
             on_further.append((name, write_comparison(comparison, folder / f"on-{name}")))
         except UserError as error:
