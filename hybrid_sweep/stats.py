@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hybrid_sweep.report.clusters import effective_questions
+from hybrid_sweep.report.looks import Looks, fractions_of
 from hybrid_sweep.report.statistics import (
     MIN_SEEDS,
     Estimate,
@@ -34,6 +35,7 @@ from hybrid_sweep.report.statistics import (
 __all__ = [
     "MIN_SEEDS",
     "Estimate",
+    "Looks",
     "bounds",
     "carrying",
     "changes",
@@ -72,6 +74,7 @@ def changes(
     baseline: Hashable,
     margin: float,
     clusters: Mapping[Hashable, Hashable] | None = None,
+    looks: Looks | None = None,
 ) -> pd.DataFrame:
     """Return a row for each other level of a factor: its paired change to the baseline, with
     intervals, tests and a verdict.
@@ -91,6 +94,8 @@ def changes(
         margin: the loss that counts as none, in units of the value.
         clusters: the cluster of each question (group, or query where there is none), in place of a
             column cluster.
+        looks: the planned number of seeds, and the smaller numbers at which the results were tested
+            before: p and intervals hold over all looks. None: they are those of a single one.
 
     Raises:
         ValueError: for a missing column, a value that is not finite, a row that is there twice,
@@ -107,7 +112,8 @@ def changes(
     effects = {}
     for level, (here, there) in pairs.items():
         estimated = crossed_estimate(here - there, made.df, floor)
-        effects[level] = dataclasses.replace(estimated, asked=made.asked)
+        fractions = fractions_of(looks, estimated.n_seeds)
+        effects[level] = dataclasses.replace(estimated, asked=made.asked, fractions=fractions)
     crossed = [effect.interval == "crossed" for effect in effects.values()]
     p, losses = [], []
     for effect, is_crossed in zip(effects.values(), crossed, strict=True):

@@ -14,6 +14,8 @@ from hybrid_sweep.utils.names import is_folder_name
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hybrid_sweep.report.looks import Looks
+
 # Where the name of a run file tells its ratio and its seed, as in r0.5_s3.trec or ratio=0.5,seed=3.
 NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 RATIO = re.compile(rf"(?:^|[^a-zA-Z])(?:ratio|r)[=_-]?({NUMBER})(?![0-9])")
@@ -33,6 +35,8 @@ def report(words: list[str]) -> int:
     parser.add_argument("--measure", metavar="NAME")
     parser.add_argument("--margin", type=float)
     parser.add_argument("--clusters", metavar="FILE")
+    parser.add_argument("--seeds-planned", type=int, metavar="N")
+    parser.add_argument("--looks", metavar="N,N,...")
     parser.add_argument("--out", metavar="DIR", type=Path)
     args = parser.parse_intermixed_args(words)
     if args.margin is not None and not 0 <= args.margin < float("inf"):
@@ -44,7 +48,8 @@ def report(words: list[str]) -> int:
     from hybrid_sweep.report.foreign.rows import read
 
     clusters = chosen(args.clusters)
-    asked = TableRequest(args.factor, args.baseline, args.measure, args.margin, clusters)
+    looks = _looks(args.seeds_planned, args.looks)
+    asked = TableRequest(args.factor, args.baseline, args.measure, args.margin, clusters, looks)
     if args.table:
         _refuse_words(args.overrides, args.collection, args.labels)
         rows = read(args.table)
@@ -57,6 +62,29 @@ def report(words: list[str]) -> int:
     folder = args.out or Path("outputs") / "reports" / name
     say(write_foreign(rows, asked, folder))
     return 0
+
+
+def _looks(planned: int | None, taken: str | None) -> "Looks | None":
+    """Return the planned number of seeds and the looks at fewer; None where neither is given."""
+    from hybrid_sweep.report.looks import Looks
+
+    if planned is None and taken is None:
+        return None
+    if planned is None:
+        raise UserError(
+            "--looks needs --seeds-planned N, the seeds of the last look", key="option.looks"
+        )
+    if planned < 1:
+        raise UserError(f"--seeds-planned {planned}: must be 1 or more", key="option.looks")
+    counts = []
+    for word in taken.split(",") if taken else []:
+        if not word.strip().isdecimal() or not 1 <= int(word) <= planned:
+            raise UserError(
+                f"--looks {taken}: must be numbers of seeds from 1 to {planned}, as 3,5",
+                key="option.looks",
+            )
+        counts.append(int(word))
+    return Looks(planned, tuple(sorted(set(counts))))
 
 
 def _refuse_words(overrides: Sequence[str], collection: str | None, labels: Path | None) -> None:

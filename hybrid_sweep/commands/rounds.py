@@ -46,11 +46,12 @@ def next_round(sweep_dir: Path, max_seeds: int) -> Round:
     with guard, writing(sweep_dir):
         plan_log.add_look(sweep_dir, tested_counts(results))
     undecided = [row for row in rows if is_open(row)]
-    going_on = [row for row in undecided if row["n_seeds"] < max_seeds]
+    # a verdict is over the seeds that ratio 0 has, too
+    going_on = [row for row in undecided if row["delta_seeds"] < max_seeds]
     if not going_on:
         return Round({}, _end(rows, undecided))
     named = ", ".join(f"{row['ratio']:g}" for row in going_on)
-    counts = sorted({int(row["n_seeds"]) for row in going_on})
+    counts = sorted({int(row["delta_seeds"]) for row in going_on})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     reason = f"r = {named} open after {seeds} of at most {max_seeds} seeds"
     return Round(_following(sweep, [row["ratio"] for row in going_on]), reason)
@@ -58,7 +59,7 @@ def next_round(sweep_dir: Path, max_seeds: int) -> Round:
 
 def is_open(row: ResultRow) -> bool:
     """Return whether more seeds may settle the verdict of a ratio."""
-    if row["n_seeds"] < st.MIN_SEEDS or row["verdict"] == "untested":
+    if row["delta_seeds"] < st.MIN_SEEDS or row["verdict"] == "untested":
         return True
     needs_questions = row["verdict"] == "inconclusive" and row["seeds_to_settle_low"] == float(
         "inf"
@@ -77,7 +78,7 @@ def _missing(sweep: Sweep) -> dict[int, list[float]]:
 
 def _following(sweep: Sweep, ratios: list[float]) -> dict[int, list[float]]:
     """Return one more seed for each ratio: the first one that ratio 0 has and it lacks, else the
-    one after all seeds, which ratio 0 gets too.
+    first that it has and ratio 0 lacks, which that gets, else the one after all seeds, for both.
     """
     seeds: dict[float, set[int]] = {}
     for point in sweep.trained:
@@ -86,10 +87,17 @@ def _following(sweep: Sweep, ratios: list[float]) -> dict[int, list[float]]:
     new = max(seed for own in seeds.values() for seed in own) + 1
     following: dict[int, list[float]] = {}
     for ratio in ratios:
-        lacking = sorted(base - seeds.get(ratio, set()))
-        following.setdefault(lacking[0] if lacking else new, []).append(ratio)
-    if new in following:
-        following[new].insert(0, 0.0)
+        own = seeds.get(ratio, set())
+        lacking, ahead = sorted(base - own), sorted(own - base)
+        if lacking:
+            following.setdefault(lacking[0], []).append(ratio)
+        elif ahead:
+            following.setdefault(ahead[0], [])
+        else:
+            following.setdefault(new, []).append(ratio)
+    for seed, ratios_of_seed in following.items():
+        if seed not in base:
+            ratios_of_seed.insert(0, 0.0)
     return dict(sorted(following.items()))
 
 
@@ -97,7 +105,7 @@ def _end(rows: list[ResultRow], undecided: list[ResultRow]) -> str:
     """Return why no round follows, in words."""
     if not rows:
         return "no ratio above 0 to settle"
-    counts = sorted({int(row["n_seeds"]) for row in rows})
+    counts = sorted({int(row["delta_seeds"]) for row in rows})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     unsettled = [row for row in rows if row["verdict"] in ("inconclusive", "untested")]
     if not unsettled:

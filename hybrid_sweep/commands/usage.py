@@ -82,7 +82,7 @@ REPORT = """\
 usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--clusters FILE] [--allow-missing]
        hybrid-sweep report SWEEP_DIR SWEEP_DIR [...] --axis KEY [--baseline LEVEL] [--measure NAME] [--out DIR]
        hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X]
-                           [--clusters FILE] [--out DIR]
+                           [--clusters FILE] [--seeds-planned N] [--looks N,N,...] [--out DIR]
        hybrid-sweep report --runs 'GLOB' --collection NAME [--labels FILE] [KEY=VALUE ...] [the options of --table]
 
 Print the table and the answer of a sweep, and write its report beside its points.json: report.html (the answer on one
@@ -101,7 +101,8 @@ Several sweeps that differ in nothing but ratios and seeds are pooled: one repor
 folder. Sweeps that differ (another model, other data, another budget, another margin) are compared: each is analysed
 alone, and comparison.html, .md, .tex, .csv, .parquet, .png, .pdf and .svg in FIRST/vs-SECOND show them side by side,
 with what differs in their settings. The first is what the others are compared with. Where the questions are the same,
-the differences are tested. Nothing is written into the other folders; at most six sweeps.
+the differences are tested. Into the other folders only plan.jsonl gets a line, where sweeps are pooled; at most six
+sweeps.
 
 --axis KEY compares sweeps that differ in one setting over that setting instead, at each ratio: a table and a curve of
 each ratio in FIRST/by-KEY.
@@ -110,7 +111,8 @@ each ratio in FIRST/by-KEY.
 system, level of a factor, seed, query and measure, with the columns seed, query, measure, value and a factor (ratio, or
 --factor COLUMN, numbers or names), and where there are some system, group, cluster and language. --runs scores run
 files first; ratio and seed stand in their names (r0.5_s3.trec), or in --labels, a CSV with the columns file, seed and a
-factor.
+factor. p and intervals are those of a single look, unless --seeds-planned N says how many seeds there shall be, and
+--looks N,N,... with how many of them the results were tested before.
 
 examples:
   hybrid-sweep report outputs/sweeps/smoke

@@ -27,7 +27,7 @@ from hybrid_sweep.report import load
 from hybrid_sweep.report.cluster_files import kept
 from hybrid_sweep.report.comparison.report import folder_of
 from hybrid_sweep.report.public_command import public_command
-from hybrid_sweep.report.report import write_report
+from hybrid_sweep.report.report import record_look, write_report
 from hybrid_sweep.report.settings import matters
 from hybrid_sweep.runs import finished
 from hybrid_sweep.utils import names, plan_log, records, safe_paths
@@ -94,7 +94,20 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
             {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
         )
         _put_report(made, rivals)
+        _record_looks(made, sweep_dir)
         return _files_of(made)
+
+
+def _record_looks(made: Path, sweep_dir: Path) -> None:
+    """Record the look of a published report in the folder of its sweep, too, where that can be
+    written.
+    """
+    try:
+        log = plan_log.read(made)
+        record_look(sweep_dir, log.looks)
+    except UserError as error:
+        if error.key not in ("plan_log.broken", "report.unwritable"):
+            raise
 
 
 def renew(folder: Path) -> list[str]:

@@ -42,15 +42,16 @@ def write_report(
     compared.
 
     One report is written into the first folder, a comparison into vs-NAME there; each file
-    atomically, and nothing into any other folder. measure: what curve and verdicts are on, by
-    default the primary measure of the sweep; reports on another one are written into by-MEASURE in
-    these folders. clusters: which questions belong together. Raises UserError where a folder is no
-    sweep, nothing is finished, the points of one sweep cannot be compared, or the folder cannot be
-    written. What would be an error on a further collection is a line of the console, since the
-    others have reports.
+    atomically, and nothing into any other folder but a line of plan.jsonl. measure: what curve and
+    verdicts are on, by default the primary measure of the sweep; reports on another one are written
+    into by-MEASURE in these folders. clusters: which questions belong together. Raises UserError
+    where a folder is no sweep, nothing is finished, the points of one sweep cannot be compared, or
+    the folder cannot be written. What would be an error on a further collection is a line of the
+    console, since the others have reports.
 
-    The numbers of seeds that are tested are added to the record of the plan in the first folder:
-    reports before all planned seeds are there are looks, over which the error rates are spent.
+    The numbers of seeds that are tested are added to the record of the plan in each folder of a
+    report: reports before all planned seeds are there are looks, over which the error rates are
+    spent.
     """
     folders = list({path.resolve(): path for path in map(Path, sweep_dirs)}.values())
     # where it is written; the user may name it by a link
@@ -58,14 +59,15 @@ def write_report(
     primary = primary_of(folders)
     shown = Shown(measure or primary, primary, clusters)
     pooled = _pooled(folders, shown)
+    unrecorded: list[str] = []
     if pooled is None:
         report, told = _compared(folders, shown)
     else:
         merged = load_merged(folders, pooled[0])
         report = write_one(*pooled, below(folders[0], shown), training(folders), merged)
         told = _further(folders, shown)
-        _record_look(folders[0], report)
-    console, code = [report.console], report.exit_code
+        unrecorded = _record_looks(folders, report)
+    console, code = [report.console, *unrecorded], report.exit_code
     for name, other in told:
         console += [
             "",
@@ -79,9 +81,12 @@ def write_report(
     )
 
 
-def _record_look(folder: Path, report: Report) -> None:
-    """Add the numbers of seeds that a report tests to plan.jsonl of its folder."""
-    counts = tested_counts(report.results)
+def record_look(folder: Path, counts: Sequence[int]) -> None:
+    """Add the numbers of seeds that a report tests to plan.jsonl of a folder.
+
+    Raises:
+        UserError: where the folder cannot be written.
+    """
     lock = folder / "lock"
     # a folder that no command writes to has no lock
     guard = exclusive(lock, OUTPUTS) if lock.is_file() else nullcontext()
@@ -91,6 +96,21 @@ def _record_look(folder: Path, report: Report) -> None:
     except UserError as error:
         if error.key != "plan_log.broken":  # that is in the report already
             raise
+
+
+def _record_looks(folders: Sequence[Path], report: Report) -> list[str]:
+    """Record a report in each folder that it is of; a line for each but the first that cannot be
+    written.
+    """
+    counts = tested_counts(report.results)
+    record_look(folders[0], counts)
+    lines = []
+    for folder in folders[1:]:
+        try:
+            record_look(folder, counts)
+        except UserError as error:
+            lines.append(f"this look is not recorded in {folder}: {error}")
+    return lines
 
 
 def _pooled(folders: Sequence[Path], shown: Shown) -> tuple[Sweep, list[str]] | None:

@@ -67,6 +67,18 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> dict[float, str]:
     return given
 
 
+def test_seeds_that_ratio_0_lacks_are_its_next_ones(
+    sweep_dir: Path, verdicts: dict[float, str]
+) -> None:
+    """A verdict is over common seeds: three of r = 1's five."""
+    verdicts |= {0.5: "non-inferior", 1.0: "inconclusive"}
+    add(sweep_dir, {3: [1.0], 4: [1.0]})
+    assert next_round(sweep_dir, 5).ratios == {3: [0.0]}
+    add(sweep_dir, {3: [0.0], 4: [0.0]})
+    assert next_round(sweep_dir, 5).ratios == {}
+    assert next_round(sweep_dir, 6).ratios == {5: [0.0, 1.0]}
+
+
 def test_ratios_that_are_open_get_a_seed_with_ratio_0(
     sweep_dir: Path, verdicts: dict[float, str]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 
 from benchmarks import looks as simulated
-from hybrid_sweep.report import look_notes, looks, simultaneous
+from hybrid_sweep.report import look_notes, looks, publish, simultaneous
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.comparison.table import compare
 from hybrid_sweep.report.derived import derived
@@ -22,7 +22,7 @@ from hybrid_sweep.report.looks import Looks, adjusted, fractions_of, level_of, o
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.report.results import MONO, aggregate, picked
 from hybrid_sweep.utils import plan_log
-from tests.report.conftest import World, logged
+from tests.report.conftest import World, logged, write_run
 
 IRREGULAR = (0.3, 0.35, 0.7, 1.0)
 
@@ -289,3 +289,31 @@ def test_shapes_and_comparisons_hold_over_all_looks(
         assert (width[1] > width[0]).all()
         tested = before["p"].between(0.001, 0.9)
         assert tested.any() and (after["p"][tested] > before["p"][tested]).all()
+
+
+def test_a_pooled_report_is_a_look_at_each_of_its_sweeps(
+    make_sweep: Callable[..., Path], quick: None, tmp_path: Path
+) -> None:
+    first = planned(make_sweep(World(questions=24), seeds=(0, 1)), 4)
+    other = first.with_name("more")
+    shutil.copytree(first, other)
+    plan = json.loads((other / "points.json").read_text())
+    for point in plan["points"]:
+        if point["kind"] == "trained":
+            point["seed"] += 2
+            point["run_id"] = f"x{point['run_id']}"
+            write_run(first.parents[1], World(questions=24), point)
+    plan["points"] = [point for point in plan["points"] if point["kind"] == "trained"]
+    (other / "points.json").write_text(json.dumps(plan | {"name": "more"}))
+    write_report([first, other])
+    assert plan_log.read(first).looks == plan_log.read(other).looks == (4,)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_a_sweep_that_is_published_was_looked_at(
+    make_sweep: Callable[..., Path], tmp_path: Path
+) -> None:
+    sweep_dir = planned(make_sweep(World(questions=24), seeds=(0, 1, 2)), 5)
+    publish.freeze(sweep_dir, tmp_path / "published")
+    assert plan_log.read(tmp_path / "published").looks == plan_log.read(sweep_dir).looks == (3,)

@@ -132,11 +132,6 @@ def sweep_of(
         points.append(SweepPoint("trained", ratio, seed, run_id))
     _check_same_rows(frame, points, levels)
     values = [column for column in frame.columns if column in set(rows["measure"])]
-    if measure not in values:
-        raise UserError(
-            f"--measure {measure}: not in the table, which has {', '.join(values)}",
-            key="report.measure_missing",
-        )
     in_table = None
     if "cluster" in rows.columns:
         pairs = rows[["group", "cluster"]].drop_duplicates()

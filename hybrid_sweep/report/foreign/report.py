@@ -2,6 +2,7 @@
 system in a folder of its own.
 """
 
+import dataclasses
 import textwrap
 from base64 import b64encode
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hybrid_sweep.report import look_notes
 from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
 from hybrid_sweep.report.curves import complete, curves
 from hybrid_sweep.report.figures.style import save
@@ -18,6 +20,7 @@ from hybrid_sweep.report.foreign.levels import Levels, levels_of, sweep_of
 from hybrid_sweep.report.foreign.rows import checked
 from hybrid_sweep.report.foreign.words import Told
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.looks import Looks
 from hybrid_sweep.report.measures import DEFAULT
 from hybrid_sweep.report.render import html as render
 from hybrid_sweep.report.render.console import console
@@ -36,7 +39,8 @@ MARGIN = 0.01  # of a measure from 0 to 1, unless another is asked for
 @dataclass(frozen=True)
 class TableRequest:
     """What is asked of a table. factor, baseline, measure, margin: None where the table decides;
-    clusters: which questions belong together.
+    clusters: which questions belong together; looks: the seeds that were planned, and at which
+    numbers of them the results were tested before, None where that is not told.
     """
 
     factor: str | None = None
@@ -44,6 +48,7 @@ class TableRequest:
     measure: str | None = None
     margin: float | None = None
     clusters: ClusterChoice = AS_KEPT
+    looks: Looks | None = None
 
 
 def write_foreign(rows: pd.DataFrame, asked: TableRequest, folder: Path) -> str:
@@ -75,6 +80,11 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
     """Return what is said of one system."""
     measures = list(dict.fromkeys(rows["measure"]))
     measure = asked.measure or (DEFAULT if DEFAULT in measures else measures[0])
+    if measure not in measures:
+        raise UserError(
+            f"--measure {measure}: not in the table, which has {', '.join(measures)}",
+            key="report.measure_missing",
+        )
     margin = asked.margin
     if margin is None:
         if parsed(measure) is None:
@@ -86,8 +96,11 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
         margin = MARGIN
     levels = levels_of(rows[factor], asked.baseline)
     sweep, warnings = sweep_of(rows, levels, measure, margin, name, asked.clusters)
-    notes = [*warnings, *_few(sweep), *_copies(sweep, levels)]
-    return Told(sweep, levels, _results(sweep), _slope(sweep, levels), notes)
+    sweep = dataclasses.replace(sweep, looks=asked.looks)
+    results = _results(sweep)
+    looked = look_notes.warnings(sweep, results)
+    notes = [*warnings, *_few(sweep), *_copies(sweep, levels), *looked]
+    return Told(sweep, levels, results, _slope(sweep, levels), notes)
 
 
 def _results(sweep: Sweep) -> pd.DataFrame:
@@ -148,7 +161,7 @@ def _written(told: Told, folder: Path) -> str:
         put_texts(texts, folder)
     lines = [f"--- {told.sweep.name} ---", *console(words.changes(told, told.main))]
     lines += [f"warning: {warning}" for warning in told.warnings]
-    for text in (words.answer(told), *words.findings(told)):
+    for text in (words.answer(told), *words.findings(told), words.looked(told)):
         lines += ["", *textwrap.wrap(escaping.one_line(text), 110)]
     return "\n".join([*lines, "", f"page: {folder / 'report.html'}", f"figure: {drawn[0]}"])
 

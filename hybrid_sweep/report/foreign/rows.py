@@ -126,6 +126,10 @@ def checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     whole = (seeds % 1 == 0) & (seeds >= 0)
     if not whole.all():
         refuse(rows, ~whole, "seed is no whole number of 0 or more", key="table.seed")
+    # of larger floats several whole numbers are one
+    most = 2**53 if pd.api.types.is_float_dtype(seeds) else 2**63 - 1
+    if (seeds > most).any():
+        refuse(rows, seeds > most, f"seed is larger than {most}", key="table.seed")
     rows["seed"] = seeds.astype(np.int64)
     for name in ("system", "query", "group", "language", "measure"):
         rows[name] = rows[name].astype(str)

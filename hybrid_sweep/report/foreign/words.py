@@ -27,6 +27,7 @@ from hybrid_sweep.report.render.markdown import Block
 from hybrid_sweep.report.render.numbers import (
     between,
     counted,
+    listed,
     p_words,
     percent,
     questions_of,
@@ -148,6 +149,18 @@ def findings(told: Told, quoted: Quoted = one_line) -> list[str]:
     return sentences
 
 
+def looked(told: Told) -> str:
+    """Return what p and intervals say of looks at fewer seeds than these."""
+    if told.sweep.looks is None:
+        return (
+            "Nothing tells how many seeds were planned, or whether fewer were tested before: p and"
+            " intervals are those of a single look (--seeds-planned, --looks)."
+        )
+    planned, taken = told.sweep.looks.planned, told.sweep.looks.taken
+    before = f", after looks at {listed(taken)}" if taken else ""
+    return f"Seeds planned, as told: {planned}{before}; p and intervals hold over all looks."
+
+
 def changes(told: Told, measure: Measure, scope: str = MACRO) -> Table:
     """Return a line for each level of the factor."""
     rows = []
@@ -212,6 +225,7 @@ def _method(told: Told) -> list[str]:
             " `docs/statistics.md` has the model, its assumptions and its measured error rates."
         ),
         *clustered(told.sweep),
+        f"- {looked(told)}",
         (
             "- Non-inferior: the 90 % interval lies above minus the margin, and enough questions"
             " carry the change. Superior and degraded are adjusted (Holm over the levels, of single"

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hybrid_sweep import stats
 from hybrid_sweep.commands import report_verbs
 from hybrid_sweep.report.cluster_files import ClusterChoice, chosen
 from hybrid_sweep.report.foreign import report as foreign
 from hybrid_sweep.report.foreign.report import TableRequest, write_foreign
 from hybrid_sweep.report.foreign.rows import read, tidy
 from hybrid_sweep.report.load import load
+from hybrid_sweep.report.looks import Looks
 from hybrid_sweep.report.results import aggregate
 from tests.refused import refused
 from tests.report.behrens_fisher import quantile
@@ -333,3 +335,60 @@ def test_a_query_in_two_clusters_or_none_is_refused(tmp_path: Path) -> None:
     with refused("clusters.unknown", "q0"):
         asked = TableRequest(clusters=ClusterChoice(given={"other": "page 1"}, name="x.csv"))
         write_foreign(rows, asked, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "seeds, largest",
+    [(np.array([1, 2, 2**63], dtype=np.uint64), 2**63 - 1), (np.array([1.0, 2.0, 1e16]), 2**53)],
+)
+def test_a_seed_that_would_become_another_one_is_refused(
+    tmp_path: Path, seeds: np.ndarray, largest: int
+) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: -0.02}, queries=4)
+    rows["seed"] = seeds[rows["seed"]]
+    with refused("table.seed", largest):
+        write_foreign(rows, TableRequest(), tmp_path)
+
+
+def test_long_seeds_are_told_apart(tmp_path: Path) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: -0.02}, queries=40)
+    rows["seed"] += 1234567890123456789
+    write_foreign(rows, TableRequest(), tmp_path)
+    table = pd.read_csv(tmp_path / "results.csv")
+    seeds = " ".join(str(1234567890123456789 + number) for number in range(3))
+    assert set(table["seeds"]) == {seeds}
+
+
+def test_a_measure_that_is_not_in_the_table_is_refused_before_its_margin(tmp_path: Path) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: -0.02}, queries=4)
+    for name in ("nDCG@10", "own"):
+        with refused("report.measure_missing", name, "AP"):
+            write_foreign(rows, TableRequest(measure=name), tmp_path)
+
+
+def test_looks_that_are_told_widen_intervals_and_those_that_are_not_are_named(
+    tmp_path: Path,
+) -> None:
+    rows = rows_of({0.0: 0.0, 1.0: -0.02})
+    single = write_foreign(rows, TableRequest(), tmp_path / "single")
+    interim = write_foreign(rows, TableRequest(looks=Looks(10)), tmp_path / "interim")
+    last = write_foreign(rows, TableRequest(looks=Looks(3)), tmp_path / "last")
+    assert "--seeds-planned" in single and "3 of 10 planned seeds" in " ".join(interim.split())
+    tables = {}
+    for name in ("single", "interim", "last"):
+        table = pd.read_csv(tmp_path / name / "results.csv")
+        tables[name] = table[table["ratio"] == 1].iloc[0]
+    assert tables["last"].equals(tables["single"]) and "as told: 3" in " ".join(last.split())
+    assert tables["interim"]["p"] > tables["single"]["p"]
+    assert tables["interim"]["delta_low"] < tables["single"]["delta_low"]
+    of_stats = stats.changes(rows, "ratio", 0.0, 0.01, looks=Looks(10))
+    assert of_stats["p"][0] == pytest.approx(tables["interim"]["p"], rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--looks", "3"], ["--seeds-planned", "0"], ["--seeds-planned", "5", "--looks", "3,6"]],
+)
+def test_looks_that_cannot_be_are_refused(tmp_path: Path, words: list[str]) -> None:
+    with refused("option.looks"):
+        report_verbs.report(["--table", str(tmp_path), *words])
