@@ -154,9 +154,7 @@ def _of_source(
 
 def _texts(source: Source) -> np.ndarray:
     """Return (2 L, G) bool: in which languages a group has a query, and in which a passage."""
-    asks, answers = source.asks, source.answers
-    if asks is None or answers is None:
-        asks = answers = source.present
+    asks, answers = source.sides or (source.present, source.present)
     return np.concatenate([asks, answers])
 
 

@@ -23,6 +23,7 @@ from hybrid_sweep.batching.streams import (
     Drawn,
     PerBatch,
     Walk,
+    both_ways,
     walked,
 )
 
@@ -62,7 +63,8 @@ def ordered_batches(
     """Return whole batches, each of one pair.
 
     period: (N,) source of each of design.steps steps, which is repeated; each pair has its exact
-    share of a source's steps in it. alone: (J,) as of `per_batch`.
+    share of a source's steps in it. alone: (J,) bool, the step walks all groups of its home instead
+    of those of its pair.
     """
     start = np.random.default_rng(
         np.random.SeedSequence([design.seed, stream + LANGUAGES])
@@ -76,7 +78,10 @@ def ordered_batches(
     repeated = np.arange(len(alone)) % max(1, len(period))
     key = (design.seed, stream + WALK)
     size = design.batch_size
-    return walked(choices, period[repeated], languages[:, repeated], alone, key, size)
+    languages = languages[:, repeated]
+    first, second, home = languages
+    both = both_ways(first, second, home, alone)
+    return walked(choices, period[repeated], languages, both, key, size)
 
 
 def ordered_examples(

@@ -10,13 +10,13 @@ Stated pairs (`BatchDesign.pairs`) have exact shares, and may have a language th
 `ordered_pairs`.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from hybrid_sweep.batching.kinds import Kinds, Selection, kinds_of
+from hybrid_sweep.batching.ordered import ordered_choices
 from hybrid_sweep.batching.ordered_pairs import ordered_pairs
 from hybrid_sweep.batching.ordered_streams import (
     OrderedExamples,
@@ -32,7 +32,6 @@ from hybrid_sweep.batching.streams import (
     SOURCES,
     WEIGHTS,
     BatchDesign,
-    Choices,
     PerBatch,
     Source,
     StatedPairs,
@@ -179,7 +178,10 @@ def _drawn(
 ) -> _Streams:
     """Return streams whose pairs are drawn at random."""
     several = len(sources) > 1
-    choices = [choices_of(source, languages, design, several=several) for source in sources]
+    choices = []
+    for one in sources:
+        make = choices_of if one.sides is None else ordered_choices
+        choices.append(make(one, languages, design, several=several))
     shares = shares_of(choices)
     streams: list[Stream] = []
     for number, cross in kinds.streams:
@@ -187,9 +189,11 @@ def _drawn(
         if design.composition == "per_example":
             streams.append(per_example(choices, source, design, number))
         else:
-            alone = ~cross & (design.groups == "all")
-            streams.append(per_batch(choices, source, design, number, alone))
-    return _Streams(streams, _left_out(choices, languages, design.batch_size))
+            streams.append(per_batch(choices, source, design, number, cross))
+    left_out: dict[tuple[str, ...], int] = {}
+    for choice in choices:
+        left_out |= choice.left_out(several=several)
+    return _Streams(streams, left_out)
 
 
 def _stated(
@@ -221,21 +225,3 @@ def _period(shares: Sequence[float], design: BatchDesign, number: int) -> np.nda
     """
     key = np.random.SeedSequence([design.seed, number + SOURCES])
     return dealt(np.random.default_rng(key).random(), apportioned(shares, design.steps))
-
-
-def _left_out(
-    choices: Sequence[Choices], languages: list[str], batch_size: int
-) -> dict[tuple[str, ...], int]:
-    """Return pairs that share fewer groups than a batch; of several sources, only among the
-    languages that each one has.
-    """
-    pairs: dict[tuple[str, ...], int] = {}
-    several = len(choices) > 1
-    for choice in choices:
-        shared = choice.shared
-        name = (choice.source.name,) if several else ()
-        for a, b in itertools.combinations(range(len(languages)), 2):
-            absent = several and not (shared[a, a] and shared[b, b])
-            if shared[a, b] < batch_size and not absent:
-                pairs[*name, languages[a], languages[b]] = int(shared[a, b])
-    return pairs

@@ -2,6 +2,7 @@
 cross-lingual. A run with added steps has two.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,15 +24,15 @@ class Source:
 
     present: (L, G) bool over the plan's languages, the group has a query and a passage in the
     language. share: of the steps, relative to the others' shares; None = by the number of groups
-    that any of its allowed pairs holds. asks, answers: (L, G) bool, the group has a query, or a
-    passage, in the language; None = as `present`.
+    that any of its allowed pairs holds. sides: (L, G) bool twice, the group has a query, and a
+    passage, in the language: where pairs are stated, or drawn in one order (`ordered`); None where
+    they are drawn either way round.
     """
 
     name: str
     present: np.ndarray
     share: float | None = None
-    asks: np.ndarray | None = None
-    answers: np.ndarray | None = None
+    sides: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Choices:
     and their weights.
 
     prefix: of the names of its walks, so that no two sources walk alike; empty where there is one
-    source.
+    source. batch_size: the groups that a pair needs.
     """
 
     source: Source
@@ -113,6 +114,45 @@ class Choices:
     weight: np.ndarray  # (L,) of a query language
     partners: np.ndarray  # (L, L) of a partner, given the query language
     prefix: str
+    batch_size: int
+
+    def draws(
+        self, uniform: np.ndarray, cross: np.ndarray, *, all_groups: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (n,) query languages, (n,) partners, and (2, n) the languages whose groups are
+        walked, of n steps.
+
+        uniform: (n, 3) in [0, 1). cross: (n,) bool, the step is cross-lingual. all_groups: whether
+        a monolingual step walks all groups of its language.
+        """
+        first = weighted(uniform[:, 0], self.weight[None, :])
+        second = weighted(uniform[:, 1], self.partners[first])
+        return first, second, both_ways(first, second, first, ~cross & all_groups)
+
+    def example_languages(
+        self, uniform: np.ndarray, groups: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (B,) query languages and (B,) partners, each among those that the group has.
+
+        uniform: (2, B) in [0, 1). groups: (B,).
+        """
+        has = self.source.present[:, groups].T
+        # (B, L): the group has a partner to go with the language
+        usable = has & (has @ self.allowed)
+        query = weighted(uniform[0], self.weight * usable)
+        return query, weighted(uniform[1], self.partners[query] * has)
+
+    def left_out(self, *, several: bool) -> dict[tuple[str, ...], int]:
+        """Return pairs that share fewer groups than a batch; several: whether there are other
+        sources, so that only languages which this one has count.
+        """
+        pairs: dict[tuple[str, ...], int] = {}
+        name = (self.source.name,) if several else ()
+        for a, b in itertools.combinations(range(len(self.languages)), 2):
+            absent = several and not (self.shared[a, a] and self.shared[b, b])
+            if self.shared[a, b] < self.batch_size and not absent:
+                pairs[*name, self.languages[a], self.languages[b]] = int(self.shared[a, b])
+        return pairs
 
     def walk(self, a: int, b: int, key: tuple[int, int], batch_size: int) -> "Walk":
         """Return the walk over the groups that both languages have; a = b: that the one has."""
@@ -139,6 +179,18 @@ class HasWalks(Protocol):
     def source(self) -> Source: ...
     def walk(self, a: int, b: int, key: tuple[int, int], batch_size: int) -> "Walk": ...
     def groups(self) -> int: ...
+
+
+def both_ways(
+    first: np.ndarray, second: np.ndarray, home: np.ndarray, alone: np.ndarray
+) -> np.ndarray:
+    """Return (2, n) the languages whose groups are walked: the same for both directions of a pair.
+
+    A monolingual step walks the groups of {a, b} too: that is what makes the questions of all
+    ratios the same. alone: (n,) bool, it walks all groups of its home instead.
+    """
+    both = np.sort(np.stack([first, second]), axis=0)
+    return np.where(alone, home, both)
 
 
 def walk_name(languages: Sequence[str], a: int, b: int) -> str:
@@ -202,56 +254,51 @@ class PerExample:
     def drawn(self, place: int) -> Drawn:
         source = int(self.source[place])
         groups = self.walks[source].batch(int(self.ordinal[place]))
-        mine = self.choices[source]
         draw = np.random.default_rng(np.random.SeedSequence([*self.key, place]))
         uniform = draw.random((2, self.batch_size))
-        has = mine.source.present[:, groups].T
-        # (B, L): the group has a partner to go with the language
-        usable = has & (has @ mine.allowed)
-        query = weighted(uniform[0], mine.weight * usable)
-        partner = weighted(uniform[1], mine.partners[query] * has)
+        query, partner = self.choices[source].example_languages(uniform, groups)
         return Drawn(source, groups, query, partner, query)
 
 
 def per_batch(
-    choices: list[Choices], source: np.ndarray, design: BatchDesign, stream: int, alone: np.ndarray
+    choices: list[Choices], source: np.ndarray, design: BatchDesign, stream: int, cross: np.ndarray
 ) -> PerBatch:
     """Return the draws of whole batches.
 
-    source: (J,) of each step. stream: its number, 0 or ADDED. alone: (J,) bool, the step walks all
-    groups of its query language instead of those of its pair.
+    source: (J,) of each step. stream: its number, 0 or ADDED. cross: (J,) bool, the step is
+    cross-lingual.
     """
     key = np.random.SeedSequence([design.seed, stream + LANGUAGES])
     draws = np.random.default_rng(key).random((len(source), 2))
+    key = np.random.SeedSequence([design.seed, stream + LANGUAGES, 1])
+    draws = np.column_stack([draws, np.random.default_rng(key).random(len(source))])
     first, second = np.zeros((2, len(source)), dtype=np.int64)
+    both = np.zeros((2, len(source)), dtype=np.int64)
     for index, choice in enumerate(choices):
         mine = source == index
-        first[mine] = weighted(draws[mine, 0], choice.weight[None, :])
-        second[mine] = weighted(draws[mine, 1], choice.partners[first[mine]])
+        first[mine], second[mine], both[:, mine] = choice.draws(
+            draws[mine], cross[mine], all_groups=design.groups == "all"
+        )
     languages = np.stack([first, second, first])
     key_of_walks = (design.seed, stream + WALK)
-    return walked(choices, source, languages, alone, key_of_walks, design.batch_size)
+    return walked(choices, source, languages, both, key_of_walks, design.batch_size)
 
 
 def walked(
     choices: Sequence[HasWalks],
     source: np.ndarray,
     languages: np.ndarray,
-    alone: np.ndarray,
+    both: np.ndarray,
     key: tuple[int, int],
     batch_size: int,
 ) -> PerBatch:
     """Return whole batches with the walks of their pairs.
 
-    languages: (3, J) first, second and home of each step. source, alone: as of `per_batch`. key: of
-    the walks.
+    source: (J,) of each step. languages: (3, J) first, second and home of each step. both: (2, J)
+    the languages whose groups it walks. key: of the walks.
     """
     first, second, home = languages
-    # A monolingual step walks the groups of {a, b} too: that is what makes the questions of all
-    # ratios the same.
-    both = np.sort(np.stack([first, second], axis=1), axis=1)
-    both = np.where(alone[:, None], home[:, None], both)
-    pairs, walk = np.unique(np.column_stack([source, both]), axis=0, return_inverse=True)
+    pairs, walk = np.unique(np.column_stack([source, *both]), axis=0, return_inverse=True)
     walks = [choices[index].walk(a, b, key, batch_size) for index, a, b in pairs.tolist()]
     walk = walk.ravel()
     return PerBatch(batch_size, source, first, second, home, walks, walk, ordinals(walk))
@@ -305,16 +352,22 @@ def choices_of(
     prefix = ""
     if several:
         prefix = f"{source.name}:"
-    return Choices(source, languages, allowed, shared, weight, partners, prefix)
+    size = design.batch_size
+    return Choices(source, languages, allowed, shared, weight, partners, prefix, size)
 
 
-def shared_groups(present: np.ndarray) -> np.ndarray:
-    """Return (L, L) int64: in how many groups both languages exist."""
-    total = np.zeros((len(present), len(present)), dtype=np.int64)
+def shared_groups(present: np.ndarray, other: np.ndarray | None = None) -> np.ndarray:
+    """Return (L, L) int64: in how many groups both languages exist.
+
+    present: (L, G) bool. other: the same of the second language; None: as of the first.
+    """
+    other = present if other is None else other
+    total = np.zeros((len(present), len(other)), dtype=np.int64)
     at_once = 2**18  # float32 counts are exact, and small
     for first in range(0, present.shape[1], at_once):
         part = present[:, first : first + at_once].astype(np.float32)
-        total += (part @ part.T).astype(np.int64)
+        second = other[:, first : first + at_once].astype(np.float32)
+        total += (part @ second.T).astype(np.int64)
     return total
 
 

@@ -45,7 +45,7 @@ class DamagedCollection(UserError):
 
 @dataclass(frozen=True)
 class Collection:
-    """A parallel retrieval collection.
+    """A retrieval collection in several languages.
 
     queries, passages: id, group, lang, split, text; sorted by id (bytewise), ids unique; a passage
     of split "*" is in the pool of every split. A group is one question, or one passage, in its
@@ -71,9 +71,24 @@ class Collection:
         return str(self.info["fingerprint"])
 
     @property
+    def query_languages(self) -> list[str]:
+        """Return the languages that have at least one query, sorted."""
+        return sorted(_languages_of(self.queries))
+
+    @property
+    def passage_languages(self) -> list[str]:
+        """Return the languages that have at least one passage, sorted."""
+        return sorted(_languages_of(self.passages))
+
+    @property
     def languages(self) -> list[str]:
-        """Return the languages that have at least one query and one passage, sorted."""
-        return sorted(_languages_of(self.queries) & _languages_of(self.passages))
+        """Return the languages that have at least one query or one passage, sorted."""
+        return sorted(_languages_of(self.queries) | _languages_of(self.passages))
+
+    @property
+    def one_sided(self) -> list[str]:
+        """Return the languages that have only queries, or only passages, sorted."""
+        return sorted(_languages_of(self.queries) ^ _languages_of(self.passages))
 
 
 def _languages_of(table: pa.Table) -> set[str]:
@@ -349,13 +364,23 @@ def select(collection: Collection, languages: Sequence[str]) -> Collection:
 
 
 def check_languages(collection: Collection, languages: Sequence[str]) -> None:
-    """Raise UserError for a language that the collection lacks."""
+    """Raise UserError for a language that the collection lacks, and for languages that leave it no
+    query or no passage.
+    """
     if missing := [language for language in languages if language not in collection.languages]:
         raise UserError(
             f"data.languages: collection {collection.name} has no {', '.join(missing)}; "
             f"it has {', '.join(collection.languages)}",
             key="data.language_missing",
         )
+    sides = {"query": collection.query_languages, "passage": collection.passage_languages}
+    for kind, own in sides.items():
+        if not set(own) & set(languages):
+            raise UserError(
+                f"data.languages: collection {collection.name} has no {kind} in"
+                f" {', '.join(languages)}; it has them in {', '.join(own)}: add one of these",
+                key="data.language_side_missing",
+            )
 
 
 def is_all(collection: Collection, languages: Sequence[str]) -> bool:

@@ -1,5 +1,5 @@
-"""What a collection holds, in lines for a reader: texts by split and language, and how many groups
-two languages share for training.
+"""What a collection holds, in lines for a reader: texts by split and language, and the numbers of
+training groups by pair of languages.
 """
 
 import itertools
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.batching.streams import shared_groups
 from hybrid_sweep.data.collection import SPLITS, Collection
-from hybrid_sweep.data.pairs import Pairs
+from hybrid_sweep.data.pairs import Pairs, ordered_pairs
 
 MOST = 12  # languages that are told one by one, and so their pairs
 ALL = "all"  # the split of passages that every split searches
@@ -42,7 +42,7 @@ def in_short(collection: Collection) -> str:
 
 
 def lines(collection: Collection, pairs: Pairs) -> list[str]:
-    """Return what a collection holds: a line for each split, and one for what two languages share.
+    """Return what a collection holds: a line for each split, and those on what can be trained.
 
     pairs: those of the split train.
     """
@@ -56,27 +56,59 @@ def lines(collection: Collection, pairs: Pairs) -> list[str]:
                 parts.append(f"{sum(numbers.values())} {what} ({_by_name(numbers)})")
         where = "every split" if split == ALL else f"split {split}"
         made.append(f"{where}: {', '.join(parts)}")
-    return [*made, shared(pairs)]
+    return [*made, *trainable(pairs)]
+
+
+def trainable(pairs: Pairs) -> list[str]:
+    """Return how many training groups pairs of languages have, and why nothing, or nothing of a
+    kind, can be trained.
+
+    A pair that is drawn in one order is query>passage: where a language has only queries or only
+    passages.
+    """
+    if not len(pairs):
+        return [
+            "nothing can be trained: no query of split train has a relevant passage (evaluate"
+            " works)"
+        ]
+    if pairs.is_ordered:
+        return _ordered(pairs)
+    return [shared(pairs)]
+
+
+def _ordered(pairs: Pairs) -> list[str]:
+    """Return the training groups of each ordered pair that has some, and what is missing."""
+    many = ordered_pairs(pairs)
+    numbers: dict[str, int] = {}
+    for asked, answered in np.argwhere(many).tolist():
+        name = f"{pairs.languages[asked]}>{pairs.languages[answered]}"
+        numbers[name] = int(many[asked, answered])
+    lines = [f"training groups by query>passage language: {_by_name(numbers, MOST * (MOST - 1))}"]
+    if not np.diag(many).any():
+        lines.append(
+            "nothing monolingual can be trained: no training group has its query and a passage in"
+            " one language; a run needs batch.cross_lingual_ratio=1"
+        )
+    elif not (many - np.diag(np.diag(many))).any():
+        lines.append(
+            f"nothing cross-lingual can be trained: none of the {len(pairs)} training groups is in"
+            " two languages; parallel texts have one group (the field or column group), and"
+            " judgements name it; a run needs batch.cross_lingual_ratio=0"
+        )
+    return lines
 
 
 def shared(pairs: Pairs) -> str:
-    """Return how many training groups two languages share, or why nothing cross-lingual can be
-    trained.
+    """Return how many training groups two languages share, either way round, or why nothing
+    cross-lingual can be trained.
     """
     many = both(pairs)
     nothing = "nothing cross-lingual can be trained:"
-    if not len(pairs):
-        return f"{nothing} no query of split train has a relevant passage (evaluate works)"
     if len(pairs.languages) < 2:
         return f"{nothing} there is one language, {' '.join(pairs.languages)}"
     numbers = {}
     for one, other in itertools.combinations(range(len(pairs.languages)), 2):
         numbers[f"{pairs.languages[one]}-{pairs.languages[other]}"] = int(many[one, other])
-    if not any(numbers.values()):
-        return (
-            f"{nothing} none of the {len(pairs)} training groups is in two languages; parallel"
-            " texts have one group (the field or column group), and judgements name it"
-        )
     most = MOST * (MOST - 1) // 2
     return f"training groups shared by two languages: {_by_name(numbers, most)}"
 

@@ -2,6 +2,7 @@
 from the cache.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from hybrid_sweep.batching.streams import shared_groups
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negatives import FILES, HardNegatives, Negatives, build_negatives
@@ -31,7 +34,8 @@ class Pairs:
     present in a language when it has both. question, answer: (G,) int64, number of the group's
     question and of its passage, in any language. judged: sorted int64 keys question * width +
     answer of all relevant judgements among them; width: above every number of a passage, those of
-    hard negatives included. The arrays may be read-only maps of files.
+    hard negatives included. one_sided: the languages in which the collection has only queries, or
+    only passages. The arrays may be read-only maps of files.
     """
 
     languages: list[str]
@@ -43,6 +47,7 @@ class Pairs:
     judged: np.ndarray
     width: int
     negatives: Negatives | None = None
+    one_sided: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.question)
@@ -58,6 +63,44 @@ class Pairs:
     def present(self) -> np.ndarray:
         """Return (L, G) bool: the group has a query and a passage in the language."""
         return (self.query >= 0) & (self.passage >= 0)
+
+    @functools.cached_property
+    def is_ordered(self) -> bool:
+        """Return whether pairs of languages are drawn in one order (`batching.ordered`): where a
+        language is one-sided, or no two languages have a query and a passage of one group each.
+        """
+        if len(self.languages) < 2:
+            return False
+        shared = shared_groups(self.present)
+        return bool(self.one_sided) or not (shared - np.diag(np.diag(shared))).any()
+
+    def negatives_in(
+        self, groups: np.ndarray, asked: np.ndarray, partner: np.ndarray, read: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (B,) twice the languages in which a negative of each example must exist.
+
+        Those of the drawn pair, so that no ratio draws others; of ordered pairs only the one that
+        is read, where the group has no passage in one of the two.
+
+        Args:
+            groups: (B,) indices of the groups.
+            asked: (B,) language of each query.
+            partner: (B,) the other language of the drawn pair.
+            read: (B,) language of each passage.
+        """
+        if not self.is_ordered:
+            return asked, partner
+        both = (self.passage[asked, groups] >= 0) & (self.passage[partner, groups] >= 0)
+        return np.where(both, asked, read), np.where(both, partner, read)
+
+
+def ordered_pairs(pairs: Pairs) -> NDArray[np.int64]:
+    """Return (L, L): in how many groups language a has the query and language b the passage.
+
+    Every training pair is one of these: on the diagonal the monolingual ones, elsewhere the
+    cross-lingual ones.
+    """
+    return shared_groups(pairs.query >= 0, pairs.passage >= 0)
 
 
 def pairs(collection: Collection, split: str) -> Pairs:
@@ -103,6 +146,7 @@ def _pairs(collection: Collection, split: str) -> tuple[Pairs, pa.Array, pa.Arra
         second,
         np.sort(first * width + second),
         width,
+        one_sided=tuple(collection.one_sided),
     )
     questions, answers = pa.array(questions), pa.array(answers)
     return made, query_groups.take(questions), passage_groups.take(answers)
@@ -140,7 +184,7 @@ def pair_store(
     folder = safe_paths.inside(cache, "pairs", key)
 
     def read() -> Pairs | None:
-        stored = _stored(cache, folder, languages, negatives is not None)
+        stored = _stored(cache, folder, collection, negatives is not None)
         if stored is None and folder.exists():
             fault = digests.fault(folder)
             say(f"the training pairs in {folder} are {fault}: they are made again now")
@@ -152,7 +196,7 @@ def pair_store(
     return pairs
 
 
-def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pairs | None:
+def _stored(cache: Path, folder: Path, collection: Collection, hard: bool) -> Pairs | None:
     """Return the pairs in a folder, or None where a file is not what was written or not as long as
     the others say.
     """
@@ -170,7 +214,11 @@ def _stored(cache: Path, folder: Path, languages: list[str], hard: bool) -> Pair
     sizes = {len(ids), *(array.shape[-1] for name, array in arrays.items() if name != "judged")}
     if sizes != {info["pairs"]}:
         return None
-    return Pairs(languages, ids, **arrays, width=info["width"], negatives=negatives)
+    one_sided = tuple(collection.one_sided)
+    width = info["width"]
+    return Pairs(
+        collection.languages, ids, **arrays, width=width, negatives=negatives, one_sided=one_sided
+    )
 
 
 def _files(hard: bool) -> list[str]:

@@ -162,8 +162,9 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         if self.hard_negatives:
             assert pairs.negatives is not None
             key = self.plan.negatives_key(step)
+            needed = pairs.negatives_in(batch.groups, home, partner, passage)
             negatives, _ = pairs.negatives.draw(
-                batch.groups, home, partner, passage, self.hard_negatives, key
+                batch.groups, *needed, passage, self.hard_negatives, key
             )
         codes = np.array(self.plan.languages)
         return ScheduledBatch(

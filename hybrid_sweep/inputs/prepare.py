@@ -415,12 +415,11 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
                 key="data.nothing_to_train",
             )
         code = _code(own.languages, union)
-        present = _among(own.present, code, len(union))
-        asks = answers = None
-        if stated is not None:
-            asks = _among(own.query >= 0, code, len(union))
-            answers = _among(own.passage >= 0, code, len(union))
-        planned.append(Source(name, present, share, asks, answers))
+        sides = None
+        if stated is not None or own.is_ordered:
+            asks, answers = own.query >= 0, own.passage >= 0
+            sides = _among(asks, code, len(union)), _among(answers, code, len(union))
+        planned.append(Source(name, _among(own.present, code, len(union)), share, sides))
     design = BatchDesign(
         seed=config.seed,
         steps=config.trainer.max_steps,
@@ -446,6 +445,12 @@ def _check_alignment(config: Config, plan: Plan, pairs: Mapping[str, Pairs]) -> 
     batch where the pair is monolingual in its passage language.
     """
     settings = config.loss.alignment
+    if not plan.pairs and any(own.is_ordered for own in pairs.values()):
+        raise UserError(
+            f"loss.alignment.weight={settings.weight:g}: a language of the collection only asks or"
+            " only answers; state the pairs whose texts have two versions in batch.pairs",
+            key="config.loss.alignment.weight",
+        )
     there: set[str] = set()
     for own in pairs.values():
         rows = own.query if settings.of == "queries" else own.passage

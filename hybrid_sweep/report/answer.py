@@ -6,7 +6,7 @@ questions, or none, the sentence says so and claims nothing about other seeds.
 
 import pandas as pd
 
-from hybrid_sweep.report import derived_words
+from hybrid_sweep.report import derived_words, without_monolingual
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.measures import measures_on
@@ -31,6 +31,7 @@ from hybrid_sweep.report.render.numbers import (
 from hybrid_sweep.report.results import measures_of, pick
 from hybrid_sweep.report.rows import ResultRow
 from hybrid_sweep.report.tables.derived import chosen
+from hybrid_sweep.report.without_monolingual import lacks_monolingual
 
 
 def _verdict_interval(row: ResultRow) -> str:
@@ -66,6 +67,8 @@ def no_verdict(sweep: Sweep, results: pd.DataFrame) -> str:
     """Return why there is nothing to say, or "" if there is."""
     mono = pick(results, *sweep.measures.mono.place)
     rows = monolingual(results)
+    if lacks_monolingual(results):
+        return without_monolingual.reason(sweep.measures)
     if mono.empty:
         return "No verdict: no trained point with monolingual questions is finished."
     if not (mono["ratio"] == 0).any():
@@ -95,6 +98,8 @@ def answer(sweep: Sweep, results: pd.DataFrame) -> str:
         if sweep.missing
         else ""
     )
+    if lacks_monolingual(results):
+        return without_monolingual.answer(results) + gap
     nothing = no_verdict(sweep, results)
     if nothing:
         return nothing + gap
@@ -355,6 +360,9 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
     `derived` adds to them.
     """
     mono = monolingual(results)
+    if lacks_monolingual(results):
+        told = without_monolingual.findings(results, sweep.measures)
+        return [*told, secondary(sweep), *_chosen(sweep)]
     if not mono:
         return []
     tested = [row for row in mono if row["delta_interval"] == "crossed"]

@@ -17,8 +17,9 @@ from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.paired_rows import monolingual
 from hybrid_sweep.report.query_values import query_values
 from hybrid_sweep.report.render.numbers import listed, questions_of
-from hybrid_sweep.report.results import MACRO, measures_of, picked
+from hybrid_sweep.report.results import MACRO, picked
 from hybrid_sweep.report.stated import UNREADABLE
+from hybrid_sweep.report.without_monolingual import leading
 
 # How far a mean in metrics.json may be from that of the rows: other sums, in float32 at worst.
 ROUNDING = 1e-5
@@ -88,7 +89,7 @@ def unlike_their_metrics(sweep: Sweep) -> list[str]:
 
 def below_untrained(results: pd.DataFrame) -> list[str]:
     """Return a warning where training ends below the encoder before its first step."""
-    mono = measures_of(results).mono
+    mono = leading(results)
     untrained = picked(results, *mono.place, MACRO, "untrained")
     if not untrained:
         return []

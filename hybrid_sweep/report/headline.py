@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from hybrid_sweep.report import look_notes
+from hybrid_sweep.report import look_notes, without_monolingual
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.answer import interim, no_verdict
 from hybrid_sweep.report.load import Sweep
@@ -31,6 +31,7 @@ from hybrid_sweep.report.render.numbers import (
 )
 from hybrid_sweep.report.results import languages
 from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.without_monolingual import lacks_monolingual
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,11 @@ def headline(sweep: Sweep, results: pd.DataFrame) -> Headline:
         unsure = "There is nothing to compare yet."
     if sweep.missing:
         unsure += f" {len(sweep.missing)} of {len(sweep.points)} points are missing."
+    if lacks_monolingual(results):
+        told = " ".join(without_monolingual.findings(results, sweep.measures)[:1])
+        advice = without_monolingual.advice(sweep)
+        happens = ("Nothing monolingual is measured", nothing)
+        return Headline(happens, ("No verdict", told or unsure), ("No ratio to recommend", advice))
     advice = (
         f"A recommendation needs ratio 0 and a ratio above it with {st.MIN_SEEDS} seeds each, and"
         " several questions."

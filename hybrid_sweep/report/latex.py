@@ -11,6 +11,7 @@ from hybrid_sweep.report.render import latex as render
 from hybrid_sweep.report.render.numbers import questions_of
 from hybrid_sweep.report.results import picked
 from hybrid_sweep.report.tables.by_ratio import by_ratio
+from hybrid_sweep.report.without_monolingual import lacks_monolingual, leading
 from hybrid_sweep.utils import escaping
 
 # What a column of the pool of all languages shows, by its head.
@@ -27,14 +28,17 @@ POOLED = {
 def _caption(sweep: Sweep, results: pd.DataFrame, heads: list[str]) -> str:
     """Return what is shown and what the marks mean, and no more than the table holds."""
     mono = picked(results, *sweep.measures.mono.place)
+    asked = picked(results, *leading(results).place)
     questions = "no question"
-    if mono:
-        questions = questions_of(mono[0]).replace(",", "{,}")
+    if asked:
+        questions = questions_of(asked[0]).replace(",", "{,}")
     parts = [
         f"Sweep {escaping.latex(sweep.name)}: share $r$ of cross-lingual batches against retrieval"
         f" ({questions}). Mono and Cross: {escaping.latex(sweep.measures.title)} within a language"
         " and across languages, mean of languages or ordered pairs."
     ]
+    if lacks_monolingual(results):
+        parts.append("Mono is empty: no language has both questions and right passages.")
     changes = [row for row in mono if pd.notna(row["delta"])]
     if changes:
         parts += [

@@ -331,17 +331,27 @@ def _check_rows(point: SweepPoint, table: pa.Table, first: str, other: pa.Table)
 
 
 def _check_values(point: SweepPoint, table: pa.Table) -> None:
-    """Refuse values that are no numbers; same@10 has some only where all languages are searched."""
+    """Refuse values that are no numbers.
+
+    same@10 has some only where all languages are searched, and none in a query language without
+    passages.
+    """
     for name in STORED:
         rows = table
         if name == "same@10":
             rows = table.filter(pc.equal(table["setting"], "multilingual"))
+            rows = rows.filter(pc.is_in(rows["query_lang"], value_set=_shared(rows)))
         if not np.isfinite(rows[name].to_numpy()).all():
             raise UserError(
                 f"run {point.run_id} has {name} values that are no numbers: its model may have"
                 " diverged",
                 key="evaluation.not_finite",
             )
+
+
+def _shared(rows: pa.Table) -> pa.Array:
+    """Return the query languages of which any row has a value of same@10."""
+    return pc.unique(rows.filter(pc.is_finite(rows["same@10"]))["query_lang"])
 
 
 def _places(points: Sequence[SweepPoint]) -> list[Place]:

@@ -39,6 +39,7 @@ from hybrid_sweep.report.render.numbers import counted
 from hybrid_sweep.report.results import aggregate, measures_of, pick
 from hybrid_sweep.report.sections import Content, markdown
 from hybrid_sweep.report.tables.by_ratio import by_ratio
+from hybrid_sweep.report.without_monolingual import lacks_monolingual, leading
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import csv_cell, one_line
 from hybrid_sweep.utils.files import atomic_write
@@ -174,7 +175,7 @@ def corner_of(sweep: Sweep, results: pd.DataFrame) -> str:
     """
     runs = sweep.trained
     seeds = counted(len({point.seed for point in runs}), "seed")
-    asked = int(pick(results, *sweep.measures.mono.place)["n_questions"].max()) if runs else 0
+    asked = int(pick(results, *leading(results).place)["n_questions"].max()) if runs else 0
     questions = counted(asked, "question")
     return f"{legible(sweep.name)} · {seeds} · {questions} · {sweep.fingerprint}"
 
@@ -183,14 +184,15 @@ def drawn(
     sweep: Sweep, results: pd.DataFrame, more: pd.DataFrame, training: Training | None, corner: str
 ) -> dict[str, Figure | None]:
     """Return the figures by the names of their files; None where nothing was recorded for one."""
+    lacking = lacks_monolingual(results)
     return {
         "curve": figures.draw(sweep, results, corner),
-        "languages": figure_languages.draw(sweep, results, corner),
+        "languages": None if lacking else figure_languages.draw(sweep, results, corner),
         "pairs": figure_pairs.draw(sweep, results, corner),
         "bias": figure_bias.draw(sweep, results, corner),
         "bias-maps": figure_bias_maps.draw(sweep, results, corner),
-        "front": figure_front.draw(sweep, results, more, corner),
-        "shape": figure_shape.draw(sweep, results, more, corner),
+        "front": None if lacking else figure_front.draw(sweep, results, more, corner),
+        "shape": None if lacking else figure_shape.draw(sweep, results, more, corner),
         "training": figure_training.draw(training, corner) if training else None,
     }
 

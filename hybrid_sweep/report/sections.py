@@ -27,6 +27,7 @@ from hybrid_sweep.report.settings import flatten
 from hybrid_sweep.report.tables import derived as tables
 from hybrid_sweep.report.tables import verdicts
 from hybrid_sweep.report.tables.by_ratio import by_ratio
+from hybrid_sweep.report.without_monolingual import EMPTY, lacks_monolingual, leading
 from hybrid_sweep.utils import escaping, redaction
 
 
@@ -89,7 +90,8 @@ def _planned(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
     mono = picked(results, *sweep.measures.mono.place)
-    questions = questions_of(mono[0]) if mono else "no question"
+    asked = picked(results, *leading(results).place)
+    questions = questions_of(asked[0]) if asked else "no question"
     queries = f"{int(mono[0]['n_rows']):,}" if mono else "no"
     seeds = sorted({point.seed for point in sweep.trained})
     steps = "monolingual optimiser steps" if _adds(sweep) else "optimiser steps"
@@ -149,7 +151,6 @@ def _measured(sweep: Sweep, results: pd.DataFrame) -> list[str]:
 
 
 def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[Block]:
-    n = len(sweep.trained_languages or languages(results))
     if _adds(sweep):
         budget = [
             "- Cross-lingual steps are added to the same monolingual ones, so a higher ratio means"
@@ -164,15 +165,30 @@ def _confounds(sweep: Sweep, results: pd.DataFrame) -> list[Block]:
             "- The number of steps is fixed, so a higher ratio means fewer monolingual examples:",
         ]
     return [
-        (
-            f"- At r = 0 the model can see {n} distinct query-passage pairs of a question that"
-            f" exists in all {n} languages, at r = 1 {n * (n - 1)}: part of a gain at small r may"
-            " be augmentation."
-        ),
+        _seen_pairs(sweep, results),
         *budget,
         "",
         _examples(sweep),
     ]
+
+
+def _seen_pairs(sweep: Sweep, results: pd.DataFrame) -> str:
+    """Return how many pairs of a question a model can see at each end of the ratio."""
+    recorded = [sweep.metrics[point.run_id].get("training_pairs") for point in sweep.trained]
+    pairs = next((one for one in recorded if one), None)
+    if pairs is not None:
+        own, crossed = (int(pairs.get(kind, 0)) for kind in ("monolingual", "cross-lingual"))
+        return (
+            f"- The training groups are in {counted(own, 'language')} monolingually and in"
+            f" {counted(crossed, 'ordered pair')} of languages cross-lingually: part of a gain at"
+            " small r may be augmentation."
+        )
+    n = len(sweep.trained_languages or languages(results))
+    return (
+        f"- At r = 0 the model can see {n} distinct query-passage pairs of a question that"
+        f" exists in all {n} languages, at r = 1 {n * (n - 1)}: part of a gain at small r may"
+        " be augmentation."
+    )
 
 
 def _examples(sweep: Sweep) -> Table:
@@ -234,7 +250,7 @@ def _provenance(sweep: Sweep) -> list[Block]:
     ]
 
 
-def _caption(sweep: Sweep) -> str:
+def _caption(sweep: Sweep, results: pd.DataFrame) -> str:
     kinds = [
         name
         for kind, name in BASELINES.items()
@@ -242,14 +258,23 @@ def _caption(sweep: Sweep) -> str:
     ]
     levels = f" Level lines: {listed(kinds)}." if kinds else ""
     name = escaping.markdown(sweep.name)
+    origin = (
+        f"{levels} Sweep {name}, {counted(len(sweep.finished), 'run')}, fingerprint"
+        f" {sweep.fingerprint}; run ids under Provenance.*"
+    )
+    if lacks_monolingual(results):
+        return (
+            f"*{sweep.measures.cross.title} against the share r of cross-lingual training batches"
+            " (top: mean over ordered pairs) and the pool of all languages (bottom). Band: interval"
+            " of the paired difference to r = 0, or of the mean where r = 0 is missing. Thin lines:"
+            f" single seeds.{origin}"
+        )
     return (
         f"*{sweep.measures.mono.title} against the share r of cross-lingual training batches (top:"
         " mean over languages, and English) and what the share buys (bottom). Band: interval of the"
         " paired difference to r = 0, drawn at the level of r = 0; a ratio is non-inferior where"
         " the band's lower edge stays above the dashed line, and degraded where its upper edge"
-        f" falls below. Thin lines: single seeds.{levels} Sweep {name},"
-        f" {counted(len(sweep.finished), 'run')}, fingerprint {sweep.fingerprint}; run ids under"
-        " Provenance.*"
+        f" falls below. Thin lines: single seeds.{origin}"
     )
 
 
@@ -302,6 +327,9 @@ def _columns(columns: Mapping[str, str], measure: str) -> list[Block]:
 def _tested(content: Content) -> dict[str, list[Block]]:
     """Return the sections of the tables."""
     results, derived, measures = content.results, content.derived, content.sweep.measures
+    maps: list[Block] = ["![Language pairs](pairs.png)", "", "![Language bias](bias.png)"]
+    if lacks_monolingual(results):
+        return {"Monolingual retrieval": [EMPTY], "Language pairs and language bias": maps}
     languages_image = "![By language](languages.png)"
     return {
         "Verdicts, mean of languages": [verdicts.verdicts(results, MACRO)],
@@ -313,11 +341,7 @@ def _tested(content: Content) -> dict[str, list[Block]]:
         "Languages trained on and not trained on": _with(
             [verdicts.unseen(results)], verdicts.unseen_note(measures)
         ),
-        "Language pairs and language bias": [
-            "![Language pairs](pairs.png)",
-            "",
-            "![Language bias](bias.png)",
-        ],
+        "Language pairs and language bias": maps,
         "Trade-off": _tradeoff(content),
         merged_text.TITLE: _averaged(content),
         "Shape of the curves": [tables.shape(derived)],
@@ -357,7 +381,7 @@ def markdown(content: Content) -> str:
         (f"{title} cross-lingual share", [f"**{content.answer}**"]),
         ("", [f"- **Warning**: {escaping.markdown(warning)}." for warning in content.warnings]),
         ("", [f"- {sentence}" for sentence in content.findings]),
-        ("", ["![The curve](curve.png)", "", _caption(sweep)]),
+        ("", ["![The curve](curve.png)", "", _caption(sweep, content.results)]),
         ("## By ratio", [by_ratio(sweep, content.results)]),
     ]
     parts += [(f"## {name}", blocks) for name, blocks in content.sections.items()]

@@ -125,11 +125,11 @@ def evaluate(
     names for further columns; without_own: whether the passage that has the id of a query is left
     out of what that query searches. The table has a row wherever the pool holds a relevant passage,
     sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input.
-    same@10 and the measures `OF_LANGUAGES` are NaN outside the multilingual setting. The report:
-    queries, passages (by language, "*" for all), without_relevant (queries without a relevant
-    passage in any pool), cells (of each setting and languages, n rows and queries
-    without_relevant), bias. Raises UserError for an empty side, a pair judged twice, an unknown
-    measure, vectors that are not finite.
+    same@10 and the measures `OF_LANGUAGES` are NaN outside the multilingual setting, same@10 also
+    where no passage is in the query's language. The report: queries, passages (by language, "*" for
+    all), without_relevant (queries without a relevant passage in any pool), cells (of each setting
+    and languages, n rows and queries without_relevant), bias. Raises UserError for an empty side, a
+    pair judged twice, an unknown measure, vectors that are not finite.
     """
     check(measures)
     texts = texts_of(queries, passages)
@@ -222,7 +222,10 @@ def _table(
     ]
     table = pd.concat(parts, ignore_index=True)
     no_share = np.full(len(single.topic), np.nan)
-    table[f"same@{SAME_AT}"] = np.concatenate([no_share, ranks.share[pooled.topic]])
+    # Where no passage is in the query's language, 0 would say nothing of the ranking.
+    is_there = np.isin(texts.query_lang, texts.passage_lang)
+    share = np.where(is_there, ranks.share, np.nan)
+    table[f"same@{SAME_AT}"] = np.concatenate([no_share, share[pooled.topic]])
     if set(measures) & set(OF_LANGUAGES):
         query_lang = texts.query_lang[pooled.topic]
         head = ranks.head[pooled.topic]
@@ -263,13 +266,18 @@ def _report(texts: TextCodes, table: pd.DataFrame, ranks: Ranks) -> dict[str, An
 
 
 def _cells(texts: TextCodes, table: pd.DataFrame, asked: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Return the rows, and the queries without them, of each query language and pool."""
+    """Return the rows, and the queries without them, of each language that asks and each pool with
+    a passage.
+    """
+    filled = [*(np.bincount(texts.passage_lang, minlength=len(texts.languages)) > 0), True]
     n = table.groupby(["query_lang", "passage_lang"]).size().to_dict()
     cells = []
     for code, query_lang in enumerate(texts.languages):
-        totals = asked[texts.query_lang == code].sum(axis=0).tolist()
-        for passage_lang, total in zip([*texts.languages, POOL], totals, strict=True):
-            if total or asked.all():
+        mine = texts.query_lang == code
+        totals = asked[mine].sum(axis=0).tolist()
+        pools = zip([*texts.languages, POOL], totals, filled, strict=True)
+        for passage_lang, total, is_filled in pools:
+            if mine.any() and is_filled and (total or asked.all()):
                 rows = int(n.get((query_lang, passage_lang), 0))
                 cells.append(
                     {

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from hybrid_sweep.config import own_parts, validate
 from hybrid_sweep.config.schema import Bm25Model, Config, steps_of
+from hybrid_sweep.data.pairs import ordered_pairs
 from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
 from hybrid_sweep.runs import finished, stages
 from hybrid_sweep.runs.evaluation import evaluated
@@ -192,6 +194,7 @@ def _evaluate(
         if not stage.name:
             curve = dev_history.read(run_dir / "dev.parquet", config.eval.dev_metric)
             metrics |= {**_examples(config, run_dir), **dev_history.report(curve, status.max_steps)}
+            metrics |= _training_pairs(texts)
         marks = notes.fingerprints
         if stage.name:
             marks = {"collection": texts.collection.fingerprint, "model": marks["model"]}
@@ -205,6 +208,21 @@ def _evaluate(
         write_json(stage.folder / "provenance.json", made)
         live.summarise(notes.mirror, metrics, stage.name)
         write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
+
+
+def _training_pairs(prepared: Prepared) -> dict[str, Any]:
+    """Return how many monolingual and cross-lingual pairs of languages have training groups, where
+    pairs are drawn in one order; {} elsewhere.
+    """
+    if not any(source.pairs.is_ordered for source in prepared.sources):
+        return {}
+    pairs: set[tuple[str, str]] = set()
+    for source in prepared.sources:
+        names = source.pairs.languages
+        for asked, answered in np.argwhere(ordered_pairs(source.pairs)).tolist():
+            pairs.add((names[asked], names[answered]))
+    own = sum(asked == answered for asked, answered in pairs)
+    return {"training_pairs": {"monolingual": own, "cross-lingual": len(pairs) - own}}
 
 
 def _examples(config: Config, run_dir: Path) -> dict[str, Any]:

@@ -93,8 +93,9 @@ class HybridBatches(Dataset[TrainBatch]):
         answers = pairs.answer[groups]
         if k := self.config.batch.hard_negatives:
             assert pairs.negatives is not None
+            needed = pairs.negatives_in(groups, home, partner, answered)
             rows, numbers = pairs.negatives.draw(
-                groups, home, partner, answered, k, self.plan.negatives_key(step)
+                groups, *needed, answered, k, self.plan.negatives_key(step)
             )
             sides.append((source.passages, rows.ravel()))
             answers = np.concatenate([answers, numbers.ravel()])

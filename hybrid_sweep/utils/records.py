@@ -143,6 +143,7 @@ class Metrics(Record):
     dev: dict[str, JsonValue] | None = None
     examples_monolingual: Count | None = None
     examples_cross_lingual: Count | None = None
+    training_pairs: dict[str, Count] = {}
     per_query: Texts | None = None
     run_files: Texts | None = None
     digest: str = ""

@@ -29,7 +29,7 @@ def source(groups=200, *, without=(), name="only", share=None) -> Source:
     for code, side in without:
         texts = asks if side == "query" else answers
         texts[CODES.index(code)] = False
-    return Source(name, asks & answers, share, asks, answers)
+    return Source(name, asks & answers, share, (asks, answers))
 
 
 def plan(stated: StatedPairs, *sources: Source, seed=3, steps=60, ratio=0.5, **more):
@@ -129,7 +129,7 @@ def test_a_group_serves_a_pair_with_the_texts_that_its_steps_need():
     asks = np.ones((3, 40), dtype=bool)
     answers = asks.copy()
     asks[0, 20:] = False  # de asks in half of the groups
-    half = Source("half", asks & answers, None, asks, answers)
+    half = Source("half", asks & answers, None, (asks, answers))
     forth = plan(StatedPairs(weights={("en", "de"): 1.0}), half)
     both = plan(StatedPairs(weights={("en", "de"): 1.0, ("de", "en"): 1.0}), half)
     walked = [
@@ -143,7 +143,7 @@ def test_all_groups_of_the_home_with_groups_all():
     answers = np.ones((3, 64), dtype=bool)
     answers[0, 16:] = False  # de answers in few groups
     asks = np.ones((3, 64), dtype=bool)
-    few = Source("few", asks & answers, None, asks, answers)
+    few = Source("few", asks & answers, None, (asks, answers))
     made = plan(StatedPairs(weights={("en", "de"): 1.0}), few, groups="all", ratio=0.5)
     reach = {
         kind: max(int(made.batch(step).groups.max()) for step in np.flatnonzero(steps))

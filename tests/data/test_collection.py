@@ -360,3 +360,18 @@ def test_a_language_that_can_be_none_is_refused_when_made_and_when_loaded(
         save(make("x", queries, passages, QRELS, {}), tmp_path / "c")
     with refused(key, f"{tmp_path / 'c'}: "):
         load(tmp_path / "c")
+
+
+def test_languages_that_only_ask_and_only_answer_are_chosen_together():
+    queries = table(("q1", "g1", "en", "test", "a"))
+    passages = table(("p1", "g1", "zh", "*", "A"), ("p2", "g1", "fa", "*", "B"))
+    built = make("x", queries, passages, QRELS.slice(0, 1), {})
+    assert built.query_languages == ["en"] and built.passage_languages == ["fa", "zh"]
+    assert built.languages == built.one_sided == ["en", "fa", "zh"]
+    assert select(built, ["en", "fa", "zh"]) is built
+    assert select(built, ["en", "zh"]).languages == ["en", "zh"]
+    for chosen, fact in ((["zh", "fa"], "no query"), (["en"], "no passage")):
+        with refused("data.language_side_missing", fact):
+            select(built, chosen)
+    with refused("data.language_missing", "ru", "en, fa, zh"):
+        select(built, ["en", "ru"])

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from hybrid_sweep.data import contents
-from hybrid_sweep.data.collection import QRELS, TEXTS, make
+from hybrid_sweep.data.collection import QRELS, TEXTS, make, select
 from hybrid_sweep.data.pairs import pairs
 
 
@@ -34,7 +34,9 @@ def test_each_split_and_language_is_counted():
     }
     assert contents.in_short(made) == "train 4, test 1"
     told = contents.lines(made, pairs(made, "train"))
-    assert len(told) == 4 and "de-en 2" in told[-1]
+    assert len(told) == 4 and "de>en 2" in told[-1] and "fr" not in told[-1]
+    both = select(made, ["de", "en"])
+    assert "de-en 2" in contents.lines(both, pairs(both, "train"))[-1]
 
 
 @pytest.mark.parametrize(
@@ -51,8 +53,21 @@ def test_each_split_and_language_is_counted():
 )
 def test_the_reason_why_nothing_cross_lingual_can_be_trained_is_told(queries, passages, fact):
     made = built(queries, passages, sorted({row[1] for row in queries}))
-    told = contents.shared(pairs(made, "train"))
-    assert told.startswith("nothing cross-lingual can be trained") and fact in told
+    told = contents.trainable(pairs(made, "train"))[-1]
+    assert told.startswith("nothing ") and "can be trained" in told and fact in told
+
+
+def test_ordered_pairs_and_what_is_missing_are_told():
+    queries = rows("q", ["a", "b", "c"], ["en"])
+    passages = rows("p", ["a", "b"], ["zh", "fa"]) + rows("p", ["c"], ["zh"])
+    told = contents.trainable(pairs(built(queries, passages, ["a", "b", "c"]), "train"))
+    assert "en>fa 2, en>zh 3" in told[0]
+    assert told[1].startswith("nothing monolingual") and "cross_lingual_ratio=1" in told[1]
+    alone = rows("q", ["a"], ["en"]) + rows("q", ["b"], ["de"])
+    answers = rows("p", ["a"], ["en"]) + rows("p", ["b"], ["de"])
+    told = contents.trainable(pairs(built(alone, answers, ["a", "b"]), "train"))
+    assert "de>de 1, en>en 1" in told[0]
+    assert told[1].startswith("nothing cross-lingual") and "cross_lingual_ratio=0" in told[1]
 
 
 def test_of_many_languages_the_extremes_are_told():

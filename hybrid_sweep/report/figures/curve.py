@@ -31,6 +31,7 @@ from hybrid_sweep.report.figures.style import (
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import POOLED_PRECISION, SAME_LANGUAGE, Measures
 from hybrid_sweep.report.results import ENGLISH, MACRO, block, pick
+from hybrid_sweep.report.without_monolingual import EMPTY, lacks_monolingual
 
 SHARE_LABEL = "share r of cross-lingual batches"
 DASHES = (0, (5, 2.5))  # the line at r = 0 minus the margin
@@ -339,6 +340,8 @@ def _draw_lines(axes: Axes, shown: Panel, look: Look) -> None:
     )
     band: dict[str, Any] = {"fc": look.colour, "ec": look.colour, "alpha": 0.2, "lw": 0}
     axes.fill_between(x, bottom, top, hatch=_hatch(drawn), zorder=1, **band)
+    if np.isfinite(y).sum() == 1:  # a band over one ratio has no width
+        axes.vlines(x, bottom, top, color=look.colour, lw=1.0, zorder=2)
     dots: dict[str, Any] = {"marker": ".", "ms": 3, "mew": 0}
     for seed in seeds.columns:
         values = seeds[seed].to_numpy()
@@ -440,13 +443,16 @@ def covers(drawn: pd.DataFrame) -> str:
 
 
 def _panels(sweep: Sweep, results: pd.DataFrame) -> dict[str, Panel]:
-    """Return the panels that have rows, by their names in `styles`; the macro one in any case."""
+    """Return the panels that have rows, by their names in `styles`; the macro one in any case but
+    where there is nothing monolingual.
+    """
     nothing = pd.DataFrame(index=planned(sweep))
     seeds: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     panels = {}
     views = styles(sweep.measures).values()
     for name, view in styles(sweep.measures).items():
-        if name != "macro" and pick(results, *view.what).empty:
+        is_wanted = name == "macro" and not lacks_monolingual(results)
+        if not is_wanted and pick(results, *view.what).empty:
             continue
         setting, measure, scope = view.what
         if (setting, measure) not in seeds:
@@ -469,15 +475,18 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     """
     with styled():
         panels, named = _panels(sweep, results), styles(sweep.measures)
-        upper: list[str] = [name for name in ("macro", "english") if name in panels]
+        upper: list[str] = [name for name in ("macro", "english") if name in panels] or ["cross"]
         lower = [name for name in panels if name not in upper]
-        macro = panels["macro"].drawn
+        macro = panels[upper[0]].drawn
         verdicts: set[str] = set()
         for name in upper:
             verdicts |= set(panels[name].drawn["verdict"].dropna())
         note = covers(macro)
         if _paired(macro) and not weak(macro):
-            note += " Lower row: a filled marker differs from r = 0 (5 %, Holm)."
+            row = "Lower row: a" if panels[upper[0]].tested else "A"
+            note += f" {row} filled marker differs from r = 0 (5 %, Holm)."
+        if lacks_monolingual(results):
+            note += f" Monolingual retrieval is {EMPTY[0].lower()}{EMPTY[1:]}"
         height = 4.4 if lower else 2.7
         figure = sheet(WIDE, height, note, corner, marks(verdicts, macro))
         rows = figure.add_gridspec(2 if lower else 1, 1, height_ratios=[1.45, 1] if lower else None)

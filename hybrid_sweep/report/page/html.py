@@ -22,6 +22,7 @@ from hybrid_sweep.report.tables import verdicts
 from hybrid_sweep.report.tables.by_ratio import by_ratio
 from hybrid_sweep.report.tables.by_ratio import note as note_of
 from hybrid_sweep.report.tables.others import OTHERS_NOTE, of_others
+from hybrid_sweep.report.without_monolingual import EMPTY
 from hybrid_sweep.utils import escaping
 
 SCRIPTS = (
@@ -82,7 +83,7 @@ def _winners(content: Content) -> str:
 
 def _by_language(content: Content) -> str:
     grid = verdicts.by_language(content.results)
-    return render.table(grid) if grid.rows else "<p>No monolingual rows.</p>"
+    return render.table(grid) if grid.rows else f"<p>{EMPTY}</p>"
 
 
 def _others(content: Content) -> str:
@@ -139,7 +140,7 @@ def _cards(content: Content) -> list[str]:
     ]
     taken = content.sections
     for title, opened in SECTIONS.items():
-        body = render.blocks(taken[title])
+        body = render.blocks(taken.get(title, []))
         if body:
             cards.append(_section(title, body, opened))
     if content.averaged:

@@ -23,6 +23,7 @@ from hybrid_sweep.report.render.numbers import percent
 from hybrid_sweep.report.render.table import EVERYWHERE, PAGE, PAPER, Column, Group, Table
 from hybrid_sweep.report.results import ENGLISH, MACRO, line
 from hybrid_sweep.report.rows import ResultRow
+from hybrid_sweep.report.without_monolingual import lacks_monolingual
 
 # A row of results.csv by kind, ratio (-1 of a baseline), setting, measure and scope.
 Index = dict[tuple[str, float, str, str, str], ResultRow]
@@ -55,15 +56,18 @@ def note(measures: Measures) -> str:
     return _NOTE.format(measures.mono.name)
 
 
-def columns_of(measures: Measures) -> tuple[Column, ...]:
-    """Return the columns of `by_ratio`."""
+def columns_of(measures: Measures, *, lacking: bool) -> tuple[Column, ...]:
+    """Return the columns of `by_ratio`; lacking: whether nothing is monolingual, so that the change
+    of cross-lingual retrieval is shown everywhere.
+    """
     columns = [Column("r", "$r$", EVERYWHERE, words=True), Column("seeds", "seeds", EVERYWHERE)]
     for measure in measures.shown:
         columns.append(Column(measure.column, measure.latex, EVERYWHERE))
         if measure is measures.mono:
             columns += _MONO
         elif measure is measures.cross:
-            columns.append(Column(f"change of {measure.column}", r"$\Delta$", PAPER))
+            shown = EVERYWHERE if lacking else PAPER
+            columns.append(Column(f"change of {measure.column}", r"$\Delta$", shown))
     return (*columns, *_EXAMPLES)
 
 
@@ -83,6 +87,7 @@ def by_ratio(sweep: Sweep, results: pd.DataFrame) -> Table:
     """
     rows, measures = indexed(results), sweep.measures
     best = largest(results)
+    lacking = lacks_monolingual(results)
     trained, baselines = [], []
     planned = Counter(line(point) for point in sweep.points)
     for (kind, share), points in planned.items():
@@ -90,12 +95,16 @@ def by_ratio(sweep: Sweep, results: pd.DataFrame) -> Table:
         english = rows.get((kind, share, *measures.mono.place, ENGLISH))
         made = max(row["n_seeds"] if row else 0 for row in (*at.values(), english))
         seeds = f"{made}" if made == points else f"{made} of {points}"
-        rest = [Cell(seeds, float(made)), *_measured(measures, at, english, made)]
+        measured = _measured(measures, at, english, made)
+        if lacking and made:
+            # Without any text: a column that no row fills is not shown.
+            measured[: len(_MONO) + 1] = [EMPTY] * (len(_MONO) + 1)
+        rest = [Cell(seeds, float(made)), *measured]
         if kind == "trained":
             trained.append([ratio(share, strong=share == best), *rest])
         else:
             baselines.append([Cell(BASELINES[kind]), *rest])
-    columns = columns_of(measures)
+    columns = columns_of(measures, lacking=lacking)
     return Table("By ratio", columns, (Group(tuple(trained)), Group(tuple(baselines))))
 
 
@@ -113,9 +122,9 @@ def _measured(
             cells += [*_effect(row, made), _level(english, measure.digits)]
         elif measure is measures.cross:
             cells.append(_cross_change(row))
-    mono = at[measures.mono]
+    seen = next((row for row in at.values() if row), None)
     for key in ("examples_monolingual", "examples_cross_lingual"):
-        cells.append(thousands(mono[key] if mono else None))
+        cells.append(thousands(seen[key] if seen else None))
     return cells
 
 

@@ -17,7 +17,7 @@ from hybrid_sweep.data.collection import Collection, DamagedCollection, load, sa
 from hybrid_sweep.data.datasets import files
 from hybrid_sweep.data.datasets.sources import clusters_of, has_clusters
 from hybrid_sweep.data.export import export
-from hybrid_sweep.data.pairs import pairs
+from hybrid_sweep.data.pairs import ordered_pairs, pairs
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.utils import text_lines
 from tests.refused import refused
@@ -121,14 +121,16 @@ def jsonl(folder: Path, **changes: str) -> Path:
 
 def test_a_group_makes_a_collection_cross_lingual(tmp_path):
     built = read(jsonl(tmp_path / "x"))
-    assert built.languages == ["de", "en"]
+    assert built.query_languages == ["de", "en"] and built.one_sided == ["sw"]
+    assert built.languages == built.passage_languages == ["de", "en", "sw"]
     assert rows(built.queries)[:2] == [
         ("q1-de", "q1", "de", "test", "de1"),
         ("q1-en", "q1", "en", "test", "en1"),
     ]
     assert rows(built.qrels) == [("q1", "p1", 1), ("q2", "p1", 3), ("q3-de", "p2", 1)]
     test = pairs(built, "test")
-    assert test.groups.tolist() == ["q1|p1", "q2|p1"] and test.present.all()
+    assert test.groups.tolist() == ["q1|p1", "q2|p1"] and test.present[:2].all()
+    assert ordered_pairs(test).tolist() == [[2, 2, 2], [2, 2, 2], [0, 0, 0]]
 
 
 TSV = dict(
