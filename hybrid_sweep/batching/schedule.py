@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hybrid_sweep.batching.kinds import Kinds, Selection, kinds_of
-from hybrid_sweep.batching.ordered import ordered_choices
+from hybrid_sweep.batching.one_sided import ordered_choices
 from hybrid_sweep.batching.ordered_pairs import ordered_pairs
 from hybrid_sweep.batching.ordered_streams import (
     OrderedExamples,

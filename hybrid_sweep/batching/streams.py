@@ -25,8 +25,8 @@ class Source:
     present: (L, G) bool over the plan's languages, the group has a query and a passage in the
     language. share: of the steps, relative to the others' shares; None = by the number of groups
     that any of its allowed pairs holds. sides: (L, G) bool twice, the group has a query, and a
-    passage, in the language: where pairs are stated, or drawn in one order (`ordered`); None where
-    they are drawn either way round.
+    passage, in the language: where pairs are stated, or drawn in one order (`one_sided`); None
+    where they are drawn either way round.
     """
 
     name: str

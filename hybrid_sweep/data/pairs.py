@@ -66,7 +66,7 @@ class Pairs:
 
     @functools.cached_property
     def is_ordered(self) -> bool:
-        """Return whether pairs of languages are drawn in one order (`batching.ordered`): where a
+        """Return whether pairs of languages are drawn in one order (`batching.one_sided`): where a
         language is one-sided, or no two languages have a query and a passage of one group each.
         """
         if len(self.languages) < 2:
