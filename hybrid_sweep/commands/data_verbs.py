@@ -179,6 +179,7 @@ def preparing(data: "DataConfig") -> str:
     from hybrid_sweep.config.schema import (
         DebianData,
         FilesData,
+        IrDatasetsData,
         MarcoData,
         MiraclData,
         SyntheticData,
@@ -186,7 +187,7 @@ def preparing(data: "DataConfig") -> str:
     from hybrid_sweep.config.words import assignment
     from hybrid_sweep.data import hub
 
-    if not data.path and hub.revision(data):
+    if not data.path and (hub.revision(data) or isinstance(data, IrDatasetsData)):
         return hub.command(data)
     words = ["hybrid-sweep data prepare", data.name]
     if data.path:

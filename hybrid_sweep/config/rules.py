@@ -17,6 +17,7 @@ from hybrid_sweep.config.schema import (
     DataConfig,
     FileData,
     FilesData,
+    IrDatasetsData,
     MarcoData,
     ModelConfig,
     SweepConfig,
@@ -157,6 +158,7 @@ UNUSED: dict[type, tuple[tuple[str, ...], str]] = {
     ),
     SyntheticData: (("path", "mirror"), "it is generated; data=files reads files"),
     FilesData: (("mirror", "revision"), "only what is fetched has one"),
+    IrDatasetsData: (("mirror", "revision"), "the catalogue of ir_datasets says what is fetched"),
     FileData: (("mirror",), "only data=debian has one"),
 }
 
@@ -223,6 +225,14 @@ def _check_collection(where: str, data: DataConfig, config: Config) -> None:
         _need_choice(f"{where}.on_error", data.on_error, ["strict", "skip"])
     if isinstance(data, FilesData):
         _need_choice(f"{where}.format", data.format, ["auto", "beir", "jsonl", "trec", "tsv"])
+    if isinstance(data, IrDatasetsData):
+        for field in ("ids", "dev_ids", "train_ids"):
+            for code in getattr(data, field):
+                names.language(code, f"{where}.{field}")
+        names.language(data.query_language, f"{where}.query_language")
+        for field in ("query_fields", "passage_fields"):
+            chosen = getattr(data, field)
+            _need(len(chosen) >= 1, f"{where}.{field}", chosen, "must name at least one field")
     if isinstance(data, MarcoData):
         _need_choice(f"{where}.qrels", data.qrels, ["dev.small", "dev", "dl19", "dl20"])
         rule = "must be a share from 0 to below 1"

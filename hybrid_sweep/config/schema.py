@@ -105,6 +105,19 @@ class LareqaData(FileData):
     measure: str | None = _aside("AP")
 
 
+@dataclass
+class IrDatasetsData(FileData):
+    """Collections of the catalogue ir_datasets, by their ids there."""
+
+    id: str | None = None
+    ids: dict[str, str] = field(default_factory=dict)
+    dev_ids: dict[str, str] = field(default_factory=dict)
+    train_ids: dict[str, str] = field(default_factory=dict)
+    query_language: str = "en"
+    query_fields: list[str] = field(default_factory=lambda: ["text"])
+    passage_fields: list[str] = field(default_factory=lambda: ["text"])
+
+
 # The languages of MS MARCO and its translations: the name in the names of the files, and the code
 # used here.
 MARCO_LANGUAGES = {
@@ -361,6 +374,9 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "msmarco": MarcoData,
         "miracl": MiraclData,
         "files": FilesData,
+        "ir_datasets": IrDatasetsData,
+        "neuclir": IrDatasetsData,
+        "hc4": IrDatasetsData,
     },
     "model": {"tiny": TinyModel, "pretrained": ModelConfig, "bm25": Bm25Model},
 }

@@ -15,6 +15,7 @@ from hybrid_sweep.config.schema import (
     MARCO_LANGUAGES,
     DataConfig,
     FileData,
+    IrDatasetsData,
     LareqaData,
     MarcoData,
     MiraclData,
@@ -87,6 +88,11 @@ def local(
     for, again. Raises UserError with the command that fetches them.
     """
     name = revision(data)
+    if isinstance(data, IrDatasetsData) and not data.path and not download:
+        raise UserError(  # the package fetches what is missing as it is read
+            f"data={data.name} is not here yet: fetch it with {command(data)}",
+            key="data.not_fetched",
+        )
     if data.path or name is None:
         return data
 
@@ -170,7 +176,7 @@ def command(data: DataConfig) -> str:
     if not isinstance(data, LareqaData):  # of which all languages are one collection
         words.append(f"'data.languages=[{','.join(data.languages)}]'")
     fresh = type(data)()
-    for item in ("qrels", "translation", "revision"):
+    for item in ("qrels", "translation", "revision", "id"):
         value = getattr(data, item, None)
         if value != getattr(fresh, item, None):
             words.append(assignment(f"data.{item}", str(value)))

@@ -21,6 +21,7 @@ from hybrid_sweep.config.schema import (
     DebianData,
     FileData,
     FilesData,
+    IrDatasetsData,
     MarcoData,
     MiraclData,
     SyntheticData,
@@ -63,6 +64,8 @@ def collection_folder(config: Config) -> Path:
         return root / f"synthetic-{key}"
     if not data.path:
         fetched = revision(data)
+        if isinstance(data, IrDatasetsData):
+            return root / f"{data.name}-{digest(_chosen(data))}"
         if not fetched:
             return root / data.name
         return root / f"{data.name}-{digest([fetched, *_chosen(data)])}"
@@ -71,7 +74,7 @@ def collection_folder(config: Config) -> Path:
         return folder
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
-    if isinstance(data, DebianData):
+    if isinstance(data, DebianData | IrDatasetsData):
         raise UserError(
             f"data.path={data.path}: no prepared collection is there (no info.json), and"
             f" data={data.name} reads no other files",
@@ -101,6 +104,9 @@ def _chosen(data: DataConfig) -> list[object]:
         chosen += [data.qrels, data.dev_share, data.dev_seed]
     if isinstance(data, MiraclData):
         chosen += [sorted(data.languages)]
+    if isinstance(data, IrDatasetsData):
+        chosen += [data.id, data.ids, data.dev_ids, data.train_ids, data.query_language]
+        chosen += [data.query_fields, data.passage_fields]
     if isinstance(data, FilesData):
         # one language names all texts
         chosen += [data.languages if len(data.languages) == 1 else [], data.format]

@@ -6,6 +6,7 @@ from pathlib import Path
 from hybrid_sweep.config.schema import (
     DataConfig,
     FilesData,
+    IrDatasetsData,
     LareqaData,
     MarcoData,
     MiraclData,
@@ -68,6 +69,13 @@ def _files(data: DataConfig, work: Path, say: Say) -> Collection:
     return files.build(data, work.parent, say)
 
 
+def _ir_datasets(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import ir_datasets
+
+    assert isinstance(data, IrDatasetsData)
+    return ir_datasets.build(data, work.parent, say)
+
+
 # (what the config says, a private folder to work in, where to report progress) -> all languages of
 # the collection; of MS MARCO and MIRACL, which have files of gigabytes for each, those of
 # data.languages
@@ -82,6 +90,9 @@ BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "msmarco": _marco,
     "miracl": _miracl,
     "files": _files,
+    "ir_datasets": _ir_datasets,
+    "neuclir": _ir_datasets,
+    "hc4": _ir_datasets,
 }
 
 
