@@ -17,6 +17,7 @@ from hybrid_sweep.config.schema import (
     DataConfig,
     FileData,
     FilesData,
+    HfData,
     IrDatasetsData,
     MarcoData,
     ModelConfig,
@@ -225,6 +226,19 @@ def _check_collection(where: str, data: DataConfig, config: Config) -> None:
         _need_choice(f"{where}.on_error", data.on_error, ["strict", "skip"])
     if isinstance(data, FilesData):
         _need_choice(f"{where}.format", data.format, ["auto", "beir", "jsonl", "trec", "tsv"])
+    if isinstance(data, HfData):
+        for code in set(data.passages) - {"*"}:
+            names.language(code, f"{where}.passages")
+        names.language(data.query_language, f"{where}.query_language")
+        for field in ("queries", "qrels"):
+            for split in getattr(data, field):
+                _need_choice(f"{where}.{field}", split, ["train", "dev", "test"])
+        needed = len(data.qrels_columns) == 3
+        rule = "must name three: of the query's id, the passage's id and the grade"
+        _need(needed, f"{where}.qrels_columns", data.qrels_columns, rule)
+        rule = "'*' stands for passages whose column says the language: set lang_column"
+        is_said = "*" not in data.passages or data.lang_column is not None
+        _need(is_said, f"{where}.passages", "*", rule)
     if isinstance(data, IrDatasetsData):
         for field in ("ids", "dev_ids", "train_ids"):
             for code in getattr(data, field):

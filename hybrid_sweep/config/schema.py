@@ -118,6 +118,22 @@ class IrDatasetsData(FileData):
     passage_fields: list[str] = field(default_factory=lambda: ["text"])
 
 
+@dataclass
+class HfData(FileData):
+    """A data set of Parquet files: a folder, or ORG/NAME of the Hugging Face hub."""
+
+    queries: dict[str, str] = field(default_factory=dict)
+    passages: dict[str, str] = field(default_factory=dict)
+    qrels: dict[str, str] = field(default_factory=dict)
+    query_language: str = "en"
+    id_column: str = "_id"
+    lang_column: str | None = None
+    group_column: str | None = None
+    query_columns: list[str] = field(default_factory=lambda: ["text"])
+    passage_columns: list[str] = field(default_factory=lambda: ["title", "text"])
+    qrels_columns: list[str] = field(default_factory=lambda: ["query-id", "corpus-id", "score"])
+
+
 # The languages of MS MARCO and its translations: the name in the names of the files, and the code
 # used here.
 MARCO_LANGUAGES = {
@@ -375,6 +391,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "miracl": MiraclData,
         "files": FilesData,
         "ir_datasets": IrDatasetsData,
+        "hf": HfData,
         "neuclir": IrDatasetsData,
         "hc4": IrDatasetsData,
     },

@@ -15,6 +15,7 @@ from hybrid_sweep.config.schema import (
     MARCO_LANGUAGES,
     DataConfig,
     FileData,
+    HfData,
     IrDatasetsData,
     LareqaData,
     MarcoData,
@@ -93,6 +94,8 @@ def local(
             f"data={data.name} is not here yet: fetch it with {command(data)}",
             key="data.not_fetched",
         )
+    if isinstance(data, HfData) and is_on_hub(data):
+        return dataclasses.replace(data, path=_snapshot(data, cache, download=download))
     if data.path or name is None:
         return data
 
@@ -101,6 +104,39 @@ def local(
 
     folder = _brought(data, name, wanted, cache, say if download else None, refresh=refresh)
     return dataclasses.replace(data, path=str(folder))
+
+
+def is_on_hub(data: HfData) -> bool:
+    """Return whether data.path is ORG/NAME of the hub: no such folder is here."""
+    is_name = re.fullmatch(r"[\w.-]+/[\w.-]+", data.path or "") is not None
+    return is_name and not Path(str(data.path)).exists()
+
+
+def _snapshot(data: HfData, cache: Path, *, download: bool) -> str:
+    """Return the folder of the files of a data set that a config names; see `local`."""
+    from huggingface_hub import snapshot_download
+
+    patterns = [*data.queries.values(), *data.passages.values(), *data.qrels.values()]
+    try:
+        return snapshot_download(
+            str(data.path),
+            repo_type="dataset",
+            revision=data.revision,
+            allow_patterns=patterns,
+            cache_dir=cache / "downloads" / "hub",
+            local_files_only=not download,
+        )
+    except (OSError, ValueError) as error:  # what the client raises is one of the two
+        if not download:
+            raise UserError(
+                f"data.path={data.path}: no such folder, and that data set of the hub is not here"
+                f" yet: fetch it with hybrid-sweep data prepare {data.name} and the same words",
+                key="data.not_fetched",
+            ) from error
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"data.path={data.path}: the hub does not give it: {reason}", key="hub.unreachable"
+        ) from error
 
 
 def triples(data: MarcoData, cache: Path, say: Say, *, download: bool) -> Path:

@@ -21,6 +21,7 @@ from hybrid_sweep.config.schema import (
     DebianData,
     FileData,
     FilesData,
+    HfData,
     IrDatasetsData,
     MarcoData,
     MiraclData,
@@ -32,7 +33,7 @@ from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
 from hybrid_sweep.data.datasets.sources import BUILDERS, Say
-from hybrid_sweep.data.hub import local, revision, triples
+from hybrid_sweep.data.hub import is_on_hub, local, revision, triples
 from hybrid_sweep.data.negative_lines import form_of
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
 from hybrid_sweep.data.pairs import Pairs, pair_store
@@ -72,6 +73,8 @@ def collection_folder(config: Config) -> Path:
     folder = Path(data.path).expanduser()
     if (folder / "info.json").is_file():
         return folder
+    if isinstance(data, HfData) and is_on_hub(data):
+        return root / f"{data.name}-{digest([data.path, data.revision, *_chosen(data)])}"
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
     if isinstance(data, DebianData | IrDatasetsData):
@@ -104,6 +107,10 @@ def _chosen(data: DataConfig) -> list[object]:
         chosen += [data.qrels, data.dev_share, data.dev_seed]
     if isinstance(data, MiraclData):
         chosen += [sorted(data.languages)]
+    if isinstance(data, HfData):
+        chosen += [data.queries, data.passages, data.qrels, data.query_language, data.id_column]
+        chosen += [data.lang_column, data.group_column, data.query_columns, data.passage_columns]
+        chosen += [data.qrels_columns]
     if isinstance(data, IrDatasetsData):
         chosen += [data.id, data.ids, data.dev_ids, data.train_ids, data.query_language]
         chosen += [data.query_fields, data.passage_fields]

@@ -29,6 +29,7 @@ def plan(of: Source, ratio: float, *, steps=60, size=16, seed=3, **more):
 
 TRANSLATED = source({EN: 1.0}, {DE: 0.9, EN: 0.8, ZH: 0.7})
 ANSWERS_IN_ENGLISH = source({DE: 0.9, EN: 0.9, ZH: 0.8}, {EN: 1.0})
+TWO_ASK = source({DE: 0.9, EN: 0.9}, {DE: 0.6, EN: 0.7, ZH: 0.9})
 ENGLISH_ASKS = source({EN: 1.0}, {DE: 0.9, ZH: 0.7})
 
 
@@ -54,6 +55,8 @@ def test_only_pairs_that_exist_are_drawn_and_the_share_is_exact(composition, gro
     for ratio in (0.0, 0.3, 1.0):
         made = plan(TRANSLATED, ratio, **words)
         assert check_pairs_exist(TRANSLATED, made) == round(ratio * 60) * 16
+        made = plan(TWO_ASK, ratio, **words)
+        assert check_pairs_exist(TWO_ASK, made) == round(ratio * 60) * 16
     made = plan(ENGLISH_ASKS, 1.0, **words)
     assert check_pairs_exist(ENGLISH_ASKS, made) == 60 * 16
     read = {int(code) for step in range(60) for code in made.batch(step).passage_language}

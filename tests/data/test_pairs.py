@@ -1,5 +1,7 @@
 """Pairs by vector operations are those of a plain loop, and the cache holds them as they are."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -187,3 +189,25 @@ def test_a_split_without_pairs_is_stored_too(tmp_path):
         [],
         1,
     )
+
+
+def test_a_negative_of_an_ordered_pair_must_exist_where_it_is_read():
+    names = ("id", "group", "lang", "split", "text")
+
+    def texts(*rows):
+        return pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+    queries = texts(("q1", "a", "en", "train", "one"), ("q2", "b", "en", "train", "two"))
+    passages = texts(
+        ("p1", "a", "en", "*", "x"), ("p2", "a", "zh", "*", "y"), ("p3", "b", "zh", "*", "z")
+    )
+    grades = {"query_group": ["a", "b"], "passage_group": ["a", "b"], "grade": [1, 1]}
+    made = pairs(make("toy", queries, passages, pa.table(grades), {}), "train")
+    assert made.languages == ["en", "zh"] and made.is_ordered and made.one_sided == ("zh",)
+    groups, en, zh = np.array([0, 1]), np.array([0, 0]), np.array([1, 1])
+    one, other = made.negatives_in(groups, en, zh, zh)
+    # the group a has passages in both languages, so that both ratios draw alike; b only in zh
+    assert one.tolist() == [0, 1] and other.tolist() == [1, 1]
+    either = dataclasses.replace(made, one_sided=(), query=np.maximum(made.query, 0))
+    assert not either.is_ordered
+    assert either.negatives_in(groups, en, zh, zh) == (en, zh)

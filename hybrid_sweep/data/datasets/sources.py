@@ -6,6 +6,7 @@ from pathlib import Path
 from hybrid_sweep.config.schema import (
     DataConfig,
     FilesData,
+    HfData,
     IrDatasetsData,
     LareqaData,
     MarcoData,
@@ -76,6 +77,13 @@ def _ir_datasets(data: DataConfig, work: Path, say: Say) -> Collection:
     return ir_datasets.build(data, work.parent, say)
 
 
+def _hf(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets import hf
+
+    assert isinstance(data, HfData)
+    return hf.build(data, work.parent, say)
+
+
 # (what the config says, a private folder to work in, where to report progress) -> all languages of
 # the collection; of MS MARCO and MIRACL, which have files of gigabytes for each, those of
 # data.languages
@@ -91,6 +99,7 @@ BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "miracl": _miracl,
     "files": _files,
     "ir_datasets": _ir_datasets,
+    "hf": _hf,
     "neuclir": _ir_datasets,
     "hc4": _ir_datasets,
 }
