@@ -31,6 +31,13 @@ def build(data: HfData, work: Path, say: Say) -> Collection:
             " the hub",
             key="data.path_unset",
         )
+    for name in ("queries", "passages", "qrels"):
+        if not getattr(data, name):
+            raise UserError(
+                f"data.{name} names no file: '+data.passages={{zh: corpus/*.parquet}}' names those"
+                " of the passages by language, data.queries and data.qrels theirs by split",
+                key="hf.files_unnamed",
+            )
     root = Path(data.path).expanduser()
     problems = Problems(data.on_error, say, hint=SKIP)
     say(f"reading the Parquet files in {root}")

@@ -92,7 +92,7 @@ def _parts(data: IrDatasetsData) -> list[CatalogueId]:
     if not any(wanted.values()):
         raise UserError(
             f"data={data.name} needs an id of ir_datasets: data.id=neuclir/1/zh/trec-2022, or"
-            " 'data.ids={zh: ID, fa: ID}'",
+            " '+data.ids={zh: ID, fa: ID}'",
             key="ir_datasets.id_missing",
         )
     package = _package()
@@ -129,7 +129,7 @@ def _language(dataset: Any, name: str, lang: str) -> str:
     own = getattr(dataset, "docs_lang", lambda: None)()
     if own is None and not lang:
         raise UserError(
-            f"ir_datasets does not say the language of {name}: give 'data.ids={{CODE: {name}}}'",
+            f"ir_datasets does not say the language of {name}: give '+data.ids={{CODE: {name}}}'",
             key="ir_datasets.language_missing",
         )
     if own is not None and lang and own != lang:

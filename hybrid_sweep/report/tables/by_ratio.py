@@ -95,11 +95,7 @@ def by_ratio(sweep: Sweep, results: pd.DataFrame) -> Table:
         english = rows.get((kind, share, *measures.mono.place, ENGLISH))
         made = max(row["n_seeds"] if row else 0 for row in (*at.values(), english))
         seeds = f"{made}" if made == points else f"{made} of {points}"
-        measured = _measured(measures, at, english, made)
-        if lacking and made:
-            # Without any text: a column that no row fills is not shown.
-            measured[: len(_MONO) + 1] = [EMPTY] * (len(_MONO) + 1)
-        rest = [Cell(seeds, float(made)), *measured]
+        rest = [Cell(seeds, float(made)), *_measured(measures, at, english, made)]
         if kind == "trained":
             trained.append([ratio(share, strong=share == best), *rest])
         else:

@@ -74,6 +74,7 @@ def test_columns_say_language_and_group(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "key", "facts"),
     [
+        ({"passages": {}}, "hf.files_unnamed", ["+data.passages="]),
         ({"passages": {"zh": "none/*.parquet"}}, "data.files_missing", ["data.passages"]),
         ({"queries": {"test": "../*.parquet"}}, "hf.pattern", ["data.queries"]),
         ({"query_columns": ["words"]}, "hf.column_missing", ["words", "_id, text"]),
@@ -109,11 +110,7 @@ def test_a_data_set_of_the_hub_is_fetched_by_preparing_alone(cache, tmp_path, mo
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     words = ["data=hf", "data.path=some/set", "data.languages=[en,fa,zh]", "model=tiny"]
-    words += [
-        "~data.passages.en",
-        "+data.passages.fa=fa/*.parquet",
-        "+data.passages.zh=zh/*.parquet",
-    ]
+    words.append("+data.passages={fa: fa/*.parquet, zh: zh/*.parquet}")
     [(_, made)] = compose.points([*words, "batch.cross_lingual_ratio=1"], multirun=False)
     with refused("data.not_fetched", "some/set", "data prepare hf"):
         prepare.collection_of(made)
