@@ -114,9 +114,9 @@ def changes(
         estimated = crossed_estimate(here - there, made.df, floor)
         fractions = fractions_of(looks, estimated.n_seeds)
         effects[level] = dataclasses.replace(estimated, asked=made.asked, fractions=fractions)
-    crossed = [effect.interval == "crossed" for effect in effects.values()]
     p, losses = [], []
-    for effect, is_crossed in zip(effects.values(), crossed, strict=True):
+    for effect in effects.values():
+        is_crossed = effect.interval == "crossed"
         p.append(float(p_value(effect)) if is_crossed else np.nan)
         losses.append(float(p_of_loss(effect, margin)) if is_crossed else np.nan)
     table = []

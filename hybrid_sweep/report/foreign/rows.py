@@ -122,15 +122,7 @@ def checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     if not np.isfinite(values).all():
         refuse(rows, ~np.isfinite(values), "value is no finite number", key="table.value")
     rows["value"] = values
-    seeds = pd.to_numeric(rows["seed"], errors="coerce")
-    whole = (seeds % 1 == 0) & (seeds >= 0)
-    if not whole.all():
-        refuse(rows, ~whole, "seed is no whole number of 0 or more", key="table.seed")
-    # of larger floats several whole numbers are one
-    most = 2**53 if pd.api.types.is_float_dtype(seeds) else 2**63 - 1
-    if (seeds > most).any():
-        refuse(rows, seeds > most, f"seed is larger than {most}", key="table.seed")
-    rows["seed"] = seeds.astype(np.int64)
+    rows["seed"] = _seeds(rows)
     for name in ("system", "query", "group", "language", "measure"):
         rows[name] = rows[name].astype(str)
     if "cluster" in rows.columns:
@@ -146,6 +138,19 @@ def checked(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
     if again.any():
         refuse(rows, again, f"is there twice ({', '.join(key)})", key="table.repeated")
     return rows
+
+
+def _seeds(rows: pd.DataFrame) -> pd.Series:
+    """Return the seeds as whole numbers, or refuse them."""
+    seeds = pd.to_numeric(rows["seed"], errors="coerce")
+    whole = (seeds % 1 == 0) & (seeds >= 0)
+    if not whole.all():
+        refuse(rows, ~whole, "seed is no whole number of 0 or more", key="table.seed")
+    # of larger floats several whole numbers are one
+    most = 2**53 if pd.api.types.is_float_dtype(seeds) else 2**63 - 1
+    if (seeds > most).any():
+        refuse(rows, seeds > most, f"seed is larger than {most}", key="table.seed")
+    return seeds.astype(np.int64)
 
 
 def refuse(rows: pd.DataFrame, wrong: "pd.Series | np.ndarray", what: str, *, key: str) -> None:
