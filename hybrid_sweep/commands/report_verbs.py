@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybrid_sweep.utils.arguments import Parser, say
 from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.slow_note import slow_note
 
 if TYPE_CHECKING:
     from hybrid_sweep.utils import plan_log
@@ -57,12 +58,13 @@ def report(words: list[str]) -> int:
     from hybrid_sweep.report.cluster_files import chosen
     from hybrid_sweep.report.report import write_report
 
-    made = write_report(
-        args.sweep_dirs,
-        allow_missing=args.allow_missing,
-        measure=args.measure,
-        clusters=chosen(args.clusters),
-    )
+    with slow_note("reading rows, testing, drawing figures: up to minutes for many languages"):
+        made = write_report(
+            args.sweep_dirs,
+            allow_missing=args.allow_missing,
+            measure=args.measure,
+            clusters=chosen(args.clusters),
+        )
     say(made.console)
     if len(args.sweep_dirs) == 1 and args.measure is None:
         from hybrid_sweep.commands import wandb_sweep

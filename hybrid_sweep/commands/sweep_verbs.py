@@ -87,6 +87,21 @@ def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
             slots.size(config, slots.this_machine([config], os.environ))
 
 
+def _say_nodes(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Say that nothing starts the other nodes of a run, where neither SLURM does nor the words
+    name it.
+    """
+    from hybrid_sweep.utils import slurm_job
+
+    nodes = max(config.trainer.nodes for _, config in jobs)
+    if nodes > 1 and not slurm_job.in_job() and _is_local(args):
+        say(
+            f"warning: trainer.nodes={nodes}: started here, a run waits for processes on other"
+            " machines that nothing starts; add hydra/launcher=slurm, or start the worker on each"
+            " machine by torchrun (docs/configuration.md)"
+        )
+
+
 def _say_offline(jobs: "list[Job]") -> None:
     """Refuse a word for W&B that is not known, and say where runs that shall be online cannot
     be.
@@ -172,6 +187,7 @@ def _run_points(
         if shows_plan:  # a later round may have no point at ratio 0
             _check_sequential(jobs)
         _say_offline(jobs)
+        _say_nodes(args, jobs)
         for _, config in jobs:
             point_list.check_outputs(config)
         points = point_list.expand(jobs, say)
@@ -304,6 +320,7 @@ def plan(words: list[str]) -> int:
     jobs = _jobs(args)
     _check_sequential(jobs)
     _say_offline(jobs)
+    _say_nodes(args, jobs)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [
         (one.data.name, preparing(one.data))

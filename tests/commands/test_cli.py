@@ -805,3 +805,15 @@ def test_a_plan_fetches_no_further_collection_either(tmp_path, capsys, monkeypat
     words = ["data=synthetic", "+data@more.other=debian", f"paths.cache={tmp_path}"]
     assert cli.main(["plan", *words]) == 0
     assert "hybrid-sweep data prepare debian\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("launcher, told", [("local", True), ("slurm", False)])
+def test_a_plan_says_that_nothing_starts_other_nodes_here(
+    cache, tmp_path, monkeypatch, capsys, launcher, told
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", *SMALL, "trainer.nodes=2", "trainer.accelerator=cpu"]
+    if launcher == "slurm":
+        monkeypatch.setattr(sweep_verbs, "_is_local", lambda args: False)
+    assert sweep_verbs.plan(words) == 0
+    assert ("trainer.nodes=2" in capsys.readouterr().out.split("all with")[0]) == told
