@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ def settle_process(config: Config) -> None:
     `lightning_module.settle`.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its import sets INFO
+    # Lightning asks in a way that newer versions of PyTorch remark on, in the log of every run.
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     torch.set_num_threads(config.trainer.threads)
     settle(config.trainer)
     # The bar of saving one file; the run has a progress of its own.
