@@ -104,13 +104,24 @@ def answer(table: pd.DataFrame, together: pd.DataFrame, ratio: float, rule: Rule
     return [*sentences, *_kinds(select(table, part="kind", ratio=ratio))]
 
 
+def _asked(row: ProbeRow, setting: str) -> str:
+    """Return how many questions are asked, and why that is more than there are questions: those of
+    several languages, or pairs, are asked in each.
+    """
+    asked = f"{row['n_asked']:,} questions"
+    if row["n_asked"] == row["n_questions"]:
+        return f"{asked} {ASKED[setting]}"
+    unit = "pair" if setting == "cross-lingual" else "language"
+    return f"{asked} ({row['n_questions']:,}, each asked in every {unit} it has) {ASKED[setting]}"
+
+
 def change(rows: Sequence[ProbeRow], setting: str, rule: Rule) -> str:
     """Return what r = 0 answers and a ratio misses, in one setting: of all together, the first of
     the rows, and of its parts.
     """
     whole, *parts = rows
     head = (
-        f"**Of {whole['n_asked']:,} questions {ASKED[setting]}, r = {whole['ratio']:g} misses"
+        f"**Of {_asked(whole, setting)}, r = {whole['ratio']:g} misses"
         f" {whole['lost']:,.0f} that r = 0 answers, and answers {whole['gained']:,.0f} that r = 0"
         " misses**"
     )
