@@ -15,6 +15,7 @@ from hybrid_sweep.commands import merge
 from hybrid_sweep.commands.merge import MergeRequest, mixtures, numbers, paths_of, seeds_of
 from hybrid_sweep.models.loading import build_encoder, save_encoder
 from hybrid_sweep.runs import trained
+from hybrid_sweep.runs.merging import Mixture
 from hybrid_sweep.utils import records
 from hybrid_sweep.utils.files import read_json, write_json
 from tests import ready
@@ -140,6 +141,17 @@ def test_an_average_has_an_id_by_its_parents_and_shares(sweep):
     trained.write(folder)
     other = merge.planned(sweep, asked())
     assert other[0].point.run_id != ids[2] and other[1].point.run_id == ids[3]
+
+
+def test_shares_of_one_mean_ratio_are_several_averages(sweep):
+    first, second = merge.planned(sweep, asked())
+    family = [*first.family, second.family[0]]
+    ids = set()
+    for shares in ((1 / 3,) * 3, (0.25, 0.5, 0.25)):
+        mixture = Mixture((0.0, 0.5, 1.0), shares)
+        assert mixture.mean_ratio == pytest.approx(0.5)
+        ids.add(merge._average(mixture, family, False).point.run_id)
+    assert len(ids) == 2
 
 
 def test_words_and_the_kept_model_are_no_part_of_an_id(sweep):
@@ -281,7 +293,8 @@ def test_a_collection_of_own_files_needs_its_place(sweep):
 
 def test_the_list_of_averages_keeps_those_of_earlier_commands(sweep):
     merge.record(sweep, merge.planned(sweep, asked()))
-    merge.record(sweep, merge.planned(sweep, asked(mixtures("0,1", "0.1,0.5", uniform=False))))
+    merge.record(sweep, merge.planned(sweep, asked(mixtures("0,1", "0.1", uniform=False))))
+    merge.record(sweep, merge.planned(sweep, asked()))
     entries = records.merged(sweep)
     assert [(entry["shares"][1], entry["seed"]) for entry in entries] == [
         (0.1, 0),

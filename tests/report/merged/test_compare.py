@@ -178,6 +178,7 @@ def estimate(mean: float, se: float, carrying: float = 50.0) -> st.Estimate:
     ("mono", "cross"),
     [
         ((0.0, 0.001), (0.05, 0.002)),
+        ((0.0, 0.0001), (0.003, 0.001)),  # better is what decides, by one axis of two
         ((-0.004, 0.001), (0.02, 0.001)),
         ((0.03, 0.01), (-0.02, 0.003)),
     ],

@@ -73,6 +73,15 @@ def break_parent(sweep_dir, entry):
     )
 
 
+def replace_parent(sweep_dir, entry):
+    """The sweep has another run in the place of a parent now, as after a command with other
+    settings.
+    """
+    parents = ["a-run-of-before", "t100s0"]
+    change(runs_of(sweep_dir) / entry["run_id"] / "merge.json", parents=parents)
+    edit(sweep_dir / "merged.json", lambda content: content["points"][0].update(parents=parents))
+
+
 def link_run(sweep_dir, entry):
     folder = runs_of(sweep_dir) / entry["run_id"]
     shutil.move(folder, folder.parent.parent / "elsewhere")
@@ -96,6 +105,7 @@ def other_rows(sweep_dir, entry):
         drop_record,
         name_a_trained_run,
         break_parent,
+        replace_parent,
         link_run,
         other_rows,
     ],
