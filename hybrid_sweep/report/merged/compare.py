@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hybrid_sweep.report import statistics as st
-from hybrid_sweep.report.blocks import block
+from hybrid_sweep.report.blocks import MACRO, block
 from hybrid_sweep.report.columns import frame_of
 from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.load import Sweep
@@ -36,6 +36,7 @@ from hybrid_sweep.report.looks import fractions_of
 from hybrid_sweep.report.measures import Measure
 from hybrid_sweep.report.merged.load import Merged
 from hybrid_sweep.report.merged.rows import MergedRow
+from hybrid_sweep.report.scope_parts import parts
 from hybrid_sweep.report.statistics import Array, Estimate
 from hybrid_sweep.runs.merging import Mixture
 
@@ -44,12 +45,14 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of the comparison: y (ratios and mixtures, seeds, questions), and the df of the
-    questions.
+    """One axis of the comparison: y (ratios and mixtures, seeds, questions or clusters of these),
+    and the df of the last. n_questions: how many there are. asked: as in `statistics.Estimate`.
     """
 
     y: Array
     df: float
+    n_questions: int
+    asked: float | None
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ def _axis(sweep: Sweep, measure: Measure, chosen: Subjects) -> Axis | None:
     whole = block(sweep, *measure.place)
     if whole is None:
         return None
-    y, df = st.contributions(whole.values, whole.domain, whole.group)
-    return Axis(y[chosen.runs], df)
+    (part,) = parts(whole, {MACRO: whole.names})
+    return Axis(part.y[0][chosen.runs], part.df, len(whole.questions), part.asked)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _differences(axis: Axis, pairs: Sequence[tuple[int, int]], sweep: Sweep) -> 
     estimates = []
     for y in values:
         estimate = st.crossed_estimate(y, axis.df, floor)
-        estimates.append(dataclasses.replace(estimate, fractions=fractions))
+        estimates.append(dataclasses.replace(estimate, fractions=fractions, asked=axis.asked))
     return estimates
 
 
@@ -144,7 +147,7 @@ def _row(pair: Pair, chosen: Subjects, mono: Axis, cross: Axis) -> MergedRow:
         "against": chosen.ratios[pair.against],
         "interval": pair.mono.interval,
         "n_seeds": len(chosen.seeds),
-        "n_questions": mono.y.shape[-1],
+        "n_questions": mono.n_questions,
         "word": "",
     }
     if pair.subject < len(chosen.ratios):

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.load import Sweep, SweepPoint
 from hybrid_sweep.report.long_frame import Place, long_frame
 from hybrid_sweep.report.query_values import is_known
@@ -138,6 +140,8 @@ def _joined(
         places.append(Place("merged", mixture.mean_ratio, entry["seed"], entry["run_id"]))
     if places:
         rows = long_frame(places, dict(tables), asked)
+        if CLUSTER in sweep.frame.columns:
+            rows = rows.assign(**{CLUSTER: _clusters(sweep, len(places))})
         if all(is_known(rows[rows["setting"] == name], sweep.measure) for name in _settings(rows)):
             frames.append(rows)
         else:
@@ -152,6 +156,13 @@ def _joined(
         sweep, points=tuple(points), missing={}, frame=frame, asked=tuple(asked)
     )
     return Merged(combined, index, tuple(told))
+
+
+def _clusters(sweep: Sweep, runs: int) -> pd.Categorical:
+    """Return the clusters of the rows of some points: each has the rows of the first one."""
+    count = len(sweep.frame) // len(sweep.finished)
+    first = sweep.frame[CLUSTER].iloc[:count].astype("category").cat
+    return pd.Categorical.from_codes(np.tile(first.codes.to_numpy(), runs), first.categories)
 
 
 def _settings(rows: pd.DataFrame) -> list[str]:

@@ -17,6 +17,7 @@ import scipy.stats
 from statsmodels.stats.multitest import multipletests
 
 from hybrid_sweep.report import statistics as st
+from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.merged.compare import compare, p_dominates
@@ -200,8 +201,14 @@ def test_dominance_asks_for_no_loss_on_either_axis_and_a_gain_on_one(
     assert few == pytest.approx(strict, rel=1e-6)
 
 
-def test_holm_goes_over_all_pairs_in_either_direction_and_over_both_axes(averaged: Path) -> None:
-    frame, _ = made(averaged)
+def test_holm_goes_over_all_pairs_in_either_direction_and_over_both_axes(
+    make_sweep: Callable[..., Path], world: Any
+) -> None:
+    its = world(questions=400, noise=0.05, seed_sd=0.002)
+    sweep_dir = make_sweep(its)
+    other = dataclasses.replace(its, mono=lambda r: 0.03 - 0.1 * r, cross=lambda r: 0.12 - 0.1 * r)
+    write_averages(sweep_dir, other, MIXTURES)
+    frame, _ = made(sweep_dir)
     tested = frame[(frame["kind"] == "averaged") & (frame["word"] != "parent")]
     assert len(tested) == 3 * len(RATIOS)
     for columns in (("p_average", "p_trained"), ("mono_p", "cross_p")):
@@ -209,6 +216,8 @@ def test_holm_goes_over_all_pairs_in_either_direction_and_over_both_axes(average
         wanted = multipletests(p, method="holm")[1]
         adjusted = tested[[f"{name}_holm" for name in columns]].to_numpy().ravel()
         assert adjusted == pytest.approx(wanted, rel=1e-7)
+        below = np.sort(p)[wanted[np.argsort(p)] < 1]
+        assert len(below) >= 2  # else any number of comparisons would do
     parents = frame[frame["word"] == "parent"]
     assert len(parents) == len(RATIOS) and parents["p_average"].isna().all()
 
@@ -223,6 +232,27 @@ def test_the_changes_of_trained_ratios_are_those_of_the_results(averaged: Path) 
                 same = wanted[row["ratio"]]
                 shown = [row[f"{axis}_{end}"] for end in ("delta", "low", "high")]  # type: ignore[literal-required]
                 assert shown == [same["delta"], same["delta_low"], same["delta_high"]]
+
+
+def test_clusters_of_questions_are_what_is_sampled_here_too(averaged: Path) -> None:
+    plain, _ = made(averaged)
+    sweep = load([averaged])
+    groups = sweep.frame["group_id"].astype(str)
+    sweep = dataclasses.replace(
+        sweep, frame=sweep.frame.assign(**{CLUSTER: groups.str[:-1].astype("category")})
+    )
+    merged = load_merged([averaged], sweep)
+    assert merged is not None
+    frame = compare(merged)
+    assert list(frame["n_questions"]) == list(plain["n_questions"])
+    for name in ("monolingual", "mono_delta", "cross_delta"):
+        assert frame[name].to_numpy() == pytest.approx(plain[name].to_numpy(), nan_ok=True)
+    assert not np.allclose(frame["mono_low"].dropna(), plain["mono_low"].dropna())
+    wanted = {row["ratio"]: row for row in picked(aggregate(sweep), "monolingual", "RR@10")}
+    for row in records(frame[frame["kind"] == "trained"], MergedRow):
+        if row["ratio"] > 0:
+            same = wanted[row["ratio"]]
+            assert [row["mono_low"], row["mono_high"]] == [same["delta_low"], same["delta_high"]]
 
 
 def test_the_nearest_average_is_that_by_the_means(averaged: Path) -> None:
