@@ -10,7 +10,7 @@ or folders.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ class Sweep:
     config is recorded. `looks` is None where no number of seeds was planned. `measure` is what
     curve and verdicts are on, `asked` what else every table has (eval.measures). `clusters` says
     where those of the questions are from, which then stand in the column cluster_id, or that they
-    are left out; "" where none are known.
+    are left out; "" where none are known. `trained_on` is the name of the collection that the
+    points learned from; "" where no config is recorded.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Sweep:
     primary: str = DEFAULT
     asked: tuple[str, ...] = ()
     clusters: str = ""
+    trained_on: str = ""
 
     @property
     def measures(self) -> Measures:
@@ -395,8 +397,8 @@ def load(
     _check(there, tables, config)
     metrics = {point.run_id: records.metrics(folders[point]) or {} for point in there}
     provenance = {point.run_id: records.provenance(folders[point]) for point in there}
-    trained = [point for point in there if point.kind == "trained"]
-    learned = set[str]().union(*(_learned(config[point.run_id]) for point in trained))
+    trained = [config[point.run_id] for point in there if point.kind == "trained"]
+    learned, taught = set[str]().union(*map(_learned, trained)), _taught(trained)
     for point in there if on else []:
         run_id, place = point.run_id, places[point]
         here = records.metrics(place) or {}
@@ -427,6 +429,7 @@ def load(
         primary=shown.primary,
         asked=tuple(asked),
         clusters=origin,
+        trained_on=taught,
     )
 
 
@@ -442,6 +445,13 @@ def _none_finished(sweep_dir: Path, points: Sequence[SweepPoint], on: str) -> Us
         f"{sweep_dir}: none of its {len(points)} points is finished{where}: run the sweep first",
         key="sweep.none_finished",
     )
+
+
+def _taught(configs: Iterable[dict[str, Any]]) -> str:
+    """Return the name of the collection that points learned from; "" where it is not recorded."""
+    parts = [data for config in configs if isinstance(data := config.get("data"), dict)]
+    names = {str(data["name"]) for data in parts if "name" in data}
+    return " / ".join(sorted(names))
 
 
 def _measured(place: Path) -> dict[str, Any]:

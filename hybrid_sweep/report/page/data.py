@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from hybrid_sweep.report.load import BASELINES, Sweep
+from hybrid_sweep.report.headline import headline
+from hybrid_sweep.report.load import BASELINES
 from hybrid_sweep.report.measures import (
     RANK_DISTANCE,
     SAME_LANGUAGE,
@@ -15,9 +16,10 @@ from hybrid_sweep.report.measures import (
     Measures,
     measure_of,
 )
-from hybrid_sweep.report.page import many
+from hybrid_sweep.report.page import frame, many
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MACRO, TRAINED, UNSEEN
+from hybrid_sweep.report.sections import Content
 from hybrid_sweep.report.tables.derived import points_for
 from hybrid_sweep.utils.escaping import script_json
 
@@ -81,29 +83,45 @@ def _described(measures: Sequence[Measure], names: Sequence[str]) -> list[dict[s
     return rows
 
 
-def block(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> str:
+def _with(rows: list[dict[str, Any]], sentences: Sequence[str]) -> list[dict[str, Any]]:
+    """Return described measures with the sentence of the report that stands above the figure."""
+    return [{**row, "finding": sentence} for row, sentence in zip(rows, sentences, strict=True)]
+
+
+def block(content: Content) -> str:
     """Return the JSON text: margin, planned ratios, the views that have rows, and every row of
     results.csv and derived.csv; of many languages what `many` keeps.
     """
+    sweep, results, derived = content.sweep, content.results, content.derived
+    told = headline(sweep, results)
     views = viewed(results)
     against = shown_in(results, sweep.measures.traded)
     bias = shown_in(results, bias_of(sweep.measures))
-    content = {
+    values = {
         "margin": sweep.margin,
         "measure": sweep.measure,
         "title": sweep.measures.title,
         "best": largest(results),
         "ratios": sorted({point.ratio for point in sweep.points if point.kind == "trained"}),
-        "views": _described(views, [menu_name(measure) for measure in views]),
-        "against": _described(against, [measure.title for measure in against]),
-        "bias": _described(bias, [measure.title for measure in bias]),
+        "views": _with(
+            _described(views, [menu_name(measure) for measure in views]),
+            [frame.of_curve(content, told, measure) for measure in views],
+        ),
+        "against": _with(
+            _described(against, [measure.title for measure in against]),
+            [frame.of_price(content, measure) for measure in against],
+        ),
+        "bias": _with(
+            _described(bias, [measure.title for measure in bias]),
+            [frame.of_curve(content, told, measure) for measure in bias],
+        ),
         "means": MEANS,
         "floors": {kind: name[0].upper() + name[1:] for kind, name in BASELINES.items()},
         "trained": sweep.trained_languages,
     }
     if many.is_many(results):
-        content |= {**_grid(many.kept_results(results)), "pairs": many.pairs(results)}
-        content["derived"] = _grid(many.kept_derived(derived))
+        values |= {**_grid(many.kept_results(results)), "pairs": many.pairs(results)}
+        values["derived"] = _grid(many.kept_derived(derived))
     else:
-        content |= {**_grid(results), "derived": _grid(derived)}
-    return script_json(content)
+        values |= {**_grid(results), "derived": _grid(derived)}
+    return script_json(values)

@@ -13,7 +13,7 @@ from hybrid_sweep.report.measures import meaning
 from hybrid_sweep.report.merged import figure as figure_merged
 from hybrid_sweep.report.merged import text as merged_text
 from hybrid_sweep.report.other_measures import own_measure_note
-from hybrid_sweep.report.page import views
+from hybrid_sweep.report.page import frame, trained, views
 from hybrid_sweep.report.page.data import block
 from hybrid_sweep.report.render import html as render
 from hybrid_sweep.report.sections import Content
@@ -33,6 +33,7 @@ SCRIPTS = (
     "page_maps.js",
     "page_sort.js",
 )
+FIRST_SCREEN = 2  # cards before the contents: the answer and the curve
 # What is taken over from report.md, and whether it starts open.
 SECTIONS = {
     "How it was measured": True,
@@ -49,13 +50,14 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
+def _heading(title: str) -> str:
+    return f'<h2 id="{frame.slug(title)}">{escaping.html(title)}</h2>'
+
+
 def _section(title: str, content: str, opened: bool = True) -> str:
     if opened:
-        return f'<section class="card"><h2>{escaping.html(title)}</h2>\n{content}</section>'
-    return (
-        "<details"
-        f' class="card"><summary><h2>{escaping.html(title)}</h2></summary>\n{content}</details>'
-    )
+        return f'<section class="card">{_heading(title)}\n{content}</section>'
+    return f'<details class="card"><summary>{_heading(title)}</summary>\n{content}</details>'
 
 
 def _answer(told: Headline) -> str:
@@ -122,6 +124,8 @@ def _cards(content: Content) -> list[str]:
     sweep, results = content.sweep, content.results
     told = "".join(f"<li>{render.inline(sentence)}</li>" for sentence in content.findings)
     answer = f"<p><strong>{escaping.html(content.answer)}</strong></p><ul>{told}</ul>"
+    languages = frame.finding(content, "By language")
+    crossed = frame.of_curve(content, headline(sweep, results), sweep.measures.cross)
     ratios = render.table(by_ratio(sweep, results))
     cards = [
         _answer(headline(sweep, results)),
@@ -132,11 +136,11 @@ def _cards(content: Content) -> list[str]:
         _section("In full", answer),
         views.tradeoff(results, tables.tradeoff(results, content.derived)),
         _averaged(content),
-        views.multiples(results),
+        views.multiples(results, languages or "Monolingual retrieval by language"),
         _section("Winners and losers among the languages", _winners(content)),
         _section("By language, monolingual", _by_language(content)),
         _others(content),
-        views.maps(results),
+        views.maps(results, crossed or "Retrieval by pairs of languages"),
     ]
     taken = content.sections
     for title, opened in SECTIONS.items():
@@ -146,13 +150,26 @@ def _cards(content: Content) -> list[str]:
     if content.averaged:
         body = render.blocks(merged_text.columns())
         cards.append(_section(merged_text.COLUMNS_TITLE, body, opened=False))
+    cards += [*_settings(content), _section("Downloads", frame.downloads())]
+    cards.append(_section("How to cite", frame.citation(sweep)))
     return [card for card in cards if card]
+
+
+def _settings(content: Content) -> list[str]:
+    """Return the table of settings that differ from the defaults, where any is recorded."""
+    grid = trained.changed_settings(content.sweep)
+    if grid is None:
+        return []
+    body = render.table(grid, sortable=False) if grid.rows else "<p>None.</p>"
+    return [_section(grid.name, body)]
 
 
 def html(content: Content) -> str:
     """Return the text of report.html."""
     sweep = content.sweep
-    body = "\n".join(_cards(content))
+    cards = _cards(content)
+    first, rest = cards[:FIRST_SCREEN], cards[FIRST_SCREEN:]
+    body = frame.numbered("\n".join([*first, frame.contents(cards), *rest]))
     script = "\n".join(_asset(name) for name in SCRIPTS)
     gap = ""
     if sweep.missing:
@@ -176,11 +193,12 @@ def html(content: Content) -> str:
 <p>Sweep <strong>{escaping.html(sweep.name)}</strong>.
 <em>r</em> is the share of training batches in which query and passage are in
 different languages. {escaping.html(meaning(sweep.measure))}: higher is better. A seed is
-one training with its own random numbers.</p>{gap}
+one training with its own random numbers.</p>
+{trained.facts_html(sweep)}{gap}
 </header>
 {body}
 </main>
-<script type="application/json" id="results">{block(sweep, content.results, content.derived)}</script>
+<script type="application/json" id="results">{block(content)}</script>
 <script>
 (() => {{
 {script}}})();

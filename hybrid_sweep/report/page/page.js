@@ -45,6 +45,28 @@ const add = (parent, tag, attributes, text) => {
   if (text !== undefined) made.textContent = text;
   return parent.appendChild(made);
 };
+const hits = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+// Writes labels into a figure: each at the first of its places [x, y, anchor] that lies within the frame and covers
+// neither a mark nor another label; where there is none it is left out, since the key says the same.
+const labeller = (svg, frame, marks) => {
+  const taken = [...marks];
+  return (text, spots, style = "soft halo") => {
+    const label = add(svg, "text", {class: style}, text);
+    for (const [x, y, anchor] of spots) {
+      for (const [name, value] of [["x", x], ["y", y], ["text-anchor", anchor]]) label.setAttribute(name, value);
+      const box = label.getBBox(), inside = box.x >= frame.x && box.x + box.width <= frame.x + frame.width
+        && box.y >= frame.y && box.y + box.height <= frame.y + frame.height;
+      if (!inside || taken.some(other => hits(box, other))) continue;
+      taken.push(box);
+      return;
+    }
+    label.remove();
+  };
+};
+const around = (x, y, size) => ({x: x - size / 2, y: y - size / 2, width: size, height: size});
+// Left, right and in the middle of a level line, above it and below.
+const along = (left, right, level) => [[left, "start"], [right, "end"], [(left + right) / 2, "middle"]]
+  .flatMap(([x, anchor]) => [[x, level + 15, anchor], [x, level - 5, anchor]]);
 const ticks = (low, high, most = 8) => {
   const raw = (high - low) / most, power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map(n => n * power).find(n => n >= raw);

@@ -68,21 +68,21 @@
     for (const ratio of [0, 0.25, 0.5, 0.75, 1])
       add(svg, "text", {class: "soft", x: x(ratio), y: HEIGHT - BOTTOM + 20, "text-anchor": "middle"}, ratio);
     add(svg, "text", {x: x(0.5), y: HEIGHT - 5, "text-anchor": "middle"}, "share r of cross-lingual training batches");
+    const named = [], verdicts = [];  // labels, the first ones first
     if (tested && base) {
       const level = y(base.y - data.margin);
       add(svg, "line", {class: "margin", x1: x(0), x2: x(1), y1: level, y2: level});
-      add(svg, "text", {x: x(0) + 4, y: level + 15}, `tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`);
+      named.push([`tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`, along(x(0) + 4, x(1) - 4, level), "halo"]);
     }
     if (tested && scope === "macro" && data.best !== null) {
       add(svg, "line", {class: "best", x1: x(data.best), x2: x(data.best), y1: TOP, y2: HEIGHT - BOTTOM});
       const side = data.best > 0.5 ? "end" : "start";
-      const text = width < 460 ? `r = ${data.best} holds` : `r = ${data.best}: largest share shown to hold`;
-      add(svg, "text", {x: x(data.best) + (side === "end" ? -6 : 6), y: TOP + 10, "text-anchor": side}, text);
+      const text = `r = ${data.best}${width < 460 ? " holds" : ": largest share shown to hold"}`, at = x(data.best) + (side === "end" ? -6 : 6);
+      named.push([text, [TOP + 12, TOP + 28, HEIGHT - BOTTOM - 8, HEIGHT - BOTTOM - 24].map(height => [at, height, side]), "halo"]);
     }
     for (const {kind, mean} of near) {
       add(svg, "line", {class: kind, x1: x(0), x2: x(1), y1: y(mean), y2: y(mean)});
-      const [end, anchor] = kind === "bm25" ? [0, "start"] : [1, "end"];
-      add(svg, "text", {class: "soft", x: x(end), y: y(mean) - 4, "text-anchor": anchor}, floorNames.get(kind));
+      named.push([floorNames.get(kind), along(x(0) + 4, x(1) - 4, y(mean)), "soft halo"]);
     }
     for (let i = 0; i + 1 < points.length; i++) {
       const [a, b] = [points[i], points[i + 1]];
@@ -96,8 +96,9 @@
       .sort((a, b) => b.high - b.low - a.high + a.low)[0];
     if (widest && y(widest.low) - y(widest.high) > 40 && width >= 460) {
       const name = base ? "band: 90 % interval of the change" : "band: 95 % interval";
-      const [step, anchor] = widest.ratio > 0.6 ? [-8, "end"] : [8, "start"];
-      add(svg, "text", {class: "soft", x: x(widest.ratio) + step, y: y(widest.high) + 18, "text-anchor": anchor}, name);
+      const spots = [[8, "start"], [-8, "end"]].flatMap(([step, anchor]) =>
+        [y(widest.high) + 18, y(widest.low) - 8].map(height => [x(widest.ratio) + step, height, anchor]));
+      named.push([name, spots, "soft halo"]);
     }
     for (const side of whole.length > 1 ? ["low", "high"] : []) {
       const line = whole.map(one => `${x(one.ratio)},${y(base.y + one[side])}`).join(" ");
@@ -119,12 +120,18 @@
       if (!row) add(mark, "text", {y: -10, "text-anchor": "middle"}, "missing");
       const before = points[points.indexOf(point) - 1]?.row?.verdict;
       if (row && tested && row.verdict !== before)
-        add(mark, "text", {class: "halo", y: 24, "text-anchor": ratio > 0.9 ? "end" : ratio < 0.2 ? "start" : "middle"}, PLAIN.get(row.verdict) ?? "");
+        verdicts.push([PLAIN.get(row.verdict) ?? "", ["middle", "end", "start"].flatMap(anchor =>
+          [24, -14, 40, -30].map(step => [x(ratio), level + step, anchor])), "halo"]);
       add(mark, "circle", {class: "hit", r: 13});
       tell(mark, $("readout"), text);
     }
+    $("curve-finding").textContent = scope === "macro" && view.finding || `${view.name}, ${words(scope, view.setting)}`;
     $("curve-title").textContent = `${view.name}, ${words(scope, view.setting)}.`;
-    add(svg, "text", {class: "soft halo", x: x(0) + 4, y: TOP + 10}, BIAS.has(view.measure) ? "↓ less bias" : "↑ better");
+    const better = [[x(0) + 4, "start"], [x(1) - 4, "end"]].flatMap(([at, anchor]) => [TOP + 12, HEIGHT - BOTTOM - 8].map(height => [at, height, anchor]));
+    named.push([BIAS.has(view.measure) ? "↓ less bias" : "↑ better", better, "soft halo"]);
+    const boxes = points.map(point => around(x(point.ratio), point.row ? y(point.y) : HEIGHT - BOTTOM - 8, 16));
+    const label = labeller(svg, {x: LEFT, y: 0, width: width - LEFT, height: HEIGHT - BOTTOM}, boxes);
+    for (const parts of [...verdicts, ...named]) label(...parts);
     const weak = points.some(p => p.row?.delta_interval === "conditional");
     const band = !base ? "95 % interval of the mean"
       : `90 % interval of the change to r = 0, over ${weak ? "questions only (too few seeds)" : "seeds and questions"}`;

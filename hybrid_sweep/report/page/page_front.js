@@ -15,15 +15,9 @@ if ($("front")) {
     return `; price: ${value} monolingual points lost per ${view.unit}${interval} (${inWords(row)})`;
   };
 
-  // The label of a mark goes to the first of four places where it covers neither a mark nor another label.
-  const place = (taken, x, y, text) => {
-    const wide = 6.4 * text.length + 4, spots = [[10, -8, "start"], [10, 17, "start"], [-10, -8, "end"], [-10, 17, "end"]];
-    const box = ([dx, dy, side]) => [x + dx - (side === "end" ? wide : 0), y + dy - 11, wide, 14];
-    const hits = (a, b) => a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3];
-    const free = spots.find(spot => !taken.some(other => hits(box(spot), other))) ?? spots[0];
-    taken.push(box(free));
-    return {x: free[0], y: free[1], "text-anchor": free[2]};
-  };
+  // Beside a mark at (x, y): right, left, above and below it.
+  const beside = (x, y) => [[x + 10, y - 8, "start"], [x + 10, y + 17, "start"], [x - 10, y - 8, "end"], [x - 10, y + 17, "end"],
+                            [x, y - 14, "middle"], [x, y + 24, "middle"], [x + 12, y + 4, "start"], [x - 12, y + 4, "end"]];
 
   const draw = () => {
     const view = data.against[chosen("against")], svg = $("front"), name = `${view.setting} ${view.measure}`;
@@ -60,17 +54,18 @@ if ($("front")) {
     }
     const better = view.more ? `${view.name} (better →)` : `${view.name} (← less, better)`;
     add(svg, "text", {x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 5, "text-anchor": "middle"}, better);
-    add(svg, "text", {x: LEFT + 4, y: TOP + 10, class: "halo"}, `↑ better monolingual ${data.title}`);
+    const named = [];
     if (base) {
       const level = y(base.mean - data.margin);
       add(svg, "line", {class: "margin", x1: LEFT, x2: width - RIGHT, y1: level, y2: level});
-      add(svg, "text", {x: LEFT + 4, y: level - 5, class: "halo"}, `tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`);
+      named.push([`tolerable loss: ${data.margin}${width < 460 ? "" : " below r = 0 (the margin)"}`, along(LEFT + 4, width - RIGHT - 4, level)]);
     }
     const frontOf = ratio => about.find(one => one.statistic === "front" && one.ratio === ratio);
     const front = points.filter(p => frontOf(p.ratio)?.by_means === "on the front").sort((a, b) => a.x - b.x);
     add(svg, "polyline", {class: "frontier", points: front.map(p => `${x(p.x)},${y(p.y)}`).join(" ")});
     const shown = [...points, ...floors.filter(one => one.x > left && one.x < right && one.y > low && one.y < high)];
-    const taken = shown.map(point => [x(point.x) - 8, y(point.y) - 8, 16, 16]);
+    const write = labeller(svg, {x: LEFT, y: 0, width: width - LEFT, height: bottom}, shown.map(point => around(x(point.x), y(point.y), 16)));
+    const marked = [];
     for (const point of shown) {
       const {row, there} = point, is = frontOf(point.ratio), label = floorNames.get(row.kind) ?? `r = ${point.ratio}`;
       const parts = [`${label}: monolingual ${data.title} ${fixed(row.mean)}, ${view.name} ${fixed(there.mean, view.digits)}`];
@@ -87,10 +82,14 @@ if ($("front")) {
       add(mark, "path", {class: on ? "mark" : "mark hollow", d: shapeOf(shape)});
       const often = is && is.value !== null ? ` (${percent(is.value)})` : "";
       const short = `${floorNames.get(row.kind) ?? point.ratio}${often}`;
-      add(mark, "text", {class: "halo", ...place(taken, x(point.x), y(point.y), short)}, short);
+      marked.push([short, beside(x(point.x), y(point.y)), "halo"]);
       add(mark, "circle", {class: "hit", r: 13});
       tell(mark, $("front-readout"), text);
     }
+    const corners = [[LEFT + 4, "start"], [width - RIGHT - 4, "end"]].flatMap(([at, anchor]) => [TOP + 10, bottom - 8].map(height => [at, height, anchor]));
+    named.push([`↑ better monolingual ${data.title}`, corners]);
+    for (const [text, spots] of [...marked, ...named]) write(text, spots, "halo");
+    $("front-finding").textContent = view.finding || `Monolingual ${data.title} against ${view.name[0].toLowerCase()}${view.name.slice(1)}`;
     $("front-title").textContent = `Monolingual ${data.title} against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
     $("front-key").textContent = "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
       + "the front by the means; hollow: by the means another share is better in both. The table says what is shown." + floors.map(({row, there}) =>

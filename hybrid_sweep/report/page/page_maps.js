@@ -65,6 +65,7 @@
   }
 
   const bias = () => {
+    $("bias-finding").textContent = data.bias[Number($("bias-view").value)].finding || data.bias[Number($("bias-view").value)].name;
     const view = data.bias[Number($("bias-view").value)], column = chosen("bias-value") === 1 ? "delta" : "mean";
     const all = rows.filter(row => row.setting === view.setting && row.measure === view.measure && row.scope);
     const names = [...new Set(all.map(row => row.scope))];

@@ -13,6 +13,8 @@ from hybrid_sweep.report.results import languages, measures_of
 from hybrid_sweep.report.tables.derived import prices_note
 from hybrid_sweep.utils.escaping import html
 
+SIDE_BY_SIDE = 3  # languages: maps of more stand one below the other
+
 
 def _choices(name: str, labels: Iterable[str]) -> str:
     return "".join(
@@ -26,6 +28,11 @@ def _options(labels: Iterable[str]) -> str:
     return "".join(f'<option value="{i}">{html(text)}</option>' for i, text in enumerate(labels))
 
 
+def _title(ident: str, text: str = "") -> str:
+    """Return the line above a figure: its number, and what it shows as a sentence."""
+    return f'<p class="finding">Figure #. <strong id="{ident}">{html(text)}</strong></p>'
+
+
 def curve(results: pd.DataFrame) -> str:
     """Return one curve over the ratio, of the setting and language that the reader chooses."""
     names = [menu_name(measure) for measure in viewed(results)]
@@ -33,6 +40,7 @@ def curve(results: pd.DataFrame) -> str:
 <label>Show <select id="view">{_options(names)}</select></label>
 <label>of <span class="sr">the language</span> <select id="scope"></select></label>
 <label><input type="checkbox" id="shape"> fitted shape</label></div>
+{_title("curve-finding")}
 <figure><svg id="curve" role="group" aria-labelledby="curve-title"></svg>
 <output id="readout" aria-live="off"></output>
 <figcaption><strong id="curve-title"></strong> <span id="key"></span></figcaption></figure>
@@ -55,6 +63,7 @@ def tradeoff(results: pd.DataFrame, tables: Mapping[Measure, Table]) -> str:
     shown = "\n".join(parts)
     return f"""<section class="card" aria-labelledby="the-front"><h2 id="the-front">What it costs, what it buys</h2>
 <fieldset class="switch"><legend>{html(measures.mono.title)} against</legend>{_choices("against", names)}</fieldset>
+{_title("front-finding")}
 <figure><svg id="front" role="group" aria-labelledby="front-title"></svg>
 <output id="front-readout" aria-live="off"></output>
 <figcaption><strong id="front-title"></strong> <span id="front-key"></span></figcaption></figure>
@@ -62,26 +71,28 @@ def tradeoff(results: pd.DataFrame, tables: Mapping[Measure, Table]) -> str:
 <p class="note">{html(prices_note(measures))}</p></section>"""
 
 
-def multiples(results: pd.DataFrame) -> str:
-    """Return a small curve for each language, all on one scale."""
+def multiples(results: pd.DataFrame, finding: str) -> str:
+    """Return a small curve for each language, all on one scale, under a sentence of the report."""
     if len(languages(results)) < 2:
         return ""
     return f"""<section class="card" aria-labelledby="each"><h2 id="each">Each language</h2>
+{_title("each-finding", finding)}
 <div id="each-all" class="multiples" role="group" aria-labelledby="each"></div>
 <output id="each-readout" aria-live="off"></output>
 <p class="note">Change of {html(measures_of(results).mono.name)} to r = 0 over the share r, with its 90 % interval; all on one scale. Dashed: minus
 the margin. <span id="each-key"></span></p></section>"""
 
 
-def maps(results: pd.DataFrame) -> str:
-    """Return the map of language pairs at a ratio, and beside it the one of languages and
-    ratios.
+def maps(results: pd.DataFrame, finding: str) -> str:
+    """Return the map of language pairs at a ratio, under a sentence of the report, and beside it
+    the one of languages and ratios.
     """
     parts, title = [], measures_of(results).title
     if (results["setting"] == "cross-lingual").any():
         note = f'<p class="note">{html(many.NOTE)}</p>' if many.is_many(results) else ""
         parts.append(
             f"""<section class="card" aria-labelledby="pairs"><h2 id="pairs">Language pairs</h2>
+{_title("pairs-finding", finding)}
 <p>{html(title)} of questions in one language (rows) against passages in another (columns); on the diagonal, framed, both in the
 same language.</p><div class="switch"><label>r <select id="ratio"></select></label>
 {_choices("heat", [title, "change to r = 0"])}</div>
@@ -92,6 +103,7 @@ same language.</p><div class="switch"><label>r <select id="ratio"></select></lab
     if len(shown) > 1 and languages(results):
         parts.append(
             f"""<section class="card" aria-labelledby="bias"><h2 id="bias">Language bias</h2>
+{_title("bias-finding")}
 <p>Questions in one language (rows) at each share r (columns). In the pool of all languages: how much of the top 10 is in the
 question's own language, and how far apart its right passages rank. Less is less bias.</p>
 <div class="switch"><label>Show <select id="bias-view">{_options(shown)}</select></label>
@@ -99,4 +111,5 @@ question's own language, and how far apart its right passages rank. Less is less
 <div class="scroll"><table id="bias-map" role="grid" aria-labelledby="bias"></table></div>
 <output id="bias-readout" aria-live="off"></output></section>"""
         )
-    return f'<div class="maps">{"".join(parts)}</div>' if parts else ""
+    wide = " wide" if len(languages(results)) > SIDE_BY_SIDE else ""
+    return f'<div class="maps{wide}">{"".join(parts)}</div>' if parts else ""

@@ -78,3 +78,54 @@ def use(
     assert title
     seen: dict[str, Any] = json.loads(markup.unescape(title[1]))
     return seen
+
+
+# Measures a page in a frame: what is wider than it, labels that cover each other or leave their card, and tables.
+LAYOUT = """
+const rect = one => one.getBoundingClientRect();
+const covers = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+  && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+const inside = [...page.querySelectorAll("svg")].map(svg => [...svg.querySelectorAll("text")]);
+const seen = {wide: page.documentElement.scrollWidth, labels: inside.flat().length, covered: [], cut: [], tables: []};
+for (const labels of inside)
+  labels.forEach((one, i) => labels.slice(i + 1).forEach(other => {
+    if (covers(rect(one), rect(other))) seen.covered.push([one.textContent, other.textContent]);
+  }));
+for (const label of inside.flat()) {
+  const card = rect(label.closest(".card")), own = rect(label);
+  if (own.left < card.left || own.right > card.right || own.bottom > card.bottom) seen.cut.push(label.textContent);
+}
+for (const one of page.querySelectorAll("button, label, select, h2, .short, dd, nav a"))
+  if (!one.closest(".scroll") && rect(one).right > page.documentElement.clientWidth) seen.cut.push(one.textContent);
+for (const part of page.querySelectorAll(".scroll")) {
+  const name = part.getAttribute("aria-label") ?? part.firstChild.id, hidden = part.scrollWidth - part.clientWidth;
+  if (!part.clientWidth) continue;
+  part.scrollLeft = hidden;
+  const stay = [...part.querySelectorAll("tr > :first-child")].every(cell => Math.abs(rect(cell).left - rect(part).left) < 1);
+  const last = [...part.querySelectorAll("tr > :last-child")].every(cell => rect(cell).right < rect(part).right + 1);
+  seen.tables.push({name, hidden, stay, last});
+}
+"""
+
+
+def measured(path: Path, width: int, *more: str) -> dict[str, Any]:
+    """What LAYOUT sees of a page that is so many pixels wide: a frame may be narrower than the
+    narrowest window.
+    """
+    text = path.read_text(encoding="utf-8")
+    script = (
+        "onload = () => { const frame = document.querySelector('iframe');"
+        f" const page = frame.contentDocument; {LAYOUT} document.title = JSON.stringify(seen); }};"
+    )
+    used = path.with_name("framed.html")
+    used.write_text(
+        f'<!doctype html><meta charset="utf-8"><iframe style="border: 0; width: {width}px;'
+        f' height: 900px" srcdoc="{markup.escape(text)}"></iframe><script>{script}</script>',
+        encoding="utf-8",
+    )
+    dom, console = browse(used, *more, width=max(width, 500) + 40)
+    assert console == "", console
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title
+    seen: dict[str, Any] = json.loads(markup.unescape(title[1]))
+    return seen

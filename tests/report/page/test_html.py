@@ -18,6 +18,7 @@ from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.measures import DEFAULT, MEASURES, TRADED, measures_on
 from hybrid_sweep.report.page.data import bias_of, menu_name
+from hybrid_sweep.report.page.frame import DOWNLOADS
 from hybrid_sweep.report.page.html import SCRIPTS, SECTIONS, html
 from hybrid_sweep.report.results import aggregate
 from hybrid_sweep.report.sections import Content
@@ -296,9 +297,12 @@ def test_the_page_refers_to_nothing_outside(sweep_dir: Path) -> None:
         "XMLHttpRequest",
     ):
         assert sign not in text, sign
-    assert not [
-        tag for tag, found in Page(text).tags if {"src", "href", "srcset", "action"} & set(found)
-    ]
+    tags = Page(text).tags
+    assert not [tag for tag, found in tags if {"src", "srcset", "action"} & set(found)]
+    # links lead within the page, and to the files of the report beside it
+    anchors = {f"#{found['id']}" for _, found in tags if "id" in found}
+    links = {str(found["href"]) for _, found in tags if "href" in found}
+    assert links and links - anchors - set(DOWNLOADS) == set()
     assert "default-src 'none'" in text
 
 

@@ -21,7 +21,15 @@ from hybrid_sweep.report.measures import DEFAULT, MEASURES, TRADED, measures_on
 from hybrid_sweep.report.page.data import bias_of, menu_name
 from hybrid_sweep.report.results import aggregate
 from tests import snapshots
-from tests.report.page.browser import CHROMIUM, DARK, OPTIONS, browse, needs_browser, use
+from tests.report.page.browser import (
+    CHROMIUM,
+    DARK,
+    OPTIONS,
+    browse,
+    measured,
+    needs_browser,
+    use,
+)
 from tests.report.page.test_html import page
 
 BIAS = bias_of(measures_on(DEFAULT))
@@ -370,6 +378,37 @@ def test_the_first_screen_has_the_answer_and_the_curve(make_sweep: Make, world: 
     assert "r = 0.5" in told.use[0] and seen["wide"] <= 1280
     words = [text for text in seen["axis"] if re.search("[a-z]", text)]
     snapshots.check("page/words of the curve on the first screen", "\n".join(words) + "\n")
+
+
+LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+
+
+@pytest.mark.parametrize("look", [(), (DARK,)], ids=["light", "dark"])
+@pytest.mark.parametrize("count", [2, 5, 11])
+def test_no_label_is_covered_or_cut_and_no_column_hidden_at_any_width(
+    make_sweep: Make, world: Any, count: int, look: tuple[str, ...]
+) -> None:
+    """By the boxes of what is drawn. Where a table is wider than the page, its first column stays in
+    place and its last one can be reached; on a wide screen none is, up to five languages.
+    """
+    kind = world(
+        languages=LANGUAGES[:count],
+        mono=lambda ratio: -0.06 * ratio,
+        cross=lambda ratio: 0.2 * ratio,
+        bias=lambda ratio: -0.9 * ratio,
+        questions=30,
+    )
+    sweep_dir = make_sweep(kind, bm25=True)
+    page(sweep_dir)
+    for width in (390, 768, 1280, 1920):
+        seen = measured(sweep_dir / "report.html", width, *look)
+        assert seen["wide"] <= width and seen["labels"] > 20, width
+        assert (seen["covered"], seen["cut"]) == ([], []), width
+        assert len(seen["tables"]) >= 6 and all(
+            one["stay"] and one["last"] for one in seen["tables"]
+        )
+        if width >= 1280 and count <= 5:
+            assert [one["name"] for one in seen["tables"] if one["hidden"] > 0] == [], width
 
 
 def test_a_phone_shows_it_all_without_sideways_scrolling(bm25_sweep: Path) -> None:
