@@ -5,15 +5,25 @@ say of it is what it says.
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.config.schema import bm25, run_id, untrained
-from hybrid_sweep.report import derived, load, publish, report, report_files, results
+from hybrid_sweep.report import (
+    derived,
+    load,
+    publish,
+    published_rows,
+    report,
+    report_files,
+    results,
+)
 from hybrid_sweep.report.comparison import report as comparison
 from hybrid_sweep.report.comparison import table
 from hybrid_sweep.runs import finished
@@ -36,6 +46,28 @@ PUBLISHED = {
 
 def test_every_published_table_is_looked_at():
     assert {path.parent.name for path in ROOT.glob("experiments/*/runs.json")} == set(PUBLISHED)
+
+
+def test_the_published_sweeps_are_small_and_hold_the_main_figures_and_pages():
+    """What is left out, `hybrid-sweep report FOLDER` makes."""
+    words = ["git", "ls-files", "experiments"]
+    names = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    paths = [path for name in names.splitlines() if (path := ROOT / name).is_file()]
+    assert 0 < sum(path.stat().st_size for path in paths) <= 45e6
+    drawn = {path.name for path in paths if path.suffix in publish.KINDS}
+    assert drawn == {"curve.png", "comparison.png"}
+    pages = [path for path in paths if path.suffix == ".html"]
+    assert {path.parent for path in pages} == {
+        path.parent for path in paths if path.name in ("report.md", "comparison.md")
+    }
+    assert max(path.stat().st_size for path in pages) <= 2.5e6
+
+
+def test_the_rows_of_transfer_and_pools_on_debian_are_those_of_shape():
+    for name in ("transfer", "pools"):
+        stored = published_rows.elsewhere(ROOT / "experiments" / name)
+        assert set(stored["per_query.parquet"]) == {"shape"}
+        assert not (ROOT / "experiments" / name / "per_query.parquet").exists()
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -199,9 +231,8 @@ def test_added_and_shape_have_the_same_rows_without_cross_lingual_steps():
         plan = pd.DataFrame(read_json(folder / "points.json")["points"])
         wanted = plan.query("kind == 'trained' and ratio == 0 and seed < 3")["run_id"]
         assert len(wanted) == 3
-        rows = publish.unpacked(
-            pq.read_table(folder / "per_query.parquet", filters=[("run_id", "in", list(wanted))])
-        )
+        table = published_rows.read(folder, "")
+        rows = table.filter(pc.is_in(table["run_id"], pa.array(list(wanted))))
         order = [key for key in (*finished.KEY, "seed") if key in rows.column_names]
         found.append(rows.to_pandas().drop(columns="run_id").sort_values(order, ignore_index=True))
     pd.testing.assert_frame_equal(*found, check_categorical=False)
@@ -287,7 +318,7 @@ def kept(tmp_path_factory):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_frozen_tables_are_what_their_frozen_rows_give(monkeypatch, kept, name):
     """What `make experiments` says; without the figures, which are not compared."""
-    monkeypatch.setattr(report_files, "drawn", lambda *args: {})
+    monkeypatch.setattr(report_files, "main_figure", lambda *args: {})
     monkeypatch.setattr(comparison, "save", unsaved)
     monkeypatch.setattr(comparison.figure_comparison, "draw", lambda *args: None)
     monkeypatch.setattr(publish, "thaw", kept.thawed)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybrid_sweep.commands import report_published
 from hybrid_sweep.utils.arguments import Parser, say
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.slow_note import slow_note
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 SWEEPS = Path("outputs", "sweeps")  # where sweeps are unless paths.outputs says otherwise
 
 
-def check_sweeps(sweep_dirs: Sequence[Path]) -> None:
-    """Raise UserError for a folder that holds no sweep, or a published one."""
+def check_sweeps(sweep_dirs: Sequence[Path], published: bool = False) -> None:
+    """Raise UserError for a folder that holds no sweep, or a published one where that will not
+    do.
+    """
     for folder in sweep_dirs:
         if (folder / "runs.json").is_file():
+            if published:
+                continue
             raise UserError(
-                f"{folder}: a published sweep, with its report and tables; to make them again from"
-                f" its rows: hybrid-sweep freeze --check {shlex.quote(str(folder))}",
+                f"{folder}: a published sweep, without the files of its runs; its whole report:"
+                f" hybrid-sweep report {shlex.quote(str(folder))}",
                 key="sweep.published",
             )
         if not (folder / "points.json").is_file():
@@ -53,9 +58,22 @@ def report(words: list[str]) -> int:
     parser.add_argument("--measure", metavar="NAME")
     parser.add_argument("--clusters", metavar="FILE")
     parser.add_argument("--allow-missing", action="store_true")
+    parser.add_argument("--out", metavar="DIR", type=Path)
     args = parser.parse_args(words)
-    check_sweeps(args.sweep_dirs)
+    check_sweeps(args.sweep_dirs, published=True)
     from hybrid_sweep.report.cluster_files import chosen
+
+    if any(report_published.is_published(folder) for folder in args.sweep_dirs):
+        options = report_published.ReportOptions(
+            args.allow_missing, args.measure, chosen(args.clusters)
+        )
+        return report_published.report(args.sweep_dirs, args.out, options)
+    if args.out is not None:
+        raise UserError(
+            "--out is for published sweeps, --table and --runs: the report of a sweep is written"
+            " into its own folder",
+            key="option.out",
+        )
     from hybrid_sweep.report.report import write_report
 
     with slow_note("reading rows, testing, drawing figures: up to minutes for many languages"):
@@ -219,8 +237,12 @@ def freeze(words: list[str]) -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--renew", action="store_true")
     parser.add_argument("--against", action="append", default=[], metavar="FOLDER", type=Path)
+    parser.add_argument("--rows-of", action="append", default=[], metavar="FOLDER", type=Path)
+    parser.add_argument("--figures", action="store_true")
     args = parser.parse_args(words)
     from hybrid_sweep.report import publish
+
+    beside = publish.Beside(tuple(args.against), tuple(args.rows_of), args.figures)
 
     if args.check:
         code = 0
@@ -235,7 +257,7 @@ def freeze(words: list[str]) -> int:
         return code
     if args.renew:
         for folder in args.folders:
-            say(f"{folder}: {', '.join(publish.renew(folder))}")
+            say(f"{folder}: {', '.join(publish.renew(folder, beside))}")
         return 0
     if len(args.folders) != 2:
         raise UserError(
@@ -244,5 +266,5 @@ def freeze(words: list[str]) -> int:
         )
     sweep_dir, folder = args.folders
     check_sweeps([sweep_dir])
-    say(f"{folder}: {', '.join(publish.freeze(sweep_dir, folder, args.against))}")
+    say(f"{folder}: {', '.join(publish.freeze(sweep_dir, folder, beside))}")
     return 0

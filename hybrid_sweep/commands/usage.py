@@ -79,7 +79,7 @@ examples:
 """
 
 REPORT = """\
-usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--clusters FILE] [--allow-missing]
+usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--clusters FILE] [--allow-missing] [--out DIR]
        hybrid-sweep report SWEEP_DIR SWEEP_DIR [...] --axis KEY [--baseline LEVEL] [--measure NAME] [--out DIR]
        hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X]
                            [--clusters FILE] [--seeds-planned N] [--looks N,N,...] [--out DIR]
@@ -96,6 +96,9 @@ them: nDCG@10, AP, R@100, Success@k, RR@k, or one of eval.measures; its report g
 Questions of one paragraph or package are no independent samples: where a collection tells which belong together, runs
 keep it, and the report's intervals are over these clusters. --clusters FILE, a CSV with the columns group (the
 question) and cluster, tells it of older runs and of tables; --clusters none takes each question by itself.
+
+A published sweep (experiments/NAME) is reported from its rows, with all figures, into outputs/published/NAME or --out
+DIR; nothing is written into the published folder unless DIR names it.
 
 Several sweeps that differ in nothing but ratios and seeds are pooled: one report of all their points, in the first
 folder. Sweeps that differ (another model, other data, another budget, another margin) are compared: each is analysed
@@ -119,6 +122,7 @@ examples:
   hybrid-sweep report outputs/sweeps/smoke --allow-missing      while the sweep is running
   hybrid-sweep report outputs/sweeps/smoke --measure nDCG@10
   hybrid-sweep report outputs/sweeps/aligned-0.0 outputs/sweeps/aligned-0.2 --axis loss.alignment.weight
+  hybrid-sweep report experiments/shape                         a published sweep, into outputs/published/shape
   hybrid-sweep report --table results.csv --factor negatives --margin 0.01
   hybrid-sweep report --runs 'runs/r*_s*.trec' --collection msmarco data.path=DIR
   hybrid-sweep report outputs/sweeps/reproduce outputs/sweeps/fixed_monolingual    two budgets side by side
@@ -170,22 +174,26 @@ examples:
 """
 
 FREEZE = """\
-usage: hybrid-sweep freeze SWEEP_DIR FOLDER [--against FOLDER]
+usage: hybrid-sweep freeze SWEEP_DIR FOLDER [--against FOLDER] [--rows-of FOLDER] [--figures]
        hybrid-sweep freeze --check FOLDER [FOLDER ...]
        hybrid-sweep freeze --renew FOLDER [FOLDER ...]
 
 Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
-and fingerprints, without paths and machines), points.json, and the tables, texts and figures of the report, made from
-these three. A README.md that is there stays. --against, which can be given several times, names a sweep that is
+and fingerprints, without paths and machines), points.json, and what of the report these three give: its tables, texts
+and page, and of its figures the main one (--figures: all of them, in every format; hybrid-sweep report FOLDER makes
+them too). A README.md that is there stays. --against, which can be given several times, names a sweep that is
 published beside FOLDER: the comparison of the two goes into vs-NAME/, made from the rows of both, and is made again
-whenever FOLDER is. --check makes the report and the comparisons of a published folder anew and compares every table
-and text with the published ones: the exit code is 1 where one differs, and the first line that does is printed.
+whenever FOLDER is. --rows-of, likewise, names one that holds rows of the same runs: they are not stored again, and
+rows.json says where they are.
+--check makes the report and the comparisons of a published folder anew and compares every table and text with the
+published ones: the exit code is 1 where one differs, and the first line that does is printed.
 --renew writes them: for a report that is made otherwise than it was, from the same rows.
 
 examples:
   hybrid-sweep freeze outputs/sweeps/reproduce experiments/first-curve
   hybrid-sweep freeze --check experiments/first-curve
   hybrid-sweep freeze outputs/sweeps/added experiments/added --against experiments/shape
+  hybrid-sweep freeze outputs/sweeps/transfer experiments/transfer --rows-of experiments/shape
   hybrid-sweep report outputs/sweeps/reproduce                  what of it is a table: results.csv, report.md, table.tex
 """
 

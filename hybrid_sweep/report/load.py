@@ -405,8 +405,7 @@ def load(
         config[run_id] = config[run_id] | _data_of(here, on)
         metrics[run_id] = metrics[run_id] | here
         provenance[run_id]["evaluated"] = _measured(place)
-    logs = [log_of(sweep_dir) for sweep_dir in sweep_dirs]
-    asked = _shared_measures(tables)
+    logs, asked = [log_of(sweep_dir) for sweep_dir in sweep_dirs], _shared_measures(tables)
     from_runs = kept((point.run_id, places[point]) for point in there)
     frame = long_frame(_places(there), tables, asked)
     frame, origin = with_clusters(frame, clusters, from_runs, must_use=not on)

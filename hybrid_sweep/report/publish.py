@@ -3,27 +3,33 @@ one gives the other.
 
     per_query.parquet   the rows of all runs; on-NAME.parquet: those of a further collection
     clusters.parquet    which questions belong together, where the runs have kept it
+    rows.json           where rows are that a published folder beside this one holds already
     runs.json           of each run the settings, versions, code, fingerprints, and what was counted
     points.json         the points, as in the sweep's folder
     plan.jsonl          what was planned when, where the sweep has it
-    results.csv, ...    the report, made from the files above and nothing else
+    results.csv, ...    the tables, texts and page of the report, and its main figure, made from the
+                        files above and nothing else; `report FOLDER` makes the other figures
     vs-NAME/            the comparison with the published sweep in ../NAME, from the files of both
 
 No field that cannot change a number is kept, which leaves out every path, account and machine. So
 it is with the command that made the sweep: see `public_command`.
 """
 
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from PIL import Image
 
-from hybrid_sweep.report import load
+from hybrid_sweep.report import load, published_rows
 from hybrid_sweep.report.cluster_files import kept
 from hybrid_sweep.report.comparison.report import folder_of
 from hybrid_sweep.report.public_command import public_command
@@ -32,31 +38,50 @@ from hybrid_sweep.report.settings import matters
 from hybrid_sweep.runs import finished
 from hybrid_sweep.utils import names, plan_log, records, safe_paths
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import atomic_dir, write_json
+from hybrid_sweep.utils.files import atomic_dir, atomic_write, canonical, write_json
 
 # The same tables once more.
-LEFT_OUT = ["results.parquet", "report.html", "comparison.parquet", "comparison.html"]
+LEFT_OUT = ("results.parquet", "comparison.parquet")
+MAIN = ("curve", "comparison")  # figures that are published, as PNG
+FIGURES = (*MAIN, "languages", "pairs", "bias", "bias-maps", "front", "shape", "training", "merged")
+KINDS = (".png", ".pdf", ".svg")
 KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
 # Tables that came after sweeps were published: where a folder lacks one, nothing is compared.
 ADDED = ("measures.csv", "scales.csv")
 # Files of a report that are the same bytes everywhere; a font may move a figure.
 TEXTS = (".csv", ".md", ".tex")
-ROWS = finished.SCHEMA
-# Rows of one text stand together, so that what the runs share is stored once.
-ORDER = [(name, "ascending") for name in [*finished.KEY, "run_id"]]
 
 
-def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[str]:
+@dataclass(frozen=True)
+class Beside:
+    """What a published folder takes from others beside it.
+
+    against: the sweeps that it is compared with. rows_of: those whose rows are not stored again.
+    figures: whether all figures are published, in every format.
+    """
+
+    against: tuple[Path, ...] = ()
+    rows_of: tuple[Path, ...] = ()
+    figures: bool = False
+
+
+NOTHING = Beside()
+
+
+def freeze(sweep_dir: Path, folder: Path, beside: Beside = NOTHING) -> list[str]:
     """Publish a sweep into `folder`, files that are there being kept unless the report has them;
     the names written.
 
-    against: published folders beside `folder`, the sweep of each being what this one is compared
-    with; those that it has been compared with stay among them. Raises UserError where points are
-    missing, the report refuses the sweep, or one of these cannot be compared.
+    Folders that it was compared with, and those that hold rows of it, stay among those of `beside`.
+
+    Raises:
+        UserError: where points are missing, the report refuses the sweep, or a folder of `beside`
+            is elsewhere or cannot be compared.
     """
     safe_paths.check_links(sweep_dir)
     safe_paths.check_links(folder)
-    rivals = _rivals(folder) | _beside(folder, against)
+    rivals = _rivals(folder) | _beside(folder, beside.against)
+    sources = _sources(folder) | _beside(folder, beside.rows_of)
     collections = ["", *load.further([sweep_dir])]
     for name in collections:
         sweep = load.load([sweep_dir], name)
@@ -82,18 +107,18 @@ def freeze(sweep_dir: Path, folder: Path, against: Iterable[Path] = ()) -> list[
                 if (place := _place(run, name)).is_dir()
             }
             tables = [_rows(runs[run_id], place) for run_id, place in places.items()]
-            rows = pa.concat_tables(_alike(tables)).sort_by(ORDER)
-            pq.write_table(
-                packed(rows), made / _file(name), compression="zstd", compression_level=19
-            )
+            rows = pa.concat_tables(_alike(tables))
+            published_rows.write(rows, made / published_rows.file_of(name))
             _put_clusters(kept(places.items()), made / _clusters_file(name))
+        (made / published_rows.ELSEWHERE).unlink(missing_ok=True)
+        _share(made, sources, collections)
         write_json(made / "points.json", plan)
         _copy_log(sweep_dir, made)
-        write_json(
+        _put_runs(
             made / "runs.json",
             {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
         )
-        _put_report(made, rivals)
+        _put_report(made, rivals, beside.figures)
         _record_looks(made, sweep_dir)
         return _files_of(made)
 
@@ -110,25 +135,73 @@ def _record_looks(made: Path, sweep_dir: Path) -> None:
             raise
 
 
-def renew(folder: Path) -> list[str]:
+def _share(made: Path, sources: Iterable[str], collections: Sequence[str]) -> None:
+    """Remove rows from a folder in the making that others beside it hold."""
+    folders = [made.absolute().parent / name for name in sorted(sources)]
+    published_rows.share(made, folders, collections)
+
+
+def _put_runs(path: Path, runs: Mapping[str, Any]) -> None:
+    """Write runs.json, a line for each run."""
+    lines = [f"{json.dumps(run_id)}: {canonical(record)}" for run_id, record in runs.items()]
+    with atomic_write(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def renew(folder: Path, beside: Beside = NOTHING) -> list[str]:
     """Make the report and the comparisons of a published folder anew from its rows, and put them
     there; the names of its files.
 
-    Rows, settings and points stay byte for byte. Raises UserError as `thaw` does.
+    Settings and points stay byte for byte, and so do rows unless `beside` names folders that hold
+    them. Raises UserError as `thaw` does.
     """
     safe_paths.check_links(folder)
+    rivals = _rivals(folder) | _beside(folder, beside.against)
+    sources = _beside(folder, beside.rows_of)
     with atomic_dir(folder) as made:
         shutil.copytree(folder, made, dirs_exist_ok=True)
-        _put_report(made, _rivals(folder))
+        if sources:
+            _share_again(made, sources | _sources(folder))
+        _put_report(made, rivals, beside.figures)
         return _files_of(made)
 
 
-def _put_report(made: Path, rivals: Iterable[str]) -> None:
-    """Write the report of a folder in the making, which stands beside its rivals, into it."""
-    unpublished = shutil.ignore_patterns("points.json", *LEFT_OUT)
+def _share_again(made: Path, sources: Iterable[str]) -> None:
+    """Remove rows from a published folder that others beside it hold, wherever they are now."""
+    collections = ["", *load.further([made])]
+    whole = {name: published_rows.read(made, name) for name in collections}
+    (made / published_rows.ELSEWHERE).unlink(missing_ok=True)
+    for name, rows in whole.items():
+        published_rows.write(rows, made / published_rows.file_of(name))
+    _share(made, sources, collections)
+
+
+def _put_report(made: Path, rivals: Iterable[str], figures: bool) -> None:
+    """Write the report of a folder in the making, which stands beside its rivals, into it.
+
+    figures: whether all figures are kept, in every format, or the main ones alone.
+    """
+    for path in made.rglob("*"):
+        if path.suffix in KINDS and path.stem in FIGURES:
+            path.unlink()
     with tempfile.TemporaryDirectory() as outputs:
-        thawed = _report(made, rivals, Path(outputs))
-        shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=unpublished)
+        thawed = _report(made, rivals, Path(outputs), figures)
+        unpublished = ["points.json", *LEFT_OUT]
+        if not figures:
+            unpublished += ["*.pdf", "*.svg"]
+            for path in thawed.rglob("*.png"):
+                lighten(path)
+        ignored = shutil.ignore_patterns(*unpublished)
+        shutil.copytree(thawed, made, dirs_exist_ok=True, ignore=ignored)
+
+
+def lighten(path: Path) -> None:
+    """Write a figure with a palette of 256 colours: a third of the bytes, unseen in a drawing."""
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(
+            method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
+    small.save(path, optimize=True)
 
 
 def _files_of(folder: Path) -> list[str]:
@@ -157,13 +230,13 @@ def thaw(folder: Path, outputs: Path) -> Path:
         for name, evaluated in record.get("evaluated", {}).items():
             write_json(_place(run, name) / "provenance.json", evaluated)
     for name in ["", *load.further([folder])]:
-        rows = _published_rows(folder / _file(name))
+        rows = published_rows.read(folder, name)
         for run_id in pc.unique(rows["run_id"]).to_pylist():
             place = _place(safe_paths.inside(outputs, "runs", run_id), name)
             if not (place / "metrics.json").is_file():
                 raise UserError(
-                    f"{folder / _file(name)} has rows of a run that runs.json does not have:"
-                    f" {run_id}",
+                    f"{folder / published_rows.file_of(name)} has rows of a run that runs.json does"
+                    f" not have: {run_id}",
                     key="freeze.run_unknown",
                 )
             pq.write_table(rows.filter(pc.equal(rows["run_id"], run_id)), place / finished.TABLE)
@@ -220,28 +293,13 @@ def _rows(run: Path, place: Path) -> pa.Table:
         ) from error
 
 
-def _published_rows(path: Path) -> pa.Table:
-    """Return the rows of a published file; raises UserError where it cannot be used."""
-    try:
-        schema = finished.schema_of(path)
-        rows = unpacked(pq.read_table(path).select(schema.names).cast(schema))
-        rows.validate(full=True)
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path} cannot be read ({type(error).__name__})", key="freeze.table_unreadable"
-        ) from error
-    for run_id in pc.unique(rows["run_id"]).to_pylist():
-        names.run_id(run_id, str(path))
-    return rows
-
-
 def differences(folder: Path) -> list[str]:
     """Return a line for every table and text of a published folder that its per-query rows do not
     give; [] where all do.
     """
     safe_paths.check_links(folder)
     with tempfile.TemporaryDirectory() as outputs:
-        thawed = _report(folder, _rivals(folder), Path(outputs))
+        thawed = _report(folder, _rivals(folder), Path(outputs), False)
         made = {
             path.relative_to(thawed): path
             for path in sorted(thawed.rglob("*"))
@@ -280,15 +338,20 @@ def _rivals(folder: Path) -> set[str]:
     return {names.folder_name(name, f"{folder}: vs-NAME") for name in rivals}
 
 
-def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
+def _sources(folder: Path) -> set[str]:
+    """Return the names of the published folders that hold rows of a folder."""
+    return {other for others in published_rows.elsewhere(folder).values() for other in others}
+
+
+def _report(folder: Path, rivals: Iterable[str], outputs: Path, figures: bool) -> Path:
     """Make all reports and comparisons of a published folder, below `outputs`; the folder of its
     sweep.
     """
     thawed = thaw(folder, outputs / "itself")
-    write_report([thawed])
+    write_report([thawed], figures=figures)
     for name in sorted(rivals):
         other = thaw(folder.parent / name, outputs / f"vs-{name}")
-        write_report([other, thawed])
+        write_report([other, thawed], figures=figures)
         if not (made := folder_of([other, thawed])).is_dir():
             raise UserError(
                 f"{folder.parent / name} and this sweep differ in nothing that matters: they"
@@ -296,48 +359,16 @@ def _report(folder: Path, rivals: Iterable[str], outputs: Path) -> Path:
                 key="freeze.no_difference",
             )
         made.rename(thawed / f"vs-{name}")
+    if not figures:
+        for path in thawed.rglob("report.md"):
+            path.write_text(without_figures(path.read_text("utf-8")), encoding="utf-8")
     return thawed
 
 
-def packed(rows: pa.Table) -> pa.Table:
-    """Return rows of `ROWS` without what `rank_min` says already: there the value is null.
-
-    Lossless, and a fifth of the size.
-    """
-    for name, implied in _implied(rows).items():
-        same = pc.and_(pc.equal(rows[name], implied), pc.is_valid(rows[name]))
-        rows = _set(rows, name, pc.if_else(same, pa.scalar(None, rows[name].type), rows[name]))
-    return rows
-
-
-def unpacked(rows: pa.Table) -> pa.Table:
-    """Return the rows that were packed; NaN stays NaN, since only null was implied."""
-    for name, implied in _implied(rows).items():
-        rows = _set(rows, name, pc.coalesce(rows[name], implied))
-    return rows
-
-
-def _implied(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
-    """Return what each measure is where the first relevant passage is the only one."""
-    rank = rows["rank_min"]
-    reciprocal = pc.divide(1.0, pc.cast(rank, pa.float64()))
-    gain = pc.divide(1.0, pc.log2(pc.cast(pc.add(rank, 1), pa.float64())))
-    top = pc.less_equal(rank, 10)
-    return {
-        "rank_max": rank,
-        "RR@10": pc.if_else(top, reciprocal, 0.0),
-        "AP": reciprocal,
-        "nDCG@10": pc.if_else(top, gain, 0.0),
-        "R@100": pc.if_else(pc.less_equal(rank, 100), 1.0, 0.0),
-    }
-
-
-def _set(rows: pa.Table, name: str, column: Any) -> pa.Table:
-    return rows.set_column(rows.column_names.index(name), name, column)
-
-
-def _file(name: str) -> str:
-    return f"on-{name}.parquet" if name else "per_query.parquet"
+def without_figures(text: str) -> str:
+    """Return the text of a report without the images that are not published."""
+    names = "|".join(name for name in FIGURES if name not in MAIN)
+    return re.sub(rf"!\[[^\]]*\]\(({names})\.png\)\n\n?", "", text)
 
 
 def _clusters_file(name: str) -> str:
@@ -366,12 +397,11 @@ def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
 
 
 def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics without the digests of files that are not published as they are."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if name not in ("per_query", "clusters", "run_files", finished.DIGEST)
-    }
+    """Return the metrics without the means of single pairs, which the rows give, and the digests of
+    files that are not published as they are.
+    """
+    left_out = ("cells", "per_query", "clusters", "run_files", finished.DIGEST)
+    return {name: value for name, value in metrics.items() if name not in left_out}
 
 
 def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -37,6 +37,7 @@ def write_report(
     allow_missing: bool = False,
     measure: str | None = None,
     clusters: ClusterChoice = AS_KEPT,
+    figures: bool = True,
 ) -> Report:
     """Report one sweep, or several: pooled where they differ in nothing but ratio and seed, else
     compared.
@@ -44,7 +45,8 @@ def write_report(
     One report is written into the first folder, a comparison into vs-NAME there; each file
     atomically, and nothing into any other folder but a line of plan.jsonl. measure: what curve and
     verdicts are on, by default the primary measure of the sweep; reports on another one are written
-    into by-MEASURE in these folders. clusters: which questions belong together. Raises UserError
+    into by-MEASURE in these folders. clusters: which questions belong together. figures: whether
+    all figures are drawn, or the curve alone. Raises UserError
     where a folder is no sweep, nothing is finished, the points of one sweep cannot be compared, or
     the folder cannot be written. What would be an error on a further collection is a line of the
     console, since the others have reports.
@@ -64,8 +66,9 @@ def write_report(
         report, told = _compared(folders, shown)
     else:
         merged = load_merged(folders, pooled[0])
-        report = write_one(*pooled, below(folders[0], shown), training(folders), merged)
-        told = _further(folders, shown)
+        main = below(folders[0], shown)
+        report = write_one(*pooled, main, training(folders), merged, figures)
+        told = _further(folders, shown, figures)
         unrecorded = _record_looks(folders, report)
     console, code = [report.console, *unrecorded], report.exit_code
     for name, other in told:
@@ -126,7 +129,9 @@ def _pooled(folders: Sequence[Path], shown: Shown) -> tuple[Sweep, list[str]] | 
         return None  # a folder that is broken by itself will say so when it is read alone
 
 
-def _further(folders: Sequence[Path], shown: Shown) -> list[tuple[str, Report | str]]:
+def _further(
+    folders: Sequence[Path], shown: Shown, figures: bool
+) -> list[tuple[str, Report | str]]:
     """Return the reports on further collections, or why there is none."""
     reports: list[tuple[str, Report | str]] = []
     for name in further(folders):
@@ -134,7 +139,8 @@ def _further(folders: Sequence[Path], shown: Shown) -> list[tuple[str, Report | 
             sweep = load(folders, name, shown.measure, shown.clusters)
             folder = below(folders[0] / f"on-{name}", shown)
             merged = load_merged(folders, sweep, name)
-            reports.append((name, write_one(sweep, check(sweep), folder, merged=merged)))
+            made = write_one(sweep, check(sweep), folder, None, merged, figures)
+            reports.append((name, made))
         except UserError as error:
             reports.append((name, f"no report: {error}"))
     for source, sizes in pools(folders).items():

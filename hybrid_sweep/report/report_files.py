@@ -197,12 +197,18 @@ def drawn(
     }
 
 
+def main_figure(sweep: Sweep, results: pd.DataFrame, corner: str) -> dict[str, Figure | None]:
+    """Return the curve alone, as `drawn` does all figures."""
+    return {"curve": figures.draw(sweep, results, corner)}
+
+
 def write_one(
     sweep: Sweep,
     warnings: list[str],
     folder: Path,
     training: Training | None = None,
     merged: Merged | None = None,
+    all_figures: bool = True,
 ) -> Report:
     """Return the report of a sweep on one collection, written into a folder, each file atomically.
 
@@ -212,6 +218,7 @@ def write_one(
         folder: where it is written.
         training: what its runs logged while training, for the figure of that name.
         merged: averages of the weights of its points.
+        all_figures: or the curve alone.
     """
     results = aggregate(sweep)
     more = derived(sweep, results)
@@ -231,7 +238,7 @@ def write_one(
             put_csv(more, folder / "derived.csv"),
             put_csv(others, folder / "measures.csv"),
             *_put_averaged(averaged, folder),
-            *_put_figures(content, training, folder),
+            *_put_figures(content, training, folder, all_figures),
             *put_texts(texts, folder),
         )
     return Report(
@@ -255,11 +262,16 @@ def _put_averaged(averaged: Averaged | None, folder: Path) -> list[Path]:
     return [put_csv(averaged.rows, path)]
 
 
-def _put_figures(content: Content, training: Training | None, folder: Path) -> list[Path]:
-    """Write the figures; one of an earlier report that is not drawn again belonged to other runs,
-    and goes.
+def _put_figures(
+    content: Content, training: Training | None, folder: Path, all_figures: bool
+) -> list[Path]:
+    """Write the figures, or the curve alone; one of an earlier report that is not drawn again
+    belonged to other runs, and goes.
     """
     corner = corner_of(content.sweep, content.results)
+    if not all_figures:
+        curve = main_figure(content.sweep, content.results, corner)
+        return save_all({name: sheet for name, sheet in curve.items() if sheet}, folder)
     sheets = drawn(content.sweep, content.results, content.derived, training, corner)
     sheets["merged"] = drawn_averages(content.averaged, corner)
     figures = {name: figure for name, figure in sheets.items() if figure is not None}

@@ -244,6 +244,7 @@ class Described(Record):
 
 
 PUBLISHED: TypeAdapter[dict[str, Published]] = TypeAdapter(dict[RunId, Published])
+STORED_ROWS = TypeAdapter(dict[str, dict[str, list[RunId]]])
 
 
 def plan(sweep_dir: Path) -> dict[str, Any] | None:
@@ -332,6 +333,18 @@ def published(folder: Path) -> dict[str, dict[str, Any]] | None:
     _checked(path, value, PUBLISHED.validate_python)
     for run_id, record in value.items():
         data(record["config"], f"{path}: {run_id}.config")
+    return dict(value)
+
+
+def stored_rows(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Return rows.json of a published sweep: by file, the folders beside it that hold rows, and the
+    ids of their runs; {} where there is none. Raises Broken.
+    """
+    path = folder / "rows.json"
+    value = read(path)
+    if value is None:
+        return {}
+    _checked(path, value, STORED_ROWS.validate_python)
     return dict(value)
 
 

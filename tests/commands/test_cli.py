@@ -568,13 +568,20 @@ def test_report_of_a_name_finds_the_folder_of_sweeps(program, tmp_path):
     assert told.key == "sweep.missing" and "outputs/sweeps/mine" in told.err
 
 
-def test_report_of_a_published_folder_names_the_verb_that_makes_it_again(program, tmp_path):
+def test_a_verb_that_needs_the_runs_names_the_one_that_reports_a_published_folder(
+    program, tmp_path
+):
     (tmp_path / "published").mkdir()
     for name in ("points.json", "runs.json"):
         (tmp_path / "published" / name).write_text("{}")
-    for verb in ("report", "probe"):
-        told = program(verb, "published")
-        assert told.key == "sweep.published" and "freeze --check published" in told.err
+    told = program("probe", "published")
+    assert told.key == "sweep.published" and "hybrid-sweep report published" in told.err
+
+
+def test_a_folder_for_the_report_of_a_sweep_is_refused(program, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "points.json").write_text("{}")
+    assert program("report", "mine", "--out", "elsewhere").key == "option.out"
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,7 @@ def two(make: Callable[..., Path]) -> tuple[Path, Path]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the figures of a report, which take most of its time."""
-    from hybrid_sweep.report import report_files
+    from hybrid_sweep.report import publish, report_files
 
     def save_all(figures: Mapping[str, str], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
@@ -323,7 +323,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
         return [folder / f"{name}.png" for name in figures]
 
     monkeypatch.setattr(report_files, "drawn", lambda *args: {"curve": args[-1], "training": None})
+    monkeypatch.setattr(report_files, "main_figure", lambda *args: {"curve": args[-1]})
     monkeypatch.setattr(report_files, "save_all", save_all)
+    monkeypatch.setattr(publish, "lighten", lambda path: None)
 
 
 @pytest.fixture

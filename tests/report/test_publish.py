@@ -3,6 +3,7 @@ found.
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from matplotlib.figure import Figure
+from PIL import Image
 
-from hybrid_sweep.report import load, publish
+from hybrid_sweep.commands import report_verbs
+from hybrid_sweep.report import load, publish, published_rows, report_files
+from hybrid_sweep.report.publish import lighten
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.runs import finished
 from hybrid_sweep.utils import plan_log
+from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json
 from tests.refused import refused
 from tests.report.conftest import logged
@@ -55,8 +61,11 @@ def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
     sweep_dir: Path, published: Path
 ) -> None:
     write_report([sweep_dir])
-    for name in ("results.csv", "derived.csv", "table.tex", "report.md"):
+    for name in ("results.csv", "derived.csv", "table.tex", "report.html"):
         assert (published / name).read_bytes() == (sweep_dir / name).read_bytes()
+    whole, kept = ((folder / "report.md").read_text() for folder in (sweep_dir, published))
+    assert kept == publish.without_figures(whole) != whole
+    assert re.findall(r"!\[[^\]]*\]\(([^)]*)\)", kept) == ["curve.png"]
     assert (published / "curve.png").is_file() and publish.differences(published) == []
 
 
@@ -85,7 +94,10 @@ def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path:
         )
         order = [(name, "ascending") for name in finished.KEY]
         kept = [
-            each.select(publish.ROWS.names).cast(publish.ROWS).sort_by(order).to_pandas()
+            each.select(published_rows.ROWS.names)
+            .cast(published_rows.ROWS)
+            .sort_by(order)
+            .to_pandas()
             for each in (one, other)
         ]
         assert kept[0].equals(kept[1])
@@ -130,7 +142,7 @@ def test_further_collections_are_published_too(sweep_dir: Path, tmp_path: Path) 
     write_report([sweep_dir])
     folder = tmp_path / "published"
     publish.freeze(sweep_dir, folder)
-    for name in ("results.csv", "on-near/results.csv", "on-near/report.md"):
+    for name in ("results.csv", "on-near/results.csv", "on-near/report.html"):
         assert (folder / name).read_bytes() == (sweep_dir / name).read_bytes()
     assert "Code of the evaluation: commit later" in (folder / "on-near/report.md").read_text()
     assert publish.differences(folder) == [] and "mine" not in (folder / "runs.json").read_text()
@@ -143,7 +155,7 @@ def against(two: tuple[Path, Path], kept: Path, tmp_path: Path) -> tuple[Path, P
     """Two published sweeps, the second with its comparison with the first."""
     if not (kept / "second").exists():
         publish.freeze(two[0], kept / "first")
-        publish.freeze(two[1], kept / "second", [kept / "first"])
+        publish.freeze(two[1], kept / "second", publish.Beside((kept / "first",)))
     first, second = (
         Path(shutil.copytree(kept / name, tmp_path / name)) for name in ("first", "second")
     )
@@ -158,7 +170,9 @@ def test_a_comparison_with_a_published_sweep_is_published_too(
     write_report(two)
     for name in ("comparison.csv", "comparison.md", "comparison.tex"):
         assert (second / "vs-first" / name).read_bytes() == (two[0] / "vs-b" / name).read_bytes()
-    assert (second / "vs-first" / "comparison.png").is_file() and not list(second.rglob("*.html"))
+    assert (second / "vs-first" / "comparison.png").is_file()
+    pages = {str(path.relative_to(second)) for path in second.rglob("*.html")}
+    assert pages == {"report.html", "vs-first/comparison.html"}
     assert (
         not list(first.glob("vs-*"))
         and publish.differences(first) == publish.differences(second) == []
@@ -183,9 +197,9 @@ def test_what_cannot_be_compared_is_not_published(
 ) -> None:
     first, _ = against
     with refused("freeze.elsewhere", "elsewhere/third", first):
-        publish.freeze(two[1], tmp_path / "elsewhere" / "third", [first])
+        publish.freeze(two[1], tmp_path / "elsewhere" / "third", publish.Beside((first,)))
     with refused("freeze.no_difference"):
-        publish.freeze(two[0], tmp_path / "third", [first])
+        publish.freeze(two[0], tmp_path / "third", publish.Beside((first,)))
     assert not (tmp_path / "third").exists() and not (tmp_path / "elsewhere").exists()
 
 
@@ -264,14 +278,14 @@ def test_packing_loses_nothing(ranks: list[int], seed: int) -> None:
         "nDCG@10": np.where(draw.random(len(first)) < 0.5, np.nan, draw.random(len(first))),
         "R@100": np.where(first <= 100, 1.0, draw.integers(0, 2, len(first))),
     }
-    rows: dict[str, Any] = {field.name: np.zeros(len(first)) for field in publish.ROWS}
+    rows: dict[str, Any] = {field.name: np.zeros(len(first)) for field in published_rows.ROWS}
     rows |= {"rank_min": first, **measures}
     before = pa.table(
-        {field.name: pa.array(rows[field.name]).cast(field.type) for field in publish.ROWS}
+        {field.name: pa.array(rows[field.name]).cast(field.type) for field in published_rows.ROWS}
     )
-    small = publish.packed(before)
-    after = publish.unpacked(small)
-    for name in publish.ROWS.names:
+    small = published_rows.packed(before)
+    after = published_rows.unpacked(small)
+    for name in published_rows.ROWS.names:
         assert np.array_equal(
             after[name].to_numpy(), before[name].to_numpy(), equal_nan=name in measures
         )
@@ -292,4 +306,135 @@ def test_a_report_that_is_made_otherwise_is_renewed_from_its_rows(
     publish.renew(folder)
     assert publish.differences(folder) == [] and (folder / "README.md").read_text() == "ours"
     assert {path: path.read_bytes() for path in kept} == before and len(kept) > 2
-    assert not (folder / "report.html").exists()
+    assert "<html" in (folder / "report.html").read_text()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Give the content of all files of a folder by their names."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.slow
+def test_of_the_figures_only_the_main_one_is_published_unless_all_are_asked_for(
+    sweep_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there of an earlier set goes, and a picture of the reader's own stays."""
+    two = {"curve": "a figure", "languages": "another"}
+    monkeypatch.setattr(report_files, "drawn", lambda *args: two)
+    folder = tmp_path / "published"
+    publish.freeze(sweep_dir, folder, publish.Beside(figures=True))
+    assert (folder / "languages.png").is_file()
+    (folder / "sketch.png").write_text("ours")
+    (folder / "curve.svg").write_text("of an earlier report")
+    publish.renew(folder)
+    drawn = {path.name for path in folder.iterdir() if path.suffix in publish.KINDS}
+    assert drawn == {"curve.png", "sketch.png"}
+
+
+def test_a_published_figure_looks_the_same_in_a_third_of_the_bytes(tmp_path: Path) -> None:
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    axes.fill_between([0, 1], [0, 1], [1, 3], alpha=0.2)
+    axes.plot([0, 1], [0.5, 2], marker="o")
+    path = tmp_path / "curve.png"
+    figure.savefig(path, dpi=200)
+    before, size = np.asarray(Image.open(path).convert("RGB"), np.int16), path.stat().st_size
+    lighten(path)
+    after = np.asarray(Image.open(path).convert("RGB"), np.int16)
+    assert np.abs(before - after).mean() < 1 and np.abs(before - after).max() < 16
+    assert path.stat().st_size < size / 2
+
+
+@pytest.fixture
+def shared(sweep_dir: Path, published: Path, tmp_path: Path) -> Path:
+    """The same sweep published once more, as second, without rows of its own."""
+    folder = tmp_path / "second"
+    publish.freeze(sweep_dir, folder, publish.Beside(rows_of=(published,)))
+    return folder
+
+
+def test_rows_that_stand_in_another_published_folder_are_not_stored_again(
+    published: Path, shared: Path, tmp_path: Path
+) -> None:
+    assert not (shared / "per_query.parquet").exists()
+    stored = read_json(shared / "rows.json")["per_query.parquet"]
+    runs = read_json(shared / "runs.json")
+    assert {name: sorted(ids) for name, ids in stored.items()} == {"published": sorted(runs)}
+    assert publish.differences(shared) == []
+    assert published_rows.read(shared, "").equals(published_rows.read(published, ""))
+    spoil_ranks(published)
+    assert any("results.csv: line" in line for line in publish.differences(shared))
+    shutil.rmtree(published)
+    with refused("freeze.rows_elsewhere", "second/rows.json", "published/per_query.parquet"):
+        publish.thaw(shared, tmp_path / "thawed")
+
+
+@pytest.mark.slow
+def test_only_equal_rows_are_shared(sweep_dir: Path, published: Path, tmp_path: Path) -> None:
+    """A run of which one rank differs keeps its rows."""
+    rows = published_rows.own(published / "per_query.parquet")
+    assert rows is not None
+    ranks = rows["rank_min"].to_numpy().copy()
+    ranks[0] += 1
+    place = rows.column_names.index("rank_min")
+    other = rows["run_id"][0].as_py()
+    published_rows.write(
+        rows.set_column(place, "rank_min", pa.array(ranks)), published / "per_query.parquet"
+    )
+    folder = tmp_path / "second"
+    publish.freeze(sweep_dir, folder, publish.Beside(rows_of=(published,)))
+    kept = published_rows.own(folder / "per_query.parquet")
+    assert kept is not None and set(kept["run_id"].to_pylist()) == {other}
+    stored = read_json(folder / "rows.json")["per_query.parquet"]["published"]
+    assert other not in stored and stored
+    assert publish.differences(folder) == []
+
+
+@pytest.mark.parametrize("stored", ['{"per_query.parquet": {"../published": ["a"]}}', "[1]", "{"])
+def test_a_damaged_list_of_rows_is_refused(shared: Path, tmp_path: Path, stored: str) -> None:
+    (shared / "rows.json").write_text(stored)
+    with pytest.raises(UserError) as error:
+        publish.thaw(shared, tmp_path / "thawed")
+    assert error.value.key in ("names.folder", "records.field", "records.json")
+
+
+@pytest.mark.slow
+def test_a_published_sweep_is_reported_into_a_folder_of_the_readers(
+    sweep_dir: Path,
+    published: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_report([sweep_dir])
+    before = files_of(published)
+    monkeypatch.chdir(tmp_path)
+    assert report_verbs.report([str(published)]) == 0
+    made = tmp_path / "outputs" / "published" / "published"
+    said = capsys.readouterr().out
+    assert "outputs/published/published/report.html" in said and str(tmp_path / "tmp") not in said
+    for name in ("results.csv", "report.md", "report.html"):
+        assert (made / name).read_bytes() == (sweep_dir / name).read_bytes()
+    assert files_of(published) == before and not (made / "points.json").exists()
+    assert report_verbs.report([str(published), "--out", "mine", "--measure", "nDCG@10"]) == 0
+    assert (tmp_path / "mine" / "by-nDCG@10" / "report.md").is_file()
+
+
+@pytest.mark.slow
+def test_two_published_sweeps_are_compared(
+    two: tuple[Path, Path],
+    against: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = against
+    assert report_verbs.report([str(first), str(second), "--out", "both"]) == 0
+    made = tmp_path / "both" / "vs-b"
+    assert (made / "comparison.csv").read_bytes() == (
+        second / "vs-first" / "comparison.csv"
+    ).read_bytes()
+    assert "both/vs-b/comparison.html" in capsys.readouterr().out
+    assert not list(first.glob("vs-*"))
