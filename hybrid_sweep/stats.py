@@ -5,7 +5,7 @@ measured error rates.
 """
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,11 +114,7 @@ def changes(
         estimated = crossed_estimate(here - there, made.df, floor)
         fractions = fractions_of(looks, estimated.n_seeds)
         effects[level] = dataclasses.replace(estimated, asked=made.asked, fractions=fractions)
-    p, losses = [], []
-    for effect in effects.values():
-        is_crossed = effect.interval == "crossed"
-        p.append(float(p_value(effect)) if is_crossed else np.nan)
-        losses.append(float(p_of_loss(effect, margin)) if is_crossed else np.nan)
+    p, losses = _tests(effects.values(), margin)
     table = []
     tested = zip(effects.items(), p, holm(p), losses, holm(losses), strict=True)
     for (level, effect), *tests in tested:
@@ -130,6 +126,18 @@ def changes(
             row["n_clusters"] = effect.n_questions
         table.append(row)
     return pd.DataFrame(table)
+
+
+def _tests(effects: Iterable[Estimate], margin: float) -> tuple[list[float], list[float]]:
+    """Return the p of no change and that of no loss beyond the margin; NaN where nothing is
+    tested.
+    """
+    p, losses = [], []
+    for effect in effects:
+        is_crossed = effect.interval == "crossed"
+        p.append(float(p_value(effect)) if is_crossed else np.nan)
+        losses.append(float(p_of_loss(effect, margin)) if is_crossed else np.nan)
+    return p, losses
 
 
 def _intervals(effect: Estimate) -> dict[str, Any]:
