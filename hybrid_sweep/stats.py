@@ -67,6 +67,10 @@ class _Contributions:
     asked: float | None
     n_questions: int
 
+    def clusters_in(self, effect: Estimate) -> dict[str, int]:
+        """Return the number of clusters of an estimate, as a column; {} where there are none."""
+        return {} if self.asked is None else {"n_clusters": effect.n_questions}
+
 
 def changes(
     rows: pd.DataFrame,
@@ -122,9 +126,7 @@ def changes(
         row |= dict(zip(("p", "p_holm", "p_loss", "p_loss_holm"), tests, strict=True))
         row["verdict"] = verdict(effect, margin, tests[1], tests[3])
         row |= {"n_seeds": effect.n_seeds, "n_questions": made.n_questions}
-        if made.asked is not None:
-            row["n_clusters"] = effect.n_questions
-        table.append(row)
+        table.append(row | made.clusters_in(effect))
     return pd.DataFrame(table)
 
 
