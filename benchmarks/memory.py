@@ -142,6 +142,7 @@ def training(work: Path, negatives: bool) -> dict[str, float]:
     import torch
 
     from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.inputs.plan import plan_of
     from hybrid_sweep.models.loading import build_encoder
     from hybrid_sweep.training.batches import HybridData
     from hybrid_sweep.training.lightning_module import Retriever, make_trainer
@@ -152,7 +153,7 @@ def training(work: Path, negatives: bool) -> dict[str, float]:
     peak = Peak()
     prepared = prepare.prepare(config)
     stages["prepared"] = anonymous()
-    plan = prepare.plan_of(config, prepared.all_pairs)
+    plan = plan_of(config, prepared.all_pairs)
     stages["planned"] = anonymous()
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     module.train()

@@ -72,6 +72,7 @@ def make_inputs(args: argparse.Namespace) -> None:
     from hybrid_sweep.config import compose
     from hybrid_sweep.data import collection as collections
     from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.inputs.plan import plan_of
     from hybrid_sweep.models import loading
 
     [(_, config)] = compose.points(["data=debian", *args.data], multirun=False)
@@ -95,7 +96,7 @@ def make_inputs(args: argparse.Namespace) -> None:
     )
     config = config_of(args, [])
     prepared = prepare.prepare(config)
-    source, plan = prepared.sources[0], prepare.plan_of(config, prepared.all_pairs)
+    source, plan = prepared.sources[0], plan_of(config, prepared.all_pairs)
     asked, answered, tokens = [], [], []
     for step in range(len(plan)):
         batch = plan.batch(step)
@@ -129,7 +130,8 @@ def make_inputs(args: argparse.Namespace) -> None:
 def run_ours(args: argparse.Namespace, changes: list[str]) -> dict:
     import torch
 
-    from hybrid_sweep.inputs.prepare import plan_of, prepare
+    from hybrid_sweep.inputs.plan import plan_of
+    from hybrid_sweep.inputs.prepare import prepare
     from hybrid_sweep.models.loading import build_encoder
     from hybrid_sweep.training.batches import HybridData
     from hybrid_sweep.training.lightning_module import Retriever, make_trainer

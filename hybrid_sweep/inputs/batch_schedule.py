@@ -14,7 +14,8 @@ from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import Bm25Model, Config
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.pairs import Pairs
-from hybrid_sweep.inputs.prepare import collection_of, configs_of, plan_of, training_pairs
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import collection_of, configs_of, training_pairs
 from hybrid_sweep.utils.errors import UserError
 
 Rows = NDArray[np.int64]

@@ -5,15 +5,13 @@ No torch here.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hybrid_sweep.batching.schedule import BatchDesign, Plan, Source, StatedPairs, make_plan
-from hybrid_sweep.config import language_pairs
 from hybrid_sweep.config.schema import (
     Bm25Model,
     Config,
@@ -283,13 +281,13 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
     folder = model_folder(config, list(collected.values()))
     if not isinstance(config.model, TinyModel):
         trial.check(config.model, folder, cache_dir(config), say)
-    union = _union(collection.languages for collection in collected.values())
+    union = union_of(collection.languages for collection in collected.values())
     sources = []
     for name, collection in collected.items():
         pairs = training_pairs(configs[name], collection, say)
         queries = _tokens(config, folder, collection, "queries", say)
         passages = _tokens(config, folder, collection, "passages", say)
-        code = _code(collection.languages, union)
+        code = code_of(collection.languages, union)
         sources.append(TrainingSource(name, collection, pairs, queries, passages, code))
     main = sources[0]
     return Prepared(main.collection, folder, main.queries, main.passages, sources, union)
@@ -310,11 +308,13 @@ def evaluated(config: Config, main: Prepared, say: Say = _quiet) -> Prepared:
     return Prepared(collection, folder, queries, passages, [], collection.languages)
 
 
-def _union(languages: Iterable[list[str]]) -> list[str]:
+def union_of(languages: Iterable[list[str]]) -> list[str]:
+    """Return the languages of several collections, sorted."""
     return sorted(set(itertools.chain.from_iterable(languages)))
 
 
-def _code(languages: list[str], union: list[str]) -> np.ndarray:
+def code_of(languages: list[str], union: list[str]) -> np.ndarray:
+    """Return (L,) the place of each language among those of all collections."""
     return np.array([union.index(language) for language in languages], np.int64)
 
 
@@ -405,92 +405,3 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     if marks:
         main["more"] = marks
     return main
-
-
-def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
-    """Return the batch plan of a run; raises UserError where the batch is larger than every pair of
-    languages allows.
-
-    pairs: those of each training collection by name, the main one first; None reads them.
-    """
-    configs = configs_of(config)
-    if pairs is None:
-        pairs = {name: training_pairs(own, collection_of(own)) for name, own in configs.items()}
-    union = _union(own.languages for own in pairs.values())
-    batch, planned = config.batch, []
-    stated = _stated_pairs(config)
-    shares = [own.data.share for own in configs.values()]
-    for (name, own), share in zip(pairs.items(), shares, strict=True):
-        if not len(own):
-            raise UserError(
-                f"data={name} has nothing to train on: use hybrid-sweep evaluate, or"
-                " trainer.max_steps=0",
-                key="data.nothing_to_train",
-            )
-        code = _code(own.languages, union)
-        sides = None
-        if stated is not None or own.is_ordered:
-            asks, answers = own.query >= 0, own.passage >= 0
-            sides = _among(asks, code, len(union)), _among(answers, code, len(union))
-        planned.append(Source(name, _among(own.present, code, len(union)), share, sides))
-    design = BatchDesign(
-        seed=config.seed,
-        steps=config.trainer.max_steps,
-        batch_size=batch.size,
-        ratio=batch.cross_lingual_ratio,
-        language_exponent=batch.language_exponent,
-        partner=batch.partner,
-        pivot=batch.pivot,
-        groups=batch.groups,
-        composition=batch.composition,
-        added=batch.added if batch.budget == "fixed_monolingual" else None,
-        pairs=stated,
-        ratio_schedule=batch.ratio_schedule,
-    )
-    plan = make_plan(planned, union, design)
-    if config.loss.alignment.weight:
-        _check_alignment(config, plan, pairs)
-    return plan
-
-
-def _check_alignment(config: Config, plan: Plan, pairs: Mapping[str, Pairs]) -> None:
-    """Refuse to align the texts of a stated pair whose other version is not there, or not in the
-    batch where the pair is monolingual in its passage language.
-    """
-    settings = config.loss.alignment
-    if not plan.pairs and any(own.is_ordered for own in pairs.values()):
-        raise UserError(
-            f"loss.alignment.weight={settings.weight:g}: a language of the collection only asks or"
-            " only answers; state the pairs whose texts have two versions in batch.pairs",
-            key="config.loss.alignment.weight",
-        )
-    there: set[str] = set()
-    for own in pairs.values():
-        rows = own.query if settings.of == "queries" else own.passage
-        there |= {own.languages[place] for place in np.flatnonzero((rows >= 0).any(axis=1))}
-    moved = {pair[-2:] for pair in plan.moved}
-    for asking, answering in plan.pairs:
-        other = answering if settings.of == "queries" else asking
-        if other not in there or (asking, answering) in moved:
-            raise UserError(
-                f"loss.alignment.weight={settings.weight:g}: the {settings.of} of the pair"
-                f" {asking}-{answering} have no second version, since one of its languages only"
-                " asks or only answers; leave the pair out of batch.pairs, or set the weight to 0",
-                key="config.loss.alignment.weight",
-            )
-
-
-def _among(texts: np.ndarray, code: np.ndarray, languages: int) -> np.ndarray:
-    """Return (L, G) bool over all languages of a plan of what a source has in its own."""
-    among = np.zeros((languages, texts.shape[1]), bool)
-    among[code] = texts
-    return among
-
-
-def _stated_pairs(config: Config) -> StatedPairs | None:
-    """Return the pairs that the batches are told to have; None where they are drawn at random."""
-    batch = config.batch
-    if not language_pairs.are_stated(batch):
-        return None
-    weights = language_pairs.weights(batch, language_pairs.trained_languages(config))
-    return StatedPairs(tuple(batch.query_languages), tuple(batch.passage_languages), weights)

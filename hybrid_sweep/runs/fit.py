@@ -17,7 +17,8 @@ import transformers
 from hybrid_sweep.batching.audit import check_realised
 from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import Config, cache_dir, steps_of
-from hybrid_sweep.inputs.prepare import Prepared, plan_of
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.models.encoder import Encoder, in_precision
 from hybrid_sweep.models.loading import build_encoder, load_encoder, prepare_for_training
 from hybrid_sweep.runs import retention, stages, trained

@@ -25,6 +25,7 @@ from hybrid_sweep.config.schema import (
 )
 from hybrid_sweep.config.words import key_of, without
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.retrieval.candidates import NO_FAISS
 from hybrid_sweep.runs import finished, stages, trained
 from hybrid_sweep.training import checkpoint_notes, dev_history
@@ -235,7 +236,7 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
             config.data, config.more, cache_dir(config), config.batch, config.trainer.max_steps
         )
         if key not in shared:
-            shared[key] = prepare.plan_of(config)
+            shared[key] = plan_of(config)
         if config.eval.dev_every:
             dev_history.check(config, prepare.collection_of(config))
         plans[point.run_id] = shared[key]

@@ -21,6 +21,7 @@ from hybrid_sweep.data.datasets.msmarco import build
 from hybrid_sweep.data.export import export
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.retrieval.per_query import evaluate
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.utils.files import write_json
@@ -115,7 +116,7 @@ def test_the_plan_is_the_same(tmp_path, cache, languages):
     found = [pairs(prepare.collection_of(config), "train") for config in (original, copy)]
     for item in dataclasses.fields(found[0]):
         assert np.array_equal(*(np.asarray(getattr(each, item.name)) for each in found)), item.name
-    plans = [prepare.plan_of(config) for config in (original, copy)]
+    plans = [plan_of(config) for config in (original, copy)]
     assert plans[0].left_out == plans[1].left_out and len(plans[0]) == 40
     assert (
         np.array_equal(*(plan.n_cross for plan in plans))
@@ -176,7 +177,7 @@ def test_debian_in_the_layout_of_mmarco_has_the_same_plan_and_table(debian, tmp_
     found = []
     for name, path in (("debian", folder / "collection"), ("mmarco", folder / "mmarco")):
         ((_, config),) = points([f"data={name}", f"data.path={path}", *words], multirun=False)
-        collection, plan = prepare.collection_of(config), prepare.plan_of(config)
+        collection, plan = prepare.collection_of(config), plan_of(config)
         assert collection.fingerprint == made.fingerprint and len(plan) == 30
         batches = [plan.batch(step) for step in range(30)]
         split = ["test", "*"]

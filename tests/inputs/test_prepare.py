@@ -14,6 +14,7 @@ from hybrid_sweep.config.compose import points
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.models.folder import content_digests
 from hybrid_sweep.models.tokens import load_tokenizer, train_bpe
 from hybrid_sweep.utils import digests
@@ -287,7 +288,7 @@ def test_several_collections_are_trained_on_in_the_union_of_their_languages(conf
         assert len(source.queries) == len(source.collection.queries) and len(source.pairs) > 40
         assert len(source.passages) == len(source.collection.passages)
         assert [prepared.languages[code] for code in source.code] == source.collection.languages
-    plans = [prepare.plan_of(made), prepare.plan_of(made, prepared.all_pairs)]
+    plans = [plan_of(made), plan_of(made, prepared.all_pairs)]
     for step in range(12):
         one, two = (plan.batch(step) for plan in plans)
         assert np.isin(one.query_language, prepared.sources[one.source].code).all()
@@ -304,7 +305,7 @@ def test_several_collections_are_trained_on_in_the_union_of_their_languages(conf
 
 
 def test_the_shares_of_the_collections_reach_the_plan(config):
-    plan = prepare.plan_of(config(*MORE, "data.share=1", "more.other.share=3"))
+    plan = plan_of(config(*MORE, "data.share=1", "more.other.share=3"))
     counts = np.bincount([plan.batch(step).source for step in range(12)], minlength=2)
     assert counts.tolist() == [3, 9]
 
@@ -406,7 +407,7 @@ def test_the_format_of_negatives_is_part_of_their_name_where_the_columns_do_not_
 
 def test_negatives_that_are_not_there_are_one_line(config):
     with refused("negatives.file_missing", "data.negatives=/nowhere"):
-        prepare.plan_of(config("data.negatives=/nowhere", "batch.hard_negatives=2"))
+        plan_of(config("data.negatives=/nowhere", "batch.hard_negatives=2"))
 
 
 def test_a_collection_of_the_hub_composes_as_a_further_one():
@@ -425,7 +426,7 @@ def test_a_collection_of_the_hub_composes_as_a_further_one():
     )
     assert list(prepare.configs_of(made)) == ["synthetic", "marco"]
     with refused("data.folder_missing", "DIR"):
-        prepare.plan_of(made)
+        plan_of(made)
 
 
 @pytest.mark.parametrize("name", ["tokens", "pairs", "models", "collections"])

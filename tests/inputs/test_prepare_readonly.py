@@ -14,6 +14,7 @@ import pytest
 from hybrid_sweep.commands import cli
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.models.folder import content_digests
 from tests.refused import refused
 from tests.small import SMALL
@@ -62,7 +63,7 @@ def described(config) -> list:
         len(ready.queries),
         int(ready.passages.ids.sum()),
         len(ready.pairs),
-        len(prepare.plan_of(config)),
+        len(plan_of(config)),
     ]
 
 

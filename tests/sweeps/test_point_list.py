@@ -241,7 +241,7 @@ def test_plans_are_checked_before_anything_runs(cache, tmp_path):
 
 def test_points_share_a_plan_where_they_differ_in_the_seed_alone(cache, tmp_path, monkeypatch):
     """Everything that the plan depends on makes a plan of its own."""
-    monkeypatch.setattr(prepare, "plan_of", lambda config: object())
+    monkeypatch.setattr(point_list, "plan_of", lambda config: object())
     words = [
         *SMALL,
         "batch.cross_lingual_ratio=0.5",

@@ -9,7 +9,8 @@ import torch
 from hybrid_sweep.batching.audit import check_realised, groups_digest, names
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.pairs import pairs
-from hybrid_sweep.inputs.prepare import Prepared, TrainingSource, plan_of, prepare
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import Prepared, TrainingSource, prepare
 from hybrid_sweep.models.tokens import Tokens
 from hybrid_sweep.training.batches import HybridBatches, language_numbers
 

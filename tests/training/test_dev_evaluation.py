@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hybrid_sweep.inputs.prepare import plan_of, prepare
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.loading import build_encoder, load_encoder
 from hybrid_sweep.retrieval import per_query
 from hybrid_sweep.tracking import live, mirror

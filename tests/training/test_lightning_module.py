@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from hybrid_sweep.batching.audit import check_realised, planned
-from hybrid_sweep.inputs.prepare import plan_of, prepare
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.loading import build_encoder, prepare_for_training
 from hybrid_sweep.training.batches import HybridBatches, HybridData
 from hybrid_sweep.training.lightning_module import Retriever, clip, make_trainer, rate
@@ -404,7 +405,8 @@ from pathlib import Path
 from hybrid_sweep.config.validate import stored
 from hybrid_sweep.training.batches import HybridBatches
 from hybrid_sweep.models.loading import build_encoder
-from hybrid_sweep.inputs.prepare import plan_of, prepare
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.training.lightning_module import Retriever
 
 torch.set_num_threads(1)

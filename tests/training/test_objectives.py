@@ -10,7 +10,8 @@ import torch
 
 from hybrid_sweep.config import schema
 from hybrid_sweep.config.schema import AlignmentConfig, LossConfig
-from hybrid_sweep.inputs.prepare import plan_of, prepare
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.loss import gather
 from hybrid_sweep.training.objectives import Step, divergence, terms_of

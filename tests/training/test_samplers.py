@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 import hybrid_sweep as hs
 from hybrid_sweep.data.pairs import pairs
-from hybrid_sweep.inputs.prepare import plan_of, prepare
+from hybrid_sweep.inputs.plan import plan_of
+from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.loading import build_encoder, save_encoder
 from hybrid_sweep.training.batches import HybridBatches
 from tests import ready

@@ -15,6 +15,7 @@ from hybrid_sweep.data.collection import select
 from hybrid_sweep.data.datasets import lareqa
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.retrieval import per_query
 from tests.refused import refused
 
@@ -287,7 +288,7 @@ def test_it_has_nothing_to_train_on(tmp_path):
     words = ["data=xquad_r", f"data.path={folder}", "data.languages=[en,de]", "model=me5_small"]
     [(_, config)] = points([*words, f"paths.cache={tmp_path / 'cache'}"], multirun=False)
     with refused("data.nothing_to_train"):
-        prepare.plan_of(config)
+        plan_of(config)
     [(_, config)] = points(
         [*words[:3], "model=tiny", f"paths.cache={tmp_path / 'cache'}"], multirun=False
     )
