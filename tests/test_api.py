@@ -29,6 +29,7 @@ def test_every_public_name_exists_and_no_other() -> None:
     assert {"run", "compose", "evaluate", "load_sweep", "BatchSchedule", "ScheduleSampler"} <= named
 
 
+@pytest.mark.slow
 def test_the_import_brings_nothing_else() -> None:
     code = (
         "import sys, json, hybrid_sweep\n"

@@ -364,6 +364,7 @@ def test_a_failed_point_is_exit_code_1_with_its_last_words(program, tmp_path, la
     assert again.code == 0 and counts(again.out) == [4, 4, 3] and starts(tmp_path) == 5
 
 
+@pytest.mark.slow
 def test_a_job_of_another_launcher_leaves_a_point_to_the_driver_that_has_it(program, tmp_path):
     """On a cluster a job would pay for its waiting."""
     words = [
@@ -742,6 +743,7 @@ sys.exit(cli.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_exits_130_keeps_what_is_done_and_goes_on(program, tmp_path, number):
     words = ["run", "-m", *SMALL, "batch.cross_lingual_ratio=0,0.5,1"]
@@ -784,6 +786,7 @@ def test_output_that_nobody_reads_is_no_error(cache, tmp_path):
     assert "Traceback" not in found.stderr and "BrokenPipe" not in found.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["closed reader", "no stream"])
 def test_a_sweep_runs_to_its_end_though_nobody_reads(cache, tmp_path, stream):
     (tmp_path / "rules.json").write_text(json.dumps({"journal": "journal", "seconds": 0.0}))

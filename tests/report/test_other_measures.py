@@ -319,6 +319,7 @@ def test_the_verb_takes_a_measure(make_sweep: Any, world: Any, capsys: Any, undr
         report_verbs.report([str(sweep_dir), "--measure", "F1"])
 
 
+@pytest.mark.slow
 def test_sweeps_are_compared_on_another_measure(two: tuple[Path, Path], undrawn: Any) -> None:
     made = write_report(list(two), measure=OTHER)
     table = made.results

@@ -57,6 +57,7 @@ def spoil_ranks(folder: Path) -> None:
     pq.write_table(rows, folder / "per_query.parquet")
 
 
+@pytest.mark.slow
 def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
     sweep_dir: Path, published: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_rows_come_back_as_they_were(sweep_dir: Path, published: Path, tmp_path:
         assert kept[0].equals(kept[1])
 
 
+@pytest.mark.slow
 def test_a_changed_cell_and_a_changed_row_are_found(published: Path) -> None:
     lines = (published / "results.csv").read_text().splitlines()
     (published / "results.csv").write_text(
@@ -192,6 +194,7 @@ def test_a_comparison_is_made_anew_from_the_rows_of_both(against: tuple[Path, Pa
         publish.differences(second)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_not_published(
     two: tuple[Path, Path], against: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -292,6 +295,7 @@ def test_packing_loses_nothing(ranks: list[int], seed: int) -> None:
     assert small["R@100"].null_count >= int((first <= 100).sum())
 
 
+@pytest.mark.slow
 def test_a_report_that_is_made_otherwise_is_renewed_from_its_rows(
     against: tuple[Path, Path],
 ) -> None:
@@ -354,6 +358,7 @@ def shared(sweep_dir: Path, published: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_rows_that_stand_in_another_published_folder_are_not_stored_again(
     published: Path, shared: Path, tmp_path: Path
 ) -> None:

@@ -148,6 +148,7 @@ def test_evaluations_by_different_code_are_warned_about(further: Path) -> None:
     snapshots.check("report/evaluations by different code", "\n".join(told))
 
 
+@pytest.mark.slow
 def test_a_further_collection_without_a_result_does_not_take_the_others_along(
     further: Path,
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_further_collection_without_a_result_does_not_take_the_others_along(
     assert write_report([further], allow_missing=True).exit_code == 0
 
 
+@pytest.mark.slow
 def test_points_that_lack_a_further_collection_are_missing_there(further: Path) -> None:
     edit(
         further / "points.json", lambda plan: [row.update(also=["near"]) for row in plan["points"]]

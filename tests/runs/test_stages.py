@@ -52,6 +52,7 @@ def ask(planned, monkeypatch):
     return work
 
 
+@pytest.mark.slow
 def test_every_collection_leaves_its_own_table_and_result(ask):
     folder, encoded = ask(*ALSO, *THIRD, "data.languages=[xa,xb,xc]")
     assert encoded == ["", "other", "third"]
@@ -94,6 +95,7 @@ def test_bm25_is_scored_on_every_collection_and_encodes_nothing(config, tmp_path
         assert 0.2 < read_json(tmp_path / name / "metrics.json")["monolingual/RR@10"] <= 1
 
 
+@pytest.mark.slow
 def test_asking_for_more_does_only_what_is_missing(ask):
     folder, _ = ask()
     table = (folder / "per_query.parquet").read_bytes()

@@ -347,6 +347,7 @@ def test_the_launchers_of_hydra_and_joblib_run_each_point_once(cache, tmp_path, 
     assert json.loads((tmp_path / "outputs/sweeps/s/points.json").read_text())["points"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, module", [("slurm", "hydra_submitit_launcher"), ("joblib", "hydra_joblib_launcher")]
 )

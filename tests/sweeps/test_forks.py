@@ -195,6 +195,7 @@ HEAVY = (
 )
 
 
+@pytest.mark.slow
 def test_nothing_has_run_in_what_is_forked_and_a_trained_point_imports_next_to_nothing(planned):
     code, reason, cuda, mirror, _, imported = looked(planned("logger=offline"), "encoder")
     assert (code, reason, cuda, mirror) == (0, None, False, False)
@@ -202,6 +203,7 @@ def test_nothing_has_run_in_what_is_forked_and_a_trained_point_imports_next_to_n
     assert len([name for name in imported if name.startswith("wandb")]) < 10, imported
 
 
+@pytest.mark.slow
 def test_bm25_imports_no_torch(cache, tmp_path):
     ((_, config),) = points(
         ["data=synthetic", "data.groups=300", "model=bm25", "logger=disabled"], multirun=False

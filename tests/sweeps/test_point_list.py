@@ -579,6 +579,7 @@ def test_planning_a_sweep_imports_nothing_heavy():
     )
 
 
+@pytest.mark.slow
 def test_neither_does_the_plan_of_what_is_prepared(cache, tmp_path):
     import subprocess
     import sys

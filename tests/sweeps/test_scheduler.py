@@ -559,6 +559,7 @@ def driver(tmp_path):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_two_drivers_at_once_run_no_point_twice(point, rules, driver, tmp_path):
     points = [point(ratio / 10) for ratio in range(6)]
     worker = rules(seconds=0.5)

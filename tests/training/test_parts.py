@@ -74,6 +74,7 @@ def trained(config, *words):
     return [row["loss"] for row in module.record], weights(module)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("batch.micro_batch=4",)], ids=["whole", "gradient cache"])
 def test_the_formula_of_the_shipped_loss_gives_the_same_bits(config, own, words):
     losses, wanted = trained(config, *words)

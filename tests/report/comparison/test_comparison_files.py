@@ -240,6 +240,7 @@ def test_the_figure_draws_the_numbers_of_the_table(two: tuple[Path, Path]) -> No
     assert min(sizes) >= 6.5
 
 
+@pytest.mark.slow
 def test_sweeps_are_told_apart_without_colour(two: tuple[Path, Path]) -> None:
     looks = figure_comparison.LOOKS
     assert (
@@ -291,6 +292,7 @@ def test_sweeps_without_counts_or_ratio_0_still_have_a_figure(two: tuple[Path, P
     )
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_hydra_nor_pyplot_is_imported(two: tuple[Path, Path]) -> None:
     code = (
         "import sys; from pathlib import Path; from hybrid_sweep.report.report import"

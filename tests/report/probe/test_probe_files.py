@@ -303,6 +303,7 @@ def heavy() -> Iterator[str]:
     )
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported(sweep_dir: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from hybrid_sweep.report.probe.report import"
