@@ -492,7 +492,7 @@ def reported(monkeypatch):
     """A stand-in for the report; gives what it was asked for."""
     asked = []
 
-    def write_report(folders, *, allow_missing, measure):
+    def write_report(folders, *, allow_missing, measure, clusters):
         asked.append((list(folders), allow_missing))
         return types.SimpleNamespace(
             console="the answer",

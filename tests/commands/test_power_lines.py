@@ -111,7 +111,8 @@ def test_a_plain_plan_reads_questions_only_where_it_may_warn(
     """
     rows = [("a", "test"), ("a", "test"), ("b", "test"), ("c", "dev")]
     columns = [pa.array(column) for column in zip(*rows, strict=True)]
-    collection = SimpleNamespace(queries=pa.table(columns, names=["group", "split"]))
+    queries = pa.table(columns, names=["group", "split"])
+    collection = SimpleNamespace(queries=queries, clusters=None)
     read: list[Any] = []
     monkeypatch.setattr(prepare, "collection_of", lambda config: read.append(config) or collection)
     words = ["experiment=smoke", "batch.cross_lingual_ratio=0,1"]

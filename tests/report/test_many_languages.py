@@ -20,6 +20,7 @@ from hybrid_sweep.report.page import many
 from hybrid_sweep.report.page.data import block
 from hybrid_sweep.report.probe import cells as probe_cells
 from hybrid_sweep.report.probe import differences, rows, single_cells, words
+from hybrid_sweep.report.sections import Content
 from tests.report.conftest import World, write_sweep
 from tests.report.page.browser import needs_browser, use
 from tests.report.page.test_html import page
@@ -104,7 +105,8 @@ def test_the_page_of_many_languages_has_no_rows_of_pairs_and_says_so(
 ) -> None:
     sweep, table = sweeps[MANY], tables[MANY]
     assert many.is_many(table) and not many.is_many(tables[FEW])
-    content = json.loads(block(sweep, table, derived(sweep, table)))
+    more = derived(sweep, table)
+    content = json.loads(block(Content(sweep, table, more, "", [], (), table.head(0))))
     scope = content["columns"].index("scope")
     assert not [row for row in content["rows"] if row[scope] and ">" in row[scope]]
     packed, names = content["pairs"], content["pairs"]["names"]

@@ -118,7 +118,8 @@ def test_slope_equals_polyfit(sweep_dir: Path) -> None:
 def fake(y: np.ndarray) -> Curve:
     """A curve whose runs are those of y (R, S, G) in order."""
     ids = np.array([f"g{i:04d}" for i in range(y.shape[2])])
-    return Curve("monolingual", "RR@10", "macro", y.reshape(-1, y.shape[2]), y.shape[2] - 1.0, ids)
+    rows = y.reshape(-1, y.shape[2])
+    return Curve("monolingual", "RR@10", "macro", rows, y.shape[2] - 1.0, ids, ids)
 
 
 def noisy(

@@ -145,7 +145,7 @@ def test_the_front_by_the_means(make_sweep: Make, world: Any) -> None:
 
 def test_a_bootstrap_mean_of_a_curve_without_a_drawn_question_is_its_mean(sweep: Sweep) -> None:
     curve = curves(sweep)[0]
-    lone = module.Curve("s", "m", "x", curve.y[:, :2], 1.0, curve.questions[:2])
+    lone = module.Curve("s", "m", "x", curve.y[:, :2], 1.0, curve.questions[:2], curve.asked[:2])
     draws = draw(3, [curve])
     _, _, index = complete(sweep)
     empty = draws.weights[:, np.searchsorted(draws.questions, lone.questions)].sum(axis=1) == 0

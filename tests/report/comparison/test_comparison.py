@@ -64,7 +64,7 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, Any]]:
         lambda folders, *_: told.append(("compared", None)) or (done, []),
     )
     monkeypatch.setattr(report.dataclasses, "replace", lambda found, **_: found)
-    monkeypatch.setattr(report, "_record_look", lambda folder, made: None)
+    monkeypatch.setattr(report, "_record_looks", lambda folders, made: [])
 
     def decide(*folders: Path) -> tuple[str, Any]:
         told.clear()

@@ -360,6 +360,7 @@ def test_a_family_in_which_nothing_is_shown_has_no_others() -> None:
     about = {
         "ratio": 1.0,
         "n_asked": 40,
+        "n_questions": 40,
         "lost": 3,
         "gained": 4,
         "n_seeds": 3,
