@@ -277,8 +277,8 @@ def _check_homes(homeless: Sequence[tuple[str, str]]) -> None:
     for a, b in homeless:
         raise UserError(
             f"batch: a step of {a}-{b} that is not cross-lingual would be in no language, since {a}"
-            f" may not answer and {b} may not ask; allow one of them, leave the pair out, or set"
-            " batch.cross_lingual_ratio=1",
+            f" may not answer or has no passages, and {b} may not ask or has no queries; leave the"
+            " pair out, allow one of them, or set batch.cross_lingual_ratio=1",
             key="batch.no_monolingual_step",
         )
 

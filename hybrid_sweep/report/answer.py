@@ -362,7 +362,7 @@ def findings(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame) -> list
     mono = monolingual(results)
     if lacks_monolingual(results):
         told = without_monolingual.findings(results, sweep.measures)
-        return [*told, secondary(sweep), *_chosen(sweep)]
+        return [*told, without_monolingual.NO_PRIMARY, *_chosen(sweep)]
     if not mono:
         return []
     tested = [row for row in mono if row["delta_interval"] == "crossed"]

@@ -31,7 +31,7 @@ from hybrid_sweep.report.looks import Looks
 from hybrid_sweep.report.measures import DEFAULT, Measures, Shown, measures_on
 from hybrid_sweep.report.query_values import is_known
 from hybrid_sweep.report.stated import Stated, log_of, looks_of, of_measure, primary_in, stated_of
-from hybrid_sweep.retrieval.measures import FORMS, parsed
+from hybrid_sweep.retrieval.measures import FORMS, OF_LANGUAGES, parsed
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.finished import KEY, STORED
 from hybrid_sweep.utils import names, records
@@ -461,6 +461,13 @@ def _measured(place: Path) -> dict[str, Any]:
 
 def _check_measure(frame: pd.DataFrame, measure: str) -> None:
     """Raise UserError for a measure of retrieval that the rows of a sweep do not give."""
+    if measure in OF_LANGUAGES:
+        raise UserError(
+            f"--measure {measure}: it is measured in the pool of all languages alone, and curve and"
+            " verdicts are on retrieval within languages; with eval.measures it has a column in"
+            " every report",
+            key="report.measure_of_pool",
+        )
     if parsed(measure) is None:
         raise UserError(f"--measure {measure}: no measure; take {FORMS}", key="report.measure")
     for setting in ("monolingual", "cross-lingual"):

@@ -376,7 +376,8 @@ def _sections(content: Content) -> dict[str, list[Block]]:
 def markdown(content: Content) -> str:
     """Return the text of report.md."""
     sweep = content.sweep
-    title = f"# Sweep {escaping.markdown(sweep.name)}: monolingual retrieval against the"
+    about = leading(content.results).setting
+    title = f"# Sweep {escaping.markdown(sweep.name)}: {about} retrieval against the"
     parts: list[tuple[str, list[Block]]] = [
         (f"{title} cross-lingual share", [f"**{content.answer}**"]),
         ("", [f"- **Warning**: {escaping.markdown(warning)}." for warning in content.warnings]),

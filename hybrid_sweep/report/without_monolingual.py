@@ -14,6 +14,11 @@ from hybrid_sweep.report.results import measures_of, picked
 from hybrid_sweep.report.rows import ResultRow
 
 EMPTY = "Empty: no language has both questions and right passages."
+NO_PRIMARY = (
+    "The primary measure, which the margin is stated for, is of monolingual retrieval and is not"
+    " measured here: all of these are secondary. Their p-values are adjusted over the ratios (and"
+    " languages), not over the measures."
+)
 
 
 def lacks_monolingual(results: pd.DataFrame) -> bool:

@@ -315,6 +315,8 @@ def test_the_verb_takes_a_measure(make_sweep: Any, world: Any, capsys: Any, undr
     assert report_verbs.report([str(sweep_dir), "--measure", "Success@5"]) == 0
     assert (sweep_dir / "by-Success@5" / "measures.csv").is_file()
     assert "mono Success@5" in capsys.readouterr().out
+    with refused("report.measure_of_pool", "LPR", "eval.measures"):
+        report_verbs.report([str(sweep_dir), "--measure", "LPR"])
     with refused("report.measure", "F1"):
         report_verbs.report([str(sweep_dir), "--measure", "F1"])
 

@@ -9,12 +9,17 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.report import without_monolingual
+from hybrid_sweep.report.comparison import figure as figure_comparison
+from hybrid_sweep.report.comparison import scales
+from hybrid_sweep.report.comparison import text as comparison_text
+from hybrid_sweep.report.comparison.words import caption, contrast
 from hybrid_sweep.report.figures import curve as figures
 from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.report.results import aggregate
 from hybrid_sweep.report.tables.by_ratio import by_ratio
+from tests.report.comparison.pairs_of_sweeps import compared, configured, renamed
 
 
 def without_own_passages(sweep_dir):
@@ -90,6 +95,9 @@ def test_the_files_say_that_the_monolingual_part_is_empty(make_sweep, world, und
     assert text.count(without_monolingual.EMPTY) == 1
     page = (folder / "report.html").read_text()
     assert without_monolingual.EMPTY in page
+    assert text.split("\n")[0].endswith("cross-lingual retrieval against the cross-lingual share")
+    assert without_monolingual.NO_PRIMARY in text and "is the primary measure" not in text
+    assert "share do to cross-lingual retrieval?" in page
     for name in ("report.md", "table.tex"):
         assert "nan" not in (folder / name).read_text().lower().split()
     assert "no language has both" in (folder / "table.tex").read_text()
@@ -106,3 +114,26 @@ def test_the_pairs_that_were_trained_are_told_where_they_are_recorded(make_sweep
     write_report([folder])
     text = (folder / "report.md").read_text()
     assert plain not in text and "2 ordered pairs" in text
+
+
+@pytest.mark.slow
+def test_sweeps_without_monolingual_retrieval_are_tested_across_languages(make_sweep, world):
+    first = without_own_passages(make_sweep(world(), name="a"))
+    other = without_own_passages(make_sweep(world(seed_sd=0.006), name="b"))
+    comparison = compared(
+        first, configured(renamed(other, "b"), "max_steps: 200", "max_steps: 300")
+    )
+    levels = []
+    for results in comparison.results:
+        mean = results[(results["scope"] == "macro") & (results["ratio"] == 1)]
+        levels.append(mean[mean["setting"] == "cross-lingual"]["mean"].item())
+    assert f"by {levels[1] - levels[0]:+.3f} at r = 1" in contrast(comparison, 1)
+    rows = scales.on_scales(comparison)
+    assert set(rows["setting"]) == {"cross-lingual"} and "RR@10" in set(rows["measure"])
+    for words in (caption(comparison), comparison_text.markdown(comparison).split("\n")[0]):
+        assert "onolingual" not in words
+    figure = figure_comparison.draw(comparison)
+    titles = [axes.get_title() or axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[0].startswith("Cross-lingual") and len(titles) == len(set(titles))
+    for axes in figure.axes:
+        assert not any(line.get_marker() == "x" for line in axes.lines)

@@ -186,6 +186,8 @@ def _margins(axes: Axes, comparison: Comparison) -> None:
     state several.
     """
     axes.axhline(0, color=GREY, lw=0.6, zorder=1)
+    if not comparison.has_monolingual:  # a margin is stated for monolingual retrieval
+        return
     margins = [sweep.margin for sweep in comparison.sweeps]
     for margin in sorted(set(margins)):
         text = f"margin {margin:g}"
@@ -230,7 +232,9 @@ def _legend(comparison: Comparison, drawn: list[pd.DataFrame]) -> list[Any]:
 
 
 def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
-    over = "Changes are to each sweep's own r = 0, marks at its own margin"
+    over = "Changes are to each sweep's own r = 0"
+    if comparison.has_monolingual:
+        over += ", marks at its own margin"
     if len(drawn) > BANDS:
         over += "; bars: 90 % intervals; marks of one ratio stand side by side"
     parts = [f"{over}."]
@@ -244,48 +248,55 @@ def _notes(comparison: Comparison, drawn: list[pd.DataFrame]) -> str:
 
 def draw(comparison: Comparison) -> Figure:
     """Return the whole figure: change and level of monolingual retrieval, then cross-lingual
-    retrieval and the change by examples seen.
+    retrieval and the change by examples seen; where nothing is monolingual, change and level of
+    cross-lingual retrieval.
 
     The two panels of the change have one y axis. A panel for which no sweep has anything is left
     out.
     """
     with styled():
-        measures = comparison.measures
-        mono, cross = (
-            lines_of(comparison, (*one.place, MACRO)) for one in (measures.mono, measures.cross)
+        about, across_languages = comparison.leading, comparison.measures.cross
+        tested = comparison.has_monolingual
+        drawn, cross = (
+            lines_of(comparison, (*one.place, MACRO)) for one in (about, across_languages)
         )
-        examples = [frame["examples_cross_lingual"].to_numpy(dtype=np.float64) for frame in mono]
+        examples = [frame["examples_cross_lingual"].to_numpy(dtype=np.float64) for frame in drawn]
         seen = any(np.isfinite(counts).any() for counts in examples)
-        across = any(frame["y"].notna().any() for frame in cross)
+        across = tested and any(frame["y"].notna().any() for frame in cross)
+        change = replace(CHANGE, tested=tested)
         marks = [sweep.fingerprint for sweep in comparison.sweeps]
         corner = " · ".join([*marks, legible(comparison.on)] if comparison.on else marks)
         lower = across + seen
         figure = sheet(
-            WIDE, 4.6 if lower else 2.5, _notes(comparison, mono), corner, _legend(comparison, mono)
+            WIDE,
+            4.6 if lower else 2.5,
+            _notes(comparison, drawn),
+            corner,
+            _legend(comparison, drawn),
         )
         rows = figure.add_gridspec(2 if lower else 1, 1, height_ratios=[1.2, 1] if lower else None)
         grid = rows[0].subgridspec(1, 2, width_ratios=[1.35, 1])
         axes = figure.add_subplot(grid[0])
-        _draw(axes, mono, CHANGE)
+        _draw(axes, drawn, change)
         _margins(axes, comparison)
-        axes.set_title(f"{measures.mono.title}, change to r = 0")
+        axes.set_title(f"{about.title}, change to r = 0")
         _share(axes)
         level = figure.add_subplot(grid[1])
-        _draw(level, mono, PanelColumns())
-        level.set_title(measures.mono.title)
+        _draw(level, drawn, PanelColumns(tested=tested))
+        level.set_title(about.title)
         _share(level)
         place = 0
         grid = rows[1].subgridspec(1, lower) if lower else grid
         if across:
             other = figure.add_subplot(grid[place])
             _draw(other, cross, PanelColumns(tested=False))
-            other.set_title(measures.cross.title)
+            other.set_title(across_languages.title)
             _share(other)
             place += 1
         if seen:
             budget = figure.add_subplot(grid[place], sharey=axes)
-            _draw(budget, mono, replace(CHANGE, x="examples_cross_lingual", scale=1000))
+            _draw(budget, drawn, replace(change, x="examples_cross_lingual", scale=1000))
             _margins(budget, comparison)
-            budget.set_title(f"{measures.mono.title}, change, by examples seen")
+            budget.set_title(f"{about.title}, change, by examples seen")
             budget.set_xlabel("cross-lingual examples of a run, thousands", labelpad=2)
         return figure

@@ -9,6 +9,7 @@ from hybrid_sweep.utils import escaping
 def _caption(comparison: Comparison) -> str:
     on = f" on {escaping.latex(comparison.on)}" if comparison.on else ""
     margins = sorted({sweep.margin for sweep in comparison.sweeps})
+    about = "Mono" if comparison.has_monolingual else "Cross"
     note = (
         f"Sweeps over the share $r$ of cross-lingual batches{on}. Mono and Cross:"
         f" {escaping.latex(comparison.measures.title)} within a language and across languages; mAP,"
@@ -16,10 +17,10 @@ def _caption(comparison: Comparison) -> str:
         " paired change to the sweep's own $r=0$, 90\\,\\% interval. V: verdict at the sweep's"
         f" margin ({', '.join(f'{margin:g}' for margin in margins)}): S superior, N non-inferior, I"
         " inconclusive, D degraded, U untested; bold: largest ratio still non-inferior. $n_m$,"
-        " $n_c$: monolingual and cross-lingual examples of a run, thousands. $\\Delta_1$: Mono"
-        " minus that of the first sweep; $\\Delta\\Delta_1$: its change minus that of the first"
-        " sweep. ${}^{*}$: a level that differs from the sweep's own $r=0$, or a difference that is"
-        " not 0, at 5\\,\\% (Holm); --: not tested."
+        " $n_c$: monolingual and cross-lingual examples of a run, thousands. $\\Delta_1$:"
+        f" {about} minus that of the first sweep; $\\Delta\\Delta_1$: its change minus that of the"
+        " first sweep. ${}^{*}$: a level that differs from the sweep's own $r=0$, or a difference that"
+        " is not 0, at 5\\,\\% (Holm); --: not tested."
     )
     if any("conditional" in set(results["delta_interval"]) for results in comparison.results):
         note += " ${}^{\\dagger}$: over questions only, too few seeds."

@@ -56,7 +56,7 @@ def html(comparison: Comparison, svg: bytes) -> str:
 <style>
 {style}{STYLE}</style></head>
 <body><main>
-<header><h1>What does a higher cross-lingual share do to monolingual retrieval, in one sweep and in another?</h1>
+<header><h1>What does a higher cross-lingual share do to {comparison.leading.setting} retrieval, in one sweep and in another?</h1>
 <p>Sweeps <strong>{escaping.html(names)}</strong>{escaping.html(on)}.
 <em>r</em> is the share of training batches in which query and passage
 are in different languages. {escaping.html(meaning(comparison.measures.name))}: higher is

@@ -70,7 +70,7 @@ def _tested(comparison: Comparison, name: str) -> dict[tuple[str, float | None],
     """Return the differences of a sweep to the first, by statistic and ratio."""
     table = comparison.table
     chosen = (table["sweep"] == name) & (table["scope"] == MACRO)
-    setting, measure = comparison.measures.mono.place
+    setting, measure = comparison.leading.place
     chosen &= (table["setting"] == setting) & (table["measure"] == measure)
     return {(row["statistic"], row["ratio"]): row for row in records(table[chosen], ComparisonRow)}
 

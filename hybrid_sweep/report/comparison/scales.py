@@ -18,6 +18,7 @@ from hybrid_sweep.report.comparison.table import (
 )
 from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.load import Sweep
+from hybrid_sweep.report.measures import Measure
 from hybrid_sweep.report.render.numbers import between, p_words, signed
 from hybrid_sweep.report.results import MACRO, block
 from hybrid_sweep.report.scales import LOG, LOG_ERROR, LOGIT, PLAIN, Scale
@@ -27,8 +28,9 @@ SCALES = (PLAIN, LOG, LOG_ERROR, LOGIT)
 
 
 def on_scales(comparison: Comparison) -> pd.DataFrame:
-    """Return the differences of changes of monolingual retrieval to the first sweep, mean over
-    languages, on each scale: rows as those of comparison.csv, p adjusted over the ratios.
+    """Return the differences of changes to the first sweep on each scale, macro means of
+    monolingual retrieval, or of cross-lingual retrieval where nothing is monolingual: rows as those
+    of comparison.csv, p adjusted over the ratios.
 
     The mean of each sweep and ratio is made linear on the scale by itself (`report.scales`).
     """
@@ -38,17 +40,19 @@ def on_scales(comparison: Comparison) -> pd.DataFrame:
         comparison.names[1:], comparison.sweeps[1:], comparison.grounds, strict=True
     ):
         if ground.whole and not ground.refusal:
-            rows += _pair((name, comparison.names[0]), (sweep, first), ground)
+            rows += _pair((name, comparison.names[0]), (sweep, first), ground, comparison.leading)
     return frame_of(adjusted(rows), ComparisonRow)
 
 
 def _pair(
-    names: tuple[str, str], sweeps: tuple[Sweep, Sweep], ground: Footing
+    names: tuple[str, str], sweeps: tuple[Sweep, Sweep], ground: Footing, about: Measure
 ) -> list[ComparisonRow]:
-    """Return the rows of one sweep against another, for each scale and ratio."""
+    """Return the rows of one sweep against another, for each scale and ratio.
+
+    about: the measure that is put on the scales.
+    """
     here, there = sweeps
-    mono = here.measures.mono
-    whole = block(merged(here, there, ground), *mono.place)
+    whole = block(merged(here, there, ground), *about.place)
     shared = sorted(grid(here).keys() & grid(there).keys() - {0.0})
     if whole is None or not shared:
         return []
@@ -63,8 +67,8 @@ def _pair(
                 "against": names[1],
                 "kind": "trained",
                 "status": "complete",
-                "setting": mono.setting,
-                "measure": scale.name(mono.measure),
+                "setting": about.setting,
+                "measure": scale.name(about.measure),
                 "scope": MACRO,
                 "ratio": ratio,
             }
@@ -102,6 +106,7 @@ def sentences(rows: pd.DataFrame) -> list[str]:
             parts.append(f"{row['measure']} {signed(row['value'])} {ends}{tested}")
         if parts:
             against, ratio = top["against"].iloc[0], top["ratio"].iloc[0]
-            what = f"difference of changes, monolingual, {name} minus {against}, r = {ratio:g}"
+            setting = top["setting"].iloc[0]
+            what = f"difference of changes, {setting}, {name} minus {against}, r = {ratio:g}"
             lines.append(one_line(f"{what}, by scale: {'; '.join(parts)}"))
     return lines

@@ -22,11 +22,12 @@ from hybrid_sweep.report.curves import grid
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import Sweep
 from hybrid_sweep.report.looks import Looks, fractions_of, of_both
-from hybrid_sweep.report.measures import Measures
+from hybrid_sweep.report.measures import Measure, Measures
 from hybrid_sweep.report.paired_rows import largest
 from hybrid_sweep.report.results import MEANS, MONO, aggregate, block, scopes, select
 from hybrid_sweep.report.rows import DerivedRow, ResultRow
 from hybrid_sweep.report.settings import Difference, differences
+from hybrid_sweep.report.without_monolingual import lacks_monolingual
 
 LEVEL, CHANGE, SLOPE, DIFFERENCE, TWICE = (
     "level",
@@ -61,6 +62,18 @@ class Comparison:
     def measures(self) -> Measures:
         """Return the measures of all its sweeps."""
         return self.sweeps[0].measures
+
+    @property
+    def has_monolingual(self) -> bool:
+        """Return whether monolingual retrieval is measured in any of its sweeps."""
+        return not all(map(lacks_monolingual, self.results))
+
+    @property
+    def leading(self) -> Measure:
+        """Return what the differences in words and in the first panels are about: monolingual
+        retrieval, or cross-lingual retrieval where nothing is monolingual.
+        """
+        return self.measures.mono if self.has_monolingual else self.measures.cross
 
 
 def names_of(sweeps: Sequence[Sweep]) -> tuple[str, ...]:

@@ -86,8 +86,8 @@ def _number_in(value: str) -> float:
 
 def _largest(comparison: Comparison) -> list[Block]:
     """Return what each sweep comes to: its margin, its verdict, and the slope of its curve."""
-    rows, mono = [], comparison.measures.mono
-    slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *mono.place)}
+    rows, about = [], comparison.leading
+    slopes = {row["sweep"]: row for row in pairs(comparison, SLOPE, *about.place)}
     for index, name in enumerate(comparison.names):
         best = largest(comparison.results[index])
         margin = Cell(f"{comparison.sweeps[index].margin:g}")
@@ -97,7 +97,7 @@ def _largest(comparison: Comparison) -> list[Block]:
         Column("sweep"),
         Column("margin"),
         Column("largest ratio still non-inferior"),
-        Column(f"slope of {mono.name} [95 %]"),
+        Column(f"slope of {about.name} [95 %]"),
     )
     return [table("Largest ratio still non-inferior", columns, rows)]
 
@@ -278,7 +278,8 @@ def sections(comparison: Comparison) -> dict[str, list[Block]]:
 
 def markdown(comparison: Comparison) -> str:
     """Return the text of comparison.md."""
-    title = f"# {title_of(comparison)}: monolingual retrieval against the cross-lingual share"
+    about = comparison.leading.setting
+    title = f"# {title_of(comparison)}: {about} retrieval against the cross-lingual share"
     parts: list[tuple[str, list[Block]]] = [(title, list(head(comparison)[0]))]
     parts.append(("", list(head(comparison)[1])))
     image = "![The sweeps side by side](comparison.png)"

@@ -77,16 +77,16 @@ def contrast(comparison: Comparison, index: int) -> str:
             f"{name} and {first} have the same questions in {common} alone:"
             f" {comparison.measures.mono.name} is tested in each of these languages, and no mean."
         )
-    mine, mono = {}, comparison.measures.mono
+    mine, about = {}, comparison.leading
     for statistic in _TESTED:
-        rows = pairs(comparison, statistic, *mono.place)
+        rows = pairs(comparison, statistic, *about.place)
         mine[statistic] = [row for row in rows if row["sweep"] == comparison.names[index]]
     if not mine[DIFFERENCE]:
         return f"{name} and {first} have no finished ratio in common: no difference is tested."
     parts = []
     for statistic, words in _TESTED.items():
         if mine[statistic]:
-            parts.append(_contrast(mine[statistic], words.format(mono.name)))
+            parts.append(_contrast(mine[statistic], words.format(about.name)))
     how = _seeds_words(comparison, index, [*chain.from_iterable(mine.values())])
     return f"{name} minus {first}, {how}: " + "; ".join(parts) + "."
 
@@ -122,6 +122,14 @@ def caption(comparison: Comparison) -> str:
             budgets = ", where sweeps of different budgets stand side by side"
     runs = counted(sum(len(sweep.finished) for sweep in comparison.sweeps), "run")
     measures = comparison.measures
+    if not comparison.has_monolingual:
+        return (
+            f"{measures.cross.title} against the share r of cross-lingual batches: its change from"
+            " each sweep's own r = 0 with 90 % intervals, and its level; and the change again,"
+            f" against the cross-lingual examples that a run has seen{budgets}. A filled mark"
+            " differs from r = 0 (5 %, Holm). Each level has the interval of its change."
+            f" {runs}."
+        )
     return (
         f"{measures.mono.title} against the share r of cross-lingual batches: its change from each"
         f" sweep's own r = 0 with 90 % intervals, and its level; {measures.cross.name}; and the"

@@ -22,7 +22,7 @@ from hybrid_sweep.report.tables import verdicts
 from hybrid_sweep.report.tables.by_ratio import by_ratio
 from hybrid_sweep.report.tables.by_ratio import note as note_of
 from hybrid_sweep.report.tables.others import OTHERS_NOTE, of_others
-from hybrid_sweep.report.without_monolingual import EMPTY
+from hybrid_sweep.report.without_monolingual import EMPTY, leading
 from hybrid_sweep.utils import escaping
 
 SCRIPTS = (
@@ -189,7 +189,7 @@ def html(content: Content) -> str:
 <style>
 {_asset("page.css")}</style></head>
 <body><main>
-<header><h1>What does a higher cross-lingual share do to monolingual retrieval?</h1>
+<header><h1>What does a higher cross-lingual share do to {leading(content.results).setting} retrieval?</h1>
 <p>Sweep <strong>{escaping.html(sweep.name)}</strong>.
 <em>r</em> is the share of training batches in which query and passage are in
 different languages. {escaping.html(meaning(sweep.measure))}: higher is better. A seed is
