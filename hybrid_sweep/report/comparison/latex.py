@@ -19,8 +19,8 @@ def _caption(comparison: Comparison) -> str:
         " inconclusive, D degraded, U untested; bold: largest ratio still non-inferior. $n_m$,"
         " $n_c$: monolingual and cross-lingual examples of a run, thousands. $\\Delta_1$:"
         f" {about} minus that of the first sweep; $\\Delta\\Delta_1$: its change minus that of the"
-        " first sweep. ${}^{*}$: a level that differs from the sweep's own $r=0$, or a difference that"
-        " is not 0, at 5\\,\\% (Holm); --: not tested."
+        " first sweep. ${}^{*}$: a level that differs from the sweep's own $r=0$, or a difference"
+        " that is not 0, at 5\\,\\% (Holm); --: not tested."
     )
     if any("conditional" in set(results["delta_interval"]) for results in comparison.results):
         note += " ${}^{\\dagger}$: over questions only, too few seeds."
