@@ -48,7 +48,7 @@ def report(words: list[str]) -> int:
     from hybrid_sweep.report.foreign.rows import read
 
     clusters = chosen(args.clusters)
-    looks = _looks(args.seeds_planned, args.looks)
+    looks = looks_of(args.seeds_planned, args.looks)
     asked = TableRequest(args.factor, args.baseline, args.measure, args.margin, clusters, looks)
     if args.table:
         _refuse_words(args.overrides, args.collection, args.labels)
@@ -64,7 +64,7 @@ def report(words: list[str]) -> int:
     return 0
 
 
-def _looks(planned: int | None, taken: str | None) -> "Looks | None":
+def looks_of(planned: int | None, taken: str | None) -> "Looks | None":
     """Return the planned number of seeds and the looks at fewer; None where neither is given."""
     from hybrid_sweep.report.looks import Looks
 

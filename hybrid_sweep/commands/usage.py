@@ -80,7 +80,8 @@ examples:
 
 REPORT = """\
 usage: hybrid-sweep report SWEEP_DIR [SWEEP_DIR ...] [--measure NAME] [--clusters FILE] [--allow-missing] [--out DIR]
-       hybrid-sweep report SWEEP_DIR SWEEP_DIR [...] --axis KEY [--baseline LEVEL] [--measure NAME] [--out DIR]
+       hybrid-sweep report SWEEP_DIR SWEEP_DIR [...] --axis KEY [--baseline LEVEL] [--measure NAME]
+                           [--clusters FILE] [--seeds-planned N] [--looks N,N,...] [--allow-missing] [--out DIR]
        hybrid-sweep report --table FILE [--factor COLUMN] [--baseline LEVEL] [--measure NAME] [--margin X]
                            [--clusters FILE] [--seeds-planned N] [--looks N,N,...] [--out DIR]
        hybrid-sweep report --runs 'GLOB' --collection NAME [--labels FILE] [KEY=VALUE ...] [the options of --table]
@@ -108,7 +109,7 @@ the differences are tested. Into the other folders only plan.jsonl gets a line, 
 sweeps.
 
 --axis KEY compares sweeps that differ in one setting over that setting instead, at each ratio: a table and a curve of
-each ratio in FIRST/by-KEY.
+each ratio in FIRST/by-KEY. Clusters, planned seeds and looks are those of the sweeps, unless the options say others.
 
 --table gives the same statistics for any systems: FILE, a CSV or Parquet file or a folder of them, has a row for each
 system, level of a factor, seed, query and measure, with the columns seed, query, measure, value and a factor (ratio, or

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
+from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.foreign.rows import tidy
 from hybrid_sweep.report.load import Sweep, load
-from hybrid_sweep.report.settings import REST, check, differences, settings
+from hybrid_sweep.report.looks import Looks
+from hybrid_sweep.report.settings import REST, VARIED, check, differences, settings
 from hybrid_sweep.utils.errors import UserError
 
 # Settings that have no effect where another one is 0.
@@ -23,27 +26,37 @@ class AxisRows:
     """The rows of several sweeps over one setting.
 
     rows: as `foreign.rows.read` gives them, with a column of the setting's name. margin: of all
-    sweeps. missing: a line for each point without a result.
+    sweeps. missing: a line for each point without a result. clusters: where those of the questions
+    are from, as in `load.Sweep`. looks: the largest number of planned seeds, and all looks at any
+    of the sweeps; None where no sweep planned one.
     """
 
     rows: pd.DataFrame
     margin: float
     missing: list[str]
+    clusters: str
+    looks: Looks | None
 
 
-def axis_of(folders: Sequence[Path], key: str, measure: str | None = None) -> AxisRows:
+def axis_of(
+    folders: Sequence[Path],
+    key: str,
+    measure: str | None = None,
+    clusters: ClusterChoice = AS_KEPT,
+) -> AxisRows:
     """Return the rows of sweeps that differ in one setting.
 
     Args:
         folders: of the sweeps.
         key: the setting, as trainer.lr.
         measure: that the report is on; None: the primary one of each sweep.
+        clusters: which questions belong together.
 
     Raises:
         UserError: where the sweeps do not differ in the setting, or differ in others too, or in
             their margins.
     """
-    sweeps = [load([folder], measure=measure) for folder in folders]
+    sweeps = [load([folder], measure=measure, clusters=clusters) for folder in folders]
     for sweep in sweeps:
         check(sweep)
     _check_settings(sweeps, key)
@@ -55,13 +68,31 @@ def axis_of(folders: Sequence[Path], key: str, measure: str | None = None) -> Ax
             key="report.axis_margins",
         )
     parts = [_rows(sweep, key) for sweep in sweeps]
-    return AxisRows(pd.concat(parts, ignore_index=True), margins.pop(), _missing(sweeps, key))
+    rows = pd.concat(parts, ignore_index=True)
+    origins = [sweep.clusters for sweep in sweeps if sweep.clusters]
+    origin = origins[0] if origins else ""
+    return AxisRows(rows, margins.pop(), _missing(sweeps, key), origin, _looks(sweeps))
+
+
+def _looks(sweeps: Sequence[Sweep]) -> Looks | None:
+    """Return the planned seeds and the looks of several sweeps, as of sweeps read as one."""
+    told = [sweep.looks for sweep in sweeps if sweep.looks is not None]
+    if not told:
+        return None
+    taken = sorted({count for looks in told for count in looks.taken})
+    return Looks(
+        max(looks.planned for looks in told),
+        tuple(taken),
+        all(looks.sequential for looks in told),
+        any(looks.is_changed for looks in told),
+    )
 
 
 def _rows(sweep: Sweep, key: str) -> pd.DataFrame:
     """Return the rows of the trained points of a sweep, at its level of the setting."""
     level = settings(sweep)[key]
     frame = sweep.frame.astype({"query_lang": str, "passage_lang": str})
+    frame = frame.rename(columns={CLUSTER: "cluster"})
     parts = []
     for point in sweep.trained:
         own = frame[frame["run_id"] == point.run_id]
@@ -83,6 +114,12 @@ def _missing(sweeps: Sequence[Sweep], key: str) -> list[str]:
 def _check_settings(sweeps: Sequence[Sweep], key: str) -> None:
     """Refuse sweeps that do not differ in a setting, or differ in others."""
     recorded = [settings(sweep) for sweep in sweeps]
+    if key in VARIED:
+        raise UserError(
+            f"--axis {key}: each sweep varies it by itself, and its own report is over that:"
+            " hybrid-sweep report SWEEP_DIR",
+            key="report.axis",
+        )
     if not all(key in own for own in recorded):
         raise UserError(
             f"--axis {key}: no setting that can change a result, as loss.alignment.weight or"

@@ -40,7 +40,8 @@ MARGIN = 0.01  # of a measure from 0 to 1, unless another is asked for
 class TableRequest:
     """What is asked of a table. factor, baseline, measure, margin: None where the table decides;
     clusters: which questions belong together; looks: the seeds that were planned, and at which
-    numbers of them the results were tested before, None where that is not told.
+    numbers of them the results were tested before, None where that is not told. origin: where the
+    clusters of the rows are from, where the rows are no table.
     """
 
     factor: str | None = None
@@ -49,6 +50,7 @@ class TableRequest:
     margin: float | None = None
     clusters: ClusterChoice = AS_KEPT
     looks: Looks | None = None
+    origin: str = ""
 
 
 def write_foreign(rows: pd.DataFrame, asked: TableRequest, folder: Path) -> str:
@@ -96,7 +98,8 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
         margin = MARGIN
     levels = levels_of(rows[factor], asked.baseline)
     sweep, warnings = sweep_of(rows, levels, measure, margin, name, asked.clusters)
-    sweep = dataclasses.replace(sweep, looks=asked.looks)
+    origin = asked.origin or sweep.clusters
+    sweep = dataclasses.replace(sweep, looks=asked.looks, clusters=origin)
     results = _results(sweep)
     looked = look_notes.warnings(sweep, results)
     notes = [*warnings, *_few(sweep), *_copies(sweep, levels), *looked]

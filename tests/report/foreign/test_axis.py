@@ -11,9 +11,12 @@ from hybrid_sweep.commands import report_verbs
 from hybrid_sweep.report.foreign import report as foreign
 from hybrid_sweep.report.foreign.axis import axis_of
 from hybrid_sweep.report.load import load
+from hybrid_sweep.utils import plan_log
 from tests.refused import refused
 from tests.report.comparison.pairs_of_sweeps import configured, marked
 from tests.report.folders import edit, runs_of
+from tests.report.test_clusters import cluster_of, keep
+from tests.report.test_looks import planned
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,53 @@ def test_the_report_is_in_the_first_folder_and_missing_points_are_told(
     assert report_verbs.report([*words, "--allow-missing"]) == 0
 
 
+def _results(rates: list[Path], folder: Path, *words: str) -> pd.Series:
+    """The row of the second rate at r = 1, from a report into a folder."""
+    given = [*map(str, rates), "--axis", "trainer.lr", "--out", str(folder), *words]
+    assert report_verbs.report(given) == 0
+    rows = pd.read_csv(folder / "r1" / "results.csv", dtype={"trainer.lr": str})
+    row = rows.query("setting == 'monolingual' and measure == 'RR@10' and scope == 'macro'")
+    return row.set_index("trainer.lr").loc["0.003"]
+
+
+@pytest.mark.slow
+def test_clusters_that_the_runs_have_kept_are_counted(rates: list[Path], tmp_path: Path) -> None:
+    alone = _results(rates, tmp_path / "alone")
+    for sweep_dir in rates:
+        groups = sorted(set(load([sweep_dir]).frame["group_id"].astype(str)))
+        by_group = {group: cluster_of(group) for group in groups}
+        for run_dir in runs_of(sweep_dir).iterdir():
+            keep(run_dir, by_group)
+    row = _results(rates, tmp_path / "counted")
+    wanted = load([rates[0]]).frame["cluster_id"].nunique()
+    assert row["n_clusters"] == wanted < row["n_questions"]
+    width = row["delta_high"] - row["delta_low"]
+    assert width != pytest.approx(alone["delta_high"] - alone["delta_low"], rel=1e-3)
+    text = (tmp_path / "counted" / "r1" / "report.md").read_text()
+    assert "kept with the runs" in text and "column cluster" not in text
+    off = _results(rates, tmp_path / "off", "--clusters", "none")
+    assert off["delta_high"] == alone["delta_high"]
+    assert "not counted" in (tmp_path / "off" / "r1" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_planned_seeds_and_looks_of_the_sweeps_widen_the_intervals(
+    rates: list[Path], tmp_path: Path
+) -> None:
+    for sweep_dir in rates:
+        planned(sweep_dir, 3)
+    single = _results(rates, tmp_path / "single")
+    planned(rates[0], 6)
+    interim = _results(rates, tmp_path / "interim")
+    told = _results(rates, tmp_path / "told", "--seeds-planned", "6")
+    ends = ["delta_low", "delta_high"]
+    assert interim["delta_low"] < single["delta_low"]
+    assert list(interim[ends]) == list(told[ends])
+    plan_log.add_look(rates[1], [2])
+    looks = axis_of(rates, "trainer.lr").looks
+    assert looks is not None and (looks.planned, looks.taken) == (6, (2,))
+
+
 def test_what_has_no_effect_where_the_weight_is_0_is_no_second_difference(
     make: Callable[..., Path],
 ) -> None:
@@ -95,8 +145,9 @@ def test_sweeps_that_cannot_be_compared_over_a_setting_are_refused(
 ) -> None:
     with refused("report.axis", "nothing.there"):
         axis_of(rates, "nothing.there")
-    with refused("report.axis", "seed"):
-        axis_of(rates, "seed")
+    for varied in ("seed", "batch.cross_lingual_ratio"):
+        with refused("report.axis", "varies it by itself"):
+            axis_of(rates, varied)
     with refused("report.axis_one_level", "trainer.max_steps"):
         axis_of(rates, "trainer.max_steps")
     with refused("report.axis_one_level", "trainer.lr"):
