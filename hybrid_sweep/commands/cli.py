@@ -141,7 +141,7 @@ def _mine(words: list[str]) -> int:
 def _merge(words: list[str]) -> int:
     parser = Parser("merge")
     parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("words", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--alpha")
     parser.add_argument("--of")
     parser.add_argument("--uniform", action="store_true")

@@ -178,6 +178,9 @@ def merge(sweep_dir: Path, asked: MergeRequest) -> int:
     )
     record(sweep_dir, averages)
     _run(averages, waiting, machine)
+    if asked.keep:
+        for average in averages:
+            _keep(average)
     for line in _table(averages):
         say(line)
     left = [average for average in averages if not point_list.is_done(average.point)]
@@ -295,11 +298,24 @@ def _ready(average: Average) -> Point:
         if point_list.is_done(point):
             return point
         write_json(point.run_dir / "merge.json", average.record)
-        models = [parent.folder / "model" for parent in average.family]
-        target = point.run_dir / "model"
-        merging.merge(models, average.mixture.shares, target)
-        mark = model_fingerprint(target, cache_dir(point.config))
+        mark = model_fingerprint(_write_model(average), cache_dir(point.config))
     return dataclasses.replace(point, fingerprints={**point.fingerprints, "model": mark})
+
+
+def _keep(average: Average) -> None:
+    """Write the model of an average whose result is there, unless it was kept then."""
+    point = average.point
+    with exclusive(point.run_dir / "lock", OUTPUTS):
+        if point_list.is_done(point) and not (point.run_dir / "model").exists():
+            _write_model(average)
+
+
+def _write_model(average: Average) -> Path:
+    """Write the averaged model into the folder of its run, and return where it is."""
+    target = average.point.run_dir / "model"
+    models = [parent.folder / "model" for parent in average.family]
+    merging.merge(models, average.mixture.shares, target)
+    return target
 
 
 def _table(averages: Sequence[Average]) -> list[str]:

@@ -460,3 +460,8 @@ def test_a_kept_model_is_the_mean_of_its_parents(trained_sweep, tmp_path):
         wanted = 0.5 * weights[0][name].astype(float) + 0.5 * weights[1][name].astype(float)
         assert np.array_equal(value, wanted.astype(np.float32)), name
     assert json.loads((outputs / "runs" / entry["run_id"] / "merge.json").read_text()) == entry
+    folder = outputs / "runs" / entry["run_id"] / "model"
+    kept = state(folder)
+    shutil.rmtree(folder)
+    cli("merge", "outputs/sweeps/s", *words, cwd=tmp_path)  # also of an average that is done
+    assert state(folder) == kept
