@@ -77,8 +77,29 @@ def load_merged(sweep_dirs: Sequence[Path], sweep: Sweep, on: str = "") -> Merge
             missing.append(f"{_mixture(entry).label}, seed {entry['seed']}: {reason}")
         else:
             tables[entry["run_id"]] = table
-    there = [entry for _, entry in entries.values() if entry["run_id"] in tables]
+    listed = [entry for _, entry in entries.values()]
+    missing += _not_asked_for(sweep, listed)
+    there = [entry for entry in listed if entry["run_id"] in tables]
     return _joined(sweep, there, tables, missing)
+
+
+def _not_asked_for(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each average that some seeds have and another seed has not, though it has
+    every trained ratio: comparisons leave that seed out.
+    """
+    asked = {(_mixture(entry), entry["seed"]) for entry in entries}
+    of_seed: dict[int, set[float]] = {}
+    for point in sweep.trained:
+        of_seed.setdefault(point.seed, set()).add(point.ratio)
+    most = set.union(*of_seed.values())
+    lines = []
+    for mixture in dict.fromkeys(_mixture(entry) for entry in entries):
+        for seed, ratios in sorted(of_seed.items()):
+            if ratios == most and (mixture, seed) not in asked:
+                lines.append(
+                    f"{mixture.label}, seed {seed}: was made of other seeds alone: {AGAIN}"
+                )
+    return lines
 
 
 def _mixture(entry: Mapping[str, Any]) -> Mixture:

@@ -50,6 +50,15 @@ def test_a_sweep_without_averages_has_none(make_sweep):
     assert read(make_sweep()) is None
 
 
+def test_a_seed_without_an_average_that_others_have_is_told(make_sweep, world):
+    sweep_dir = make_sweep()
+    write_averages(sweep_dir, world(), MIXTURES[:1], seeds=(0, 2))
+    (line,) = read(sweep_dir).missing
+    assert "alpha 0.3" in line and "seed 1" in line and "hybrid-sweep merge" in line
+    (runs_of(sweep_dir) / "t000s1" / "metrics.json").unlink()
+    assert read(sweep_dir).missing == ()  # without every ratio the seed is in no comparison
+
+
 def break_run(sweep_dir, entry):
     (runs_of(sweep_dir) / entry["run_id"] / "metrics.json").unlink()
 
@@ -173,4 +182,5 @@ def test_a_further_collection_has_the_averages_that_were_asked_for_it(averaged):
     assert load_merged([sweep_dir], load([sweep_dir]), "other") is None
     edit(sweep_dir / "merged.json", lambda content: content["points"][0].update(also=["other"]))
     merged = load_merged([sweep_dir], load([sweep_dir]), "other")
-    assert merged.mixtures == [] and len(merged.missing) == 1
+    assert merged.mixtures == []
+    assert [line.split(":")[0][-6:] for line in merged.missing] == ["seed 0", "seed 1", "seed 2"]
