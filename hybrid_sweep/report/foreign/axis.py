@@ -67,6 +67,7 @@ def axis_of(
             " report has one; run the same command with one sweep.margin",
             key="report.axis_margins",
         )
+    _check_once(sweeps, key)
     parts = [_rows(sweep, key) for sweep in sweeps]
     rows = pd.concat(parts, ignore_index=True)
     origins = [sweep.clusters for sweep in sweeps if sweep.clusters]
@@ -143,6 +144,22 @@ def _check_settings(sweeps: Sequence[Sweep], key: str) -> None:
             " either",
             key="report.axis_confounded",
         )
+
+
+def _check_once(sweeps: Sequence[Sweep], key: str) -> None:
+    """Refuse two sweeps that have the same point: level, ratio and seed."""
+    owners: dict[tuple[str, float, int], str] = {}
+    for sweep in sweeps:
+        level = settings(sweep)[key]
+        for point in sweep.trained:
+            place = (level, point.ratio, point.seed)
+            if place in owners:
+                raise UserError(
+                    f"--axis {key}: {owners[place]} and {sweep.name} both have {point.label} at"
+                    f" {level}: name one of them",
+                    key="report.axis_twice",
+                )
+            owners[place] = sweep.name
 
 
 def _is_idle(name: str, recorded: Sequence[dict[str, str]]) -> bool:

@@ -148,6 +148,8 @@ def test_sweeps_that_cannot_be_compared_over_a_setting_are_refused(
     for varied in ("seed", "batch.cross_lingual_ratio"):
         with refused("report.axis", "varies it by itself"):
             axis_of(rates, varied)
+    with refused("report.axis_twice", "seed 0"):
+        axis_of([*rates, rates[1]], "trainer.lr")
     with refused("report.axis_one_level", "trainer.max_steps"):
         axis_of(rates, "trainer.max_steps")
     with refused("report.axis_one_level", "trainer.lr"):
