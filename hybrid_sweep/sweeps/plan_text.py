@@ -162,8 +162,10 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
             planned.append(plan)
             notes += _batch_notes(point.config.batch)
             notes += _loss_notes(point.config)
-            notes += _pair_notes(plan)
             left_out += _left_out(point.config.batch, plan)
+    mixed = any((plan.n_cross < plan.batch_size).any() for plan in planned)
+    for plan in planned:
+        notes += _pair_notes(plan, mixed)
     return list(dict.fromkeys([*notes, *_source_steps(planned), *left_out]))
 
 
@@ -214,9 +216,9 @@ SHOWN_PAIRS = 60
 WIDTH = 99
 
 
-def _pair_notes(plan: Plan) -> list[str]:
-    """Return how many steps or examples each stated pair has, in lines of at most WIDTH characters,
-    and what the steps are that are not cross-lingual.
+def _pair_notes(plan: Plan, mixed: bool) -> list[str]:
+    """Return how many steps or examples each stated pair has, in lines of at most WIDTH characters;
+    where some plan has others than cross-lingual ones (`mixed`), also what these are.
     """
     if not plan.pairs:
         return []
@@ -226,16 +228,21 @@ def _pair_notes(plan: Plan) -> list[str]:
         counts = [f"{len(counts)} pairs with {least:,} to {most:,} each"]
     kind = "steps" if plan.cross is None else "examples"
     text = f"{kind} of each pair (query-passage), at every ratio: {', '.join(counts)}"
+    if mixed:
+        text += _of_monolingual(plan)
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _of_monolingual(plan: Plan) -> str:
+    """Return in which language the monolingual steps of the stated pairs are."""
     own = [pair for pair in plan.pairs if pair not in {(a, b) for *_, a, b in plan.moved}]
-    text += "; not cross-lingual, they are"
+    text = "; not cross-lingual, they are"
     if own and plan.moved:
         moved = ", ".join("-".join(pair[-2:]) for pair in plan.moved)
-        text += f" in the query language, but of {moved} in the passage language"
-    elif own:
-        text += " in the query language"
-    else:
-        text += " in the passage language"
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        return f"{text} in the query language, but of {moved} in the passage language"
+    if own:
+        return f"{text} in the query language"
+    return f"{text} in the passage language"
 
 
 def _left_out(batch: BatchConfig, plan: Plan) -> list[str]:

@@ -102,6 +102,16 @@ def test_the_plan_counts_the_steps_of_stated_pairs(composition):
     snapshots.check(f"progress/plan of pairs {composition}", text)
 
 
+def test_no_language_is_told_of_monolingual_steps_where_there_are_none():
+    """One language asks and another answers, so that a monolingual step would be in neither."""
+    sides = np.array([[1], [0]], bool), np.array([[0], [1]], bool)
+    asks, answers = (np.repeat(side, 40, axis=1) for side in sides)
+    one_sided = Source("only", asks & answers, None, (asks, answers))
+    design = BatchDesign(seed=0, steps=10, batch_size=16, ratio=1.0, pairs=StatedPairs())
+    alone = told([point(1.0)], [make_plan([one_sided], ["xa", "xb"], design)])
+    assert alone[2] == "steps of each pair (query-passage), at every ratio: xa-xb 10"
+
+
 def test_the_plan_says_where_in_training_the_cross_lingual_steps_are():
     everywhere = Source("only", np.ones((3, 40), dtype=bool))
     schedules = ("constant", "rising", "falling", "cross_first", "mono_first")
