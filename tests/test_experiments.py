@@ -24,6 +24,7 @@ from hybrid_sweep.report import (
     report_files,
     results,
 )
+from hybrid_sweep.report.cluster_files import AS_KEPT
 from hybrid_sweep.report.comparison import report as comparison
 from hybrid_sweep.report.comparison import table
 from hybrid_sweep.runs import finished
@@ -277,13 +278,14 @@ class Kept:
         shutil.copytree(made, outputs, copy_function=os.link, dirs_exist_ok=True)
         return outputs / self.places[published]
 
-    def loaded(self, folders, on="", measure=None):
+    def loaded(self, folders, on="", measure=None, clusters=AS_KEPT):
         """Give a sweep of the one folder that is named."""
         if len(folders) > 1:
-            return self.load(folders, on, measure)
+            return self.load(folders, on, measure, clusters)
         key = folders[0].name, on, measure
+        assert clusters == AS_KEPT
         if key not in self.sweeps:
-            self.sweeps[key] = self.load(folders, on, measure)
+            self.sweeps[key] = self.load(folders, on, measure, clusters)
         return self.sweeps[key]
 
     def results(self, sweep):

@@ -110,6 +110,7 @@ def test_every_file_of_every_group_composes(group):
         needs = {
             "pretrained": ["model.path=/some/folder"],
             "msmarco": ["batch.cross_lingual_ratio=0"],
+            "hf": ["batch.cross_lingual_ratio=0"],
         }
         more = needs.get(path.stem, [])
         assert composed(f"{group}={path.stem}", *more)

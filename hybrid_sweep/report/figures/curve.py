@@ -475,7 +475,8 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
     """
     with styled():
         panels, named = _panels(sweep, results), styles(sweep.measures)
-        upper: list[str] = [name for name in ("macro", "english") if name in panels] or ["cross"]
+        upper: list[str] = [name for name in ("macro", "english") if name in panels]
+        upper = upper or [name for name in ("cross", *panels) if name in panels][:1]
         lower = [name for name in panels if name not in upper]
         macro = panels[upper[0]].drawn
         verdicts: set[str] = set()
