@@ -113,6 +113,8 @@ def odd_margin(sweep: Sweep, results: pd.DataFrame) -> list[str]:
             "the margin is 0, so that no share can be called non-inferior; state the loss that"
             " counts as none in sweep.margin"
         ]
+    if base is not None and base["mean"] <= 0:
+        return [f"{mono.noun} at r = 0 is {base['mean']:.3f}: there is nothing that could be lost"]
     if base is not None and sweep.margin >= LARGE * base["mean"]:
         return [
             f"the margin of {sweep.margin:g} is {100 * sweep.margin / base['mean']:.0f} % of"

@@ -101,6 +101,15 @@ def test_a_margin_that_nothing_passes_or_fails_is_told(
     assert warning.startswith(words)
 
 
+def test_a_curve_that_begins_at_0_is_told(make_sweep: Make) -> None:
+    """No answer of ratio 0 is among the first ten, so that there is no loss to measure."""
+    sweep_dir = make_sweep()
+    for path in runs_of(sweep_dir).glob("*t000*/per_query.parquet"):
+        rows = pd.read_parquet(path)
+        rows.assign(**{"RR@10": 0.0}).to_parquet(path, index=False)
+    assert any("is 0.000: " in warning for warning in told(sweep_dir))
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_one_question_has_no_interval_and_says_so(make_sweep: Make, world: Any) -> None:
     folder = make_sweep(world(questions=1))
