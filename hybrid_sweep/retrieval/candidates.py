@@ -7,19 +7,37 @@ Their error is at most that of a float32 product summed in any order
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
-from hybrid_sweep.retrieval.exact_scores import Vectors
+from hybrid_sweep.retrieval.exact_scores import BLOCK, Vectors
 from hybrid_sweep.retrieval.measures import Ints
 from hybrid_sweep.utils.errors import UserError
 
-BLOCK = 131_072  # passages at a time where a pool must be copied
+PASSAGE_CHUNK = 16384
 NO_FAISS = (
     "Faiss is not installed: pip install 'hybrid-sweep[cpu]', or 'hybrid-sweep[gpu]' on a CUDA"
     " machine (one of the two, never both)"
 )
+
+
+@dataclass(frozen=True)
+class Products:
+    """How products are made; no rank and no list depends on it.
+
+    device: torch's name for one; None: numpy and Faiss. query_chunk, passage_chunk: lines and
+    columns of a tile. margin: candidates that `top_lists.top_k` takes beyond k, at least.
+    """
+
+    device: str | None = None
+    query_chunk: int = 1024
+    passage_chunk: int = PASSAGE_CHUNK
+    margin: int = 32
+
+
+BY_NUMPY = Products()
 
 
 def multiplier(passages: Vectors, device: str | None, most: int) -> Callable[[Vectors], Vectors]:

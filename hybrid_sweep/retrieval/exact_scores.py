@@ -5,6 +5,8 @@ rounded to 1e-9. That makes it one number, the same on every machine; products m
 only propose.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from hybrid_sweep.utils.errors import UserError
 Vectors = NDArray[np.float32]
 UNIT_32, UNIT_64 = 2.0**-24, 2.0**-53  # unit roundoffs
 FLOOR = 1e-6  # the least distance from a boundary at which a float32 product is believed
+BLOCK = 131_072  # passages at a time where a pool must be copied
 FLOAT_32_SAFE = 1e37  # norms with a larger product could overflow float32
 
 
@@ -98,3 +101,43 @@ def norms(vectors: Vectors, kind: str) -> Floats:
             key="model.diverged",
         )
     return np.sqrt(squares)
+
+
+@dataclass(frozen=True)
+class NormedVectors:
+    """Queries (Q, D) and passages (P, D) with the norms of the first, (Q,), and the largest norm of
+    the second.
+    """
+
+    queries: Vectors
+    passages: Vectors
+    query_norm: Floats
+    largest: float
+
+    @classmethod
+    def of(cls, queries: Vectors, passages: Vectors, pool: Ints | None = None) -> "NormedVectors":
+        """Compute the norms, those of the passages in the pool alone."""
+        query_norm = norms(queries, "query")
+        largest = 0.0
+        if pool is None:
+            largest = float(norms(passages, "passage").max(initial=0.0))
+        else:
+            for start in range(0, len(pool), BLOCK):
+                block = passages[pool[start : start + BLOCK]]
+                largest = max(largest, float(norms(block, "passage").max(initial=0.0)))
+        return cls(queries, passages, query_norm, largest)
+
+    @property
+    def band(self) -> Floats:
+        """Return (Q,) `float32_band` of each query."""
+        return float32_band(self.queries.shape[1], self.query_norm, self.largest)
+
+    def fit_float32(self, rows: Ints) -> NDArray[np.bool_]:
+        """Return whether no product of each of these queries can overflow float32."""
+        return np.asarray(self.query_norm[rows] * self.largest < FLOAT_32_SAFE)
+
+    def scores(self, rows: Ints, passages: Ints | slice) -> Floats:
+        """Return the scores of these queries with these passages, (rows, passages)."""
+        return score_matrix(
+            self.queries[rows], self.passages[passages], self.query_norm[rows], self.largest
+        )

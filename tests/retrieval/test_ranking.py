@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.retrieval import candidates, ranking
-from hybrid_sweep.retrieval.ranking import Products, RelevantPairs
+from hybrid_sweep.retrieval import candidates, exact_scores, ranking, top_lists
+from hybrid_sweep.retrieval.candidates import Products
+from hybrid_sweep.retrieval.ranking import RelevantPairs
 from tests.refused import refused
 
 
@@ -65,8 +66,8 @@ def top_k(
     pool: np.ndarray | None = None,
     **products: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`ranking.top_k` of a world."""
-    return ranking.top_k(queries, passages, k, tie_order, pool, Products(**products))
+    """`top_lists.top_k` of a world."""
+    return top_lists.top_k(queries, passages, k, tie_order, pool, Products(**products))
 
 
 def ranked(*args: np.ndarray, **case: Any) -> list[list[list[int]]]:
@@ -155,7 +156,7 @@ def test_ranks_and_lists_of_one_pass_equal_brute_force_in_any_chunks(
     case = world(seed, size=size, dimension=dimension, distinct=distinct, ulps=ulps, scale=scale)
     chunks = {"query_chunk": query_chunk, "passage_chunk": passage_chunk}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "GROUPS", groups)
+        patch.setattr(top_lists, "GROUPS", groups)
         before, after, first = rank_pairs(**case, k=k, **chunks)
     assert [before.tolist(), after.tolist()] == expected(case)
     assert first.tolist() == [line[:k] for line in sorted_pool(case)[0]]
@@ -179,8 +180,8 @@ def test_a_dense_ranker_gives_in_one_pass_what_it_gives_apart(ulps: int, scale: 
 
 def test_lists_of_one_pass_need_no_other_product(monkeypatch: pytest.MonkeyPatch) -> None:
     case, used = world(8, size=3000, dimension=64, distinct=2900, ulps=1), []
-    monkeypatch.setattr(ranking, "nearest", lambda *args: used.append(args))
-    monkeypatch.setattr(ranking, "score_matrix", lambda *args: used.append(args))
+    monkeypatch.setattr(top_lists, "nearest", lambda *args: used.append(args))
+    monkeypatch.setattr(exact_scores, "score_matrix", lambda *args: used.append(args))
     found = rank_pairs(**case, k=10)[2]
     assert not used
     assert found.tolist() == [line[:10] for line in sorted_pool(case)[0]]
@@ -429,7 +430,7 @@ def test_a_smaller_band_would_be_wrong(
     case: dict[str, np.ndarray], band: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        ranking, "float32_band", lambda dimension, norms, largest: np.full(len(norms), band)
+        exact_scores, "float32_band", lambda dimension, norms, largest: np.full(len(norms), band)
     )
     products, exact = (
         (case["queries"] @ case["passages"].T).astype(np.float64),
@@ -446,7 +447,7 @@ def test_sparse_and_dense_ways_agree(
     distinct: int, ulps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case, used = world(4, size=2000, dimension=64, distinct=distinct, ulps=ulps), []
-    monkeypatch.setattr(ranking, "score_matrix", lambda *args: used.append(args))
+    monkeypatch.setattr(exact_scores, "score_matrix", lambda *args: used.append(args))
     sparse = ranked(**case)
     assert not used
     monkeypatch.undo()
