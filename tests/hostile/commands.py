@@ -329,6 +329,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
             stack.enter_context(mock.patch.object(place, name, value))
 
         put(report_files, "drawn", lambda *_: {})
+        put(report_files, "main_figure", lambda *_: {})
         put(report_files, "save_all", lambda *_: [])
         put(comparison.figure_comparison, "draw", lambda *_: None)
         put(comparison, "save", _unsaved)
@@ -350,7 +351,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
             for place in (compose, evaluate):
                 put(place, "points", composed(compose.points))
             put(config_words, "_as_typed", spelled(config_words._as_typed))
-        for name in ("aggregate", "derived", "answer", "by_ratio"):
+        for name in ("aggregate", "derived", "answer", "by_ratio", "findings", "other_measures"):
             put(report_files, name, remembered(getattr(report_files, name)))
         for name in ("aggregate", "derived", "answer"):
             put(table, name, remembered(getattr(table, name)))

@@ -220,6 +220,7 @@ def differences(
             for ratio in asked:
                 if ratio > 0:
                     its = kinds(cells, setting, ratio, rule, kind, length)
-                    tables.append(frame_of(its, ProbeRow))
+                    if its:
+                        tables.append(frame_of(its, ProbeRow))
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else frame_of([], ProbeRow)
