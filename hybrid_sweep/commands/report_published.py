@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 USUAL = Path("outputs", "published")  # a folder for each published sweep
 # What makes a folder a sweep; the copy of a report is none.
-OF_A_SWEEP = ("points.json", "plan.jsonl", "lock")
+OF_A_SWEEP = ("points.json", "merged.json", "plan.jsonl", "lock")
 
 
 def is_published(folder: Path) -> bool:

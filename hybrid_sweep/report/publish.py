@@ -6,6 +6,8 @@ one gives the other.
     rows.json           where rows are that a published folder beside this one holds already
     runs.json           of each run the settings, versions, code, fingerprints, and what was counted
     points.json         the points, as in the sweep's folder
+    merged.json         averages of their weights, where the sweep has some: their rows and settings
+                        stand in the files above
     plan.jsonl          what was planned when, where the sweep has it
     results.csv, ...    the tables, texts and page of the report, and its main figure, made from the
                         files above and nothing else; `report FOLDER` makes the other figures
@@ -15,37 +17,35 @@ No field that cannot change a number is kept, which leaves out every path, accou
 it is with the command that made the sweep: see `public_command`.
 """
 
-import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from hybrid_sweep.report import load, published_rows
+from hybrid_sweep.report import load, published_rows, published_runs
 from hybrid_sweep.report.cluster_files import kept
 from hybrid_sweep.report.comparison.report import folder_of
+from hybrid_sweep.report.merged import published as averages
 from hybrid_sweep.report.public_command import public_command
+from hybrid_sweep.report.published_runs import place_of
 from hybrid_sweep.report.report import record_look, write_report
-from hybrid_sweep.report.settings import matters
 from hybrid_sweep.runs import finished
 from hybrid_sweep.utils import names, plan_log, records, safe_paths
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import atomic_dir, atomic_write, canonical, write_json
+from hybrid_sweep.utils.files import atomic_dir, write_json
 
 # The same tables once more.
 LEFT_OUT = ("results.parquet", "comparison.parquet")
-MAIN = ("curve", "comparison")  # figures that are published, as PNG
-FIGURES = (*MAIN, "languages", "pairs", "bias", "bias-maps", "front", "shape", "training", "merged")
+MAIN = ("curve", "comparison", "merged")  # figures that are published, as PNG
+FIGURES = (*MAIN, "languages", "pairs", "bias", "bias-maps", "front", "shape", "training")
 KINDS = (".png", ".pdf", ".svg")
-KEPT = ["versions", "git", "fingerprints"]  # of a run's provenance: what a report reads
 # Tables that came after sweeps were published: where a folder lacks one, nothing is compared.
 ADDED = ("measures.csv", "scales.csv")
 # Files of a report that are the same bytes everywhere; a font may move a figure.
@@ -91,12 +91,14 @@ def freeze(sweep_dir: Path, folder: Path, beside: Beside = NOTHING) -> list[str]
                 " them first",
                 key="freeze.points_missing",
             )
+        averages.check(sweep_dir, sweep, name)
     plan = records.points(sweep_dir)
     for point in plan["points"]:
         point.pop("overrides", None)  # words as they were typed, with paths
     plan["command"] = public_command(plan.get("command", ""))
     below = sweep_dir.resolve().parent.parent / "runs"
-    runs = {point["run_id"]: below / point["run_id"] for point in plan["points"]}
+    merged = averages.entries_of(sweep_dir)
+    runs = {row["run_id"]: below / row["run_id"] for row in [*plan["points"], *merged]}
     with atomic_dir(folder) as made:
         if folder.is_dir():
             shutil.copytree(folder, made, dirs_exist_ok=True)
@@ -104,19 +106,25 @@ def freeze(sweep_dir: Path, folder: Path, beside: Beside = NOTHING) -> list[str]
             places = {
                 run_id: place
                 for run_id, run in runs.items()
-                if (place := _place(run, name)).is_dir()
+                if (place := place_of(run, name)).is_dir()
             }
-            tables = [_rows(runs[run_id], place) for run_id, place in places.items()]
-            rows = pa.concat_tables(_alike(tables))
+            tables = [
+                published_runs.rows_of(runs[run_id], place) for run_id, place in places.items()
+            ]
+            rows = pa.concat_tables(published_runs.alike(tables))
             published_rows.write(rows, made / published_rows.file_of(name))
             _put_clusters(kept(places.items()), made / _clusters_file(name))
         (made / published_rows.ELSEWHERE).unlink(missing_ok=True)
         _share(made, sources, collections)
         write_json(made / "points.json", plan)
+        averages.put(merged, made)
         _copy_log(sweep_dir, made)
-        _put_runs(
+        published_runs.put_runs(
             made / "runs.json",
-            {run_id: _record(run, collections[1:]) for run_id, run in runs.items()},
+            {
+                run_id: published_runs.record_of(run, collections[1:])
+                for run_id, run in runs.items()
+            },
         )
         _put_report(made, rivals, beside.figures)
         _record_looks(made, sweep_dir)
@@ -139,13 +147,6 @@ def _share(made: Path, sources: Iterable[str], collections: Sequence[str]) -> No
     """Remove rows from a folder in the making that others beside it hold."""
     folders = [made.absolute().parent / name for name in sorted(sources)]
     published_rows.share(made, folders, collections)
-
-
-def _put_runs(path: Path, runs: Mapping[str, Any]) -> None:
-    """Write runs.json, a line for each run."""
-    lines = [f"{json.dumps(run_id)}: {canonical(record)}" for run_id, record in runs.items()]
-    with atomic_write(path) as temporary:
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def renew(folder: Path, beside: Beside = NOTHING) -> list[str]:
@@ -182,11 +183,11 @@ def _put_report(made: Path, rivals: Iterable[str], figures: bool) -> None:
     figures: whether all figures are kept, in every format, or the main ones alone.
     """
     for path in made.rglob("*"):
-        if path.suffix in KINDS and path.stem in FIGURES:
+        if (path.suffix in KINDS and path.stem in FIGURES) or path.name == averages.TABLE:
             path.unlink()
     with tempfile.TemporaryDirectory() as outputs:
         thawed = _report(made, rivals, Path(outputs), figures)
-        unpublished = ["points.json", *LEFT_OUT]
+        unpublished = ["points.json", averages.NAME, *LEFT_OUT]
         if not figures:
             unpublished += ["*.pdf", "*.svg"]
             for path in thawed.rglob("*.png"):
@@ -221,18 +222,19 @@ def thaw(folder: Path, outputs: Path) -> Path:
             f"{folder} holds no published sweep: points.json or runs.json is missing",
             key="freeze.not_published",
         )
+    merged = averages.read(folder, plan)
     for run_id, record in runs.items():
         run = safe_paths.inside(outputs, "runs", run_id)
         write_json(run / "config.yaml", record["config"])  # JSON is YAML too
         write_json(run / "provenance.json", record["provenance"])
         for name, metrics in record["metrics"].items():
-            write_json(_place(run, name) / "metrics.json", metrics)
+            write_json(place_of(run, name) / "metrics.json", metrics)
         for name, evaluated in record.get("evaluated", {}).items():
-            write_json(_place(run, name) / "provenance.json", evaluated)
+            write_json(place_of(run, name) / "provenance.json", evaluated)
     for name in ["", *load.further([folder])]:
         rows = published_rows.read(folder, name)
         for run_id in pc.unique(rows["run_id"]).to_pylist():
-            place = _place(safe_paths.inside(outputs, "runs", run_id), name)
+            place = place_of(safe_paths.inside(outputs, "runs", run_id), name)
             if not (place / "metrics.json").is_file():
                 raise UserError(
                     f"{folder / published_rows.file_of(name)} has rows of a run that runs.json does"
@@ -243,6 +245,7 @@ def thaw(folder: Path, outputs: Path) -> Path:
             _copy(folder / _clusters_file(name), place / finished.CLUSTERS)
     sweep_dir = safe_paths.inside(outputs, "sweeps", plan["name"])
     write_json(sweep_dir / "points.json", plan)
+    averages.thaw(merged, sweep_dir)
     _copy_log(folder, sweep_dir)
     return sweep_dir
 
@@ -266,33 +269,6 @@ def _put_clusters(by_group: Mapping[str, str] | None, path: Path) -> None:
         pq.write_table(pa.table(columns, schema=finished.CLUSTERED), path, compression="zstd")
 
 
-def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """Return tables with the columns that all have: a further measure (eval.measures) of some runs
-    alone is not reported, and not published.
-    """
-    there = set.intersection(*(set(table.column_names) for table in tables))
-    return [
-        table.select([name for name in table.column_names if name in there]) for table in tables
-    ]
-
-
-def _rows(run: Path, place: Path) -> pa.Table:
-    """Return the rows of a finished evaluation with its seed, in ROWS, and behind these columns its
-    further measures; raises UserError where they cannot be used.
-    """
-    try:
-        finished.metrics(run, place)
-        schema = finished.schema_of(place / finished.TABLE)
-        return pq.read_table(place / finished.TABLE).select(schema.names).cast(schema)
-    except finished.Unfinished as error:
-        raise UserError(f"{place}: {error}", key=error.key) from error
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise UserError(
-            f"{place / finished.TABLE} cannot be read ({type(error).__name__})",
-            key="evaluation.table_unreadable",
-        ) from error
-
-
 def differences(folder: Path) -> list[str]:
     """Return a line for every table and text of a published folder that its per-query rows do not
     give; [] where all do.
@@ -313,6 +289,9 @@ def differences(folder: Path) -> list[str]:
                 lines.append(f"{folder / name}: absent, though the report has it")
             elif difference := _first_difference(folder / name, path):
                 lines.append(f"{folder / name}: {difference}")
+        for path in sorted(folder.rglob(averages.TABLE)):
+            if path.relative_to(folder) not in made:
+                lines.append(f"{path}: is there, and its per-query rows do not give it")
         return lines
 
 
@@ -373,48 +352,6 @@ def without_figures(text: str) -> str:
 
 def _clusters_file(name: str) -> str:
     return f"on-{name}-clusters.parquet" if name else finished.CLUSTERS
-
-
-def _place(run: Path, name: str) -> Path:
-    return run / "evaluations" / name if name else run
-
-
-def _record(run: Path, further: Sequence[str]) -> dict[str, Any]:
-    """Return what a report reads of a run, beside its rows."""
-    provenance = records.provenance(run)
-    metrics = {name: records.metrics(_place(run, name)) for name in ["", *further]}
-    evaluated = {name: records.provenance(_place(run, name)) for name in further}
-    return {
-        "config": _settings(records.config(run)),
-        "provenance": {name: provenance[name] for name in KEPT if name in provenance},
-        "metrics": {name: _counted(counts) for name, counts in metrics.items() if counts},
-        "evaluated": {
-            name: {part: record[part] for part in load.EVALUATED if part in record}
-            for name, record in evaluated.items()
-            if record
-        },
-    }
-
-
-def _counted(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metrics without the means of single pairs, which the rows give, and the digests of
-    files that are not published as they are.
-    """
-    left_out = ("cells", "per_query", "clusters", "run_files", finished.DIGEST)
-    return {name: value for name, value in metrics.items() if name not in left_out}
-
-
-def _settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a stored config without what cannot change a number."""
-    kept: dict[str, Any] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict) and value:
-            if inner := _settings(value, key + "."):
-                kept[name] = inner
-        elif matters(key):
-            kept[name] = value
-    return kept
 
 
 def _first_difference(there: Path, made: Path) -> str:

@@ -46,7 +46,7 @@ def write_report(
     atomically, and nothing into any other folder but a line of plan.jsonl. measure: what curve and
     verdicts are on, by default the primary measure of the sweep; reports on another one are written
     into by-MEASURE in these folders. clusters: which questions belong together. figures: whether
-    all figures are drawn, or the curve alone. Raises UserError
+    all figures are drawn, or the main ones alone. Raises UserError
     where a folder is no sweep, nothing is finished, the points of one sweep cannot be compared, or
     the folder cannot be written. What would be an error on a further collection is a line of the
     console, since the others have reports.

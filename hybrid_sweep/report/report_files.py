@@ -218,7 +218,7 @@ def write_one(
         folder: where it is written.
         training: what its runs logged while training, for the figure of that name.
         merged: averages of the weights of its points.
-        all_figures: or the curve alone.
+        all_figures: or the main ones alone.
     """
     results = aggregate(sweep)
     more = derived(sweep, results)
@@ -265,13 +265,14 @@ def _put_averaged(averaged: Averaged | None, folder: Path) -> list[Path]:
 def _put_figures(
     content: Content, training: Training | None, folder: Path, all_figures: bool
 ) -> list[Path]:
-    """Write the figures, or the curve alone; one of an earlier report that is not drawn again
-    belonged to other runs, and goes.
+    """Write the figures, or the main ones alone (the curve, and averaged weights); one of an
+    earlier report that is not drawn again belonged to other runs, and goes.
     """
     corner = corner_of(content.sweep, content.results)
     if not all_figures:
-        curve = main_figure(content.sweep, content.results, corner)
-        return save_all({name: sheet for name, sheet in curve.items() if sheet}, folder)
+        main = main_figure(content.sweep, content.results, corner)
+        main["merged"] = drawn_averages(content.averaged, corner)
+        return save_all({name: sheet for name, sheet in main.items() if sheet}, folder)
     sheets = drawn(content.sweep, content.results, content.derived, training, corner)
     sheets["merged"] = drawn_averages(content.averaged, corner)
     figures = {name: figure for name, figure in sheets.items() if figure is not None}

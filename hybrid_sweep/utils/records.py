@@ -104,6 +104,14 @@ class MergedList(Record):
 
     points: list[MergedPoint]
 
+    @checked(mode="after")
+    def _each_once(self) -> "MergedList":
+        run_ids = {point.run_id for point in self.points}
+        places = {(tuple(point.ratios), tuple(point.shares), point.seed) for point in self.points}
+        if min(len(run_ids), len(places)) < len(self.points):
+            raise ValueError("an average occurs twice")
+        return self
+
 
 class Bias(Record):
     """The report on language bias in metrics.json."""

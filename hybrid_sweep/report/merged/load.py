@@ -34,12 +34,19 @@ class Merged:
     """The averages of a sweep.
 
     sweep: its trained points that are finished, and behind them the finished averages. index: of
-    the averages in `sweep.finished`, by mixture and seed. missing: a line for each other average.
+    the averages in `sweep.finished`, by mixture and seed. unusable: a line for each other average
+    of merged.json. not_made: a line for each that some seeds have and this one has not.
     """
 
     sweep: Sweep
     index: Mapping[Mixture, Mapping[int, int]]
-    missing: tuple[str, ...]
+    unusable: tuple[str, ...]
+    not_made: tuple[str, ...]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return a line for each average that comparisons lack."""
+        return (*self.unusable, *self.not_made)
 
     @property
     def mixtures(self) -> list[Mixture]:
@@ -68,19 +75,19 @@ def load_merged(sweep_dirs: Sequence[Path], sweep: Sweep, on: str = "") -> Merge
         return None
     first = _first_rows(sweep)
     tables: dict[str, pa.Table] = {}
-    missing = []
+    unusable = []
     for run_dir, entry in entries.values():
         table, reason = _table(run_dir, entry, sweep, on)
         if table is not None and not _rows(table).equals(first):
             table, reason = None, f"was evaluated on other questions: {AGAIN}"
         if table is None:
-            missing.append(f"{_mixture(entry).label}, seed {entry['seed']}: {reason}")
+            unusable.append(f"{_mixture(entry).label}, seed {entry['seed']}: {reason}")
         else:
             tables[entry["run_id"]] = table
     listed = [entry for _, entry in entries.values()]
-    missing += _not_asked_for(sweep, listed)
     there = [entry for entry in listed if entry["run_id"] in tables]
-    return _joined(sweep, there, tables, missing)
+    merged = _joined(sweep, there, tables, unusable)
+    return dataclasses.replace(merged, not_made=tuple(_not_asked_for(sweep, listed)))
 
 
 def _not_asked_for(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -122,7 +129,16 @@ def _table(
         table = finished.table(run_dir, run_dir / "evaluations" / on if on else run_dir)
     except (finished.Unfinished, records.Broken) as error:
         return None, f"{str(error).replace(f'{run_dir}/', '')}: {AGAIN}"
+    if not _is_of(entry, table):
+        return None, f"its rows are of other shares, or of another seed: {AGAIN}"
     return table.sort_by([(name, "ascending") for name in KEY]), ""
+
+
+def _is_of(entry: Mapping[str, Any], table: pa.Table) -> bool:
+    """Return whether rows are of the seed and the mean ratio of an average."""
+    ratios = table["ratio"].to_numpy()
+    is_ratio = np.allclose(ratios, _mixture(entry).mean_ratio, rtol=0, atol=1e-6)
+    return is_ratio and table["seed"].unique().to_pylist() == [entry["seed"]]
 
 
 def _rows(table: pa.Table) -> pd.DataFrame:
@@ -147,10 +163,10 @@ def _joined(
     sweep: Sweep,
     entries: Sequence[Mapping[str, Any]],
     tables: dict[str, pa.Table],
-    missing: Sequence[str],
+    unusable: Sequence[str],
 ) -> Merged:
     """Return the trained points and the averages in one frame."""
-    told = list(missing)
+    told = list(unusable)
     points = [*sweep.trained]
     frames = [_trained_rows(sweep)]
     index: dict[Mixture, dict[int, int]] = {}
@@ -176,7 +192,7 @@ def _joined(
     combined = dataclasses.replace(
         sweep, points=tuple(points), missing={}, frame=frame, asked=tuple(asked)
     )
-    return Merged(combined, index, tuple(told))
+    return Merged(combined, index, tuple(told), ())
 
 
 def _clusters(sweep: Sweep, runs: int) -> pd.Categorical:

@@ -91,6 +91,21 @@ def replace_parent(sweep_dir, entry):
     edit(sweep_dir / "merged.json", lambda content: content["points"][0].update(parents=parents))
 
 
+def other_shares(sweep_dir, entry):
+    """Both records say other shares than those that were evaluated."""
+    for path in (sweep_dir / "merged.json", runs_of(sweep_dir) / entry["run_id"] / "merge.json"):
+        text = path.read_text().replace("[0.7, 0.3]", "[0.69, 0.31]", 1)
+        path.write_text(text)
+
+
+def other_seed(sweep_dir, entry):
+    """The rows are those of another seed."""
+    import pandas as pd
+
+    path = runs_of(sweep_dir) / entry["run_id"] / "per_query.parquet"
+    pd.read_parquet(path).assign(seed=1).to_parquet(path, index=False)
+
+
 def link_run(sweep_dir, entry):
     folder = runs_of(sweep_dir) / entry["run_id"]
     shutil.move(folder, folder.parent.parent / "elsewhere")
@@ -115,6 +130,7 @@ def other_rows(sweep_dir, entry):
         name_a_trained_run,
         break_parent,
         replace_parent,
+        other_seed,
         link_run,
         other_rows,
     ],
@@ -126,6 +142,25 @@ def test_what_is_not_that_average_is_told_as_missing(averaged, broken):
     (line,) = merged.missing
     assert "alpha 0.3" in line and "seed 0" in line and "hybrid-sweep merge" in line
     assert sorted(merged.index[merged.mixtures[0]]) == [1, 2]
+
+
+def test_shares_that_were_not_evaluated_are_told_as_missing(averaged):
+    sweep_dir, entries = averaged
+    other_shares(sweep_dir, entries[0])
+    merged = read(sweep_dir)
+    assert len(merged.unusable) == 1 and "alpha 0.31" in merged.unusable[0]
+    assert "seed 0" in merged.unusable[0] and (0.69, 0.31) not in [
+        m.shares for m in merged.mixtures
+    ]
+
+
+@pytest.mark.parametrize("name", ["run_id", "seed"])
+def test_an_average_that_is_listed_twice_is_refused(averaged, name):
+    sweep_dir, entries = averaged
+    other = {**entries[1], name: entries[0][name]}
+    edit(sweep_dir / "merged.json", lambda content: content["points"].append(other))
+    with refused("records.field", "merged.json", "twice", kind=records.Broken):
+        read(sweep_dir)
 
 
 @pytest.mark.parametrize(
