@@ -333,7 +333,18 @@ def _check_rows(point: SweepPoint, table: pa.Table, first: str, other: pa.Table)
 
 
 def _check_values(point: SweepPoint, table: pa.Table) -> None:
-    """Refuse values that are no numbers.
+    """Refuse values that are no numbers."""
+    name = not_finite(table)
+    if name:
+        raise UserError(
+            f"run {point.run_id} has {name} values that are no numbers: its model may have"
+            " diverged",
+            key="evaluation.not_finite",
+        )
+
+
+def not_finite(table: pa.Table) -> str:
+    """Return the first measure with values that are no numbers; "" where there is none.
 
     same@10 has some only where all languages are searched, and none in a query language without
     passages.
@@ -344,11 +355,8 @@ def _check_values(point: SweepPoint, table: pa.Table) -> None:
             rows = table.filter(pc.equal(table["setting"], "multilingual"))
             rows = rows.filter(pc.is_in(rows["query_lang"], value_set=_shared(rows)))
         if not np.isfinite(rows[name].to_numpy()).all():
-            raise UserError(
-                f"run {point.run_id} has {name} values that are no numbers: its model may have"
-                " diverged",
-                key="evaluation.not_finite",
-            )
+            return name
+    return ""
 
 
 def _shared(rows: pa.Table) -> pa.Array:

@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -223,6 +224,7 @@ def thaw(folder: Path, outputs: Path) -> Path:
             key="freeze.not_published",
         )
     merged = averages.read(folder, plan)
+    _check_runs(folder, runs, [*plan["points"], *merged])
     for run_id, record in runs.items():
         run = safe_paths.inside(outputs, "runs", run_id)
         write_json(run / "config.yaml", record["config"])  # JSON is YAML too
@@ -248,6 +250,17 @@ def thaw(folder: Path, outputs: Path) -> Path:
     averages.thaw(merged, sweep_dir)
     _copy_log(folder, sweep_dir)
     return sweep_dir
+
+
+def _check_runs(folder: Path, runs: Mapping[str, Any], named: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UserError where runs.json has a run that is neither a point nor an average."""
+    extra = sorted(runs.keys() - {row["run_id"] for row in named})
+    if extra:
+        raise UserError(
+            f"{folder / 'runs.json'} has a run that neither points.json nor merged.json names:"
+            f" {extra[0]}",
+            key="freeze.run_unnamed",
+        )
 
 
 def _copy_log(source: Path, target: Path) -> None:

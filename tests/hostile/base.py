@@ -59,6 +59,7 @@ HARD = [
     "sweep.name=hard",
     *ONE,
 ]
+AVERAGES = ["merge", "outputs/sweeps/averaged", "--of", "0,0.5", "--alpha", "0.5"]
 KEPT = Path("kept")  # copies, beside the working folder, of what a case may have changed
 SECRET = "s3cr3t-0123456789-of-the-environment"
 
@@ -120,10 +121,13 @@ def fill(world: Path) -> None:
     with standing_in(world), commands.quick(pages=True):
         for words in (TOY, OTHER):
             _must(["run", *words])
-        for name, kept in (("toy", False), ("wide", True)):
+        for name, kept in (("toy", False), ("wide", True), ("averaged", False)):
             _write_plan(Path("outputs/sweeps"), name, kept)
+        _must(AVERAGES)
         _must(["freeze", "outputs/sweeps/toy", "published/toy"])
         _must(["freeze", "outputs/sweeps/other", "published/other", "--against", "published/toy"])
+        words = ["outputs/sweeps/averaged", "published/averaged", "--rows-of", "published/toy"]
+        _must(["freeze", *words])
         _must(["data", "export", "synthetic", "texts", *DATA[1:], "--format", "beir"])
         _must(["data", "prepare", "files", *FILES[1:]])
         run = trained_run(Path("outputs/sweeps/toy"))
@@ -163,9 +167,9 @@ def kept_plan(file: str) -> Path:
     return Path("..") / KEPT / Path(file).parent.name / "points.json"
 
 
-def published(name: str) -> Path:
-    """A file of the published sweep as it was before a case changed it."""
-    return Path("..") / KEPT / "published" / name
+def published(name: str, sweep: str) -> Path:
+    """A file of a published sweep as it was before a case changed it."""
+    return Path("..") / KEPT / "published" / sweep / name
 
 
 def _keep(world: Path) -> None:
@@ -173,7 +177,13 @@ def _keep(world: Path) -> None:
         target = world / KEPT / name / "points.json"
         target.parent.mkdir(parents=True)
         shutil.copy(world / "cwd" / "outputs" / "sweeps" / name / "points.json", target)
-    shutil.copytree(world / "cwd" / "published" / "toy", world / KEPT / "published")
+    for name in ("toy", "averaged"):
+        shutil.copytree(world / "cwd" / "published" / name, world / KEPT / "published" / name)
+
+
+def average(sweep_dir: Path) -> str:
+    """The id of the run of the first average of a sweep."""
+    return str(json.loads((sweep_dir / "merged.json").read_text())["points"][0]["run_id"])
 
 
 def trained_run(sweep_dir: Path) -> str:

@@ -25,6 +25,11 @@ QUOTA = {
     "freeze": 100,
     "check": 200,
     "check-both": 6,
+    "report-averaged": 45,
+    "freeze-averaged": 20,
+    "report-published": 25,
+    "check-averaged": 20,
+    "merge": 20,
     "push": 400,
     "dashboard": 229,
     "plan": 100,
@@ -65,7 +70,18 @@ class Case:
 def all_cases(world: Path) -> list[Case]:
     """The cases for a world, in a fixed order."""
     found: list[Case] = []
-    for make in (_sweeps, _runs, _published, _configs, _tables, _models, _cache, _texts, _loose):
+    for make in (
+        _sweeps,
+        _runs,
+        _averages,
+        _published,
+        _configs,
+        _tables,
+        _models,
+        _cache,
+        _texts,
+        _loose,
+    ):
         found += make(world / "cwd")
     chosen = [*_folders(world / "cwd"), *_special(world / "cwd")]
     chosen += [case for case in found if case.label == LINK]  # no file of any command may be one
@@ -137,6 +153,34 @@ def _runs(cwd: Path) -> Iterator[Case]:
     further = f"{run}/evaluations/pool_3/metrics.json"
     changes = values.json_changes((cwd / further).read_text(), _chance(further), 1)
     yield from _turns(changes, further, ["report-wide", "plan"])
+
+
+def _averages(cwd: Path) -> Iterator[Case]:
+    """Averages of weights: the list of a sweep, the record of a run, and those that someone else
+    has published.
+    """
+    sweep, published = "outputs/sweeps/averaged", "published/averaged"
+    run = f"outputs/runs/{base.average(cwd / sweep)}"
+    own = ["report-averaged", "merge", "report-averaged", "freeze-averaged"]
+    readers = {
+        f"{sweep}/merged.json": own,
+        f"{run}/merge.json": own,
+        f"{run}/metrics.json": ["report-averaged"],
+        f"{published}/merged.json": ["report-published", "check-averaged"],
+        f"{published}/rows.json": ["report-published", "check-averaged"],
+    }
+    for file, commands in readers.items():
+        text = (cwd / file).read_text()
+        yield from _turns(values.json_changes(text, _chance(file), 8), file, commands)
+        yield from _turns(values.whole_changes(text.encode()), file, commands)
+        yield from _turns(values.byte_changes(text.encode(), _chance(file), 8), file, commands)
+    for file, commands in (
+        (f"{run}/per_query.parquet", own),
+        (f"{published}/per_query.parquet", ["check-averaged"]),  # which compares rows and tables
+    ):
+        yield from _turns(values.table_changes(cwd / file), file, commands)
+    file, data = f"{published}/merged.csv", (cwd / published / "merged.csv").read_bytes()
+    yield from _turns(values.byte_changes(data, _chance(file), 10), file, ["check-averaged"])
 
 
 def _another(cwd: Path) -> str:

@@ -35,6 +35,7 @@ OF_VALUES = (
     "hybrid_sweep.report.statistics",
     "hybrid_sweep.retrieval.analyzer",
 )
+MERGED = "merged.csv"  # in the key of a row of that table
 LONGEST_SETTINGS = 20_000  # characters of a text that is remembered
 
 
@@ -89,6 +90,16 @@ def table_numbers(path: Path) -> Numbers:
     return found
 
 
+def merged_numbers(path: Path) -> Numbers:
+    """Give the rows of a table of averaged weights: by what is compared all cells."""
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = ("kind", "ratio", "ratios", "shares", "against")
+    return {"|".join([MERGED, *(row[name] for name in names)]): row for row in rows}
+
+
 def report_numbers(folder: str) -> Callable[[Outcome], Numbers]:
     """Give a reader of the results of a report in a folder; further collections have folders of
     their own.
@@ -101,7 +112,7 @@ def report_numbers(folder: str) -> Callable[[Outcome], Numbers]:
         ):
             rows = table_numbers(path)
             found |= {f"{path.parent.name}|{key}": row for key, row in rows.items()}
-        return found
+        return found | merged_numbers(Path(folder) / "merged.csv")
 
     return read
 
@@ -187,7 +198,7 @@ def named_collection(outcome: Outcome) -> Numbers:
 def commands(run: str) -> dict[str, Command]:
     """All commands by name; `run`: the id of a trained run."""
     sweep, wide, frozen = "outputs/sweeps/toy", "outputs/sweeps/wide", "published/toy"
-    stored = f"outputs/runs/{run}"
+    stored, averaged = f"outputs/runs/{run}", "outputs/sweeps/averaged"
     scored = ("cache", "outputs/runs", "outputs/sweeps")
     return {
         "report": Command(("report", sweep), (sweep,), report_numbers(sweep)),
@@ -197,6 +208,13 @@ def commands(run: str) -> dict[str, Command]:
         "probe-texts": Command(("probe", sweep), (f"{sweep}/probe",), probe_numbers),
         "freeze": Command(("freeze", sweep, "new"), ("new",), report_numbers("new")),
         "check": Command(("freeze", "--check", frozen)),
+        "report-averaged": Command(("report", averaged), (averaged,), report_numbers(averaged)),
+        "freeze-averaged": Command(("freeze", averaged, "new"), ("new",), report_numbers("new")),
+        "report-published": Command(
+            ("report", "published/averaged", "--out", "new"), ("new",), report_numbers("new")
+        ),
+        "check-averaged": Command(("freeze", "--check", "published/averaged")),
+        "merge": Command(tuple(base.AVERAGES), ("cache", "outputs/runs", averaged)),
         "check-both": Command(("freeze", "--check", "published/other")),
         "push": Command(("wandb", "push", sweep, "--offline"), (sweep,), pushed_numbers),
         "dashboard": Command(("dashboard", sweep, "--dry-run"), (sweep,)),
@@ -317,6 +335,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
     from hybrid_sweep.report import publish, report, report_files
     from hybrid_sweep.report.comparison import report as comparison
     from hybrid_sweep.report.comparison import table
+    from hybrid_sweep.report.merged import figure as figure_merged
     from hybrid_sweep.report.probe import report as probe
     from hybrid_sweep.sweeps import scheduler
     from hybrid_sweep.tracking import mirror
@@ -330,6 +349,8 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
 
         put(report_files, "drawn", lambda *_: {})
         put(report_files, "main_figure", lambda *_: {})
+        put(report_files, "drawn_averages", lambda *_: None)
+        put(figure_merged, "svg", lambda *_: "<svg/>")
         put(report_files, "save_all", lambda *_: [])
         put(comparison.figure_comparison, "draw", lambda *_: None)
         put(comparison, "save", _unsaved)
@@ -351,7 +372,7 @@ def quick(*, pages: bool, pushing: bool = False) -> Iterator[None]:
             for place in (compose, evaluate):
                 put(place, "points", composed(compose.points))
             put(config_words, "_as_typed", spelled(config_words._as_typed))
-        for name in ("aggregate", "derived", "answer", "by_ratio", "findings", "other_measures"):
+        for name in ("aggregate", "derived", "answer", "by_ratio", "other_measures", "findings"):
             put(report_files, name, remembered(getattr(report_files, name)))
         for name in ("aggregate", "derived", "answer"):
             put(table, name, remembered(getattr(table, name)))

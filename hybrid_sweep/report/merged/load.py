@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hybrid_sweep.report.clusters import CLUSTER
-from hybrid_sweep.report.load import Sweep, SweepPoint
+from hybrid_sweep.report.load import Sweep, SweepPoint, not_finite
 from hybrid_sweep.report.long_frame import Place, long_frame
 from hybrid_sweep.report.query_values import is_known
 from hybrid_sweep.runs import finished
@@ -129,6 +129,9 @@ def _table(
         table = finished.table(run_dir, run_dir / "evaluations" / on if on else run_dir)
     except (finished.Unfinished, records.Broken) as error:
         return None, f"{str(error).replace(f'{run_dir}/', '')}: {AGAIN}"
+    lacking = not_finite(table)
+    if lacking:
+        return None, f"has {lacking} values that are no numbers"
     if not _is_of(entry, table):
         return None, f"its rows are of other shares, or of another seed: {AGAIN}"
     return table.sort_by([(name, "ascending") for name in KEY]), ""
@@ -155,7 +158,7 @@ def _first_rows(sweep: Sweep) -> pd.DataFrame:
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     texts = {name: frame[name].astype(str).astype(object) for name in ROWS[:-1]}
-    texts[ROWS[-1]] = frame[ROWS[-1]].astype("int64")
+    texts[ROWS[-1]] = frame[ROWS[-1]].astype("float64")  # a damaged table may have none there
     return pd.DataFrame(texts).reset_index(drop=True)
 
 

@@ -10,7 +10,7 @@ from hybrid_sweep.report.measures import Measure
 from hybrid_sweep.report.sections import Content
 from hybrid_sweep.utils.escaping import html
 
-# Files that lie beside report.html. A published folder has the main figure as PNG alone.
+# Files that lie beside report.html. A published folder has the main figures as PNG alone.
 DOWNLOADS = {
     "results.csv": "every mean, change, interval and verdict",
     "derived.csv": "shape, trade-off, languages",
@@ -18,6 +18,10 @@ DOWNLOADS = {
     "table.tex": "the table for a paper",
     "curve.png": "the figure; also curve.pdf and curve.svg where all figures were written",
     "report.md": "this report as text",
+}
+AVERAGES = {
+    "merged.csv": "averages of weights against the trained ratios",
+    "merged.png": "their figure",
 }
 TITLE = "Hybrid Sweep: what the cross-lingual share of hybrid batches does to monolingual retrieval"
 
@@ -36,10 +40,11 @@ def contents(cards: list[str]) -> str:
     return f'<nav aria-label="Contents">{" ".join(links)}</nav>'
 
 
-def downloads() -> str:
-    """Return links to the files beside the page."""
+def downloads(has_averages: bool) -> str:
+    """Return links to the files beside the page; those of averaged weights where it has them."""
+    files = DOWNLOADS | AVERAGES if has_averages else DOWNLOADS
     items = [
-        f'<li><a href="{name}" download>{name}</a>: {text}</li>' for name, text in DOWNLOADS.items()
+        f'<li><a href="{name}" download>{name}</a>: {text}</li>' for name, text in files.items()
     ]
     return f"<ul>{''.join(items)}</ul>"
 

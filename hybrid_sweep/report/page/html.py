@@ -150,7 +150,8 @@ def _cards(content: Content) -> list[str]:
     if content.averaged:
         body = render.blocks(merged_text.columns())
         cards.append(_section(merged_text.COLUMNS_TITLE, body, opened=False))
-    cards += [*_settings(content), _section("Downloads", frame.downloads())]
+    has_averages = content.averaged is not None and len(content.averaged.rows) > 0
+    cards += [*_settings(content), _section("Downloads", frame.downloads(has_averages))]
     cards.append(_section("How to cite", frame.citation(sweep)))
     return [card for card in cards if card]
 

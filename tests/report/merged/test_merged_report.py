@@ -59,6 +59,7 @@ def test_other_tables_stay_and_the_section_comes_and_goes(quick, sweep, world):
     assert {name: after[name] for name in TABLES} == {name: before[name] for name in TABLES}
     section = f"\n## {TITLE}\n"
     pages = [after[name].decode() for name in ("report.md", "report.html")]
+    assert all(f'href="{name}" download' in pages[1] for name in ("merged.csv", "merged.png"))
     assert section in pages[0] and TITLE in pages[1] and section not in before["report.md"].decode()
     frame = pd.read_csv(sweep / "merged.csv")
     assert len(frame) == 3 + 3 * len(MIXTURES) and (sweep / "merged.png").is_file()

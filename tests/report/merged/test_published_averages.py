@@ -172,16 +172,14 @@ def other_parent(folder: Path) -> None:
 
 
 def other_seed(folder: Path) -> None:
-    edit(folder / "merged.json", lambda content: content["points"].pop(1))
-    edit(folder / "merged.json", lambda content: content["points"][0].update(seed=1))
+    """The first two have changed places."""
 
+    def exchange(content: dict[str, Any]) -> None:
+        first, second = content["points"][:2]
+        for name in ("seed", "parents"):
+            first[name], second[name] = second[name], first[name]
 
-def no_list(folder: Path) -> None:
-    (folder / "merged.json").unlink()
-
-
-def no_entry(folder: Path) -> None:
-    edit(folder / "merged.json", lambda content: content["points"].pop(0))
+    edit(folder / "merged.json", exchange)
 
 
 def no_settings(folder: Path) -> None:
@@ -213,6 +211,11 @@ def other_ranks(folder: Path) -> None:
     pq.write_table(rows.set_column(place, "rank_min", ranks), path)
 
 
+def stale_table(folder: Path) -> None:
+    (folder / "old").mkdir()
+    shutil.copy(folder / "merged.csv", folder / "old" / "merged.csv")
+
+
 def other_table(folder: Path) -> None:
     path = folder / "on-near" / "merged.csv"
     path.write_text(path.read_text().replace("not shown", "average dominates", 1))
@@ -226,12 +229,11 @@ BROKEN = {
     other_share: "merged.csv: line",
     other_parent: "merged.csv: line",
     other_seed: "merged.csv: line",
-    no_list: "on-near/merged.csv: is there",
-    no_entry: "merged.csv: line",
     no_settings: "merged.csv: line",
     no_rows: "merged.csv: line",
     no_row: "on-near/merged.csv: line",
     other_ranks: "merged.csv: line",
+    stale_table: "old/merged.csv: is there",
     other_table: "on-near/merged.csv: line",
     no_table: "merged.csv: absent",
 }
@@ -244,6 +246,16 @@ def test_a_change_in_any_file_of_averages_is_found(
 ) -> None:
     broken(published)
     assert any(BROKEN[broken] in line for line in publish.differences(published))
+
+
+@pytest.mark.slow
+def test_a_list_that_lacks_an_average_is_refused(published: Path, tmp_path: Path) -> None:
+    edit(published / "merged.json", lambda content: content["points"].pop(0))
+    with refused("freeze.run_unnamed", "m750-250s0"):
+        publish.differences(published)
+    (published / "merged.json").unlink()
+    with refused("freeze.run_unnamed", "m333-333-333s0"):
+        publish.thaw(published, tmp_path / "thawed")
 
 
 @pytest.mark.parametrize(
