@@ -29,6 +29,7 @@ def report(words: list[str], check: Callable[[Sequence[Path]], None]) -> int:
     from hybrid_sweep.report.cluster_files import AS_KEPT, chosen
     from hybrid_sweep.report.foreign.axis import axis_of
     from hybrid_sweep.report.foreign.report import TableRequest, write_foreign
+    from hybrid_sweep.report.merged.load import left_out
 
     told = looks_of(args.seeds_planned, args.looks)
     axis = axis_of(args.sweep_dirs, args.axis, args.measure, chosen(args.clusters))
@@ -38,6 +39,9 @@ def report(words: list[str], check: Callable[[Sequence[Path]], None]) -> int:
     )
     folder = args.out or args.sweep_dirs[0] / f"by-{args.axis}"
     say(write_foreign(axis.rows, asked, folder))
+    note = left_out(args.sweep_dirs)
+    if note:
+        say(note)
     for line in axis.missing:
         say(f"missing: {line}")
     if axis.missing and not args.allow_missing:

@@ -85,14 +85,7 @@ def freeze(sweep_dir: Path, folder: Path, beside: Beside = NOTHING) -> list[str]
     sources = _sources(folder) | _beside(folder, beside.rows_of)
     collections = ["", *load.further([sweep_dir])]
     for name in collections:
-        sweep = load.load([sweep_dir], name)
-        if sweep.missing:
-            raise UserError(
-                f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run"
-                " them first",
-                key="freeze.points_missing",
-            )
-        averages.check(sweep_dir, sweep, name)
+        _check_whole(sweep_dir, name)
     plan = records.points(sweep_dir)
     for point in plan["points"]:
         point.pop("overrides", None)  # words as they were typed, with paths
@@ -130,6 +123,18 @@ def freeze(sweep_dir: Path, folder: Path, beside: Beside = NOTHING) -> list[str]
         _put_report(made, rivals, beside.figures)
         _record_looks(made, sweep_dir)
         return _files_of(made)
+
+
+def _check_whole(sweep_dir: Path, name: str) -> None:
+    """Raise UserError where a point of a sweep, or an average, has no result on a collection."""
+    sweep = load.load([sweep_dir], name)
+    if sweep.missing:
+        raise UserError(
+            f"{sweep_dir}: {len(sweep.missing)} of {len(sweep.points)} points are missing: run"
+            " them first",
+            key="freeze.points_missing",
+        )
+    averages.check(sweep_dir, sweep, name)
 
 
 def _record_looks(made: Path, sweep_dir: Path) -> None:

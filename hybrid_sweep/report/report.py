@@ -20,7 +20,7 @@ from hybrid_sweep.report.figures.training_curves import training
 from hybrid_sweep.report.load import Sweep, further, load, pools
 from hybrid_sweep.report.look_notes import tested_counts
 from hybrid_sweep.report.measures import Shown
-from hybrid_sweep.report.merged.load import load_merged
+from hybrid_sweep.report.merged.load import left_out, load_merged
 from hybrid_sweep.report.report_files import Report, below, write_one, writing
 from hybrid_sweep.report.settings import check
 from hybrid_sweep.report.stated import primary_of
@@ -161,8 +161,9 @@ def _compared(
     names = [set(further([path])) for path in folders]
     shared = sorted(set.intersection(*names))
     report, others = compare_folders(folders, shared, shown)
+    notes = [left_out(folders)]
     partly = sorted(set.union(*names) - set(shared))
     if partly:
-        line = f"not compared on {', '.join(partly)}, which only some of the sweeps have"
-        report = dataclasses.replace(report, console=f"{report.console}\n{line}")
-    return report, others
+        notes.append(f"not compared on {', '.join(partly)}, which only some of the sweeps have")
+    lines = [report.console, *(note for note in notes if note)]
+    return dataclasses.replace(report, console="\n".join(lines)), others

@@ -90,6 +90,17 @@ def load_merged(sweep_dirs: Sequence[Path], sweep: Sweep, on: str = "") -> Merge
     return dataclasses.replace(merged, not_made=tuple(_not_asked_for(sweep, listed)))
 
 
+def left_out(sweep_dirs: Sequence[Path]) -> str:
+    """Return what a comparison of sweeps says of their averages; "" where none has any.
+
+    Raises:
+        Broken: where a merged.json cannot be used.
+    """
+    if not any(records.merged(sweep_dir) for sweep_dir in sweep_dirs):
+        return ""
+    return "averages of weights are not compared: the report of each sweep alone has its own"
+
+
 def _not_asked_for(sweep: Sweep, entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each average that some seeds have and another seed has not, though it has
     every trained ratio: comparisons leave that seed out.

@@ -11,13 +11,16 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.report import report_files
+from hybrid_sweep.report.comparison import report as comparison
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.measures import measures_on
 from hybrid_sweep.report.merged import figure, text
 from hybrid_sweep.report.merged.compare import compare
-from hybrid_sweep.report.merged.load import load_merged
+from hybrid_sweep.report.merged.load import left_out, load_merged
 from hybrid_sweep.report.merged.text import TITLE
 from hybrid_sweep.report.report import write_report
+from hybrid_sweep.utils import plan_log
+from tests.report.conftest import logged
 from tests.report.folders import runs_of
 from tests.report.merged.averages import write_averages
 
@@ -83,6 +86,54 @@ def test_a_missing_average_is_told_and_is_no_missing_point(quick, sweep, world):
     assert made.missing == () and made.exit_code == 0
     assert "alpha 0.3 of r = 0, 1, seed 0" in made.console
     assert "alpha 0.3 of r = 0, 1, seed 0" in (sweep / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_comparison_is_of_the_trained_points_and_says_so(quick, two, world, monkeypatch):
+    monkeypatch.setattr(comparison.figure_comparison, "draw", lambda *args: None)
+    monkeypatch.setattr(comparison, "save", unsaved)
+    before = write_report(two)
+    table = (two[0] / "vs-b" / "comparison.csv").read_bytes()
+    assert "averages" not in before.console
+    write_averages(two[1], world(questions=30), MIXTURES[1:2])
+    after = write_report(two)
+    assert after.console == f"{before.console}\n{left_out(two)}" != before.console
+    assert (two[0] / "vs-b" / "comparison.csv").read_bytes() == table
+
+
+def unsaved(_figure, folder, name):
+    """Files in the place of a figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "pdf", "svg")]
+    for path in paths:
+        path.write_text("<svg/>")
+    return paths
+
+
+@pytest.mark.slow
+def test_averages_are_pooled_on_any_measure_and_at_an_interim_look(quick, make_sweep, world):
+    small = world(questions=20, languages=("de", "en"))
+    sweeps = [make_sweep(small), make_sweep(small, name="more", seeds=(3, 4), untrained=())]
+    write_averages(sweeps[0], small, MIXTURES[1:2])
+    write_averages(sweeps[1], small, MIXTURES[1:2], seeds=(3, 4))
+    write_report(sweeps, measure="nDCG@10")
+    pooled = pd.read_csv(sweeps[0] / "by-nDCG@10" / "merged.csv")
+    assert set(pooled["n_seeds"]) == {5}
+    results = pd.read_csv(sweeps[0] / "by-nDCG@10" / "results.csv")
+    means = results.query("measure == 'nDCG@10' and scope == 'macro' and kind == 'trained'")
+    for setting, column in (("monolingual", "monolingual"), ("cross-lingual", "cross_lingual")):
+        wanted = means[means["setting"] == setting]["mean"]
+        assert list(pooled[pooled["kind"] == "trained"][column]) == pytest.approx(list(wanted))
+    write_report(sweeps[:1])
+    whole = pd.read_csv(sweeps[0] / "merged.csv")
+    plan = json.loads((sweeps[0] / "points.json").read_text())
+    (sweeps[0] / "plan.jsonl").unlink()
+    plan_log.add(sweeps[0], logged(plan, seeds_planned=6))
+    write_report(sweeps[:1])
+    look = pd.read_csv(sweeps[0] / "merged.csv")
+    apart = (look["mono_high"] - look["mono_low"]) / (whole["mono_high"] - whole["mono_low"])
+    assert (apart.dropna() > 1.2).any() and (apart.dropna() >= 1).all()
+    assert list(look["mono_delta"].dropna()) == list(whole["mono_delta"].dropna())
 
 
 @pytest.fixture
