@@ -54,7 +54,7 @@ def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage.PROGRAM, end="")
         return 0
-    if words[0] == "--version":
+    if words[0] in ("--version", "-V", "version"):
         from hybrid_sweep import __version__
 
         print(f"hybrid-sweep {__version__}")
@@ -71,6 +71,7 @@ def _dispatch(words: list[str]) -> int:
         "mine": (usage.MINE, _mine),
         "wandb": (usage.WANDB, _wandb),
         "dashboard": (usage.DASHBOARD, _dashboard),
+        "push": (usage.PUSH, _push),
     }
     if words[0] in completion.OPTIONS:
         return completion.complete(words, list(verbs))
@@ -190,3 +191,9 @@ def _dashboard(words: list[str]) -> int:
 
     say(dashboard(args.sweep_dir, dry_run=args.dry_run, project=args.project, entity=args.entity))
     return 0
+
+
+def _push(words: list[str]) -> int:
+    from hybrid_sweep.commands import push
+
+    return push.run_words(words)

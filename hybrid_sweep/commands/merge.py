@@ -18,7 +18,7 @@ from hybrid_sweep.commands.merge_parents import Parent, RunPlaces, parents, trai
 from hybrid_sweep.config import validate
 from hybrid_sweep.config.schema import RECIPE_VERSION, cache_dir, identity
 from hybrid_sweep.models.folder import model_fingerprint
-from hybrid_sweep.runs import merging, stages
+from hybrid_sweep.runs import merging, model_card, stages
 from hybrid_sweep.runs.merging import Mixture
 from hybrid_sweep.sweeps import point_list, progress, scheduler, slots
 from hybrid_sweep.sweeps.point_list import Point
@@ -308,6 +308,8 @@ def _keep(average: Average) -> None:
     with exclusive(point.run_dir / "lock", OUTPUTS):
         if point_list.is_done(point) and not (point.run_dir / "model").exists():
             _write_model(average)
+            facts = model_card.stored_facts(point.run_dir, point.config)
+            model_card.write_cards(point.run_dir, facts)
 
 
 def _write_model(average: Average) -> Path:

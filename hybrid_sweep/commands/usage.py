@@ -14,6 +14,7 @@ usage: hybrid-sweep VERB ...
   data       list the collections, prepare one, or export one
   wandb      send a sweep to Weights & Biases, from its files
   dashboard  make the Weights & Biases workspace of a sweep
+  push       kept models with their cards, to the Hugging Face hub
   evaluate   a trained model, or any other, or a run file, on a collection
   mine       hard negatives by a model, as a file that training reads
 
@@ -282,4 +283,21 @@ examples:
   hybrid-sweep dashboard outputs/sweeps/first
   hybrid-sweep dashboard outputs/sweeps/first --entity my-team
   hybrid-sweep dashboard outputs/sweeps/first --dry-run
+"""
+
+PUSH = """\
+usage: hybrid-sweep push RUN_DIR ORG/NAME [--license ID] [--public] [--dry-run]
+       hybrid-sweep push SWEEP_DIR ORG/NAME [--ratio R] [--seed S] [--license ID] [--public] [--dry-run]
+
+Send the kept model of a run, with its card, to the repository ORG/NAME of the Hugging Face hub; of a sweep the models
+of all trained points, or those of --ratio and --seed, each to ORG/NAME-rRATIO-sSEED, with the sweep's intervals in the
+card. A new repository is private unless --public; one that is there keeps its visibility, and its other files. Nothing
+else of the run is sent: no config, log, text or table. The model must be the one that was saved. Needs a token that may
+write (hf auth login, or HF_TOKEN). --dry-run needs none: it writes outputs/hub/ORG/NAME and asks no server. --license
+states the licence of the model, by the hub's identifier; without it the card states none.
+
+examples:
+  hybrid-sweep push outputs/runs/3f2a90c41b7d me/my-retriever --dry-run
+  hybrid-sweep push outputs/runs/3f2a90c41b7d me/my-retriever --license mit
+  hybrid-sweep push outputs/sweeps/first me/first --ratio 0.5 --public
 """

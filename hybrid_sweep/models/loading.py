@@ -163,6 +163,7 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
             longest=max(model.query_length, model.passage_length),
             prompts={"query": model.query_prompt, "document": model.passage_prompt},
             kept=encoder.kept,
+            without_pooler=_takes_pooler(type(encoder.transformer)),
         )
 
 
@@ -367,9 +368,14 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
     if isinstance(kind, tuple):
         kind = kind[0]
     kind = _encoder(config.model_type) or kind
-    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+    if _takes_pooler(kind):
         return kind, {"add_pooling_layer": False}
     return kind, {}
+
+
+def _takes_pooler(kind: Any) -> bool:
+    """Return whether a class of transformers makes a pooler unless it is told not to."""
+    return "add_pooling_layer" in inspect.signature(kind.__init__).parameters
 
 
 def check_checkpointing(model: ModelConfig, folder: Path) -> None:

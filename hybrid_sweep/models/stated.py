@@ -33,6 +33,9 @@ NEUTRAL = {
     "transformer_task": "feature-extraction",
     "module_output_name": "token_embeddings",
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    # No pooling here uses a pooler; without this word sentence-transformers warns that its weights
+    # are missing.
+    "model_args": {"add_pooling_layer": False},
 }
 READ = ("max_seq_length", "unpad_inputs")
 # Models that count positions from behind the padding token.
@@ -89,7 +92,12 @@ def read_settings(root: Path, transformer: Path, *, is_unit: bool) -> StatedSett
 
 
 def write_settings(
-    folder: Path, *, longest: int, prompts: dict[str, str], kept: int | None
+    folder: Path,
+    *,
+    longest: int,
+    prompts: dict[str, str],
+    kept: int | None,
+    without_pooler: bool = False,
 ) -> None:
     """Write what `read_settings` and `stated_length` read.
 
@@ -98,8 +106,12 @@ def write_settings(
         longest: tokens of a text at most.
         prompts: by their names in sentence-transformers.
         kept: as in `StatedSettings`.
+        without_pooler: whether the class of the transformer makes a pooler unless it is told not
+            to.
     """
-    texts = {"max_seq_length": longest, "do_lower_case": False}
+    texts: dict[str, Any] = {"max_seq_length": longest, "do_lower_case": False}
+    if without_pooler:
+        texts["model_args"] = NEUTRAL["model_args"]
     write_json(folder / TEXTS[0], texts)
     settings: dict[str, Any] = {"prompts": prompts, "similarity_fn_name": "cosine"}
     if kept is not None:
@@ -124,6 +136,16 @@ def _check_texts(transformer: Path) -> None:
                     " to use the model without",
                     key="model.texts_setting",
                 )
+
+
+def meaning(file: Path) -> dict[str, Any] | None:
+    """Return the words of a file of settings of texts that can change a number; None for any other
+    file.
+    """
+    if file.name not in TEXTS:
+        return None
+    words = object_of(file).items()
+    return {key: value for key, value in words if key not in NEUTRAL or value != NEUTRAL[key]}
 
 
 def stated_length(transformer: Path) -> int | None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from hybrid_sweep.config import own_parts, validate
 from hybrid_sweep.config.schema import Bm25Model, Config, steps_of
 from hybrid_sweep.data.pairs import ordered_pairs
 from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
-from hybrid_sweep.runs import finished, stages
+from hybrid_sweep.runs import finished, model_card, stages
 from hybrid_sweep.runs.evaluation import evaluated
 from hybrid_sweep.runs.provenance import process_age, provenance
 from hybrid_sweep.runs.ranks import is_main
@@ -207,6 +207,11 @@ def _evaluate(
             made["merged"] = average
         write_json(stage.folder / "provenance.json", made)
         live.summarise(notes.mirror, metrics, stage.name)
+        if encoder is not None and config.keep.model:
+            # Before the result, whose presence ends the stage.
+            facts = model_card.stored_facts(run_dir, config)
+            results = {**facts.results, stage.name: metrics}
+            model_card.write_cards(run_dir, replace(facts, results=results, provenance=made))
         write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from hybrid_sweep.models import stated
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir
 
@@ -137,9 +138,17 @@ def difference(first: Path, second: Path) -> str:
             told = _other_tensors(_header(first / name), _header(second / name))
             if told:
                 return told
-        elif not filecmp.cmp(first / name, second / name, shallow=False):
+        elif not _same(first / name, second / name):
             return f"the files {name} differ"
     return ""
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Return whether two files say the same; words of no effect do not count."""
+    if filecmp.cmp(first, second, shallow=False):
+        return True
+    words = stated.meaning(first)
+    return words is not None and words == stated.meaning(second)
 
 
 def _other_tensors(first: Mapping[str, str], second: Mapping[str, str]) -> str:
@@ -180,8 +189,9 @@ def merge(folders: Sequence[Path], shares: Sequence[float], target: Path) -> Non
         UserError: as `averaged` does, and where a file of weights cannot be read.
     """
     with atomic_dir(target) as temporary:
-        weights = shutil.ignore_patterns(f"*{WEIGHTS}")
-        shutil.copytree(folders[0], temporary, dirs_exist_ok=True, ignore=weights)
+        # The notes of a parent are not about its average.
+        left_out = shutil.ignore_patterns(f"*{WEIGHTS}", "*.md")
+        shutil.copytree(folders[0], temporary, dirs_exist_ok=True, ignore=left_out)
         for name in _files(folders[0]):
             if name.endswith(WEIGHTS):
                 _merge_file([folder / name for folder in folders], shares, temporary / name)

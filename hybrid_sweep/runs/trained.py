@@ -30,7 +30,7 @@ class Untrained(UserError):
 def write(run_dir: Path) -> None:
     """Write the record of a training that has just left all its files."""
     tables = [name for name in TABLES if (run_dir / name).is_file()]
-    files = digests.seal(run_dir, [*_files(run_dir), *tables])
+    files = digests.seal(run_dir, [*model_files(run_dir), *tables])
     write_json(run_dir / RECORD, {"run_id": _name(run_dir), "files": files})
 
 
@@ -90,7 +90,7 @@ def check(run_dir: Path, memory: digests.Memory | None, run_id: str | None = Non
         )
     try:
         recorded = digests.named(stored.get("files"), run_dir)
-        if extra := sorted(set(_files(run_dir)) - recorded.keys()):
+        if extra := sorted(set(model_files(run_dir)) - recorded.keys()):
             raise Untrained(
                 run_dir,
                 reason,
@@ -126,7 +126,7 @@ def _name(run_dir: Path) -> str:
     return run_dir.absolute().name
 
 
-def _files(run_dir: Path) -> list[str]:
+def model_files(run_dir: Path) -> list[str]:
     """Return the files of the saved model, relative to the run's folder; notes for readers are none
     of its parts.
     """

@@ -25,6 +25,7 @@ VERBS = [
     "mine",
     "wandb",
     "dashboard",
+    "push",
 ]
 
 

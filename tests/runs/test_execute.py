@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import safetensors
+from huggingface_hub import ModelCard
 
 from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.utils.files import read_json
@@ -51,6 +52,9 @@ def test_a_point_leaves_all_its_files_and_metrics_name_the_run(run):
         == table.loc[table.setting == "monolingual", "passage_lang"]
     ).all()
     assert metrics["examples_cross_lingual"] == metrics["examples_monolingual"] == 6 * 16
+    card = ModelCard.load(folder / "model" / "README.md")
+    scores = {(one.dataset_config, one.metric_type): one for one in card.data.eval_results}
+    assert scores["monolingual", "RR@10"].metric_value == round(metrics["monolingual/RR@10"], 6)
     versions = read_json(folder / "provenance.json")["versions"]
     assert {"torch", "transformers", "pytorch-lightning", "python"} <= set(versions)
 

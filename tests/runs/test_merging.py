@@ -12,6 +12,7 @@ from transformers import T5Config, T5EncoderModel
 from hybrid_sweep.models.loading import build_encoder, load_encoder, save_encoder
 from hybrid_sweep.runs import merging
 from hybrid_sweep.runs.merging import Mixture, averaged, difference, merge
+from hybrid_sweep.utils.files import write_json
 from tests.models.test_adapters import train
 from tests.refused import refused
 
@@ -94,7 +95,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_an_averaged_folder_loads_as_the_mean_of_its_parents(saved, config, tmp_path):
     folders = [saved(0), saved(1)]
+    (folders[0] / "README.md").write_text("of this model alone")
     merge(folders, (0.75, 0.25), tmp_path / "mean")
+    assert not (tmp_path / "mean" / "README.md").exists()
+    (folders[0] / "README.md").unlink()
     states = [load_encoder(config().model, folder).state_dict() for folder in folders]
     mean = load_encoder(config().model, tmp_path / "mean").state_dict()
     for name, value in mean.items():
@@ -165,6 +169,22 @@ def test_models_that_cannot_be_averaged_are_told_apart_without_their_weights(tmp
     assert "[1, 2]" in difference(one, other) and "[7, 5]" in difference(one, other)
     (other / "more.json").write_text("{}")
     assert "more.json" in difference(one, other)
+
+
+def test_settings_of_no_effect_do_not_tell_models_apart(tmp_path):
+    """Models that were saved before a word of no effect was written can still be averaged."""
+    texts = {"max_seq_length": 64, "do_lower_case": False}
+    for name, more in (
+        ("one", {}),
+        ("same", {"model_args": {"add_pooling_layer": False}}),
+        ("other", {"model_args": {"add_pooling_layer": True}}),
+        ("shorter", {"max_seq_length": 32}),
+    ):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "sentence_bert_config.json", texts | more)
+    assert difference(tmp_path / "one", tmp_path / "same") == ""
+    for name in ("other", "shorter"):
+        assert "sentence_bert_config" in difference(tmp_path / "one", tmp_path / name)
 
 
 def test_a_file_that_is_no_file_of_weights_is_refused(tmp_path):
