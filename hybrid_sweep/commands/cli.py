@@ -72,9 +72,12 @@ def _dispatch(words: list[str]) -> int:
         "wandb": (usage.WANDB, _wandb),
         "dashboard": (usage.DASHBOARD, _dashboard),
         "push": (usage.PUSH, _push),
+        "completion": (usage.COMPLETION, lambda given: completion.completion(given, helps)),
     }
-    if words[0] in completion.OPTIONS:
-        return completion.complete(words, list(verbs))
+    helps = {name: text for name, (text, _) in verbs.items()}
+    if words[:2] == ["completion", completion.QUERY]:  # its words are those of another line
+        return verbs["completion"][1](words[1:])
+    completion.refuse_hydras(words)
     if words[0] not in verbs:
         from hybrid_sweep.config.validate import nearest
 

@@ -15,6 +15,8 @@ usage: hybrid-sweep VERB ...
   wandb      send a sweep to Weights & Biases, from its files
   dashboard  make the Weights & Biases workspace of a sweep
   push       kept models with their cards, to the Hugging Face hub
+  completion a script that completes the words of this program in a shell
+  version    print the version, as --version and -V do
   evaluate   a trained model, or any other, or a run file, on a collection
   mine       hard negatives by a model, as a file that training reads
 
@@ -300,4 +302,16 @@ examples:
   hybrid-sweep push outputs/runs/3f2a90c41b7d me/my-retriever --dry-run
   hybrid-sweep push outputs/runs/3f2a90c41b7d me/my-retriever --license mit
   hybrid-sweep push outputs/sweeps/first me/first --ratio 0.5 --public
+"""
+
+COMPLETION = """\
+usage: hybrid-sweep completion bash|zsh|fish
+
+Print the script that completes the words of this program in a shell: verbs and their options, the keys of the config,
+the names in its groups, known values, and the folders of sweeps and runs below outputs/.
+
+examples:
+  eval "$(hybrid-sweep completion bash)"                          in this shell; in ~/.bashrc for all
+  eval "$(hybrid-sweep completion zsh)"                           in ~/.zshrc, behind compinit
+  hybrid-sweep completion fish | source                           or into ~/.config/fish/completions/hybrid-sweep.fish
 """

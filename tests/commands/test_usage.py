@@ -26,6 +26,7 @@ VERBS = [
     "wandb",
     "dashboard",
     "push",
+    "completion",
 ]
 
 
