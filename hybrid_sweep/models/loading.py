@@ -4,6 +4,7 @@ tiny model.
 
 import contextlib
 import inspect
+import logging
 import re
 import shutil
 from collections.abc import Iterator
@@ -163,7 +164,7 @@ def save_encoder(encoder: Encoder, model: ModelConfig, source: Path, folder: Pat
             longest=max(model.query_length, model.passage_length),
             prompts={"query": model.query_prompt, "document": model.passage_prompt},
             kept=encoder.kept,
-            without_pooler=_takes_pooler(type(encoder.transformer)),
+            words=_without_pooler(type(encoder.transformer)),
         )
 
 
@@ -283,10 +284,7 @@ PRETRAINING = tuple(
 def _load(folder: Path, config: Any, model: ModelConfig, unused: list[str] | None = None) -> Any:
     """Return the transformer of a folder."""
     from transformers import AutoModel
-    from transformers.utils import logging as transformers_logging
 
-    # Who loads a model shows a progress of its own, or none.
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if not list(folder.glob("*.safetensors")):
         raise UserError(
             f"model folder {folder} has no .safetensors weights; convert them, nothing is unpickled"
@@ -296,7 +294,7 @@ def _load(folder: Path, config: Any, model: ModelConfig, unused: list[str] | Non
     # transformers would load weights in the type they are stored in; half precision on a CPU is ten
     # times slower.
     kind = _encoder(config.model_type) or AutoModel
-    with _reading(folder):
+    with _reading(folder), _without_reports():
         transformer, told = kind.from_pretrained(
             folder,
             config=config,
@@ -354,6 +352,27 @@ def _reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def _without_reports() -> Iterator[None]:
+    """Keep transformers from printing its progress and a table of the weights that were not used or
+    missing: who loads a model checks these, and says what was not meant.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # A filter, as a higher level of this logger makes transformers print more.
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
 def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
     """Return the class of a config's transformer, and the words that leave its pooler out, where it
     knows them.
@@ -368,14 +387,14 @@ def _class_of(config: Any) -> tuple[Any, dict[str, bool]]:
     if isinstance(kind, tuple):
         kind = kind[0]
     kind = _encoder(config.model_type) or kind
-    if _takes_pooler(kind):
-        return kind, {"add_pooling_layer": False}
-    return kind, {}
+    return kind, _without_pooler(kind)
 
 
-def _takes_pooler(kind: Any) -> bool:
-    """Return whether a class of transformers makes a pooler unless it is told not to."""
-    return "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+def _without_pooler(kind: Any) -> dict[str, bool]:
+    """Return the words for a class of transformers that makes a pooler unless it is told not to."""
+    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+        return {"add_pooling_layer": False}
+    return {}
 
 
 def check_checkpointing(model: ModelConfig, folder: Path) -> None:

@@ -33,8 +33,6 @@ NEUTRAL = {
     "transformer_task": "feature-extraction",
     "module_output_name": "token_embeddings",
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
-    # No pooling here uses a pooler; without this word sentence-transformers warns that its weights
-    # are missing.
     "model_args": {"add_pooling_layer": False},
 }
 READ = ("max_seq_length", "unpad_inputs")
@@ -97,7 +95,7 @@ def write_settings(
     longest: int,
     prompts: dict[str, str],
     kept: int | None,
-    without_pooler: bool = False,
+    words: dict[str, bool],
 ) -> None:
     """Write what `read_settings` and `stated_length` read.
 
@@ -106,12 +104,12 @@ def write_settings(
         longest: tokens of a text at most.
         prompts: by their names in sentence-transformers.
         kept: as in `StatedSettings`.
-        without_pooler: whether the class of the transformer makes a pooler unless it is told not
-            to.
+        words: for the class of the transformer; without that for a pooler, which has no weights
+            here, sentence-transformers would give it random ones and warn of them.
     """
     texts: dict[str, Any] = {"max_seq_length": longest, "do_lower_case": False}
-    if without_pooler:
-        texts["model_args"] = NEUTRAL["model_args"]
+    if words:
+        texts["model_args"] = words
     write_json(folder / TEXTS[0], texts)
     settings: dict[str, Any] = {"prompts": prompts, "similarity_fn_name": "cosine"}
     if kept is not None:

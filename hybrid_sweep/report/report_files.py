@@ -1,6 +1,5 @@
 """One report: what is written of a sweep, and what is told of it."""
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -43,6 +42,7 @@ from hybrid_sweep.report.without_monolingual import lacks_monolingual, leading
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.escaping import csv_cell, one_line
 from hybrid_sweep.utils.files import atomic_write
+from hybrid_sweep.utils.terminal_lines import paragraph
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,11 @@ def _console(content: Content, figure: Path) -> str:
         reason = sweep.missing[point.run_id]
         lines.append(one_line(f"missing: {point.label}, run {point.run_id}: {reason}"))
     lines += [one_line(f"warning: {warning}") for warning in content.warnings]
-    lines += ["", *textwrap.wrap(content.answer, 110), ""]
+    lines += ["", *paragraph(content.answer), ""]
     for line in besides(sweep, content.others):
-        lines += [*textwrap.wrap(one_line(line), 110), ""]
+        lines += [*paragraph(one_line(line)), ""]
     if content.averaged:
-        lines += [*textwrap.wrap(f"averaged weights: {content.averaged.sentence}", 110), ""]
+        lines += [*paragraph(f"averaged weights: {content.averaged.sentence}"), ""]
         missing = content.averaged.merged.missing
         lines += [one_line(f"missing average: {reason}") for reason in missing]
     lines += [f"page: {figure.with_name('report.html')}", f"figure: {figure}"]

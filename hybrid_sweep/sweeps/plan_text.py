@@ -8,6 +8,7 @@ from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import BatchConfig, Config, LossConfig, steps_of
 from hybrid_sweep.sweeps import forecast
 from hybrid_sweep.sweeps.point_list import Point, State
+from hybrid_sweep.utils import terminal_lines
 from hybrid_sweep.utils.escaping import one_line
 from hybrid_sweep.utils.units import duration
 
@@ -18,14 +19,9 @@ def count(points: int) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of words as lines with aligned columns."""
-    shown = [list(map(one_line, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = []
-    for row in shown:
-        words = map(str.ljust, row, widths)
-        lines.append("  ".join(words).rstrip())
-    return lines
+    """Return rows of words as lines with aligned columns, no wider than the terminal."""
+    shown = [[one_line(word) for word in row] for row in rows]
+    return terminal_lines.folded(shown, terminal_lines.width())
 
 
 def plan_lines(

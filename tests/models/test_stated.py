@@ -98,6 +98,12 @@ def test_positions_behind_the_padding_token_are_not_all_there(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     for kept in (None, 8):
-        write_settings(tmp_path, longest=48, prompts={"query": "q: "}, kept=kept)
+        write_settings(
+            tmp_path,
+            longest=48,
+            prompts={"query": "q: "},
+            kept=kept,
+            words={"add_pooling_layer": False},
+        )
         assert read_settings(tmp_path, tmp_path, is_unit=True).kept == kept
         assert stated_length(tmp_path) == 48

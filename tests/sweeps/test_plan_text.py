@@ -143,3 +143,16 @@ def test_failures_end_with_the_last_lines_of_their_logs():
     )
     text = "\n".join(lines).replace(str(point(0.0).run_dir), "RUN_DIR")
     snapshots.check("progress/failures", text + "\n")
+
+
+def test_a_plan_fits_the_terminal_and_says_the_same(monkeypatch):
+    rows = [("state", "point", "run id", "why", "overrides")]
+    rows.append(("to do", "ratio 0.5, seed 1", "0123456789ab", "new", "seed=1 batch.size=8" * 4))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    head, row, *below = plan_text.table(rows)
+    assert (head.split()[-1], row.split()[-1]) == ("why", "new")
+    assert max(map(len, [head, row, *below])) <= 80
+    assert " ".join(rows[1][-1].split()) in " ".join(" ".join(below).split())
+    monkeypatch.setenv("COLUMNS", "999")
+    assert len(plan_text.table(rows)) == 2

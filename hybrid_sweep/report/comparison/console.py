@@ -2,8 +2,6 @@
 sentences.
 """
 
-import textwrap
-
 from hybrid_sweep.report.comparison.ratio_table import ratio_table
 from hybrid_sweep.report.comparison.table import Comparison
 from hybrid_sweep.report.comparison.words import contrast
@@ -11,8 +9,7 @@ from hybrid_sweep.report.render.console import console as lines_of
 from hybrid_sweep.report.render.console import short
 from hybrid_sweep.report.settings import REST
 from hybrid_sweep.utils.escaping import one_line
-
-WIDTH = 110  # characters of a line of text
+from hybrid_sweep.utils.terminal_lines import paragraph
 
 
 def _differences(comparison: Comparison) -> list[str]:
@@ -30,7 +27,7 @@ def _differences(comparison: Comparison) -> list[str]:
     rest = [difference.key for difference in comparison.differences if difference.part == REST]
     if rest:
         text = one_line("besides: " + ", ".join(rest))
-        lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += paragraph(text, "  ", "    ")
     return lines
 
 
@@ -54,7 +51,7 @@ def console(comparison: Comparison) -> str:
     lines = lines_of(ratio_table(comparison))
     lines += ["", "what differs:", *_differences(comparison), *_notices(comparison)]
     for name, answer in zip(comparison.names, comparison.answers, strict=True):
-        lines += ["", *textwrap.wrap(f"{short(name)}: {answer}", WIDTH)]
+        lines += ["", *paragraph(f"{short(name)}: {answer}")]
     for index in range(1, len(comparison.names)):
-        lines += ["", *textwrap.wrap(contrast(comparison, index).replace("`", ""), WIDTH)]
+        lines += ["", *paragraph(contrast(comparison, index).replace("`", ""))]
     return "\n".join(lines)

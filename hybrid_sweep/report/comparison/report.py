@@ -6,7 +6,6 @@ The pools of one sweep are compared in the same way, in its own folder pools/.
 
 import dataclasses
 import hashlib
-import textwrap
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -32,6 +31,7 @@ from hybrid_sweep.report.report_files import (
 )
 from hybrid_sweep.report.settings import SETTING, Difference, check
 from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.terminal_lines import paragraph
 
 LONGEST = 200  # bytes of a folder's name: file systems end at 255
 
@@ -92,7 +92,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Report:
     told = [
         comparison_console.console(comparison),
         "",
-        *chain.from_iterable((*textwrap.wrap(line, 110), "") for line in sentences(scaled)),
+        *chain.from_iterable((*paragraph(line), "") for line in sentences(scaled)),
         f"page: {folder / 'comparison.html'}",
         f"figure: {drawn[0]}",
     ]

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.figures.curve import DASHES, covers, curve, levels_of
+from hybrid_sweep.report.figures.drawable import drawable
 from hybrid_sweep.report.figures.labels import Box, Spot, annotate
 from hybrid_sweep.report.figures.style import GREEN, GREY, ORANGE, WIDE, settle, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
@@ -192,11 +193,12 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
     """Return the figure, a panel for each side of the trade that was measured; `corner` is the line
     of origin at its lower right.
 
-    derived: as `report.derived` gives it; without rows "front" the points stand alone. Up and
-    right is better in both.
+    derived: as `report.derived` gives it; without rows "front", or with fewer than three seeds,
+    the points stand alone. Up and right is better in both.
     """
     with styled():
         panels = []
+        derived = drawable(derived)
         is_there = not pick(results, *sweep.measures.mono.place).empty
         for side in sides(sweep.measures):
             if is_there and not pick(results, *side.measure.place).empty:
@@ -227,7 +229,10 @@ def _note(sweep: Sweep, results: pd.DataFrame, panels: list[Trade]) -> str:
     intervals = covers(curve(sweep, results, (*sweep.measures.mono.place, MACRO)))
     note += f". Dashes: r = 0 minus the margin of {sweep.margin:g}. {intervals}"
     if not drawn["front"].any():
-        note += " No seed has every ratio, or there is one ratio only: no front is drawn."
+        note += (
+            " No front: two ratios and three seeds that have every ratio are needed, and two"
+            " questions."
+        )
     first = panels[0].drawn
     missing = first[first["y"].isna()]["ratio"]
     if len(missing):
@@ -259,7 +264,7 @@ def _handles(panels: list[Trade]) -> list[Any]:
     if drawn["front"].any():
         front = Line2D([], [], color="black", lw=1.3, marker="o", ms=4, label="Pareto front")
         handles.append(front)
-    if (~drawn["front"] & finished).any():
+    if drawn["front"].any() and (~drawn["front"] & finished).any():
         handles.append(Line2D([], [], marker="o", label="off the front", **hollow))
     if finished.any() and drawn.iloc[0]["ratio"] == 0:
         handles.append(Line2D([], [], marker="s", label="r = 0", **hollow))

@@ -27,6 +27,7 @@ from hybrid_sweep.report.figures.curve import (
     share_axis,
     verdict_mark,
 )
+from hybrid_sweep.report.figures.drawable import drawable
 from hybrid_sweep.report.figures.style import BLUE, GREY, NARROW, ORANGE, sheet, styled
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.render.numbers import between, p_words, signed
@@ -79,10 +80,12 @@ def line(drawn: pd.DataFrame, slope: float) -> tuple[list[float], list[float]]:
 def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str) -> Figure:
     """Return the figure, one column wide; `corner` is the short line of origin at its lower right.
 
-    derived: as `report.derived` gives it; without rows of the curve the points stand alone.
+    derived: as `report.derived` gives it; without rows of the curve, or with fewer than three
+    seeds, the points stand alone.
     """
     with styled():
         drawn = changes(sweep, results)
+        derived = drawable(derived)
         fit, slope = _curve(derived, "isotonic"), _curve(derived, "slope")
         note = (
             f"Change of {sweep.measures.mono.name} (mean of languages) to r = 0. Dashes: the"
@@ -93,7 +96,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, derived: pd.DataFrame, corner: str
         note += _baselines(results)
         if not len(fit) and not len(slope):
             note += (
-                " No fit: r = 0 and one more ratio are needed, with a seed that has every ratio."
+                " No fit: r = 0, one more ratio and three seeds that have every ratio are needed."
             )
         if set(results[results["setting"] == "monolingual"]["delta_interval"]) & {"conditional"}:
             note += " Intervals over questions only (too few seeds)."
@@ -122,9 +125,8 @@ def _handles(drawn: pd.DataFrame, fit: pd.DataFrame, slope: pd.DataFrame) -> lis
         word = str(fit["word"].iloc[0])
         handles.append(Line2D([], [], color=BLUE, lw=1.4, label=f"isotonic fit ({word})"))
         if fit["low"].notna().any():
-            only = "" if set(fit["interval"]) == {"simultaneous"} else ", questions only"
-            handles.append(Patch(fc=BLUE, alpha=0.2, lw=0, label=f"its 95 % band{only}"))
-            handles.append(Line2D([], [], label=f"95 % band, whole curve{only}", **WHOLE))
+            handles.append(Patch(fc=BLUE, alpha=0.2, lw=0, label="its 95 % band"))
+            handles.append(Line2D([], [], label="95 % band, whole curve", **WHOLE))
     if len(slope):
         handles.append(Line2D([], [], label="least squares", **FITTED))
     return handles

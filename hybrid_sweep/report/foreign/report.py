@@ -3,7 +3,6 @@ system in a folder of its own.
 """
 
 import dataclasses
-import textwrap
 from base64 import b64encode
 from dataclasses import dataclass
 from importlib.resources import files
@@ -32,6 +31,7 @@ from hybrid_sweep.report.shape import shapes
 from hybrid_sweep.retrieval.measures import parsed
 from hybrid_sweep.utils import escaping
 from hybrid_sweep.utils.errors import UserError
+from hybrid_sweep.utils.terminal_lines import paragraph
 
 MARGIN = 0.01  # of a measure from 0 to 1, unless another is asked for
 
@@ -165,7 +165,7 @@ def _written(told: Told, folder: Path) -> str:
     lines = [f"--- {told.sweep.name} ---", *console(words.changes(told, told.main))]
     lines += [f"warning: {warning}" for warning in told.warnings]
     for text in (words.answer(told), *words.findings(told), words.looked(told)):
-        lines += ["", *textwrap.wrap(escaping.one_line(text), 110)]
+        lines += ["", *paragraph(escaping.one_line(text))]
     return "\n".join([*lines, "", f"page: {folder / 'report.html'}", f"figure: {drawn[0]}"])
 
 

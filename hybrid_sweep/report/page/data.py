@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hybrid_sweep.report.figures.drawable import drawable
 from hybrid_sweep.report.headline import headline
 from hybrid_sweep.report.load import BASELINES
 from hybrid_sweep.report.measures import (
@@ -90,9 +91,10 @@ def _with(rows: list[dict[str, Any]], sentences: Sequence[str]) -> list[dict[str
 
 def block(content: Content) -> str:
     """Return the JSON text: margin, planned ratios, the views that have rows, and every row of
-    results.csv and derived.csv; of many languages what `many` keeps.
+    results.csv and derived.csv that may be drawn; of many languages what `many` keeps.
     """
-    sweep, results, derived = content.sweep, content.results, content.derived
+    sweep, results = content.sweep, content.results
+    derived = drawable(content.derived)
     told = headline(sweep, results)
     views = viewed(results)
     against = shown_in(results, sweep.measures.traded)

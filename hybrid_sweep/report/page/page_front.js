@@ -91,8 +91,10 @@ if ($("front")) {
     for (const [text, spots] of [...marked, ...named]) write(text, spots, "halo");
     $("front-finding").textContent = view.finding || `Monolingual ${data.title} against ${view.name[0].toLowerCase()}${view.name.slice(1)}`;
     $("front-title").textContent = `Monolingual ${data.title} against ${view.name[0].toLowerCase()}${view.name.slice(1)}, means.`;
-    $("front-key").textContent = "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
-      + "the front by the means; hollow: by the means another share is better in both. The table says what is shown." + floors.map(({row, there}) =>
+    const isTested = about.some(one => one.statistic === "front");
+    $("front-key").textContent = (!isTested ? "Number: the share r. No front is drawn: it needs two shares, two questions and three seeds that have "
+      + "every share." : "Number: the share r, and in how many resamples it is on the front. Filled, joined by a line: on "
+      + "the front by the means; hollow: by the means another share is better in both. The table says what is shown.") + floors.map(({row, there}) =>
         ` ${floorNames.get(row.kind)}: ${fixed(row.mean)} and ${fixed(there.mean, view.digits)}.`).join("");
     $("front-readout").textContent = "Point at a marker, or reach it with the Tab key, to read its values.";
   };

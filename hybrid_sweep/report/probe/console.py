@@ -2,7 +2,6 @@
 where the rest is.
 """
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hybrid_sweep.report.probe.words import by_ratio
 from hybrid_sweep.report.render.console import console as lines_of
 from hybrid_sweep.report.render.numbers import listed, signed
 from hybrid_sweep.utils.escaping import one_line
+from hybrid_sweep.utils.terminal_lines import paragraph
 
 
 def console(content: ProbeContent, note: str, folder: Path) -> str:
@@ -26,14 +26,14 @@ def console(content: ProbeContent, note: str, folder: Path) -> str:
         lines.append(one_line(f"missing: {point.label}, run {point.run_id}: {reason}"))
     lines += [one_line(f"warning: {warning}") for warning in content.warnings]
     for sentence in content.sentences:
-        lines += ["", *textwrap.wrap(sentence.replace("**", ""), 110)]
+        lines += ["", *paragraph(sentence.replace("**", ""))]
     examples = _largest(content.records["lost"])
     if examples:
         ratio = f"{content.ratio:g}"
         lines += ["", f"the largest drops, the rank of each seed at r = 0 -> at r = {ratio}:"]
         lines += examples
     if note:
-        lines += ["", *textwrap.wrap(f"no texts: {note}; --no-texts goes without", 110)]
+        lines += ["", *paragraph(f"no texts: {note}; --no-texts goes without")]
     counts = listed(f"{len(records):,} {name}" for name, records in content.records.items())
     lines += ["", f"questions: {counts} (lost.jsonl, gained.jsonl, weak.jsonl)"]
     return "\n".join([*lines, f"page: {folder / 'probe.md'}"])

@@ -1,6 +1,7 @@
-"""A table for a terminal: columns of equal width."""
+"""A table for a terminal: columns of equal width, as many side by side as it has room for."""
 
 from hybrid_sweep.report.render.table import Table
+from hybrid_sweep.utils import terminal_lines
 from hybrid_sweep.utils.escaping import one_line
 
 WIDTH = 24  # characters of a name from the user
@@ -24,11 +25,5 @@ def console(table: Table) -> list[str]:
     texts = [[one_line(column.title) for column in shown.columns]]
     for row in shown.rows:
         texts.append([short(cell.text) if cell.code else one_line(cell.text) for cell in row])
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    lines = []
-    for row_texts in texts:
-        cells = []
-        for text, width, column in zip(row_texts, widths, shown.columns, strict=True):
-            cells.append(text.ljust(width) if column.words else text.rjust(width))
-        lines.append("  ".join(cells).rstrip())
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+    are_words = [column.words for column in shown.columns]
+    return terminal_lines.in_blocks(texts, are_words, terminal_lines.width())

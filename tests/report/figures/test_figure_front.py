@@ -22,7 +22,12 @@ MONO = ("monolingual", "RR@10")
 SIDES = [("cross-lingual", "RR@10"), ("multilingual", "same@10")]
 
 
-def front(ratios: list[float], on: dict[str, list[float]], frequency: float = 0.42) -> pd.DataFrame:
+def front(
+    ratios: list[float],
+    on: dict[str, list[float]],
+    frequency: float = 0.42,
+    interval: str = "bootstrap",
+) -> pd.DataFrame:
     """Rows "front" of derived statistics, by hand; `on` names the ratios on the front by what they
     are weighed against.
     """
@@ -35,7 +40,7 @@ def front(ratios: list[float], on: dict[str, list[float]], frequency: float = 0.
                 "scope": MACRO,
                 "against": f"{setting} {measure}",
             },
-            **{"ratio": ratio, "value": frequency + ratio / 10},
+            **{"ratio": ratio, "value": frequency + ratio / 10, "interval": interval},
             "word": "not shown to be dominated",
             "by_means": (
                 "on the front" if ratio in on.get(f"{setting} {measure}", []) else "off the front"
@@ -50,6 +55,7 @@ def front(ratios: list[float], on: dict[str, list[float]], frequency: float = 0.
         "ratio": 1.0,
         "value": 9.0,
         "word": "stated",
+        "interval": "crossed",
     }
     return pd.DataFrame([*rows, {**rows[0], **other}] if rows else [{**other}])
 
@@ -135,7 +141,7 @@ def test_without_rows_of_the_front_the_points_stand_alone(sweep_dir: Path) -> No
             "1",
         ]
         assert all(len(line.get_xdata()) == 0 for line in axes.lines if line.get_gid() == "front")
-    assert "no front is drawn" in said(figure) and "Pareto" not in said(figure)
+    assert "No front" in said(figure) and "Pareto" not in said(figure)
 
 
 def test_a_missing_ratio_has_no_point_and_is_named(sweep_dir: Path) -> None:
@@ -209,3 +215,12 @@ def test_eleven_ratios_that_lie_together_keep_their_words_apart(
             box = Text.get_window_extent(text)  # without the line that leads to it
             for x, y in axes.transData.transform(list(marked(axes).values())):
                 assert not (box.x0 < x < box.x1 and box.y0 < y < box.y1), text.get_text()
+
+
+def test_two_seeds_have_no_front(make_sweep: Callable[..., Path], world: Any) -> None:
+    derived = front([0.0, 0.5, 1.0], EVERY, interval="conditional")
+    _, _, figure = drawn(make_sweep(world(questions=15), seeds=(0, 1)), derived)
+    lines = [line for axes in figure.axes for line in axes.lines if line.get_gid() == "front"]
+    assert not any(len(line.get_xdata()) for line in lines)
+    assert "No front" in said(figure)
+    assert "%)" not in said(figure).split("Beyond")[0]

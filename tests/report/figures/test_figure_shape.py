@@ -151,12 +151,19 @@ def test_without_ratio_0_nothing_is_called_missing(
     assert "no finished point" not in said(figure)
 
 
-def test_few_seeds_are_said(make_sweep: Callable[..., Path], world: Any) -> None:
-    _, _, figure = drawn(make_sweep(world(questions=15), seeds=(0,)), rows("conditional"))
-    assert "Intervals over questions only" in said(figure) and "95 % band, questions only" in said(
-        figure
-    )
-    assert "bootstrap" not in said(figure)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_few_seeds_have_intervals_over_questions_and_no_line(
+    make_sweep: Callable[..., Path], world: Any, seeds: tuple[int, ...]
+) -> None:
+    derived = rows("conditional").assign(interval="conditional")
+    _, _, figure = drawn(make_sweep(world(questions=15), seeds=seeds), derived)
+    assert "Intervals over questions only" in said(figure)
+    assert "No fit" in said(figure)
+    assert "Slope" not in said(figure)
+    [axes] = figure.axes
+    assert not axes.collections
+    assert not [line for line in axes.lines if line.get_gid() in ("isotonic", "line")]
+    assert not any(len(line.get_xdata()) for line in axes.lines if "band" in str(line.get_gid()))
 
 
 def test_it_is_one_column_wide_and_legible(make_sweep: Callable[..., Path], world: Any) -> None:

@@ -145,3 +145,15 @@ def test_a_column_that_is_always_shown_has_dashes_for_what_a_name_lacks() -> Non
     table = Table("t", (Column("setting"), column), (Group(((code("a"), code("")),)),))
     assert grid(table) == ["| setting | `first` |", "| --- | --- |", "| `a` | – |"]
     assert "<td>–</td>" in html(table)
+
+
+def test_a_table_on_a_terminal_is_no_wider_than_it(monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = [Column(f"a column {place}") for place in range(12)]
+    lines = console(
+        Table("T", tuple(columns), (Group(([Cell(f"cell {place}") for place in range(12)],)),))
+    )
+    assert max(map(len, lines)) <= 80
+    assert all(f"cell {place}" in "\n".join(lines) for place in range(12))
+    assert "\n".join(lines).count("a column 0") > 1
