@@ -1,6 +1,7 @@
 """The verb report on other people's systems: a table of theirs, or their run files."""
 
 import csv
+import dataclasses
 import glob
 import re
 from collections.abc import Sequence
@@ -56,6 +57,8 @@ def report(words: list[str]) -> int:
         name = args.table[0].resolve().stem
     else:
         rows = _scored(args.runs, args.collection, args.labels, args.overrides)
+        origin = f"known of the collection {args.collection}"
+        asked = dataclasses.replace(asked, origin=origin)
         name = "runs"
     if not is_folder_name(name):
         name = "table"
@@ -98,7 +101,8 @@ def _refuse_words(overrides: Sequence[str], collection: str | None, labels: Path
 def _scored(
     patterns: Sequence[str], collection: str | None, labels: Path | None, overrides: Sequence[str]
 ) -> "pd.DataFrame":
-    """Return tidy rows of run files: each scored on the collection, by the labels of its file.
+    """Return tidy rows of run files: each scored on the collection, by the labels of its file, with
+    the clusters of questions that the collection knows.
 
     Args:
         patterns: of the names of run files.
@@ -109,6 +113,8 @@ def _scored(
     import pandas as pd
 
     from hybrid_sweep.commands.score_run import Scorer
+    from hybrid_sweep.data.collection import ALONE
+    from hybrid_sweep.data.datasets.sources import clusters_of
     from hybrid_sweep.report.foreign.rows import tidy
 
     if collection is None:
@@ -125,7 +131,12 @@ def _scored(
         named = _of_table(files, labels)
     scorer = Scorer([f"data={collection}", *overrides], say)
     parts = [tidy(scorer.scored(path)[0], named[path]) for path in files]
-    return pd.concat(parts, ignore_index=True)
+    rows = pd.concat(parts, ignore_index=True)
+    clusters = clusters_of(scorer.collection, scorer.config.data.name)
+    if clusters is not None and "cluster" not in rows.columns:
+        alone = ALONE + rows["group"].astype(str)  # in no cluster
+        rows["cluster"] = rows["group"].astype(str).map(clusters).fillna(alone)
+    return rows
 
 
 def _of_names(files: Sequence[Path]) -> dict[Path, dict[str, str]]:

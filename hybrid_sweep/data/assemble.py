@@ -5,7 +5,7 @@ judgements between groups.
 import dataclasses
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -262,3 +262,18 @@ def _groups(table: pa.Table, ids: list[str]) -> dict[str, str]:
     there = table["id"].take(rows).to_pylist()
     groups = table["group"].take(rows).to_pylist()
     return dict(zip(there, groups, strict=True))
+
+
+def point_out_shared_ids(built: Collection, say: Callable[[str], None]) -> None:
+    """Say how many queries have the id of a passage, and keep it in the collection's info; nothing
+    where none has.
+    """
+    ids = built.queries["id"].combine_chunks()
+    shared = int(np.count_nonzero(index_in(built.passages["id"], ids) >= 0))
+    if shared:
+        built.info["queries_in_corpus"] = shared
+        say(
+            f"{shared:,} of {len(built.queries):,} queries have the id of a passage: where that is"
+            " the query's own document, as in ArguAna and Quora, it is searched too and mostly"
+            " stands first; eval.own_document=leave_out leaves it out"
+        )

@@ -9,6 +9,7 @@ import pytest
 
 from hybrid_sweep.commands import report_foreign, report_verbs
 from hybrid_sweep.commands.labels import keep_labelled, labels_of
+from hybrid_sweep.data.datasets import sources
 from hybrid_sweep.report.foreign import report as foreign
 from tests.commands.test_score_run import marco, official
 from tests.refused import refused
@@ -64,6 +65,36 @@ def test_run_files_are_scored_and_reported(cache: Path, tmp_path: Path, form: st
         scores = [official(reference, tmp_path / "runs" / names[ratio, seed]) for seed in range(3)]
         assert mine.loc[ratio, "mean"] == pytest.approx(np.mean(scores), abs=1e-9)
     assert mine.loc[0.5, "delta_seeds"] == 3
+
+
+@pytest.mark.parametrize("asked", ["", "none", "FILE"])
+def test_the_clusters_of_a_collection_are_counted(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(
+        sources, "clusters_of", lambda *_: {str(query): str(query // 5) for query in range(1, 29)}
+    )
+    marco(tmp_path / "marco", 3)
+    names = {(ratio, seed): f"r{ratio:g}_s{seed}.tsv" for ratio, seed in PLACES}
+    write_runs(tmp_path / "runs", names)
+    words = ["--runs", "runs/*", "--collection", "msmarco", f"data.path={tmp_path / 'marco'}"]
+    if asked == "FILE":
+        lines = [f"{query},{query % 2}" for query in range(1, 31)]
+        (tmp_path / "mine.csv").write_text("\n".join(["group,cluster", *lines]) + "\n")
+        words += ["--clusters", "mine.csv"]
+    elif asked:
+        words += ["--clusters", asked]
+    assert report_verbs.report(words) == 0
+    results = pd.read_csv(tmp_path / "outputs/reports/runs/results.csv")
+    count = results["n_clusters"].max() if "n_clusters" in results else np.nan
+    text = (tmp_path / "outputs/reports/runs/report.md").read_text()
+    if asked == "none":
+        assert not count > 0
+    else:
+        # six of five questions or fewer, and two that are in none
+        assert count == (2 if asked else 8)
+    assert ("known of the collection msmarco" in text) == (asked == "")
+    assert ("given in mine.csv" in text) == (asked == "FILE")
 
 
 def test_files_without_labels_are_refused(cache: Path, tmp_path: Path) -> None:

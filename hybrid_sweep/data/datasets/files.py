@@ -11,12 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hybrid_sweep.config.schema import FilesData
-from hybrid_sweep.data.assemble import Folder, assemble
+from hybrid_sweep.data.assemble import Folder, assemble, point_out_shared_ids
 from hybrid_sweep.data.collection import Collection
-from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.data.text_records import (
     BEIR_HEADER,
     by_split,
@@ -158,20 +155,8 @@ def build(data: FilesData, work: Path, say: Say) -> Collection:
     if isinstance(exported := read_json(root / "source.json"), dict):
         info |= {"exported": exported, "licence": exported.get("licence", "unknown")}
     built = assemble(data.name, sources, problems, work, info)
-    if shared := _shared_ids(built):
-        built.info["queries_in_corpus"] = shared
-        say(
-            f"{shared:,} of {len(built.queries):,} queries have the id of a passage: where that is"
-            " the query's own document, as in ArguAna and Quora, it is searched too and mostly"
-            " stands first; eval.own_document=leave_out leaves it out"
-        )
+    point_out_shared_ids(built, say)
     return built
-
-
-def _shared_ids(built: Collection) -> int:
-    """Return how many queries have the id of a passage."""
-    ids = built.queries["id"].combine_chunks()
-    return int(np.count_nonzero(index_in(built.passages["id"], ids) >= 0))
 
 
 def _formats(folder: Path, wanted: dict[str, Format]) -> list[str]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hybrid_sweep.config.schema import HfData
-from hybrid_sweep.data.assemble import Folder, assemble
+from hybrid_sweep.data.assemble import Folder, assemble, point_out_shared_ids
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.text_records import LARGEST, JudgementLine, TextLine
 from hybrid_sweep.utils.errors import UserError
@@ -45,7 +45,9 @@ def build(data: HfData, work: Path, say: Say) -> Collection:
         None, False, _passages(root, data), _queries(root, data), _judgements(root, data)
     )
     info = {"source": "Parquet files", "licence": "that of the files"}
-    return assemble(data.name, [whole], problems, work, info)
+    built = assemble(data.name, [whole], problems, work, info)
+    point_out_shared_ids(built, say)
+    return built
 
 
 def _files(root: Path, pattern: str, key: str) -> list[Path]:

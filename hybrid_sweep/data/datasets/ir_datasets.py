@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hybrid_sweep.config.schema import IrDatasetsData
-from hybrid_sweep.data.assemble import Folder, assemble
+from hybrid_sweep.data.assemble import Folder, assemble, point_out_shared_ids
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.text_records import JudgementLine, TextLine
 from hybrid_sweep.utils.errors import UserError
@@ -76,7 +76,9 @@ def build(data: IrDatasetsData, work: Path, say: Say) -> Collection:
     )
     named = {split: dict(ids) for split, ids in _wanted(data).items() if ids}
     info = {"source": "ir_datasets", "licence": "that of the collection", "ids": named}
-    return assemble(data.name, [whole], problems, work, info)
+    built = assemble(data.name, [whole], problems, work, info)
+    point_out_shared_ids(built, say)
+    return built
 
 
 def _wanted(data: IrDatasetsData) -> dict[str, dict[str, str]]:

@@ -25,6 +25,7 @@ from hybrid_sweep.utils.files import digest
 
 KEY = ["setting", "query_lang", "passage_lang", "query_id"]
 GIVEN = "given with the results at hand"
+IN_TABLE = "column cluster of the table"  # where clusters are from
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def sweep_of(
         in_table = dict(zip(pairs["group"], pairs["cluster"], strict=True))
     frame, origin = with_clusters(frame, clusters, in_table, must_use=True)
     if origin == KEPT:
-        origin = "column cluster of the table"
+        origin = IN_TABLE
     nothing: dict[str, dict[str, Any]] = {point.run_id: {} for point in points}
     sweep = Sweep(
         name=name,

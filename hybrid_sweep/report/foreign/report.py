@@ -15,7 +15,7 @@ from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
 from hybrid_sweep.report.curves import complete, curves
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.foreign import figure, words
-from hybrid_sweep.report.foreign.levels import Levels, levels_of, sweep_of
+from hybrid_sweep.report.foreign.levels import IN_TABLE, Levels, levels_of, sweep_of
 from hybrid_sweep.report.foreign.rows import checked
 from hybrid_sweep.report.foreign.words import Told
 from hybrid_sweep.report.load import Sweep
@@ -98,7 +98,9 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
         margin = MARGIN
     levels = levels_of(rows[factor], asked.baseline)
     sweep, warnings = sweep_of(rows, levels, measure, margin, name, asked.clusters)
-    origin = asked.origin or sweep.clusters
+    origin = sweep.clusters
+    if origin == IN_TABLE and asked.origin:
+        origin = asked.origin
     sweep = dataclasses.replace(sweep, looks=asked.looks, clusters=origin)
     results = _results(sweep)
     looked = look_notes.warnings(sweep, results)

@@ -117,3 +117,14 @@ def test_a_data_set_of_the_hub_is_fetched_by_preparing_alone(cache, tmp_path, mo
     prepare.whole_collection(made, download=True)
     assert asked[-1][0] == "some/set" and "zh/*.parquet" in asked[-1][1]
     assert prepare.collection_of(made).passage_languages == ["fa", "zh"]
+
+
+def test_queries_that_are_passages_themselves_are_told(tmp_path):
+    folder = written(tmp_path / "x")
+    assert "queries_in_corpus" not in build(folder).info
+    put(folder, "zh/own.parquet", _id=["q2"], title=[None], text=["two"])
+    said = []
+    data = HfData(name="hf", languages=["en"], path=str(folder), **FILES)
+    built = hf.build(data, tmp_path, said.append)
+    assert built.info["queries_in_corpus"] == 1
+    assert "1 of 2 queries" in said[-1]

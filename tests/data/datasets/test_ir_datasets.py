@@ -99,6 +99,12 @@ CATALOGUE = {
         [GenericQuery("q1", "a question")],
         [TrecQrel("q1", "d1", 1, "0")],
     ),
+    "own documents": Dataset(
+        "en",
+        [GenericDoc("d1", "an argument"), GenericDoc("d2", "its counter")],
+        [GenericQuery("d1", "an argument")],
+        [TrecQrel("d1", "d2", 1, "0")],
+    ),
 }
 
 
@@ -129,6 +135,16 @@ def test_one_id_gives_its_texts_under_their_own_ids(tmp_path):
     assert rows(built.passages)[0] == ("zh-0", "zh-0", "zh", "*", "title 0 text 0 zh")
     # a grade below 0 is a judgement, and not relevant
     assert rows(built.qrels) == [("1", "zh-0", 3), ("2", "zh-1", 0)]
+
+
+def test_queries_that_are_passages_themselves_are_told(tmp_path):
+    texts = {"query_fields": ["text"], "passage_fields": ["text"]}
+    data = IrDatasetsData(name="ir_datasets", languages=["en"], id="own documents", **texts)
+    said = []
+    built = ir_datasets.build(data, tmp_path, said.append)
+    assert built.info["queries_in_corpus"] == 1
+    assert "1 of 1 queries" in said[-1]
+    assert "queries_in_corpus" not in build(tmp_path, id="toy/zh/test").info
 
 
 def test_the_ids_of_several_languages_share_their_questions(tmp_path):
