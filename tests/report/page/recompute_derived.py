@@ -59,7 +59,8 @@ def derived(points: list[Row], runs: Any, rows: list[Row], curves: dict[Any, Any
         weights = bootstrap(len(seeds), shaped)
         for place, (y, df) in shaped.items():
             Y = np.array([y.loc[[where[r][s] for s in seeds]] for r in ratios])
-            found += shape(place, ratios, Y, df)
+            for row in shape(place, ratios, Y, df):
+                found.append(row | {"n_questions": len(y.attrs["asked"])})
         slopes = [row for row in found if row["statistic"] == "slope"]
         for row, p_holm in zip(slopes, holm([row["p"] for row in slopes]), strict=True):
             row["p_holm"] = p_holm
@@ -318,7 +319,7 @@ def fronts(
                 "by_means": "on the front" if on[i] else "off the front",
                 "word": "not tested",
                 "n_seeds": len(seeds),
-                "n_questions": mono.shape[1],
+                "n_questions": len(mono.attrs["asked"]),
             }
             if beaten:
                 p, rival = beaten[i]
@@ -404,7 +405,8 @@ def prices(rows: list[Row], where: dict[float, dict[int, str]], shaped: Any) -> 
                 "ratio": ratio,
                 "interval": "none",
             }
-            row |= {"n_seeds": len(common), "n_questions": len(questions), "word": "no gain shown"}
+            asked = mono.attrs["asked"] | other.attrs["asked"]
+            row |= {"n_seeds": len(common), "n_questions": len(asked), "word": "no gain shown"}
             gained = next(
                 r for r in rows if place_of(r) == ("trained", ratio, setting, measure, "macro")
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from recompute_clusters import effective, of_clusters
 from scipy.optimize import brentq
 from scipy.special import stdtr
 from scipy.stats import chi2
@@ -48,6 +49,9 @@ def read(sweep_dir: Path) -> tuple[float, list[Row], dict[str, tuple[pd.DataFram
         rows = rows.sort_values(
             ["setting", "query_lang", "passage_lang", "query_id"], ignore_index=True
         )
+        if (folder / "clusters.parquet").is_file():
+            named = pd.read_parquet(folder / "clusters.parquet")
+            rows["cluster"] = rows["group_id"].map(dict(named.itertuples(index=False, name=None)))
         runs[point["run_id"]] = rows, json.loads(metrics.read_text())
     return plan["margin"], points, runs
 
@@ -63,18 +67,18 @@ def rows_of(runs: Any, setting: str, measure: str) -> tuple[pd.DataFrame, np.nda
     )
     values = np.array([part[measure].to_numpy(float) for part in parts])
     known = np.isfinite(values).all(axis=0)
-    return (
-        pd.DataFrame({"domain": domain, "question": first["group_id"]})[known].reset_index(
-            drop=True
-        ),
-        values[:, known],
-    )
+    columns = {"domain": domain, "question": first["group_id"]}
+    if "cluster" in first:
+        columns["cluster"] = first["cluster"]
+    return pd.DataFrame(columns)[known].reset_index(drop=True), values[:, known]
 
 
 def contributions(rows: pd.DataFrame, values: np.ndarray) -> tuple[pd.DataFrame, float]:
     """What each question contributes to the mean over domains of the domain means, a row per run;
-    and the questions' df.
+    and the questions' df. Of questions in clusters, what each cluster does.
     """
+    if "cluster" in rows:
+        return of_clusters(rows, values)
     n = rows.groupby("domain").size()
     questions = rows.groupby("domain")["question"].nunique()
     G, L = rows["question"].nunique(), len(n)
@@ -200,7 +204,7 @@ def holm(ps: list[float]) -> list[float]:
 
 def too_few(effect: Row, margin: float) -> bool:
     """Whether a loss of the margin could hide in questions that were not drawn."""
-    return (effect["df_questions"] + 1) * margin < 3 or effect["carrying"] < 10
+    return effect["asked"] * margin < 3 or effect["carrying"] < 10
 
 
 def p_of_loss(effect: Row, margin: float) -> float:
@@ -276,7 +280,9 @@ def results(
             chosen = whole["domain"].isin(domains).to_numpy()
             rows, part = whole[chosen].reset_index(drop=True), values[:, chosen]
             y, df = contributions(rows, part)
-            curves[setting, measure, scope] = y.set_axis(order), df
+            curve = y.set_axis(order)
+            curve.attrs["asked"] = set(rows["question"])
+            curves[setting, measure, scope] = curve, df
             of_scope = scope_rows(
                 points, runs, done, (setting, measure, scope), rows, part, y.to_numpy(), df
             )
@@ -339,9 +345,11 @@ def scope_rows(
         row |= {
             "seeds": " ".join(map(str, at)),
             "n_seeds": len(at),
-            "n_questions": level["G"],
+            "n_questions": rows["question"].nunique(),
             "n_rows": len(rows),
         }
+        if "cluster" in rows:
+            row["n_clusters"] = rows["cluster"].nunique()
         row |= {
             "mean": level["mean"],
             "low": low,
@@ -362,6 +370,7 @@ def scope_rows(
             row |= change(y[here], y[there], df, floor) | outcome(
                 rows["question"], values[here] - values[there]
             )
+            row["effect"]["asked"] = effective(rows)
         found.append(row)
     return found
 

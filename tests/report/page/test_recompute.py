@@ -15,7 +15,9 @@ import pytest
 
 from hybrid_sweep.report.derived import COLUMNS as DERIVED
 from hybrid_sweep.report.results import COLUMNS
+from tests.report.folders import runs_of
 from tests.report.page.test_html import block, page
+from tests.report.test_clusters import cluster_of, groups_of, keep
 
 Make = Callable[..., Path]
 HERE = Path(__file__).parent
@@ -64,14 +66,22 @@ def recompute(clean: Path, sweep_dir: Path) -> dict[str, Any]:
     return found
 
 
+def in_clusters(sweep_dir: Path) -> None:
+    """Put the questions of each run into clusters of unequal sizes."""
+    by_group = {group: cluster_of(group) for group in groups_of(sweep_dir)}
+    for run_dir in runs_of(sweep_dir).iterdir():
+        keep(run_dir, by_group)
+
+
 def remove(sweep_dir: Path, *run_ids: str) -> None:
     for run_id in run_ids:
         (sweep_dir.parent.parent / "runs" / run_id / "metrics.json").unlink()
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("clusters", [False, True], ids=["questions", "clusters"])
 def test_every_number_is_recomputed_without_torch(
-    clean: Path, make_sweep: Make, world: Any
+    clean: Path, make_sweep: Make, world: Any, clusters: bool
 ) -> None:
     """A sweep that has something in every column: an inconclusive ratio, a price, a turn, languages
     never trained on.
@@ -85,11 +95,14 @@ def test_every_number_is_recomputed_without_torch(
         noise=0.05,
     )
     sweep_dir = make_sweep(kind, ratios=(0.0, 0.25, 0.5, 0.75, 1.0), bm25=True)
+    if clusters:
+        in_clusters(sweep_dir)
     text = page(sweep_dir)
     found = recompute(clean, sweep_dir)
     assert found["importable"] == [] and found["wrong"] == []
     counts = found["counts"]
-    assert {name for name in PLAIN if not counts[f"results.{name}"]} == set()
+    wanted = COLUMNS if clusters else PLAIN
+    assert {name for name in wanted if not counts[f"results.{name}"]} == set()
     assert {name for name in DERIVED if not counts[f"derived.{name}"]} == set()
     cells = {name: number for name, number in counts.items() if name.startswith("cell.")}
     assert len(cells) > 20 and min(cells.values()) > 0
