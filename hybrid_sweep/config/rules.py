@@ -36,6 +36,8 @@ CHOICES = {
     "batch.composition": ("per_batch", "per_example"),
     "loss.alignment.of": ("queries", "passages"),
     "loss.alignment.divergence": ("jensen_shannon", "kl"),
+    "loss.distillation.loss": ("margin_mse", "kl"),
+    "loss.distillation.over": ("hard_negatives", "batch"),
     "batch.ratio_schedule": ("constant", "rising", "falling", "cross_first", "mono_first"),
     "model.pooling": ("mean", "cls", "auto"),
     "eval.select": ("last", "best"),
@@ -74,7 +76,7 @@ LEAST = {
     "sweep.max_seeds": 3,
 }
 OF_EVERY_TABLE = ("RR@10", "nDCG@10", "R@100", "AP")  # measures that every run has by query
-POSITIVE = ("trainer.lr", "model.temperature")
+POSITIVE = ("trainer.lr", "model.temperature", "loss.distillation.temperature")
 NOT_NEGATIVE = (
     "trainer.weight_decay",
     "trainer.clip",
@@ -82,6 +84,7 @@ NOT_NEGATIVE = (
     "loss.infonce",
     "loss.symmetric",
     "loss.alignment.weight",
+    "loss.distillation.weight",
     "sweep.margin",
     "keep.checkpoint_seconds",
 )
@@ -186,6 +189,7 @@ def check_paths(config: Config) -> None:
     groups: list[tuple[str, Any]] = [("model", config.model), *_collections(config)]
     paths = {f"{where}.path": group.path for where, group in groups}
     paths |= {f"{where}.negatives": data.negatives for where, data in _collections(config)}
+    paths["loss.distillation.path"] = config.loss.distillation.path
     paths |= {"paths.outputs": config.paths.outputs, "paths.cache": config.paths.cache}
     for key, path in paths.items():
         try:
@@ -373,7 +377,7 @@ def _check_training(config: Config) -> None:
 
 def _check_loss(config: Config) -> None:
     loss = config.loss
-    weights = (loss.infonce, loss.symmetric, loss.alignment.weight)
+    weights = (loss.infonce, loss.symmetric, loss.alignment.weight, loss.distillation.weight)
     rule = "the weights of all terms are 0: nothing would be trained; give one"
     _need(any(weights), "loss.infonce", loss.infonce, rule)
     rule = "stands in the place of InfoNCE, which has weight 0; leave one of the two out"
@@ -383,6 +387,22 @@ def _check_loss(config: Config) -> None:
     rule = f"needs two language versions of a text, but data.languages={languages}; add one"
     is_possible = not loss.alignment.weight or len(languages) > 1
     _need(is_possible, "loss.alignment.weight", loss.alignment.weight, rule)
+    if loss.distillation.weight:
+        _check_distillation(config)
+
+
+def _check_distillation(config: Config) -> None:
+    asked = config.loss.distillation
+    rule = "needs the teacher's scores: loss.distillation.path"
+    _need(bool(asked.path), "loss.distillation.weight", asked.weight, rule)
+    rule = (
+        "needs batch.hard_negatives, whose scores are learned; loss.distillation.over=batch learns"
+        " those of all passages of the batch"
+    )
+    is_possible = asked.over == "batch" or config.batch.hard_negatives > 0
+    _need(is_possible, "loss.distillation.over", asked.over, rule)
+    rule = f"one file scores one collection, and more trains on {', '.join(config.more)} too"
+    _need(not config.more, "loss.distillation.weight", asked.weight, rule)
 
 
 def _check_evaluation(config: Config) -> None:

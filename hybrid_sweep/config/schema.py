@@ -265,10 +265,24 @@ class AlignmentConfig:
 
 
 @dataclass
+class DistillationConfig:
+    weight: float = _added(0.0)
+    path: str | None = _aside(None)
+    loss: str = _added("margin_mse")
+    over: str = _added("hard_negatives")
+    temperature: float = _added(1.0)
+
+    def __post_init__(self) -> None:
+        if self.weight == 0:  # all spellings of no teacher are one run
+            self.loss, self.over, self.temperature = "margin_mse", "hard_negatives", 1.0
+
+
+@dataclass
 class LossConfig:
     infonce: float = _added(1.0)
     symmetric: float = _added(0.0)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
 
 @dataclass

@@ -35,6 +35,7 @@ from hybrid_sweep.data.hub import is_on_hub, local, revision, triples
 from hybrid_sweep.data.negative_lines import form_of
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
 from hybrid_sweep.data.pairs import Pairs, pair_store
+from hybrid_sweep.data.teacher import TeacherFile, TeacherScores, teacher_store
 from hybrid_sweep.models import trial
 from hybrid_sweep.models.folder import content_digests, model_fingerprint, model_folder
 from hybrid_sweep.models.tokens import Tokenizing, Tokens, token_store
@@ -222,7 +223,8 @@ class TrainingSource:
     """A collection that is trained on, in its languages: its pairs, the tokens of its texts, row by
     row.
 
-    code: (L,) int64 index of each language of the pairs among those of the plan.
+    code: (L,) int64 index of each language of the pairs among those of the plan. teacher: its
+    scores, where some are learned.
     """
 
     name: str
@@ -231,6 +233,7 @@ class TrainingSource:
     queries: Tokens
     passages: Tokens
     code: np.ndarray
+    teacher: TeacherScores | None = None
 
 
 @dataclass(frozen=True)
@@ -288,7 +291,9 @@ def prepare(config: Config, say: Say = _quiet) -> Prepared:
         queries = _tokens(config, folder, collection, "queries", say)
         passages = _tokens(config, folder, collection, "passages", say)
         code = code_of(collection.languages, union)
-        sources.append(TrainingSource(name, collection, pairs, queries, passages, code))
+        teacher = teacher_of(configs[name], collection, pairs, say)
+        source = TrainingSource(name, collection, pairs, queries, passages, code, teacher)
+        sources.append(source)
     main = sources[0]
     return Prepared(main.collection, folder, main.queries, main.passages, sources, union)
 
@@ -346,6 +351,35 @@ def training_pairs(config: Config, collection: Collection, say: Say = _quiet) ->
     return pair_store(cache, collection, "train", hard, say)
 
 
+def teacher_of(
+    config: Config, collection: Collection, pairs: Pairs, say: Say = _quiet
+) -> TeacherScores | None:
+    """Return the teacher's scores of a collection's pairs; None where none are learned."""
+    mark = _teacher_digest(config)
+    if mark is None:
+        return None
+    file = TeacherFile(_teacher_path(config), mark, whole_collection(config), say)
+    hard = _negatives(config)
+    return teacher_store(cache_dir(config), file, collection, pairs, hard[2] if hard else None)
+
+
+def _teacher_path(config: Config) -> Path:
+    path = Path(config.loss.distillation.path or "").expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"loss.distillation.path={config.loss.distillation.path}: no such file",
+            key="teacher.file_missing",
+        )
+    return path
+
+
+def _teacher_digest(config: Config) -> str | None:
+    """Return the digest of the file of a teacher's scores; None where none are learned."""
+    if not config.loss.distillation.weight:
+        return None
+    return content_digests([_teacher_path(config)], cache_dir(config))[0]
+
+
 def negatives_file(config: Config, say: Say = _quiet, *, download: bool = False) -> Path | None:
     """Return the file of hard negatives that a config names; None where it names none.
 
@@ -389,8 +423,8 @@ def fingerprints(config: Config, say: Say = _quiet) -> dict[str, Any]:
 def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     """Return what names the data and the model of a prepared run.
 
-    collection, model; `negatives` where hard negatives are drawn; `more`: the same of each further
-    collection by name.
+    collection, model; `negatives` where hard negatives are drawn, `teacher` where its scores are
+    learned; `more`: the same of each further collection by name.
     """
     if isinstance(config.model, Bm25Model):
         return {"collection": prepared.collection.fingerprint, "model": words_fingerprint()}
@@ -400,6 +434,9 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
         file = _negatives(own)
         if file:
             marks[source.name]["negatives"] = file[2]
+        taught = _teacher_digest(own)
+        if taught:
+            marks[source.name]["teacher"] = taught
     main: dict[str, Any] = marks.pop(prepared.sources[0].name)
     main["model"] = model_fingerprint(prepared.model, cache_dir(config))
     if marks:

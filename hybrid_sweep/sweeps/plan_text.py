@@ -203,6 +203,9 @@ def _loss_notes(config: Config) -> list[str]:
     parts = {first: loss.infonce, "InfoNCE of passages over queries": loss.symmetric}
     aligned = f"alignment of {loss.alignment.of} ({loss.alignment.divergence})"
     parts[aligned] = loss.alignment.weight
+    over = loss.distillation.over.replace("_", " ")
+    taught = f"distillation from a teacher's scores of {over} ({loss.distillation.loss})"
+    parts[taught] = loss.distillation.weight
     told = [f"{weight:g} x {name}" for name, weight in parts.items() if weight]
     return [f"the loss is {' + '.join(told)}"]
 

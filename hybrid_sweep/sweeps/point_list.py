@@ -24,7 +24,7 @@ from hybrid_sweep.config.schema import (
     untrained,
 )
 from hybrid_sweep.config.words import key_of, without
-from hybrid_sweep.inputs import prepare
+from hybrid_sweep.inputs import prepare, teacher
 from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.retrieval.candidates import NO_FAISS
 from hybrid_sweep.runs import finished, stages, trained
@@ -175,7 +175,8 @@ def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
     asked = config.eval
     marks = [asked.also, asked.split, asked.run_depth, asked.index, asked.ivf_lists]
     checkpointed = config.trainer.gradient_checkpointing and config.trainer.max_steps > 0
-    key = _key(config.data, config.more, config.model, drawn, cache, marks, checkpointed)
+    taught = _taught(config)
+    key = _key(config.data, config.more, config.model, drawn, cache, marks, checkpointed, taught)
     if key not in _known:
         check_installed(config)
         main = prepare.prepare(config, say)
@@ -183,9 +184,20 @@ def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
             from hybrid_sweep.models.loading import check_checkpointing  # torch comes with it
 
             check_checkpointing(config.model, main.model)
+        teacher.check(config, main, say)
         _known[key] = prepare.fingerprints_of(config, main)
         stages.check(config, main, say)
     return _known[key]
+
+
+def _taught(config: Config) -> list[Any]:
+    """Return what decides which scores of a teacher a run needs; [] where it has no teacher."""
+    if not config.loss.distillation.weight:
+        return []
+    batch = config.batch
+    kinds = [batch.cross_lingual_ratio < 1, batch.cross_lingual_ratio > 0]
+    stated = [batch.query_languages, batch.passage_languages, batch.pairs]
+    return [config.loss.distillation, kinds, stated]
 
 
 def check_installed(config: Config) -> None:
@@ -233,7 +245,12 @@ def check(points: Sequence[Point]) -> dict[str, Plan]:
     for point in (point for point in points if point.kind == "trained"):
         config = point.config
         key = _key(
-            config.data, config.more, cache_dir(config), config.batch, config.trainer.max_steps
+            config.data,
+            config.more,
+            cache_dir(config),
+            config.batch,
+            config.trainer.max_steps,
+            config.loss.alignment,
         )
         if key not in shared:
             shared[key] = plan_of(config)

@@ -1,5 +1,6 @@
 """The plan's batches as tensors: each process reads its own part of the global batch of a step."""
 
+import itertools
 import signal
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from hybrid_sweep.batching.schedule import Plan
+from hybrid_sweep.batching.schedule import Batch, Plan
 from hybrid_sweep.config.schema import Config
+from hybrid_sweep.data.teacher import Asked, TeacherScores
 from hybrid_sweep.inputs.prepare import Prepared, TrainingSource
 from hybrid_sweep.models.bucketing import cuts, joined
 from hybrid_sweep.models.tokens import Tokens, pad_id
@@ -32,7 +34,9 @@ class TrainBatch:
     answers: (b (1 + k),) number of each passage, the same in all languages; -1: absent.
     query_language, passage_language: (b,) index of the language of each text, read from the
     collection. versions: bool, which texts in the other language there are, (b,); (0,) where none
-    is asked for.
+    is asked for. teacher: float64, the teacher's score of each candidate of each query, NaN where
+    it has none: (b, 1 + k) of its own passage and hard negatives, or (b, B (1 + k)) of all passages
+    of the global batch; (b, 0) without a teacher.
     """
 
     step: int
@@ -45,6 +49,7 @@ class TrainBatch:
     query_language: Tensor
     passage_language: Tensor
     versions: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.bool))
+    teacher: Tensor = field(default_factory=partial(torch.zeros, 0, 0, dtype=torch.float64))
 
 
 class HybridBatches(Dataset[TrainBatch]):
@@ -78,27 +83,19 @@ class HybridBatches(Dataset[TrainBatch]):
         source = self.sources[batch.source]
         groups = batch.groups[mine]
         pairs = source.pairs
-        asked, answered, home, partner = (
+        asked, answered, partner = (
             source.own[languages[mine]]
-            for languages in (
-                batch.query_language,
-                batch.passage_language,
-                batch.home,
-                batch.partner,
-            )
+            for languages in (batch.query_language, batch.passage_language, batch.partner)
         )
         queries = pairs.query[asked, groups]
-        passages = pairs.passage[answered, groups]
+        # A teacher of the whole batch scores the passages of the other processes too.
+        is_whole = self.config.loss.distillation.over == "batch" and source.teacher is not None
+        candidates = self._candidates(batch, step, slice(None) if is_whole else mine)
+        own = candidates.part(mine) if is_whole else candidates
+        passages = own.passages[:, 0]
         sides = [(source.queries, queries), (source.passages, passages)]
-        answers = pairs.answer[groups]
-        if k := self.config.batch.hard_negatives:
-            assert pairs.negatives is not None
-            needed = pairs.negatives_in(groups, home, partner, answered)
-            rows, numbers = pairs.negatives.draw(
-                groups, *needed, answered, k, self.plan.negatives_key(step)
-            )
-            sides.append((source.passages, rows.ravel()))
-            answers = np.concatenate([answers, numbers.ravel()])
+        if self.config.batch.hard_negatives:
+            sides.append((source.passages, own.passages[:, 1:].ravel()))
         versions = np.zeros(0, np.int64)
         if self.config.loss.alignment.weight:
             other = np.where(answered == asked, partner, asked)
@@ -119,14 +116,59 @@ class HybridBatches(Dataset[TrainBatch]):
                     places,
                     groups,
                     pairs.question[groups],
-                    answers,
+                    own.in_order(own.answers, len(groups)),
                     source.query_language[queries],
                     source.passage_language[passages],
                 )
             ),
         )
         made.versions = torch.from_numpy(versions >= 0)
+        if source.teacher is not None:
+            made.teacher = self._taught(source.teacher, pairs.question[groups], queries, candidates)
         return made
+
+    def _candidates(self, batch: Batch, step: int, part: slice) -> "_Candidates":
+        """Return the passages of a part of a global batch, with their hard negatives."""
+        source = self.sources[batch.source]
+        pairs, groups = source.pairs, batch.groups[part]
+        answered, home, partner = (
+            source.own[languages[part]]
+            for languages in (batch.passage_language, batch.home, batch.partner)
+        )
+        passages = pairs.passage[answered, groups][:, None]
+        answers = pairs.answer[groups][:, None]
+        if k := self.config.batch.hard_negatives:
+            assert pairs.negatives is not None
+            needed = pairs.negatives_in(groups, home, partner, answered)
+            rows, numbers = pairs.negatives.draw(
+                groups, *needed, answered, k, self.plan.negatives_key(step)
+            )
+            passages = np.concatenate([passages, rows], axis=1)
+            answers = np.concatenate([answers, numbers], axis=1)
+        return _Candidates(passages, answers)
+
+    def _taught(
+        self,
+        teacher: TeacherScores,
+        questions: np.ndarray,
+        queries: np.ndarray,
+        candidates: "_Candidates",
+    ) -> Tensor:
+        """Return the teacher's scores of b queries, as in `TrainBatch`.
+
+        Args:
+            teacher: its scores.
+            questions: (b,) numbers of the questions.
+            queries: (b,) rows of the queries.
+            candidates: of the b queries, or of all B of the global batch.
+        """
+        passages, answers = candidates.passages, candidates.answers
+        if self.config.loss.distillation.over == "batch":
+            passages, answers = (
+                candidates.in_order(values, len(queries))[None] for values in (passages, answers)
+            )
+        pairs = Asked(questions[:, None], queries[:, None], answers, passages)
+        return torch.from_numpy(teacher.of(pairs))
 
     def _parts(
         self, sides: list[tuple[Tokens, np.ndarray]]
@@ -157,11 +199,36 @@ class HybridBatches(Dataset[TrainBatch]):
         return parts, np.concatenate(chosen)
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """The passages of n pairs, each pair's own and its k hard negatives behind it.
+
+    passages, answers: (n, 1 + k) rows in the passage table, and numbers; -1: absent.
+    """
+
+    passages: np.ndarray
+    answers: np.ndarray
+
+    def part(self, part: slice) -> "_Candidates":
+        """Return those of some of the pairs."""
+        return _Candidates(self.passages[part], self.answers[part])
+
+    @staticmethod
+    def in_order(values: np.ndarray, size: int) -> np.ndarray:
+        """Return (n (1 + k),) values of (n, 1 + k) in the order of the gathered passages: of each
+        process, with `size` pairs, its own passages first and their hard negatives behind them.
+        """
+        of_processes = np.split(values, len(values) // size)
+        parts = [[of_one[:, 0], of_one[:, 1:].ravel()] for of_one in of_processes]
+        return np.concatenate(list(itertools.chain.from_iterable(parts)))
+
+
 class _Source:
     """What is read of a training collection, small enough to hold, or mapped from disk."""
 
     def __init__(self, source: TrainingSource, languages: list[str]) -> None:
         self.pairs, self.queries, self.passages = source.pairs, source.queries, source.passages
+        self.teacher = source.teacher
         # The plan counts the languages of all sources, the pairs of a source its own.
         self.own = np.full(len(languages), -1, np.int64)
         self.own[source.code] = np.arange(len(source.code))

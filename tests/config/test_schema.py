@@ -41,7 +41,8 @@ IDENTITY = set(
     eval.split eval.batch_tokens
     model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth eval.own_document
     trainer.loss trainer.callbacks loss.infonce loss.symmetric loss.alignment.weight loss.alignment.of
-    loss.alignment.divergence
+    loss.alignment.divergence loss.distillation.weight loss.distillation.loss loss.distillation.over
+    loss.distillation.temperature
     trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
     trainer.loss trainer.callbacks batch.pairs batch.ratio_schedule batch.query_languages batch.passage_languages
     """.split()
@@ -52,7 +53,7 @@ ASIDE = set(
     logger.mode logger.project logger.entity
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
     sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds sweep.primary
-    eval.also eval.measures eval.run_depth
+    eval.also eval.measures eval.run_depth loss.distillation.path
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
 )

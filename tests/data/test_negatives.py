@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hybrid_sweep.data import lookup, negative_lines, negatives
+from hybrid_sweep.data import column_lines, lookup, negative_lines, negatives
 from hybrid_sweep.data.collection import make, select
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
 from hybrid_sweep.data.pairs import pair_store
@@ -150,7 +150,7 @@ def test_another_number_of_columns_than_the_stated_format_has_is_refused(marco, 
 
 
 def test_so_it_does_in_small_blocks_and_parts(marco, read, monkeypatch):
-    monkeypatch.setattr(negative_lines, "BLOCK", 5)
+    monkeypatch.setattr(column_lines, "BLOCK", 5)
     for size in (2, 5):  # the line that stands twice falls into one part, and into two
         for module in (lookup, negatives):
             monkeypatch.setattr(module, "SLICE", size)

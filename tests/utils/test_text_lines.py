@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.data import negative_lines
+from hybrid_sweep.data import column_lines
 from hybrid_sweep.data.datasets import lareqa
 from hybrid_sweep.utils import text_lines
 from hybrid_sweep.utils.text_lines import LISTED, BadLine, Problems, numbered
@@ -191,7 +191,9 @@ def test_a_packed_line_that_would_fill_the_memory_is_refused(
 def test_a_packed_line_of_negatives_is_refused_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(negative_lines, "LONGEST", 2**20)
-    monkeypatch.setattr(negative_lines, "BLOCK", 2**18)
+    monkeypatch.setattr(column_lines, "LONGEST", 2**20)
+    monkeypatch.setattr(column_lines, "BLOCK", 2**18)
     with refused("line.too_long"):
-        list(negative_lines._blocks(_bomb(tmp_path / "bomb.gz", 2**23), 3, True))
+        list(
+            column_lines.blocks(_bomb(tmp_path / "bomb.gz", 2**23), 3, "data.negatives", tabs=True)
+        )

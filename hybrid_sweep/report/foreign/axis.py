@@ -11,14 +11,26 @@ from hybrid_sweep.report.clusters import CLUSTER
 from hybrid_sweep.report.foreign.rows import tidy
 from hybrid_sweep.report.load import Sweep, load
 from hybrid_sweep.report.looks import Looks
-from hybrid_sweep.report.settings import REST, VARIED, check, differences, settings
+from hybrid_sweep.report.settings import (
+    REST,
+    VARIED,
+    Difference,
+    check,
+    differences,
+    settings,
+)
 from hybrid_sweep.utils.errors import UserError
 
 # Settings that have no effect where another one is 0.
 IDLE = {
     "loss.alignment.of": "loss.alignment.weight",
     "loss.alignment.divergence": "loss.alignment.weight",
+    "loss.distillation.loss": "loss.distillation.weight",
+    "loss.distillation.over": "loss.distillation.weight",
+    "loss.distillation.temperature": "loss.distillation.weight",
 }
+# Content that is read only where its setting is not 0.
+IDLE_CONTENT = {"fingerprint of teacher": "loss.distillation.weight"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,8 @@ def _check_settings(sweeps: Sequence[Sweep], key: str) -> None:
         is_margin = name == "sweep.margin"  # refused with words of its own
         if name == key or is_margin or difference.part == REST or _is_idle(name, recorded):
             continue
+        if _is_unread(difference, recorded):
+            continue
         others.append(f"{name} ({', '.join(difference.values)})")
     if others:
         raise UserError(
@@ -168,3 +182,12 @@ def _is_idle(name: str, recorded: Sequence[dict[str, str]]) -> bool:
         return False
     values = {own[name] for own in recorded if float(own[IDLE[name]]) != 0}
     return len(values) < 2
+
+
+def _is_unread(difference: Difference, recorded: Sequence[dict[str, str]]) -> bool:
+    """Return whether a content is the same in all sweeps that read it."""
+    setting = IDLE_CONTENT.get(difference.key)
+    if setting is None:
+        return False
+    values = zip(difference.values, recorded, strict=True)
+    return len({value for value, own in values if float(own[setting]) != 0}) < 2
