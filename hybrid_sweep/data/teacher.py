@@ -30,7 +30,7 @@ VERSION = 1  # of the arrays in the cache; raised when their meaning changes
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoredPairs:
     """Pairs of a query and a passage whose scores are looked up; arrays that broadcast.
 
     question, answer: numbers, as in `data.pairs.Pairs`. query, passage: rows in the tables of the
@@ -58,7 +58,7 @@ class TeacherScores:
     answers: int
     passages: int
 
-    def of(self, asked: Asked) -> np.ndarray:
+    def of(self, asked: ScoredPairs) -> np.ndarray:
         """Return the score of each pair, NaN where it has none.
 
         Of several lines that fit, the one that names single texts counts, the query's first.

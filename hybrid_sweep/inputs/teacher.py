@@ -9,7 +9,7 @@ from hybrid_sweep.config import language_pairs
 from hybrid_sweep.config.schema import Config
 from hybrid_sweep.data.datasets.sources import Say
 from hybrid_sweep.data.pairs import Pairs
-from hybrid_sweep.data.teacher import SETTING, Asked, TeacherScores
+from hybrid_sweep.data.teacher import SETTING, ScoredPairs, TeacherScores
 from hybrid_sweep.inputs.prepare import Prepared, TrainingSource
 from hybrid_sweep.utils.errors import UserError
 
@@ -126,7 +126,7 @@ def _lacking(teacher: TeacherScores, needed: _Needed, wanted: np.ndarray) -> _La
         there = (query >= 0) & (passage >= 0)
         if needed.both:
             there &= needed.passage[asked, at] >= 0
-        pair = Asked(needed.question[at], query, needed.answer[at], passage)
+        pair = ScoredPairs(needed.question[at], query, needed.answer[at], passage)
         missing = np.flatnonzero(there & np.isnan(teacher.of(pair)))
         if missing.size and not count:
             first = int(query[missing[0]]), int(passage[missing[0]])

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hybrid_sweep.batching.schedule import Batch, Plan
 from hybrid_sweep.config.schema import Config
-from hybrid_sweep.data.teacher import Asked, TeacherScores
+from hybrid_sweep.data.teacher import ScoredPairs, TeacherScores
 from hybrid_sweep.inputs.prepare import Prepared, TrainingSource
 from hybrid_sweep.models.bucketing import cuts, joined
 from hybrid_sweep.models.tokens import Tokens, pad_id
@@ -167,7 +167,7 @@ class HybridBatches(Dataset[TrainBatch]):
             passages, answers = (
                 candidates.in_order(values, len(queries))[None] for values in (passages, answers)
             )
-        pairs = Asked(questions[:, None], queries[:, None], answers, passages)
+        pairs = ScoredPairs(questions[:, None], queries[:, None], answers, passages)
         return torch.from_numpy(teacher.of(pairs))
 
     def _parts(

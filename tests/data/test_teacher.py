@@ -12,7 +12,7 @@ from hybrid_sweep.data import column_lines, teacher
 from hybrid_sweep.data.collection import Collection, select
 from hybrid_sweep.data.negatives import HardNegatives
 from hybrid_sweep.data.pairs import Pairs, pair_store
-from hybrid_sweep.data.teacher import Asked, TeacherFile, TeacherScores, teacher_store
+from hybrid_sweep.data.teacher import ScoredPairs, TeacherFile, TeacherScores, teacher_store
 from tests.data.test_negatives import TRIPLES, marco  # noqa: F401
 from tests.refused import refused
 
@@ -58,7 +58,7 @@ def score(made: tuple[TeacherScores, Pairs, Collection], query: str, passage: st
     answer = pairs.answer[(pairs.passage == rows[1]).any(axis=0)].tolist()
     answer += hard.number[(hard.passage == rows[1]).any(axis=0)].tolist()
     asked = [np.array([number]) for number in (question, rows[0], answer[0], rows[1])]
-    return float(scores.of(Asked(*asked))[0])
+    return float(scores.of(ScoredPairs(*asked))[0])
 
 
 FILES = {
@@ -116,7 +116,7 @@ def test_lines_about_other_texts_are_counted_and_left_out(read: Read, told: list
 def test_absent_passages_have_no_score(read: Read) -> None:
     scores = read(GROUPS)[0]
     one = np.zeros(1, np.int64)
-    assert np.isnan(scores.of(Asked(one + 1, one, one - 1, one - 1))[0])
+    assert np.isnan(scores.of(ScoredPairs(one + 1, one, one - 1, one - 1))[0])
 
 
 BAD = {

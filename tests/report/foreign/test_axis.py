@@ -140,6 +140,21 @@ def test_what_has_no_effect_where_the_weight_is_0_is_no_second_difference(
         axis_of([plain, aligned, other], "loss.alignment.weight")
 
 
+def test_the_content_of_a_teacher_is_no_second_difference_where_its_weight_is_0(
+    make: Callable[..., Path],
+) -> None:
+    plain, taught, more = make("a"), make("b"), make("c")
+    for folder, weight, loss in ((taught, 0.2, "kl"), (more, 0.4, "kl")):
+        words = f"loss:\n  distillation:\n    weight: {weight}\n    loss: {loss}\ntrainer:\n"
+        configured(folder, "trainer:\n", words)
+        marked(folder, teacher="t")
+    rows = axis_of([plain, taught, more], "loss.distillation.weight").rows
+    assert sorted(set(rows["loss.distillation.weight"])) == ["0.0", "0.2", "0.4"]
+    marked(more, teacher="u")
+    with refused("report.axis_confounded", "fingerprint of teacher"):
+        axis_of([plain, taught, more], "loss.distillation.weight")
+
+
 def test_sweeps_that_cannot_be_compared_over_a_setting_are_refused(
     rates: list[Path], make: Callable[..., Path]
 ) -> None:
