@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ScoredPairs:
+class Asked:
     """What the user asks for.
 
     ratio: of the answer and of the examples; None: the highest. The tables, and so the tests, have
@@ -67,7 +67,7 @@ class Probe:
 
 def write_probe(
     sweep_dirs: Sequence[Path],
-    asked: ScoredPairs | None = None,
+    asked: Asked | None = None,
     how: Callable[["DataConfig"], str] = lambda data: data.name,
     say: Callable[[str], None] = lambda line: None,
 ) -> Probe:
@@ -79,7 +79,7 @@ def write_probe(
     cannot be compared, the ratio or the further collection is not there, or the collection at hand
     is another build than the runs read.
     """
-    asked = asked or ScoredPairs()
+    asked = asked or Asked()
     folders = [Path(path) for path in sweep_dirs]
     safe_paths.check_links(folders[0].resolve())  # where it is written
     names = further(folders) if asked.on else []
@@ -133,7 +133,7 @@ def _clusters(sweep: Sweep) -> list[str]:
     ]
 
 
-def _source(texts: SplitTexts | None, asked: ScoredPairs) -> str:
+def _source(texts: SplitTexts | None, asked: Asked) -> str:
     """Return where the texts are from; it names no path, which the reason for none may do."""
     if texts:
         return f"Texts: {texts.source()}."
@@ -142,7 +142,7 @@ def _source(texts: SplitTexts | None, asked: ScoredPairs) -> str:
 
 
 def _records(
-    cells: Cells, ratio: float, asked: ScoredPairs, texts: SplitTexts | None
+    cells: Cells, ratio: float, asked: Asked, texts: SplitTexts | None
 ) -> dict[str, list[Record]]:
     """Return the records of the .jsonl files, by name."""
     rule = asked.rule
@@ -174,7 +174,7 @@ def _ratio(cells: Cells, ratio: float | None) -> float:
 
 
 def _texts(
-    sweep: Sweep, folders: Sequence[Path], asked: ScoredPairs, how: Callable[["DataConfig"], str]
+    sweep: Sweep, folders: Sequence[Path], asked: Asked, how: Callable[["DataConfig"], str]
 ) -> SplitTexts | str:
     """Return the texts that the trained points were evaluated on, or why they are not at hand."""
     point = next(point for point in sweep.finished if point.kind == "trained")
