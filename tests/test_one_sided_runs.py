@@ -93,3 +93,22 @@ def test_a_sweep_of_both_sides_is_evaluated_on_a_collection_of_one(cache, tmp_pa
     assert "monolingual" in set(here["setting"]) and "monolingual" not in set(there["setting"])
     changed = there[(there["scope"] == "macro") & (there["ratio"] == 1)]
     assert changed["delta"].notna().all() and changed["verdict"].isna().all()
+
+
+@pytest.mark.slow
+def test_each_question_is_trained_with_the_passages_of_all_languages(cache, tmp_path):
+    """The plan refuses a batch that is no multiple of them; a run does what the plan says."""
+    folder = one_sided.translated(tmp_path / "translated")
+    data = words_of(folder, one_sided.LANGUAGES["translated"])
+    cli("data", "prepare", "files", *data, cwd=tmp_path)
+    words = [*WORDS, *data, "seed=0"]
+    words += ["batch.composition=per_language", "batch.cross_lingual_ratio=1"]
+    refusal = cli("plan", *words, cwd=tmp_path, code=2)
+    assert refusal.strip().count("\n") == 0 and "15 or 18" in refusal
+    words.append("batch.size=15")
+    assert "en-de 40, en-fr 40, en-zh 40" in cli("plan", *words, cwd=tmp_path)
+    cli("run", *words, cwd=tmp_path)
+    (file,) = (tmp_path / "outputs" / "runs").glob("*/steps.parquet")
+    steps = pd.read_parquet(file)
+    assert set(steps["query_lang"]) == {"en"} and set(steps["passage_lang"]) == {"de+fr+zh"}
+    assert (steps["n_cross"] == 15).all() and len(steps) == 8

@@ -44,7 +44,7 @@ def kinds_of(design: BatchDesign) -> Kinds:
         streams = [(0, np.zeros(steps, dtype=bool)), (ADDED, np.ones(added, dtype=bool))]
         return Kinds(cross * size, cross.astype(np.int64), None, streams)
     stream = np.zeros(steps, dtype=np.int64)
-    if design.composition == "per_example":
+    if design.composition != "per_batch":
         first = int(key.generate_state(1, np.uint64)[0])
         length = steps * design.batch_size
         examples = _examples(first, length, round(design.ratio * length), design.ratio_schedule)

@@ -1,8 +1,9 @@
 """Stated ordered pairs of languages, query and passage: each has its exact share of the steps.
 
 A step of the pair (a, b) that is not cross-lingual is monolingual in its *home*: in a where a may
-answer, else in b where b may ask. So what raising r changes in a converted step is the language of
-one side: of the passages where the home is a, of the queries where it is b.
+answer, else in b where b may ask; composed per language, b comes before a. So what raising r
+changes in a converted step is the language of one side: of the passages where the home is a, of the
+queries where it is b.
 """
 
 import itertools
@@ -63,9 +64,9 @@ class OrderedPairs:
         members = Members.of_all(self.texts, frozenset().union(*self.needs.values()))
         if len(members) < batch_size:
             raise UserError(
-                f"batch.composition=per_example: {len(members)} training groups of"
-                f" {self.source.name} have the texts of every pair, fewer than"
-                f" batch.size={batch_size}; take per_batch, or fewer languages",
+                f"batch.composition: {len(members)} training groups of {self.source.name} have the"
+                f" texts of every pair, fewer than the {batch_size} of a batch; take per_batch, or"
+                " fewer languages",
                 key="batch.groups_of_all_pairs",
             )
         return Walk(members, (*key, word(self.prefix + "*")), batch_size)
@@ -124,7 +125,10 @@ def _of_source(
     homes = {}
     needs: dict[Pair, Rows] = {}
     for a, b in _candidates(languages, design, stated):
-        homes[a, b], needs[a, b] = _home(a, b, texts, languages, stated)
+        sides = _homes(a, b, texts, languages, stated)
+        if design.composition == "per_language":
+            sides.reverse()
+        homes[a, b], needs[a, b] = _home(a, b, sides, len(languages))
     sizes, shared = _sizes(texts, needs, design.batch_size)
     kept = [pair for pair in needs if sizes[pair] >= design.batch_size]
     if not kept:
@@ -178,21 +182,28 @@ def _is_in(language: str, stated: Sequence[str]) -> bool:
     return not stated or language in stated
 
 
-def _home(
+def _homes(
     a: int, b: int, texts: np.ndarray, languages: Sequence[str], stated: StatedPairs
-) -> tuple[int, Rows]:
-    """Return the language of a step of (a, b) that is not cross-lingual, and the rows of texts that
-    a group of the pair must have; two of them where there is no such language.
+) -> list[int]:
+    """Return the languages that a step of (a, b) which is not cross-lingual may be in: a, then b,
+    where each may ask and answer.
     """
-    count = len(languages)
-    may_answer = _is_in(languages[a], stated.passage_languages) and texts[count + a].any()
-    may_ask = _is_in(languages[b], stated.query_languages) and texts[b].any()
-    rows = frozenset((a, count + b))
-    if may_answer:
-        return a, rows | {count + a}
-    if may_ask:
-        return b, rows | {b}
-    return b, rows
+    homes = []
+    if _is_in(languages[a], stated.passage_languages) and texts[len(languages) + a].any():
+        homes.append(a)
+    if _is_in(languages[b], stated.query_languages) and texts[b].any():
+        homes.append(b)
+    return homes
+
+
+def _home(a: int, b: int, homes: Sequence[int], languages: int) -> tuple[int, Rows]:
+    """Return the first of the homes of (a, b), and the rows of texts that a group of the pair must
+    have; two of them, and b, where it has no home.
+    """
+    rows = frozenset((a, languages + b))
+    if not homes:
+        return b, rows
+    return homes[0], rows | {homes[0], languages + homes[0]}
 
 
 def _sizes(

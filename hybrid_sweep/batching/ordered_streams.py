@@ -10,7 +10,6 @@ import numpy as np
 from hybrid_sweep.batching.ordered_pairs import OrderedPairs, names
 from hybrid_sweep.batching.sampling import (
     ROOT_3,
-    STRIDE,
     EvenOwners,
     apportioned,
     ordinals,
@@ -26,6 +25,7 @@ from hybrid_sweep.batching.streams import (
     both_ways,
     walked,
 )
+from hybrid_sweep.batching.translate_train import QuestionBatches
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,13 @@ class OrderedExamples:
         mine = self.choices[source]
         groups = self.walks[source].batch(ordinal)
         return Drawn(source, groups, mine.first[pair], mine.second[pair], mine.home[pair])
+
+    def count(self, source: int) -> np.ndarray:
+        """Return (P,) how many examples of a source each of its pairs has."""
+        return self.dealt[source].count(int((self.source == source).sum()) * self.batch_size)
+
+
+PairStream = PerBatch | OrderedExamples | QuestionBatches
 
 
 def ordered_batches(
@@ -105,10 +112,10 @@ def ordered_examples(
 
 
 def steps_of_pairs(
-    choices: Sequence[OrderedPairs], streams: Sequence[PerBatch | OrderedExamples]
+    choices: Sequence[OrderedPairs], streams: Sequence[PairStream]
 ) -> dict[tuple[str, str], int]:
-    """Return the number of steps of each pair over all sources and streams; composed per example,
-    of examples.
+    """Return the number of steps of each pair over all sources and streams; where a step has
+    several pairs, of examples.
     """
     counts = dict.fromkeys(names(choices), 0)
     for stream in streams:
@@ -118,18 +125,11 @@ def steps_of_pairs(
     return counts
 
 
-def _counted(stream: PerBatch | OrderedExamples, index: int, mine: OrderedPairs) -> np.ndarray:
+def _counted(stream: PairStream, index: int, mine: OrderedPairs) -> np.ndarray:
     """Return (P,) steps, or examples, of each pair of one source in a stream."""
+    if not isinstance(stream, PerBatch):
+        return stream.count(index)
     steps = np.flatnonzero(stream.source == index)
-    if isinstance(stream, PerBatch):
-        first, second = stream.first[steps], stream.second[steps]
-        same = (first[:, None] == mine.first) & (second[:, None] == mine.second)
-        return np.asarray(same.sum(axis=0))
-    dealt = stream.dealt[index]
-    counts = np.array(dealt.counts)
-    periods, rest = divmod(len(steps) * stream.batch_size, max(1, dealt.length))
-    total = counts * periods
-    for begin in range(0, rest, STRIDE):
-        numbers = np.arange(begin, min(begin + STRIDE, rest))
-        total += np.bincount(dealt.owner(numbers), minlength=len(total))
-    return np.asarray(total)
+    first, second = stream.first[steps], stream.second[steps]
+    same = (first[:, None] == mine.first) & (second[:, None] == mine.second)
+    return np.asarray(same.sum(axis=0))

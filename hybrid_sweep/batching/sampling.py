@@ -141,6 +141,16 @@ class EvenOwners:
             owner += ~bound.has(within)
         return owner
 
+    def count(self, numbers: int) -> np.ndarray:
+        """Return (owners,) int64: how many of the numbers 0 to `numbers` - 1 each one has."""
+        counts = np.array(self.counts, np.int64)
+        periods, rest = divmod(numbers, max(1, self.length))
+        total = counts * periods
+        for begin in range(0, rest, STRIDE):
+            part = np.arange(begin, min(begin + STRIDE, rest))
+            total += np.bincount(self.owner(part), minlength=len(total))
+        return total
+
 
 def _keys_below(start: int, length: int, bound: int, slope: int) -> int:
     """Return how many of the keys (start + e slope) mod 2^64, e < length, lie below `bound` (0 to

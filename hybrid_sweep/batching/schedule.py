@@ -3,8 +3,8 @@
 Step i has a key, a source, an ordered language pair (a, b) and the groups of a batch, all drawn
 from the seed alone. Its queries are in a; its passages are in b if its key is among the round(r N)
 smallest of the N steps, else in a. Raising r therefore changes the passage language of the newly
-converted steps and nothing else: a sweep over r is a paired experiment. Composed per example, the
-same holds of each of the N B examples instead of each step.
+converted steps and nothing else: a sweep over r is a paired experiment. Composed per example or
+per language, the same holds of each of the N B examples instead of each step.
 
 Stated pairs (`BatchDesign.pairs`) have exact shares, and may have a language that only asks: see
 `ordered_pairs`.
@@ -19,7 +19,7 @@ from hybrid_sweep.batching.kinds import Kinds, Selection, kinds_of
 from hybrid_sweep.batching.one_sided import ordered_choices
 from hybrid_sweep.batching.ordered_pairs import ordered_pairs
 from hybrid_sweep.batching.ordered_streams import (
-    OrderedExamples,
+    PairStream,
     ordered_batches,
     ordered_examples,
     steps_of_pairs,
@@ -32,7 +32,6 @@ from hybrid_sweep.batching.streams import (
     SOURCES,
     WEIGHTS,
     BatchDesign,
-    PerBatch,
     Source,
     StatedPairs,
     Stream,
@@ -41,6 +40,7 @@ from hybrid_sweep.batching.streams import (
     per_example,
     shares_of,
 )
+from hybrid_sweep.batching.translate_train import QuestionBatches, question_batches
 
 __all__ = [
     "DROPOUT",
@@ -59,7 +59,8 @@ __all__ = [
 class Batch:
     """The B examples of a step, row-aligned.
 
-    source: index of the step's source. groups: (B,) distinct group indices of that source.
+    source: index of the step's source. groups: (B,) group indices of that source; distinct,
+    but composed per language each m times in a row (`translate_train`).
     query_language, passage_language: (B,) indices into the plan's languages: both `home` where the
     example is monolingual. home, partner: (B,) the language of a monolingual example, and the
     passage language of a cross-lingual one; the same at every ratio, as are source and groups
@@ -104,6 +105,11 @@ class Plan:
     def __len__(self) -> int:
         return len(self.n_cross)
 
+    @property
+    def repeats_questions(self) -> bool:
+        """Return whether a batch has several pairs of one question."""
+        return any(isinstance(stream, QuestionBatches) for stream in self.streams)
+
     def batch(self, step: int) -> Batch:
         """Return the batch of a step; any order, any process, the same answer."""
         stream = self.streams[self.stream[step]]
@@ -139,7 +145,7 @@ def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesi
     language) with batch_size groups.
     """
     kinds = kinds_of(design)
-    if design.pairs is None:
+    if design.pairs is None and design.composition != "per_language":
         drawn = _drawn(sources, languages, design, kinds)
     else:
         drawn = _stated(sources, languages, design, kinds)
@@ -202,10 +208,12 @@ def _stated(
     """Return streams of stated pairs."""
     choices = ordered_pairs(sources, languages, design)
     shares = shares_of(choices)
-    streams: list[PerBatch | OrderedExamples] = []
+    streams: list[PairStream] = []
     for number, cross in kinds.streams:
         period = _period(shares, design, number)
-        if design.composition == "per_example":
+        if design.composition == "per_language":
+            streams.append(question_batches(choices, period, design, number, len(cross)))
+        elif design.composition == "per_example":
             streams.append(ordered_examples(choices, period, design, number, len(cross)))
         else:
             alone = ~cross & (design.groups == "all")

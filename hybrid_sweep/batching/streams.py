@@ -53,11 +53,11 @@ class StatedPairs:
 class BatchDesign:
     """What the config asks of the batches of a run: `batch`, the seed and the number of steps.
 
-    ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with
-    composition="per_example" exactly round(r N B) of the N B examples, B = batch_size. added: c, if
-    not None; `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`, and
-    composed per example, a step still has examples of one kind only. pairs: None = pairs are drawn
-    at random; else each has its exact share of the steps. ratio_schedule: where in training the
+    ratio: r; exactly round(r N) of the N = `steps` steps are cross-lingual, or with a composition
+    other than per_batch exactly round(r N B) of the N B examples, B = batch_size. added: c, if not
+    None; `ratio` is then ignored and the plan has N = M + round(c M) steps, M = `steps`, each with
+    examples of one kind only. pairs: None = pairs are drawn at random, unless they are composed per
+    language; else each has its exact share of the steps. ratio_schedule: where in training the
     cross-lingual steps are, see `kinds.conversions`.
     """
 

@@ -33,7 +33,7 @@ CHOICES = {
     "batch.budget": ("fixed_total", "fixed_monolingual"),
     "batch.partner": ("uniform", "size", "pivot"),
     "batch.groups": ("shared", "all"),
-    "batch.composition": ("per_batch", "per_example"),
+    "batch.composition": ("per_batch", "per_example", "per_language"),
     "loss.alignment.of": ("queries", "passages"),
     "loss.alignment.divergence": ("jensen_shannon", "kl"),
     "loss.distillation.loss": ("margin_mse", "kl"),
@@ -340,9 +340,14 @@ def _check_batches(config: Config) -> None:
             batch.pivot,
             f"must be one of data.languages {languages}",
         )
-    if batch.composition == "per_example":
-        rule = "with composition=per_example every group must stand in two languages; take shared"
+    if batch.composition != "per_batch":
+        rule = f"composition={batch.composition} needs groups in two languages; take shared"
         _need(batch.groups == "shared", "batch.groups", batch.groups, rule)
+    if batch.composition == "per_language":
+        rule = f"per_language needs two languages, but data.languages={languages}; add one"
+        _need(len(languages) > 1, "batch.composition", batch.composition, rule)
+        rule = "composition=per_language gives each question each of its languages once: no sizes"
+        _need(batch.partner != "size", "batch.partner", batch.partner, rule)
     if batch.hard_negatives:
         rule = "needs a file of negatives: data.negatives"
         _need(config.data.negatives is not None, "batch.hard_negatives", batch.hard_negatives, rule)

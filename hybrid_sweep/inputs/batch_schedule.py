@@ -29,7 +29,8 @@ class ScheduledBatch:
     Args:
         step: number of the step, from 0.
         source: name of the training collection.
-        groups: (B,) distinct numbers of the parallel groups, those of `Pairs.ids`.
+        groups: (B,) numbers of the parallel groups, those of `Pairs.ids`; distinct, but with
+            batch.composition=per_language each as often in a row as a question has languages.
         query_language: (B,) language code of each query.
         passage_language: (B,) language code of each passage.
         query_rows: (B,) row of each query in `collections[source].queries`.
@@ -197,8 +198,17 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         """Return all pairs in the order of training, with their texts, in memory.
 
         Raises:
-            UserError: where a pair has hard negatives, for which there are no columns.
+            UserError: where a pair has hard negatives, for which there are no columns, and where a
+                question stands in a batch in several languages, which only a mask by `groups`
+                keeps from being negatives of each other.
         """
+        if self.plan.repeats_questions:
+            raise UserError(
+                "batch.composition=per_language: without a mask a loss would take the passages of a"
+                " question in other languages as negatives of it; take per_example, or mask by the"
+                " groups of each batch",
+                key="schedule.per_language",
+            )
         if self.hard_negatives:
             raise UserError(
                 f"batch.hard_negatives={self.hard_negatives}: examples() has no columns for them;"

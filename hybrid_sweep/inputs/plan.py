@@ -30,6 +30,7 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
     union = union_of(own.languages for own in pairs.values())
     batch, planned = config.batch, []
     stated = _stated_pairs(config)
+    is_stated = stated is not None or batch.composition == "per_language"
     shares = [own.data.share for own in configs.values()]
     for (name, own), share in zip(pairs.items(), shares, strict=True):
         if not len(own):
@@ -40,7 +41,7 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
             )
         code = code_of(own.languages, union)
         sides = None
-        if stated is not None or own.is_ordered:
+        if is_stated or own.is_ordered:
             asks, answers = own.query >= 0, own.passage >= 0
             sides = _among(asks, code, len(union)), _among(answers, code, len(union))
         planned.append(Source(name, _among(own.present, code, len(union)), share, sides))
@@ -80,6 +81,13 @@ def _check_alignment(config: Config, plan: Plan, pairs: Mapping[str, Pairs]) -> 
         rows = own.query if settings.of == "queries" else own.passage
         there |= {own.languages[place] for place in np.flatnonzero((rows >= 0).any(axis=1))}
     moved = {pair[-2:] for pair in plan.moved}
+    if moved and plan.repeats_questions:
+        raise UserError(
+            f"loss.alignment.weight={settings.weight:g}: with batch.composition=per_language a pair"
+            " that is not cross-lingual has one language alone; take per_example, or set the weight"
+            " to 0",
+            key="config.loss.alignment.weight",
+        )
     for asking, answering in plan.pairs:
         other = answering if settings.of == "queries" else asking
         if other not in there or (asking, answering) in moved:

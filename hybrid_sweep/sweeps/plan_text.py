@@ -183,6 +183,11 @@ def _batch_notes(batch: BatchConfig) -> list[str]:
         )
     if batch.composition == "per_example":
         notes.append("batch.composition=per_example: each example draws its own languages")
+    if batch.composition == "per_language":
+        notes.append(
+            "batch.composition=per_language: each question of a batch stands in a pair with each of"
+            " its passage languages"
+        )
     if batch.ratio_schedule != "constant":
         meaning = SCHEDULES[batch.ratio_schedule]
         notes.append(f"batch.ratio_schedule={batch.ratio_schedule}: {meaning}")

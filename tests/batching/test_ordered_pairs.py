@@ -267,7 +267,7 @@ def test_examples_need_groups_that_have_the_texts_of_every_pair():
     split = Source("split", asks)
     stated = StatedPairs(weights={("de", "en"): 1.0, ("sw", "en"): 1.0})
     assert plan(stated, split).pairs == {("de", "en"): 30, ("sw", "en"): 30}
-    with refused("batch.groups_of_all_pairs", "5 training groups", "batch.size=8"):
+    with refused("batch.groups_of_all_pairs", "5 training groups", "the 8 of a batch"):
         plan(stated, split, composition="per_example")
 
 

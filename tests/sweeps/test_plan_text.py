@@ -102,6 +102,20 @@ def test_the_plan_counts_the_steps_of_stated_pairs(composition):
     snapshots.check(f"progress/plan of pairs {composition}", text)
 
 
+def test_the_plan_counts_the_pairs_of_questions_with_several_languages():
+    everywhere = Source("only", np.ones((3, 40), dtype=bool))
+    from_one = StatedPairs(weights={("xa", "xb"): 1.0, ("xa", "xc"): 1.0})
+    points = [point(ratio, composition="per_language") for ratio in (0.3, 1.0)]
+    plans = [
+        make(everywhere, pairs=from_one, ratio=ratio, composition="per_language")
+        for ratio in (0.3, 1.0)
+    ]
+    lines = told(points, plans)
+    assert "112 + 48 " in lines[1] and "0 + 10 " in lines[2]
+    text = "\n".join(line for line in lines if not line.startswith(("to do", "state"))) + "\n"
+    snapshots.check("progress/plan of pairs per_language", text)
+
+
 def test_no_language_is_told_of_monolingual_steps_where_there_are_none():
     """One language asks and another answers, so that a monolingual step would be in neither."""
     sides = np.array([[1], [0]], bool), np.array([[0], [1]], bool)

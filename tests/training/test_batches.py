@@ -39,11 +39,12 @@ def table_of(source, kind):
     }
 
 
-@pytest.mark.parametrize("composition", ["per_batch", "per_example"])
+@pytest.mark.parametrize("composition", ["per_batch", "per_example", "per_language"])
 @pytest.mark.parametrize("buckets", ["true", "false"])
 def test_batches_hold_the_texts_of_the_plan(config, composition, buckets):
     made = config(
         "batch.cross_lingual_ratio=0.5",
+        "batch.pairs={xa-xb:1,xa-xc:1}" if composition == "per_language" else "seed=0",
         f"batch.composition={composition}",
         f"trainer.length_buckets={buckets}",
     )
@@ -95,6 +96,20 @@ def test_ranks_share_the_global_batch(config, pairs):
             assert queries == texts_of(whole[step])[:16]
             assert len({int(code) for batch in together for code in batch.query_language}) == 1
             assert len({int(code) for batch in together for code in batch.passage_language}) == 1
+
+
+def test_ranks_share_the_questions_with_several_languages(config):
+    """A question may stand in the parts of two processes: together they are the global batch."""
+    made = config("batch.composition=per_language", "batch.size=18")
+    prepared = prepare(made)
+    plan = plan_of(made, prepared.all_pairs)
+    whole = HybridBatches(prepared, plan, made)
+    for world in (2, 9):
+        parts = [HybridBatches(prepared, plan, made, rank, world) for rank in range(world)]
+        for step in range(0, len(plan), 5):
+            for field in ("groups", "questions", "query_language", "passage_language"):
+                together = torch.cat([getattr(part[step], field) for part in parts])
+                assert torch.equal(together, getattr(whole[step], field))
 
 
 def test_a_micro_batch_is_the_most_that_a_part_holds(config):

@@ -95,6 +95,18 @@ def test_every_known_answer_of_a_question_is_masked(config):
     assert (masked.numpy() == wanted).all()
 
 
+def test_passages_of_a_question_in_other_languages_are_no_negatives_of_it(config):
+    words = ["batch.composition=per_language", "batch.size=15", "batch.cross_lingual_ratio=0.5"]
+    module, _, batches = prepared_module(config(*words))
+    for step in range(3):
+        batch = batches[step]
+        assert len(set(batch.groups.tolist())) == 5
+        assert len(set(batch.passage_language.tolist())) == 4
+        same = batch.groups[:, None] == batch.groups[None, :]
+        wanted = same & ~torch.eye(15, dtype=torch.bool)
+        assert wanted.any() and (module.loss_input(batch)["masked"] == wanted).all()
+
+
 def test_dropout_is_a_function_of_seed_and_step_alone(config):
     """A step must not feel what random numbers were drawn before it: a log line, a resume, another
     ratio.

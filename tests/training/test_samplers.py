@@ -38,6 +38,8 @@ def plan(config):
         ["batch.pairs={xa-xb:3,xb-xa:1}", "batch.cross_lingual_ratio=0.5"],
         ["batch.passage_languages=[xb]", "batch.cross_lingual_ratio=0.5"],
         ["batch.passage_languages=[xb]", "batch.composition=per_example"],
+        ["batch.composition=per_language", "batch.size=18"],
+        ["batch.pairs={xa-xb:1,xa-xc:1}", "batch.composition=per_language"],
         ["batch.budget=fixed_monolingual", "batch.added=0.5"],
     ],
 )
@@ -167,6 +169,16 @@ def test_hard_negatives_are_those_that_training_draws(config, tmp_path) -> None:
         assert langs == asked.tolist()
     assert drawn > 0
     with refused("schedule.hard_negatives"):
+        schedule.examples()
+
+
+def test_several_pairs_of_a_question_are_no_examples_for_losses_without_masks(config) -> None:
+    """The batches themselves have the groups to mask by."""
+    schedule = hs.BatchSchedule.from_config(
+        config("batch.composition=per_language", "batch.size=6")
+    )
+    assert schedule[0].groups.reshape(-1, 3).std(axis=1).tolist() == [0, 0]
+    with refused("schedule.per_language"):
         schedule.examples()
 
 

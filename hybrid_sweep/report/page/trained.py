@@ -99,6 +99,8 @@ def _training(config: Mapping[str, Any]) -> str:
         words.append(f"temperature {_text(model['temperature'])}")
     if batch.get("composition") == "per_example":
         words.append("languages drawn for each example")
+    if batch.get("composition") == "per_language":
+        words.append("each question with passages in several languages")
     return ", ".join(words)
 
 
