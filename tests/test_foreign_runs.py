@@ -327,4 +327,4 @@ def test_a_library_of_that_name_in_the_folder_one_stands_in_is_not_imported(tmp_
 
 def test_mining_takes_what_evaluation_takes(foreign, tmp_path):
     with refused("model.code_needed", foreign, "model.remote_code=true"):
-        mine.mine_words([str(foreign)], tmp_path / "n.tsv", first=1, last=2, margin=None, say=print)
+        mine.mine_words([str(foreign)], tmp_path / "n.tsv", mine.Wanted(1, 2))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hybrid_sweep.commands.evaluate import evaluate_words
-from hybrid_sweep.commands.mine import mine_words
+from hybrid_sweep.commands.mine import Wanted, mine_words
 from hybrid_sweep.utils.files import read_json
 from tests.test_end_to_end import WORDS, cli
 from tests.training.test_checkpoints import stopped_and_not
@@ -91,9 +91,7 @@ def test_a_model_of_the_gpu_is_scored_and_asked_for_negatives_on_either(run, tmp
         mine_words(
             [str(folder), f"trainer={trainer}", "trainer.precision=32-true"],
             target,
-            first=2,
-            last=6,
-            margin=None,
+            Wanted(2, 6),
         )
         triples.append(set(target.read_text().splitlines()))
     assert len(triples[0] & triples[1]) > 0.99 * len(triples[0] | triples[1]) > 0

@@ -11,7 +11,7 @@ Stated pairs (`BatchDesign.pairs`) have exact shares, and may have a language th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -59,12 +59,12 @@ __all__ = [
 class Batch:
     """The B examples of a step, row-aligned.
 
-    source: index of the step's source. groups: (B,) group indices of that source; distinct,
-    but composed per language each m times in a row (`translate_train`).
-    query_language, passage_language: (B,) indices into the plan's languages: both `home` where the
-    example is monolingual. home, partner: (B,) the language of a monolingual example, and the
-    passage language of a cross-lingual one; the same at every ratio, as are source and groups
-    (unless groups="all"), and query_language where pairs are not stated.
+    source: index of the step's source. groups: (B,) group indices of that source; distinct, but
+    composed per language each m times in a row (`translate_train`). query_language,
+    passage_language: (B,) indices into the plan's languages: both `home` where the example is
+    monolingual. home: (B,) the language of a monolingual example. asking, partner: (B,) those of
+    the query and of the passage of a cross-lingual one. The three are the same at every ratio, as
+    are source and groups (unless groups="all"), and query_language where pairs are not stated.
     """
 
     source: int
@@ -73,6 +73,16 @@ class Batch:
     passage_language: np.ndarray
     partner: np.ndarray
     home: np.ndarray
+    asking: np.ndarray
+
+    def part(self, places: slice) -> "Batch":
+        """Return some of the examples, such as those of one process."""
+        parts = {
+            field.name: getattr(self, field.name)[places]
+            for field in fields(self)
+            if field.name != "source"
+        }
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ class Plan:
     of languages that share fewer groups than a batch needs, with their counts; where there are
     several sources, the source's name comes first. pairs: steps of each stated ordered pair, query
     and passage, or examples where they are composed one by one; empty where pairs are drawn. moved:
-    those, with the source's name as above, whose home is the passage language.
+    those, with the source's name as above, whose home is the passage language. asking, answering:
+    codes of the languages that cross-lingual queries, and passages, may be in, sorted.
     """
 
     seed: int
@@ -101,6 +112,8 @@ class Plan:
     left_out: dict[tuple[str, ...], int]
     pairs: dict[tuple[str, str], int] = field(default_factory=dict)
     moved: tuple[tuple[str, ...], ...] = ()
+    asking: tuple[str, ...] = ()
+    answering: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.n_cross)
@@ -126,6 +139,7 @@ class Plan:
             passage_language=np.where(cross, drawn.second, drawn.home),
             partner=drawn.second,
             home=drawn.home,
+            asking=drawn.first,
         )
 
     def negatives_key(self, step: int) -> tuple[int, int, int]:
@@ -166,14 +180,24 @@ def make_plan(sources: Sequence[Source], languages: list[str], design: BatchDesi
         left_out=drawn.left_out,
         pairs=drawn.pairs,
         moved=drawn.moved,
+        asking=_codes(languages, drawn.allowed),
+        answering=_codes(languages, drawn.allowed.T),
     )
+
+
+def _codes(languages: Sequence[str], rows: np.ndarray) -> tuple[str, ...]:
+    """Return the languages whose row holds something."""
+    return tuple(languages[place] for place in np.unique(np.nonzero(rows)[0]).tolist())
 
 
 @dataclass(frozen=True)
 class _Streams:
-    """The streams of a plan; left_out, pairs, moved: as in `Plan`."""
+    """The streams of a plan; left_out, pairs, moved: as in `Plan`. allowed: (L, L) bool, a query in
+    the first language and a passage in the second may be drawn.
+    """
 
     streams: Sequence[Stream]
+    allowed: np.ndarray
     left_out: dict[tuple[str, ...], int]
     pairs: dict[tuple[str, str], int] = field(default_factory=dict)
     moved: tuple[tuple[str, ...], ...] = ()
@@ -199,7 +223,8 @@ def _drawn(
     left_out: dict[tuple[str, ...], int] = {}
     for choice in choices:
         left_out |= choice.left_out(several=several)
-    return _Streams(streams, left_out)
+    allowed = np.any([choice.allowed for choice in choices], axis=0)
+    return _Streams(streams, allowed, left_out)
 
 
 def _stated(
@@ -220,11 +245,14 @@ def _stated(
             streams.append(ordered_batches(choices, period, design, number, alone))
     left_out: dict[tuple[str, ...], int] = {}
     moved: list[tuple[str, ...]] = []
+    allowed = np.zeros((len(languages), len(languages)), bool)
     for choice in choices:
+        allowed[choice.first, choice.second] = True
         name = (choice.source.name,) if len(sources) > 1 else ()
         left_out |= {(*name, *pair): count for pair, count in choice.left_out.items()}
         moved += [(*name, *pair) for pair in choice.moved()]
-    return _Streams(streams, left_out, steps_of_pairs(choices, streams), tuple(moved))
+    pairs = steps_of_pairs(choices, streams)
+    return _Streams(streams, allowed, left_out, pairs, tuple(moved))
 
 
 def _period(shares: Sequence[float], design: BatchDesign, number: int) -> np.ndarray:

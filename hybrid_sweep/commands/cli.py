@@ -115,6 +115,7 @@ def _mine(words: list[str]) -> int:
     parser.add_argument("--from", type=int, default=1, dest="first")
     parser.add_argument("--to", type=int, default=50, dest="last")
     parser.add_argument("--margin", type=float)
+    parser.add_argument("--pool", default="")
     args = parser.parse_intermixed_args(words)
     from hybrid_sweep.config.words import is_override
 
@@ -125,7 +126,7 @@ def _mine(words: list[str]) -> int:
             " examples",
             key="command.words_missing",
         )
-    from hybrid_sweep.commands.mine import mine_words
+    from hybrid_sweep.commands.mine import Wanted, mine_words
 
     given = [*folder, *filter(is_override, args.words)]
     if not given:
@@ -134,11 +135,9 @@ def _mine(words: list[str]) -> int:
             " model.path=DIR",
             key="command.model_missing",
         )
-    say(
-        mine_words(
-            given, Path(target), first=args.first, last=args.last, margin=args.margin, say=say
-        )
-    )
+    pool = tuple(args.pool.split(",")) if args.pool else ()
+    wanted = Wanted(args.first, args.last, args.margin, pool)
+    say(mine_words(given, Path(target), wanted, say))
     return 0
 
 

@@ -1,7 +1,8 @@
 """The verb `mine`: hard negatives of the training questions by a trained model or BM25, as triples
 that training reads.
 
-Each question, in each of its languages, is asked of the training passages in that language.
+Each question, in each of its languages, is asked of the training passages in that language, or of
+those of a pool of languages.
 """
 
 import gzip
@@ -29,6 +30,7 @@ from hybrid_sweep.retrieval.measures import Floats, Ints
 from hybrid_sweep.retrieval.per_query import TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs.vectors import jobs_of
+from hybrid_sweep.utils import names
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_write
 
@@ -37,35 +39,42 @@ QUERIES = 65_536  # whose lists are in memory at a time
 SPLIT = "train"
 
 
-def mine_words(
-    words: Sequence[str],
-    target: Path,
-    *,
-    first: int,
-    last: int,
-    margin: float | None,
-    say: Say = print,
-) -> str:
+@dataclass(frozen=True)
+class Wanted:
+    """Which candidates are written: those of the ranks from `first` to `last`, counted from 1, and
+    with a `margin` only those whose score is at least so much below that of the best positive.
+
+    pool: the languages of the passages that are searched, ("all",) = all of the collection; empty =
+    the language of the question.
+    """
+
+    first: int
+    last: int
+    margin: float | None = None
+    pool: tuple[str, ...] = ()
+
+
+def mine_words(words: Sequence[str], target: Path, wanted: Wanted, say: Say = print) -> str:
     """Write the triples of the model and collection that the words name, and return what was found
     in one line, and in another the command that trains on it.
 
-    words: as for `evaluate`: a run folder, or overrides with a model. first, last: the ranks, from
-    1, whose passages are taken. margin: only passages that score at least so much below the best
-    relevant one are taken; None: all. Raises UserError for what is not there, and where no passage
-    qualifies.
+    words: as for `evaluate`: a run folder, or overrides with a model. Raises UserError for what is
+    not there, and where no passage qualifies.
     """
-    if not 1 <= first <= last:
+    if not 1 <= wanted.first <= wanted.last:
         raise UserError(
-            f"--from {first} --to {last}: ranks count from 1, and the last is not before the first",
+            f"--from {wanted.first} --to {wanted.last}: ranks count from 1, and the last is not"
+            " before the first",
             key="option.ranks",
         )
     config = config_of(list(words))
-    if margin is not None and isinstance(config.model, Bm25Model):
+    if wanted.margin is not None and isinstance(config.model, Bm25Model):
         raise UserError(
             "--margin compares the scores of an encoder; BM25 has none of that kind: leave it out",
             key="option.margin",
         )
     prepared = prepare(config, say)
+    _check_pool(wanted.pool, prepared.collection.languages)
     split = split_of(prepared, SPLIT)
     # what is encoded stays until the triples are there
     work = target.parent / f".{target.name}.encoding"
@@ -74,17 +83,27 @@ def mine_words(
     else:
         ask = _dense(config, prepared, split, work, say)
     with atomic_write(target) as temporary, _opened(temporary, target) as file:
-        wanted = Wanted(first, last, margin)
         counts = write_triples(file, split, prepared.collection.qrels, ask, wanted, say)
         if not counts["triples"]:
             raise UserError(
-                f"no passage of the ranks {first} to {last} qualifies ({counts}); nothing was"
-                " written",
+                f"no passage of the ranks {wanted.first} to {wanted.last} qualifies ({counts});"
+                " nothing was written",
                 key="mine.no_passage",
             )
     shutil.rmtree(work, ignore_errors=True)
     told = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in counts.items())
     return f"{target}: {told}\n{_next(config, target)}"
+
+
+def _check_pool(pool: Sequence[str], languages: Sequence[str]) -> None:
+    """Refuse a pool of languages that the collection does not have."""
+    for language in pool:
+        if language not in languages and list(pool) != ["all"]:
+            raise UserError(
+                f"--pool {','.join(pool)}: {names.shown(language)} is no language of the"
+                f" collection; there are: {', '.join(languages)}, or all",
+                key="option.pool",
+            )
 
 
 def _next(config: Config, target: Path) -> str:
@@ -102,17 +121,6 @@ Ask = Callable[[Ints, Ints, int, TextCodes], tuple[Ints, Floats]]
 Score = Callable[[Ints, Ints], Floats]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which candidates are written: those of the ranks from `first` to `last`, counted from 1, and
-    with a `margin` only those whose score is at least so much below that of the best positive.
-    """
-
-    first: int
-    last: int
-    margin: float | None = None
-
-
 def write_triples(
     file: IO[str],
     split: Split,
@@ -124,14 +132,16 @@ def write_triples(
     """Write a line `query TAB positive TAB negative` of text ids for each negative; counts of what
     became of all.
 
-    The positive is the best relevant passage in the query's language; a query without one has no
-    line. Passages of all relevant groups are left out, whatever their grade above 0.
+    The positive is the best relevant passage in the query's language, or in the pool; a query
+    without one has no line. Passages of all relevant groups are left out, whatever their language
+    and their grade above 0.
     """
     texts = texts_of(split.queries, split.passages)
     query, passage, _ = judged_pairs(split.queries, split.passages, qrels)
     relevant = np.sort(query * len(split.passages) + passage)
-    same = texts.query_lang[query] == texts.passage_lang[passage]
-    query, passage = query[same], passage[same]
+    searched = _searched(texts.languages, wanted.pool)
+    here = searched[texts.query_lang[query], texts.passage_lang[passage]]
+    query, passage = query[here], passage[here]
     top, score = ask
     if score:
         value = score(query, passage)
@@ -144,7 +154,7 @@ def write_triples(
     positive[asked], best[asked] = passage[order][at], value[order][at]
     counts = {"triples": 0, "questions": 0, "relevant_left_out": 0, "within_the_margin": 0}
     for code, language in enumerate(texts.languages):
-        pool = np.flatnonzero(texts.passage_lang == code)
+        pool = np.flatnonzero(searched[code, texts.passage_lang])
         mine = asked[texts.query_lang[asked] == code]
         for start in range(0, len(mine), QUERIES):
             rows = mine[start : start + QUERIES]
@@ -161,13 +171,21 @@ def write_triples(
                 split.passages["id"].take(pa.array(positive[rows[line]])),
                 split.passages["id"].take(pa.array(ranked[line, column])),
             )
-            for names in zip(*(column_.to_pylist() for column_ in columns), strict=True):
-                file.write("\t".join(names) + "\n")
+            for ids in zip(*(column_.to_pylist() for column_ in columns), strict=True):
+                file.write("\t".join(ids) + "\n")
             counts["triples"] += len(line)
             counts["questions"] += len(np.unique(line))
             counts["relevant_left_out"] += int(hit.sum())
             counts["within_the_margin"] += int(near.sum())
     return counts
+
+
+def _searched(languages: Sequence[str], pool: Sequence[str]) -> np.ndarray:
+    """Return (L, L) bool: a question in the first language is asked of passages in the second."""
+    if not pool:
+        return np.eye(len(languages), dtype=bool)
+    inside = np.isin(languages, pool) | (list(pool) == ["all"])
+    return np.repeat(inside[None, :], len(languages), axis=0)
 
 
 def _dense(
@@ -208,7 +226,7 @@ def of_vectors(queries: Vectors, passages: Vectors, device: str | None = None) -
 
 
 def _bm25(model: Bm25Model, prepared: Prepared, split: Split, say: Say) -> tuple[Ask, Score | None]:
-    """Return lists by words: an index of the pool, which is the passages of one language."""
+    """Return lists by words: an index of the pool."""
     collection = prepared.collection
 
     def ask(rows: Ints, pool: Ints, k: int, texts: TextCodes) -> tuple[Ints, Floats]:

@@ -245,18 +245,20 @@ examples:
 """
 
 MINE = """\
-usage: hybrid-sweep mine RUN_DIR FILE [--from RANK] [--to RANK] [--margin SCORE] [KEY=VALUE ...]
+usage: hybrid-sweep mine RUN_DIR FILE [--from RANK] [--to RANK] [--margin SCORE] [--pool LANGS|all] [KEY=VALUE ...]
        hybrid-sweep mine FILE model.path=DIR data=NAME [KEY=VALUE ...]
        hybrid-sweep mine FILE model=bm25 data=NAME [KEY=VALUE ...]
 
 Ask every training question of the training passages in its own language and write what comes first but is not judged
 relevant, of the ranks --from (1) to --to (50), to FILE: lines of query, positive and negative, packed where the name
 ends in .gz. With --margin only passages that score at least so much below the best relevant one, which leaves out most
-unjudged answers. data.negatives=FILE with batch.hard_negatives=K trains on them, in any language of the passages.
+unjudged answers. --pool searches the passages of the languages named (en,de), or of all, in place of the question's.
+data.negatives=FILE with batch.hard_negatives=K trains on them, in the language that batch.negatives_language says.
 
 examples:
   hybrid-sweep mine outputs/runs/3f2a90c41b7d negatives.tsv.gz --from 10 --to 100
   hybrid-sweep mine outputs/runs/3f2a90c41b7d negatives.tsv --margin 0.05
+  hybrid-sweep mine outputs/runs/3f2a90c41b7d across.tsv --pool de,fr
   hybrid-sweep mine negatives.tsv model=bm25 data=debian
 """
 

@@ -34,6 +34,7 @@ CHOICES = {
     "batch.partner": ("uniform", "size", "pivot"),
     "batch.groups": ("shared", "all"),
     "batch.composition": ("per_batch", "per_example", "per_language"),
+    "batch.negatives_language": ("passage", "query", "mixed"),
     "loss.alignment.of": ("queries", "passages"),
     "loss.alignment.divergence": ("jensen_shannon", "kl"),
     "loss.distillation.loss": ("margin_mse", "kl"),
@@ -351,6 +352,9 @@ def _check_batches(config: Config) -> None:
     if batch.hard_negatives:
         rule = "needs a file of negatives: data.negatives"
         _need(config.data.negatives is not None, "batch.hard_negatives", batch.hard_negatives, rule)
+    rule = "has no effect without batch.hard_negatives; leave it out"
+    is_used = batch.hard_negatives > 0 or batch.negatives_language == "passage"
+    _need(is_used, "batch.negatives_language", batch.negatives_language, rule)
     # Without training there is no batch to share.
     ranks = 1
     if config.trainer.max_steps:

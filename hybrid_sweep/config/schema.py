@@ -231,6 +231,7 @@ class BatchConfig:
     query_languages: list[str] = field(default_factory=list, metadata=ADDED)
     passage_languages: list[str] = field(default_factory=list, metadata=ADDED)
     pairs: dict[str, float] = field(default_factory=dict, metadata=ADDED)
+    negatives_language: str = _added("passage")
 
     def __post_init__(self) -> None:
         # The order in which they are given has no effect.

@@ -19,6 +19,7 @@ from hybrid_sweep.utils.text_lines import refuse
 
 LOW = 0xFFFFFFFF  # of a key: the passage
 NEVER = np.uint64(2**64 - 1)  # in the order of the draw: behind all others
+MIXED = 1  # the last word of the key by which the languages of negatives are drawn
 # entries of the tables that a draw works on: they stay in the cache of the processor
 TABLE = 65_536
 ARRAYS = ("start", "member", "number", "passage")
@@ -55,35 +56,30 @@ class Negatives:
         nothing = np.zeros(0, np.int32)
         return cls(question, start, nothing, nothing, np.zeros((languages, 0), np.int32))
 
-    def draw(
-        self,
-        groups: np.ndarray,
-        query_language: np.ndarray,
-        partner: np.ndarray,
-        passage_language: np.ndarray,
-        k: int,
-        key: Sequence[int],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return k negatives of each of B examples: rows in the passage table and answer numbers,
-        (B, k) int64, -1 = none.
+    def chosen(
+        self, groups: np.ndarray, needed: Sequence[np.ndarray], k: int, key: Sequence[int]
+    ) -> np.ndarray:
+        """Return k members for each of B examples, (B, k) int64, -1 = none.
 
-        groups: (B,) indices into the pairs. query_language, partner, passage_language: (B,) indices
-        into the languages of the pairs. Drawn without replacement from those that have a text in
-        both query_language and partner, in an order that is a hash of (key, group, passage): which
-        are drawn does not depend on passage_language, only what they are read in. key: the words of
-        a SeedSequence.
+        Drawn without replacement from those that have a text in all the languages of `needed`, in
+        an order that is a hash of (key, group, passage).
+
+        Args:
+            groups: (B,) indices into the pairs.
+            needed: (B,) indices into the languages of the pairs, of each language that is needed.
+            k: members of each example at most.
+            key: the words of a SeedSequence.
         """
         question = self.question[groups]
         first = self.start[question]
         count = self.start[question + 1] - self.start[question]
-        secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
-        salt = mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1]
-        rows, numbers = np.full((2, len(groups), k), -1, np.int64)
+        salt = _salt(groups, key)
+        members = np.full((len(groups), k), -1, np.int64)
         for part in _alike(count):
             place = np.arange(count[part].max())
             inside = place < count[part, None]
             member = self.member[np.where(inside, first[part, None] + place, 0)]
-            for language in (query_language, partner):
+            for language in needed:
                 inside &= self.passage[language[part, None], member] >= 0
             order = np.where(inside, mix(salt[part, None] ^ member.astype(np.uint64)), NEVER)
             if k < len(place):
@@ -93,10 +89,39 @@ class Negatives:
             ranked = np.argsort(order, axis=1)
             order = np.take_along_axis(order, ranked, axis=1)
             member = np.take_along_axis(member, ranked, axis=1)
-            read = self.passage[passage_language[part, None], member]
-            rows[part, : member.shape[1]] = np.where(order < NEVER, read, -1)
-            numbers[part, : member.shape[1]] = np.where(order < NEVER, self.number[member], -1)
-        return rows, numbers
+            members[part, : member.shape[1]] = np.where(order < NEVER, member, -1)
+        return members
+
+    def mixed(
+        self, groups: np.ndarray, members: np.ndarray, allowed: np.ndarray, key: Sequence[int]
+    ) -> np.ndarray:
+        """Return (B, k) the language of each member: drawn evenly, by a hash of (key, group,
+        passage, language), among those of `allowed`, (A,), in which it has a text.
+        """
+        if not self.passage.shape[1]:
+            return np.zeros_like(members)
+        salt = _salt(groups, [*key, MIXED])
+        words = mix(salt[:, None] ^ members.astype(np.uint64))
+        order = mix(words[:, :, None] ^ mix(allowed.astype(np.uint64)))
+        there = self.passage[allowed, members[:, :, None]] >= 0
+        return np.asarray(allowed[np.where(there, order, NEVER).argmin(axis=2)])
+
+    def read(self, members: np.ndarray, languages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row and the number of each member, (B, k) int64, -1 = none.
+
+        languages: (B, k) or (B, 1), in which the members are read.
+        """
+        if not self.passage.shape[1]:
+            return members, members.copy()
+        is_there = members >= 0
+        rows = np.where(is_there, self.passage[languages, members], -1)
+        return rows.astype(np.int64), np.where(is_there, self.number[members], -1).astype(np.int64)
+
+
+def _salt(groups: np.ndarray, key: Sequence[int]) -> np.ndarray:
+    """Return (B,) uint64 words of (key, group)."""
+    secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
+    return np.asarray(mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1])
 
 
 def _alike(count: np.ndarray) -> Iterator[np.ndarray]:

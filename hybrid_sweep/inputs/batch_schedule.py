@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import Bm25Model, Config
 from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.negative_draws import NegativeDraw, drawn_negatives
 from hybrid_sweep.data.pairs import Pairs
 from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.inputs.prepare import collection_of, configs_of, training_pairs
@@ -98,6 +99,7 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         pairs: the training pairs of each source, by name.
         collections: the texts of each source, by name.
         hard_negatives: k, of each pair.
+        negatives_language: passage, query or mixed, as batch.negatives_language.
     """
 
     def __init__(
@@ -106,9 +108,10 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         pairs: dict[str, Pairs],
         collections: dict[str, Collection],
         hard_negatives: int = 0,
+        negatives_language: str = "passage",
     ) -> None:
         self.plan, self.pairs, self.collections = plan, pairs, collections
-        self.hard_negatives = hard_negatives
+        self.hard_negatives, self.negatives_language = hard_negatives, negatives_language
 
     @classmethod
     def from_config(cls, config: Config) -> "BatchSchedule":
@@ -125,7 +128,9 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         for name, own in configs_of(config).items():
             collections[name] = collection_of(own)
             pairs[name] = training_pairs(own, collections[name])
-        return cls(plan_of(config, pairs), pairs, collections, config.batch.hard_negatives)
+        batch = config.batch
+        plan = plan_of(config, pairs)
+        return cls(plan, pairs, collections, batch.hard_negatives, batch.negatives_language)
 
     @property
     def batch_size(self) -> int:
@@ -156,18 +161,13 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         batch = self.plan.batch(step)
         name = self.plan.sources[batch.source]
         pairs = self.pairs[name]
-        query = self._own(pairs, batch.query_language)
-        passage = self._own(pairs, batch.passage_language)
-        partner = self._own(pairs, batch.partner)
-        home = self._own(pairs, batch.home)
+        code = self._code(pairs)
+        query, passage = code[batch.query_language], code[batch.passage_language]
         negatives = None
         if self.hard_negatives:
-            assert pairs.negatives is not None
             key = self.plan.negatives_key(step)
-            needed = pairs.negatives_in(batch.groups, home, partner, passage)
-            negatives, _ = pairs.negatives.draw(
-                batch.groups, *needed, passage, self.hard_negatives, key
-            )
+            draw = NegativeDraw(self.hard_negatives, self.negatives_language, self.plan.answering)
+            negatives, _ = drawn_negatives(pairs, batch, code, draw, key)
         codes = np.array(self.plan.languages)
         return ScheduledBatch(
             step,
@@ -180,11 +180,10 @@ class BatchSchedule(Sequence[ScheduledBatch]):
             negatives,
         )
 
-    def _own(self, pairs: Pairs, codes: Rows) -> Rows:
-        """Return the places among a source's own languages of places among all."""
+    def _code(self, pairs: Pairs) -> Rows:
+        """Return the place of each language of the plan among those of a source, -1 = none."""
         place = {language: number for number, language in enumerate(pairs.languages)}
-        own = np.array([place.get(language, -1) for language in self.plan.languages], np.int64)
-        return own[codes]
+        return np.array([place.get(language, -1) for language in self.plan.languages], np.int64)
 
     def texts(self, step: int) -> tuple[list[str], list[str]]:
         """Return the B queries of a step and their B passages, without prompts."""

@@ -62,7 +62,24 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
     plan = make_plan(planned, union, design)
     if config.loss.alignment.weight:
         _check_alignment(config, plan, pairs)
+    if batch.negatives_language == "query":
+        _check_negatives(plan, pairs)
     return plan
+
+
+def _check_negatives(plan: Plan, pairs: Mapping[str, Pairs]) -> None:
+    """Refuse negatives in the query's language where a language that asks has no passages."""
+    answering: set[str] = set()
+    for own in pairs.values():
+        rows = np.flatnonzero((own.passage >= 0).any(axis=1))
+        answering |= {own.languages[row] for row in rows}
+    for language in plan.asking:
+        if language not in answering:
+            raise UserError(
+                f"batch.negatives_language=query: {language} asks, and has no passages to be"
+                " negatives; take passage or mixed",
+                key="config.batch.negatives_language",
+            )
 
 
 def _check_alignment(config: Config, plan: Plan, pairs: Mapping[str, Pairs]) -> None:

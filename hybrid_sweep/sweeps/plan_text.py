@@ -173,6 +173,13 @@ SCHEDULES = {
 }
 
 
+NEGATIVES = {
+    "passage": "",
+    "query": ", in the language of the query",
+    "mixed": ", in mixed languages where the pair is cross-lingual",
+}
+
+
 def _batch_notes(batch: BatchConfig) -> list[str]:
     """Return what the settings of a batch mean where they are not the usual ones."""
     notes = []
@@ -194,7 +201,7 @@ def _batch_notes(batch: BatchConfig) -> list[str]:
     if batch.hard_negatives:
         notes.append(
             f"batch.hard_negatives={batch.hard_negatives}: passages per query besides those in"
-            " the batch"
+            f" the batch{NEGATIVES[batch.negatives_language]}"
         )
     return notes
 

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hybrid_sweep.batching.schedule import Batch, Plan
 from hybrid_sweep.config.schema import Config
+from hybrid_sweep.data.negative_draws import NegativeDraw, drawn_negatives
 from hybrid_sweep.data.teacher import ScoredPairs, TeacherScores
 from hybrid_sweep.inputs.prepare import Prepared, TrainingSource
 from hybrid_sweep.models.bucketing import cuts, joined
@@ -36,7 +37,8 @@ class TrainBatch:
     collection. versions: bool, which texts in the other language there are, (b,); (0,) where none
     is asked for. teacher: float64, the teacher's score of each candidate of each query, NaN where
     it has none: (b, 1 + k) of its own passage and hard negatives, or (b, B (1 + k)) of all passages
-    of the global batch; (b, 0) without a teacher.
+    of the global batch; (b, 0) without a teacher. negative_language: (b k,) of each hard negative,
+    -1 = absent; (0,) where all are in that of the passage.
     """
 
     step: int
@@ -50,6 +52,7 @@ class TrainBatch:
     passage_language: Tensor
     versions: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.bool))
     teacher: Tensor = field(default_factory=partial(torch.zeros, 0, 0, dtype=torch.float64))
+    negative_language: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.int64))
 
 
 class HybridBatches(Dataset[TrainBatch]):
@@ -69,6 +72,10 @@ class HybridBatches(Dataset[TrainBatch]):
         code: np.ndarray | None = None,
     ) -> None:
         self.plan, self.config, self.code = plan, config, code
+        settings = config.batch
+        self.draw = NegativeDraw(
+            settings.hard_negatives, settings.negatives_language, plan.answering
+        )
         self.sources = [_Source(source, prepared.languages) for source in prepared.sources]
         size = config.batch.size // world_size
         self.mine = slice(rank * size, (rank + 1) * size)
@@ -78,24 +85,27 @@ class HybridBatches(Dataset[TrainBatch]):
         return len(self.plan)
 
     def __getitem__(self, step: int) -> TrainBatch:
-        batch = self.plan.batch(step)
-        mine = self.mine
+        whole = self.plan.batch(step)
+        batch = whole.part(self.mine)
         source = self.sources[batch.source]
-        groups = batch.groups[mine]
+        groups = batch.groups
         pairs = source.pairs
         asked, answered, partner = (
-            source.own[languages[mine]]
+            source.own[languages]
             for languages in (batch.query_language, batch.passage_language, batch.partner)
         )
         queries = pairs.query[asked, groups]
         # A teacher of the whole batch scores the passages of the other processes too.
-        is_whole = self.config.loss.distillation.over == "batch" and source.teacher is not None
-        candidates = self._candidates(batch, step, slice(None) if is_whole else mine)
-        own = candidates.part(mine) if is_whole else candidates
+        if self.config.loss.distillation.over == "batch" and source.teacher is not None:
+            candidates = self._candidates(whole, step)
+            own = candidates.part(self.mine)
+        else:
+            own = candidates = self._candidates(batch, step)
         passages = own.passages[:, 0]
+        negatives = own.passages[:, 1:].ravel()
         sides = [(source.queries, queries), (source.passages, passages)]
-        if self.config.batch.hard_negatives:
-            sides.append((source.passages, own.passages[:, 1:].ravel()))
+        if self.draw.count:
+            sides.append((source.passages, negatives))
         versions = np.zeros(0, np.int64)
         if self.config.loss.alignment.weight:
             other = np.where(answered == asked, partner, asked)
@@ -125,24 +135,21 @@ class HybridBatches(Dataset[TrainBatch]):
         made.versions = torch.from_numpy(versions >= 0)
         if source.teacher is not None:
             made.teacher = self._taught(source.teacher, pairs.question[groups], queries, candidates)
+        if self.draw.language != "passage":
+            languages = np.where(negatives < 0, -1, source.passage_language[negatives])
+            made.negative_language = torch.from_numpy(languages.astype(np.int64))
         return made
 
-    def _candidates(self, batch: Batch, step: int, part: slice) -> "_Candidates":
-        """Return the passages of a part of a global batch, with their hard negatives."""
+    def _candidates(self, batch: Batch, step: int) -> "_Candidates":
+        """Return the passages of a global batch, or of a part of it, with their hard negatives."""
         source = self.sources[batch.source]
-        pairs, groups = source.pairs, batch.groups[part]
-        answered, home, partner = (
-            source.own[languages[part]]
-            for languages in (batch.passage_language, batch.home, batch.partner)
-        )
-        passages = pairs.passage[answered, groups][:, None]
-        answers = pairs.answer[groups][:, None]
-        if k := self.config.batch.hard_negatives:
-            assert pairs.negatives is not None
-            needed = pairs.negatives_in(groups, home, partner, answered)
-            rows, numbers = pairs.negatives.draw(
-                groups, *needed, answered, k, self.plan.negatives_key(step)
-            )
+        pairs = source.pairs
+        answered = source.own[batch.passage_language]
+        passages = pairs.passage[answered, batch.groups][:, None]
+        answers = pairs.answer[batch.groups][:, None]
+        if self.draw.count:
+            key = self.plan.negatives_key(step)
+            rows, numbers = drawn_negatives(pairs, batch, source.own, self.draw, key)
             passages = np.concatenate([passages, rows], axis=1)
             answers = np.concatenate([answers, numbers], axis=1)
         return _Candidates(passages, answers)

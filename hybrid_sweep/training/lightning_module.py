@@ -185,6 +185,10 @@ class Retriever(pl.LightningModule):
                 f"the loss is {loss} at step {batch.step} (groups {groups[:8].tolist()} ...); "
                 "lower trainer.lr or raise model.temperature"
             )
+        negatives = {}
+        if len(batch.negative_language):
+            there = gather(batch.negative_language).cpu().numpy()
+            negatives["negative_lang"] = names(self.languages, there[there >= 0])
         self.record.append(
             {
                 "step": batch.step,
@@ -195,6 +199,7 @@ class Retriever(pl.LightningModule):
                 "grad_norm": math.nan,
                 "query_lang": names(self.languages, query_language.cpu().numpy()),
                 "passage_lang": names(self.languages, passage_language.cpu().numpy()),
+                **negatives,
                 "n_examples": len(groups),
                 "n_cross": int((query_language != passage_language).sum()),
                 "groups": groups_digest(groups.cpu().numpy()),

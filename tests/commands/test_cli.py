@@ -700,8 +700,9 @@ def test_evaluate_prints_the_table(program, monkeypatch):
 
 def test_mine_hands_on_model_words_file_and_ranks(program, monkeypatch):
     module, seen = types.ModuleType("hybrid_sweep.commands.mine"), []
-    module.mine_words = lambda words, target, **options: (
-        seen.append((words, str(target), options)) or "3 triples"
+    module.Wanted = lambda *given: given
+    module.mine_words = lambda words, target, wanted, say: (
+        seen.append((words, str(target), wanted)) or "3 triples"
     )
     monkeypatch.setitem(sys.modules, "hybrid_sweep.commands.mine", module)
     told = program(
@@ -715,21 +716,18 @@ def test_mine_hands_on_model_words_file_and_ranks(program, monkeypatch):
         "9",
         "--margin",
         "0.1",
+        "--pool",
+        "de,en",
     )
     told = told if told.code else program("mine", "new.tsv", "model=bm25", "data=debian")
     snapshots.check("cli/next command after mining", told.out)
     assert told.code == 0
-    for _, target, options in seen:
-        options.pop("say")
-        assert target == "new.tsv"
+    assert {target for _, target, _ in seen} == {"new.tsv"}
     assert seen[0][0] == ["outputs/runs/abc", "data=debian"] and seen[1][0] == [
         "model=bm25",
         "data=debian",
     ]
-    assert [options for _, _, options in seen] == [
-        {"first": 5, "last": 9, "margin": 0.1},
-        {"first": 1, "last": 50, "margin": None},
-    ]
+    assert [wanted for *_, wanted in seen] == [(5, 9, 0.1, ("de", "en")), (1, 50, None, ())]
 
 
 # --- interruption, through processes of their own

@@ -23,9 +23,9 @@ def quiet(_: str) -> None:
     pass
 
 
-def brute_force(case, first, last, margin):
-    """Triples of a case by sorting scores: per query, its language's passages without all relevant
-    groups.
+def brute_force(case, first, last, margin, languages=()):
+    """Triples of a case by sorting scores: per query, its language's passages, or those of the
+    languages, without all relevant groups.
     """
     queries, passages = case["queries"].to_pylist(), case["passages"].to_pylist()
     judged = {
@@ -38,7 +38,8 @@ def brute_force(case, first, last, margin):
     )
     found = set()
     for at, query in enumerate(queries):
-        pool = [row for row, passage in enumerate(passages) if passage["lang"] == query["lang"]]
+        among = languages or [query["lang"]]
+        pool = [row for row, passage in enumerate(passages) if passage["lang"] in among]
         pool.sort(key=lambda row: (-score[at, row], passages[row]["id"]))
         relevant = [row for row in pool if (query["group"], passages[row]["group"]) in judged]
         for row in pool[first - 1 : last]:
@@ -55,16 +56,19 @@ def brute_force(case, first, last, margin):
     ("first", "last", "margin"), [(1, 5, None), (2, 4, None), (1, 9, 0.2), (1, 9, -0.3)]
 )
 @pytest.mark.parametrize("seed", [1, 2])
-def test_triples_are_those_of_a_brute_force(seed, first, last, margin):
+@pytest.mark.parametrize("pool", ["", "all", "a,é", "B"])
+def test_triples_are_those_of_a_brute_force(seed, first, last, margin, pool):
     case, file = collection(seed), io.StringIO()
     split = Split(case["queries"], case["passages"], np.arange(0), np.arange(0))
     ask = of_vectors(case["query_vectors"], case["passage_vectors"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mine, "QUERIES", 3)
-        counts = write_triples(file, split, case["qrels"], ask, Wanted(first, last, margin), quiet)
+        wanted = Wanted(first, last, margin, tuple(pool.split(",")) if pool else ())
+        counts = write_triples(file, split, case["qrels"], ask, wanted, quiet)
     lines = [tuple(line.split("\t")) for line in file.getvalue().splitlines()]
+    languages = ["a", "B", "é"] if pool == "all" else [*filter(None, pool.split(","))]
     assert (
-        set(lines) == brute_force(case, first, last, margin)
+        set(lines) == brute_force(case, first, last, margin, languages)
         and len(set(lines)) == len(lines) == counts["triples"]
     )
     assert counts["questions"] == len({line[0] for line in lines})
@@ -78,7 +82,7 @@ def test_training_reads_what_was_mined(config, planned, tmp_path, words):
         source = ["model=bm25", "data=synthetic", "data.groups=300"]
     else:
         source = [str(planned(*words, "batch.cross_lingual_ratio=0"))]
-    said = mine_words(source, target, first=2, last=6, margin=None, say=quiet)
+    said = mine_words(source, target, Wanted(2, 6), quiet)
     with gzip.open(target, "rt") as file:
         lines = [line.rstrip("\n").split("\t") for line in file]
     assert f"{len(lines):,} triples" in said
@@ -115,7 +119,7 @@ def test_a_stopped_mining_of_another_model_is_not_gone_on_with(planned, tmp_path
         str(planned("trainer.max_steps=0", "batch.cross_lingual_ratio=0", f"seed={n}"))
         for n in (1, 2)
     )
-    ask = {"first": 1, "last": 3, "margin": None, "say": quiet}
+    ask = {"wanted": Wanted(1, 3), "say": quiet}
     mine_words([other], tmp_path / "fresh.tsv", **ask)
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
         stopped.setattr(mine, "write_triples", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -131,9 +135,11 @@ def test_what_cannot_be_mined_leaves_no_file(config, planned, tmp_path):
         tmp_path / "new" / "negatives.tsv",
     )
     with refused("option.ranks", "--from 0 --to 5"):
-        mine_words([str(folder)], target, first=0, last=5, margin=None)
+        mine_words([str(folder)], target, Wanted(0, 5))
     with refused("option.margin", "--margin"):
-        mine_words(["model=bm25", "data=synthetic"], target, first=1, last=5, margin=0.1)
+        mine_words(["model=bm25", "data=synthetic"], target, Wanted(1, 5, 0.1))
+    with refused("option.pool", "--pool xa,zz", "zz", "xa, xb, xc, xd"):
+        mine_words([str(folder)], target, Wanted(1, 5, pool=("xa", "zz")), quiet)
     with refused("mine.no_passage", "100000 to 100001"):
-        mine_words([str(folder)], target, first=100_000, last=100_001, margin=None, say=quiet)
+        mine_words([str(folder)], target, Wanted(100_000, 100_001), quiet)
     assert not target.exists()

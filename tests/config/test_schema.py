@@ -44,6 +44,7 @@ IDENTITY = set(
     loss.alignment.divergence loss.distillation.weight loss.distillation.loss loss.distillation.over
     loss.distillation.temperature
     trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
+    batch.negatives_language
     trainer.loss trainer.callbacks batch.pairs batch.ratio_schedule batch.query_languages batch.passage_languages
     """.split()
 )

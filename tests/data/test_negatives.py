@@ -272,7 +272,8 @@ def made(count=40, questions=5, languages=3, seed=0):
 def drawn(hard, k=4, key=(0, 5, 7), cross=True, groups=None, first=0, second=1):
     groups = np.arange(len(hard.question)) if groups is None else np.array(groups)
     query, partner = (np.full(len(groups), value) for value in (first, second))
-    return hard.draw(groups, query, partner, partner if cross else query, k, key)
+    members = hard.chosen(groups, (query, partner), k, key)
+    return hard.read(members, (partner if cross else query)[:, None])
 
 
 def test_drawn_are_distinct_negatives_of_the_question_that_stand_in_both_languages():
@@ -299,6 +300,25 @@ def test_the_kind_of_an_example_changes_the_language_alone():
     assert (mono[mono >= 0] < 40).all() and (
         (cross[cross >= 0] >= 40) & (cross[cross >= 0] < 80)
     ).all()
+
+
+def test_mixed_languages_are_drawn_evenly_among_those_that_a_passage_has():
+    hard = made(count=300, questions=40)
+    groups = np.arange(80)
+    first = np.zeros(80, np.int64)
+    members = hard.chosen(groups, (first, first), 4, (0, 5, 7))
+    allowed = np.array([0, 2])
+    languages = hard.mixed(groups, members, allowed, (0, 5, 7))
+    rows, numbers = hard.read(members, languages)
+    there = members >= 0
+    assert (rows[there] >= 0).all() and (numbers[there] == members[there] + 100).all()
+    assert (rows[~there] == -1).all()
+    both = there & (hard.passage[2, members] >= 0)
+    assert (languages[there & ~both] == 0).all() and both.sum() > 100
+    assert 0.35 < (languages[both] == 2).mean() < 0.65
+    assert (hard.mixed(groups, members, allowed, (0, 5, 8)) != languages)[both].any()
+    part = hard.mixed(groups[30:], members[30:], allowed, (0, 5, 7))
+    assert np.array_equal(part, languages[30:])
 
 
 def test_another_key_or_group_is_another_draw_and_other_examples_none():

@@ -1,5 +1,7 @@
 """What a process reads of a step: the plan's texts, its own slice of them, each once."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,10 +11,12 @@ import torch
 from hybrid_sweep.batching.audit import check_realised, groups_digest, names
 from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.pairs import pairs
+from hybrid_sweep.inputs.batch_schedule import BatchSchedule
 from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.inputs.prepare import Prepared, TrainingSource, prepare
 from hybrid_sweep.models.tokens import Tokens
 from hybrid_sweep.training.batches import HybridBatches, language_numbers
+from tests.refused import refused
 
 
 def texts_of(batch):
@@ -187,6 +191,75 @@ def test_hard_negatives_stand_behind_the_passages_in_the_language_of_the_passage
         assert 0 < absent < 12 * 32  # both cases are there
     # the ratio changes their language alone
     assert all(drawn[0, step] == drawn[1, step] for step in range(12))
+
+
+@pytest.mark.parametrize("language", ["passage", "query", "mixed"])
+def test_negatives_are_read_in_the_stated_language_and_are_the_same_at_every_ratio(
+    config, tmp_path, language
+):
+    path, _ = triples(tmp_path, prepare(config()))
+    answers, seen = [], set()
+    for ratio in (0, 0.5, 1):
+        made = config(
+            f"data.negatives={path}",
+            "batch.hard_negatives=3",
+            "batch.composition=per_example",
+            f"batch.negatives_language={language}",
+            f"batch.cross_lingual_ratio={ratio}",
+        )
+        prepared = prepare(made)
+        plan = plan_of(made, prepared.all_pairs)
+        batches = HybridBatches(prepared, plan, made)
+        schedule = BatchSchedule.from_config(made)
+        table = prepared.collection.passages["lang"].to_pylist()
+        for step in range(12):
+            batch, rows = batches[step], schedule[step].negative_rows
+            asked, answered = (
+                codes.numpy()[:, None] + np.zeros((1, 3), np.int64)
+                for codes in (batch.query_language, batch.passage_language)
+            )
+            read = np.array([plan.languages.index(table[row]) for row in rows.ravel()])
+            read = np.where(rows < 0, -1, read.reshape(-1, 3))
+            if language != "passage":
+                assert np.array_equal(batch.negative_language.numpy(), read.ravel())
+            wanted = answered if language == "passage" else asked
+            where = (rows >= 0) & ((language != "mixed") | (asked == answered))
+            assert (read[where] == wanted[where]).all()
+            third = (rows >= 0) & (read != asked) & (read != answered)
+            seen |= set(read[third].tolist())
+        answers.append([batches[step].answers[16:].tolist() for step in range(12)])
+    assert answers[0] == answers[1] == answers[2] and max(map(max, answers[0])) >= 0
+    assert seen == ({0, 1, 2, 3} if language == "mixed" else set())
+
+
+def test_mixed_negatives_are_in_languages_that_answer(config, tmp_path):
+    """And the record says in which; those of the query need passages in its language."""
+    path, _ = triples(tmp_path, prepare(config()))
+    words = [f"data.negatives={path}", "batch.hard_negatives=2", "batch.cross_lingual_ratio=1"]
+    words += ["batch.query_languages=[xa]", "batch.passage_languages=[xb,xc]"]
+    made = config(*words, "batch.negatives_language=mixed")
+    prepared = prepare(made)
+    batches = HybridBatches(prepared, plan_of(made, prepared.all_pairs), made)
+    for step in range(4):
+        assert set(batches[step].negative_language.tolist()) - {-1} == {1, 2}
+
+
+def test_negatives_of_a_language_without_passages_are_refused(config):
+    made = config("batch.negatives_language=query", "batch.hard_negatives=1", "data.negatives=x")
+    pairs_of = dict(training_pairs_without(config, "xb"))
+    with refused("config.batch.negatives_language", "xb"):
+        plan_of(made, pairs_of)
+    with refused("config.batch.negatives_language", "batch.hard_negatives"):
+        config("batch.negatives_language=query")
+
+
+def training_pairs_without(config, language):
+    """The pairs of a collection in which a language only asks."""
+    prepared = prepare(config())
+    ((name, own),) = prepared.all_pairs.items()
+    passage = np.array(own.passage)
+    passage[own.languages.index(language)] = -1
+    yield name, dataclasses.replace(own, passage=passage, one_sided=(language,))
 
 
 def test_an_absent_negative_changes_nothing_and_a_relevant_one_is_masked(config, tmp_path):
