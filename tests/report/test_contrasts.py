@@ -8,7 +8,7 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from benchmarks.calibration import half_widths
+from benchmarks.calibration import excludes_zero
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import contrast, moments, ratio_interval
 
@@ -117,7 +117,7 @@ def rejected(estimated: st.Estimate) -> np.ndarray:
     """Give 0 in the place of a p below 5 % and 1 of any other, from interpolated intervals: an end
     is searched with some 500 tests.
     """
-    return np.where(np.abs(estimated.mean) > half_widths(estimated, 0.95), 0.0, 1.0)
+    return np.where(excludes_zero(estimated, 0.95), 0.0, 1.0)
 
 
 def test_the_interpolated_interval_of_a_price_is_that_of_the_integral(
