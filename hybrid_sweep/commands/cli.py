@@ -157,7 +157,7 @@ def _merge(words: list[str]) -> int:
     asked = merge.MergeRequest(
         mixtures=merge.mixtures(args.of or merge.PARENTS, args.alpha, uniform=args.uniform),
         seeds=merge.seeds_of(args.seeds),
-        words=merge.paths_of(args.words),
+        words=merge.settings_of(args.words),
         keep=args.keep,
     )
     with sweep_verbs.terminable():

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.commands.merge_parents import Parent, RunPlaces, parents, trained_runs
+from hybrid_sweep.commands.merge_parents import (
+    REMOTE_CODE,
+    Parent,
+    RunPlaces,
+    parents,
+    trained_runs,
+)
 from hybrid_sweep.config import validate
 from hybrid_sweep.config.schema import RECIPE_VERSION, cache_dir, identity
 from hybrid_sweep.models.folder import model_fingerprint
@@ -32,6 +38,7 @@ ALPHAS = "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"
 PARENTS = "0,1"
 # what a word of the command may set
 PATH_KEY = re.compile(r"paths\.cache|data\.path|(more|eval\.also)\.[^.]+\.path")
+ALLOWED = f"{REMOTE_CODE}=true"  # what it may permit
 DIGITS = 6  # of an alpha or a ratio, as of the ratios of a sweep
 
 
@@ -138,23 +145,25 @@ def seeds_of(text: str | None) -> tuple[int, ...] | None:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def paths_of(words: Sequence[str]) -> dict[str, str]:
-    """Return the paths that words KEY=VALUE name, by their keys.
+def settings_of(words: Sequence[str]) -> dict[str, str]:
+    """Return what words KEY=VALUE set, by their keys: paths, and whether code of a model may run.
 
     Raises:
         UserError: for another key: an average is evaluated by the settings of its parents.
     """
-    paths = {}
+    values = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not value or not PATH_KEY.fullmatch(key):
+        is_path = equals and value and PATH_KEY.fullmatch(key)
+        if not is_path and word != ALLOWED:
             raise UserError(
                 f"{word}: an average is evaluated by the settings of its parents; the words can be"
-                " paths.cache=DIR, data.path=DIR, more.NAME.path=DIR and eval.also.NAME.path=DIR",
+                " paths.cache=DIR, data.path=DIR, more.NAME.path=DIR, eval.also.NAME.path=DIR and"
+                f" {ALLOWED}",
                 key="merge.word",
             )
-        paths[key] = value
-    return paths
+        values[key] = value
+    return values
 
 
 def merge(sweep_dir: Path, asked: MergeRequest) -> int:

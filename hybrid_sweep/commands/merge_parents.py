@@ -22,15 +22,16 @@ from hybrid_sweep.utils.errors import UserError
 
 # Fields of `point_list.settings` and of a config in which two parents may differ.
 VARIED = ("batch.cross_lingual_ratio", "batch.added")
+REMOTE_CODE = "model.remote_code"
 FREE = ("trainer.devices", "trainer.nodes")  # encoding alone gives the same vectors
 
 
 @dataclass(frozen=True)
 class RunPlaces:
-    """Where the runs of a sweep lie, and what the words of the command say of paths.
+    """Where the runs of a sweep lie, and what the words of the command say.
 
     outputs: the folder of runs/ and sweeps/. name: of the sweep. words: values by the keys
-    data.path, more.NAME.path, eval.also.NAME.path and paths.cache.
+    data.path, more.NAME.path, eval.also.NAME.path, paths.cache and model.remote_code.
     """
 
     outputs: Path
@@ -119,7 +120,7 @@ def _lacking(
 def _parent(source: RunPlaces, run_id: str, ratio: float, seed: int) -> Parent:
     folder = source.run_dir(run_id)
     safe_paths.check_links(folder)
-    config = _config(folder, ratio, seed)
+    config = _config(source, folder, ratio, seed)
     for stage in stages.of(config, folder):
         problem = finished.problem(folder, stage.folder)
         if problem:
@@ -150,8 +151,13 @@ def _parent(source: RunPlaces, run_id: str, ratio: float, seed: int) -> Parent:
     )
 
 
-def _config(folder: Path, ratio: float, seed: int) -> Config:
-    """Return the config of a trained run; raises UserError where it is not what its sweep says."""
+def _config(source: RunPlaces, folder: Path, ratio: float, seed: int) -> Config:
+    """Return the config of a trained run; raises UserError where it is not what its sweep says.
+
+    Code that a model brings is permitted by the words of the command, and by nothing that is
+    stored. Parents are averaged only where that code is the same (`merging.difference`), and it is
+    a part of the fingerprints of their models, and so of the id of the average.
+    """
     config = validate.stored(folder)
     is_trained = config.trainer.max_steps > 0
     own = round(config.batch.cross_lingual_ratio, 6)
@@ -163,11 +169,13 @@ def _config(folder: Path, ratio: float, seed: int) -> Config:
             key="merge.other_run",
         )
     if records.config(folder).get("model", {}).get("remote_code"):
-        raise UserError(
-            f"{folder}: its model needs Python code of its own, which is not run here: average the"
-            " weights where that code is at hand",
-            key="merge.remote_code",
-        )
+        if REMOTE_CODE not in source.words:
+            raise UserError(
+                f"{folder}: its model needs Python code of its own, which its average is evaluated"
+                f" with; {REMOTE_CODE}=true runs it, if you trust the code in {folder}/model",
+                key="merge.remote_code",
+            )
+        return validate.permitted(config, [f"{REMOTE_CODE}=true"])
     return config
 
 

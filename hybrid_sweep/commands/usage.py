@@ -168,6 +168,7 @@ What is done is skipped; after Ctrl-C, or a crash, the same command goes on. Not
   --seeds        these seeds alone (default: all of the sweep, each of which needs a run at every ratio of --of)
   --keep-models  keep the averaged models in outputs/runs/ID/model (default: each goes when it is evaluated)
   PATH_KEY=DIR   paths.cache, data.path, more.NAME.path or eval.also.NAME.path, where a collection is not in the cache
+  model.remote_code=true  run the code that the models bring, which must be the same in all parents, if you trust it
 
 examples:
   hybrid-sweep merge outputs/sweeps/first
@@ -183,9 +184,9 @@ usage: hybrid-sweep freeze SWEEP_DIR FOLDER [--against FOLDER] [--rows-of FOLDER
        hybrid-sweep freeze --renew FOLDER [FOLDER ...]
 
 Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
-and fingerprints, without paths and machines), points.json, merged.json where averages were made, and what of the report
-these give: its tables, texts and page, and of its figures the main ones (--figures: all of them, in every format;
-hybrid-sweep report FOLDER makes them too). A README.md that is there stays. --against, which can be given several times, names a sweep that is
+and fingerprints, without paths and machines), points.json, merged.json where averages were made, and what of the
+report these give: its tables, texts and page, and of its figures the main ones (--figures: all of them, in every
+format; hybrid-sweep report FOLDER makes them too). A README.md that is there stays. --against, which can be given several times, names a sweep that is
 published beside FOLDER: the comparison of the two goes into vs-NAME/, made from the rows of both, and is made again
 whenever FOLDER is. --rows-of, likewise, names one that holds rows of the same runs: they are not stored again, and
 rows.json says where they are.

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.commands import merge
-from hybrid_sweep.commands.merge import MergeRequest, mixtures, numbers, paths_of, seeds_of
-from hybrid_sweep.models.loading import build_encoder, save_encoder
+from hybrid_sweep.commands.merge import MergeRequest, mixtures, numbers, seeds_of, settings_of
+from hybrid_sweep.config import validate
+from hybrid_sweep.models.loading import build_encoder, load_encoder, save_encoder
 from hybrid_sweep.runs import trained
 from hybrid_sweep.runs.merging import Mixture
 from hybrid_sweep.utils import records
@@ -55,9 +56,11 @@ def test_uniform_gives_every_ratio_one_share():
         (lambda: mixtures("0,1", "0.5", uniform=True), "merge.uniform_alpha"),
         (lambda: seeds_of("1,x"), "merge.seeds"),
         (lambda: seeds_of(""), "merge.seeds"),
-        (lambda: paths_of(["eval.split=dev"]), "merge.word"),
-        (lambda: paths_of(["data.path="]), "merge.word"),
-        (lambda: paths_of(["dir"]), "merge.word"),
+        (lambda: settings_of(["eval.split=dev"]), "merge.word"),
+        (lambda: settings_of(["data.path="]), "merge.word"),
+        (lambda: settings_of(["dir"]), "merge.word"),
+        (lambda: settings_of(["model.remote_code=1"]), "merge.word"),
+        (lambda: settings_of(["model.remote_code=false"]), "merge.word"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(call, key):
@@ -67,7 +70,7 @@ def test_options_that_mean_nothing_are_refused(call, key):
 
 def test_words_name_paths_alone():
     words = ["data.path=a=b", "paths.cache=c", "eval.also.x.path=d", "more.y.path=e"]
-    assert paths_of(words) == dict(word.split("=", 1) for word in words)
+    assert settings_of(words) == dict(word.split("=", 1) for word in words)
     assert seeds_of("2,0,2") == (0, 2) and seeds_of(None) is None
 
 
@@ -233,6 +236,64 @@ def own_code(sweep):
     rewrite(runs(sweep)[1.0, 1], "remote_code: false", "remote_code: true")
 
 
+OWN = """
+import os, pathlib
+from transformers import BertConfig, BertModel
+
+pathlib.Path(os.environ["OWN_CODE_RAN"]).touch()
+
+
+class OwnConfig(BertConfig):
+    model_type = "own-kind"
+
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
+
+def bring_code(folder: Path, code: str = OWN) -> None:
+    """Let the saved model of a run need code of its own, which the run was permitted to run."""
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("remote_code: false", "remote_code: true"))
+    content = read_json(folder / "model/config.json")
+    content |= {"model_type": "own-kind", "architectures": ["OwnModel"]}
+    content["auto_map"] = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    write_json(folder / "model/config.json", content)
+    (folder / "model/own.py").write_text(code)
+    trained.write(folder)
+
+
+def test_code_of_models_is_permitted_by_a_word_and_the_same_in_all_parents(
+    sweep, tmp_path, monkeypatch
+):
+    first, second = (runs(sweep)[ratio, 0] for ratio in (0.0, 1.0))
+    plain = merge.planned(sweep, asked(seeds=(0,)))[0]
+    permitted = asked(seeds=(0,), words=settings_of(["model.remote_code=true"]))
+    assert merge.planned(sweep, permitted)[0].point == plain.point  # where no run asks for it
+    bring_code(first)
+    bring_code(second)
+    mark = tmp_path / "ran"
+    monkeypatch.setenv("OWN_CODE_RAN", str(mark))
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
+    with refused("merge.remote_code", first, "model.remote_code=true"):
+        merge.planned(sweep, asked(seeds=(0,)))
+    (average,) = merge.planned(sweep, permitted)
+    assert average.point.run_id != plain.point.run_id
+    model = average.point.config.model
+    assert "model.remote_code=true" in validate.permissions(average.point.config)
+    folder = merge._write_model(average)
+    assert (folder / "own.py").read_text() == OWN and not mark.exists()
+    assert type(load_encoder(model, folder).transformer).__name__ == "OwnModel" and mark.exists()
+    bring_code(second, OWN + "# other numbers\n")
+    with refused("merge.architecture", "own.py"):
+        merge.planned(sweep, permitted)
+    bring_code(first, OWN + "# other numbers\n")
+    assert merge.planned(sweep, permitted)[0].point.run_id != average.point.run_id
+
+
 def linked(sweep):
     folder = runs(sweep)[1.0, 1]
     folder.rename(folder.parent.parent / "elsewhere")
@@ -252,7 +313,7 @@ BROKEN = {
     other_ratio: ("merge.other_run", ["0.9"]),
     other_settings: ("merge.settings_differ", ["trainer.lr"]),
     other_measures: ("merge.settings_differ", ["eval.measures"]),
-    own_code: ("merge.remote_code", []),
+    own_code: ("merge.remote_code", ["model.remote_code=true"]),
     linked: ("files.not_followed", []),
 }
 

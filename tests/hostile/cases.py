@@ -43,7 +43,18 @@ QUOTA = {
     "score": 22,
 }
 # the commands that read the settings of a trained run
-READERS = ("report", "push", "dashboard", "probe", "freeze", "plan", "run", "evaluate", "mine")
+READERS = (
+    "report",
+    "push",
+    "dashboard",
+    "probe",
+    "freeze",
+    "plan",
+    "run",
+    "evaluate",
+    "mine",
+    "merge",
+)
 LINK = "a link to a file outside"
 WITH_PAGES = ("report", "report-wide", "report-two", "probe", "freeze", "check", "push")
 
@@ -311,7 +322,7 @@ def _special(cwd: Path) -> Iterator[Case]:
     ):
         yield Case(file, "a packed line of 512 MiB", values.bomb, command)
     run = f"outputs/runs/{base.trained_run(cwd / SWEEP)}"
-    for command in ("evaluate", "mine"):
+    for command in ("evaluate", "mine", "merge"):
         yield Case(
             run, "code in the model's folder, permitted by config.yaml", values.code(True), command
         )
