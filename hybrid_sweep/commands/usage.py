@@ -186,13 +186,13 @@ usage: hybrid-sweep freeze SWEEP_DIR FOLDER [--against FOLDER] [--rows-of FOLDER
 Publish a finished sweep: FOLDER gets per_query.parquet (the rows of all runs, packed), runs.json (settings, versions
 and fingerprints, without paths and machines), points.json, merged.json where averages were made, and what of the
 report these give: its tables, texts and page, and of its figures the main ones (--figures: all of them, in every
-format; hybrid-sweep report FOLDER makes them too). A README.md that is there stays. --against, which can be given several times, names a sweep that is
-published beside FOLDER: the comparison of the two goes into vs-NAME/, made from the rows of both, and is made again
-whenever FOLDER is. --rows-of, likewise, names one that holds rows of the same runs: they are not stored again, and
-rows.json says where they are.
---check makes the report and the comparisons of a published folder anew and compares every table and text with the
-published ones: the exit code is 1 where one differs, and the first line that does is printed.
---renew writes them: for a report that is made otherwise than it was, from the same rows.
+format; hybrid-sweep report FOLDER makes them too). A README.md that is there stays. --against, which can be given
+several times, names a sweep that is published beside FOLDER: the comparison of the two goes into vs-NAME/, made from
+the rows of both, and is made again whenever FOLDER is. --rows-of, likewise, names one that holds rows of the same
+runs: they are not stored again, and rows.json says where they are. --check makes the report and the comparisons of a
+published folder anew and compares every table and text with the published ones: the exit code is 1 where one differs,
+and the first line that does is printed. --renew writes them: for a report that is made otherwise than it was, from
+the same rows.
 
 examples:
   hybrid-sweep freeze outputs/sweeps/reproduce experiments/first-curve
