@@ -451,13 +451,15 @@ def test_averages_are_points_of_their_own_and_ends_are_the_parents(trained_sweep
     again = cli("merge", "outputs/sweeps/s", "--alpha", "0,0.3,1", cwd=tmp_path)
     assert "6 of them done" in again and "started" not in again
     assert times == {p: p.stat().st_mtime_ns for p in (outputs / "runs").rglob("metrics.json")}
-    cli("report", "outputs/sweeps/s", cwd=tmp_path)
-    frame = pd.read_csv(sweep_dir / "merged.csv")
+    cli("freeze", "outputs/sweeps/s", "published", cwd=tmp_path)
+    frame = pd.read_csv(tmp_path / "published" / "merged.csv")
     assert set(frame["n_seeds"]) == {2} and set(frame["word"].dropna()) == {"parent", "not tested"}
     ends = frame[(frame["word"] == "parent") & (frame["alpha"] == frame["against"])]
     assert (ends[["mono_delta", "cross_delta"]] == 0).all(axis=None) and len(ends) == 2
-    assert len(pd.read_csv(sweep_dir / "on-other" / "merged.csv")) == len(frame)
-    assert (sweep_dir / "merged.png").stat().st_size > 10_000
+    for name in ("on-other", "on-pool_20"):
+        assert len(pd.read_csv(tmp_path / "published" / name / "merged.csv")) == len(frame)
+        assert (tmp_path / "published" / name / "merged.png").stat().st_size > 5_000
+    assert str(tmp_path) not in (tmp_path / "published" / "runs.json").read_text()
 
 
 @pytest.mark.slow
