@@ -275,6 +275,12 @@ def mix(words: np.ndarray) -> np.ndarray:
     return mixed
 
 
+def key_salt(groups: np.ndarray, key: Sequence[int]) -> np.ndarray:
+    """Return (B,) uint64 a word of each group and the key, the words of a SeedSequence."""
+    secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
+    return np.asarray(mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1])
+
+
 def word(name: str) -> int:
     """Return a 64-bit number for a name, the same on every machine."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")

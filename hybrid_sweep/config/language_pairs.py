@@ -4,6 +4,7 @@ and `batch.passage_languages`.
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from hybrid_sweep.config.schema import BatchConfig, Config
 from hybrid_sweep.utils import names
@@ -106,6 +107,52 @@ def check(config: Config) -> None:
         )
     if stated:
         _check_drawing(batch)
+
+
+def lexicons(config: Config) -> dict[tuple[str, str], Path]:
+    """Return the files of `batch.code_switch.lexicon` by the language of the query and that of the
+    words it gets, sorted.
+
+    Raises:
+        UserError: for a name that does not begin with a language of the training and a hyphen.
+    """
+    languages = trained_languages(config)
+    files = {}
+    for name, path in sorted(config.batch.code_switch.lexicon.items()):
+        pairs = []
+        for language in languages:
+            if name.startswith(f"{language}-") and len(name) > len(language) + 1:
+                pairs.append((language, name[len(language) + 1 :]))
+        if len(pairs) != 1:
+            raise UserError(
+                f"batch.code_switch.lexicon: {names.shown(name)} is no pair of languages"
+                " QUERY-OTHER with one of the training first; they are"
+                f" {', '.join(languages)}",
+                key="config.batch.code_switch.lexicon",
+            )
+        files[pairs[0]] = Path(path).expanduser()
+    return files
+
+
+def check_code_switch(config: Config) -> None:
+    """Refuse a share that is none, and one without a lexicon.
+
+    Raises:
+        UserError: for the first of them.
+    """
+    settings = config.batch.code_switch
+    if not 0 <= settings.share <= 1:
+        raise UserError(
+            f"batch.code_switch.share={settings.share:g}: must be a share between 0 and 1",
+            key="config.batch.code_switch.share",
+        )
+    if settings.share and not settings.lexicon:
+        raise UserError(
+            f"batch.code_switch.share={settings.share:g}: needs a lexicon,"
+            " 'batch.code_switch.lexicon={en-de: FILE}'",
+            key="config.batch.code_switch.lexicon",
+        )
+    lexicons(config)
 
 
 def _check_languages(field: str, chosen: Sequence[str], languages: Sequence[str]) -> None:

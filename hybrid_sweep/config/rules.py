@@ -106,6 +106,7 @@ def validate(config: Config) -> None:
     _check_shares(config)
     _check_batches(config)
     language_pairs.check(config)
+    language_pairs.check_code_switch(config)
     _check_training(config)
     _check_loss(config)
     _check_evaluation(config)

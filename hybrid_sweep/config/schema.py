@@ -215,6 +215,13 @@ class Bm25Model(ModelConfig):
 
 
 @dataclass
+class CodeSwitchConfig:
+    share: float = _added(0.0)
+    # paths; the digests of the files are in the fingerprints of a run
+    lexicon: dict[str, str] = field(default_factory=dict, metadata=ASIDE)
+
+
+@dataclass
 class BatchConfig:
     cross_lingual_ratio: float = 0.5
     size: int = 64
@@ -232,6 +239,7 @@ class BatchConfig:
     passage_languages: list[str] = field(default_factory=list, metadata=ADDED)
     pairs: dict[str, float] = field(default_factory=dict, metadata=ADDED)
     negatives_language: str = _added("passage")
+    code_switch: CodeSwitchConfig = field(default_factory=CodeSwitchConfig)
 
     def __post_init__(self) -> None:
         # The order in which they are given has no effect.
@@ -427,7 +435,8 @@ def register() -> None:
     warnings.filterwarnings("ignore", message=remark, category=UserWarning)
     store = ConfigStore.instance()
     root = OmegaConf.structured(Config)
-    OmegaConf.set_struct(root.batch.pairs, False)  # its keys are a user's own
+    for node in (root.batch.pairs, root.batch.code_switch.lexicon):
+        OmegaConf.set_struct(node, False)  # its keys are a user's own
     store.store(name="config_schema", node=root)
     for group, schemas in SCHEMAS.items():
         for name, node in schemas.items():

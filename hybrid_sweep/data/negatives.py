@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hybrid_sweep.batching.sampling import mix
+from hybrid_sweep.batching.sampling import key_salt, mix
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.lookup import SLICE, index_in, sorted_unique, text_rows
 from hybrid_sweep.data.negative_lines import Lines, read_lines
@@ -73,7 +73,7 @@ class Negatives:
         question = self.question[groups]
         first = self.start[question]
         count = self.start[question + 1] - self.start[question]
-        salt = _salt(groups, key)
+        salt = key_salt(groups, key)
         members = np.full((len(groups), k), -1, np.int64)
         for part in _alike(count):
             place = np.arange(count[part].max())
@@ -100,7 +100,7 @@ class Negatives:
         """
         if not self.passage.shape[1]:
             return np.zeros_like(members)
-        salt = _salt(groups, [*key, MIXED])
+        salt = key_salt(groups, [*key, MIXED])
         words = mix(salt[:, None] ^ members.astype(np.uint64))
         order = mix(words[:, :, None] ^ mix(allowed.astype(np.uint64)))
         there = self.passage[allowed, members[:, :, None]] >= 0
@@ -116,12 +116,6 @@ class Negatives:
         is_there = members >= 0
         rows = np.where(is_there, self.passage[languages, members], -1)
         return rows.astype(np.int64), np.where(is_there, self.number[members], -1).astype(np.int64)
-
-
-def _salt(groups: np.ndarray, key: Sequence[int]) -> np.ndarray:
-    """Return (B,) uint64 words of (key, group)."""
-    secrets = np.random.SeedSequence(list(key)).generate_state(2, np.uint64)
-    return np.asarray(mix(groups.astype(np.uint64) ^ secrets[0]) ^ secrets[1])
 
 
 def _alike(count: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import Bm25Model, Config
+from hybrid_sweep.data.code_switching import CodeSwitch, code_switch_of
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.negative_draws import NegativeDraw, drawn_negatives
 from hybrid_sweep.data.pairs import Pairs
@@ -112,6 +113,7 @@ class BatchSchedule(Sequence[ScheduledBatch]):
     ) -> None:
         self.plan, self.pairs, self.collections = plan, pairs, collections
         self.hard_negatives, self.negatives_language = hard_negatives, negatives_language
+        self.code_switch: CodeSwitch | None = None
 
     @classmethod
     def from_config(cls, config: Config) -> "BatchSchedule":
@@ -130,7 +132,9 @@ class BatchSchedule(Sequence[ScheduledBatch]):
             pairs[name] = training_pairs(own, collections[name])
         batch = config.batch
         plan = plan_of(config, pairs)
-        return cls(plan, pairs, collections, batch.hard_negatives, batch.negatives_language)
+        made = cls(plan, pairs, collections, batch.hard_negatives, batch.negatives_language)
+        made.code_switch = code_switch_of(config)
+        return made
 
     @property
     def batch_size(self) -> int:
@@ -186,12 +190,19 @@ class BatchSchedule(Sequence[ScheduledBatch]):
         return np.array([place.get(language, -1) for language in self.plan.languages], np.int64)
 
     def texts(self, step: int) -> tuple[list[str], list[str]]:
-        """Return the B queries of a step and their B passages, without prompts."""
+        """Return the B queries of a step, code-switched where batch.code_switch says so, and their
+        B passages, without prompts.
+        """
         batch = self[step]
         collection = self.collections[batch.source]
         queries = collection.queries["text"].take(pa.array(batch.query_rows))
         passages = collection.passages["text"].take(pa.array(batch.passage_rows))
-        return queries.to_pylist(), passages.to_pylist()
+        asked = queries.to_pylist()
+        if self.code_switch:
+            languages = batch.query_language.tolist()
+            key = self.plan.negatives_key(step)
+            asked, _ = self.code_switch.switched(asked, languages, batch.groups, key)
+        return asked, passages.to_pylist()
 
     def examples(self) -> Examples:
         """Return all pairs in the order of training, with their texts, in memory.

@@ -7,6 +7,7 @@ import numpy as np
 from hybrid_sweep.batching.schedule import BatchDesign, Plan, Source, StatedPairs, make_plan
 from hybrid_sweep.config import language_pairs
 from hybrid_sweep.config.schema import Config
+from hybrid_sweep.data.code_switching import code_switch_of
 from hybrid_sweep.data.pairs import Pairs
 from hybrid_sweep.inputs.prepare import (
     code_of,
@@ -62,6 +63,7 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
     plan = make_plan(planned, union, design)
     if config.loss.alignment.weight:
         _check_alignment(config, plan, pairs)
+    code_switch_of(config)  # raises for a lexicon with a bad line
     if batch.negatives_language == "query":
         _check_negatives(plan, pairs)
     return plan

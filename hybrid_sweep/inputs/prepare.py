@@ -28,6 +28,7 @@ from hybrid_sweep.config.schema import (
     cache_dir,
 )
 from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data.code_switching import lexicon_digests
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
 from hybrid_sweep.data.datasets.sources import BUILDERS, Say
@@ -424,7 +425,8 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     """Return what names the data and the model of a prepared run.
 
     collection, model; `negatives` where hard negatives are drawn, `teacher` where its scores are
-    learned; `more`: the same of each further collection by name.
+    learned; `more`: the same of each further collection by name; `code_switch`: of each lexicon
+    where words are replaced.
     """
     if isinstance(config.model, Bm25Model):
         return {"collection": prepared.collection.fingerprint, "model": words_fingerprint()}
@@ -441,4 +443,6 @@ def fingerprints_of(config: Config, prepared: Prepared) -> dict[str, Any]:
     main["model"] = model_fingerprint(prepared.model, cache_dir(config))
     if marks:
         main["more"] = marks
+    if lexicons := lexicon_digests(config):
+        main["code_switch"] = lexicons
     return main

@@ -77,7 +77,8 @@ def matters(key: str) -> bool:
     part = key.split(".", 2)
     if part[0] == "more" and len(part) == 3:
         key = f"data.{part[2]}"
-    return key not in _keys(False) and not key.startswith("eval.also.")
+    aside = _keys(False)
+    return key not in aside and not key.startswith(tuple(f"{name}." for name in aside))
 
 
 def _values(records: Iterable[dict[str, Any]]) -> dict[str, list[str]]:

@@ -198,6 +198,11 @@ def _batch_notes(batch: BatchConfig) -> list[str]:
     if batch.ratio_schedule != "constant":
         meaning = SCHEDULES[batch.ratio_schedule]
         notes.append(f"batch.ratio_schedule={batch.ratio_schedule}: {meaning}")
+    if batch.code_switch.share:
+        notes.append(
+            f"batch.code_switch.share={batch.code_switch.share:g}: of the words of the queries, by"
+            f" the lexicons {', '.join(sorted(batch.code_switch.lexicon))}"
+        )
     if batch.hard_negatives:
         notes.append(
             f"batch.hard_negatives={batch.hard_negatives}: passages per query besides those in"

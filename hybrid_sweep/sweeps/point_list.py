@@ -175,6 +175,7 @@ def _fingerprints(config: Config, say: Say) -> dict[str, Any]:
     asked = config.eval
     marks = [asked.also, asked.split, asked.run_depth, asked.index, asked.ivf_lists]
     checkpointed = config.trainer.gradient_checkpointing and config.trainer.max_steps > 0
+    marks += [config.batch.code_switch]
     taught = _taught(config)
     key = _key(config.data, config.more, config.model, drawn, cache, marks, checkpointed, taught)
     if key not in _known:

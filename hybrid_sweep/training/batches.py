@@ -1,5 +1,6 @@
 """The plan's batches as tensors: each process reads its own part of the global batch of a step."""
 
+import functools
 import itertools
 import signal
 from dataclasses import dataclass, field
@@ -10,16 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytorch_lightning as pl
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hybrid_sweep.batching.schedule import Batch, Plan
 from hybrid_sweep.config.schema import Config
+from hybrid_sweep.data.code_switching import Counts, code_switch_of
 from hybrid_sweep.data.negative_draws import NegativeDraw, drawn_negatives
 from hybrid_sweep.data.teacher import ScoredPairs, TeacherScores
 from hybrid_sweep.inputs.prepare import Prepared, TrainingSource
 from hybrid_sweep.models.bucketing import cuts, joined
-from hybrid_sweep.models.tokens import Tokens, pad_id
+from hybrid_sweep.models.tokens import Tokens, load_tokenizer, pad_id, tokenized
 from hybrid_sweep.utils.slurm_job import WARNINGS
 
 
@@ -38,7 +41,8 @@ class TrainBatch:
     is asked for. teacher: float64, the teacher's score of each candidate of each query, NaN where
     it has none: (b, 1 + k) of its own passage and hard negatives, or (b, B (1 + k)) of all passages
     of the global batch; (b, 0) without a teacher. negative_language: (b k,) of each hard negative,
-    -1 = absent; (0,) where all are in that of the passage.
+    -1 = absent; (0,) where all are in that of the passage. switched: (3,) words of the queries,
+    those that were replaced, and those that no lexicon has; (0,) where none are replaced.
     """
 
     step: int
@@ -53,6 +57,7 @@ class TrainBatch:
     versions: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.bool))
     teacher: Tensor = field(default_factory=partial(torch.zeros, 0, 0, dtype=torch.float64))
     negative_language: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.int64))
+    switched: Tensor = field(default_factory=partial(torch.zeros, 0, dtype=torch.int64))
 
 
 class HybridBatches(Dataset[TrainBatch]):
@@ -77,6 +82,8 @@ class HybridBatches(Dataset[TrainBatch]):
             settings.hard_negatives, settings.negatives_language, plan.answering
         )
         self.sources = [_Source(source, prepared.languages) for source in prepared.sources]
+        self.code_switch = code_switch_of(config)
+        self.folder = prepared.model
         size = config.batch.size // world_size
         self.mine = slice(rank * size, (rank + 1) * size)
         self.pad = pad_id(prepared.model)
@@ -104,6 +111,9 @@ class HybridBatches(Dataset[TrainBatch]):
         passages = own.passages[:, 0]
         negatives = own.passages[:, 1:].ravel()
         sides = [(source.queries, queries), (source.passages, passages)]
+        counts = None
+        if self.code_switch:
+            sides[0], counts = self._switched(step, batch, queries)
         if self.draw.count:
             sides.append((source.passages, negatives))
         versions = np.zeros(0, np.int64)
@@ -132,6 +142,8 @@ class HybridBatches(Dataset[TrainBatch]):
                 )
             ),
         )
+        if counts:
+            made.switched = torch.tensor(counts.row)
         made.versions = torch.from_numpy(versions >= 0)
         if source.teacher is not None:
             made.teacher = self._taught(source.teacher, pairs.question[groups], queries, candidates)
@@ -176,6 +188,27 @@ class HybridBatches(Dataset[TrainBatch]):
             )
         pairs = ScoredPairs(questions[:, None], queries[:, None], answers, passages)
         return torch.from_numpy(teacher.of(pairs))
+
+    @functools.cached_property
+    def _tokenizer(self) -> Tokenizer:
+        """Return the tokenizer of the model, read once in each process."""
+        return load_tokenizer(self.folder)
+
+    def _switched(
+        self, step: int, batch: Batch, rows: np.ndarray
+    ) -> tuple[tuple[Tokens, np.ndarray], Counts]:
+        """Return the tokens of the queries of a step with words of other languages, and what became
+        of the words.
+        """
+        assert self.code_switch is not None
+        source = self.sources[batch.source]
+        texts = source.query_texts.take(pa.array(rows)).to_pylist()
+        languages = [self.plan.languages[code] for code in source.query_language[rows]]
+        key = self.plan.negatives_key(step)
+        made, counts = self.code_switch.switched(texts, languages, batch.groups, key)
+        model = self.config.model
+        tokens = tokenized(self._tokenizer, made, model.query_prompt, model.query_length)
+        return (tokens, np.arange(len(rows))), counts
 
     def _parts(
         self, sides: list[tuple[Tokens, np.ndarray]]
@@ -236,6 +269,7 @@ class _Source:
     def __init__(self, source: TrainingSource, languages: list[str]) -> None:
         self.pairs, self.queries, self.passages = source.pairs, source.queries, source.passages
         self.teacher = source.teacher
+        self.query_texts = source.collection.queries["text"]
         # The plan counts the languages of all sources, the pairs of a source its own.
         self.own = np.full(len(languages), -1, np.int64)
         self.own[source.code] = np.arange(len(source.code))

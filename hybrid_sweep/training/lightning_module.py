@@ -33,6 +33,8 @@ from hybrid_sweep.utils.errors import UserError
 # gradient of a table is as large as the table, and each look-up makes one. A quarter of a step on 4
 # layers of multilingual-e5-small, nothing on small tables.
 LARGE = 2**22
+# the columns of the record for code-switched queries, as of `TrainBatch.switched`
+WORDS = ("n_words", "n_words_switched", "n_words_without_entry")
 
 
 class Retriever(pl.LightningModule):
@@ -61,6 +63,7 @@ class Retriever(pl.LightningModule):
         # Frozen embeddings (adapters) have no gradient to save.
         if (
             config.trainer.compact_vocabulary
+            and not config.batch.code_switch.share  # its words need tokens that no text has
             and encoder.transformer.get_input_embeddings().weight.requires_grad
         ):
             self.vocabulary = compact(encoder, prepared.used)
@@ -185,10 +188,13 @@ class Retriever(pl.LightningModule):
                 f"the loss is {loss} at step {batch.step} (groups {groups[:8].tolist()} ...); "
                 "lower trainer.lr or raise model.temperature"
             )
-        negatives = {}
+        further: dict[str, Any] = {}
         if len(batch.negative_language):
             there = gather(batch.negative_language).cpu().numpy()
-            negatives["negative_lang"] = names(self.languages, there[there >= 0])
+            further["negative_lang"] = names(self.languages, there[there >= 0])
+        if len(batch.switched):
+            counts = gather(batch.switched).reshape(-1, len(WORDS)).sum(dim=0).tolist()
+            further |= dict(zip(WORDS, counts, strict=True))
         self.record.append(
             {
                 "step": batch.step,
@@ -199,7 +205,7 @@ class Retriever(pl.LightningModule):
                 "grad_norm": math.nan,
                 "query_lang": names(self.languages, query_language.cpu().numpy()),
                 "passage_lang": names(self.languages, passage_language.cpu().numpy()),
-                **negatives,
+                **further,
                 "n_examples": len(groups),
                 "n_cross": int((query_language != passage_language).sum()),
                 "groups": groups_digest(groups.cpu().numpy()),

@@ -44,7 +44,7 @@ IDENTITY = set(
     loss.alignment.divergence loss.distillation.weight loss.distillation.loss loss.distillation.over
     loss.distillation.temperature
     trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
-    batch.negatives_language
+    batch.negatives_language batch.code_switch.share
     trainer.loss trainer.callbacks batch.pairs batch.ratio_schedule batch.query_languages batch.passage_languages
     """.split()
 )
@@ -55,6 +55,7 @@ ASIDE = set(
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
     sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds sweep.primary
     eval.also eval.measures eval.run_depth loss.distillation.path
+    batch.code_switch.lexicon
     keep.model keep.other_model keep.optimizer keep.vectors keep.checkpoint_seconds paths.outputs paths.cache
     """.split()
 )

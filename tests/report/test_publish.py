@@ -231,6 +231,12 @@ def test_no_path_account_or_machine_is_published(sweep_dir: Path, tmp_path: Path
     } & set(config)
 
 
+def test_the_places_of_lexicons_are_not_published() -> None:
+    lexicon = {"xa-xb": "/home/someone/xa-xb.txt"}
+    stored = {"batch": {"size": 64, "code_switch": {"share": 0.5, "lexicon": lexicon}}}
+    assert publish._settings(stored) == {"batch": {"size": 64, "code_switch": {"share": 0.5}}}
+
+
 def test_publishing_again_replaces_the_report_and_keeps_the_readme(
     sweep_dir: Path, published: Path
 ) -> None:

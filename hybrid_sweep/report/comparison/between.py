@@ -136,7 +136,8 @@ def draws_batches(first: Sweep, other: Sweep) -> bool:
     """Return whether a seed draws the same groups, languages and order in both, as far as the
     longer run goes beyond the other.
     """
-    return _same(first, other, ("data.", "more.", "batch."), ("collection", "more", "negatives"))
+    content = ("collection", "more", "negatives", "code_switch")
+    return _same(first, other, ("data.", "more.", "batch."), content)
 
 
 def draws_weights(first: Sweep, other: Sweep) -> bool:
