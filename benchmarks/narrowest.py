@@ -2,6 +2,7 @@
 
     python benchmarks/narrowest.py                 the table of docs/statistics.md (minutes)
     python benchmarks/narrowest.py --sweeps 5000
+    python benchmarks/narrowest.py --ranks         from reciprocal ranks as in a published sweep
 
 Sweeps of seven ratios without any effect, from `calibration.Truth`. The intervals differ in the least
 A / E that a ratio is given: that of all seven at a quantile of them ("median" is what reports use), or
@@ -11,13 +12,19 @@ intervals: of all of them, and of non-inferiority three standard deviations from
 """
 
 import argparse
+import dataclasses
 import itertools
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from calibration import Array, Drawn, Truth, drawn, half_widths
 
 from hybrid_sweep.report import statistics as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is run as a script
+
+from benchmarks.calibration import Array, Drawn, Ranks, Truth, drawn, half_widths, ranks
 
 FLOORS = ("none", "median", "mean", "upper quartile", "largest")
 # Where seeds move the ratios: their profile, and the correlation of a seed's effects between them.
@@ -80,13 +87,55 @@ def narrow(data: Drawn, name: str) -> Narrow:
     )
 
 
+AT_ONCE = 20  # sweeps, which bounds the memory
+
+
+def of_ranks(world: Ranks, rng: np.random.Generator) -> tuple[Array, float]:
+    """Return what the narrowest intervals of each ratio's change hold, as reports give them, and
+    the mean A / E.
+    """
+    sizes, widths, inflations = [], [], []
+    for _ in range(world.sweeps // AT_ONCE):
+        few = dataclasses.replace(world, sweeps=AT_ONCE)
+        values = ranks(few, rng)[:, :, :, 0]
+        changes = np.moveaxis(values[..., 1:] - values[..., :1], -1, 1)
+        mean, seeds, questions, rest = st.mean_squares(changes)
+        floor = floor_of(seeds / rest, "median")
+        counts = (world.n_seeds, world.n_questions, world.n_questions - 1.0)
+        estimated = st.from_squares(mean, (seeds, questions, rest), counts, floor)
+        sizes.append(np.abs(mean))
+        widths.append(half_widths(estimated, 0.95))
+        inflations.append(seeds / rest)
+    size, wide = np.concatenate(sizes), np.concatenate(widths)
+    narrowest = wide <= np.quantile(wide, SHARE, axis=0)
+    held = ((size <= wide) & narrowest).sum(axis=0) / narrowest.sum(axis=0)
+    return held, float(np.concatenate(inflations).mean())
+
+
+def print_ranks() -> None:
+    """Print what the narrowest intervals hold of reciprocal ranks without any effect."""
+    for n_seeds, seed_sd in itertools.product((3, 5, 10), (0.02, 0.05, 0.15, 0.35)):
+        rng = np.random.default_rng([n_seeds, round(100 * seed_sd)])
+        held, inflation = of_ranks(Ranks(800, n_seeds, 300, seed_sd=seed_sd), rng)
+        print(
+            f"{n_seeds:2} seeds, A / E {inflation:4.1f}: {100 * held.mean():5.1f} over the ratios,"
+            f" least {100 * held.min():3.0f} at one",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Print the worst place of each kind, by seeds and floor."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sweeps", type=int, default=20_000)
-    sweeps = parser.parse_args().sweeps
+    parser.add_argument("--ranks", action="store_true", help="reciprocal ranks, as published")
+    arguments = parser.parse_args()
+    if arguments.ranks:
+        print_ranks()
+        return
+    sweeps = arguments.sweeps
     print("per cent; worst over A / E of 1 to 100 and Q / E of 0 to 10")
     for n_seeds, (kind, (profile, correlation)) in itertools.product((3, 5, 10), PLACES.items()):
         print(f"{n_seeds} seeds, {kind}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from benchmarks import narrowest
 from benchmarks.calibration import LEVELS, RATIOS, Drawn, Ranks, Truth, drawn, ranks, rates
 from hybrid_sweep.report import statistics as st
 from hybrid_sweep.report.contrasts import Moments, contrast, moments, with_typical_floor
@@ -51,6 +52,15 @@ def test_the_narrowest_intervals_still_cover(n_seeds: int, inflation: float) -> 
         truth = Truth(n_seeds, inflation, questions, correlation=0.3)
         found = rates(drawn(truth, 4000, rng), "now")
         assert found.narrow >= 0.85, (questions, found.narrow)
+
+
+@pytest.mark.parametrize("n_seeds", [3, 5, 10])
+def test_the_narrowest_intervals_of_reciprocal_ranks_still_cover(n_seeds: int) -> None:
+    """The same from reciprocal ranks as in a published sweep, over all ratios; A / E about 3."""
+    world = Ranks(400, n_seeds, 200, seed_sd=0.15)
+    held, inflation = narrowest.of_ranks(world, np.random.default_rng([n_seeds, 4]))
+    assert 2 < inflation < 5
+    assert held.mean() >= 0.85
 
 
 EYE = np.eye(len(RATIOS))
