@@ -128,3 +128,13 @@ def test_imports_go_one_way():
                 for module in found
                 if module.split(".")[0] in ("torch", "pytorch_lightning", "transformers")
             ]
+
+
+@pytest.mark.slow
+def test_no_script_where_one_stands_takes_the_place_of_a_library(tmp_path):
+    for name in ("hydra", "yaml", "numpy", "tokenizers", "wandb"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
+    command = [sys.executable, "-m", "hybrid_sweep", "plan", "data=synthetic", "data.path=X"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "data.path=X" in done.stderr
