@@ -22,6 +22,7 @@ from hybrid_sweep.config.words import assignment, of_data
 from hybrid_sweep.inputs.prepare import Prepared, fingerprints_of, prepare
 from hybrid_sweep.inputs.splits import Split, split_of
 from hybrid_sweep.models import encoding
+from hybrid_sweep.models.encoder import in_precision
 from hybrid_sweep.models.loading import build_encoder
 from hybrid_sweep.models.tokens import pad_id
 from hybrid_sweep.retrieval import bm25
@@ -206,6 +207,8 @@ def _dense(
     ]
     jobs = jobs_of(config, prepared, split, work, content)
     encoder = build_encoder(config.model, prepared.model, config.seed).to(device or "cpu")
+    if config.eval.precision != "trained":
+        encoder = in_precision(encoder, config.eval.precision)
     encoding.encode_jobs(
         jobs,
         encoder,

@@ -76,9 +76,16 @@ def _is_local(args: argparse.Namespace) -> bool:
     return compose.launcher(args.overrides, search=args.config_dir) == "local"
 
 
-def _check_gpus(args: argparse.Namespace, jobs: "list[Job]") -> None:
-    """Refuse GPU points on a machine without enough GPUs, unless a cluster will run them."""
+def _check_machine(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Refuse GPU points on a machine without enough GPUs, and bfloat16 on a CPU that would emulate
+    it, unless a cluster will run them.
+    """
+    from hybrid_sweep.models import half_precision
     from hybrid_sweep.sweeps import slots
+
+    if _is_local(args):
+        for _, config in jobs:
+            half_precision.check(config)
 
     on_gpus = [config for _, config in jobs if config.trainer.accelerator == "gpu"]
     wanting = {(config.trainer.devices, config.sweep.gpus_per_run): config for config in on_gpus}
@@ -183,7 +190,7 @@ def _run_points(
 
     with ExitStack() as stack:
         jobs = _jobs(args)
-        _check_gpus(args, jobs)
+        _check_machine(args, jobs)
         if shows_plan:  # a later round may have no point at ratio 0
             _check_sequential(jobs)
         _say_offline(jobs)

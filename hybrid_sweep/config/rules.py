@@ -46,6 +46,8 @@ CHOICES = {
     "eval.index": ("flat", "ivf"),
     "eval.own_document": ("keep", "leave_out"),
     "trainer.accelerator": ("cpu", "gpu"),
+    "eval.precision": ("trained", "32-true", "bf16-true"),
+    "trainer.attention": ("sdpa", "eager"),
     "trainer.precision": ("32-true", "64-true", "bf16-mixed", "16-mixed"),
     "logger.mode": ("offline", "online", "disabled"),
     "sweep.on_failure": ("continue", "stop"),

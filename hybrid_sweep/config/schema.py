@@ -311,6 +311,7 @@ class TrainerConfig:
     compact_vocabulary: bool = True
     gradient_checkpointing: bool = False
     compile: bool = False
+    attention: str = _added("sdpa")
     loss: str | None = _added(None)
     callbacks: list[str] = field(default_factory=list, metadata=ADDED)
 
@@ -330,6 +331,7 @@ class EvalConfig:
     ivf_probes: int = _added(32)
     ivf_depth: int = _added(1000)
     own_document: str = _added("keep")
+    precision: str = _added("trained")
 
 
 @dataclass
@@ -473,6 +475,15 @@ def steps_of(config: Config) -> int:
     cross-lingual ones.
     """
     return config.trainer.max_steps + round((config.batch.added or 0.0) * config.trainer.max_steps)
+
+
+def encoding_precision(config: Config) -> str:
+    """Return the precision in which the evaluation encodes texts: eval.precision, or that of
+    training.
+    """
+    if config.eval.precision == "trained":
+        return config.trainer.precision
+    return config.eval.precision
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The bi-encoder: one Hugging Face encoder for queries and passages, pooled to unit vectors."""
 
+import copy
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,8 @@ class Encoder(nn.Module):
     transformer: Any  # a Hugging Face encoder; nn.Module types its parts as tensors too
     # the type of matrix products when texts are encoded; None = that of the weights
     reduced: torch.dtype | None = None
+    # whether the transformer's weights are of half precision; what follows it is in float32
+    pools_in_float32 = False
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class Encoder(nn.Module):
         else:
             given = {"inputs_embeds": embedded}
         hidden = self.transformer(**given, attention_mask=attention_mask).last_hidden_state
+        if self.pools_in_float32:
+            hidden = hidden.float()
         if self.pooling == "cls":
             pooled = hidden[:, 0]
         else:
@@ -57,12 +62,17 @@ class Encoder(nn.Module):
 
 
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
-    """Return the encoder itself, to encode with the matrix products that Lightning's word for a
-    precision has in training.
+    """Return an encoder, to encode with the matrix products that Lightning's word for a precision
+    has in training: the encoder itself, or for bf16-true a copy whose transformer has weights of
+    bfloat16.
 
     A GPU encodes many times faster so; a model that is trained in half precision is used in it as
-    well.
+    well. Pooling, head and length are in float32, and so are the vectors.
     """
+    if precision == "bf16-true":
+        encoder = copy.deepcopy(encoder)
+        encoder.transformer.to(torch.bfloat16)
+        encoder.pools_in_float32 = True
     encoder.reduced = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     return encoder
 

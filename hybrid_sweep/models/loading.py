@@ -202,10 +202,24 @@ def prepare_for_training(encoder: Encoder, trainer: TrainerConfig) -> None:
         # hook that would give it one keeps an encoder from being copied.
         if hasattr(transformer, "_require_grads_hook"):
             transformer.disable_input_require_grads()
+    if trainer.attention != "sdpa":
+        _set_attention(transformer, trainer.attention)
     if trainer.compile:
         # In place: torch.compile(module) would wrap it, and put _orig_mod into the names of all
         # saved weights.
         transformer.compile(dynamic=True)
+
+
+def _set_attention(transformer: Any, kind: str) -> None:
+    """Compute attention in another way from now on."""
+    try:
+        transformer.set_attn_implementation(kind)
+    except (AttributeError, ValueError) as error:
+        model = transformer.config.model_type
+        raise UserError(
+            f"trainer.attention={kind}: {model} does not support it; take sdpa",
+            key="config.trainer.attention",
+        ) from error
 
 
 def _config(folder: Path, remote_code: bool) -> Any:

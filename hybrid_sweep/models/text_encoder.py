@@ -21,7 +21,7 @@ class TextEncoder:
     Args:
         model: the run's settings: prompts, lengths, pooling.
         folder: of the model, as `save_encoder` wrote it.
-        precision: of the run, as trainer.precision: its evaluation encodes in it, too.
+        precision: as trainer.precision or eval.precision: in which the run's evaluation encodes.
     """
 
     def __init__(self, model: ModelConfig, folder: Path, precision: str = "32-true") -> None:

@@ -22,9 +22,11 @@ MACHINE = [
     "trainer.nodes",
     "trainer.precision",
     "trainer.threads",
+    "trainer.attention",
     "eval.batch_tokens",
+    "eval.precision",
 ]
-HARDWARE = ["machine", "system", "gpu"]
+HARDWARE = ["machine", "system", "processor", "instructions", "gpu"]
 LONGEST = 100  # characters of a value in a sentence
 # The kinds of differences between sweeps, those that can change the numbers first.
 SETTING, CONTENT, REST = "setting", "content", "rest"
@@ -146,6 +148,7 @@ def check(sweep: Sweep) -> list[str]:
     evaluated = [record["evaluated"] for record in made if record.get("evaluated")]
     mixed = {
         "machine settings": config,
+        "machines": _mixed(_hardware(record) for record in made),
         "package versions": _mixed(record.get("versions") or {} for record in made),
         "states of the code": _mixed(record.get("git") or {} for record in made),
         "package versions of the evaluation": _mixed(
@@ -168,6 +171,12 @@ def check(sweep: Sweep) -> list[str]:
             warnings.append(f"the commit of some points is not known: {reason}")
             break
     return warnings
+
+
+def _hardware(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run's provenance says of its machine, as far as results depend on it."""
+    hardware = record.get("hardware") or {}
+    return {key: hardware[key] for key in HARDWARE if key in hardware}
 
 
 def settings(sweep: Sweep) -> dict[str, str]:

@@ -16,9 +16,10 @@ import transformers
 
 from hybrid_sweep.batching.audit import check_realised
 from hybrid_sweep.batching.schedule import Plan
-from hybrid_sweep.config.schema import Config, cache_dir, steps_of
+from hybrid_sweep.config.schema import Config, cache_dir, encoding_precision, steps_of
 from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.inputs.prepare import Prepared
+from hybrid_sweep.models import half_precision
 from hybrid_sweep.models.encoder import Encoder, in_precision
 from hybrid_sweep.models.loading import build_encoder, load_encoder, prepare_for_training
 from hybrid_sweep.runs import retention, stages, trained
@@ -59,6 +60,7 @@ def settle_process(config: Config) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its import sets INFO
     # Lightning asks in a way that newer versions of PyTorch remark on, in the log of every run.
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    half_precision.check(config)
     torch.set_num_threads(config.trainer.threads)
     settle(config.trainer)
     # The bar of saving one file; the run has a progress of its own.
@@ -79,8 +81,7 @@ def encoder_of(
     Called in every process of a distributed run.
     """
     encoder = _encoder(config, run_dir, prepared, status, mirror, parts)
-    in_precision(encoder, config.trainer.precision)
-    return encoder
+    return in_precision(encoder, encoding_precision(config))
 
 
 def encode_waiting(

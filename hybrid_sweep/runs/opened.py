@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hybrid_sweep.config.schema import Bm25Model, Config, cache_dir, steps_of
+from hybrid_sweep.config.schema import Bm25Model, Config, cache_dir, encoding_precision, steps_of
 from hybrid_sweep.runs import finished, stages, trained
 from hybrid_sweep.utils import digests
 from hybrid_sweep.utils.errors import UserError
@@ -92,5 +92,5 @@ class Run:
         from hybrid_sweep.models.text_encoder import TextEncoder
 
         trained.check(self.folder, digests.memory_of(cache_dir(self.config), self.folder))
-        precision = self.config.trainer.precision
+        precision = encoding_precision(self.config)
         return TextEncoder(self.config.model, self.folder / "model", precision)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hybrid_sweep.config.schema import Config
 from hybrid_sweep.inputs.prepare import Prepared
-from hybrid_sweep.utils import redaction
+from hybrid_sweep.utils import processor, redaction
 
 
 def provenance(
@@ -52,6 +52,8 @@ def provenance(
         "hardware": {
             "machine": platform.machine(),
             "system": platform.system(),
+            "processor": processor.model(),
+            "instructions": processor.instructions(),
             "cpus": os.cpu_count(),
             "gpu": _gpu(),
         },

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hybrid_sweep.batching.schedule import Plan
 from hybrid_sweep.config.schema import BatchConfig, Config, LossConfig, steps_of
+from hybrid_sweep.models import half_precision
 from hybrid_sweep.sweeps import forecast
 from hybrid_sweep.sweeps.point_list import Point, State
 from hybrid_sweep.utils import terminal_lines
@@ -158,6 +159,7 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
             planned.append(plan)
             notes += _batch_notes(point.config.batch)
             notes += _loss_notes(point.config)
+            notes += half_precision.note(point.config)
             left_out += _left_out(point.config.batch, plan)
     mixed = any((plan.n_cross < plan.batch_size).any() for plan in planned)
     for plan in planned:

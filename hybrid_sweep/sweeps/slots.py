@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybrid_sweep.config.schema import Config
+from hybrid_sweep.models import half_precision
 from hybrid_sweep.utils.errors import UserError, config_key
 from hybrid_sweep.utils.files import digest
 from hybrid_sweep.utils.locks import lease, open_regular
@@ -129,9 +130,11 @@ def size(config: Config, machine: Machine) -> tuple[int, int]:
     """Return how many GPUs, or cores where it uses no GPU, a point takes, and how many there are;
     of fewer cores it takes all.
 
-    Raises UserError where the GPUs do not suffice.
+    Raises UserError where the GPUs do not suffice, and where the CPU would emulate what it is asked
+    for.
     """
     trainer = config.trainer
+    half_precision.check(config)
     if trainer.accelerator != "gpu":
         return min(trainer.devices * trainer.threads, len(machine.cores)), len(machine.cores)
     wanted = config.sweep.gpus_per_run or trainer.devices

@@ -11,7 +11,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from torch import nn
 
-from hybrid_sweep.config.schema import Config
+from hybrid_sweep.config.schema import Config, encoding_precision
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.inputs.splits import score, split_of
 from hybrid_sweep.models.encoder import Encoder, encode, in_precision
@@ -80,7 +80,7 @@ class Validation(pl.Callback):
                 evaluate(
                     self.config,
                     self.prepared,
-                    in_precision(module.whole_encoder(), self.config.trainer.precision),
+                    in_precision(module.whole_encoder(), encoding_precision(self.config)),
                     dev_history.SPLIT,
                 )[0]
             )

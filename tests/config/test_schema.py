@@ -42,7 +42,7 @@ IDENTITY = set(
     model.remote_code eval.index eval.ivf_lists eval.ivf_probes eval.ivf_depth eval.own_document
     trainer.loss trainer.callbacks loss.infonce loss.symmetric loss.alignment.weight loss.alignment.of
     loss.alignment.divergence loss.distillation.weight loss.distillation.loss loss.distillation.over
-    loss.distillation.temperature
+    loss.distillation.temperature trainer.attention eval.precision
     trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
     batch.negatives_language batch.code_switch.share
     trainer.loss trainer.callbacks batch.pairs batch.ratio_schedule batch.query_languages batch.passage_languages

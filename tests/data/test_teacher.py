@@ -115,8 +115,10 @@ def test_lines_about_other_texts_are_counted_and_left_out(read: Read, told: list
 
 def test_absent_passages_have_no_score(read: Read) -> None:
     scores = read(GROUPS)[0]
-    one = np.zeros(1, np.int64)
-    assert np.isnan(scores.of(ScoredPairs(one + 1, one, one - 1, one - 1))[0])
+    asked, absent = np.arange(scores.questions), np.full(scores.questions, -1)
+    assert np.isnan(scores.of(ScoredPairs(asked, asked, absent, absent))).all()
+    last = ScoredPairs(asked, asked, absent + scores.answers, np.zeros(1, np.int64))
+    assert not np.isnan(scores.of(last)).all()  # a number next to that of an absent one is scored
 
 
 BAD = {

@@ -329,9 +329,7 @@ def test_rows_without_a_gradient_leave_the_norm_as_it_is():
 
 
 def test_half_precision_keeps_the_scores_whole(config):
-    """bf16 on a CPU is slow, but it shows that the flag works: finite losses, and scores not
-    rounded to 8 bits.
-    """
+    """Finite losses, and scores not rounded to 8 bits."""
     seen = []
 
     def watched(**given):
