@@ -57,7 +57,8 @@ def check(config: Config, prepared: Prepared, say: Say) -> None:
     is_over_batch = config.loss.distillation.over == "batch"
     wanted = _languages(config, source.pairs)
     missing = _Lacking()
-    for needed in _needed(source.pairs, negatives=not is_over_batch):
+    both = not (source.pairs.is_ordered or _is_per_language(config))
+    for needed in _needed(source.pairs, negatives=not is_over_batch, both=both):
         more = _lacking(source.teacher, needed, wanted)
         first = missing if missing.count else more
         missing = _Lacking(missing.count + more.count, first.query, first.passage)
@@ -80,12 +81,18 @@ def _languages(config: Config, pairs: Pairs) -> np.ndarray:
         crossed = np.zeros_like(same)
         for query, passage in stated:
             crossed[languages.index(query), languages.index(passage)] = True
-    return (same & (ratio < 1)) | (crossed & (ratio > 0))
+    # A question with the passages of all its languages reads that of its own language, too.
+    is_mixed = ratio < 1 or _is_per_language(config)
+    return (same & is_mixed) | (crossed & (ratio > 0))
 
 
-def _needed(pairs: Pairs, *, negatives: bool) -> Iterator[_Needed]:
+def _is_per_language(config: Config) -> bool:
+    return config.batch.composition == "per_language"
+
+
+def _needed(pairs: Pairs, *, negatives: bool, both: bool) -> Iterator[_Needed]:
     """Yield what must have a score, a part at a time: the training pairs, and each question's hard
-    negatives.
+    negatives where `negatives` says so; both: of these, as in `_Needed`.
     """
     for start in range(0, len(pairs), PART):
         part = slice(start, start + PART)
@@ -111,7 +118,7 @@ def _needed(pairs: Pairs, *, negatives: bool) -> Iterator[_Needed]:
             pairs.query[:, pair_of[question]],
             hard.number[member],
             hard.passage[:, member],
-            both=not pairs.is_ordered,
+            both=both,
         )
 
 

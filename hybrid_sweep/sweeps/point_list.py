@@ -197,7 +197,7 @@ def _taught(config: Config) -> list[Any]:
         return []
     batch = config.batch
     kinds = [batch.cross_lingual_ratio < 1, batch.cross_lingual_ratio > 0]
-    stated = [batch.query_languages, batch.passage_languages, batch.pairs]
+    stated = [batch.query_languages, batch.passage_languages, batch.pairs, batch.composition]
     return [config.loss.distillation, kinds, stated]
 
 

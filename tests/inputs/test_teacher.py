@@ -90,6 +90,9 @@ def test_the_scores_of_texts_cover_the_languages_that_a_ratio_draws(
         with refused("teacher.missing", ids["queries"][groups[3], "xa"]):
             run([*kept, *mono], f"batch.cross_lingual_ratio={ratio}")
     run([*kept, pair["xa", "xb"], pair["xb", "xa"]], "batch.cross_lingual_ratio=1")
+    with refused("teacher.missing", "1 other"):
+        crossed = [*kept, pair["xa", "xb"], pair["xb", "xa"]]
+        run(crossed, "batch.cross_lingual_ratio=1", "batch.composition=per_language")
     run([*kept, pair["xa", "xb"]], "batch.cross_lingual_ratio=1", "batch.pairs={xa-xb: 1}")
     with refused("teacher.missing", "1 other"):
         run([*kept, pair["xa", "xb"], pair["xb", "xa"]], "batch.cross_lingual_ratio=0.5")
