@@ -57,6 +57,8 @@ CHOICES = {
 LEAST = {
     "batch.size": 2,
     "batch.micro_batch": 1,
+    "batch.micro_tokens": 1,
+    "loss.block": 1,
     "batch.hard_negatives": 0,
     "trainer.max_steps": 0,
     "trainer.devices": 1,
@@ -358,6 +360,15 @@ def _check_batches(config: Config) -> None:
     rule = "has no effect without batch.hard_negatives; leave it out"
     is_used = batch.hard_negatives > 0 or batch.negatives_language == "passage"
     _need(is_used, "batch.negatives_language", batch.negatives_language, rule)
+    if batch.micro_tokens is not None:
+        longest = max(config.model.query_length, config.model.passage_length)
+        rule = f"must hold the longest text, of {longest} tokens (model.passage_length)"
+        _need(batch.micro_tokens >= longest, "batch.micro_tokens", batch.micro_tokens, rule)
+        rule = "has no effect with batch.micro_batch; leave one of the two out"
+        _need(batch.micro_batch is None, "batch.micro_tokens", batch.micro_tokens, rule)
+        rule = "needs trainer.length_buckets=true, which cuts a batch by the lengths of its texts"
+        has_buckets = config.trainer.length_buckets
+        _need(has_buckets, "batch.micro_tokens", batch.micro_tokens, rule)
     # Without training there is no batch to share.
     ranks = 1
     if config.trainer.max_steps:
@@ -401,6 +412,9 @@ def _check_loss(config: Config) -> None:
     _need(is_possible, "loss.alignment.weight", loss.alignment.weight, rule)
     if loss.distillation.weight:
         _check_distillation(config)
+    is_plain = not any(weights[1:]) and config.trainer.loss is None
+    rule = "is of InfoNCE alone: other terms hold all scores of a batch in memory; leave it out"
+    _need(loss.block is None or is_plain, "loss.block", loss.block, rule)
 
 
 def _check_distillation(config: Config) -> None:

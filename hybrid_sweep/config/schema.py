@@ -240,6 +240,7 @@ class BatchConfig:
     pairs: dict[str, float] = field(default_factory=dict, metadata=ADDED)
     negatives_language: str = _added("passage")
     code_switch: CodeSwitchConfig = field(default_factory=CodeSwitchConfig)
+    micro_tokens: int | None = _added(None)
 
     def __post_init__(self) -> None:
         # The order in which they are given has no effect.
@@ -292,6 +293,7 @@ class LossConfig:
     symmetric: float = _added(0.0)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    block: int | None = _added(None)
 
 
 @dataclass
@@ -484,6 +486,11 @@ def encoding_precision(config: Config) -> str:
     if config.eval.precision == "trained":
         return config.trainer.precision
     return config.eval.precision
+
+
+def is_cached(config: Config) -> bool:
+    """Return whether gradients are cached: each sub-batch of a step is computed twice."""
+    return config.batch.micro_batch is not None or config.batch.micro_tokens is not None
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -16,13 +16,17 @@ OVERHEAD = 100
 
 
 def cuts(
-    lengths: np.ndarray, largest: int | None = None, overhead: float = OVERHEAD
+    lengths: np.ndarray,
+    largest: int | None = None,
+    overhead: float = OVERHEAD,
+    tokens: int | None = None,
 ) -> list[np.ndarray]:
     """Return the places of the texts of each sub-batch, cut where all of them together cost least.
 
     lengths: (n,) tokens of each text. A sub-batch of m texts, the longest of T tokens, costs
     overhead + m T; with texts in the order of their length the least sum is found exactly, by
-    dynamic programming. largest: texts of a sub-batch at most. A pure function of the lengths.
+    dynamic programming. largest: texts of a sub-batch at most. tokens: padded ones of a
+    sub-batch at most, but for a single longer text. A pure function of the lengths.
     """
     order = np.argsort(lengths, kind="stable")
     ordered = np.asarray(lengths, np.float64)[order]
@@ -32,6 +36,8 @@ def cuts(
         first = 0
         if largest:
             first = max(0, stop - largest)
+        if tokens:
+            first = max(first, stop - max(1, int(tokens // ordered[stop - 1])))
         costs = best[first:stop] + overhead + (stop - np.arange(first, stop)) * ordered[stop - 1]
         begin[stop] = first + costs.argmin()
         best[stop] = costs.min()

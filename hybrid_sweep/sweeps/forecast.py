@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hybrid_sweep.config.schema import Config, cache_dir, steps_of, to_dict
+from hybrid_sweep.config.schema import Config, cache_dir, is_cached, steps_of, to_dict
 from hybrid_sweep.runs import stages
 from hybrid_sweep.sweeps import sizes, slots
 from hybrid_sweep.sweeps.point_list import Point, State, missing, outputs_of
@@ -244,7 +244,7 @@ def _trained_tokens(config: Config, texts: sizes.Texts) -> int:
     A backward pass is two; cached gradients and recomputed activations cost one more each.
     """
     passes = 3 + config.trainer.gradient_checkpointing
-    if config.batch.micro_batch is not None:
+    if is_cached(config):
         passes += 1
     passages = 1 + config.batch.hard_negatives
     return passes * config.batch.size * (texts.query_tokens + passages * texts.passage_tokens)

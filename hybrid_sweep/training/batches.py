@@ -216,12 +216,12 @@ class HybridBatches(Dataset[TrainBatch]):
         """Return the sub-batches of texts of several stores, and where their texts stand
         among all.
         """
-        largest = self.config.batch.micro_batch
+        largest, tokens = self.config.batch.micro_batch, self.config.batch.micro_tokens
         texts = joined(sides)
         lengths = texts.lengths
         there = np.flatnonzero(lengths)
         if self.config.trainer.length_buckets:
-            chosen = [there[part] for part in cuts(lengths[there], largest)]
+            chosen = [there[part] for part in cuts(lengths[there], largest, tokens=tokens)]
         else:
             edges = np.cumsum([len(rows) for _, rows in sides])
             whole = [side[lengths[side] > 0] for side in np.split(np.arange(edges[-1]), edges[:-1])]

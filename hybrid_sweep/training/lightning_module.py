@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hybrid_sweep.batching.audit import groups_digest, names
 from hybrid_sweep.batching.schedule import DROPOUT
-from hybrid_sweep.config.schema import Config, TrainerConfig, steps_of
+from hybrid_sweep.config.schema import Config, TrainerConfig, is_cached, steps_of
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.models.embedding_rows import compact, whole
 from hybrid_sweep.models.encoder import Encoder, stream_seed
@@ -25,7 +25,15 @@ from hybrid_sweep.tracking import live, mirror
 from hybrid_sweep.tracking.lightning_logger import MirrorLogger, mirror_of
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.gradient_cache import cached
-from hybrid_sweep.training.loss import Loss, LossInput, checked, gather, info_nce, is_relevant
+from hybrid_sweep.training.loss import (
+    Loss,
+    LossInput,
+    checked,
+    gather,
+    in_blocks,
+    info_nce,
+    is_relevant,
+)
 from hybrid_sweep.training.objectives import Step, terms_of, weight_of
 from hybrid_sweep.utils.errors import UserError
 
@@ -82,9 +90,11 @@ class Retriever(pl.LightningModule):
 
     def training_step(self, batch: TrainBatch) -> Tensor:
         vectors = self.vectors(batch)
-        given = self._given(batch, vectors)
         with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
-            terms = self._terms(batch, vectors, given)
+            if self.config.loss.block is None:
+                terms = self._terms(batch, vectors, self._given(batch, vectors))
+            else:
+                terms = {"infonce": self._in_blocks(batch, vectors, self.config.loss.block)}
         if list(terms) == ["infonce"] and self.config.loss.infonce == 1:
             losses = terms["infonce"]
             self.note(batch, losses)
@@ -110,18 +120,39 @@ class Retriever(pl.LightningModule):
 
     def _given(self, batch: TrainBatch, vectors: Tensor) -> LossInput:
         """Return `loss_input` from the vectors of the texts."""
+        return self._given_of(batch, vectors, self._passages(batch, vectors), slice(None))
+
+    def _passages(self, batch: TrainBatch, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the passages of all processes, (B', D), and their numbers."""
         own = len(batch.groups)
-        queries = vectors[:own]
         passages = gather(vectors[own : own + len(batch.answers)])
-        answers = gather(batch.answers)
+        return passages, gather(batch.answers)
+
+    def _in_blocks(self, batch: TrainBatch, vectors: Tensor, block: int) -> Tensor:
+        """Return the losses of all own queries, with the scores of `block` of them in memory at a
+        time: they are computed again for the gradient.
+        """
+        gathered = self._passages(batch, vectors)
+
+        def losses_of(part: slice) -> Tensor:
+            return self.loss(**self._given_of(batch, vectors, gathered, part))
+
+        return in_blocks(losses_of, len(batch.groups), block)
+
+    def _given_of(
+        self, batch: TrainBatch, vectors: Tensor, gathered: tuple[Tensor, Tensor], part: slice
+    ) -> LossInput:
+        """Return `loss_input` of a part of the own queries; gathered: of `_passages`."""
+        passages, answers = gathered
+        queries = vectors[: len(batch.groups)][part]
         # The passages of a process, its hard negatives behind them, stand together in the gathered
         # ones.
-        places = torch.arange(own, device=queries.device)
-        positive = places + self.global_rank * len(batch.answers)
+        own = torch.arange(len(batch.groups), device=queries.device)[part]
+        positive = own + self.global_rank * len(batch.answers)
         judged = getattr(self, f"judged_{batch.source}")
-        masked = is_relevant(batch.questions, answers, judged, self.widths[batch.source])
+        masked = is_relevant(batch.questions[part], answers, judged, self.widths[batch.source])
         masked |= answers < 0
-        masked[places, positive] = False
+        masked[torch.arange(len(own), device=own.device), positive] = False
         return {
             "queries": queries,
             "passages": passages,
@@ -140,7 +171,7 @@ class Retriever(pl.LightningModule):
         parts = [
             partial(self._part, *part, seed(number)) for number, part in enumerate(batch.parts)
         ]
-        if self.config.batch.micro_batch is None:
+        if not is_cached(self.config):
             embedded = self._embedded(batch.parts) if self.at_once else [None] * len(parts)
             vectors = torch.cat([part(rows) for part, rows in zip(parts, embedded, strict=True)])
         else:

@@ -19,16 +19,22 @@ def cost(parts, lengths, overhead):
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=9).map(np.array),
     overhead=st.sampled_from([0, 5, 30, 1000]),
     largest=st.sampled_from([None, 1, 2, 4]),
+    tokens=st.sampled_from([None, 1, 40, 90]),
 )
-def test_no_cut_by_length_costs_less(lengths, overhead, largest):
-    found = cuts(lengths, largest, overhead)
+def test_no_cut_by_length_costs_less(lengths, overhead, largest, tokens):
+    found = cuts(lengths, largest, overhead, tokens)
+
+    def fits(part):
+        few = len(part) <= (largest or len(lengths))
+        return few and (not tokens or len(part) == 1 or len(part) * lengths[part].max() <= tokens)
+
     assert sorted(np.concatenate(found).tolist()) == list(range(len(lengths)))
-    assert all(len(part) <= (largest or len(lengths)) for part in found)
+    assert all(fits(part) for part in found)
     order = np.argsort(lengths, kind="stable")
     every = []
     for marks in itertools.product([False, True], repeat=len(lengths) - 1):
         parts = np.split(order, np.flatnonzero(marks) + 1)
-        if all(len(part) <= (largest or len(lengths)) for part in parts):
+        if all(fits(part) for part in parts):
             every.append(cost(parts, lengths, overhead))
     assert cost(found, lengths, overhead) == min(every)
 

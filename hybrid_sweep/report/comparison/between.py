@@ -63,7 +63,7 @@ INDEPENDENT = "independent"  # the interval of seeds apart, beside "crossed" and
 # What a run's batches do not depend on, beside r and the seed: how many texts are held at once, and
 # the budget, whose monolingual steps are the same; trainer settings come too late to change a
 # batch.
-BUDGET = ["batch.budget", "batch.micro_batch"]
+BUDGET = ["batch.budget", "batch.micro_batch", "batch.micro_tokens"]
 FROM_SCRATCH = "tiny"  # the model whose initial weights the seed draws
 # Columns of a frame that say which row it is, and of which run.
 _ASIDE = ("kind", "ratio", "seed", "run_id", *KEY, "group_id", CLUSTER)
