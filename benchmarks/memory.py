@@ -158,9 +158,7 @@ def training(work: Path, negatives: bool) -> dict[str, float]:
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     module.train()
     code = module.vocabulary.code if module.vocabulary else None
-    make_trainer(config, [], None).fit(
-        module, datamodule=HybridData(prepared, plan, config, code=code)
-    )
+    make_trainer(config, []).fit(module, datamodule=HybridData(prepared, plan, config, code=code))
     assert len(module.record) == 20
     stages |= {
         "trained": anonymous(),

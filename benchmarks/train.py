@@ -142,9 +142,7 @@ def run_ours(args: argparse.Namespace, changes: list[str]) -> dict:
     plan = plan_of(config, prepared.all_pairs)
     module = Retriever(build_encoder(config.model, prepared.model, config.seed), config, prepared)
     code = module.vocabulary.code if module.vocabulary else None
-    make_trainer(config, [], None).fit(
-        module, datamodule=HybridData(prepared, plan, config, 0, code)
-    )
+    make_trainer(config, []).fit(module, datamodule=HybridData(prepared, plan, config, 0, code))
     return {
         "losses": [row["loss"] for row in module.record],
         "seconds": np.diff([row["seconds"] for row in module.record])[WARM:].tolist(),

@@ -1,6 +1,7 @@
 """The verbs run and plan: from the words through Hydra to the points, and what came of them."""
 
 import argparse
+import importlib.util
 import os
 import shlex
 import signal
@@ -109,12 +110,19 @@ def _say_nodes(args: argparse.Namespace, jobs: "list[Job]") -> None:
         )
 
 
-def _say_offline(jobs: "list[Job]") -> None:
-    """Refuse a word for W&B that is not known, and say where runs that shall be online cannot
-    be.
+def _check_tracking(jobs: "list[Job]") -> None:
+    """Refuse a word for W&B that is not known and a logger that is not installed, and say where
+    runs that shall be online cannot be.
     """
+    from hybrid_sweep.config.rules import LOGGERS
     from hybrid_sweep.tracking import mirror
 
+    for kind in {kind for _, config in jobs for kind in config.logger.also}:
+        if LOGGERS[kind] and importlib.util.find_spec(LOGGERS[kind]) is None:
+            raise UserError(
+                f"logger.also={kind} needs {LOGGERS[kind]}: pip install 'hybrid-sweep[{kind}]'",
+                key="install.logger",
+            )
     modes = {mirror.mode_of({"mode": config.logger.mode}) for _, config in jobs}
     if "online" in modes and mirror.key_missing():
         say(
@@ -193,7 +201,7 @@ def _run_points(
         _check_machine(args, jobs)
         if shows_plan:  # a later round may have no point at ratio 0
             _check_sequential(jobs)
-        _say_offline(jobs)
+        _check_tracking(jobs)
         _say_nodes(args, jobs)
         for _, config in jobs:
             point_list.check_outputs(config)
@@ -326,7 +334,7 @@ def plan(words: list[str]) -> int:
 
     jobs = _jobs(args)
     _check_sequential(jobs)
-    _say_offline(jobs)
+    _check_tracking(jobs)
     _say_nodes(args, jobs)
     # Generated text takes no time; what must be fetched is left to the user's word.
     absent = [

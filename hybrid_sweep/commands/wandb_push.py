@@ -139,7 +139,8 @@ def _series(folder: Path) -> Iterator[tuple[int, dict[str, float]]]:
         steps = _listed(folder / "steps.parquet")
         evaluated = {int(row["step"]): row for row in _listed(folder / "dev.parquet")}
         for done, row in enumerate(steps, start=1):
-            yield done, mirror.of_step(row)
+            before = steps[done - 2] if done > 1 else None
+            yield done, mirror.of_step(row, before)
             if done in evaluated:
                 yield done, mirror.of_dev(evaluated[done])
     except (OSError, KeyError, TypeError, ValueError, ArithmeticError, pa.ArrowException) as error:

@@ -82,6 +82,8 @@ LEAST = {
 }
 OF_EVERY_TABLE = ("RR@10", "nDCG@10", "R@100", "AP")  # measures that every run has by query
 POSITIVE = ("trainer.lr", "model.temperature", "loss.distillation.temperature")
+# Loggers of Lightning, and the package that each needs: an extra of the same name.
+LOGGERS = {"csv": "", "tensorboard": "tensorboard", "mlflow": "mlflow"}
 NOT_NEGATIVE = (
     "trainer.weight_decay",
     "trainer.clip",
@@ -116,6 +118,9 @@ def validate(config: Config) -> None:
     _check_evaluation(config)
     _check_model(config)
     _check_generated_text(config)
+    for kind in config.logger.also:
+        rule = f"must be of {', '.join(LOGGERS)}; Weights & Biases is logger.mode"
+        _need(kind in LOGGERS, "logger.also", kind, rule)
 
 
 def _need(holds: bool, key: str, value: Any, rule: str) -> None:

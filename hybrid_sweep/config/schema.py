@@ -341,6 +341,7 @@ class LoggerConfig:
     mode: str = _aside("offline")
     project: str = _aside("hybrid-sweep")
     entity: str | None = _aside(None)
+    also: list[str] = field(default_factory=list, metadata=ASIDE)
 
 
 @dataclass

@@ -208,11 +208,28 @@ def _evaluate(
         write_json(stage.folder / "provenance.json", made)
         live.summarise(notes.mirror, metrics, stage.name)
         if encoder is not None and config.keep.model:
-            # Before the result, whose presence ends the stage.
-            facts = model_card.stored_facts(run_dir, config)
-            results = {**facts.results, stage.name: metrics}
-            model_card.write_cards(run_dir, replace(facts, results=results, provenance=made))
+            _write_cards(run_dir, config, (stage.name, metrics), made)
         write_json(stage.folder / "metrics.json", finished.sealed(stage.folder, metrics))
+
+
+def _write_cards(
+    run_dir: Path, config: Config, result: tuple[str, dict[str, Any]], made: dict[str, Any]
+) -> None:
+    """Write the cards of the kept models with a result that is about to be stored: its metrics.json
+    ends the stage.
+
+    Args:
+        run_dir: the folder of the run, whose config it is.
+        config: of the run.
+        result: the name of a stage, and its metrics.
+        made: the provenance of that stage; the card has that of the run's own.
+    """
+    stage, metrics = result
+    facts = model_card.stored_facts(run_dir, config)
+    facts = replace(facts, results={**facts.results, stage: metrics})
+    if not stage:
+        facts = replace(facts, provenance=made)
+    model_card.write_cards(run_dir, facts)
 
 
 def _training_pairs(prepared: Prepared) -> dict[str, Any]:

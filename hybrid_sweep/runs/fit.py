@@ -27,7 +27,7 @@ from hybrid_sweep.runs.ranks import is_main
 from hybrid_sweep.runs.stages import Stage
 from hybrid_sweep.runs.status import Status
 from hybrid_sweep.runs.vectors import encode_over_ranks
-from hybrid_sweep.tracking import live
+from hybrid_sweep.tracking import lightning_logger, live
 from hybrid_sweep.training import checkpoints, dev_evaluation, dev_history
 from hybrid_sweep.training.batches import HybridData
 from hybrid_sweep.training.lightning_module import Retriever, make_trainer, settle
@@ -165,7 +165,8 @@ def _train(
             run_dir / "checkpoints", run_dir.name, config.keep.checkpoint_seconds, resume, history
         ),
     ]
-    trainer = make_trainer(config, callbacks, mirror, start)
+    loggers = lightning_logger.loggers(config, run_dir, mirror)
+    trainer = make_trainer(config, callbacks, loggers, start)
     code = None
     if module.vocabulary:
         code = module.vocabulary.code

@@ -56,7 +56,7 @@ def encode_over_ranks(
     alone = dataclasses.replace(config, trainer=precise)
     names = dict.fromkeys(texts.collection.name for _, texts in waiting)
     told = partial(status.encoding, ", ".join(names), _texts(jobs))
-    trainer = make_trainer(alone, [], None)
+    trainer = make_trainer(alone, [])
     pad = pad_id(waiting[0][1].model)
     encoding.encode_over_ranks(trainer, jobs, encoder, pad, told if main else _untold)
 

@@ -147,12 +147,26 @@ def begin(words: Mapping[str, Any], folder: Path, mode: str, *, resume: bool) ->
     return run
 
 
-def of_step(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return the series of training, from a row of steps.parquet; of a sum, also each term."""
-    series = {
-        "train/loss": float(row["loss"]),
-        "train/cross_lingual": row["n_cross"] / row["n_examples"],
-    }
+def of_step(row: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """Return the series of training, from a row of steps.parquet; of a sum, also each term.
+
+    The loss also stands in a series of its kind where all pairs of the step are of one.
+
+    Args:
+        row: of the step. before: of the step before, None for the first: the time between the two
+            gives the pairs in a second.
+    """
+    loss = float(row["loss"])
+    series = {"train/loss": loss, "train/cross_lingual": row["n_cross"] / row["n_examples"]}
+    if row["n_cross"] == 0:
+        series["train/monolingual_loss"] = loss
+    if row["n_cross"] == row["n_examples"]:
+        series["train/cross_lingual_loss"] = loss
+    for name in ("lr", "grad_norm"):
+        if math.isfinite(row.get(name, math.nan)):
+            series[f"train/{name}"] = float(row[name])
+    if before is not None and row.get("seconds", 0) > before.get("seconds", math.inf):
+        series["train/pairs_per_second"] = row["n_examples"] / (row["seconds"] - before["seconds"])
     for name, value in row.items():
         if name.startswith("loss_"):
             series[f"train/{name}"] = float(value)

@@ -18,8 +18,7 @@ from hybrid_sweep.models.encoder import Encoder, encode, in_precision
 from hybrid_sweep.models.tokens import pad_id
 from hybrid_sweep.retrieval import per_query
 from hybrid_sweep.retrieval.ranking import Dense
-from hybrid_sweep.tracking import live, mirror
-from hybrid_sweep.tracking.lightning_logger import mirror_of
+from hybrid_sweep.tracking import lightning_logger, mirror
 from hybrid_sweep.training import checkpoints, dev_history
 
 
@@ -87,7 +86,7 @@ class Validation(pl.Callback):
         if self.history.add(step, metrics):
             checkpoints.save_best(self.run_dir / "checkpoints", step, module.encoder.state_dict())
         self.history.write(self.run_dir / "dev.parquet")
-        live.log_metrics(mirror_of(trainer), mirror.of_dev(metrics), step)
+        lightning_logger.tell(trainer, mirror.of_dev(metrics), step)
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import inspect
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers.logger import Logger
 from torch import Tensor, nn
 
 from hybrid_sweep.batching.audit import groups_digest, names
@@ -21,8 +22,7 @@ from hybrid_sweep.config.schema import Config, TrainerConfig, is_cached, steps_o
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.models.embedding_rows import compact, whole
 from hybrid_sweep.models.encoder import Encoder, stream_seed
-from hybrid_sweep.tracking import live, mirror
-from hybrid_sweep.tracking.lightning_logger import MirrorLogger, mirror_of
+from hybrid_sweep.tracking import lightning_logger, mirror
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.gradient_cache import cached
 from hybrid_sweep.training.loss import (
@@ -244,12 +244,14 @@ class Retriever(pl.LightningModule):
                 "seconds": time.monotonic() - self.started,
             }
         )
-        live.log_metrics(mirror_of(self.trainer), mirror.of_step(self.record[-1]), len(self.record))
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
         self.record[-1]["grad_norm"] = clip(self.parameters(), self.config.trainer.clip)
+        before = self.record[-2] if len(self.record) > 1 else None
+        series = mirror.of_step(self.record[-1], before)
+        lightning_logger.tell(self.trainer, series, len(self.record))
 
     def configure_optimizers(self) -> Any:
         trainer = self.config.trainer
@@ -341,10 +343,10 @@ def settle(trainer: TrainerConfig) -> None:
 
 
 def make_trainer(
-    config: Config, callbacks: list[pl.Callback], to: live.Mirror | None, start: int = 0
+    config: Config, callbacks: list[pl.Callback], loggers: Sequence[Logger] = (), start: int = 0
 ) -> pl.Trainer:
     """Return Lightning's trainer for a run: one pass over the plan from `start` on, nothing
-    written, no shuffling of its own.
+    written but by the loggers, no shuffling of its own.
     """
     from pytorch_lightning.strategies import DDPStrategy
 
@@ -376,7 +378,7 @@ def make_trainer(
         ),
         use_distributed_sampler=False,
         callbacks=callbacks,
-        logger=MirrorLogger(to) if to else False,
+        logger=list(loggers) or False,
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_progress_bar=False,

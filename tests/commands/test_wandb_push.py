@@ -14,7 +14,12 @@ from tests.wandb_sweep_folder import SECRET, files, history, program, summary, w
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 SERIES = [
-    {"step": 1, "train/loss": 2 / 3, "train/cross_lingual": 0.0},
+    {
+        "step": 1,
+        "train/loss": 2 / 3,
+        "train/cross_lingual": 0.0,
+        "train/monolingual_loss": 2 / 3,
+    },
     {"step": 2, "train/loss": 0.5, "train/cross_lingual": 0.125},
     {"step": 2, "dev/monolingual/RR@10": 0.375},
     {"step": 3, "train/loss": 0.4, "train/cross_lingual": 0.25},

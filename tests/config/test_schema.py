@@ -52,7 +52,7 @@ IDENTITY = set(
 ASIDE = set(
     """
     data.path data.pools data.mirror data.measure data.negatives data.negatives_format trainer.workers model.path model.local_files_only
-    logger.mode logger.project logger.entity
+    logger.mode logger.project logger.entity logger.also
     sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
     sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds sweep.primary
     eval.also eval.measures eval.run_depth loss.distillation.path
@@ -259,6 +259,7 @@ REFUSED = {
     "trainer__precision": ["8", "16-mixed"],
     "eval__split": ["train"],
     "logger__mode": ["loud"],
+    "logger__also": [["wandb"], ["csv", "tensor board"]],
     "sweep__on_failure": ["ignore"],
     "sweep__name": ["a/b", "", ".."],
     "model__heads": [3, 0],

@@ -77,7 +77,24 @@ def test_the_summary_has_every_single_number_under_its_path():
 
 def test_the_series_of_training_and_of_the_dev_split():
     row = {"step": 4, "loss": 0.5, "n_cross": 4, "n_examples": 16, "lr": 1e-3}
-    assert mirror.of_step(row) == {"train/loss": 0.5, "train/cross_lingual": 0.25}
+    plain = {"train/loss": 0.5, "train/cross_lingual": 0.25, "train/lr": 1e-3}
+    assert mirror.of_step(row) == plain
+    assert mirror.of_step({**row, "grad_norm": float("nan"), "seconds": 3.0}) == plain
+    timed = mirror.of_step(
+        {**row, "grad_norm": 2.0, "seconds": 3.0, "loss_infonce": 0.25}, {"seconds": 1.0}
+    )
+    assert timed == plain | {
+        "train/grad_norm": 2.0,
+        "train/pairs_per_second": 8.0,
+        "train/loss_infonce": 0.25,
+    }
+    # a run that went on in another process counts its seconds anew
+    assert mirror.of_step({**row, "seconds": 1.0}, {"seconds": 9.0}) == plain
+    for n_cross, kind in ((0, "monolingual"), (16, "cross_lingual")):
+        assert mirror.of_step({**row, "n_cross": n_cross}) == plain | {
+            "train/cross_lingual": n_cross / 16,
+            f"train/{kind}_loss": 0.5,
+        }
     assert mirror.of_dev({"step": 4, "monolingual/RR@10": 0.5}) == {"dev/monolingual/RR@10": 0.5}
 
 

@@ -13,6 +13,7 @@ from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.loading import build_encoder, load_encoder
 from hybrid_sweep.retrieval import per_query
 from hybrid_sweep.tracking import live, mirror
+from hybrid_sweep.tracking.lightning_logger import MirrorLogger
 from hybrid_sweep.training import checkpoints, dev_evaluation, dev_history
 from hybrid_sweep.training.batches import HybridData
 from hybrid_sweep.training.lightning_module import Retriever, make_trainer
@@ -20,7 +21,7 @@ from hybrid_sweep.utils.files import file_digest, read_json
 from tests.refused import refused
 
 
-def fit(config, folder, logger=None):
+def fit(config, folder, loggers=()):
     """Train as a run does, in this process; the module and its history."""
     torch.set_num_threads(1)
     prepared = prepare(config)
@@ -29,7 +30,7 @@ def fit(config, folder, logger=None):
     history = dev_history.History(config.eval.dev_metric)
     callback = dev_evaluation.Validation(config, prepared, history, folder, len(plan))
     code = module.vocabulary.code if module.vocabulary else None
-    make_trainer(config, [callback], logger).fit(
+    make_trainer(config, [callback], loggers).fit(
         module, datamodule=HybridData(prepared, plan, config, 0, code)
     )
     return module, history
@@ -92,7 +93,7 @@ def test_the_mirror_is_told_every_evaluation(config, tmp_path):
             if any(name.startswith("dev/") for name in metrics):
                 self.told.append(dict(metrics))
 
-    _, history = fit(config("eval.dev_every=5"), tmp_path, live.Mirror(Run()))
+    _, history = fit(config("eval.dev_every=5"), tmp_path, [MirrorLogger(live.Mirror(Run()))])
     told = [(metrics.pop(mirror.STEP), metrics) for metrics in Run.told]
     assert [
         {"step": step, **{name[4:]: value for name, value in each.items()}} for step, each in told

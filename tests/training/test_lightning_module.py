@@ -25,7 +25,7 @@ def fit(config, plan=None, loss=info_nce):
     encoder = build_encoder(config.model, prepared.model, config.seed)
     module = Retriever(encoder, config, prepared, loss)
     prepare_for_training(module.encoder, config.trainer)
-    make_trainer(config, [], None).fit(
+    make_trainer(config, []).fit(
         module, datamodule=HybridData(prepared, plan, config, 0, code_of(module))
     )
     return module, plan
@@ -453,7 +453,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(config):
     module.training_step = lambda batch: step(batch) * (float("nan") if batch.step == 1 else 1.0)
     data = HybridData(prepared, plan_of(made, prepared.all_pairs), made, 0, code_of(module))
     with pytest.raises(RuntimeError, match=r"the loss is nan at step 2 \(groups \["):
-        make_trainer(made, [], None).fit(module, datamodule=data)
+        make_trainer(made, []).fit(module, datamodule=data)
 
 
 def test_a_run_of_several_machines_says_how_it_is_started(config, monkeypatch):
@@ -462,7 +462,7 @@ def test_a_run_of_several_machines_says_how_it_is_started(config, monkeypatch):
     with refused(
         "config.trainer.nodes", "trainer.nodes=2", "torchrun --nnodes=2 --nproc-per-node=4"
     ):
-        make_trainer(config("trainer.nodes=2", "trainer.devices=4"), [], None)
+        make_trainer(config("trainer.nodes=2", "trainer.devices=4"), [])
 
 
 PEAK = """
