@@ -70,6 +70,22 @@ def test_a_published_sweep_has_the_report_of_the_sweep_and_gives_it_again(
     assert (published / "curve.png").is_file() and publish.differences(published) == []
 
 
+def test_a_section_of_figures_alone_goes_with_them() -> None:
+    text = "# A\n\n## Maps\n\n![Pairs](pairs.png)\n\n![Bias](bias.png)\n\n## B\n\n### C\n\nwords\n"
+    assert publish.without_figures(text) == "# A\n\n## B\n\n### C\n\nwords\n"
+    kept = "## Curve\n\n![The curve](curve.png)\n\n## B\n\nwords\n\n## End\n"
+    assert publish.without_figures(kept) == kept.removesuffix("## End\n")
+
+
+def test_a_heading_that_an_earlier_version_left_is_no_difference(tmp_path: Path) -> None:
+    made, there = tmp_path / "made.md", tmp_path / "there.md"
+    made.write_text("# A\n\n## B\n\nwords\n")
+    there.write_text("# A\n\n## Maps\n\n## B\n\nwords\n")
+    assert publish._first_difference(there, made) == ""
+    there.write_text("# A\n\n## Maps\n\nwords\n\n## B\n\nwords\n")
+    assert publish._first_difference(there, made) != ""
+
+
 def test_the_log_of_the_plan_is_published_and_read_again(published: Path, tmp_path: Path) -> None:
     assert plan_log.stated(plan_log.read(published).plans, 0.01)[0]
     [measured] = [

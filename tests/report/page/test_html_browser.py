@@ -411,6 +411,22 @@ def test_no_label_is_covered_or_cut_and_no_column_hidden_at_any_width(
             assert [one["name"] for one in seen["tables"] if one["hidden"] > 0] == [], width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_labels_of_points_that_crowd_do_not_cover_each_other(
+    make_sweep: Make, world: Any, width: int
+) -> None:
+    """Ratios and means so near to each other that words beside every point would cover others."""
+    kind = world(
+        mono=lambda ratio: -0.001 * ratio,
+        cross=lambda ratio: 0.001 * ratio,
+        questions=30,
+    )
+    sweep_dir = make_sweep(kind, bm25=True, ratios=(0.0, 0.02, 0.04, 0.06, 0.08, 0.1))
+    page(sweep_dir)
+    seen = measured(sweep_dir / "report.html", width)
+    assert seen["labels"] > 20 and seen["covered"] == []
+
+
 def test_a_phone_shows_it_all_without_sideways_scrolling(bm25_sweep: Path) -> None:
     page(bm25_sweep)
     seen = use(
