@@ -185,13 +185,15 @@ def _wandb(words: list[str]) -> int:
 def _dashboard(words: list[str]) -> int:
     parser = Parser("dashboard")
     parser.add_argument("sweep_dir", metavar="SWEEP_DIR", type=Path)
+    parser.add_argument("--report", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--project")
     parser.add_argument("--entity")
     args = parser.parse_args(words)
-    from hybrid_sweep.commands.dashboard import dashboard
+    from hybrid_sweep.commands.dashboard import DashboardRequest, dashboard
 
-    say(dashboard(args.sweep_dir, dry_run=args.dry_run, project=args.project, entity=args.entity))
+    asked = DashboardRequest(args.report, args.dry_run, args.project, args.entity)
+    say(dashboard(args.sweep_dir, asked))
     return 0
 
 

@@ -278,16 +278,19 @@ examples:
 """
 
 DASHBOARD = """\
-usage: hybrid-sweep dashboard SWEEP_DIR [--dry-run] [--project NAME] [--entity NAME]
+usage: hybrid-sweep dashboard SWEEP_DIR [--report] [--dry-run] [--project NAME] [--entity NAME]
 
-Save the Weights & Biases workspace of a sweep that has been pushed: MRR@10 over the ratio, by seed, each language,
-language bias, losses. The same workspace is written again the next time. Needs pip install 'hybrid-sweep[dashboard]',
-and a login; --dry-run only writes what would be saved into SWEEP_DIR/dashboard.json.
+Save the Weights & Biases workspace of a sweep that has been pushed: the curve with its band and the table, MRR@10 over
+the ratio, by seed, each language, language bias, losses by kind, learning rate, gradients, speed. The same workspace is
+written again the next time. --report saves a new report with the same panels, as a draft, in its place. Needs pip
+install 'hybrid-sweep[dashboard]', and a login; --dry-run only writes what would be saved into SWEEP_DIR/dashboard.json
+(of a report wandb-report.json).
 
 examples:
   hybrid-sweep dashboard outputs/sweeps/first
   hybrid-sweep dashboard outputs/sweeps/first --entity my-team
   hybrid-sweep dashboard outputs/sweeps/first --dry-run
+  hybrid-sweep dashboard outputs/sweeps/first --report
 """
 
 PUSH = """\

@@ -56,7 +56,11 @@ def test_the_specification_has_the_curve_by_seed_languages_bias_losses_and_furth
         f"{name}\n" + "".join(f"- {title}\n" for title, *_ in each) for name, each in found.items()
     ]
     snapshots.check("dashboard/titles", "\n".join([spec["displayName"] + "\n", *titles]))
-    over_ratio, languages, bias, losses, _, further = found.values()
+    first, over_ratio, languages, bias, losses, training, further = found.values()
+    assert [kind for _, kind, _ in first] == ["Media Browser", "Weave"]
+    assert [panel[2]["metrics"] for panel in [*losses, *training]] == [
+        [name] for name in (*dashboard.LOSSES, *dashboard.TRAINING)
+    ]
     _, kind, curve = over_ratio[0]
     assert kind == "Scatter Plot"
     assert (curve["xAxis"], curve["yAxis"]) == ("config:ratio.value", "summary:monolingual/RR@10")
@@ -111,8 +115,42 @@ def test_it_is_saved_once_and_then_in_its_place(sweep, monkeypatch, capsys):
     assert [view["id"] for view in saved] == ["", "new-id"] and saved[0]["name"] == saved[1]["name"]
     assert (
         saved[0]["entity"] == "team"
-        and len(saved[1]["spec"]["section"]["panel_bank_config"]["sections"]) == 6
+        and len(saved[1]["spec"]["section"]["panel_bank_config"]["sections"]) == 7
     )
+
+
+def test_a_report_has_the_panels_of_the_workspace(sweep, monkeypatch, capsys):
+    words = ["dashboard", str(sweep), "--report", "--entity", "team"]
+    assert cli.main([*words, "--dry-run"]) == 0
+    assert "wandb-report.json" in capsys.readouterr().out
+    spec = read_json(sweep / "wandb-report.json")
+    text = json.dumps(spec)
+    names = dashboard.sections(*_measured(sweep))
+    assert all(name in text for name in names) and "t050s0" in text
+    assert text.count('"panel-grid"') == len(names)
+    assert all(f'"{name}"' in text for name in (*dashboard.LOSSES, *dashboard.TRAINING))
+    first = (sweep / "wandb-report.json").read_bytes()
+    assert cli.main([*words, "--dry-run"]) == 0
+    assert (sweep / "wandb-report.json").read_bytes() == first
+
+    saved = []
+
+    def save(made, draft=False):
+        saved.append((made.project, made.entity, draft))
+
+    from wandb_workspaces.reports.v2 import interface
+
+    monkeypatch.setattr(dashboard, "check_login", lambda hint: None)
+    monkeypatch.setattr(interface.Report, "save", save)
+    monkeypatch.setattr(interface.Report, "url", "https://wandb.test/report")
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.endswith("report: https://wandb.test/report\n")
+    assert saved == [("hybrid-sweep", "team", True)]
+
+
+def _measured(sweep):
+    plan = read_json(sweep / "points.json")
+    return plan, dashboard.measured(sweep, plan)
 
 
 def test_without_a_login_the_library_a_sweep_or_a_result_one_line_says_so(
