@@ -180,6 +180,7 @@ def preparing(data: "DataConfig") -> str:
         DebianData,
         FilesData,
         IrDatasetsData,
+        LibreofficeData,
         MarcoData,
         MiraclData,
         SyntheticData,
@@ -198,6 +199,8 @@ def preparing(data: "DataConfig") -> str:
         for item in ("format", "translation", "qrels", "dev_share", "dev_seed", "on_error"):
             if (value := getattr(data, item, None)) != getattr(fresh, item, None):
                 words.append(assignment(f"data.{item}", str(value)))
+    elif isinstance(data, LibreofficeData):
+        words.append(shlex.quote(f"data.languages=[{','.join(data.languages)}]"))
     elif not isinstance(data, DebianData | SyntheticData):
         words.append("data.path=DIR")
     return " ".join(words)

@@ -217,6 +217,7 @@ examples:
   hybrid-sweep data list
   hybrid-sweep data prepare debian                              about a minute, through apt, without root
   hybrid-sweep data prepare debian data.mirror=ADDRESS     the base address or folder of a mirror
+  hybrid-sweep data prepare libreoffice 'data.languages=[en,de,it]'       fully parallel, through apt as well
   hybrid-sweep data prepare xquad_r                             fetched once and checked; then no network is needed
   hybrid-sweep data prepare debian --refresh                    fetch today's state; runs on the old one are kept
   hybrid-sweep data prepare mmarco data.path=DIR 'data.languages=[en,de,nl]'

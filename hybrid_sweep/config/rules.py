@@ -12,6 +12,7 @@ from typing import Any
 
 from hybrid_sweep.config import language_pairs, own_parts
 from hybrid_sweep.config.schema import (
+    LIBREOFFICE_LANGUAGES,
     Bm25Model,
     Config,
     DataConfig,
@@ -19,6 +20,7 @@ from hybrid_sweep.config.schema import (
     FilesData,
     HfData,
     IrDatasetsData,
+    LibreofficeData,
     MarcoData,
     ModelConfig,
     SweepConfig,
@@ -174,7 +176,7 @@ UNUSED: dict[type, tuple[tuple[str, ...], str]] = {
     SyntheticData: (("path", "mirror"), "it is generated; data=files reads files"),
     FilesData: (("mirror", "revision"), "only what is fetched has one"),
     IrDatasetsData: (("mirror", "revision"), "the catalogue of ir_datasets says what is fetched"),
-    FileData: (("mirror",), "only data=debian has one"),
+    FileData: (("mirror",), "only data=debian and data=libreoffice have one"),
 }
 
 
@@ -209,6 +211,17 @@ def check_paths(config: Config) -> None:
             _need(False, key, path, "there is no such home folder; give a whole path")
 
 
+def _check_translated(key: str, data: DataConfig) -> None:
+    """Refuse languages that LibreOffice's help is not in, and English alone."""
+    if not isinstance(data, LibreofficeData) or data.path:
+        return
+    languages = data.languages
+    for code in languages:
+        _need_choice(key, code, list(LIBREOFFICE_LANGUAGES))
+    rule = "needs a language besides English: a group is a section and its translations"
+    _need(set(languages) != {"en"}, key, languages, rule)
+
+
 def _check_collection(where: str, data: DataConfig, config: Config) -> None:
     for truth, words in (("False", "no, off or false"), ("True", "yes, on or true")):
         rule = f"stands for {words} in a YAML file: put a language code in quotes there, as 'no'"
@@ -221,6 +234,7 @@ def _check_collection(where: str, data: DataConfig, config: Config) -> None:
         languages,
         "names a language twice",
     )
+    _check_translated(f"{where}.languages", data)
     _need(
         all(pool > 0 for pool in data.pools),
         f"{where}.pools",

@@ -64,6 +64,23 @@ class DebianData(DataConfig):
     measure: str | None = _aside("RR@10")
 
 
+# Our codes of the languages of LibreOffice's help, and the archive's. British English copies
+# English; Slovak and Hindi are hardly translated.
+LIBREOFFICE_LANGUAGES = {
+    code: code
+    for code in (
+        "ca cs da de dz el es et eu fi fr gl hu id it ja km ko nl om pl ru sl sv tr vi zh-tw"
+    ).split()
+} | {"en": "en-us", "pt": "pt-br", "pt-pt": "pt", "zh": "zh-cn"}
+
+
+@dataclass
+class LibreofficeData(DataConfig):
+    """The help of LibreOffice; each choice of languages is a collection of its own."""
+
+    measure: str | None = _aside("RR@10")
+
+
 @dataclass
 class SyntheticData(DataConfig):
     groups: int = 600
@@ -409,6 +426,7 @@ class Config:
 SCHEMAS: dict[str, dict[str, type]] = {
     "data": {
         "debian": DebianData,
+        "libreoffice": LibreofficeData,
         "synthetic": SyntheticData,
         "xquad_r": LareqaData,
         "xquad_r_context": LareqaData,

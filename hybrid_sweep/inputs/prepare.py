@@ -21,6 +21,7 @@ from hybrid_sweep.config.schema import (
     FilesData,
     HfData,
     IrDatasetsData,
+    LibreofficeData,
     MarcoData,
     MiraclData,
     SyntheticData,
@@ -67,6 +68,8 @@ def collection_folder(config: Config) -> Path:
         fetched = revision(data)
         if isinstance(data, IrDatasetsData):
             return root / f"{data.name}-{digest(_chosen(data))}"
+        if isinstance(data, LibreofficeData):
+            return root / f"{data.name}-{digest(sorted({'en', *data.languages}))}"
         if not fetched:
             return root / data.name
         return root / f"{data.name}-{digest([fetched, *_chosen(data)])}"
@@ -77,7 +80,7 @@ def collection_folder(config: Config) -> Path:
         return root / f"{data.name}-{digest([data.path, data.revision, *_chosen(data)])}"
     if not folder.exists():
         raise UserError(f"data.path={data.path}: no such folder", key="data.folder_missing")
-    if isinstance(data, DebianData | IrDatasetsData):
+    if isinstance(data, DebianData | LibreofficeData | IrDatasetsData):
         raise UserError(
             f"data.path={data.path}: no prepared collection is there (no info.json), and"
             f" data={data.name} reads no other files",

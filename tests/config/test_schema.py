@@ -309,6 +309,12 @@ def test_smaller_pools_have_no_share_of_judged_passages():
         rules.validate(config)
 
 
+@pytest.mark.parametrize("languages", ["en", "en,de,sk", "de,xx"])
+def test_languages_that_the_help_of_libreoffice_is_not_in_are_refused(languages):
+    with refused("config.data.languages"):
+        points(["data=libreoffice", f"data.languages=[{languages}]"], multirun=False)
+
+
 @pytest.mark.parametrize(
     "words, measure",
     [

@@ -1,4 +1,4 @@
-"""Small package archives for the tests of the Debian collection."""
+"""Small package archives for the tests of the collections that come from Debian's."""
 
 import bz2
 import gzip
@@ -65,9 +65,15 @@ def write_archive(
     shuffle: int | None = None,
     suite: str | None = None,
 ) -> None:
-    """A mirror in a folder, with one release for amd64 and for the machine's own architecture."""
+    """A mirror in a folder, with one release for amd64 and for the machine's own architecture.
+
+    An entry with `deb` has that package file in the mirror.
+    """
     lists: dict[str, list[str]] = {}
     for item in entries:
+        package: bytes = item.get("deb", b"")
+        (folder / "pool").mkdir(parents=True, exist_ok=True)
+        (folder / f"pool/{item['name']}_1_all.deb").write_bytes(package)
         english = item["texts"]["en"]
         md5 = hashlib.md5("\n".join([english[0], *english[1]]).encode()).hexdigest()
         if not item.get("unlisted"):
@@ -75,8 +81,8 @@ def write_archive(
             lists.setdefault("Packages", []).append(
                 f"Package: {item['name']}\n{source}Version: 1\nArchitecture: all\nDescription:"
                 f" {english[0]}\nDescription-md5: {md5}\nTag: x,\n y\nSection:"
-                f" {item['section']}\nFilename: pool/{item['name']}.deb\nSize: 1\nSHA256:"
-                f" {'0' * 64}"
+                f" {item['section']}\nFilename: pool/{item['name']}_1_all.deb\nSize:"
+                f" {len(package)}\nSHA256: {hashlib.sha256(package).hexdigest()}"
             )
         for language, (synopsis, lines) in item["texts"].items():
             head = (
@@ -149,3 +155,22 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         words=words,
         write=write_archive,
     )
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The machine's own sources are the file returned, and nothing else; hooks of the machine's
+    config would fail.
+    """
+    if not shutil.which("apt-get"):
+        pytest.skip("no apt-get here")
+    folder = tmp_path / "etc"
+    (folder / "parts").mkdir(parents=True)
+    config = tmp_path / "etc/apt.conf"
+    config.write_text(
+        f'Dir::Etc::SourceList "{folder}/sources.list";\nDir::Etc::SourceParts "{folder}/parts";\n'
+        'Acquire::Languages { "none"; };\nAPT::Update::Post-Invoke { "exit 1"; };\n'
+        f'APT::Update::Post-Invoke-Success {{ "touch {folder}/hook"; }};\n'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(config))
+    return folder / "sources.list"

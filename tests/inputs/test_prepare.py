@@ -446,3 +446,12 @@ def test_a_path_that_a_collection_does_not_read_is_refused(tmp_path):
         prepare.collection_folder(made)
     (tmp_path / "info.json").write_text("{}")
     assert prepare.collection_folder(made) == tmp_path
+
+
+def test_each_choice_of_languages_of_libreoffice_is_a_collection(tmp_path):
+    folders = []
+    for languages in ("[en,de,fr]", "[fr,de]", "[en,de,it]"):
+        words = ["data=libreoffice", f"data.languages={languages}", f"paths.cache={tmp_path}"]
+        [(_, config)] = points(words, multirun=False)
+        folders.append(prepare.collection_folder(config))
+    assert folders[0] == folders[1] != folders[2]

@@ -37,6 +37,12 @@ def _debian(data: DataConfig, work: Path, say: Say) -> Collection:
     return collection.build(list(text_rules.LANGUAGES), mirror=data.mirror, work=work, progress=say)
 
 
+def _libreoffice(data: DataConfig, work: Path, say: Say) -> Collection:
+    from hybrid_sweep.data.datasets.libreoffice import collection
+
+    return collection.build(data.languages, mirror=data.mirror, work=work, progress=say)
+
+
 def _lareqa(data: DataConfig, work: Path, say: Say) -> Collection:
     from hybrid_sweep.data.datasets import lareqa
     from hybrid_sweep.utils.text_lines import SKIP, Problems
@@ -85,10 +91,11 @@ def _hf(data: DataConfig, work: Path, say: Say) -> Collection:
 
 
 # (what the config says, a private folder to work in, where to report progress) -> all languages of
-# the collection; of MS MARCO and MIRACL, which have files of gigabytes for each, those of
-# data.languages
+# the collection; of MS MARCO and MIRACL, which have files of gigabytes for each, and of
+# LibreOffice, which keeps what is fit in all, those of data.languages
 BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "debian": _debian,
+    "libreoffice": _libreoffice,
     "synthetic": _synthetic,
     "xquad_r": _lareqa,
     "xquad_r_context": _lareqa,
@@ -114,8 +121,8 @@ def clusters_of(collection: Collection, name: str) -> dict[str, str] | None:
     """Return which questions belong together: the cluster of each query group; None where the
     source does not tell.
 
-    name: of conf/data. XQuAD-R and MLQA-R: the paragraph; Debian: the source package; one's own
-    files: what they say.
+    name: of conf/data. XQuAD-R and MLQA-R: the paragraph; Debian: the source package; LibreOffice:
+    the page; one's own files: what they say.
     """
     if collection.clusters is not None:
         groups, clusters = (column.to_pylist() for column in collection.clusters.columns)

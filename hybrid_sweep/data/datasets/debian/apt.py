@@ -11,6 +11,7 @@ from pathlib import Path
 from hybrid_sweep.data.datasets.debian.package_lists import (
     COMPONENTS,
     OTHER_SOURCES,
+    Binary,
     PackageLists,
     assemble,
     own_codename,
@@ -18,7 +19,7 @@ from hybrid_sweep.data.datasets.debian.package_lists import (
 )
 from hybrid_sweep.data.datasets.debian.text_rules import LANGUAGES
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import atomic_write
+from hybrid_sweep.utils.files import atomic_write, file_digest
 
 TIMEOUT = 30  # seconds without a byte
 
@@ -61,8 +62,8 @@ _ADDITION = re.compile(r"-(updates|security|backports|proposed|lts|debug)", re.I
 
 
 def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None]) -> PackageLists:
-    """Return the lists of `languages` from the first Debian or Ubuntu archive in the machine's
-    sources, kept under `work`.
+    """Return the lists of `languages` (none: of packages alone) from the first Debian or Ubuntu
+    archive in the machine's sources, kept under `work`.
 
     Other sources neither enter the lists nor, where they fail, stop the work. Raises UserError
     where there is no apt-get, where no such archive is reached, and where a list of it is missing.
@@ -70,8 +71,7 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     apt = shutil.which("apt-get")
     if apt is None:
         raise UserError(
-            "data debian: there is no apt-get to fetch Debian's package lists with;"
-            f" {OTHER_SOURCES}",
+            f"there is no apt-get to fetch Debian's package lists with; {OTHER_SOURCES}",
             key="debian.no_apt",
         )
     work = work.resolve()
@@ -79,12 +79,13 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
         (work / folder).mkdir(parents=True, exist_ok=True)
     config = work / "apt.conf"
     _write_config(config, apt, languages)
-    complaint = _update([apt, "-c", str(config), "update"], progress)
+    what = "Debian's package lists"
+    complaint = _watched([apt, "-c", str(config), "update"], work, what, progress)
     targets = _targets(apt, config)
     packages = [target for target in targets if target["CREATED_BY"] == "Packages"]
     if not packages:
         raise UserError(
-            "data debian: apt-get reached no Debian archive"
+            "apt-get reached no Debian archive"
             f" ({complaint or 'none in its sources'}); {OTHER_SOURCES}",
             key="debian.no_archive",
         )
@@ -106,13 +107,54 @@ def fetch(languages: Sequence[str], work: Path, progress: Callable[[str], None])
     return assemble(release, chosen["ARCHITECTURE"], languages, files)
 
 
+def download(
+    packages: Sequence[Binary], work: Path, what: str, progress: Callable[[str], None]
+) -> dict[str, Path]:
+    """Return the files of packages by name, of the archive that `fetch` left its lists of in
+    `work`; those that are there whole are not fetched again.
+
+    what: the packages, for messages. Raises UserError where one could not be fetched.
+    """
+    apt = shutil.which("apt-get")
+    assert apt is not None, "the lists were fetched with it"
+    folder = work.resolve() / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [package for package in packages if _whole(package, folder) is None]
+    complaint = None
+    if missing:
+        names = [f"{package.name}={package.version}" for package in missing]
+        command = [apt, "-c", str(work.resolve() / "apt.conf"), "download", *names]
+        complaint = _watched(command, folder, what, progress)
+    paths = {}
+    for package in packages:
+        path = _whole(package, folder)
+        if path is None:
+            raise UserError(
+                f"Debian's archive: the package {package.name} {package.version} could not be"
+                f" fetched ({complaint or 'it has another SHA256 than the release lists'}); try"
+                " again: what is here whole is kept",
+                key="debian.package_missing",
+            )
+        paths[package.name] = path
+    return paths
+
+
+def _whole(package: Binary, folder: Path) -> Path | None:
+    """Return the file of a package, whatever apt-get calls it, where it is there whole."""
+    for path in sorted(folder.glob(f"{package.name}_*.deb")):
+        if file_digest(path, 64) == package.sha256:
+            return path
+    return None
+
+
 def _write_config(config: Path, apt: str, languages: Sequence[str]) -> None:
     """Write the config of an apt-get that fetches the lists of `languages` and nothing else.
 
     Icons, file lists and sources, which the machine's config may add, are switched off one by one.
     """
     others = _OTHER_TARGET.findall(_output([apt.removesuffix("-get") + "-config", "dump"]))
-    wanted = " ".join(f'"{LANGUAGES[language]}";' for language in languages)
+    names = [LANGUAGES[language] for language in languages] or ["none"]
+    wanted = " ".join(f'"{name}";' for name in names)
     text = _CONFIG.format(timeout=TIMEOUT, work=config.parent, languages=wanted)
     text += "".join(f'{name}::DefaultEnabled "false";\n' for name in others)
     with atomic_write(config) as temporary:
@@ -143,16 +185,19 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "LC_ALL": "C"}  # the messages are read below
 
 
-def _update(command: list[str], progress: Callable[[str], None]) -> str | None:
-    """Run apt-get update with a progress line every two seconds; its first error or warning, or
-    None.
+def _watched(
+    command: list[str], folder: Path, what: str, progress: Callable[[str], None]
+) -> str | None:
+    """Run apt-get in a folder with a progress line every two seconds; its first error or warning,
+    or None.
     """
     complaint = None
     files = 0
     spoken = time.monotonic()
-    progress("fetching Debian's package lists with apt-get update")
+    progress(f"fetching {what} with apt-get")
     with subprocess.Popen(
         command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -167,7 +212,7 @@ def _update(command: list[str], progress: Callable[[str], None]) -> str | None:
                 complaint = line.strip()
             if time.monotonic() - spoken > 2:
                 spoken = time.monotonic()
-                progress(f"fetching Debian's package lists: {files} files")
+                progress(f"fetching {what}: {files} files")
     if complaint is None and process.returncode:
         complaint = f"exit code {process.returncode}"
     return complaint

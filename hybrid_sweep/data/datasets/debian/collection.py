@@ -4,16 +4,12 @@ the translators.
 The texts are fetched at run time and carry the free licences of their packages; none is shipped.
 """
 
-import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
-from hybrid_sweep.data.collection import SPLITS, Collection, make
+from hybrid_sweep.data.collection import Collection, make
 from hybrid_sweep.data.datasets.debian import apt, package_mirror
 from hybrid_sweep.data.datasets.debian.near_copies import duplicates
 from hybrid_sweep.data.datasets.debian.package_lists import PackageLists, read
@@ -27,9 +23,9 @@ from hybrid_sweep.data.datasets.debian.text_rules import (
     stanzas,
     translation_defect,
 )
+from hybrid_sweep.data.datasets.parallel import WHOLE, Dropped, Version, split_by_hash, tables
 from hybrid_sweep.utils.errors import UserError
 
-WHOLE = "*"  # in the record of what was dropped: a whole group, not a text of one language
 # of packages and sources: printable ASCII without a slash or a blank
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.\-]*")
 _DESCRIPTION = re.compile(r"^Description-md5:\s*(\w+)", re.M)
@@ -52,17 +48,6 @@ class Package:
     def group(self) -> str:
         """Return the id of the group: its source tells which split it is in."""
         return f"{self.source}/{self.name}"
-
-
-class Dropped(Counter[tuple[str, str]]):
-    """How many texts each (rule, language) dropped."""
-
-    def record(self) -> dict[str, dict[str, int]]:
-        """Return the counts by rule, then by language, in the order of their names."""
-        counts: dict[str, dict[str, int]] = {}
-        for rule, language in sorted(self):
-            counts.setdefault(rule, {})[language] = self[rule, language]
-        return counts
 
 
 def build(
@@ -119,7 +104,7 @@ def from_lists(lists: PackageLists, progress: Callable[[str], None]) -> Collecti
     groups = _distinct({packages[md5]: versions for md5, versions in texts.items()}, dropped)
     if not groups:
         raise UserError(
-            "data debian: no description is left after cleaning; are these the lists of a whole"
+            "data=debian: no description is left after cleaning; are these the lists of a whole"
             " release?",
             key="debian.nothing_left",
         )
@@ -137,12 +122,7 @@ def split_of(source: str) -> str:
     """Return the split of a source package: test 10 %, dev 6 %, train the rest, by hash of its
     name.
     """
-    place = int(hashlib.sha256(f"debian-split:{source}".encode()).hexdigest(), 16) % 1000
-    if place < 100:
-        return "test"
-    if place < 160:
-        return "dev"
-    return "train"
+    return split_by_hash(f"debian-split:{source}", test=100, dev=60)
 
 
 def _packages(lists: PackageLists) -> dict[str, Package]:
@@ -245,41 +225,20 @@ def _distinct(
 def _tables(
     groups: dict[Package, dict[str, Description]], lists: PackageLists, dropped: Dropped
 ) -> Collection:
-    ids = []
-    synopses = []
-    bodies = []
-    columns: dict[str, list[str]] = {"group": [], "lang": [], "split": []}
-    counts: Counter[tuple[str, str]] = Counter()
+    pairs: dict[str, dict[str, Version]] = {}
+    splits = {}
     for package, versions in groups.items():
-        split = split_of(package.source)
+        splits[package.group] = split_of(package.source)
+        pairs[package.group] = {}
         for language, text in versions.items():
-            ids.append(f"{package.group}@{language}")
-            columns["group"].append(package.group)
-            columns["lang"].append(language)
-            columns["split"].append(split)
-            synopses.append(text.synopsis)
-            bodies.append(text.body)
-            counts[language, split] += 1
-    queries = pa.table({"id": [f"{name}:q" for name in ids], **columns, "text": synopses})
-    passages = pa.table({"id": [f"{name}:p" for name in ids], **columns, "text": bodies})
-    names = sorted(package.group for package in groups)
-    qrels = pa.table(
-        {
-            "query_group": names,
-            "passage_group": names,
-            "grade": pa.array([1] * len(names), pa.int32()),
-        }
-    )
-    per_split = Counter(split_of(package.source) for package in groups)
-    per_language = {}
-    for language in lists.translations:
-        per_language[language] = {split: counts[language, split] for split in SPLITS}
+            pairs[package.group][language] = Version(text.synopsis, text.body)
+    made = tables(pairs, splits, lists.translations)
     info = {
         "source": "package descriptions of " + (lists.release.get("origin") or "Debian"),
         "licence": "the free licence of each package; fetched by its user, not passed on",
         "release": dict(lists.release),
-        "groups": {split: per_split[split] for split in SPLITS},
-        "counts": per_language,
+        "groups": made.groups,
+        "counts": made.counts,
         "dropped": dropped.record(),
     }
-    return make("debian", queries, passages, qrels, info)
+    return make("debian", made.queries, made.passages, made.qrels, info)

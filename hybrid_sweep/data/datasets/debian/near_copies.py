@@ -18,15 +18,18 @@ BLOCK = 2048  # texts compared with all others at a time; bounds the memory
 
 
 def duplicates(
-    bodies: Sequence[str], synopses: Sequence[str], sources: Sequence[str]
+    bodies: Sequence[str],
+    synopses: Sequence[str],
+    sources: Sequence[str],
+    per_source: int | None = PER_SOURCE,
 ) -> list[str | None]:
     """Return, for each text, the rule that drops it, or None; earlier texts have precedence over
     later ones.
 
     bodies, synopses: prepared for comparison (words parted by single blanks). The rules, in order:
-    "boilerplate" (too few shingles of its own), "same synopsis", "source full" (enough kept from
-    the same source), "near-copy" (shares OVERLAP of the rare shingles with a kept text). Only kept
-    texts count against later ones. Exact: no hashing.
+    "boilerplate" (too few shingles of its own), "same synopsis", "source full" (`per_source` kept
+    from the same source; None: no bound), "near-copy" (shares OVERLAP of the rare shingles with a
+    kept text). Only kept texts count against later ones. Exact: no hashing.
     """
     shingles, counts = rare_shingles(bodies)
     own = np.diff(shingles.indptr)
@@ -40,7 +43,7 @@ def duplicates(
             verdict: str | None = "boilerplate"
         elif synopsis in seen:
             verdict = "same synopsis"
-        elif kept_of[source] >= PER_SOURCE:
+        elif per_source is not None and kept_of[source] >= per_source:
             verdict = "source full"
         elif any(verdicts[earlier] is None for earlier in copies[place]):
             verdict = "near-copy"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hybrid_sweep.data.datasets.debian.text_rules import LANGUAGES, fields
+from hybrid_sweep.data.datasets.debian.text_rules import LANGUAGES, fields, stanzas
 from hybrid_sweep.utils.errors import UserError
 
 # by origin: what each calls free and of its own
@@ -60,6 +60,16 @@ class PackageLists:
     release: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Binary:
+    """A package file of a release: its place below the mirror's base address, and its hash."""
+
+    name: str
+    version: str
+    place: str
+    sha256: str
+
+
 def parse_release(text: str) -> Release:
     """Return a Release file, or an InRelease file without its signature; a UserError for a size
     that is no number.
@@ -77,8 +87,8 @@ def parse_release(text: str) -> Release:
         if len(parts := line.split()) == 3:
             if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 18):
                 raise UserError(
-                    f"data debian: the Release file is damaged, its line {line.strip()[:120]!r} has"
-                    " no size",
+                    "Debian's archive: the Release file is damaged, its line"
+                    f" {line.strip()[:120]!r} has no size",
                     key="debian.release_damaged",
                 )
             files[parts[2]] = (parts[0], int(parts[1]))
@@ -90,8 +100,8 @@ def assemble(
 ) -> PackageLists:
     """Return the lists among `files` (by their unpacked name below the release).
 
-    Raises UserError for a list that the release has and `files` lacks, and where English or the
-    packages are missing.
+    Raises UserError for a list that the release has and `files` lacks, and where the packages, or
+    English among the languages asked for, are missing.
     """
     components = [
         name
@@ -104,16 +114,16 @@ def assemble(
         for name in names:
             if name not in files and release.lists(name):
                 raise UserError(
-                    f"data debian: the list {name} could not be fetched; try again, or"
+                    f"Debian's archive: the list {name} could not be fetched; try again, or"
                     f" {OTHER_SOURCES}",
                     key="debian.list_missing",
                 )
         if paths := tuple(files[name] for name in names if name in files):
             translations[language] = paths
     codename = release.fields.get("Codename", "")
-    if not components or "en" not in translations:
+    if not components or (languages and "en" not in translations):
         raise UserError(
-            f"data debian: release {codename!r} lacks packages or English descriptions;"
+            f"Debian's archive: release {codename!r} lacks packages or English descriptions;"
             f" {OTHER_SOURCES}",
             key="debian.release_incomplete",
         )
@@ -132,6 +142,25 @@ def assemble(
             "sha256": release.sha256,
         },
     )
+
+
+def binaries(lists: PackageLists, names: Sequence[str]) -> dict[str, Binary]:
+    """Return the packages of these names that the release has, by name; of two versions the one
+    listed last.
+    """
+    wanted = frozenset(names)
+    there: dict[str, Binary] = {}
+    for path in lists.packages:
+        for stanza in stanzas(read(path, lists.sha256.get(path))):
+            if stanza.partition("\n")[0].removeprefix("Package: ") in wanted:
+                entry = fields(stanza)
+                there[entry["Package"]] = Binary(
+                    entry["Package"],
+                    entry.get("Version", ""),
+                    entry.get("Filename", ""),
+                    entry.get("SHA256", ""),
+                )
+    return there
 
 
 def read(path: Path, sha256: str | None) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from hybrid_sweep.data import downloads
 from hybrid_sweep.data.datasets.debian.package_lists import (
     COMPONENTS,
     OTHER_SOURCES,
+    Binary,
     PackageLists,
     Release,
     assemble,
@@ -60,6 +61,16 @@ def fetch(
         files[name] = work / "mirror" / packed
         _download(f"{place}/{packed}", files[name], release.files[packed][0])
     return assemble(release, architecture, languages, files)
+
+
+def fetch_package(binary: Binary, mirror: str, folder: Path) -> Path:
+    """Return the file of a package in `folder`, fetched unless it is there whole.
+
+    Raises UserError where the mirror lacks it, or has another file in its place.
+    """
+    path = folder / f"{binary.name}.deb"
+    _download(f"{_base(mirror)}/{urllib.parse.quote(binary.place)}", path, binary.sha256)
+    return path
 
 
 def _base(mirror: str) -> str:

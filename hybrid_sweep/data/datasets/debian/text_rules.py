@@ -48,6 +48,8 @@ DAMAGED = re.compile("\ufffd|\u00c3[\u0080-\u00bf]|\u00e2\u20ac")
 # Only words that are no words of the other languages: "for" is Danish too, "in" German, "a" half of
 # Europe.
 FUNCTION_WORDS = frozenset("the of and is with this that which from are you".split())
+# those of them that are words of a language of other collections
+ALSO_OWN = {"hu": frozenset({"is"}), "nl": frozenset({"is", "of"})}
 # of the Latin words of a whole body; of one long paragraph
 ENGLISH_SHARE, ENGLISH_PARAGRAPH_SHARE = 0.06, 0.2
 # English prose has a third of these; under a twentieth, it is a list of names or another language.
@@ -81,11 +83,16 @@ _OF_SCRIPT = {
     "zh": re.compile("[\u4e00-\u9fff]"),
     "ru": re.compile("[\u0400-\u04ff]"),
     "uk": re.compile("[\u0400-\u04ff]"),
+    "el": re.compile("[\u0370-\u03ff\u1f00-\u1fff]"),
+    "km": re.compile("[\u1780-\u17ff]"),
+    "dz": re.compile("[\u0f00-\u0fff]"),
 }
 # of the letters; names stay Latin
 _SCRIPT_SHARE = {"ja": 0.15, "ko": 0.35, "zh": 0.35, "ru": 0.5, "uk": 0.5}
+_SCRIPT_SHARE |= {"el": 0.5, "km": 0.35, "dz": 0.35}
 _KANA = re.compile("[\u3040-\u30ff]")
 _LATIN_LETTER = re.compile("[A-Za-z\u00c0-\u024f]")
+_VIETNAMESE_LETTER = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _ONLY_RUSSIAN = re.compile("[ыэъё]", re.I)
 _ONLY_UKRAINIAN = re.compile("[іїєґ]", re.I)
 
@@ -182,9 +189,9 @@ def parse(value: str, language: str) -> Description:
         else:
             paragraphs[-1].append(text)
         previous = line
-    joined = (_clean(_join(paragraph, language)) for paragraph in paragraphs)
+    joined = (clean(_join(paragraph, language)) for paragraph in paragraphs)
     return Description(
-        _clean(synopsis), tuple(text for text in joined if any(map(str.isalnum, text)))
+        clean(synopsis), tuple(text for text in joined if any(map(str.isalnum, text)))
     )
 
 
@@ -210,7 +217,8 @@ def _join(lines: list[str], language: str) -> str:
     return text
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Return a text in NFC with single blanks, without unseen characters."""
     # French translators write a dot operator for the no-break space.
     text = " ".join(unicodedata.normalize("NFC", text.replace("\u22c5", " ")).split())
     if text.isprintable():
@@ -233,14 +241,19 @@ def english_defect(english: Description, section: str) -> str | None:
         return "section"
     if TRANSITIONAL.search(english.synopsis) or TRANSITIONAL.search(english.body):
         return "transitional"
-    if not _within(len(english.body), ENGLISH_BODY) or not _within(
+    if not within(len(english.body), ENGLISH_BODY) or not within(
         len(english.synopsis), ENGLISH_SYNOPSIS
     ):
         return "english length"
-    words = _LATIN_WORD.findall(english.body.lower())
-    if sum(word in PROSE_WORDS for word in words) < PROSE_SHARE * len(words):
+    if not is_prose(english.body):
         return "no prose"
     return None
+
+
+def is_prose(english: str) -> bool:
+    """Return whether an English text has the little words that sentences are made with."""
+    words = _LATIN_WORD.findall(english.lower())
+    return sum(word in PROSE_WORDS for word in words) >= PROSE_SHARE * len(words)
 
 
 def translation_defect(
@@ -256,7 +269,7 @@ def translation_defect(
         return "damaged"
     if not text.body:
         return "no body"
-    if not _within(len(text.synopsis), SYNOPSIS[wide]):
+    if not within(len(text.synopsis), SYNOPSIS[wide]):
         return "synopsis length"
     if english.synopsis_words.issuperset(text.plain_synopsis.split()):
         return "synopsis is English"
@@ -265,18 +278,19 @@ def translation_defect(
         for part in text.paragraphs
     ):
         return "untranslated paragraph"
-    if not _within(len(text.body) / len(english.body), RATIO[wide]):
+    if not within(len(text.body) / len(english.body), RATIO[wide]):
         return "length ratio"
     if not _own_script(text, language):
         return "script"
-    if language not in _OF_SCRIPT and _reads_english(text):
+    if language not in _OF_SCRIPT and _reads_english(text, language):
         return "english words"
     if abs(len(text.paragraphs) - len(english.paragraphs)) > max(1.0, len(english.paragraphs) / 3):
         return "paragraph count"
     return None
 
 
-def _within(value: float, bounds: tuple[float, float]) -> bool:
+def within(value: float, bounds: tuple[float, float]) -> bool:
+    """Return whether a value is in a range, both ends included."""
     return bounds[0] <= value <= bounds[1]
 
 
@@ -285,7 +299,8 @@ def _own_script(text: Description, language: str) -> bool:
     body = text.body
     letters = sum(map(str.isalpha, body))
     if language not in _OF_SCRIPT:
-        return letters > 0 and (body.isascii() or len(_LATIN_LETTER.findall(body)) >= 0.9 * letters)
+        latin = _VIETNAMESE_LETTER if language == "vi" else _LATIN_LETTER
+        return letters > 0 and (body.isascii() or len(latin.findall(body)) >= 0.9 * letters)
     script = _OF_SCRIPT[language]
     if (
         len(script.findall(body)) < _SCRIPT_SHARE[language] * max(letters, 1)
@@ -303,14 +318,15 @@ def _own_script(text: Description, language: str) -> bool:
     return True
 
 
-def _reads_english(text: Description) -> bool:
+def _reads_english(text: Description, language: str) -> bool:
     """Return whether English function words are more than names and quotations explain, in all or
     in one long paragraph.
     """
+    english = FUNCTION_WORDS - ALSO_OWN.get(language, frozenset())
     total = matched = 0
     for paragraph in text.paragraphs:
         words = _LATIN_WORD.findall(paragraph.lower())
-        hits = sum(word in FUNCTION_WORDS for word in words)
+        hits = sum(word in english for word in words)
         if len(words) >= LONG and hits > ENGLISH_PARAGRAPH_SHARE * len(words):
             return True
         total, matched = total + len(words), matched + hits

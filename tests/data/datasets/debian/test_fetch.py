@@ -138,25 +138,6 @@ def test_mirrors_that_are_none(
 # ---------------------------------------------------------------- apt
 
 
-@pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The machine's own sources are the file returned, and nothing else; hooks of the machine's
-    config would fail.
-    """
-    if not shutil.which("apt-get"):
-        pytest.skip("no apt-get here")
-    folder = tmp_path / "etc"
-    (folder / "parts").mkdir(parents=True)
-    config = tmp_path / "etc/apt.conf"
-    config.write_text(
-        f'Dir::Etc::SourceList "{folder}/sources.list";\nDir::Etc::SourceParts "{folder}/parts";\n'
-        'Acquire::Languages { "none"; };\nAPT::Update::Post-Invoke { "exit 1"; };\n'
-        f'APT::Update::Post-Invoke-Success {{ "touch {folder}/hook"; }};\n'
-    )
-    monkeypatch.setenv("APT_CONFIG", str(config))
-    return folder / "sources.list"
-
-
 def other(archive: SimpleNamespace, sign: str) -> list[Entry]:
     return [
         item | {"name": item["name"] + sign, "texts": archive.entry(item["name"] + sign)["texts"]}
