@@ -445,6 +445,9 @@ SCHEMAS: dict[str, dict[str, type]] = {
 }
 
 
+ROOT_SCHEMA = "config_schema"
+
+
 def register() -> None:
     """Tell Hydra the schema: `config_schema` for the root, `schema/<group>_<name>` for what a group
     file builds on.
@@ -457,13 +460,15 @@ def register() -> None:
     remark = r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
     warnings.filterwarnings("ignore", message=remark, category=UserWarning)
     store = ConfigStore.instance()
+    if f"{ROOT_SCHEMA}.yaml" in store.repo:  # for the life of a process
+        return
     root = OmegaConf.structured(Config)
     for node in (root.batch.pairs, root.batch.code_switch.lexicon):
         OmegaConf.set_struct(node, False)  # its keys are a user's own
-    store.store(name="config_schema", node=root)
     for group, schemas in SCHEMAS.items():
         for name, node in schemas.items():
             store.store(group="schema", name=f"{group}_{name}", node=node)
+    store.store(name=ROOT_SCHEMA, node=root)  # last: where it is, all are
 
 
 def config_dir() -> Path:
