@@ -132,7 +132,7 @@ def test_every_file_of_every_group_composes(group):
             "config.unknown_name",
             [
                 "experiment=none: ",
-                "added, composition, fixed_monolingual, mixed, mmarco, paper, pools",
+                "added, composition, fixed_monolingual, merged, mixed, mmarco, paper",
             ],
         ),
         ("hydra/launcher=bas", "config.unknown_name", ["hydra/launcher=bas: ", "basic?"]),
