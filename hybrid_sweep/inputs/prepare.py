@@ -32,7 +32,7 @@ from hybrid_sweep.data import collection as collections
 from hybrid_sweep.data.code_switching import lexicon_digests
 from hybrid_sweep.data.collection import Collection
 from hybrid_sweep.data.datasets.msmarco_judgements import TRIPLES
-from hybrid_sweep.data.datasets.sources import BUILDERS, Say
+from hybrid_sweep.data.datasets.sources import BUILDERS, Say, check_languages
 from hybrid_sweep.data.hub import is_on_hub, local, revision, triples
 from hybrid_sweep.data.negative_lines import form_of
 from hybrid_sweep.data.negatives import HardNegatives, Negatives
@@ -128,7 +128,12 @@ def _chosen(data: DataConfig) -> list[object]:
 
 
 def is_prepared(config: Config) -> bool:
-    """Return whether the collection is built."""
+    """Return whether the collection is built.
+
+    Raises:
+        UserError: for a language that it never has.
+    """
+    check_languages(config.data)
     return read_own_json(collection_folder(config) / "info.json") is not None
 
 
@@ -177,6 +182,7 @@ def collection_of(config: Config, say: Say = _quiet) -> Collection:
     Where that is not all of them, the selection is written to the cache once, so that no process
     holds a copy.
     """
+    check_languages(config.data)
     whole = whole_collection(config, say)
     languages = sorted(set(config.data.languages))
     collections.check_languages(whole, languages)

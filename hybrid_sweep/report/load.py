@@ -296,7 +296,8 @@ def _check_places(points: Sequence[SweepPoint]) -> None:
             raise UserError(
                 f"runs {seen[place]} and {point.run_id} are both {point.kind} at ratio"
                 f" {point.ratio:g}, seed {point.seed}: the sweep varies something else as well;"
-                " report one setting at a time",
+                " report one setting at a time: the same command with a sweep.name of its own for"
+                " each reuses what is done",
                 key="report.points_repeated",
             )
         seen[place] = point.run_id

@@ -112,6 +112,25 @@ BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
 }
 
 
+def check_languages(data: DataConfig) -> None:
+    """Refuse, before anything is fetched or cleaned, a language that Debian and MIRACL never have;
+    what other collections have, and a folder of data.path, is in their files.
+
+    Raises:
+        UserError: names the languages that there are.
+    """
+    from hybrid_sweep.data.datasets import miracl
+    from hybrid_sweep.data.datasets.debian import collection as debian
+
+    builder = BUILDERS.get(data.name)
+    if data.path is not None:
+        return
+    if builder is _debian:
+        debian.check_languages(data.languages)
+    elif builder is _miracl:
+        miracl.check_languages(data.languages)
+
+
 def has_clusters(collection: Collection, name: str) -> bool:
     """Return whether `clusters_of` tells which questions belong together."""
     return collection.clusters is not None or BUILDERS.get(name) in (_lareqa, _debian)

@@ -61,12 +61,7 @@ def build(
     info: release, counts by language and split, what each rule dropped by language ("*" = whole
     groups). Raises UserError for unknown languages and where no source is reached.
     """
-    if unknown := sorted(set(languages) - set(LANGUAGES)):
-        raise UserError(
-            f"data.languages: debian has no {', '.join(unknown)}; it has"
-            f" {', '.join(sorted(LANGUAGES))}",
-            key="data.language_missing",
-        )
+    check_languages(languages)
     chosen = [language for language in LANGUAGES if language == "en" or language in languages]
     if len(chosen) < 2:
         raise UserError(
@@ -79,6 +74,16 @@ def build(
     else:
         lists = apt.fetch(chosen, work, progress)
     return from_lists(lists, progress)
+
+
+def check_languages(languages: Sequence[str]) -> None:
+    """Raise UserError for a language that the archive's lists lack."""
+    if unknown := sorted(set(languages) - set(LANGUAGES)):
+        raise UserError(
+            f"data.languages: debian has no {', '.join(unknown)}; it has"
+            f" {', '.join(sorted(LANGUAGES))}",
+            key="data.language_missing",
+        )
 
 
 def from_lists(lists: PackageLists, progress: Callable[[str], None]) -> Collection:
