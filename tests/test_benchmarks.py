@@ -71,12 +71,3 @@ def test_preparing_takes_memory_that_does_not_grow_with_the_passages(tmp_path):
     )
     assert many < 500 and many - few < 100
     assert "8,841,823 passages x 14 languages = 123,785,522" in done.stdout
-
-
-@pytest.mark.slow
-def test_a_loss_in_blocks_takes_a_fraction_of_the_memory_and_is_the_same():
-    command = [sys.executable, FOLDER / "loss.py", "--pairs", "6000", "--numbers", "32"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    whole, blocks = (int(number) for number in re.findall(r"(\d+) MiB", done.stdout))
-    assert whole > 4 * 6000**2 / 2**20 and blocks < whole / 3
-    assert all(float(number) < 1e-5 for number in re.findall(r"e of a \w+ (\S+)", done.stdout))

@@ -25,15 +25,7 @@ from hybrid_sweep.models.encoder import Encoder, stream_seed
 from hybrid_sweep.tracking import lightning_logger, mirror
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.gradient_cache import cached
-from hybrid_sweep.training.loss import (
-    Loss,
-    LossInput,
-    checked,
-    gather,
-    in_blocks,
-    info_nce,
-    is_relevant,
-)
+from hybrid_sweep.training.loss import Loss, LossInput, checked, gather, info_nce, is_relevant
 from hybrid_sweep.training.objectives import Step, terms_of, weight_of
 from hybrid_sweep.utils.errors import UserError
 
@@ -90,11 +82,9 @@ class Retriever(pl.LightningModule):
 
     def training_step(self, batch: TrainBatch) -> Tensor:
         vectors = self.vectors(batch)
+        given = self._given(batch, vectors)
         with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
-            if self.config.loss.block is None:
-                terms = self._terms(batch, vectors, self._given(batch, vectors))
-            else:
-                terms = {"infonce": self._in_blocks(batch, vectors, self.config.loss.block)}
+            terms = self._terms(batch, vectors, given)
         if list(terms) == ["infonce"] and self.config.loss.infonce == 1:
             losses = terms["infonce"]
             self.note(batch, losses)
@@ -120,39 +110,18 @@ class Retriever(pl.LightningModule):
 
     def _given(self, batch: TrainBatch, vectors: Tensor) -> LossInput:
         """Return `loss_input` from the vectors of the texts."""
-        return self._given_of(batch, vectors, self._passages(batch, vectors), slice(None))
-
-    def _passages(self, batch: TrainBatch, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the passages of all processes, (B', D), and their numbers."""
         own = len(batch.groups)
+        queries = vectors[:own]
         passages = gather(vectors[own : own + len(batch.answers)])
-        return passages, gather(batch.answers)
-
-    def _in_blocks(self, batch: TrainBatch, vectors: Tensor, block: int) -> Tensor:
-        """Return the losses of all own queries, with the scores of `block` of them in memory at a
-        time: they are computed again for the gradient.
-        """
-        gathered = self._passages(batch, vectors)
-
-        def losses_of(part: slice) -> Tensor:
-            return self.loss(**self._given_of(batch, vectors, gathered, part))
-
-        return in_blocks(losses_of, len(batch.groups), block)
-
-    def _given_of(
-        self, batch: TrainBatch, vectors: Tensor, gathered: tuple[Tensor, Tensor], part: slice
-    ) -> LossInput:
-        """Return `loss_input` of a part of the own queries; gathered: of `_passages`."""
-        passages, answers = gathered
-        queries = vectors[: len(batch.groups)][part]
+        answers = gather(batch.answers)
         # The passages of a process, its hard negatives behind them, stand together in the gathered
         # ones.
-        own = torch.arange(len(batch.groups), device=queries.device)[part]
-        positive = own + self.global_rank * len(batch.answers)
+        places = torch.arange(own, device=queries.device)
+        positive = places + self.global_rank * len(batch.answers)
         judged = getattr(self, f"judged_{batch.source}")
-        masked = is_relevant(batch.questions[part], answers, judged, self.widths[batch.source])
+        masked = is_relevant(batch.questions, answers, judged, self.widths[batch.source])
         masked |= answers < 0
-        masked[torch.arange(len(own), device=own.device), positive] = False
+        masked[places, positive] = False
         return {
             "queries": queries,
             "passages": passages,

@@ -2,13 +2,11 @@
 processes.
 """
 
-from collections.abc import Callable
 from typing import Any, Protocol, TypedDict
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from hybrid_sweep.utils.errors import UserError
 
@@ -66,26 +64,6 @@ def info_nce(
     return torch.nn.functional.cross_entropy(
         scores.masked_fill_(masked, float("-inf")), positive, reduction="none"
     )
-
-
-def in_blocks(losses_of: Callable[[slice], Tensor], queries: int, block: int) -> Tensor:
-    """Return the losses of queries that are computed a block at a time, and once more for the
-    gradient: no more than a block's scores are in memory.
-
-    Recomputation as in Chen et al. (2016, arXiv 1604.06174). A batch of B queries and passages has
-    B x B scores, of 16 thousand a gigabyte for each of the handful of tables that a loss makes.
-
-    Args:
-        losses_of: gives the (m,) losses of a slice of the queries.
-        queries: how many there are.
-        block: queries of a block.
-    """
-    parts = []
-    for start in range(0, queries, block):
-        part = slice(start, start + block)
-        losses = checkpoint(losses_of, part, use_reentrant=False, preserve_rng_state=False)
-        parts.append(losses)
-    return torch.cat(parts)
 
 
 def checked(losses: Tensor, queries: int, name: str | None) -> Tensor:

@@ -15,7 +15,6 @@ from hybrid_sweep.training.batches import HybridBatches, HybridData
 from hybrid_sweep.training.lightning_module import Retriever, clip, make_trainer, rate
 from hybrid_sweep.training.loss import info_nce
 from tests.refused import refused
-from tests.training.test_batches import triples
 
 
 def fit(config, plan=None, loss=info_nce):
@@ -287,33 +286,9 @@ def test_sub_batches_by_tokens_give_the_loss_and_the_gradients_of_the_whole_batc
     )
 
 
-@pytest.mark.parametrize("more", [(), ("batch.micro_batch=5",), ("loss.infonce=0.5",)])
-def test_a_loss_in_blocks_of_queries_is_the_whole_one(config, more, tmp_path):
-    """With answers of other questions and absent negatives among the passages."""
-    path, _ = triples(tmp_path, prepare(config()), groups=range(0, 60))
-    negatives = (f"data.negatives={path}", "batch.hard_negatives=2", *more)
-    words = ("trainer.precision=64-true", "trainer.compact_vocabulary=false", *negatives)
-    whole, wanted = gradients(config(*words))
-    for block in (1, 5, 16, 1000):
-        loss, found = gradients(config(*words, f"loss.block={block}"))
-        assert abs(loss - whole) < 1e-13
-        assert all(torch.allclose(found[name], wanted[name], rtol=0, atol=1e-13) for name in wanted)
-
-
-def test_a_loss_in_blocks_never_sees_more_queries_at_a_time(config):
-    module, _, batches = prepared_module(config("loss.block=3"))
-    sizes = []
-    module.loss = lambda **given: sizes.append(given["masked"].shape) or info_nce(**given)
-    module.training_step(batches[2]).backward()
-    assert max(sizes) == (3, 16) and len(sizes) == 2 * 6  # once more for the gradient
-
-
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("config.loss.block", ["loss.block=0"]),
-        ("config.loss.block", ["loss.block=8", "loss.symmetric=1"]),
-        ("config.loss.block", ["loss.block=8", "trainer.loss=own:loss"]),
         ("config.batch.micro_tokens", ["batch.micro_tokens=20"]),
         ("config.batch.micro_tokens", ["batch.micro_tokens=128", "batch.micro_batch=4"]),
         (
@@ -322,7 +297,7 @@ def test_a_loss_in_blocks_never_sees_more_queries_at_a_time(config):
         ),
     ],
 )
-def test_blocks_and_tokens_that_cannot_be_are_refused(config, key, words):
+def test_tokens_that_cannot_be_are_refused(config, key, words):
     with refused(key):
         config(*words)
 
