@@ -297,6 +297,8 @@ def _check_names(config: Config) -> None:
         _need(name != main, "eval.also", name, taken)
         rule = "such names are of pools (data.pools); take another"
         _need(re.search(r"(^|_)pool_\d+$", name) is None, "eval.also", name, rule)
+        rule = "such names are of centred vectors (sweep.centred); take another"
+        _need(re.search(r"(^|_)centred$", name) is None, "eval.also", name, rule)
 
 
 def _check_plan(config: Config) -> None:

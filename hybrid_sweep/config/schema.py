@@ -384,6 +384,7 @@ class SweepConfig:
 
     untrained: bool = _aside(True)
     bm25: bool = _aside(True)
+    centred: bool = _aside(False)
     on_failure: str = _aside("continue")
     retries: int = _aside(0)
     gpus_per_run: int | None = _aside(None)

@@ -18,18 +18,21 @@ KEPT = "kept with the runs"
 LEFT_OUT = "not counted"  # known, and --clusters none was asked for
 GROUP = "group"  # the columns of a file: the question in all its languages, and its cluster
 CLUSTERS = "cluster"
+COLLECTION = "collection"  # a third column, where the file says what it is of
 
 
 @dataclass(frozen=True)
 class ClusterChoice:
     """Which clusters a report counts: those that the runs have kept, those of a file, or none.
 
-    given: by question; None where no file is given. name: of the file.
+    given: by question; None where no file is given. name: of the file. collection: that it says it
+    is of, "" where it says none.
     """
 
     is_off: bool = False
     given: Mapping[str, str] | None = None
     name: str = ""
+    collection: str = ""
 
 
 AS_KEPT = ClusterChoice()
@@ -40,7 +43,7 @@ def chosen(words: str | None) -> ClusterChoice:
 
     Raises:
         UserError: for a file that cannot be read, lacks the columns group and cluster, has an
-            empty cell, or puts a question into two clusters.
+            empty cell, puts a question into two clusters, or is of two collections.
     """
     if words is None:
         return AS_KEPT
@@ -75,7 +78,14 @@ def chosen(words: str | None) -> ClusterChoice:
                 f" and in {cluster}; a question is in one",
                 key="clusters.two_of_one",
             )
-    return ClusterChoice(given=given, name=path.name)
+    collections = sorted({line.get(COLLECTION) or "" for line in lines})
+    if len(collections) > 1:
+        raise UserError(
+            f"--clusters {path}: is of the collections {' and '.join(map(repr, collections))}; give"
+            " one file for each",
+            key="clusters.two_collections",
+        )
+    return ClusterChoice(given=given, name=path.name, collection=collections[0])
 
 
 def kept(places: Iterable[tuple[str, Path]]) -> dict[str, str] | None:
@@ -107,16 +117,18 @@ def with_clusters(
     choice: ClusterChoice,
     from_runs: Mapping[str, str] | None,
     must_use: bool = False,
+    collection: str = "",
 ) -> tuple[pd.DataFrame, str]:
     """Return a frame of per-query rows with the column of clusters, and where these are from; the
     frame as it is where no clusters are counted, and "", or LEFT_OUT where some are known.
 
     Args:
         frame: with a column group_id.
-        choice: what is asked for; a file that names none of the questions is about another
-            collection.
+        choice: what is asked for; a file that names another collection, or none of the questions,
+            is about another one.
         from_runs: the cluster of each question that the runs have kept; None: none is known.
         must_use: whether such a file is an error.
+        collection: that the rows are of, "" where that is not known.
 
     Raises:
         UserError: for clusters that hold some of the questions, and no others.
@@ -126,9 +138,19 @@ def with_clusters(
     by_group, origin = from_runs, KEPT
     groups = frame["group_id"].astype("category")
     names = [str(name) for name in groups.cat.categories]
-    if choice.given is not None and any(name in choice.given for name in names):
-        by_group, origin = choice.given, f"given in {choice.name}"
-    elif choice.given is not None and must_use:
+    is_other = bool(collection and choice.collection) and choice.collection != collection
+    if is_other and must_use:
+        raise UserError(
+            f"--clusters {choice.name}: is of the collection {choice.collection}, these results are"
+            f" of {collection}",
+            key="clusters.other_collection",
+        )
+    given = choice.given
+    if is_other:
+        given = None
+    if given is not None and any(name in given for name in names):
+        by_group, origin = given, f"given in {choice.name}"
+    elif given is not None and must_use:
         raise UserError(
             f"--clusters {choice.name}: names no question of these results, as {names[0]}",
             key="clusters.unknown",

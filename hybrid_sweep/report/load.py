@@ -41,6 +41,7 @@ from hybrid_sweep.utils.files import digest
 # The kinds of points in the order of every table; the name of those that no ratio trained.
 KINDS = ("trained", "untrained", "bm25")
 BASELINES = {"untrained": "untrained", "bm25": "BM25"}
+CENTRED = re.compile(r"(?:(.+)_)?centred")  # how stages of centred vectors are named
 POOL = re.compile(r"(?:(.+)_)?pool_([0-9]+)")  # how stages of smaller pools are named
 # what a report on a further collection reads of the provenance of its evaluation
 EVALUATED = ["versions", "git"]
@@ -147,6 +148,17 @@ def pools(sweep_dirs: Sequence[Path]) -> dict[str, list[tuple[int, str]]]:
         if match := POOL.fullmatch(name):
             by_source.setdefault(match[1] or "", []).append((int(match[2]), name))
     return {source: sorted(sizes) for source, sizes in sorted(by_source.items())}
+
+
+def centred(sweep_dirs: Sequence[Path]) -> dict[str, str]:
+    """Return, of each collection, "" or the name of a further one, the name of the further
+    collection that its centred vectors count as, where points were asked for them.
+    """
+    by_source = {}
+    for name in further(sweep_dirs):
+        if match := CENTRED.fullmatch(name):
+            by_source[match[1] or ""] = name
+    return by_source
 
 
 def planned(
@@ -417,7 +429,9 @@ def load(
     logs, asked = [log_of(sweep_dir) for sweep_dir in sweep_dirs], _shared_measures(tables)
     from_runs = kept((point.run_id, places[point]) for point in there)
     frame = long_frame(_places(there), tables, asked)
-    frame, origin = with_clusters(frame, clusters, from_runs, must_use=not on)
+    read = {str(metrics[point.run_id].get("collection", "")) for point in there}
+    collection = read.pop() if len(read) == 1 else ""
+    frame, origin = with_clusters(frame, clusters, from_runs, not on, collection)
     shown = Shown(measure or primary_in(logs), primary_in(logs))
     _check_measure(frame, shown.measure)
     return Sweep(

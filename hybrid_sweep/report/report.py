@@ -4,7 +4,8 @@ that differ (compared).
 One report is results.csv and .parquet, derived.csv, curve.png, .pdf and .svg, report.md,
 report.html and table.tex in the folder of its sweep. What the points scored on further collections
 (eval.also) is reported in the same way, in folders on-NAME, and what they scored in smaller pools
-(data.pools) is set beside the whole in pools/. Everything derives from the per-query tables;
+(data.pools) is set beside the whole in pools/, what centred vectors did (sweep.centred) in
+centring/. Everything derives from the per-query tables;
 nothing written holds a time, a machine or a path, so that the same runs give the same results.csv
 anywhere.
 """
@@ -15,9 +16,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
-from hybrid_sweep.report.comparison.report import compare_folders, compare_pools
+from hybrid_sweep.report.comparison.report import compare_centred, compare_folders, compare_pools
 from hybrid_sweep.report.figures.training_curves import training
-from hybrid_sweep.report.load import Sweep, further, load, pools
+from hybrid_sweep.report.load import Sweep, centred, further, load, pools
 from hybrid_sweep.report.look_notes import tested_counts
 from hybrid_sweep.report.measures import Shown
 from hybrid_sweep.report.merged.load import left_out, load_merged
@@ -147,6 +148,12 @@ def _further(
         name = f"{source}, by pool" if source else "smaller pools"
         try:
             reports.append((name, compare_pools(folders, source, sizes, shown)))
+        except UserError as error:
+            reports.append((name, f"no comparison: {error}"))
+    for source, on in centred(folders).items():
+        name = f"{source}, centred" if source else "centring"
+        try:
+            reports.append((name, compare_centred(folders, source, on, shown)))
         except UserError as error:
             reports.append((name, f"no comparison: {error}"))
     return reports

@@ -85,13 +85,17 @@ def evaluated(
     folder = stage.folder
     split = splits.split_of(prepared, config.eval.split)
     ranker = ranker_of(config, prepared, split, encoder, stage.vectors, status)
+    if stage.centred:
+        from hybrid_sweep.runs import vectors
+
+        ranker = vectors.centred(ranker, split, stage.vectors)
     status.write("evaluating", status.max_steps)
     table, counts = splits.score(config, prepared, split, ranker, stage.pool)
     if config.eval.run_depth:
         texts = (split.queries, split.passages, collection.qrels)
         tag = str(label["run_id"])
         run_files.write_runs(folder / "runs", texts, ranker, config.eval.run_depth, tag)
-    if config.keep.vectors and isinstance(ranker, Dense) and stage.pool is None:
+    if config.keep.vectors and isinstance(ranker, Dense) and stage.is_whole:
         from hybrid_sweep.runs import retention
 
         retention.save_vectors(folder / "vectors", split, ranker, collection)

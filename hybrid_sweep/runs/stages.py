@@ -1,5 +1,5 @@
-"""The evaluations of a run: of its own collection, of each of eval.also, and of smaller pools of
-these (data.pools).
+"""The evaluations of a run: of its own collection, of each of eval.also, of smaller pools of these
+(data.pools), and of centred vectors (sweep.centred).
 
 Each is done, and done again, by itself; those of one collection share its vectors.
 
@@ -32,11 +32,12 @@ class Stage:
     """One evaluation of a run.
 
     name: "" for the run's own collection, else its name in eval.also; of a smaller pool pool_SIZE
-    or NAME_pool_SIZE. source: of which collection it is: "" or the name in eval.also. pool:
-    passages of each language that are searched, None for all. config: that of the run, as if the
-    stage's collection were its own and only one. folder: of per_query.parquet and, written last,
-    metrics.json. vectors: where the collection is encoded meanwhile. trained: the languages that
-    the run trains on, sorted.
+    or NAME_pool_SIZE, of centred vectors centred or NAME_centred. source: of which collection it
+    is: "" or the name in eval.also. pool: passages of each language that are searched, None for
+    all. config: that of the run, as if the stage's collection were its own and only one. folder: of
+    per_query.parquet and, written last, metrics.json. vectors: where the collection is encoded
+    meanwhile. trained: the languages that the run trains on, sorted. centred: whether each
+    passage's vector is searched without the mean of its language's.
     """
 
     name: str
@@ -46,6 +47,12 @@ class Stage:
     folder: Path
     vectors: Path
     trained: tuple[str, ...]
+    centred: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether all passages are searched, as they are encoded."""
+        return self.pool is None and not self.centred
 
 
 def of(config: Config, run_dir: Path) -> list[Stage]:
@@ -69,6 +76,10 @@ def of(config: Config, run_dir: Path) -> list[Stage]:
             name = pool_name(source, pool)
             folder = folder_of(run_dir, name)
             stages.append(Stage(name, source, pool, part, folder, vectors, languages))
+        if config.sweep.centred and not isinstance(config.model, Bm25Model):
+            name = centred_name(source)
+            folder = folder_of(run_dir, name)
+            stages.append(Stage(name, source, None, part, folder, vectors, languages, True))
     return stages
 
 
@@ -90,9 +101,18 @@ def pool_name(source: str, pool: int | None) -> str:
     return f"pool_{pool}"
 
 
+def centred_name(source: str) -> str:
+    """Return the name of the stage that searches the centred vectors of a collection, "" where that
+    is the run's own.
+    """
+    if source:
+        return f"{source}_centred"
+    return "centred"
+
+
 def collections(config: Config) -> list[Config]:
     """Return the config of each further collection, as `Stage.config`."""
-    return [stage.config for stage in of(config, Path()) if stage.source and stage.pool is None]
+    return [stage.config for stage in of(config, Path()) if stage.source and stage.is_whole]
 
 
 def further(config: Config) -> list[str]:
@@ -199,7 +219,7 @@ def check(config: Config, main: Prepared, say: Say) -> None:
             and more cells of an index than passages.
     """
     for stage in of(config, Path()):
-        if stage.pool is None:
+        if stage.is_whole:
             _check_texts(stage, prepared(stage, main, say))
 
 

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hybrid_sweep.config.schema import Config
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.inputs.splits import Split, split_of
@@ -15,7 +17,8 @@ from hybrid_sweep.models import encoding
 from hybrid_sweep.models.encoder import Encoder
 from hybrid_sweep.models.encoding import Job
 from hybrid_sweep.models.tokens import pad_id
-from hybrid_sweep.retrieval.ranking import Dense
+from hybrid_sweep.retrieval import centring
+from hybrid_sweep.retrieval.ranking import Dense, Ranker
 from hybrid_sweep.runs.stages import Stage
 from hybrid_sweep.runs.status import Status
 from hybrid_sweep.training.lightning_module import make_trainer
@@ -34,6 +37,20 @@ def ranker(
     queries = encoding.opened(jobs[0])
     passages = encoding.opened(jobs[1])
     return Dense(queries, passages, "cuda" if config.trainer.accelerator == "gpu" else None)
+
+
+def centred(ranker: Ranker, split: Split, folder: Path) -> Dense:
+    """Return the ranker over the same vectors, each passage's without the mean of its language's
+    (see `centring`); they lie in `folder` beside what is encoded.
+    """
+    assert isinstance(ranker, Dense), "words have no mean"
+    names = split.passages["lang"].combine_chunks().dictionary_encode()
+    language = names.indices.to_numpy().astype(np.int64)
+    vectors = ranker.passage_vectors
+    path = folder / "centred.npy"
+    made = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=vectors.shape)
+    centring.centre(vectors, language, made)
+    return dataclasses.replace(ranker, passage_vectors=made)
 
 
 def encode_over_ranks(

@@ -95,6 +95,9 @@ def _kinds(config: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         for pool in (None, *(data.get("pools") or [])):
             name = stages.pool_name(source, pool)
             kinds[name] = canonical([place, _fixed(data), pool, _fixed(asked)])
+        if (config.get("sweep") or {}).get("centred"):
+            name = stages.centred_name(source)
+            kinds[name] = canonical([place, _fixed(data), "centred", _fixed(asked)])
     return canonical([*parts, asked.get("dev_every")]), kinds
 
 
@@ -192,7 +195,7 @@ def _disk_lines(costs: Sequence[Cost], free: int) -> list[str]:
 
 def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -> Cost:
     """Return what one point takes. listed: sizes.yaml. counted: as in `sizes.texts_of`."""
-    evaluations = [stage.config for stage in stages.of(config, Path()) if stage.pool is None]
+    evaluations = [stage.config for stage in stages.of(config, Path()) if stage.is_whole]
     read = [sizes.texts_of(one, listed["collections"], counted) for one in evaluations]
     shape = sizes.shape_of(config.model, listed["models"])
     steps = steps_of(config)
@@ -200,7 +203,8 @@ def cost_of(config: Config, listed: Mapping[str, Any], counted: sizes.Counted) -
     for evaluation, texts in zip(evaluations, read, strict=True):
         data = evaluation.data
         rows = texts.questions * (len(data.languages) + 1)
-        results += rows * (ROW * (1 + len(data.pools)) + LINE * config.eval.run_depth)
+        tables = 1 + len(data.pools) + config.sweep.centred
+        results += rows * (ROW * tables + LINE * config.eval.run_depth)
 
     counts = [texts.count for texts in read]
     vectors = 4 * shape.width * max(counts)

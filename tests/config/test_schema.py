@@ -53,7 +53,8 @@ ASIDE = set(
     """
     data.path data.pools data.mirror data.measure data.negatives data.negatives_format trainer.workers model.path model.local_files_only
     logger.mode logger.project logger.entity logger.also
-    sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.on_failure
+    sweep.name sweep.max_parallel sweep.margin sweep.untrained sweep.bm25 sweep.centred
+    sweep.on_failure
     sweep.retries sweep.gpus_per_run sweep.seeds_planned sweep.until sweep.max_seeds sweep.primary
     eval.also eval.measures eval.run_depth loss.distillation.path
     batch.code_switch.lexicon

@@ -244,6 +244,8 @@ def test_a_file_of_clusters_serves_runs_without(tmp_path: Path, clustered_sweep:
         ("group,cluster\na,b\na,c\n", "clusters.two_of_one", ("line 3", "b", "c")),
         ("group,cluster\nx,y\n", "clusters.unknown", ("g00000",)),
         ("group,cluster\ng00001,y\n", "clusters.incomplete", ("35 of 36", "g00000")),
+        ("group,cluster,collection\na,b,x\nc,d,y\n", "clusters.two_collections", ("x", "y")),
+        ("group,cluster,collection\na,b,\nc,d,y\n", "clusters.two_collections", ("y",)),
     ],
 )
 def test_a_file_of_clusters_that_cannot_be_used_is_refused(
@@ -255,6 +257,25 @@ def test_a_file_of_clusters_that_cannot_be_used_is_refused(
         load([clustered_sweep], clusters=chosen(str(path)))
     with refused("clusters.file", "absent.csv"):
         chosen(str(tmp_path / "absent.csv"))
+
+
+def test_a_file_of_clusters_of_another_collection_is_refused(
+    clustered_sweep: Path, tmp_path: Path
+) -> None:
+    own = "mine"
+    for run in runs_of(clustered_sweep).iterdir():
+        metrics = json.loads((run / "metrics.json").read_text())
+        sealed = finished.sealed(run, metrics | {"collection": own})
+        (run / "metrics.json").write_text(json.dumps(sealed))
+    path = tmp_path / "clusters.csv"
+    for name in (own, "elsewhere"):
+        lines = [f"{group},{cluster_of(group)},{name}" for group in groups_of(clustered_sweep)]
+        path.write_text("\n".join(["group,cluster,collection", *lines]))
+        if name == own:
+            assert load([clustered_sweep], clusters=chosen(str(path))).clusters
+        else:
+            with refused("clusters.other_collection", own, "elsewhere"):
+                load([clustered_sweep], clusters=chosen(str(path)))
 
 
 def test_clusters_of_runs_that_disagree_or_were_changed_are_refused(tmp_path: Path) -> None:

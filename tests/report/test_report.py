@@ -397,6 +397,26 @@ def test_smaller_pools_are_set_beside_the_whole_all_paired(further: Path) -> Non
     assert not (further / "pools").exists()
 
 
+@pytest.mark.slow
+def test_centred_vectors_are_set_beside_the_encoded_ones(further: Path) -> None:
+    edit(
+        further / "points.json",
+        lambda plan: [row.update(also=["centred", "near"]) for row in plan["points"]],
+    )
+    for run in runs_of(further).iterdir():
+        shutil.copytree(run / "evaluations" / "near", run / "evaluations" / "centred")
+        table = pd.read_parquet(run / "per_query.parquet")
+        table.to_parquet(run / "evaluations" / "centred" / "per_query.parquet", index=False)
+    report = write_report([further])
+    assert report.exit_code == 0 and (further / "on-centred" / "results.csv").is_file()
+    *_, centring = parts_of(report.console)
+    heading, _, differs, *_ = centring.split("\n\n")
+    snapshots.check("report/centring", f"{heading}\n\n{differs}\n")
+    compared = pd.read_csv(further / "centring" / "comparison.csv")
+    assert set(compared["sweep"]) == {"as encoded", "means subtracted"}
+    assert (compared.query("statistic == 'difference'")["value"] == 0).all()
+
+
 def test_more_pools_than_a_figure_holds_are_told(further: Path) -> None:
     names = [f"pool_{size}" for size in range(1, 7)]
     edit(further / "points.json", lambda plan: [row.update(also=names) for row in plan["points"]])

@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,11 +14,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from hybrid_sweep.config.compose import points
-from hybrid_sweep.config.schema import bm25, to_dict
+from hybrid_sweep.config.schema import bm25, identity, to_dict
 from hybrid_sweep.data import collection
 from hybrid_sweep.inputs import prepare, splits
 from hybrid_sweep.models import encoding
-from hybrid_sweep.runs import execute, stages, trained
+from hybrid_sweep.runs import execute, stages, trained, vectors
 from hybrid_sweep.sweeps import point_list
 from hybrid_sweep.utils.files import read_json, write_json
 from tests.refused import refused
@@ -373,3 +374,57 @@ def test_pools_are_stages_of_the_plan(config):
     made = config(*SMALL, *ALSO, "data.pools=[3]")
     assert stages.further(made) == ["other", "pool_3"]
     assert [each.data.seed for each in stages.collections(made)] == [9]
+
+
+def brute_rank(split, passages, queries, row):
+    """The rank of the first passage of the query's group in the languages of a row: by products in
+    float64 over all passages, ties by id.
+    """
+    asked = split.queries["id"].to_pylist().index(row.query_id)
+    group = split.queries["group"][asked].as_py()
+    scored = []
+    for place, (name, own, lang) in enumerate(
+        zip(*(split.passages[key].to_pylist() for key in ("id", "group", "lang")), strict=True)
+    ):
+        if row.passage_lang in ("*", lang):
+            score = round(float(queries[asked].astype(float) @ passages[place]), 9)
+            scored.append((-score, name, own))
+    return next(rank for rank, (*_, own) in enumerate(sorted(scored), 1) if own == group)
+
+
+def test_centred_vectors_are_searched_by_a_stage_of_their_own(ask, monkeypatch):
+    kept, real = [], vectors.centred
+
+    def noted(ranker, split, folder):
+        kept.append((ranker.query_vectors.copy(), ranker.passage_vectors.copy(), split))
+        return real(ranker, split, folder)
+
+    monkeypatch.setattr(vectors, "centred", noted)
+    words = ["data.languages=[xa,xb]", "sweep.centred=true", "data.groups=40"]
+    folder, encoded = ask(*words)
+    assert encoded == ["", ""] and not list(folder.rglob("encoding"))
+    ((queries, plain, split),) = kept
+    centred = plain.astype(float)
+    lang = split.passages["lang"].to_numpy()
+    for name in ("xa", "xb"):
+        centred[lang == name] -= centred[lang == name].mean(axis=0)
+    centred /= np.sqrt((centred**2).sum(axis=1, keepdims=True))
+    centred = centred.astype(np.float32).astype(float)
+    table = pd.read_parquet(folder / "evaluations/centred/per_query.parquet")
+    assert set(table["setting"]) == {"monolingual", "cross-lingual", "multilingual"}
+    for row in table.itertuples():
+        assert row.rank_min == brute_rank(split, centred, queries, row)
+    whole = pd.read_parquet(folder / "per_query.parquet")
+    assert not table["rank_min"].equals(whole["rank_min"])
+    assert read_json(folder / "evaluations/centred/metrics.json")["stage"] == "centred"
+    assert ask(*words)[1] == []
+
+
+def test_centring_keeps_the_run_and_leaves_bm25_alone(config):
+    plain, asked = (config(*SMALL, *ALSO, f"sweep.centred={word}") for word in ("false", "true"))
+    assert identity(plain) == identity(asked)
+    assert stages.further(asked) == ["centred", "other", "other_centred"]
+    assert [each.data.seed for each in stages.collections(asked)] == [9]
+    assert stages.further(bm25(asked)) == ["other"]
+    with refused("config.eval.also", "a_centred"):
+        config(*SMALL, "+data@eval.also.a_centred=synthetic")

@@ -6,7 +6,7 @@ The pools of one sweep are compared in the same way, in its own folder pools/.
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from hybrid_sweep.report.settings import SETTING, Difference, check
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.terminal_lines import paragraph
 
+FURTHER_CONTENT = "fingerprint of further collection"  # as `settings` calls it
 LONGEST = 200  # bytes of a folder's name: file systems end at 255
 
 
@@ -161,18 +162,52 @@ def compare_pools(
             key="report.too_many_pools",
         )
     names = {f"{size:,} passages": name for size, name in sizes} | {"all passages": source}
+    values = (*(f"{size:,}" for size, _ in sizes), "all")
+    difference = Difference(SETTING, "passages per language", values)
+    return _compare_stages(sweep_dirs, names, difference, shown, "pools")
+
+
+def compare_centred(sweep_dirs: Sequence[Path], source: str, on: str, shown: Shown) -> Report:
+    """Compare what the ratio does with vectors as they are encoded, and with those that each
+    language's mean is subtracted from.
+
+    source: "" or the name of a further collection; on: the further collection that its centred
+    vectors count as. Runs and questions are the same, so that all is paired. Written into centring/
+    beside the collection's own report.
+    """
+    names = {"as encoded": source, "means subtracted": on}
+    difference = Difference(SETTING, "passage vectors", tuple(names))
+    return _compare_stages(sweep_dirs, names, difference, shown, "centring")
+
+
+def _compare_stages(
+    sweep_dirs: Sequence[Path],
+    names: Mapping[str, str],
+    difference: Difference,
+    shown: Shown,
+    place: str,
+) -> Report:
+    """Compare the evaluations that the same runs have of one collection, and write that into the
+    folder `place` beside its report.
+
+    names: the further collection that each evaluation counts as, by what it is called; one is the
+    collection itself.
+    """
+    source = min(names.values(), key=len)  # the others begin with its name
     main = load(sweep_dirs, "", shown.measure, shown.clusters)
     sweeps = []
     for name, on in names.items():
         sweep = load(sweep_dirs, on, shown.measure, shown.clusters)
         sweeps.append(dataclasses.replace(sweep, name=name))
-    values = (*(f"{size:,}" for size, _ in sizes), "all")
     comparison = compare(
         sweeps,
         [check(sweep) if number == 0 else [] for number, sweep in enumerate(sweeps)],
         source,
         [main] * len(sweeps),
-        [Difference(SETTING, "passages per language", values)],
+        [difference],
     )
+    # Of a run's own collection no fingerprint is recorded with its result: that is no difference.
+    told = [item for item in comparison.differences if item.key != FURTHER_CONTENT]
+    comparison = dataclasses.replace(comparison, differences=tuple(told))
     folder = below(sweep_dirs[0] / f"on-{source}" if source else sweep_dirs[0], shown)
-    return write_comparison(comparison, folder / "pools")
+    return write_comparison(comparison, folder / place)
