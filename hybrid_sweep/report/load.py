@@ -10,7 +10,7 @@ or folders.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -429,9 +429,7 @@ def load(
     logs, asked = [log_of(sweep_dir) for sweep_dir in sweep_dirs], _shared_measures(tables)
     from_runs = kept((point.run_id, places[point]) for point in there)
     frame = long_frame(_places(there), tables, asked)
-    read = {str(metrics[point.run_id].get("collection", "")) for point in there}
-    collection = read.pop() if len(read) == 1 else ""
-    frame, origin = with_clusters(frame, clusters, from_runs, not on, collection)
+    frame, origin = with_clusters(frame, clusters, from_runs, not on, _collection_of(metrics))
     shown = Shown(measure or primary_in(logs), primary_in(logs))
     _check_measure(frame, shown.measure)
     return Sweep(
@@ -453,6 +451,12 @@ def load(
         clusters=origin,
         trained_on=taught,
     )
+
+
+def _collection_of(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the name of the collection that all results are on; "" where they do not say one."""
+    names = {str(record.get("collection", "")) for record in metrics.values()}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _data_of(metrics: dict[str, Any], on: str) -> dict[str, Any]:

@@ -115,6 +115,14 @@ def test_the_result_depends_on_content_and_languages_alone(
     assert first.clusters == again.clusters
 
 
+def test_pages_of_one_chapter_are_in_one_split() -> None:
+    of_chapter = {split_of(f"scalc/01/0406{number:04d}") for number in range(40)}
+    assert len(of_chapter) == 1
+    splits = [split_of(f"scalc/01/{number:04d}0000") for number in range(2000)]
+    assert 0.17 < splits.count("test") / 2000 < 0.23
+    assert 0.08 < splits.count("dev") / 2000 < 0.12
+
+
 # ---------------------------------------------------------------- what is refused
 
 
