@@ -114,6 +114,7 @@ def _heading(folder: Path, points: Sequence[Point]) -> list[str]:
     margin = config.sweep.margin
     measure = "MRR@10" if config.sweep.primary == "RR@10" else config.sweep.primary
     lines = [f"sweep {name}: {count(len(points))}, margin {margin:g} {measure}, in {folder}"]
+    lines += _margin_note(margin)
     marks = []
     for point in points:
         data = point.config.data
@@ -133,6 +134,21 @@ def _heading(folder: Path, points: Sequence[Point]) -> list[str]:
     if further:
         lines.append(f"evaluated on it and on {', '.join(further)}")
     return lines
+
+
+def _margin_note(margin: float) -> list[str]:
+    """Return a warning of a margin that no ratio can pass, or hardly one can fail."""
+    if margin == 0:
+        return [
+            "warning: with a margin of 0 no share can be called non-inferior; state in sweep.margin"
+            " the loss that counts as none"
+        ]
+    if margin >= LARGE_MARGIN:
+        return [
+            f"warning: hardly any loss is larger than a margin of {margin:g}, since no measure"
+            " exceeds 1; state in sweep.margin the loss that counts as none"
+        ]
+    return []
 
 
 def _steps(plan: Plan) -> str:
@@ -166,6 +182,8 @@ def _notes(plans: Mapping[str, Plan], points: Sequence[Point]) -> list[str]:
         notes += _pair_notes(plan, mixed)
     return list(dict.fromkeys([*notes, *_source_steps(planned), *left_out]))
 
+
+LARGE_MARGIN = 0.25  # of measures that are at most 1
 
 SCHEDULES = {
     "rising": "the share rises linearly from r - m to r + m, m = min(r, 1 - r)",

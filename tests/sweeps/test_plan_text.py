@@ -170,3 +170,12 @@ def test_a_plan_fits_the_terminal_and_says_the_same(monkeypatch):
     assert " ".join(rows[1][-1].split()) in " ".join(" ".join(below).split())
     monkeypatch.setenv("COLUMNS", "999")
     assert len(plan_text.table(rows)) == 2
+
+
+@pytest.mark.parametrize(("margin", "warns"), [(0, True), (0.01, False), (0.25, True), (1, True)])
+def test_a_margin_that_decides_nothing_is_told_before_the_run(margin, warns):
+    planned = [point(0.0)]
+    planned[0].config.sweep.margin = margin
+    lines = plan_text.plan_lines(planned, [State("to do", "new")], {})
+    warnings = [line for line in lines if line.startswith("warning: ") and "sweep.margin" in line]
+    assert len(warnings) == warns
