@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hybrid_sweep.commands import report_verbs
-from hybrid_sweep.report import load, publish, published_rows, report_files
+from hybrid_sweep.report import load, publish, published_rows, published_runs, report_files
 from hybrid_sweep.report.publish import lighten
 from hybrid_sweep.report.report import write_report
 from hybrid_sweep.runs import finished
@@ -250,7 +250,9 @@ def test_no_path_account_or_machine_is_published(sweep_dir: Path, tmp_path: Path
 def test_the_places_of_lexicons_are_not_published() -> None:
     lexicon = {"xa-xb": "/home/someone/xa-xb.txt"}
     stored = {"batch": {"size": 64, "code_switch": {"share": 0.5, "lexicon": lexicon}}}
-    assert publish._settings(stored) == {"batch": {"size": 64, "code_switch": {"share": 0.5}}}
+    assert published_runs._settings(stored) == {
+        "batch": {"size": 64, "code_switch": {"share": 0.5}}
+    }
 
 
 def test_publishing_again_replaces_the_report_and_keeps_the_readme(
