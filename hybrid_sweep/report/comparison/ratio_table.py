@@ -36,6 +36,8 @@ def _taken(measures: Measures) -> dict[str, frozenset[Place]]:
         "rank dist.": EVERYWHERE,
         "mono examples": EVERYWHERE,
         "cross examples": EVERYWHERE,
+        # of eval.measures, where it names some of the pool of all languages
+        **{one.column: EVERYWHERE for one in measures.shown if one in measures.asked},
     }
 
 
@@ -51,10 +53,17 @@ def ratio_table(comparison: Comparison) -> Table:
     first.
     """
     groups = []
+    tables = [
+        by_ratio(sweep, results)
+        for sweep, results in zip(comparison.sweeps, comparison.results, strict=True)
+    ]
     taken = _taken(comparison.measures)
+    for table in tables:
+        there = {column.title for column in table.columns}
+        taken = {title: places for title, places in taken.items() if title in there}
     columns: tuple[Column, ...] = ()
-    for index, name in enumerate(comparison.names):
-        one = by_ratio(comparison.sweeps[index], comparison.results[index]).chosen(taken)
+    for table, name in zip(tables, comparison.names, strict=True):
+        one = table.chosen(taken)
         tested = _tested(comparison, name)
         rows = []
         for row in one.rows:

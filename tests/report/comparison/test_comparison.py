@@ -22,8 +22,9 @@ from hybrid_sweep.report.comparison.between import independent
 from hybrid_sweep.report.comparison.console import console
 from hybrid_sweep.report.comparison.latex import latex
 from hybrid_sweep.report.comparison.page import html
+from hybrid_sweep.report.comparison.ratio_table import ratio_table
 from hybrid_sweep.report.comparison.report import read
-from hybrid_sweep.report.comparison.table import COLUMNS, Comparison
+from hybrid_sweep.report.comparison.table import COLUMNS, Comparison, compare
 from hybrid_sweep.report.comparison.words import contrast
 from hybrid_sweep.report.derived import derived
 from hybrid_sweep.report.load import load
@@ -211,6 +212,21 @@ def test_sweeps_with_the_same_settings_but_other_runs_say_so(make: Make) -> None
 
 
 # --- the numbers
+
+
+@pytest.mark.parametrize("is_in_both", [True, False])
+def test_a_measure_of_languages_has_a_column_where_all_sweeps_have_it(
+    two: tuple[Path, Path], is_in_both: bool
+) -> None:
+    for folder in two if is_in_both else two[:1]:
+        for path in runs_of(folder).glob("*/per_query.parquet"):
+            table = pd.read_parquet(path)
+            last = table["rank_max"].astype(float).where(table["setting"] == "multilingual")
+            table.assign(**{"Max@R": last}).to_parquet(path, index=False)
+    table = ratio_table(compare(*read(list(two))))
+    titles = [column.title for column in table.columns]
+    assert ("Max@R" in titles) == is_in_both
+    assert {len(row) for group in table.groups for row in group.rows} == {len(titles)}
 
 
 def test_levels_and_changes_are_those_of_each_sweep_alone(two: tuple[Path, Path]) -> None:
