@@ -469,10 +469,10 @@ def test_gpu_points_for_a_cluster_are_not_refused_where_there_is_no_gpu(
     jobs = [((), config("trainer.accelerator=gpu"))]
     args = argparse.Namespace(multirun=multirun, config_dir=None)
     args.overrides = ["experiment=mmarco", "hydra/launcher=slurm"]
-    sweep_verbs._check_gpus(args, jobs)
+    sweep_verbs._check_machine(args, jobs)
     args.overrides = []
     with refused("config.trainer.devices", "GPUs"):
-        sweep_verbs._check_gpus(args, jobs)
+        sweep_verbs._check_machine(args, jobs)
 
 
 def test_plan_for_a_collection_that_is_not_prepared(program, tmp_path, monkeypatch):

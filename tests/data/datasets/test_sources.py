@@ -9,12 +9,15 @@ from tests.refused import refused
 
 
 @pytest.mark.parametrize("name", ["debian", "miracl"])
-def test_a_language_that_a_collection_never_has_is_refused_before_it_is_fetched(cache, name):
+def test_a_language_that_a_collection_never_has_is_refused_before_it_is_fetched(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.setenv("HYBRID_SWEEP_CACHE", str(tmp_path / "empty"))
     ((_, config),) = points([f"data={name}", "data.languages=[en,german]"], multirun=False)
     for asked in (prepare.is_prepared, prepare.collection_of):
         with refused("data.language_missing", "german"):
             asked(config)
-    assert not (cache / "collections").exists()
+    assert not (tmp_path / "empty").exists()
 
 
 @pytest.mark.parametrize("name", ["debian", "miracl", "synthetic", "files"])
