@@ -65,8 +65,10 @@ def push(asked: PushRequest) -> None:
         _check_name(upload.name)
         _check_model(upload.run_dir)
     if asked.is_dry:
-        for upload in uploads:
-            folder = asked.source.resolve().parent.parent / "hub" / upload.name
+        places = [asked.source.resolve().parent.parent / "hub" / one.name for one in uploads]
+        for upload, folder in zip(uploads, places, strict=True):
+            _check_place(folder, upload.run_dir)
+        for upload, folder in zip(uploads, places, strict=True):
             with atomic_dir(folder) as temporary:
                 _stage(upload, asked, temporary)
             say(f"{upload.name}: {folder} holds what would be pushed; nothing was sent")
@@ -153,6 +155,22 @@ def _check_model(run_dir: Path) -> None:
             f"{run_dir}: the averaged model was not kept; hybrid-sweep merge --keep-models keeps"
             " it",
             key="push.average_not_kept",
+        )
+
+
+def _check_place(folder: Path, run_dir: Path) -> None:
+    """Raise UserError where a folder that a dry run would replace holds more than an earlier one
+    wrote: a clone of the repository, or notes.
+    """
+    own = {Path(name).relative_to("model") for name in trained.model_files(run_dir)}
+    own |= {parent for name in own for parent in name.parents} | {Path(model_card.CARD)}
+    others = sorted(path for path in folder.rglob("*") if path.relative_to(folder) not in own)
+    if folder.is_file() or folder.is_symlink():
+        others = [folder]
+    if others:
+        raise UserError(
+            f"{others[0]} was not written by a dry run, and {folder} would be replaced: move it",
+            key="push.occupied",
         )
 
 

@@ -74,6 +74,18 @@ def test_a_dry_run_writes_what_would_be_pushed(outputs, capsys):
     assert str(folder) in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("other", [".git/HEAD", "notes.md", "1_Pooling/more.json"])
+def test_a_dry_run_replaces_nothing_but_an_earlier_one(outputs, other):
+    source, folder = outputs / "runs" / f"{1:012}", outputs / "hub" / "me" / "x"
+    for _ in range(2):
+        push.push(PushRequest(source, "me/x", is_dry=True))
+    (folder / other).parent.mkdir(exist_ok=True)
+    (folder / other).write_text(PRIVATE)
+    with refused("push.occupied", folder):
+        push.push(PushRequest(source, "me/x", is_dry=True))
+    assert (folder / other).read_text() == PRIVATE
+
+
 def test_the_points_of_a_sweep_are_chosen_by_ratio_and_seed(outputs, intervals):
     source = outputs / "sweeps" / "first"
     for asked, names in (
