@@ -80,6 +80,17 @@ def test_the_header_has_what_the_hub_shows():
     assert "evil" not in card.text
 
 
+@pytest.mark.parametrize("stage", ["centred", "also_centred"])
+def test_the_hub_is_told_no_scores_of_centred_vectors(stage):
+    made = facts()
+    of_centred = {**RESULT, "monolingual/RR@10": 0.987654321}
+    made = dataclasses.replace(made, results={**made.results, stage: of_centred})
+    card = ModelCard(card_text(made))
+    assert scores(card) == scores(ModelCard(card_text(facts())))
+    assert "0.9877" in card.text and model_card._OF_CENTRED in card.text
+    assert model_card._OF_CENTRED not in card_text(facts())
+
+
 def test_norwegian_is_a_language_and_no_truth_value():
     made = facts()
     data = dataclasses.replace(made.config.data, languages=["no", "yes", "en"])
