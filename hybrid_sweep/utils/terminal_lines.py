@@ -5,6 +5,7 @@ a pipe or a file, a line of a table is as long as its row.
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 
 GAP = "  "  # between two columns
@@ -42,7 +43,7 @@ def folded(rows: Sequence[Sequence[str]], widest: int | None) -> list[str]:
     head = rows[0]
     lines = []
     for row in rows:
-        words = map(str.ljust, row[:fitting], widths)
+        words = map(_padded, row[:fitting], widths)
         lines.append(GAP.join(words).rstrip())
         if row is not head and widest is not None:
             lines += _below(head[fitting:], row[fitting:], widest)
@@ -70,16 +71,37 @@ def in_blocks(
         stop = start + _fitting(widths[start:], room)
         places = [0, *range(start, stop)]
         block = [_line(row, places, widths, are_words) for row in rows]
-        rule = "-" * max(map(len, block))
+        rule = "-" * max(map(columns_of, block))
         lines += [""] if lines else []
         lines += [block[0], rule, *block[1:]]
         start = stop
     return lines
 
 
+def columns_of(text: str) -> int:
+    """Return the columns of a terminal that a text takes: two for a wide sign such as a Chinese
+    one, none for a mark above or below another sign.
+    """
+    if text.isascii():
+        return len(text)
+    taken = 0
+    for sign in text:
+        if unicodedata.category(sign) not in ("Mn", "Me", "Cf"):
+            taken += 1 + (unicodedata.east_asian_width(sign) in ("W", "F"))
+    return taken
+
+
+def _padded(text: str, size: int, is_words: bool = True) -> str:
+    """Return a text that takes `size` columns; words begin at the left, numbers end at the
+    right.
+    """
+    blanks = " " * (size - columns_of(text))
+    return text + blanks if is_words else blanks + text
+
+
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    """Return the characters of the longest cell of each column."""
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Return the columns of a terminal that the widest cell of each column takes."""
+    return [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
 
 
 def _fitting(widths: Sequence[int], widest: int | None) -> int:
@@ -113,6 +135,5 @@ def _line(
     """Return the cells of a row in these columns as a line."""
     cells = []
     for place in places:
-        text, size = row[place], widths[place]
-        cells.append(text.ljust(size) if are_words[place] else text.rjust(size))
+        cells.append(_padded(row[place], widths[place], are_words[place]))
     return GAP.join(cells).rstrip()

@@ -45,6 +45,22 @@ def test_without_a_stream_there_is_no_width(monkeypatch, tmp_path, stream):
     assert terminal_lines.width() is None
 
 
+def test_columns_stay_aligned_beside_wide_and_combining_signs():
+    rows = [("name", "b"), ("\u4e2d\u6587\u4e2d", "1"), ("e\u0301", "22")]
+    assert terminal_lines.folded(rows, None) == [
+        "name    b",
+        "\u4e2d\u6587\u4e2d  1",  # six columns
+        "e\u0301       22",
+    ]
+    assert terminal_lines.in_blocks(rows, [True, False], None) == [
+        "name     b",
+        "----------",
+        "\u4e2d\u6587\u4e2d   1",
+        "e\u0301       22",
+    ]
+    assert len(terminal_lines.folded([("a", "b"), ("\u4e2d" * 10, "1")], 20)) == 3
+
+
 def test_without_a_width_each_row_is_a_line():
     assert terminal_lines.folded(ROWS, None) == [
         "state  point  run id  why  overrides",
