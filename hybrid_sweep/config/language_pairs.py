@@ -130,8 +130,20 @@ def lexicons(config: Config) -> dict[tuple[str, str], Path]:
                 f" {', '.join(languages)}",
                 key="config.batch.code_switch.lexicon",
             )
-        files[pairs[0]] = Path(path).expanduser()
+        files[pairs[0]] = _file(name, path)
     return files
+
+
+def _file(name: str, path: str) -> Path:
+    """Return the file of a lexicon; raises UserError for one in a home folder that is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"batch.code_switch.lexicon.{name}={path}: there is no such home folder; give a whole"
+            " path",
+            key="config.batch.code_switch.lexicon",
+        ) from error
 
 
 def check_code_switch(config: Config) -> None:

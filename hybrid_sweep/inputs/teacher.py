@@ -22,6 +22,7 @@ class _Needed:
 
     question, answer: (N,) numbers. query, passage: (L, N) rows of their texts, -1 where there is
     none. both: whether a passage is read only where it is in the query's language too.
+    are_negatives: whether the passages are hard negatives.
     """
 
     question: np.ndarray
@@ -29,6 +30,7 @@ class _Needed:
     answer: np.ndarray
     passage: np.ndarray
     both: bool
+    are_negatives: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,17 @@ def check(config: Config, prepared: Prepared, say: Say) -> None:
     assert source.teacher is not None
     is_over_batch = config.loss.distillation.over == "batch"
     wanted = _languages(config, source.pairs)
+    of_negatives = _languages_of_negatives(config, wanted)
     missing = _Lacking()
-    both = not (source.pairs.is_ordered or _is_per_language(config))
+    # Of a stated pair that is monolingual in its passage language, that one alone is needed.
+    both = not (
+        source.pairs.is_ordered
+        or _is_per_language(config)
+        or language_pairs.are_stated(config.batch)
+    )
     for needed in _needed(source.pairs, negatives=not is_over_batch, both=both):
-        more = _lacking(source.teacher, needed, wanted)
+        languages = of_negatives if needed.are_negatives else wanted
+        more = _lacking(source.teacher, needed, languages)
         first = missing if missing.count else more
         missing = _Lacking(missing.count + more.count, first.query, first.passage)
     if missing.count:
@@ -81,9 +90,30 @@ def _languages(config: Config, pairs: Pairs) -> np.ndarray:
         crossed = np.zeros_like(same)
         for query, passage in stated:
             crossed[languages.index(query), languages.index(passage)] = True
+    for axis, chosen in enumerate((config.batch.query_languages, config.batch.passage_languages)):
+        if chosen:
+            may = np.isin(languages, chosen)
+            crossed &= np.expand_dims(may, 1 - axis)
     # A question with the passages of all its languages reads that of its own language, too.
     is_mixed = ratio < 1 or _is_per_language(config)
     return (same & is_mixed) | (crossed & (ratio > 0))
+
+
+def _languages_of_negatives(config: Config, wanted: np.ndarray) -> np.ndarray:
+    """Return (L, L) bool: a query in language a may have a hard negative that is read in language
+    b; wanted: the same of its own passage.
+    """
+    language = config.batch.negatives_language
+    if language == "passage":
+        return wanted
+    same = np.eye(len(wanted), dtype=bool)
+    if language == "query":
+        return same & wanted.any(axis=1)
+    crossed = wanted & ~same
+    asking, answering = (np.flatnonzero(crossed.any(axis=axis)) for axis in (1, 0))
+    mixed = wanted & same
+    mixed[np.ix_(asking, answering)] = True
+    return mixed
 
 
 def _is_per_language(config: Config) -> bool:
@@ -119,6 +149,7 @@ def _needed(pairs: Pairs, *, negatives: bool, both: bool) -> Iterator[_Needed]:
             hard.number[member],
             hard.passage[:, member],
             both=both,
+            are_negatives=True,
         )
 
 

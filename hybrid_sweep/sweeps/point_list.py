@@ -198,6 +198,7 @@ def _taught(config: Config) -> list[Any]:
     batch = config.batch
     kinds = [batch.cross_lingual_ratio < 1, batch.cross_lingual_ratio > 0]
     stated = [batch.query_languages, batch.passage_languages, batch.pairs, batch.composition]
+    stated += [batch.negatives_language]
     return [config.loss.distillation, kinds, stated]
 
 

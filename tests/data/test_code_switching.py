@@ -195,3 +195,6 @@ def test_shares_and_pairs_that_say_nothing_are_refused(config):
     for name in ("xaxb", "qq-xa", "xa-"):
         with refused("config.batch.code_switch.lexicon", name, "xa, xb, xc, xd"):
             config("batch.code_switch.share=0.5", f"batch.code_switch.lexicon={{{name}: x}}")
+    with refused("config.batch.code_switch.lexicon", "~nobody-is-here/x"):
+        lexicon = "batch.code_switch.lexicon={xa-xb: '~nobody-is-here/x'}"
+        config("batch.code_switch.share=0.5", lexicon)

@@ -98,6 +98,34 @@ def test_the_scores_of_texts_cover_the_languages_that_a_ratio_draws(
         run([*kept, pair["xa", "xb"], pair["xb", "xa"]], "batch.cross_lingual_ratio=0.5")
 
 
+def test_the_scores_cover_the_languages_in_which_negatives_are_read(
+    run: Callable[..., Any], texts: dict[str, list[str]], config: Make
+) -> None:
+    (source,) = prepare(config(TWO)).sources
+    there = set(source.collection.queries["id"].to_pylist())
+    there |= set(source.collection.passages["id"].to_pylist())
+    groups = texts["groups"]
+    for place in range(len(groups) - 1):
+        names = groups[place : place + 2]
+        ids = [f"{name}@{lang}:{side}" for name in names for lang in ("xa", "xb") for side in "qp"]
+        if there.issuperset(ids):
+            break
+    one, other = names
+    near = [line for line in lines_of(groups, 1) if not line.startswith(f"{one}\t")]
+    kept = [*lines_of(groups, 0), *near]
+    score = {(a, b): f"{one}@{a}:q\t{other}@{b}:p\t1" for a in ("xa", "xb") for b in ("xa", "xb")}
+    crossed = [*kept, score["xa", "xb"], score["xb", "xa"]]
+    own = [*kept, score["xa", "xa"], score["xb", "xb"]]
+    ratio = "batch.cross_lingual_ratio=1"
+    run(crossed, ratio)
+    run(own, ratio, "batch.negatives_language=query")
+    run([*kept, *score.values()], ratio, "batch.negatives_language=mixed")
+    run([*kept, score["xa", "xb"]], ratio, "batch.query_languages=[xa]")
+    for language, lines in (("query", crossed), ("mixed", own)):
+        with refused("teacher.missing", f"{one}@xa:q", "1 other"):
+            run(lines, ratio, f"batch.negatives_language={language}")
+
+
 def test_in_a_batch_what_is_scored_is_counted_and_something_must_be(
     run: Callable[..., Any], texts: dict[str, list[str]]
 ) -> None:
