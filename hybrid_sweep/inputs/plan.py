@@ -70,18 +70,20 @@ def plan_of(config: Config, pairs: Mapping[str, Pairs] | None = None) -> Plan:
 
 
 def _check_negatives(plan: Plan, pairs: Mapping[str, Pairs]) -> None:
-    """Refuse negatives in the query's language where a language that asks has no passages."""
-    answering: set[str] = set()
+    """Refuse negatives in the query's language where a language that asks has no passages in the
+    collection whose negatives are drawn.
+    """
     for own in pairs.values():
-        rows = np.flatnonzero((own.passage >= 0).any(axis=1))
-        answering |= {own.languages[row] for row in rows}
-    for language in plan.asking:
-        if language not in answering:
-            raise UserError(
-                f"batch.negatives_language=query: {language} asks, and has no passages to be"
-                " negatives; take passage or mixed",
-                key="config.batch.negatives_language",
-            )
+        if own.negatives is not None and not len(own.negatives.member):
+            continue  # this collection draws none
+        asks, answers = ((side >= 0).any(axis=1) for side in (own.query, own.passage))
+        for place in np.flatnonzero(asks & ~answers).tolist():
+            if own.languages[place] in plan.asking:
+                raise UserError(
+                    f"batch.negatives_language=query: {own.languages[place]} asks, and has no"
+                    " passages to be negatives; take passage or mixed",
+                    key="config.batch.negatives_language",
+                )
 
 
 def _check_alignment(config: Config, plan: Plan, pairs: Mapping[str, Pairs]) -> None:

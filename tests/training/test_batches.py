@@ -10,6 +10,7 @@ import torch
 
 from hybrid_sweep.batching.audit import check_realised, groups_digest, names
 from hybrid_sweep.data import collection as collections
+from hybrid_sweep.data.negatives import Negatives
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs.batch_schedule import BatchSchedule
 from hybrid_sweep.inputs.plan import plan_of
@@ -251,6 +252,17 @@ def test_negatives_of_a_language_without_passages_are_refused(config):
         plan_of(made, pairs_of)
     with refused("config.batch.negatives_language", "batch.hard_negatives"):
         config("batch.negatives_language=query")
+
+
+def test_the_passages_of_another_collection_are_no_negatives(config):
+    words = ["batch.negatives_language=query", "batch.hard_negatives=1", "data.negatives=x"]
+    made = config(*words, "+data@more.other=synthetic", "batch.cross_lingual_ratio=1")
+    whole = prepare(config()).pairs
+    ((_, lacking),) = training_pairs_without(config, "xb")
+    with refused("config.batch.negatives_language", "xb"):
+        plan_of(made, {"synthetic": lacking, "other": whole})
+    none = Negatives.none(lacking.question, len(lacking.languages))
+    plan_of(made, {"synthetic": whole, "other": dataclasses.replace(lacking, negatives=none)})
 
 
 def training_pairs_without(config, language):
