@@ -80,7 +80,8 @@ def test_the_workflow_runs_what_there_is_on_each_python():
     made = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     matrix = made["jobs"]["versions"]["strategy"]["matrix"]["python"]
     named = [part.rsplit(" ", 1)[1] for part in PROJECT["project"]["classifiers"] if "3." in part]
-    assert matrix == named == ["3.11", "3.12", "3.13", "3.14"]
+    assert matrix == ["3.11", "3.12", "3.13", "3.14"]
+    assert named == ["3.11"]  # the one on which the tests have been seen to pass
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     runs = [step["run"] for job in made["jobs"].values() for step in job["steps"] if "run" in step]
     for text in runs:

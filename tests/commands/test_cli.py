@@ -668,8 +668,9 @@ def test_data_list_and_prepare(program, tmp_path, monkeypatch):
     snapshots.check("cli/a collection is prepared", RUN_ID.sub("DIGEST", shown) + "\n")
     after = program("data", "list").out.splitlines()
     assert told.code == 0
-    assert after[2].split()[:2] == ["synthetic", "yes"] and fingerprint in after[2]
-    assert {"train", "dev", "test"} <= set(after[2].split())
+    (row,) = [line.split() for line in after if line.startswith("synthetic ")]
+    assert row[1] == "yes" and fingerprint in row
+    assert {"train", "dev", "test"} <= set(row)
     assert program("data", "prepare", "synthetic", "data.groups=40").code == 0
     more = program("data", "list").out.splitlines()
     assert len(more) == len(after) + 1 and more[-1].split()[:2] == ["synthetic", "yes"]
