@@ -171,9 +171,8 @@ ORPHAN = """
 import os, signal, sys, time
 from pathlib import Path
 import psutil
-from hybrid_sweep.tracking import live
-from hybrid_sweep.training import lightning_module
-told, count = live.log_metrics, []
+from hybrid_sweep.tracking import lightning_logger
+told, count = lightning_logger.log_metrics, []
 def log_metrics(to, metrics, step):
     if step == 4:
         for child in psutil.Process().children(recursive=True):
@@ -181,7 +180,7 @@ def log_metrics(to, metrics, step):
                 child.kill(); child.wait(); count.append(child)
         assert count
     told(to, metrics, step)
-live.log_metrics = log_metrics
+lightning_logger.log_metrics = log_metrics
 from hybrid_sweep.sweeps import worker
 sys.exit(worker.main(Path(sys.argv[1])))
 """
