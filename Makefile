@@ -29,7 +29,7 @@ reproduce: install  ## Draw the first curve: corpus, 7 ratios x 3 seeds on the C
 smoke: install  ## The whole path on generated text: 3 ratios x 2 seeds, under a minute
 	@$(SWEEP) run -m experiment=smoke && $(SWEEP) report outputs/sweeps/smoke
 
-test: install  ## The test suite, two tests at a time, no network, about 8 minutes
+test: install  ## The test suite, two tests at a time, no network, about 7 minutes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## The long tests, three at a time (many wait for processes of their own), about 30 minutes on two cores

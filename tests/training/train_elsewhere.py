@@ -49,7 +49,8 @@ def main(model: str, out: str, stop: str, *words: str) -> None:
         disable_tqdm=True,
         batch_sampler=hs.SentenceTransformersSampler(plan),
     )
-    network = SentenceTransformer(model, device="cpu")
+    # With a pooler: what this trainer reads back from a checkpoint has one, whatever it has saved.
+    network = SentenceTransformer(model, device="cpu", model_kwargs={"add_pooling_layer": True})
     dataset = Dataset(plan.examples().table).select_columns(["anchor", "positive"])
     loss = Recorder(network)
     resume = any(Path(out).glob("checkpoint-*"))

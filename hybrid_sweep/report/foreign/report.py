@@ -99,8 +99,8 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
     levels = levels_of(rows[factor], asked.baseline)
     sweep, warnings = sweep_of(rows, levels, measure, margin, name, asked.clusters)
     origin = sweep.clusters
-    if origin == IN_TABLE and asked.origin:
-        origin = asked.origin
+    if origin in (IN_TABLE, "") and asked.origin:
+        origin = asked.origin  # who made the table knows
     sweep = dataclasses.replace(sweep, looks=asked.looks, clusters=origin)
     results = _results(sweep)
     looked = look_notes.warnings(sweep, results)

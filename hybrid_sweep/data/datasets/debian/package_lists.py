@@ -87,7 +87,7 @@ def parse_release(text: str) -> Release:
         if len(parts := line.split()) == 3:
             if not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= 18):
                 raise UserError(
-                    "Debian's archive: the Release file is damaged, its line"
+                    "Debian's archive (data.mirror): the Release file is damaged, its line"
                     f" {line.strip()[:120]!r} has no size",
                     key="debian.release_damaged",
                 )
@@ -114,8 +114,8 @@ def assemble(
         for name in names:
             if name not in files and release.lists(name):
                 raise UserError(
-                    f"Debian's archive: the list {name} could not be fetched; try again, or"
-                    f" {OTHER_SOURCES}",
+                    f"Debian's archive (data.mirror): the list {name} could not be fetched; try"
+                    f" again, or {OTHER_SOURCES}",
                     key="debian.list_missing",
                 )
         if paths := tuple(files[name] for name in names if name in files):
@@ -123,8 +123,8 @@ def assemble(
     codename = release.fields.get("Codename", "")
     if not components or (languages and "en" not in translations):
         raise UserError(
-            f"Debian's archive: release {codename!r} lacks packages or English descriptions;"
-            f" {OTHER_SOURCES}",
+            f"Debian's archive (data.mirror): release {codename!r} lacks packages or English"
+            f" descriptions; {OTHER_SOURCES}",
             key="debian.release_incomplete",
         )
     told = {
