@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from hybrid_sweep.report import look_notes
-from hybrid_sweep.report.cluster_files import AS_KEPT, ClusterChoice
+from hybrid_sweep.report.cluster_files import AS_KEPT, LEFT_OUT, ClusterChoice
 from hybrid_sweep.report.curves import complete, curves
 from hybrid_sweep.report.figures.style import save
 from hybrid_sweep.report.foreign import figure, words
@@ -99,7 +99,7 @@ def _told(rows: pd.DataFrame, factor: str, asked: TableRequest, name: str) -> To
     levels = levels_of(rows[factor], asked.baseline)
     sweep, warnings = sweep_of(rows, levels, measure, margin, name, asked.clusters)
     origin = sweep.clusters
-    if origin in (IN_TABLE, "") and asked.origin:
+    if asked.origin == LEFT_OUT or (origin == IN_TABLE and asked.origin):
         origin = asked.origin  # who made the table knows
     sweep = dataclasses.replace(sweep, looks=asked.looks, clusters=origin)
     results = _results(sweep)
