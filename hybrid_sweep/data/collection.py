@@ -363,16 +363,26 @@ def select(collection: Collection, languages: Sequence[str]) -> Collection:
     return dataclasses.replace(collection, queries=queries, passages=passages)
 
 
+def check_known(name: str, languages: Sequence[str], there: Sequence[str]) -> None:
+    """Raise UserError for languages that are not among those of a collection.
+
+    Args:
+        name: of the collection, for the message.
+        languages: that are asked for.
+        there: those that it has.
+    """
+    if missing := [language for language in languages if language not in there]:
+        raise UserError(
+            f"data.languages: {name} has no {', '.join(missing)}; it has {', '.join(there)}",
+            key="data.language_missing",
+        )
+
+
 def check_languages(collection: Collection, languages: Sequence[str]) -> None:
     """Raise UserError for a language that the collection lacks, and for languages that leave it no
     query or no passage.
     """
-    if missing := [language for language in languages if language not in collection.languages]:
-        raise UserError(
-            f"data.languages: collection {collection.name} has no {', '.join(missing)}; "
-            f"it has {', '.join(collection.languages)}",
-            key="data.language_missing",
-        )
+    check_known(f"collection {collection.name}", languages, collection.languages)
     sides = {"query": collection.query_languages, "passage": collection.passage_languages}
     for kind, own in sides.items():
         if not set(own) & set(languages):

@@ -22,7 +22,8 @@ from hybrid_sweep.config.schema import (
     MiraclData,
 )
 from hybrid_sweep.config.words import assignment
-from hybrid_sweep.data.datasets.miracl import check_languages
+from hybrid_sweep.data.collection import check_known
+from hybrid_sweep.data.datasets.miracl import LANGUAGES as OF_MIRACL
 from hybrid_sweep.data.datasets.msmarco_judgements import TRACKS, TRIPLES, name_of
 from hybrid_sweep.data.downloads import Remote, Say, fetch, forget, inside, missing, read
 from hybrid_sweep.utils.digests import LENGTH
@@ -368,7 +369,7 @@ def _remotes(data: DataConfig, name: str, lists: _Lists) -> Iterator[Remote]:
     if isinstance(data, MarcoData):
         yield from _marco(data, name, lists)
     elif isinstance(data, MiraclData):
-        check_languages(data.languages)
+        check_known("MIRACL", data.languages, OF_MIRACL)
         for language in sorted(data.languages):
             for kind in ("topics", "qrels"):
                 folder = f"miracl-v1.0-{language}/{kind}"

@@ -6,13 +6,13 @@ and the corpus. Split train is its train, test is its dev, which papers report (
 public judgements).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from hybrid_sweep.config.schema import MiraclData
 from hybrid_sweep.data.assemble import Folder, assemble
-from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.collection import Collection, check_known
 from hybrid_sweep.data.text_records import (
     TextLine,
     column_judgements,
@@ -65,7 +65,7 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
         )
     root = Path(data.path).expanduser()
     problems = Problems(data.on_error, say, hint=SKIP)
-    check_languages(data.languages)
+    check_known("MIRACL", data.languages, LANGUAGES)
     sources = []
     for lang in sorted(data.languages):
         asked = _folder(root, "miracl", f"miracl-v1.0-{lang}")
@@ -76,16 +76,6 @@ def build(data: MiraclData, work: Path, say: Callable[[str], None]) -> Collectio
         sources.append(_source(asked, shards, lang, problems, say))
     info = {"source": ORIGIN, "licence": "Apache-2.0", "languages": sorted(data.languages)}
     return assemble(data.name, sources, problems, work, info)
-
-
-def check_languages(languages: Sequence[str]) -> None:
-    """Raise UserError for a language that MIRACL lacks."""
-    for lang in sorted(languages):
-        if lang not in LANGUAGES:
-            raise UserError(
-                f"data.languages: MIRACL has no {lang}; it has {', '.join(LANGUAGES)}",
-                key="data.language_missing",
-            )
 
 
 def _folder(root: Path, repository: str, name: str) -> Path:

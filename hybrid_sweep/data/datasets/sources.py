@@ -13,7 +13,7 @@ from hybrid_sweep.config.schema import (
     MiraclData,
     SyntheticData,
 )
-from hybrid_sweep.data.collection import Collection
+from hybrid_sweep.data.collection import Collection, check_known
 
 Say = Callable[[str], None]
 
@@ -119,16 +119,18 @@ def check_languages(data: DataConfig) -> None:
     Raises:
         UserError: names the languages that there are.
     """
-    from hybrid_sweep.data.datasets import miracl
-    from hybrid_sweep.data.datasets.debian import collection as debian
-
     builder = BUILDERS.get(data.name)
     if data.path is not None:
         return
+    # Lists of names alone: what fetches and cleans is not imported.
     if builder is _debian:
-        debian.check_languages(data.languages)
+        from hybrid_sweep.data.datasets.debian.text_rules import LANGUAGES
+
+        check_known("debian", data.languages, sorted(LANGUAGES))
     elif builder is _miracl:
-        miracl.check_languages(data.languages)
+        from hybrid_sweep.data.datasets import miracl
+
+        check_known("MIRACL", data.languages, miracl.LANGUAGES)
 
 
 def has_clusters(collection: Collection, name: str) -> bool:

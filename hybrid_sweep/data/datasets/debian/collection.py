@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybrid_sweep.data.collection import Collection, make
+from hybrid_sweep.data.collection import Collection, check_known, make
 from hybrid_sweep.data.datasets.debian import apt, package_mirror
 from hybrid_sweep.data.datasets.debian.near_copies import duplicates
 from hybrid_sweep.data.datasets.debian.package_lists import PackageLists, read
@@ -61,7 +61,7 @@ def build(
     info: release, counts by language and split, what each rule dropped by language ("*" = whole
     groups). Raises UserError for unknown languages and where no source is reached.
     """
-    check_languages(languages)
+    check_known("debian", languages, sorted(LANGUAGES))
     chosen = [language for language in LANGUAGES if language == "en" or language in languages]
     if len(chosen) < 2:
         raise UserError(
@@ -74,16 +74,6 @@ def build(
     else:
         lists = apt.fetch(chosen, work, progress)
     return from_lists(lists, progress)
-
-
-def check_languages(languages: Sequence[str]) -> None:
-    """Raise UserError for a language that the archive's lists lack."""
-    if unknown := sorted(set(languages) - set(LANGUAGES)):
-        raise UserError(
-            f"data.languages: debian has no {', '.join(unknown)}; it has"
-            f" {', '.join(sorted(LANGUAGES))}",
-            key="data.language_missing",
-        )
 
 
 def from_lists(lists: PackageLists, progress: Callable[[str], None]) -> Collection:

@@ -4,12 +4,9 @@ answer under two ids.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from scipy import sparse
+from scipy import sparse
 
 WINDOW = 4  # words of a shingle
 COMMON = 60  # texts: a shingle in more of them is boilerplate and tells nothing
@@ -58,7 +55,7 @@ def duplicates(
     return verdicts
 
 
-def rare_shingles(bodies: Sequence[str]) -> "tuple[sparse.csr_array, np.ndarray]":
+def rare_shingles(bodies: Sequence[str]) -> tuple[sparse.csr_array, np.ndarray]:
     """Return the (texts, shingles) 0/1 matrix of the word 4-grams in at most COMMON texts; each
     text's count of all of its.
 
@@ -87,8 +84,6 @@ def rare_shingles(bodies: Sequence[str]) -> "tuple[sparse.csr_array, np.ndarray]
     counts = np.bincount(rows, minlength=len(sizes))
     rare = np.bincount(columns)[columns] <= COMMON
     columns = np.unique(columns[rare], return_inverse=True)[1]
-    from scipy import sparse  # here: a plan imports this module, and needs no scipy
-
     matrix = sparse.csr_array(
         # int32: what is counted with them are shingles that two texts share, fewer than words of a
         # text.
@@ -98,7 +93,7 @@ def rare_shingles(bodies: Sequence[str]) -> "tuple[sparse.csr_array, np.ndarray]
     return matrix, counts
 
 
-def _copies(shingles: "sparse.csr_array", among: np.ndarray) -> dict[int, list[int]]:
+def _copies(shingles: sparse.csr_array, among: np.ndarray) -> dict[int, list[int]]:
     """Return, for each text, its earlier copies, both from `among` (sorted)."""
     copies: dict[int, list[int]] = defaultdict(list)
     chosen = shingles[among]

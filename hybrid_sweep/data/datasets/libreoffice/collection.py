@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hybrid_sweep.config.schema import LIBREOFFICE_LANGUAGES
-from hybrid_sweep.data.collection import CLUSTERED, SPLITS, Collection, make
+from hybrid_sweep.data.collection import CLUSTERED, SPLITS, Collection, check_known, make
 from hybrid_sweep.data.datasets.debian.near_copies import duplicates
 from hybrid_sweep.data.datasets.debian.text_rules import Description, plain
 from hybrid_sweep.data.datasets.libreoffice import help_packages
@@ -51,12 +51,7 @@ def build(
         UserError: for unknown languages, where no source is reached, where a package is missing or
             damaged, and where no section is fit in all languages.
     """
-    if unknown := sorted(set(languages) - set(LIBREOFFICE_LANGUAGES)):
-        raise UserError(
-            f"data.languages: libreoffice has no {', '.join(unknown)}; it has"
-            f" {', '.join(sorted(LIBREOFFICE_LANGUAGES))}",
-            key="data.language_missing",
-        )
+    check_known("libreoffice", languages, sorted(LIBREOFFICE_LANGUAGES))
     chosen = ["en", *sorted(set(languages) - {"en"})]
     if len(chosen) < 2:
         raise UserError(
