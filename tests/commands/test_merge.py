@@ -21,6 +21,7 @@ from hybrid_sweep.utils import records
 from hybrid_sweep.utils.files import read_json, write_json
 from tests import ready
 from tests.finished_runs import finish
+from tests.models.folders import OWN_CODE
 from tests.refused import refused
 from tests.small import SMALL
 from tests.waiting import wait_for
@@ -236,23 +237,7 @@ def own_code(sweep):
     rewrite(runs(sweep)[1.0, 1], "remote_code: false", "remote_code: true")
 
 
-OWN = """
-import os, pathlib
-from transformers import BertConfig, BertModel
-
-pathlib.Path(os.environ["OWN_CODE_RAN"]).touch()
-
-
-class OwnConfig(BertConfig):
-    model_type = "own-kind"
-
-
-class OwnModel(BertModel):
-    config_class = OwnConfig
-"""
-
-
-def bring_code(folder: Path, code: str = OWN) -> None:
+def bring_code(folder: Path, code: str = OWN_CODE) -> None:
     """Let the saved model of a run need code of its own, which the run was permitted to run."""
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(text.replace("remote_code: false", "remote_code: true"))
@@ -285,12 +270,12 @@ def test_code_of_models_is_permitted_by_a_word_and_the_same_in_all_parents(
     model = average.point.config.model
     assert "model.remote_code=true" in validate.permissions(average.point.config)
     folder = merge._write_model(average)
-    assert (folder / "own.py").read_text() == OWN and not mark.exists()
+    assert (folder / "own.py").read_text() == OWN_CODE and not mark.exists()
     assert type(load_encoder(model, folder).transformer).__name__ == "OwnModel" and mark.exists()
-    bring_code(second, OWN + "# other numbers\n")
+    bring_code(second, OWN_CODE + "# other numbers\n")
     with refused("merge.architecture", "own.py"):
         merge.planned(sweep, permitted)
-    bring_code(first, OWN + "# other numbers\n")
+    bring_code(first, OWN_CODE + "# other numbers\n")
     assert merge.planned(sweep, permitted)[0].point.run_id != average.point.run_id
 
 

@@ -11,6 +11,22 @@ from hybrid_sweep.models.tokens import load_tokenizer, train_bpe
 TEXTS = ["one two three four five six", "two", "drei vier fünf", "one two three " * 9, "sechs"]
 SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
 
+# own.py of a model folder: running it leaves a mark.
+OWN_CODE = """
+import os, pathlib
+from transformers import BertConfig, BertModel
+
+pathlib.Path(os.environ["OWN_CODE_RAN"]).touch()
+
+
+class OwnConfig(BertConfig):
+    model_type = "own-kind"
+
+
+class OwnModel(BertModel):
+    config_class = OwnConfig
+"""
+
 
 def with_tokenizer(
     folder: Path,

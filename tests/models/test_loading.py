@@ -28,7 +28,14 @@ from hybrid_sweep.models.loading import (
 )
 from hybrid_sweep.models.tokens import load_tokenizer, pad_id
 from hybrid_sweep.utils.files import umask
-from tests.models.folders import SIZES, TEXTS, bert_folder, sentence_transformer, with_tokenizer
+from tests.models.folders import (
+    OWN_CODE,
+    SIZES,
+    TEXTS,
+    bert_folder,
+    sentence_transformer,
+    with_tokenizer,
+)
 from tests.refused import refused
 
 
@@ -368,22 +375,6 @@ def test_the_fingerprint_counts_the_modules_and_nothing_new_without_them(bert, t
     assert mark(tmp_path / "plain") == before == mark(bert)
 
 
-OWN = """
-import os, pathlib
-from transformers import BertConfig, BertModel
-
-pathlib.Path(os.environ["OWN_CODE_RAN"]).touch()
-
-
-class OwnConfig(BertConfig):
-    model_type = "own-kind"
-
-
-class OwnModel(BertModel):
-    config_class = OwnConfig
-"""
-
-
 def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path, monkeypatch):
     """Its vectors are then those of its own class, its code counts in the fingerprint, and a saved
     model works again.
@@ -396,7 +387,7 @@ def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path,
         "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
     }
     (folder / "config.json").write_text(json.dumps(known))
-    (folder / "own.py").write_text(OWN)
+    (folder / "own.py").write_text(OWN_CODE)
     monkeypatch.setenv("OWN_CODE_RAN", str(mark))
     monkeypatch.setattr(
         "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
@@ -410,7 +401,7 @@ def test_code_that_a_folder_brings_runs_only_where_it_is_allowed(bert, tmp_path,
         vectors(encoder, folder, TEXTS), vectors(build_encoder(pretrained(), bert, 0), bert, TEXTS)
     )
     before = model_fingerprint(folder, tmp_path / "cache")
-    (folder / "own.py").write_text(OWN + "\n# other code, other numbers\n")
+    (folder / "own.py").write_text(OWN_CODE + "\n# other code, other numbers\n")
     assert model_fingerprint(folder, tmp_path / "cache") != before
     save_encoder(encoder, pretrained(remote_code=True), folder, tmp_path / "saved")
     again = load_encoder(pretrained(remote_code=True), tmp_path / "saved")
