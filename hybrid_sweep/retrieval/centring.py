@@ -10,14 +10,14 @@ and Yang et al. (arXiv 2109.04727) take several directions out of the vectors of
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from hybrid_sweep.retrieval.exact_scores import Vectors
+from hybrid_sweep.retrieval.measures import Floats, Ints
+
 CHUNK = 65_536  # vectors taken at a time; bounds the memory
 
 
-def language_means(vectors: Vectors, language: Ints) -> NDArray[np.float64]:
+def language_means(vectors: Vectors, language: Ints) -> Floats:
     """Return (L, D) the mean vector of each language, summed in float64.
 
     Args:

@@ -5,7 +5,6 @@ It is a note for readers: no digest of a model covers it, and nothing reads it b
 time, path or machine, so that the same run writes the same card.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ FOLDERS = ("model", "model-last", "model-best")  # of a run; the first one is wh
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 STORED = ("RR@10", "AP", "nDCG@10", "R@100")
 DIGITS = 4  # of a score
-CENTRED = re.compile(r"(^|_)centred$")  # stages of centred vectors, which no eval.also is named as
 _OF_CENTRED = (
     "Scores marked as centred are of vectors of passages from which the mean of their language was"
     " subtracted; the model as loaded above does not do that."
@@ -161,7 +159,7 @@ def _entries(facts: CardFacts) -> list[Any]:
 
     entries = []
     for stage, metrics in facts.results.items():
-        if CENTRED.search(stage):  # scores of other vectors than those that the model gives
+        if stages.is_centred(stage):  # scores of other vectors than those that the model gives
             continue
         collection = one_line(_collection(stage, metrics))
         for setting, measure, value in _values(metrics):
@@ -270,7 +268,7 @@ def _scores(facts: CardFacts) -> str:
         name = markdown(_collection(stage, metrics))
         for setting, measure, value in _values(metrics):
             lines.append(f"| {name} | {setting} | {measure} | {value:.{DIGITS}f} |")
-    if any(map(CENTRED.search, facts.results)):
+    if any(map(stages.is_centred, facts.results)):
         lines += ["", _OF_CENTRED]
     if facts.intervals:
         lines += [

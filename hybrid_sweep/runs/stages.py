@@ -25,6 +25,7 @@ from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_own_json
 
 Say = Callable[[str], None]
+CENTRED = "centred"  # stages of centred vectors are named so
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,13 @@ def centred_name(source: str) -> str:
     is the run's own.
     """
     if source:
-        return f"{source}_centred"
-    return "centred"
+        return f"{source}_{CENTRED}"
+    return CENTRED
+
+
+def is_centred(name: str) -> bool:
+    """Return whether a name is one of `centred_name`: no eval.also may have such a name."""
+    return name == CENTRED or name.endswith(f"_{CENTRED}")
 
 
 def collections(config: Config) -> list[Config]:
