@@ -71,3 +71,16 @@ def test_preparing_takes_memory_that_does_not_grow_with_the_passages(tmp_path):
     )
     assert many < 500 and many - few < 100
     assert "8,841,823 passages x 14 languages = 123,785,522" in done.stdout
+
+
+def test_the_script_for_a_gpu_is_sound_and_runs_what_there_is():
+    script = FOLDER / "gpu.sh"
+    done = subprocess.run(["bash", "-n", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    named = set(re.findall(r"\b((?:benchmarks|tests)/\w+\.py)", script.read_text()))
+    assert len(named) == 4 and all((FOLDER.parent / name).is_file() for name in named)
+    most = [
+        int(seconds) for seconds in re.findall(r'^ *step ".*?" (\d+) ', script.read_text(), re.M)
+    ]
+    twice = most[1] + most[2]  # in float32 and in bfloat16
+    assert len(most) == 4 and sum(most) + twice <= 600

@@ -84,15 +84,15 @@ def _check_machine(args: argparse.Namespace, jobs: "list[Job]") -> None:
     from hybrid_sweep.models import half_precision
     from hybrid_sweep.sweeps import slots
 
-    if _is_local(args):
-        for _, config in jobs:
-            half_precision.check(config)
-
+    reduced = [config for _, config in jobs if half_precision.keys_on_cpu(config)]
     on_gpus = [config for _, config in jobs if config.trainer.accelerator == "gpu"]
     wanting = {(config.trainer.devices, config.sweep.gpus_per_run): config for config in on_gpus}
-    if wanting and _is_local(args):
-        for config in wanting.values():
-            slots.size(config, slots.this_machine([config], os.environ))
+    if not (wanting or reduced) or not _is_local(args):
+        return
+    for config in reduced:
+        half_precision.check(config)
+    for config in wanting.values():
+        slots.size(config, slots.this_machine([config], os.environ))
 
 
 def _say_nodes(args: argparse.Namespace, jobs: "list[Job]") -> None:

@@ -119,7 +119,9 @@ def validate(config: Config) -> None:
     _check_evaluation(config)
     _check_model(config)
     _check_generated_text(config)
-    for kind in config.logger.also:
+    also = config.logger.also
+    _need(len(set(also)) == len(also), "logger.also", also, "names a logger twice")
+    for kind in also:
         rule = f"must be of {', '.join(LOGGERS)}; Weights & Biases is logger.mode"
         _need(kind in LOGGERS, "logger.also", kind, rule)
 
@@ -216,7 +218,7 @@ def _check_translated(key: str, data: DataConfig) -> None:
         return
     languages = data.languages
     for code in languages:
-        _need_choice(key, code, list(LIBREOFFICE_LANGUAGES))
+        _need_choice(key, code, sorted(LIBREOFFICE_LANGUAGES))
     rule = "needs a language besides English: a group is a section and its translations"
     _need(set(languages) != {"en"}, key, languages, rule)
 

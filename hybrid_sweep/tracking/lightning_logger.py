@@ -101,7 +101,7 @@ def loggers(config: Config, run_dir: Path, to: Mirror | None) -> list[Logger]:
     made: list[Logger] = []
     if to is not None:
         made.append(MirrorLogger(to))
-    settings = _flat(mirror.clean(to_dict(config)))
+    settings = mirror.clean(to_dict(config))
     for kind in config.logger.also:
         made.append(GuardedLogger(kind, _maker(kind, config, run_dir), settings))
     return made
@@ -125,16 +125,6 @@ def _maker(kind: str, config: Config, run_dir: Path) -> Callable[[], Logger]:
         )
 
     return make
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, value in node.items():
-        if isinstance(value, Mapping):
-            values |= _flat(value, f"{prefix}{name}.")
-        else:
-            values[f"{prefix}{name}"] = value
-    return values
 
 
 def tell(trainer: pl.Trainer, metrics: Mapping[str, float], step: int) -> None:

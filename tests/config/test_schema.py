@@ -310,6 +310,12 @@ def test_smaller_pools_have_no_share_of_judged_passages():
         rules.validate(config)
 
 
+def test_a_logger_is_named_once():
+    rules.validate(small(logger__also=["csv", "tensorboard"]))
+    with refused("config.logger.also", "csv"):
+        rules.validate(small(logger__also=["csv", "csv"]))
+
+
 @pytest.mark.parametrize("languages", ["en", "en,de,sk", "de,xx"])
 def test_languages_that_the_help_of_libreoffice_is_not_in_are_refused(languages):
     with refused("config.data.languages"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from hybrid_sweep.commands import sweep_verbs
 from hybrid_sweep.config.rules import LOGGERS
@@ -59,7 +60,7 @@ def test_a_training_writes_its_series_as_csv(config, tmp_path):
         {row["step"]: row["monolingual/RR@10"] for row in history.rows}, abs=1e-6
     )
     (settings,) = tmp_path.glob("loggers/csv/version_*/hparams.yaml")
-    assert "batch.cross_lingual_ratio: 0.5" in settings.read_text()
+    assert yaml.safe_load(settings.read_text())["batch"]["cross_lingual_ratio"] == 0.5
 
 
 def test_a_training_writes_events_of_tensorboard(config, tmp_path):
