@@ -23,7 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_write
-from hybrid_sweep.utils.records import Count, Finite, Record, RunId, Share, Short
+from hybrid_sweep.utils.record_kinds import Count, Finite, Record, RunId, Share, Short
 
 NAME = "plan.jsonl"
 PRIMARY = "monolingual {}, mean over languages"
