@@ -23,7 +23,7 @@ from hybrid_sweep.inputs.prepare import collection_of
 from hybrid_sweep.inputs.splits import rows_of
 from hybrid_sweep.report import plot
 from hybrid_sweep.report.sweep_tables import SweepTables, load_sweep
-from hybrid_sweep.retrieval import per_query
+from hybrid_sweep.retrieval import means, per_query
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs.opened import Run
 from hybrid_sweep.sweeps import point_list, progress, scheduler, slots
@@ -205,7 +205,7 @@ def evaluate(
     table, report = per_query.evaluate(
         data.queries, data.passages, data.qrels, ranker, measures=metrics
     )
-    return Evaluation(table, per_query.macro(table), report)
+    return Evaluation(table, means.macro(table), report)
 
 
 def run(config: Config) -> Run:

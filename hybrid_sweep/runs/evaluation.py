@@ -17,7 +17,7 @@ from hybrid_sweep.data.datasets.sources import clusters_of
 from hybrid_sweep.inputs import splits
 from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.inputs.splits import Split
-from hybrid_sweep.retrieval import bm25, per_query, run_files
+from hybrid_sweep.retrieval import bm25, means, run_files
 from hybrid_sweep.retrieval.ranking import Dense, Ranker
 from hybrid_sweep.runs import finished
 from hybrid_sweep.runs.stages import Stage
@@ -106,7 +106,7 @@ def evaluated(
     with atomic_write(folder / "per_query.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     _keep_clusters(folder, clusters_of(collection, config.data.name), table["group_id"])
-    metrics = {"collection": collection.name, **per_query.summary(table, stage.trained), **counts}
+    metrics = {"collection": collection.name, **means.summary(table, stage.trained), **counts}
     asked = {"measures": config.eval.measures, "run_depth": config.eval.run_depth}
     if stage.name:
         languages = sorted(set(config.data.languages))

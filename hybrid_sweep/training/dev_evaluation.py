@@ -16,7 +16,7 @@ from hybrid_sweep.inputs.prepare import Prepared
 from hybrid_sweep.inputs.splits import score, split_of
 from hybrid_sweep.models.encoder import Encoder, encode, in_precision
 from hybrid_sweep.models.tokens import pad_id
-from hybrid_sweep.retrieval import per_query
+from hybrid_sweep.retrieval import means
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.tracking import lightning_logger, mirror
 from hybrid_sweep.training import checkpoints, dev_history
@@ -75,7 +75,7 @@ class Validation(pl.Callback):
         if not every or not trainer.is_global_zero or (step % every and step != self.steps):
             return
         with modes_kept(module):
-            metrics = per_query.macro(
+            metrics = means.macro(
                 evaluate(
                     self.config,
                     self.prepared,

@@ -13,7 +13,7 @@ from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.encoder import encode
 from hybrid_sweep.models.loading import build_encoder
 from hybrid_sweep.models.tokens import pad_id
-from hybrid_sweep.retrieval import per_query
+from hybrid_sweep.retrieval import means, per_query
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs import retention
 
@@ -45,7 +45,7 @@ def test_kept_vectors_are_scored_again_from_their_folder_alone(encoded, tmp_path
     again, _ = per_query.evaluate(*texts, Dense(*(part.astype(np.float32) for part in vectors)))
     first, _ = per_query.evaluate(split.queries, split.passages, collection.qrels, found)
     assert (again["query_id"] == first["query_id"]).all()
-    assert per_query.macro(again) == pytest.approx(per_query.macro(first), abs=0.02)
+    assert means.macro(again) == pytest.approx(means.macro(first), abs=0.02)
     # Only the judgements that count here: those of the other splits may be many millions.
     assert len(texts[2]) < len(collection.qrels)
 

@@ -11,7 +11,7 @@ import torch
 from hybrid_sweep.inputs.plan import plan_of
 from hybrid_sweep.inputs.prepare import prepare
 from hybrid_sweep.models.loading import build_encoder, load_encoder
-from hybrid_sweep.retrieval import per_query
+from hybrid_sweep.retrieval import means
 from hybrid_sweep.tracking import live, mirror
 from hybrid_sweep.tracking.lightning_logger import MirrorLogger
 from hybrid_sweep.training import checkpoints, dev_evaluation, dev_history
@@ -54,7 +54,7 @@ def test_it_evaluates_every_so_often_and_after_the_last_step(fitted):
 def test_the_last_row_is_the_evaluation_of_the_weights_that_come_out(fitted):
     config, module, history, _ = fitted
     table, _ = dev_evaluation.evaluate(config, prepare(config), module.whole_encoder(), "dev")
-    assert history.rows[-1] == {"step": 12, **per_query.macro(table)}
+    assert history.rows[-1] == {"step": 12, **means.macro(table)}
     test, _ = dev_evaluation.evaluate(config, prepare(config), module.whole_encoder())
     assert set(test["query_id"]).isdisjoint(table["query_id"])
 
@@ -66,7 +66,7 @@ def test_the_weights_of_the_best_step_are_kept_and_no_others(fitted):
     module.encoder.load_state_dict(checkpoints.load_best(folder / "checkpoints", history.best))
     table, _ = dev_evaluation.evaluate(config, prepare(config), module.whole_encoder(), "dev")
     best = next(row for row in history.rows if row["step"] == history.best)
-    assert {"step": history.best, **per_query.macro(table)} == best
+    assert {"step": history.best, **means.macro(table)} == best
 
 
 @pytest.mark.parametrize("compact", ["true", "false"])
@@ -161,7 +161,7 @@ def test_last_or_best_becomes_the_model_and_the_other_one_is_kept(run, config, p
         table, _ = dev_evaluation.evaluate(
             made, prepare(made), load_encoder(made.model, folder), "dev"
         )
-        assert per_query.macro(table)["monolingual/xa/RR@10"] == pytest.approx(value, abs=1e-9)
+        assert means.macro(table)["monolingual/xa/RR@10"] == pytest.approx(value, abs=1e-9)
     tables = [pd.read_parquet(folder / "per_query.parquet")["RR@10"] for folder in (last, best)]
     assert not tables[0].equals(tables[1])
 
@@ -199,7 +199,7 @@ def test_the_means_of_a_table_by_hand():
     table = pd.DataFrame(rows, columns=["setting", "query_lang", "passage_lang", "RR@10"])
     table.insert(3, "rank_max", 1)
     table["same@10"] = [math.nan] * 8 + [1.0, 0.5]
-    found = per_query.summary(table, ["a", "b"])
+    found = means.summary(table, ["a", "b"])
     assert found["monolingual/RR@10"] == pytest.approx((0.5 + 1 + 0.25) / 3)
     assert found["micro/monolingual/RR@10"] == pytest.approx(2.75 / 5)
     assert found["monolingual/trained/RR@10"] == 0.75 and found["monolingual/unseen/RR@10"] == 0.25
@@ -211,12 +211,12 @@ def test_the_means_of_a_table_by_hand():
         found["multilingual/trained/RR@10"] == 0.75 and found["multilingual/unseen/RR@10"] == 0.25
     )
     assert found["micro/multilingual/same@10"] == 0.75 and "micro/monolingual/same@10" not in found
-    alone = per_query.summary(table, ["a", "b", "c"])
+    alone = means.summary(table, ["a", "b", "c"])
     assert alone == {
         name: value
         for name, value in found.items()
         if "/trained/" not in name and "/unseen/" not in name
     }
-    assert per_query.macro(table) == {
+    assert means.macro(table) == {
         name: value for name, value in alone.items() if not name.startswith("micro/")
     }
