@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.comparison.table import Comparison
-from hybrid_sweep.report.figures.curve import DASHES, SHARE_LABEL, curve, share_axis, weak
+from hybrid_sweep.report.figures.curve import DASHES, SHARE_LABEL, curve, share_axis
 from hybrid_sweep.report.figures.style import (
     BLUE,
     GREEN,
@@ -32,6 +32,7 @@ from hybrid_sweep.report.figures.style import (
     sheet,
     styled,
 )
+from hybrid_sweep.report.figures.verdict_marks import weak
 from hybrid_sweep.report.results import MACRO
 
 LIMIT = 6  # sweeps that can be told apart in one panel

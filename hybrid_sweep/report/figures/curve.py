@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from hybrid_sweep.report.columns import records
 from hybrid_sweep.report.figures.style import (
@@ -27,6 +25,15 @@ from hybrid_sweep.report.figures.style import (
     WIDE,
     sheet,
     styled,
+)
+from hybrid_sweep.report.figures.verdict_marks import (
+    VERDICTS,
+    covers,
+    hatch,
+    is_paired,
+    mark_missing,
+    marks,
+    weak,
 )
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import POOLED_PRECISION, SAME_LANGUAGE, Measures
@@ -62,27 +69,6 @@ def styles(measures: Measures) -> dict[str, PanelStyle]:
 
 # the lines of the baselines
 LEVELS: dict[str, Any] = {"untrained": (0, (1, 1.5)), "bm25": (0, (6, 1.5, 1, 1.5))}
-
-
-class Mark(NamedTuple):
-    """The mark of a verdict, whose shape alone tells it apart; size in points."""
-
-    shape: str
-    filled: bool
-    size: float
-    meaning: str
-
-
-VERDICTS = {
-    "baseline": Mark("s", True, 5.0, "r = 0"),
-    "superior": Mark("^", True, 6.5, "superior (a gain)"),
-    "non-inferior": Mark("o", True, 5.5, "non-inferior"),
-    "inconclusive": Mark("D", False, 5.0, "inconclusive"),
-    "degraded": Mark("v", True, 7.0, "degraded"),
-    "untested": Mark("o", False, 5.5, "not tested"),
-}
-CROSS: dict[str, Any] = {"ls": "", "marker": "x", "ms": 5}
-GONE = "no finished point"
 
 
 @dataclass(frozen=True)
@@ -339,7 +325,7 @@ def _draw_lines(axes: Axes, shown: Panel, look: Look) -> None:
         drawn[name].to_numpy(dtype=np.float64) for name in ("ratio", "y", "bottom", "top")
     )
     band: dict[str, Any] = {"fc": look.colour, "ec": look.colour, "alpha": 0.2, "lw": 0}
-    axes.fill_between(x, bottom, top, hatch=_hatch(drawn), zorder=1, **band)
+    axes.fill_between(x, bottom, top, hatch=hatch(drawn), zorder=1, **band)
     if np.isfinite(y).sum() == 1:  # a band over one ratio has no width
         axes.vlines(x, bottom, top, color=look.colour, lw=1.0, zorder=2)
     dots: dict[str, Any] = {"marker": ".", "ms": 3, "mew": 0}
@@ -383,65 +369,6 @@ def share_axis(axes: Axes, air: float = 0.03) -> None:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
 
 
-def mark_missing(axes: Axes, ratio: float) -> None:
-    """Draw a cross on the x axis where a planned ratio has no finished point; `GONE` names it in
-    the legend.
-    """
-    axes.plot(
-        ratio,
-        0.0,
-        color="black",
-        transform=axes.get_xaxis_transform(),
-        clip_on=False,
-        zorder=6,
-        **CROSS,
-    )
-
-
-def weak(drawn: pd.DataFrame) -> bool:
-    """Return whether the band of a curve covers the questions alone."""
-    paired = drawn["delta_interval"].isin(["crossed", "conditional"])
-    column = "delta_interval" if paired.any() else "interval"
-    return bool((drawn[column] == "conditional").any())
-
-
-def _hatch(drawn: pd.DataFrame) -> str | None:
-    """Return the hatch of a band that covers the questions alone."""
-    return "/////" if weak(drawn) else None
-
-
-def verdict_mark(verdict: str) -> Line2D:
-    """Return the handle of a legend for a verdict."""
-    shape, filled, size, meaning = VERDICTS[verdict]
-    face = "black" if filled else "white"
-    return Line2D([], [], ls="", marker=shape, ms=0.8 * size, mfc=face, mec="black", label=meaning)
-
-
-def marks(verdicts: set[str], drawn: pd.DataFrame) -> list[Any]:
-    """Return the handles of a legend: the verdicts that occur, a seed, missing points, and the band
-    of a curve.
-    """
-    handles: list[Any] = [verdict_mark(name) for name in VERDICTS if name in verdicts]
-    handles.append(Line2D([], [], color=GREY, lw=0.5, marker=".", ms=3, label="one seed"))
-    if drawn["y"].isna().any():
-        handles.append(Line2D([], [], color="black", label=GONE, **CROSS))
-    band = "95 % interval of the mean"
-    if _paired(drawn):
-        band = "90 % interval of the difference to r = 0"
-    handles.append(Patch(fc="#c8c8c8", hatch=_hatch(drawn), ec=GREY, lw=0, label=band))
-    return handles
-
-
-def _paired(drawn: pd.DataFrame) -> bool:
-    return bool(((drawn["ratio"] == 0) & drawn["y"].notna()).any())
-
-
-def covers(drawn: pd.DataFrame) -> str:
-    """Return what the intervals of a curve cover, in a sentence."""
-    covered = "questions only (too few seeds)" if weak(drawn) else "seeds and questions"
-    return f"Intervals over {covered}."
-
-
 def _panels(sweep: Sweep, results: pd.DataFrame) -> dict[str, Panel]:
     """Return the panels that have rows, by their names in `styles`; the macro one in any case but
     where there is nothing monolingual.
@@ -483,7 +410,7 @@ def draw(sweep: Sweep, results: pd.DataFrame, corner: str) -> Figure:
         for name in upper:
             verdicts |= set(panels[name].drawn["verdict"].dropna())
         note = covers(macro)
-        if _paired(macro) and not weak(macro):
+        if is_paired(macro) and not weak(macro):
             row = "Lower row: a" if panels[upper[0]].tested else "A"
             note += f" {row} filled marker differs from r = 0 (5 %, Holm)."
         if lacks_monolingual(results):

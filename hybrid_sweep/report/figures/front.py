@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybrid_sweep.report.columns import records
-from hybrid_sweep.report.figures.curve import DASHES, covers, curve, levels_of
+from hybrid_sweep.report.figures.curve import DASHES, curve, levels_of
 from hybrid_sweep.report.figures.drawable import drawable
 from hybrid_sweep.report.figures.labels import Box, Spot, annotate
 from hybrid_sweep.report.figures.style import GREEN, GREY, ORANGE, WIDE, settle, sheet, styled
+from hybrid_sweep.report.figures.verdict_marks import covers
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.measures import SAME_LANGUAGE, Measure, Measures
 from hybrid_sweep.report.results import MACRO, measures_of, pick

@@ -16,15 +16,14 @@ from hybrid_sweep.report.figures.curve import (
     LEVELS,
     Look,
     Panel,
-    covers,
     curve,
     levels_of,
-    marks,
     panel,
     seed_means,
 )
 from hybrid_sweep.report.figures.fewer import fewer
 from hybrid_sweep.report.figures.style import BLUE, GREY, PURPLE, WIDE, legible, sheet, styled
+from hybrid_sweep.report.figures.verdict_marks import covers, marks
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.results import MACRO, languages
 

@@ -15,20 +15,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hybrid_sweep.report.columns import records
-from hybrid_sweep.report.figures.curve import (
-    CROSS,
-    DASHES,
-    GONE,
-    SHARE_LABEL,
-    VERDICTS,
-    levels_of,
-    mark_missing,
-    planned,
-    share_axis,
-    verdict_mark,
-)
+from hybrid_sweep.report.figures.curve import DASHES, SHARE_LABEL, levels_of, planned, share_axis
 from hybrid_sweep.report.figures.drawable import drawable
 from hybrid_sweep.report.figures.style import BLUE, GREY, NARROW, ORANGE, sheet, styled
+from hybrid_sweep.report.figures.verdict_marks import (
+    CROSS,
+    GONE,
+    VERDICTS,
+    mark_missing,
+    verdict_mark,
+)
 from hybrid_sweep.report.load import BASELINES, Sweep
 from hybrid_sweep.report.render.numbers import between, p_words, signed
 from hybrid_sweep.report.results import MACRO, measures_of, pick

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hybrid_sweep.report.figures.curve import DASHES, VERDICTS
+from hybrid_sweep.report.figures.curve import DASHES
 from hybrid_sweep.report.figures.style import BLUE, GREY, WIDE, legible, sheet, styled
+from hybrid_sweep.report.figures.verdict_marks import VERDICTS
 from hybrid_sweep.report.foreign.words import Told
 from hybrid_sweep.report.results import picked
 

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from hybrid_sweep.report.figures import languages as fl
-from hybrid_sweep.report.figures.curve import VERDICTS
+from hybrid_sweep.report.figures.verdict_marks import VERDICTS
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.results import aggregate, pick
 from tests.report.figures.figure_words import words

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.report.figures import shape as fs
-from hybrid_sweep.report.figures.curve import VERDICTS
+from hybrid_sweep.report.figures.verdict_marks import VERDICTS
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.results import MACRO, aggregate, pick
 from tests.report.figures.figure_words import legible, words
