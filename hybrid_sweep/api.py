@@ -26,7 +26,7 @@ from hybrid_sweep.report.sweep_tables import SweepTables, load_sweep
 from hybrid_sweep.retrieval import means, per_query
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs.opened import Run
-from hybrid_sweep.sweeps import point_list, progress, scheduler, slots
+from hybrid_sweep.sweeps import point_list, progress, recorded_points, scheduler, slots
 from hybrid_sweep.utils import redaction
 from hybrid_sweep.utils.arguments import say
 from hybrid_sweep.utils.errors import UserError
@@ -260,11 +260,11 @@ def run_sweep(*words: str, config_dir: str | None = None) -> SweepTables:
         slots.size(config, machine)
         point_list.check_outputs(config)
     several = point_list.expand(jobs, say)
-    point_list.check_sweeps(several)
+    recorded_points.check_sweeps(several)
     if not all(point_list.is_done(point) for point in several):
         point_list.check(several)
     command = shlex.join(["hybrid-sweep", "run", "-m", *redaction.words(list(words))])
-    for note in point_list.record(several, command):
+    for note in recorded_points.record(several, command):
         say(note)
     scheduler.launch(jobs)
     missing = [point for point in several if not point_list.is_done(point)]

@@ -19,7 +19,7 @@ import pytest
 from hybrid_sweep.config.compose import points as composed
 from hybrid_sweep.report.load import load
 from hybrid_sweep.report.results import aggregate
-from hybrid_sweep.sweeps import point_list, processes
+from hybrid_sweep.sweeps import point_list, processes, recorded_points
 from hybrid_sweep.sweeps.point_list import is_done
 from hybrid_sweep.utils.files import read_json
 from tests import ready
@@ -63,7 +63,7 @@ class StandIns:
         self.points = point_list.expand(
             composed([*words, "sweep.untrained=true"], multirun=True), lambda text: None
         )
-        point_list.record(self.points, "hybrid-sweep run -m")
+        recorded_points.record(self.points, "hybrid-sweep run -m")
         for point in self.points:
             kind, ratio, seed = point.place
             entry = {"run_id": point.run_id, "ratio": ratio, "seed": seed, "kind": kind}

@@ -16,11 +16,11 @@ from hybrid_sweep.config.schema import Config, DataConfig, ModelConfig, cache_di
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.models.folder import model_fingerprint
 from hybrid_sweep.runs import finished, merging, stages, trained
-from hybrid_sweep.sweeps import point_list
+from hybrid_sweep.sweeps import recorded_points
 from hybrid_sweep.utils import digests, records, safe_paths
 from hybrid_sweep.utils.errors import UserError
 
-# Fields of `point_list.settings` and of a config in which two parents may differ.
+# Fields of `recorded_points.settings` and of a config in which two parents may differ.
 VARIED = ("batch.cross_lingual_ratio", "batch.added")
 REMOTE_CODE = "model.remote_code"
 FREE = ("trainer.devices", "trainer.nodes")  # encoding alone gives the same vectors
@@ -145,7 +145,7 @@ def _parent(source: RunPlaces, run_id: str, ratio: float, seed: int) -> Parent:
         ratio,
         seed,
         evaluated,
-        point_list.settings(config),
+        recorded_points.settings(config),
         _data_of(records.identity(folder)["fingerprints"]),
         model_fingerprint(folder / "model", cache),
     )

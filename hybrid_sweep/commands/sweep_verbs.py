@@ -194,7 +194,7 @@ def _run_points(
         command: as it is recorded.
         shows_plan: whether to say first which points there are and what they take.
     """
-    from hybrid_sweep.sweeps import plan_text, point_list, scheduler
+    from hybrid_sweep.sweeps import plan_text, point_list, recorded_points, scheduler
 
     with ExitStack() as stack:
         jobs = _jobs(args)
@@ -217,12 +217,12 @@ def _run_points(
             servers = scheduler.begin_servers(waiting)
         if servers is not None:
             stack.callback(servers.close)
-        point_list.check_sweeps(points)
+        recorded_points.check_sweeps(points)
         if waiting:
             plans = point_list.check(points)
         else:
             plans = {}
-        notes = point_list.record(points, command)
+        notes = recorded_points.record(points, command)
         if shows_plan:
             for note in notes:
                 say(note)
@@ -330,7 +330,7 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.config.schema import SyntheticData
     from hybrid_sweep.inputs import prepare
     from hybrid_sweep.runs import stages
-    from hybrid_sweep.sweeps import forecast, plan_text, point_list
+    from hybrid_sweep.sweeps import forecast, plan_text, point_list, recorded_points
 
     jobs = _jobs(args)
     _check_sequential(jobs)
@@ -356,7 +356,7 @@ def plan(words: list[str]) -> int:
     else:
         points = point_list.expand(jobs, say)
         states = [point_list.state_of(point) for point in points]
-        point_list.check_sweeps(points)
+        recorded_points.check_sweeps(points)
         lines = plan_text.plan_lines(points, states, point_list.check(points))
         lines += plan_text.cost_lines(points, states)
         lines += power_lines(points, asks_power, like)

@@ -13,7 +13,7 @@ from hybrid_sweep.config.compose import points as composed
 from hybrid_sweep.config.schema import bm25, to_dict
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.runs import stages
-from hybrid_sweep.sweeps import point_list
+from hybrid_sweep.sweeps import point_list, recorded_points
 from hybrid_sweep.utils import plan_log
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import read_json, try_lease, write_json
@@ -161,7 +161,7 @@ def test_further_collections_are_noted_at_the_points_that_were_asked_for_them(ex
     assert [point.run_id for point in points] == [
         point.run_id for point in expand("batch.cross_lingual_ratio=0")
     ]
-    point_list.record(points, "one")
+    recorded_points.record(points, "one")
     found = read_json(points[0].sweep_dir / "points.json")["points"]
     assert [entry["also"] for entry in found] == [["near"]] * 3
 
@@ -317,7 +317,7 @@ def test_what_is_no_lock_in_the_folder_of_a_point_or_sweep_is_refused_at_once(ex
     [point] = [each for each in expand("batch.cross_lingual_ratio=0") if each.kind == "trained"]
     for folder, key, look in (
         (point.run_dir, "locks.not_regular", lambda: point_list.state_of(point)),
-        (point.sweep_dir, "files.not_followed", lambda: point_list.record([point], "")),
+        (point.sweep_dir, "files.not_followed", lambda: recorded_points.record([point], "")),
     ):
         folder.mkdir(parents=True)
         os.mkfifo(folder / "lock")
@@ -364,7 +364,7 @@ def test_points_json_holds_all_points_before_the_first_runs_in_order(expand):
     points = expand(
         "batch.cross_lingual_ratio=1,0", "seed=1,0", "sweep.name=here", "sweep.margin=0.02"
     )
-    assert point_list.record(points, "the command") == []
+    assert recorded_points.record(points, "the command") == []
     found = read_json(points[0].sweep_dir / "points.json")
     assert (found["name"], found["margin"], found["command"]) == ("here", 0.02, "the command")
     places = [(entry["kind"], entry["ratio"], entry["seed"]) for entry in found["points"]]
@@ -378,21 +378,21 @@ def test_points_of_a_second_command_join_those_of_the_first(expand):
         expand("batch.cross_lingual_ratio=0,1"),
         expand("batch.cross_lingual_ratio=0,0.5"),
     )
-    point_list.record(first, "one")
-    [note] = point_list.record(second, "two")
+    recorded_points.record(first, "one")
+    [note] = recorded_points.record(second, "two")
     assert "other points, of earlier commands (1)" in note
     found = read_json(first[0].sweep_dir / "points.json")
     places = [(entry["kind"], entry["ratio"]) for entry in found["points"]]
     assert places == [("bm25", 0), *(("trained", ratio) for ratio in (0, 0.5, 1)), ("untrained", 0)]
     assert found["command"] == "two"
-    assert point_list.record(expand("batch.cross_lingual_ratio=0,0.5,1"), "three") == []
+    assert recorded_points.record(expand("batch.cross_lingual_ratio=0,0.5,1"), "three") == []
 
 
 def test_changed_settings_replace_the_points_at_their_place_and_say_so(expand):
     old = expand("batch.cross_lingual_ratio=0,0.5,1")
-    point_list.record(old, "one")
+    recorded_points.record(old, "one")
     new = expand("batch.cross_lingual_ratio=0,0.5", "trainer.lr=7e-4", "sweep.margin=0.05")
-    notes = point_list.record(new, "two")
+    notes = recorded_points.record(new, "two")
     assert (
         len(notes) == 2
         and "2 of its points had other settings" in notes[0]
@@ -410,21 +410,21 @@ def test_the_plan_is_logged_with_what_was_finished_when_it_changed(expand):
     words = ("batch.cross_lingual_ratio=0,1", "seed=0,1", "sweep.name=first")
     points = expand(*words, "sweep.margin=0.001")
     folder = points[0].sweep_dir
-    point_list.record(points, "one")
-    point_list.record(points, "one")
+    recorded_points.record(points, "one")
+    recorded_points.record(points, "one")
     assert plan_log.stated(plan_log.read(folder).plans, 0.001)[0]
     for point in points:
         write_json(point.run_dir / "metrics.json", {})
-    point_list.record(expand(*words, "sweep.margin=0.2"), "two")
+    recorded_points.record(expand(*words, "sweep.margin=0.2"), "two")
     first, second = plan_log.read(folder).plans
     assert (first.finished, first.margin, first.ratios, first.seeds) == (0, 0.001, [0, 1], [0, 1])
     assert first.collections == [f"synthetic {points[0].fingerprints['collection']}"]
     assert (second.finished, second.margin) == (len(points), 0.2)
-    point_list.record(expand(*words, "sweep.margin=0.2", "trainer.lr=7e-4"), "three")
+    recorded_points.record(expand(*words, "sweep.margin=0.2", "trainer.lr=7e-4"), "three")
     third = plan_log.read(folder).plans[-1]
     assert set(third.replaced) == {p.run_id for p in points if p.kind == "trained"}
     renamed = expand(*words[:2], "sweep.name=second", "sweep.margin=0.2")
-    point_list.record(renamed, "four")
+    recorded_points.record(renamed, "four")
     [only] = plan_log.read(renamed[0].sweep_dir).plans
     assert (only.finished, plan_log.stated([only], 0.2)[0]) == (len(points), False)
 
@@ -434,7 +434,7 @@ def test_a_plan_stopped_between_its_two_files_is_recorded_by_the_next_command(ex
     comes next, and what was replaced is in it.
     """
     old = expand("batch.cross_lingual_ratio=0,1", "sweep.name=stopped")
-    point_list.record(old, "one")
+    recorded_points.record(old, "one")
     for point in old:
         write_json(point.run_dir / "metrics.json", {})
     folder = old[0].sweep_dir
@@ -443,10 +443,10 @@ def test_a_plan_stopped_between_its_two_files_is_recorded_by_the_next_command(ex
     with monkeypatch.context() as stopped:
         stopped.setattr(plan_log, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            point_list.record(new, "two")
+            recorded_points.record(new, "two")
     assert len(plan_log.read(folder).plans) == 1
-    point_list.record(more, "three")
-    point_list.record(new, "two")
+    recorded_points.record(more, "three")
+    recorded_points.record(new, "two")
     _, last = plan_log.read(folder).plans
     assert set(last.points) == {point.run_id for point in new}
     assert set(last.replaced) == {p.run_id for p in old if p.kind == "trained"}
@@ -456,13 +456,13 @@ def test_the_planned_number_of_seeds_is_recorded_and_not_exceeded(expand):
     words = ("batch.cross_lingual_ratio=0,1", "seed=0,1,2", "sweep.name=planned")
     points = expand(*words, "sweep.seeds_planned=5")
     point_list.check(points)
-    point_list.record(points, "one")
-    point_list.record(expand(*words), "two")  # what was planned stays planned
+    recorded_points.record(points, "one")
+    recorded_points.record(expand(*words), "two")  # what was planned stays planned
     [plan] = plan_log.read(points[0].sweep_dir).plans
     assert plan.seeds_planned == 5
     with pytest.raises(UserError) as refused:
         # also where all points are finished, and nothing is left to check a batch of
-        point_list.check_sweeps(expand(*words, "sweep.seeds_planned=2"))
+        recorded_points.check_sweeps(expand(*words, "sweep.seeds_planned=2"))
     assert refused.value.key == "config.sweep.seeds_planned"
 
 
@@ -476,17 +476,17 @@ def test_the_planned_number_of_seeds_is_recorded_and_not_exceeded(expand):
 )
 def test_a_sweep_of_two_settings_is_refused_unless_all_its_points_are_replaced(expand, words, key):
     for point in expand("batch.cross_lingual_ratio=0,1"):
-        point_list.record([point], "one")
+        recorded_points.record([point], "one")
         point.run_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(to_dict(point.config)), point.run_dir / "config.yaml")
-    point_list.check_sweeps(expand("batch.cross_lingual_ratio=0", *words[1:]))
+    recorded_points.check_sweeps(expand("batch.cross_lingual_ratio=0", *words[1:]))
     with refused("sweep.settings_differ", key):
-        point_list.check_sweeps(expand("batch.cross_lingual_ratio=0", *words))
-    point_list.check_sweeps(expand("batch.cross_lingual_ratio=0", *words, "sweep.name=other"))
+        recorded_points.check_sweeps(expand("batch.cross_lingual_ratio=0", *words))
+    recorded_points.check_sweeps(expand("batch.cross_lingual_ratio=0", *words, "sweep.name=other"))
     if "seed=3" not in words:
-        point_list.check_sweeps(expand("batch.cross_lingual_ratio=0,0.5,1", *words))
+        recorded_points.check_sweeps(expand("batch.cross_lingual_ratio=0,0.5,1", *words))
     aside = ["trainer.threads=2", "sweep.margin=0.02", "batch.cross_lingual_ratio=0.5", "seed=0,5"]
-    point_list.check_sweeps(expand(*aside))
+    recorded_points.check_sweeps(expand(*aside))
 
 
 def without(monkeypatch, package):
@@ -550,7 +550,7 @@ def test_a_broken_points_json_is_refused_and_kept(expand, content, key):
     points[0].sweep_dir.mkdir(parents=True)
     (points[0].sweep_dir / "points.json").write_text(content)
     with refused(key, "points.json"):
-        point_list.record(points, "one")
+        recorded_points.record(points, "one")
     assert (points[0].sweep_dir / "points.json").read_text() == content
 
 
