@@ -22,6 +22,7 @@ POOLED = {
     "LPR": "LPR: share of questions whose best passage is in their language.",
     "Max@R": "Max@R: rank of a question's last passage.",
     "AWRF": "AWRF: fairness of the languages' exposure in the top 10.",
+    "MRC": "MRC: rank correlation of the lists of a question's language versions.",
 }
 
 

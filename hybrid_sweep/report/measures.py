@@ -123,6 +123,13 @@ BIAS = (
         "AWRF@10",
         "AWRF",
     ),
+    Measure(
+        "multilingual",
+        "MRC@10",
+        "mean rank correlation of a question's language versions",
+        "MRC@10",
+        "MRC",
+    ),
 )
 
 

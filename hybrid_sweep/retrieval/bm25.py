@@ -128,6 +128,21 @@ class Bm25:
                 scores[row, : len(order)] = value[order] / UNITS
         return rows_of, scores
 
+    def scores(self, query: Ints, passage: Ints) -> Floats:
+        """See `ranking.Ranker.scores`. Memory beyond the index: the weights of these passages."""
+        values = np.zeros(len(query))
+        for index in self.indexes:
+            place = np.searchsorted(index.passages, passage)
+            place = np.minimum(place, len(index.passages) - 1)
+            pairs = np.flatnonzero(index.passages[place] == passage)
+            columns, line = np.unique(place[pairs], return_inverse=True)
+            by_passage = index.weights[:, columns].T.tocsr()
+            for start in range(0, len(pairs), BLOCK):
+                part = slice(start, start + BLOCK)
+                terms = index.queries[query[pairs[part]]].multiply(by_passage[line[part]])
+                values[pairs[part]] = np.asarray(terms.sum(axis=1)).ravel()
+        return values / UNITS
+
     def _chunks(self, rows: Ints, indexes: Sequence[Index]) -> Iterator[tuple[int, Ints]]:
         """Yield the place of the first, and the row numbers, of queries with at most CELLS scores
         above 0 between them.

@@ -34,8 +34,8 @@ def same_language_share(top: Ints, query_language: Ints, passage_language: Ints)
 def by_query(
     topics: Judged, passage_language: Ints, query_language: Ints, head: Ints
 ) -> dict[str, Floats]:
-    """Return (S,) the measures `OF_LANGUAGES` of each topic, a query ranked in the mixed pool; NaN
-    where a query has none.
+    """Return (S,) the measures `OF_LANGUAGES` of each topic, a query ranked in the mixed pool, but
+    for that of several lists; NaN where a query has none.
 
     passage_language: (R,) of the relevant passages, as topics.rank. query_language: (S,). head:
     (S, k) languages of the first passages, -1 where the list has ended.

@@ -29,8 +29,10 @@ LEAST = r"(?:\(rel=([1-9][0-9]{0,3})\))?"
 NAME = re.compile(
     rf"(P|R|Success|success){LEAST}{CUT}|(nDCG|Judged){CUT}|(AP|RR){LEAST}(?:{CUT})?|(Rprec){LEAST}|(AP-lareqa)"
 )
-# Of a question in the pool of all languages, by ranks and languages: see `language_bias.by_query`.
-OF_LANGUAGES = ("LPR", "Max@R", "AWRF@10")
+# Of a question in the pool of all languages: see `language_bias.by_query` and, of its language
+# versions, `rank_correlation`.
+CORRELATION = "MRC@10"
+OF_LANGUAGES = ("LPR", "Max@R", "AWRF@10", CORRELATION)
 JUDGED = "Judged@"  # how the names of measures begin that need the ranks of all judged passages
 UNCUT = NOWHERE - 1  # the cut of a measure without one: below the rank of what was not retrieved
 FORMS = (

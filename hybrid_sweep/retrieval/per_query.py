@@ -5,7 +5,7 @@ language. Cross-lingual: those in one other language. Multilingual: those in all
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.retrieval import language_bias, own_documents
 from hybrid_sweep.retrieval.measures import (
+    CORRELATION,
     NOWHERE,
     OF_LANGUAGES,
     Floats,
@@ -26,6 +27,7 @@ from hybrid_sweep.retrieval.measures import (
     measured,
     needs_all_judged,
 )
+from hybrid_sweep.retrieval.rank_correlation import mean_rank_correlation
 from hybrid_sweep.retrieval.ranking import Ranker
 from hybrid_sweep.utils.errors import UserError
 
@@ -77,7 +79,8 @@ class Ranks:
     passages, -1 where the list has ended. asked: (Q, L + 1) whether a query
     was asked of each language's pool and, last, of all. part: what is searched, its sizes in the
     order of pooled.topic; None: all passages. all_judged: single and pooled with the passages that
-    are judged not relevant, where a measure needs them.
+    are judged not relevant, where a measure needs them. correlation: (Q,) `mean_rank_correlation`,
+    where it is asked for.
     """
 
     single: Judged
@@ -89,6 +92,7 @@ class Ranks:
     asked: NDArray[np.bool_]
     part: SearchedPart | None = None
     all_judged: tuple[Judged | None, Judged | None] = (None, None)
+    correlation: Floats | None = None
 
 
 def texts_of(queries: pa.Table, passages: pa.Table) -> TextCodes:
@@ -167,6 +171,9 @@ def evaluate(
     every = (all_single, all_pooled)
     head = head_languages(top, texts)
     ranks = Ranks(single, pooled, languages, top[:, 0], share, head, asked, part, every)
+    if CORRELATION in measures:
+        alike = mean_rank_correlation(queries, top, ranker.scores, texts.tie_order, own)
+        ranks = replace(ranks, correlation=alike)
     return tabulated(queries, texts, ranks, measures)
 
 
@@ -230,6 +237,8 @@ def _table(
         query_lang = texts.query_lang[pooled.topic]
         head = ranks.head[pooled.topic]
         by_query = language_bias.by_query(pooled, ranks.answer_lang, query_lang, head)
+        if ranks.correlation is not None:
+            by_query[CORRELATION] = ranks.correlation[pooled.topic]
         for name in sorted(set(measures) & set(OF_LANGUAGES)):
             table[name] = np.concatenate([no_share, by_query[name]])
     if (table["rank_max"] == NOWHERE).any():

@@ -8,6 +8,7 @@ grows.
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hybrid_sweep.retrieval import language_bias, per_query
-from hybrid_sweep.retrieval.measures import Ints, check, judged
+from hybrid_sweep.retrieval.measures import CORRELATION, Ints, check, judged
+from hybrid_sweep.retrieval.rank_correlation import mean_rank_correlation
 from hybrid_sweep.retrieval.ranking import Ranker
 
 
@@ -93,6 +95,9 @@ def evaluate(
     answers = answer_lang[pooled.entry]
     head = per_query.head_languages(top, texts)
     ranks = per_query.Ranks(single, pooled, answers, top[:, 0], share, head, asked, part)
+    if CORRELATION in measures:
+        alike = mean_rank_correlation(queries, top, ranker.scores, texts.tie_order)
+        ranks = replace(ranks, correlation=alike)
     return per_query.tabulated(queries, texts, ranks, measures)
 
 

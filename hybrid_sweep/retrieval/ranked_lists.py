@@ -5,7 +5,7 @@ A relevant passage that a list lacks adds nothing to any measure and has no rank
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,20 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hybrid_sweep.retrieval.measures import NOWHERE, Floats, Ints, Judged, check
+from hybrid_sweep.retrieval.measures import CORRELATION, NOWHERE, Floats, Ints, Judged, check
 from hybrid_sweep.retrieval.per_query import (
     RELEVANT,
     SAME_AT,
     Ranks,
     TextCodes,
+    head_languages,
     judged_pairs,
     least_of,
     relevant_and_all,
     tabulated,
     texts_of,
 )
+from hybrid_sweep.retrieval.rank_correlation import mean_rank_correlation
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,18 @@ def evaluate(
 
     single, all_single, _ = ranked_in(answer_lang, query * count + answer_lang)
     pooled, all_pooled, languages = ranked_in(np.full_like(answer_lang, count), query)
-    share, head, first = _mixed(lists, texts)
+    share, top, first = _mixed(lists, texts)
+    head = head_languages(top, texts)
     every = (all_single, all_pooled)
     ranks = Ranks(single, pooled, languages, first, share, head, asked, all_judged=every)
+    if CORRELATION in measures:
+
+        def scores(query: Ints, passage: Ints) -> Floats:
+            rank = place(query, np.full_like(query, count), passage)[0]
+            return np.where(rank < NOWHERE, -rank.astype(np.float64), -np.inf)
+
+        alike = mean_rank_correlation(queries, top, scores, texts.tie_order)
+        ranks = replace(ranks, correlation=alike)
     return tabulated(queries, texts, ranks, measures)
 
 
@@ -109,7 +120,7 @@ def _placed(
 
 def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints, Ints]:
     """Return (Q,) share of the query's language among the first ten of its list in the mixed pool,
-    (Q, 10) their languages, -1 where there is none, and its first passage, or -1.
+    (Q, 10) their rows, -1 where there is none, and its first passage, or -1.
     """
     queries = len(texts.query_lang)
     mixed = lists.pool == len(texts.languages)
@@ -124,6 +135,6 @@ def _mixed(lists: RankedLists, texts: TextCodes) -> tuple[Floats, Ints, Ints]:
     foremost = head[np.lexsort((lists.rank[head], query))]
     listed, at = np.unique(lists.query[foremost], return_index=True)
     first[listed] = lists.passage[foremost[at]]
-    languages = np.full((queries, SAME_AT), -1, dtype=np.int64)
-    languages[query, lists.rank[head] - 1] = texts.passage_lang[passage]
-    return share, languages, first
+    top = np.full((queries, SAME_AT), -1, dtype=np.int64)
+    top[query, lists.rank[head] - 1] = passage
+    return share, top, first

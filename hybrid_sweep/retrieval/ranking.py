@@ -45,6 +45,10 @@ class Ranker(Protocol):
         """
         ...
 
+    def scores(self, query: Ints, passage: Ints) -> Floats:
+        """Return (R,) the scores of pairs, given by row numbers."""
+        ...
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -78,6 +82,10 @@ class Dense:
         self._check(tie_order)
         products = Products(self.device)
         return top_k(self.query_vectors, self.passage_vectors, k, tie_order, pool, products)
+
+    def scores(self, query: Ints, passage: Ints) -> Floats:
+        """See `Ranker.scores`."""
+        return scores(self.query_vectors, self.passage_vectors, query, passage)
 
     def _check(self, tie_order: Ints) -> None:
         if len(tie_order) != len(self.passage_vectors):

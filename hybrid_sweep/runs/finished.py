@@ -234,7 +234,8 @@ def _impossible(rows: pa.Table) -> str:
     names: list[str] = [*STORED, *rows.column_names[len(SCHEMA) :]]
     for name in names:
         most = MOST if name == "Max@R" else 1.0 + 1e-9  # a rank
-        if _any(pc.or_(pc.less(rows[name], 0.0), pc.greater(rows[name], most))):
+        least = -1.0 - 1e-9 if name == measures.CORRELATION else 0.0
+        if _any(pc.or_(pc.less(rows[name], least), pc.greater(rows[name], most))):
             return name
     return ""
 

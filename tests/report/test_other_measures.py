@@ -188,11 +188,13 @@ def test_measures_of_languages_have_rows_and_columns_of_the_mixed_pool_alone(
     def add(table: pd.DataFrame) -> pd.DataFrame:
         mixed = table["setting"] == "multilingual"
         last = table["rank_max"].astype(float).where(mixed)
-        return table.assign(**{"LPR": (table["rank_min"] == 1).where(mixed), "Max@R": last})
+        preference = (table["rank_min"] == 1).where(mixed)
+        correlation = (1 / table["rank_min"].astype(float) - 0.5).where(mixed)  # below 0, too
+        return table.assign(**{"LPR": preference, "Max@R": last, "MRC@10": correlation})
 
     sweep = load([change_tables(make_sweep(world(questions=20)), add)])
     results = aggregate(sweep)
-    for name in ("LPR", "Max@R"):
+    for name in ("LPR", "Max@R", "MRC@10"):
         mine = results[results["measure"] == name]
         assert set(mine["setting"]) == {"multilingual"}
         assert set(mine["verdict"].dropna()) <= {""}
@@ -202,7 +204,11 @@ def test_measures_of_languages_have_rows_and_columns_of_the_mixed_pool_alone(
         by_hand = frame.groupby("query_lang", observed=True)[name].mean().mean()
         assert row["mean"] == pytest.approx(by_hand)
     columns = [column.name for column in sweep.measures.shown]
-    assert columns[-2:] == ["language preference rate", "last relevant rank"]
+    assert columns[-3:] == [
+        "language preference rate",
+        "last relevant rank",
+        "mean rank correlation of a question's language versions",
+    ]
 
 
 def test_measures_that_were_asked_for_reach_the_results(make_sweep: Any, world: Any) -> None:

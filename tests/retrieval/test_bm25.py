@@ -104,6 +104,8 @@ def test_ranks_and_lists_are_those_of_the_formula_for_any_texts_and_chunks(
         patch.setattr(bm25, "CELLS", cells)
         ranker = build(queries, passages, model)
         before, after = ranker.pairs(query, passage, languages, tie_order)
+        one_by_one = ranker.scores(query, passage).reshape(scores.shape)
+        np.testing.assert_allclose(one_by_one, scores, rtol=0, atol=1e-12)
         for k in (1, 3, len(passages) + 2):
             found, score = ranker.top(k, tie_order)
             order = np.lexsort((np.tile(tie_order, (len(queries), 1)), -scores), axis=1)[:, :k]

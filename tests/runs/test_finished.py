@@ -70,6 +70,13 @@ def _impossible(run: Path) -> None:
     )
 
 
+def _no_correlation(run: Path) -> None:
+    table = pq.read_table(run / finished.TABLE)
+    pq.write_table(
+        table.append_column("MRC@10", pa.array([-1.1] * len(table))), run / finished.TABLE
+    )
+
+
 def _empty(run: Path) -> None:
     pq.write_table(pq.read_table(run / finished.TABLE).slice(0, 0), run / finished.TABLE)
 
@@ -84,6 +91,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "table with other columns": _other_columns,
     "table with texts": _texts_for_numbers,
     "table with impossible values": _impossible,
+    "table with a correlation below -1": _no_correlation,
     "metrics cut": lambda run: (run / "metrics.json").write_text('{"run_id": "t0'),
     "metrics empty": lambda run: (run / "metrics.json").write_text(""),
     "metrics a list": lambda run: (run / "metrics.json").write_text("[]"),
