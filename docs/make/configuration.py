@@ -14,7 +14,17 @@ ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 PAGE = ROOT / "docs" / "configuration.md"
 # In the order in which a reader needs them.
-GROUPS = ("batch", "data", "model", "trainer", "eval", "logger", "hydra/launcher", "experiment")
+GROUPS = (
+    "batch",
+    "data",
+    "model",
+    "trainer",
+    "eval",
+    "logger",
+    "hydra/launcher",
+    "hydra/sweeper",
+    "experiment",
+)
 # Whose comments explain the same keys of the other files of the group.
 FIRST = {
     "batch": "hybrid",
@@ -26,7 +36,11 @@ FIRST = {
 # Groups of many files with much in common: there a key is repeated only with another meaning.
 BRIEF = ("data",)
 # Keys of an experiment are whole; those of a launcher stand below hydra.launcher.
-PREFIXES = {"experiment": "", "hydra/launcher": "hydra.launcher."}
+PREFIXES = {
+    "experiment": "",
+    "hydra/launcher": "hydra.launcher.",
+    "hydra/sweeper": "hydra.sweeper.",
+}
 KEY = re.compile(r"^(?P<indent> *)(?P<key>[\w.]+): *(?P<value>.*?)(?: +# (?P<comment>.*))?$")
 MORE = re.compile(r"^ {8,}# (?P<comment>.*)$")
 # Sections of config.yaml that are Hydra's own.

@@ -77,6 +77,22 @@ def _is_local(args: argparse.Namespace) -> bool:
     return compose.launcher(args.overrides, search=args.config_dir) == "local"
 
 
+def _is_search(args: argparse.Namespace) -> bool:
+    """Return whether Hydra's sweeper is a search rather than every combination."""
+    from hybrid_sweep.config import compose
+
+    return bool(args.multirun) and (
+        compose.sweeper(args.overrides, search=args.config_dir) == "optuna"
+    )
+
+
+def _check_jobs(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    """Refuse what this machine cannot run or record, and say what nothing starts."""
+    _check_machine(args, jobs)
+    _check_tracking(jobs)
+    _say_nodes(args, jobs)
+
+
 def _check_machine(args: argparse.Namespace, jobs: "list[Job]") -> None:
     """Refuse GPU points on a machine without enough GPUs, and bfloat16 on a CPU that would emulate
     it, unless a cluster will run them.
@@ -140,6 +156,11 @@ def run(words: list[str]) -> int:
         _hand_over(ordered, scheduler.task)
         return 0
     command = shlex.join(["hybrid-sweep", "run", *redaction.words(words)])
+    if _is_search(args):
+        from hybrid_sweep.commands import search
+
+        with terminable():
+            return search.run(args, _check_jobs, lambda task: _hand_over(ordered, task))
     with terminable():
         points, code = _run_points(args, ordered, command, shows_plan=True)
         if code == 0 and points[0].config.sweep.is_sequential:
@@ -198,11 +219,9 @@ def _run_points(
 
     with ExitStack() as stack:
         jobs = _jobs(args)
-        _check_machine(args, jobs)
         if shows_plan:  # a later round may have no point at ratio 0
             _check_sequential(jobs)
-        _check_tracking(jobs)
-        _say_nodes(args, jobs)
+        _check_jobs(args, jobs)
         for _, config in jobs:
             point_list.check_outputs(config)
         points = point_list.expand(jobs, say)
@@ -332,6 +351,11 @@ def plan(words: list[str]) -> int:
     from hybrid_sweep.runs import stages
     from hybrid_sweep.sweeps import forecast, plan_text, point_list, recorded_points
 
+    if _is_search(args):
+        from hybrid_sweep.commands import search
+
+        search.plan(args, _check_jobs)
+        return 0
     jobs = _jobs(args)
     _check_sequential(jobs)
     _check_tracking(jobs)

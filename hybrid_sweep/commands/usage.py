@@ -60,7 +60,7 @@ the keys most used:
   batch.micro_batch           texts in memory at once: any batch.size  eval.dev_every      steps between dev scores
   trainer.loss                a loss of your own, module:function      trainer.callbacks   callbacks, [module:Class]
 
-also Hydra's: --cfg job|hydra|all, --info, --hydra-help, hydra/launcher=local|basic|joblib|...
+also Hydra's: --cfg job|hydra|all, --info, --hydra-help, hydra/launcher=local|basic|joblib|..., hydra/sweeper=optuna
 """
 
 PLAN = """\

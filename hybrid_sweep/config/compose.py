@@ -122,6 +122,31 @@ def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
     return str(settings.runtime.choices["hydra/launcher"])
 
 
+def sweeper(overrides: Sequence[str], *, search: str | None = None) -> str:
+    """Return the name of Hydra's sweeper that these words have: basic, every combination, unless
+    they or an experiment say otherwise.
+    """
+    with _composer(search) as compose:
+        settings = _guard(lambda: _settings(compose, overrides))
+    return str(settings.runtime.choices["hydra/sweeper"])
+
+
+def searched(
+    overrides: Sequence[str], *, search: str | None = None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return Hydra's reading of the parameters of its sweeper and, behind them, of the words that
+    set keys of a point; and the settings of the sweeper.
+    """
+    from omegaconf import OmegaConf
+
+    with _composer(search) as compose:
+        settings = _guard(lambda: _settings(compose, overrides))
+        parsed = _guard(lambda: _sweep_words(settings, overrides, search))
+    own = [one for one in parsed if not _steers_hydra(str(one.get_key_element()))]
+    sweeper_settings: Any = OmegaConf.to_container(settings.sweeper)
+    return own, sweeper_settings
+
+
 def _steers_hydra(word: str) -> bool:
     return word.lstrip("+~").startswith(("hydra.", "hydra/"))
 
@@ -162,8 +187,18 @@ def _is_value(word: str, parsed: Any) -> bool:
 
 def _jobs(compose: Any, overrides: Sequence[str], search: str | None) -> list[tuple[str, ...]]:
     """Return the product of the sweep, expanded by Hydra's own basic sweeper."""
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parsed = _sweep_words(_settings(compose, overrides), overrides, search)
+    return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def _sweep_words(settings: Any, overrides: Sequence[str], search: str | None) -> list[Any]:
+    """Return Hydra's reading of the parameters of its sweeper and, behind them, of the words.
+
+    settings: Hydra's own part of the config.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -172,10 +207,9 @@ def _jobs(compose: Any, overrides: Sequence[str], search: str | None) -> list[tu
         places.append("command-line", f"file://{search}")
     # It knows the names that glob(...) stands for.
     parser = OverridesParser.create(config_loader=ConfigLoaderImpl(config_search_path=places))
-    settings = _settings(compose, overrides)
     params = [f"{key}={value}" for key, value in (settings.sweeper.get("params") or {}).items()]
-    parsed = parser.parse_overrides([*params, *overrides])
-    return [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+    parsed: list[Any] = parser.parse_overrides([*params, *overrides])
+    return parsed
 
 
 def _one(

@@ -5,7 +5,7 @@ language. Cross-lingual: those in one other language. Multilingual: those in all
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -138,10 +138,9 @@ def evaluate(
     check(measures)
     texts = texts_of(queries, passages)
     query, passage, grade = judged_pairs(queries, passages, qrels, least_of(measures))
+    own = np.full(len(queries), -1)
     if without_own:
         own = own_documents.own_rows(queries, passages)
-    else:
-        own = np.full(len(queries), -1)
     searched = passage != own[query]
     query, passage, grade = query[searched], passage[searched], grade[searched]
     codes = (texts.passage_lang, texts.tie_order)
@@ -154,26 +153,24 @@ def evaluate(
     answer_lang = texts.passage_lang[passage]
     pairs = np.arange(len(query))
     rank = 1 + better[pairs, answer_lang]
-    ties = tied[pairs, answer_lang]
+    last = rank + tied[pairs, answer_lang]
     topic = query * len(texts.languages) + answer_lang
-    single, all_single = relevant_and_all(topic, rank, grade, rank + ties)
+    single, all_single = relevant_and_all(topic, rank, grade, last)
     rank = 1 + better.sum(axis=1)
-    ties = tied.sum(axis=1)
-    pooled, all_pooled = relevant_and_all(query, rank, grade, rank + ties)
+    pooled, all_pooled = relevant_and_all(query, rank, grade, rank + tied.sum(axis=1))
     shares = own_documents if without_own else language_bias
     share = shares.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), len(texts.languages) + 1), dtype=bool)
-    sizes = len(passages) - (own >= 0)[pooled.topic]
     part = None
     if without_own:
-        part = SearchedPart(texts.passage_lang, sizes)
+        part = SearchedPart(texts.passage_lang, len(passages) - (own >= 0)[pooled.topic])
     languages = answer_lang[grade >= RELEVANT][pooled.entry]
-    every = (all_single, all_pooled)
     head = head_languages(top, texts)
-    ranks = Ranks(single, pooled, languages, top[:, 0], share, head, asked, part, every)
+    every = (all_single, all_pooled)
+    alike = None
     if CORRELATION in measures:
         alike = mean_rank_correlation(queries, top, ranker.scores, texts.tie_order, own)
-        ranks = replace(ranks, correlation=alike)
+    ranks = Ranks(single, pooled, languages, top[:, 0], share, head, asked, part, every, alike)
     return tabulated(queries, texts, ranks, measures)
 
 

@@ -329,10 +329,11 @@ class Task:
         task(node, self.servers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _plain_task, ()
+        return plain_task, ()
 
 
-def _plain_task() -> Callable[[Any], None]:
+def plain_task() -> Callable[[Any], None]:
+    """Return what Hydra calls in a process that is not the driver."""
     return task
 
 
