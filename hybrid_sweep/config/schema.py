@@ -133,6 +133,7 @@ class IrDatasetsData(FileData):
     query_language: str = "en"
     query_fields: list[str] = field(default_factory=lambda: ["text"])
     passage_fields: list[str] = field(default_factory=lambda: ["text"])
+    parallel: bool = False
 
 
 @dataclass
@@ -440,6 +441,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "hf": HfData,
         "neuclir": IrDatasetsData,
         "hc4": IrDatasetsData,
+        "neumarco": IrDatasetsData,
     },
     "model": {"tiny": TinyModel, "pretrained": ModelConfig, "bm25": Bm25Model},
 }

@@ -117,6 +117,8 @@ def _chosen(data: DataConfig) -> list[object]:
     if isinstance(data, IrDatasetsData):
         chosen += [data.id, data.ids, data.dev_ids, data.train_ids, data.query_language]
         chosen += [data.query_fields, data.passage_fields]
+        if data.parallel:
+            chosen.append("parallel")
     if isinstance(data, FilesData):
         # one language names all texts
         chosen += [data.languages if len(data.languages) == 1 else [], data.format]

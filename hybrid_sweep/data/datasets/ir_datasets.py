@@ -55,7 +55,8 @@ def build(data: IrDatasetsData, work: Path, say: Say) -> Collection:
     """Return the collection of the ids that a config names, under their own ids.
 
     The passages of a language are read once, from its first id; a query that several ids have, with
-    the same text, is one query.
+    the same text, is one query. Where the passages are parallel (data.parallel), those of one id
+    are a group, each under ID@LANG, and a judgement of one holds for all.
 
     Raises:
         UserError: without the package, for an id or a field that is not there, or a bad record, as
@@ -70,9 +71,9 @@ def build(data: IrDatasetsData, work: Path, say: Say) -> Collection:
     whole = Folder(
         None,
         False,
-        _passages(list(corpora.values()), data.passage_fields),
+        _passages(list(corpora.values()), data),
         _queries(parts, data),
-        _judgements(parts),
+        _judgements(parts, data),
     )
     named = {split: dict(ids) for split, ids in _wanted(data).items() if ids}
     info = {"source": "ir_datasets", "licence": "that of the collection", "ids": named}
@@ -155,12 +156,23 @@ def _text(record: Any, fields: list[str], where: str) -> str:
     return " ".join(value for value in values if value)
 
 
-def _passages(parts: list[CatalogueId], fields: list[str]) -> Iterator[TextLine]:
+def _passages(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[TextLine]:
     for part in parts:
         where = Path(part.id) / "docs"
         for number, record in part.records("docs"):
-            text = _text(record, fields, f"data.passage_fields: {part.id}")
-            yield TextLine(where, number, str(record.doc_id), text, part.lang)
+            text = _text(record, data.passage_fields, f"data.passage_fields: {part.id}")
+            name = str(record.doc_id)
+            group = None
+            if data.parallel:
+                group = name
+            yield TextLine(where, number, _passage_id(name, part, data), text, part.lang, group)
+
+
+def _passage_id(name: str, part: CatalogueId, data: IrDatasetsData) -> str:
+    """Return the id of a passage here: of parallel ones the catalogue has one for all languages."""
+    if data.parallel:
+        return f"{name}@{part.lang}"
+    return name
 
 
 def _queries(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[TextLine]:
@@ -176,11 +188,18 @@ def _queries(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[TextLin
             yield TextLine(where, number, name, text, data.query_language, split=part.split)
 
 
-def _judgements(parts: list[CatalogueId]) -> Iterator[JudgementLine]:
+def _judgements(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[JudgementLine]:
+    seen: set[tuple[str, str, int]] = set()
     for part in parts:
         where = Path(part.id) / "qrels"
         for number, record in part.records("qrels"):
             # Grades below 0 mark spam in some tracks: judged, and not relevant.
             grade = max(0, int(record.relevance))
             query, passage = str(record.query_id), str(record.doc_id)
+            if data.parallel:
+                judged = (query, passage, grade)
+                if judged in seen:
+                    continue  # it holds in all languages
+                seen.add(judged)
+            passage = _passage_id(passage, part, data)
             yield JudgementLine(where, number, query, passage, grade, part.split)

@@ -109,6 +109,7 @@ BUILDERS: dict[str, Callable[[DataConfig, Path, Say], Collection]] = {
     "hf": _hf,
     "neuclir": _ir_datasets,
     "hc4": _ir_datasets,
+    "neumarco": _ir_datasets,
 }
 
 

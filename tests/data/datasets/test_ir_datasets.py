@@ -99,6 +99,18 @@ CATALOGUE = {
         [GenericQuery("q1", "a question")],
         [TrecQrel("q1", "d1", 1, "0")],
     ),
+    "one text/en": Dataset(
+        "en",
+        [GenericDoc("d1", "a passage"), GenericDoc("d2", "another")],
+        [GenericQuery("q1", "a question"), GenericQuery("q2", "one more")],
+        [TrecQrel("q1", "d1", 1, "0"), TrecQrel("q2", "d2", 1, "0")],
+    ),
+    "one text/de": Dataset(
+        "de",
+        [GenericDoc("d1", "ein Abschnitt"), GenericDoc("d2", "ein anderer")],
+        [GenericQuery("q1", "a question")],
+        [TrecQrel("q1", "d1", 1, "0")],
+    ),
     "own documents": Dataset(
         "en",
         [GenericDoc("d1", "an argument"), GenericDoc("d2", "its counter")],
@@ -166,6 +178,40 @@ def test_the_ids_of_several_languages_share_their_questions(tmp_path):
     train = pairs(built, "train")
     assert ordered_pairs(train).tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
     assert built.info["ids"] == {"test": ids, "train": {"zh": "toy/zh/train"}}
+
+
+PARALLEL = {"en": "one text/en", "de": "one text/de"}
+
+
+def test_passages_of_one_id_in_several_languages_are_versions_of_one_text(tmp_path):
+    texts = {"query_fields": ["text"], "passage_fields": ["text"]}
+    built = build(tmp_path, train_ids=PARALLEL, parallel=True, **texts)
+    assert [row[:3] for row in rows(built.passages)] == [
+        ("d1@de", "d1", "de"),
+        ("d1@en", "d1", "en"),
+        ("d2@de", "d2", "de"),
+        ("d2@en", "d2", "en"),
+    ]
+    assert rows(built.qrels) == [("q1", "d1", 1), ("q2", "d2", 1)]
+    english, german = built.languages.index("en"), built.languages.index("de")
+    trained = ordered_pairs(pairs(built, "train"))
+    assert trained[english, english] == trained[english, german] == 2
+    with refused("line.text_repeated", "d1"):
+        build(tmp_path, train_ids=PARALLEL, **texts)
+
+
+def test_parallel_passages_whose_judgements_differ_are_refused(tmp_path, monkeypatch):
+    german = CATALOGUE["one text/de"]
+    other = Dataset("de", german.docs, german.queries, [TrecQrel("q1", "d1", 2, "0")])
+    monkeypatch.setitem(CATALOGUE, "one text/de", other)
+    with refused("line.grade_contradicts", "one text/de"):
+        build(
+            tmp_path,
+            ids=PARALLEL,
+            parallel=True,
+            query_fields=["text"],
+            passage_fields=["text"],
+        )
 
 
 def test_a_language_that_the_catalogue_does_not_say_is_given(tmp_path):
@@ -236,3 +282,13 @@ def test_the_ready_configs_name_an_id_for_each_language(name):
     for lang, identifier in made.data.ids.items():
         assert f"/{lang}/" in identifier
     assert set(made.data.languages) == {made.data.query_language, *made.data.ids}
+
+
+def test_neumarco_is_parallel_and_has_the_passages_of_ms_marco_itself():
+    [(_, made)] = compose.points(["data=neumarco"], multirun=False)
+    assert made.data.parallel
+    for part in (made.data.ids, made.data.train_ids):
+        assert sorted(part) == sorted(made.data.languages)
+        for lang, identifier in part.items():
+            expected = "msmarco-passage/" if lang == "en" else f"neumarco/{lang}/"
+            assert identifier.startswith(expected)
