@@ -32,7 +32,8 @@ NAME = re.compile(
 # Of a question in the pool of all languages: see `language_bias.by_query` and, of its language
 # versions, `rank_correlation`.
 CORRELATION = "MRC@10"
-OF_LANGUAGES = ("LPR", "Max@R", "AWRF@10", CORRELATION)
+EXPOSURE = "AWRF@10"
+OF_LANGUAGES = ("LPR", "Max@R", EXPOSURE, CORRELATION)
 JUDGED = "Judged@"  # how the names of measures begin that need the ranks of all judged passages
 UNCUT = NOWHERE - 1  # the cut of a measure without one: below the rank of what was not retrieved
 FORMS = (

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hybrid_sweep.retrieval import language_bias, own_documents
 from hybrid_sweep.retrieval.measures import (
     CORRELATION,
+    EXPOSURE,
     NOWHERE,
     OF_LANGUAGES,
     Floats,
@@ -128,12 +129,13 @@ def evaluate(
     the ranker knows them; qrels: query_group, passage_group, grade (0: not relevant); measures:
     names for further columns; without_own: whether the passage that has the id of a query is left
     out of what that query searches. The table has a row wherever the pool holds a relevant passage,
-    sorted by setting, query_lang, passage_lang, query_id; no row depends on the order of the input.
+    by setting, query_lang, passage_lang, query_id, whatever the order of the input.
     same@10 and the measures `OF_LANGUAGES` are NaN outside the multilingual setting, same@10 also
-    where no passage is in the query's language. The report: queries, passages (by language, "*" for
-    all), without_relevant (queries without a relevant passage in any pool), cells (of each setting
-    and languages, n rows and queries without_relevant), bias. Raises UserError for an empty side, a
-    pair judged twice, an unknown measure, vectors that are not finite.
+    where no passage is in the query's language, and same@10 and AWRF@10 where all are in one. The
+    report: queries, passages (by language, "*" for all), without_relevant (queries without a
+    relevant passage in any pool), cells (of each setting and languages, n rows and queries
+    without_relevant), bias. Raises UserError for an empty side, a pair judged twice, an unknown
+    measure, vectors that are not finite.
     """
     check(measures)
     texts = texts_of(queries, passages)
@@ -143,13 +145,7 @@ def evaluate(
         own = own_documents.own_rows(queries, passages)
     searched = passage != own[query]
     query, passage, grade = query[searched], passage[searched], grade[searched]
-    codes = (texts.passage_lang, texts.tie_order)
-    if without_own:
-        better, tied, top = own_documents.ranked(ranker, SAME_AT, (query, passage), codes, own)
-    else:
-        better, tied, top = ranker.ranked(SAME_AT, query, passage, *codes)
-    if len(top) != len(queries):
-        raise ValueError(f"a ranker of {len(top)} queries for {len(queries)} texts")
+    better, tied, top = _ranked(ranker, (query, passage), texts, own if without_own else None)
     answer_lang = texts.passage_lang[passage]
     pairs = np.arange(len(query))
     rank = 1 + better[pairs, answer_lang]
@@ -172,6 +168,22 @@ def evaluate(
         alike = mean_rank_correlation(queries, top, ranker.scores, texts.tie_order, own)
     ranks = Ranks(single, pooled, languages, top[:, 0], share, head, asked, part, every, alike)
     return tabulated(queries, texts, ranks, measures)
+
+
+def _ranked(
+    ranker: Ranker, pairs: tuple[Ints, Ints], texts: TextCodes, own: Ints | None
+) -> tuple[Ints, Ints, Ints]:
+    """Return what `Ranker.ranked` says of pairs of query and passage and the first SAME_AT
+    passages, without each query's own one where `own` gives its row.
+    """
+    codes = (texts.passage_lang, texts.tie_order)
+    if own is None:
+        better, tied, top = ranker.ranked(SAME_AT, *pairs, *codes)
+    else:
+        better, tied, top = own_documents.ranked(ranker, SAME_AT, pairs, codes, own)
+    if len(top) != len(texts.query_lang):
+        raise ValueError(f"a ranker of {len(top)} queries for {len(texts.query_lang)} texts")
+    return better, tied, top
 
 
 def head_languages(top: Ints, texts: TextCodes) -> Ints:
@@ -226,8 +238,10 @@ def _table(
     ]
     table = pd.concat(parts, ignore_index=True)
     no_share = np.full(len(single.topic), np.nan)
-    # Where no passage is in the query's language, 0 would say nothing of the ranking.
-    is_there = np.isin(texts.query_lang, texts.passage_lang)
+    # Where no passage is in the query's language, or all are in one, the share is 0 or 1 whatever
+    # the ranking.
+    is_mixed = len(np.unique(texts.passage_lang)) > 1
+    is_there = np.isin(texts.query_lang, texts.passage_lang) & is_mixed
     share = np.where(is_there, ranks.share, np.nan)
     table[f"same@{SAME_AT}"] = np.concatenate([no_share, share[pooled.topic]])
     if set(measures) & set(OF_LANGUAGES):
@@ -236,6 +250,8 @@ def _table(
         by_query = language_bias.by_query(pooled, ranks.answer_lang, query_lang, head)
         if ranks.correlation is not None:
             by_query[CORRELATION] = ranks.correlation[pooled.topic]
+        if not is_mixed:
+            by_query[EXPOSURE] = np.full_like(by_query[EXPOSURE], np.nan)
         for name in sorted(set(measures) & set(OF_LANGUAGES)):
             table[name] = np.concatenate([no_share, by_query[name]])
     if (table["rank_max"] == NOWHERE).any():

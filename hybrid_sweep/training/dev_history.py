@@ -25,12 +25,14 @@ def metric_names(languages: Sequence[str]) -> list[str]:
     """Return the metrics of an evaluation in these languages: SETTING/MEASURE, and
     monolingual/LANG/RR@10.
     """
-    settings = ["monolingual", *(["cross-lingual"] if len(languages) > 1 else []), "multilingual"]
-    return [
-        *(f"{setting}/{measure}" for setting in settings for measure in MEASURES),
-        "multilingual/same@10",
-        *(f"monolingual/{language}/RR@10" for language in languages),
-    ]
+    settings = ["monolingual", "multilingual"]
+    shares = []
+    if len(languages) > 1:
+        settings = ["monolingual", "cross-lingual", "multilingual"]
+        shares = ["multilingual/same@10"]
+    means = [f"{setting}/{measure}" for setting in settings for measure in MEASURES]
+    alone = [f"monolingual/{language}/RR@10" for language in languages]
+    return [*means, *shares, *alone]
 
 
 def check(config: Config, collection: Collection) -> None:

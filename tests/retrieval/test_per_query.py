@@ -204,6 +204,20 @@ def test_columns_and_types() -> None:
     assert (table["same@10"].isna() == without).all() and "mute" in set(table["query_lang"])
 
 
+def test_a_pool_of_one_language_has_no_share_of_languages() -> None:
+    """It would be 1 whatever the ranking; the other measures stay."""
+    case = collection(1)
+    rows = [row for row, lang in enumerate(case["passages"]["lang"].to_pylist()) if lang == "a"]
+    one = {
+        "passages": case["passages"].take(rows),
+        "passage_vectors": case["passage_vectors"][rows],
+    }
+    table, _ = evaluate(**{**case, **one}, measures=["AWRF@10", "Max@R", "MRC@10"])
+    pooled = table[table["setting"] == "multilingual"]
+    assert len(pooled) and pooled[["same@10", "AWRF@10"]].isna().all(axis=None)
+    assert pooled["Max@R"].notna().any() and pooled["MRC@10"].notna().any()
+
+
 def test_measures_asked_for_are_further_columns_and_unknown_ones_are_refused() -> None:
     case = collection(4)
     table, _ = evaluate(**case, measures=["success@3", "AP-lareqa", "RR@10"])
