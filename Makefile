@@ -44,6 +44,7 @@ bench: install  ## Training and ranking beside sentence-transformers, memory, si
 	$(if $(ME5),$(BIN)/python benchmarks/train.py --model $(ME5) --layers 4)
 	$(if $(ME5),$(BIN)/python benchmarks/train.py --model $(ME5))
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/loss.py
 	$(BIN)/python benchmarks/size.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/digests.py

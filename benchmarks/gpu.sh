@@ -39,6 +39,7 @@ if [[ -n $MODEL ]]; then
         step "encoding, $precision" 45 "$PYTHON" benchmarks/encode.py --model "$MODEL" --device "$DEVICE" --precision "$precision" --texts "$TEXTS"
     done
 fi
+step "loss of 16,384 pairs, whole and in blocks" 20 "$PYTHON" benchmarks/loss.py --device "$DEVICE"
 step "sweep of three ratios" 90 "$PYTHON" -m hybrid_sweep run -m data=synthetic data.groups=300 model.vocabulary=600 batch.size=16 \
     trainer.max_steps="$STEPS" trainer.accelerator="$accelerator" batch.cross_lingual_ratio=0,0.5,1 logger=disabled \
     paths.outputs="$WORK/outputs"

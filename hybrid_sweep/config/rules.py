@@ -60,6 +60,7 @@ LEAST = {
     "batch.size": 2,
     "batch.micro_batch": 1,
     "batch.micro_tokens": 1,
+    "loss.block": 1,
     "batch.hard_negatives": 0,
     "trainer.max_steps": 0,
     "trainer.devices": 1,
@@ -434,6 +435,9 @@ def _check_loss(config: Config) -> None:
     _need(is_possible, "loss.alignment.weight", loss.alignment.weight, rule)
     if loss.distillation.weight:
         _check_distillation(config)
+    is_plain = not any(weights[1:]) and config.trainer.loss is None
+    rule = "is of InfoNCE alone: other terms hold all scores of a batch in memory; leave it out"
+    _need(loss.block is None or is_plain, "loss.block", loss.block, rule)
 
 
 def _check_distillation(config: Config) -> None:

@@ -311,6 +311,7 @@ class LossConfig:
     symmetric: float = _added(0.0)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    block: int | None = _added(None)
 
 
 @dataclass

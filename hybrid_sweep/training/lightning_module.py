@@ -26,6 +26,7 @@ from hybrid_sweep.tracking import lightning_logger, mirror
 from hybrid_sweep.training.batches import TrainBatch
 from hybrid_sweep.training.gradient_cache import cached
 from hybrid_sweep.training.loss import Loss, LossInput, checked, gather, info_nce, is_relevant
+from hybrid_sweep.training.loss_blocks import Blocks, info_nce_in_blocks
 from hybrid_sweep.training.objectives import Step, terms_of, weight_of
 from hybrid_sweep.utils.errors import UserError
 
@@ -82,9 +83,11 @@ class Retriever(pl.LightningModule):
 
     def training_step(self, batch: TrainBatch) -> Tensor:
         vectors = self.vectors(batch)
-        given = self._given(batch, vectors)
         with torch.autocast(self.device.type, enabled=False):  # scores in half precision would tie
-            terms = self._terms(batch, vectors, given)
+            if self.config.loss.block is None:
+                terms = self._terms(batch, vectors, self._given(batch, vectors))
+            else:
+                terms = {"infonce": self._in_blocks(batch, vectors, self.config.loss.block)}
         if list(terms) == ["infonce"] and self.config.loss.infonce == 1:
             losses = terms["infonce"]
             self.note(batch, losses)
@@ -110,25 +113,47 @@ class Retriever(pl.LightningModule):
 
     def _given(self, batch: TrainBatch, vectors: Tensor) -> LossInput:
         """Return `loss_input` from the vectors of the texts."""
-        own = len(batch.groups)
-        queries = vectors[:own]
-        passages = gather(vectors[own : own + len(batch.answers)])
-        answers = gather(batch.answers)
-        # The passages of a process, its hard negatives behind them, stand together in the gathered
-        # ones.
-        places = torch.arange(own, device=queries.device)
-        positive = places + self.global_rank * len(batch.answers)
-        judged = getattr(self, f"judged_{batch.source}")
-        masked = is_relevant(batch.questions, answers, judged, self.widths[batch.source])
-        masked |= answers < 0
-        masked[places, positive] = False
+        queries, passages, answers, positive = self._compared(batch, vectors)
         return {
             "queries": queries,
             "passages": passages,
             "positive": positive,
-            "masked": masked,
+            "masked": self._masked(batch, answers, positive, slice(None)),
             "temperature": self.config.model.temperature,
         }
+
+    def _in_blocks(self, batch: TrainBatch, vectors: Tensor, block: int) -> Tensor:
+        """Return the InfoNCE of each own query, with the scores of `block` of them in memory at a
+        time.
+        """
+        queries, passages, answers, positive = self._compared(batch, vectors)
+        masked_of = partial(self._masked, batch, answers, positive)
+        blocks = Blocks(block, masked_of, self.config.model.temperature)
+        return info_nce_in_blocks(queries, passages, positive, blocks)
+
+    def _compared(
+        self, batch: TrainBatch, vectors: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the vectors of the own queries, and those of the passages of all processes with
+        their numbers; and where each query's own passage stands among these.
+        """
+        own = len(batch.groups)
+        passages = gather(vectors[own : own + len(batch.answers)])
+        answers = gather(batch.answers)
+        # The passages of a process, its hard negatives behind them, stand together in the gathered
+        # ones.
+        places = torch.arange(own, device=vectors.device)
+        return vectors[:own], passages, answers, places + self.global_rank * len(batch.answers)
+
+    def _masked(self, batch: TrainBatch, answers: Tensor, positive: Tensor, part: slice) -> Tensor:
+        """Return which candidates are no negatives of a slice of the own queries; see
+        `loss.Loss`.
+        """
+        judged = getattr(self, f"judged_{batch.source}")
+        masked = is_relevant(batch.questions[part], answers, judged, self.widths[batch.source])
+        masked |= answers < 0
+        masked[torch.arange(len(masked), device=masked.device), positive[part]] = False
+        return masked
 
     def vectors(self, batch: TrainBatch) -> Tensor:
         """Return (n, D) the vectors of all texts of a batch, in their order; zeros for an absent

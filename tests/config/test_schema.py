@@ -43,7 +43,7 @@ IDENTITY = set(
     trainer.loss trainer.callbacks loss.infonce loss.symmetric loss.alignment.weight loss.alignment.of
     loss.alignment.divergence loss.distillation.weight loss.distillation.loss loss.distillation.over
     loss.distillation.temperature trainer.attention eval.precision
-    batch.micro_tokens
+    batch.micro_tokens loss.block
     trainer.loss trainer.callbacks batch.pairs batch.query_languages batch.passage_languages
     batch.negatives_language batch.code_switch.share
     trainer.loss trainer.callbacks batch.pairs batch.ratio_schedule batch.query_languages batch.passage_languages
