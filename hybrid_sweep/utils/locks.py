@@ -141,9 +141,11 @@ def exclusive(path: Path, way_out: str = CACHE) -> Iterator[None]:
     """
     try:
         descriptor = _waited_for(path, way_out)
-    except (FileExistsError, NotADirectoryError) as error:
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        # The last of them comes from file systems in which no folder can be made, as /proc.
         raise UserError(
-            f"{path.parent}: is no folder ({error.strerror}: {error.filename}); {way_out}",
+            f"{path.parent}: is no folder, and none can be made there ({error.strerror}:"
+            f" {error.filename}); {way_out}",
             key="locks.no_folder",
         ) from error
     try:

@@ -5,6 +5,7 @@ not be written.
 import errno
 import fcntl
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -263,6 +264,12 @@ def test_what_has_to_be_written_and_may_not_is_one_line_with_the_way_out(tmp_pat
         words = str(raised.value)
         assert raised.value.key == "locks.unwritable"
         assert str(folder) in words and "paths.cache" in words and "HYBRID_SWEEP_CACHE" in words
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="no /proc here")
+def test_a_cache_where_no_folder_can_be_made_is_one_line():
+    with refused("locks.no_folder", "/proc/none", "HYBRID_SWEEP_CACHE"):
+        hold(pathlib.Path("/proc/none/cache/lock"))
 
 
 def test_a_cache_below_a_file_is_one_line(tmp_path):
