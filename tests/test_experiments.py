@@ -124,9 +124,34 @@ def row(name, after):
     return ("README.md", f"| [{name}](", after)
 
 
+TABLE = "experiments/README.md"
+
+
+def findings(page):
+    """The rows of a table of findings, by the name of the sweep: the cells behind it."""
+    rows = re.findall(r"^\| \[([\w-]+)\]\(.*?\)(.*)$", (ROOT / page).read_text(), re.MULTILINE)
+    return dict(rows)
+
+
+def test_the_rows_of_the_readme_are_those_of_the_table_of_all_findings():
+    every = findings(TABLE)
+    few = {name: said for name, said in findings("README.md").items() if name in every}
+    assert len(few) == 5 and set(PUBLISHED) <= set(every)
+    assert {path.parent.name for path in ROOT.glob("experiments/*/README.md")} == set(every)
+    for name, said in few.items():
+        for interval in re.findall(r"[-+]\.\d+ \[.*?\]", said):
+            assert interval in every[name]
+
+
 @pytest.mark.parametrize(
     ("page", "begin", "end", "name", "least"),
     [
+        (TABLE, "| [first-curve](", "| [shape](", "first-curve", 9),
+        (TABLE, "| [shape](", "| [transfer](", "shape", 12),
+        (TABLE, "| [transfer](", "| [added](", "transfer/on-xquad_r", 9),
+        (TABLE, "| [added](", "| [mixed](", "added", 9),
+        (TABLE, "| [mixed](", "| [pools](", "mixed", 8),
+        (TABLE, "| [pools](", "| [merged](", "pools", 6),
         (*row("shape", "| [transfer]"), "shape", 5),
         (*row("transfer", "| [added]"), "transfer/on-xquad_r", 5),
         (*row("added", "| [mixed]"), "added", 5),
