@@ -26,9 +26,9 @@ from hybrid_sweep.models.encoder import in_precision
 from hybrid_sweep.models.loading import build_encoder
 from hybrid_sweep.models.tokens import pad_id
 from hybrid_sweep.retrieval import bm25
+from hybrid_sweep.retrieval.evaluated_texts import TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.exact_scores import Vectors, scores
 from hybrid_sweep.retrieval.measures import Floats, Ints
-from hybrid_sweep.retrieval.per_query import TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.runs.vectors import jobs_of
 from hybrid_sweep.utils import names

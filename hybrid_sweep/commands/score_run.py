@@ -22,9 +22,9 @@ from hybrid_sweep.config.words import keys
 from hybrid_sweep.data.lookup import index_in
 from hybrid_sweep.inputs.prepare import collection_of
 from hybrid_sweep.retrieval import ranked_lists
+from hybrid_sweep.retrieval.evaluated_texts import POOL, TextCodes, texts_of
 from hybrid_sweep.retrieval.means import summary
 from hybrid_sweep.retrieval.measures import ALWAYS, Ints
-from hybrid_sweep.retrieval.per_query import POOL, TextCodes, texts_of
 from hybrid_sweep.retrieval.run_files import RunFile, read_run
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, digest, file_digest, write_json

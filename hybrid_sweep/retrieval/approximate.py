@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from hybrid_sweep.retrieval import ranked_lists
 from hybrid_sweep.retrieval.candidates import faiss
+from hybrid_sweep.retrieval.evaluated_texts import POOL, TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.exact_scores import BLOCK, Vectors, norms, scores
 from hybrid_sweep.retrieval.limits import check_cells
 from hybrid_sweep.retrieval.measures import Floats, Ints
-from hybrid_sweep.retrieval.per_query import POOL, SAME_AT, TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.ranked_lists import RankedLists
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.retrieval.top_lists import top_k
+from hybrid_sweep.retrieval.topic_ranks import SAME_AT
 
 QUERIES = 1024  # searched at a time
 SAMPLE = 200  # queries per pool whose lists are compared with exact ones

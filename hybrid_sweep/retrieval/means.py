@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from hybrid_sweep.retrieval.per_query import POOL
+from hybrid_sweep.retrieval.evaluated_texts import POOL
 
 
 def macro(table: pd.DataFrame) -> dict[str, float]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hybrid_sweep.retrieval import language_bias, per_query
+from hybrid_sweep.retrieval import evaluated_texts, language_bias, per_query, topic_ranks
 from hybrid_sweep.retrieval.measures import CORRELATION, Ints, check, judged
 from hybrid_sweep.retrieval.rank_correlation import mean_rank_correlation
 from hybrid_sweep.retrieval.ranking import Ranker
@@ -37,7 +37,7 @@ def drawn(passages: pa.Table, size: int) -> NDArray[np.bool_]:
     group = pc.index_in(passages["group"], value_set=groups).to_numpy()
     place = np.frombuffer(b"".join(hashes), ">u8")[group]
     language = pc.index_in(passages["lang"], value_set=pc.unique(passages["lang"])).to_numpy()
-    order = np.lexsort((per_query.places(passages["id"]), place, language))
+    order = np.lexsort((evaluated_texts.places(passages["id"]), place, language))
     first = np.searchsorted(language[order], language[order])  # where the language of each begins
     inside = np.zeros(len(order), dtype=bool)
     inside[order] = np.arange(len(order)) - first < size
@@ -60,10 +60,10 @@ def evaluate(
     passages of the part. Raises UserError as `per_query.evaluate`.
     """
     check(measures)
-    texts = per_query.texts_of(queries, passages)
+    texts = evaluated_texts.texts_of(queries, passages)
     inside = drawn(passages, size)
     count = len(texts.languages)
-    query, passage, grade = per_query.judged_pairs(queries, passages, qrels)
+    query, passage, grade = evaluated_texts.judged_pairs(queries, passages, qrels)
     # What is outside is a language of its own, which no rank below counts.
     codes = np.where(inside, texts.passage_lang, count)
     better, tied, _ = ranker.ranked(0, query, passage, codes, texts.tie_order)
@@ -83,7 +83,7 @@ def evaluate(
     pooled = judged(query, rank, grade, rank + ties)
 
     top = _with_own(
-        ranker.top(per_query.SAME_AT, texts.tie_order, np.flatnonzero(inside))[0],
+        ranker.top(topic_ranks.SAME_AT, texts.tie_order, np.flatnonzero(inside))[0],
         query[outside],
         passage[outside],
         rank[outside],
@@ -91,10 +91,10 @@ def evaluate(
     share = language_bias.same_language_share(top, texts.query_lang, texts.passage_lang)
     asked = np.ones((len(queries), count + 1), dtype=bool)
     sizes = inside.sum() + np.bincount(query[outside], minlength=len(queries))[pooled.topic]
-    part = per_query.SearchedPart(texts.passage_lang[inside], sizes)
+    part = topic_ranks.SearchedPart(texts.passage_lang[inside], sizes)
     answers = answer_lang[pooled.entry]
-    head = per_query.head_languages(top, texts)
-    ranks = per_query.Ranks(single, pooled, answers, top[:, 0], share, head, asked, part)
+    head = topic_ranks.head_languages(top, texts)
+    ranks = topic_ranks.Ranks(single, pooled, answers, top[:, 0], share, head, asked, part)
     if CORRELATION in measures:
         alike = mean_rank_correlation(queries, top, ranker.scores, texts.tie_order)
         ranks = replace(ranks, correlation=alike)

@@ -13,20 +13,18 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from hybrid_sweep.retrieval.evaluated_texts import TextCodes, judged_pairs, texts_of
 from hybrid_sweep.retrieval.measures import CORRELATION, NOWHERE, Floats, Ints, Judged, check
-from hybrid_sweep.retrieval.per_query import (
+from hybrid_sweep.retrieval.per_query import tabulated
+from hybrid_sweep.retrieval.rank_correlation import mean_rank_correlation
+from hybrid_sweep.retrieval.topic_ranks import (
     RELEVANT,
     SAME_AT,
     Ranks,
-    TextCodes,
     head_languages,
-    judged_pairs,
     least_of,
     relevant_and_all,
-    tabulated,
-    texts_of,
 )
-from hybrid_sweep.retrieval.rank_correlation import mean_rank_correlation
 
 
 @dataclass(frozen=True)

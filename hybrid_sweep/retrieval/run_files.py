@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hybrid_sweep.retrieval.evaluated_texts import POOL, judged_pairs, places, setting_of, texts_of
 from hybrid_sweep.retrieval.limits import check_plain
 from hybrid_sweep.retrieval.measures import Floats, Ints
-from hybrid_sweep.retrieval.per_query import POOL, judged_pairs, places, setting_of, texts_of
 from hybrid_sweep.retrieval.ranking import Ranker
 from hybrid_sweep.utils.errors import UserError
 from hybrid_sweep.utils.files import atomic_dir, atomic_write

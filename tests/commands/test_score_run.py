@@ -14,7 +14,7 @@ from hybrid_sweep.commands.score_run import placed, score_words
 from hybrid_sweep.config.compose import points
 from hybrid_sweep.inputs.prepare import collection_of
 from hybrid_sweep.retrieval import per_query, ranked_lists, run_files
-from hybrid_sweep.retrieval.per_query import texts_of
+from hybrid_sweep.retrieval.evaluated_texts import texts_of
 from hybrid_sweep.retrieval.ranking import Dense
 from hybrid_sweep.utils.files import read_json
 from tests.refused import refused

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_sweep.config.schema import Bm25Model
-from hybrid_sweep.retrieval import bm25, per_query, pools
+from hybrid_sweep.retrieval import bm25, evaluated_texts, per_query, pools, topic_ranks
 from hybrid_sweep.retrieval.measures import CORRELATION, OF_LANGUAGES
 from hybrid_sweep.retrieval.ranking import Dense
 from tests.retrieval.test_per_query import KEYS, by_trec_eval, collection, texts
@@ -60,7 +60,7 @@ def test_each_query_searches_the_part_and_its_own_passages(
     kept = len(part(case, size))
     for row in table.to_dict("records"):
         values = expected[tuple(row[key] for key in KEYS)]
-        if kept < per_query.SAME_AT:  # of a shorter list another share
+        if kept < topic_ranks.SAME_AT:  # of a shorter list another share
             values = {name: value for name, value in values.items() if name != "same@10"}
         for name, value in values.items():
             assert row[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
@@ -78,7 +78,7 @@ def test_ties_with_what_is_outside_count_too(seed: int, size: int) -> None:
     tables = (case["queries"], case["passages"], case["qrels"])
     measures = ["AP-lareqa", *OF_LANGUAGES]
     measures.remove(CORRELATION)  # one query has no other language version
-    if pools.drawn(case["passages"], size).sum() < per_query.SAME_AT:
+    if pools.drawn(case["passages"], size).sum() < topic_ranks.SAME_AT:
         measures.remove("AWRF@10")  # of a shorter list, as same@10
     ranker = Dense(case["query_vectors"], case["passage_vectors"])
     table = pools.evaluate(*tables, ranker, size, measures=measures)[0].set_index(KEYS)
@@ -150,7 +150,7 @@ def test_words_rank_in_a_part_as_they_do_in_the_whole() -> None:
     # The order of the whole, from its lists, which are made in another way than its counts.
     kept, order = (
         pools.drawn(passages, 7),
-        ranker.top(60, per_query.texts_of(queries, passages).tie_order)[0],
+        ranker.top(60, evaluated_texts.texts_of(queries, passages).tie_order)[0],
     )
     languages, groups, ids = (passages[name].to_pylist() for name in ("lang", "group", "id"))
     at = {word: number for number, word in enumerate(ids)}

@@ -9,7 +9,7 @@ import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_sweep.retrieval import per_query, ranked_lists
+from hybrid_sweep.retrieval import evaluated_texts, per_query, ranked_lists
 from hybrid_sweep.retrieval.measures import OF_LANGUAGES
 from hybrid_sweep.retrieval.ranked_lists import RankedLists
 from hybrid_sweep.retrieval.ranking import Dense
@@ -20,7 +20,7 @@ NAMES = {"map", "ndcg_cut.10", "recall.100", "success.5", "recall.3"}
 
 def whole(case, depth=None):
     """The lists of every query in every pool, cut at `depth`, by sorting scores."""
-    known = per_query.texts_of(case["queries"], case["passages"])
+    known = evaluated_texts.texts_of(case["queries"], case["passages"])
     score = (
         np.round(case["query_vectors"].astype(float) @ case["passage_vectors"].astype(float).T, 9)
         + 0.0
@@ -83,7 +83,7 @@ def test_cut_and_missing_lists_equal_trec_eval(seed, depth, missing):
     )
     queries, passages = case["queries"].to_pylist(), case["passages"].to_pylist()
     number = {row["id"]: place for place, row in enumerate(queries)}
-    known = per_query.texts_of(case["queries"], case["passages"])
+    known = evaluated_texts.texts_of(case["queries"], case["passages"])
     names = [*known.languages, "*"]
     grades = {
         (row["query_group"], row["passage_group"]): row["grade"]

@@ -16,7 +16,7 @@ from hybrid_sweep.data.datasets import lareqa
 from hybrid_sweep.data.pairs import pairs
 from hybrid_sweep.inputs import prepare
 from hybrid_sweep.inputs.plan import plan_of
-from hybrid_sweep.retrieval import per_query
+from hybrid_sweep.retrieval import evaluated_texts
 from tests.refused import refused
 
 PUBLISHED = dict(
@@ -104,7 +104,7 @@ def test_relevant_is_the_sentence_where_the_answer_starts_in_each_language(tmp_p
     ]
     # A judgement of the question's other languages names one passage group, which has one version:
     # no more pairs arise.
-    query, passage, _ = per_query.judged_pairs(built.queries, built.passages, built.qrels)
+    query, passage, _ = evaluated_texts.judged_pairs(built.queries, built.passages, built.qrels)
     names = [built.queries["id"].to_pylist(), built.passages["id"].to_pylist()]
     assert {(names[0][q], names[1][p]) for q, p in zip(query, passage, strict=True)} == {
         (f"{q}@{language}", p)
@@ -113,7 +113,7 @@ def test_relevant_is_the_sentence_where_the_answer_starts_in_each_language(tmp_p
         if (q, language) != ("q2", "de")
     }
     only = select(built, ["en"])
-    assert len(per_query.judged_pairs(only.queries, only.passages, only.qrels)[0]) == 3
+    assert len(evaluated_texts.judged_pairs(only.queries, only.passages, only.qrels)[0]) == 3
 
 
 @pytest.mark.parametrize(
