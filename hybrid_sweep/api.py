@@ -252,6 +252,12 @@ def run_sweep(*words: str, config_dir: str | None = None) -> SweepTables:
         UserError: for words that are refused or mean several sweeps, data or a model that is not
             there, too few GPUs, and points that failed, whose reasons it gives.
     """
+    if composing.is_search(list(words), multirun=True, search=config_dir):
+        raise UserError(
+            "hydra/sweeper=optuna: a search gives no tables of a sweep; run it by"
+            " hybrid-sweep run -m with the same words",
+            key="api.search",
+        )
     jobs = composing.points(list(words), multirun=True, search=config_dir)
     configs = [config for _, config in jobs]
     _check_sweep(configs)

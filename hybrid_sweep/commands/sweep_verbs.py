@@ -81,9 +81,7 @@ def _is_search(args: argparse.Namespace) -> bool:
     """Return whether Hydra's sweeper is a search rather than every combination."""
     from hybrid_sweep.config import compose
 
-    return bool(args.multirun) and (
-        compose.sweeper(args.overrides, search=args.config_dir) == "optuna"
-    )
+    return compose.is_search(args.overrides, multirun=args.multirun, search=args.config_dir)
 
 
 def _check_jobs(args: argparse.Namespace, jobs: "list[Job]") -> None:
@@ -345,35 +343,19 @@ def plan(words: list[str]) -> int:
     args, _, runs = _hydra_words(words)
     if not runs:
         raise UserError("--cfg, --info and the like are for hybrid-sweep run", key="option.hydra")
-    from hybrid_sweep.commands.data_verbs import preparing
-    from hybrid_sweep.config.schema import SyntheticData
-    from hybrid_sweep.inputs import prepare
-    from hybrid_sweep.runs import stages
     from hybrid_sweep.sweeps import forecast, plan_text, point_list, recorded_points
 
     if _is_search(args):
         from hybrid_sweep.commands import search
 
-        search.plan(args, _check_jobs)
+        search.plan(args, _check_jobs, _say_absent)
         return 0
     jobs = _jobs(args)
     _check_sequential(jobs)
     _check_tracking(jobs)
     _say_nodes(args, jobs)
     # Generated text takes no time; what must be fetched is left to the user's word.
-    absent = [
-        (one.data.name, preparing(one.data))
-        for _, config in jobs
-        for one in (*prepare.configs_of(config).values(), *stages.collections(config))
-        if not isinstance(one.data, SyntheticData) and not prepare.is_prepared(one)
-    ]
-    for name, how in dict.fromkeys(absent):
-        number = plan_text.count(absent.count((name, how)))
-        say(
-            f"{number} on collection {name}, which is not prepared; their batches can be checked, "
-            f"and their run ids are known, after\n  {how}"
-        )
-    if absent:
+    if _say_absent(jobs):
         lines = forecast.cost_lines([config for _, config in jobs])
         if asks_power:
             lines += ["power: known once the collection is prepared"]
@@ -387,6 +369,29 @@ def plan(words: list[str]) -> int:
         lines += _sequential_line(jobs)
     say("\n".join(lines))
     return 0
+
+
+def _say_absent(jobs: "list[Job]") -> bool:
+    """Say which collections are not prepared, and how they are; whether there are any."""
+    from hybrid_sweep.commands.data_verbs import preparing
+    from hybrid_sweep.config.schema import SyntheticData
+    from hybrid_sweep.inputs import prepare
+    from hybrid_sweep.runs import stages
+    from hybrid_sweep.sweeps import plan_text
+
+    absent = []
+    for _, config in jobs:
+        for one in (*prepare.configs_of(config).values(), *stages.collections(config)):
+            # Generated text takes no time; what must be fetched is left to the user's word.
+            if not isinstance(one.data, SyntheticData) and not prepare.is_prepared(one):
+                absent.append((one.data.name, preparing(one.data)))
+    for name, how in dict.fromkeys(absent):
+        number = plan_text.count(absent.count((name, how)))
+        say(
+            f"{number} on collection {name}, which is not prepared; their batches can be checked, "
+            f"and their run ids are known, after\n  {how}"
+        )
+    return bool(absent)
 
 
 def _check_sequential(jobs: "list[Job]") -> None:

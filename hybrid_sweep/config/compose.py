@@ -113,6 +113,41 @@ def _points(overrides: Sequence[str], *, multirun: bool, search: str | None) -> 
         return made
 
 
+def point(overrides: Sequence[str], *, search: str | None = None) -> Config:
+    """Return the one point that words mean, whatever an experiment among them says of sweeps.
+
+    Raises:
+        UserError: as `points`.
+    """
+    overrides = as_typed(overrides)
+    words = tuple(word for word in overrides if not _steers_hydra(word))
+    try:
+        with _composer(search) as compose:
+            return _one(compose, words, {}, Varied())
+    except UserError as error:
+        raise with_origin(error, overrides, search) from error
+
+
+def is_search(overrides: Sequence[str], *, multirun: bool, search: str | None = None) -> bool:
+    """Return whether Hydra's sweeper is a search (`hydra/sweeper=optuna`) rather than every
+    combination.
+
+    multirun: whether -m is given, in whose place an experiment may say so.
+
+    Raises:
+        UserError: for a search of a single run.
+    """
+    with _composer(search) as compose:
+        settings = _guard(lambda: _settings(compose, overrides))
+    if str(settings.runtime.choices["hydra/sweeper"]) != "optuna":
+        return False
+    if not multirun and not str(settings.get("mode") or "").endswith("MULTIRUN"):
+        raise UserError(
+            "hydra/sweeper=optuna: a search makes many runs; add -m", key="search.single"
+        )
+    return True
+
+
 def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
     """Return the name of Hydra's launcher that a sweep of these words has: local, unless they or an
     experiment say otherwise.
@@ -120,15 +155,6 @@ def launcher(overrides: Sequence[str], *, search: str | None = None) -> str:
     with _composer(search) as compose:
         settings = _guard(lambda: _settings(compose, overrides))
     return str(settings.runtime.choices["hydra/launcher"])
-
-
-def sweeper(overrides: Sequence[str], *, search: str | None = None) -> str:
-    """Return the name of Hydra's sweeper that these words have: basic, every combination, unless
-    they or an experiment say otherwise.
-    """
-    with _composer(search) as compose:
-        settings = _guard(lambda: _settings(compose, overrides))
-    return str(settings.runtime.choices["hydra/sweeper"])
 
 
 def searched(
@@ -351,6 +377,11 @@ def one_line(error: BaseException) -> str:
         return f"{key}: a list has brackets, in quotes for the shell: '{key}=[A,B]'"
     text = re.sub(
         r"^Ambiguous value for argument '([^']*)'", r"\1: several values are a sweep; add -m", text
+    )
+    text = re.sub(
+        r"^Sweep parameters '([^']*)' requires --multirun.*",
+        r"\1: several values are a sweep; add -m",
+        text,
     )
     text = re.sub(
         r"^Multiple values for (\S+)\..*", r"\1: given twice; write \1=NAME, without a +", text

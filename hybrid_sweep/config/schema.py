@@ -133,7 +133,7 @@ class IrDatasetsData(FileData):
     query_language: str = "en"
     query_fields: list[str] = field(default_factory=lambda: ["text"])
     passage_fields: list[str] = field(default_factory=lambda: ["text"])
-    parallel: bool = False
+    parallel: bool = _added(False)
 
 
 @dataclass

@@ -6,99 +6,22 @@ again, finds those that are done, and goes on.
 """
 
 import functools
-import importlib.util
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hybrid_sweep.config.schema import Config
-from hybrid_sweep.inputs import prepare
-from hybrid_sweep.sweeps import scheduler
+from hybrid_sweep.sweeps import scheduler, search_table
 from hybrid_sweep.sweeps.forks import Servers
-from hybrid_sweep.sweeps.point_list import Point, expand, is_done, outputs_of
-from hybrid_sweep.sweeps.point_list import check as check_plan
+from hybrid_sweep.sweeps.point_list import Point, check, expand, is_done, state_of
+from hybrid_sweep.sweeps.search_check import Compose, Goal
 from hybrid_sweep.sweeps.search_space import Search, ValueList, Words
-from hybrid_sweep.training import dev_history
+from hybrid_sweep.sweeps.search_table import Trial
 from hybrid_sweep.utils import records
 from hybrid_sweep.utils.arguments import say
 from hybrid_sweep.utils.errors import UserError
-from hybrid_sweep.utils.files import atomic_write
 
-Compose = Callable[[Words], Config]
 Launch = Callable[[Sequence[Sequence[str]], int], Any]
-
-SPLIT = "dev"  # what is chosen on; the other is for what is reported
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial. values: of the keys that are searched, as written. value: the mean of the metric
-    over its runs; None where one has no result. run_ids: of its runs.
-    """
-
-    number: int
-    values: Mapping[str, str]
-    value: float | None
-    run_ids: tuple[str, ...]
-
-
-def check(search: Search, compose: Compose) -> list[Point]:
-    """Return points at the ends of what is searched, all of which could start.
-
-    Raises:
-        UserError: where Optuna is not installed, the runs would be evaluated on another split than
-            dev, the metric is not known, or a point is refused.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise UserError(
-            "hydra/sweeper=optuna needs optuna: pip install 'hybrid-sweep[optuna]'",
-            key="install.optuna",
-        )
-    points: list[Point] = []
-    for values in search.corners():
-        for words in search.words_of(values):
-            config = compose(words)
-            if config.eval.split != SPLIT:
-                raise UserError(
-                    f"hydra/sweeper=optuna: settings are chosen on the split {SPLIT}, and the split"
-                    f" {config.eval.split} is for what is reported; add eval.split={SPLIT}",
-                    key="search.split",
-                )
-            points += expand([(words, config)], say)
-    for point in points:
-        check_plan([point])  # one by one: they are no curve
-    first = points[0].config
-    languages = prepare.collection_of(first).languages
-    dev_history.check_metric(first.eval.dev_metric, _metrics(first, languages))
-    return points
-
-
-def _metrics(config: Config, languages: Sequence[str]) -> list[str]:
-    """Return the names of the means that the evaluation of a run writes."""
-    names = dev_history.metric_names(languages)
-    for setting in ("monolingual", "cross-lingual", "multilingual"):
-        names += [f"{setting}/{measure}" for measure in config.eval.measures]
-    return names
-
-
-def result_of(number: int, values: Mapping[str, str], points: Sequence[Point]) -> Trial:
-    """Return what came of a trial, from the files of its runs."""
-    scores = []
-    for point in points:
-        metrics = None
-        if is_done(point):
-            metrics = records.metrics(point.run_dir)
-        score = (metrics or {}).get(point.config.eval.dev_metric)
-        if score is not None:
-            scores.append(float(score))
-    value = None
-    if len(scores) == len(points):
-        value = statistics.fmean(scores)
-    return Trial(number, values, value, tuple(point.run_id for point in points))
 
 
 class SearchTask:
@@ -107,10 +30,13 @@ class SearchTask:
     points: the configs of the runs so far, by their words. trials: those that have ended.
     """
 
-    def __init__(self, search: Search, compose: Compose, corners: Sequence[Point]) -> None:
+    def __init__(
+        self, search: Search, goal: Goal, compose: Compose, corners: Sequence[Point]
+    ) -> None:
         self.points: dict[Words, Config] = {}
         self.trials: list[Trial] = []
         self._search = search
+        self._goal = goal
         self._compose = compose
         self._corners = corners
 
@@ -138,39 +64,72 @@ class SearchTask:
         they have ended.
         """
         study, distributions = _study(self._search)
+        search_table.claim(self._search, self._goal)
         started = 0
-        while len(self.trials) < self._search.trials:
+        while len(self.trials) < self._search.trials and not self._is_stopped:
             number = min(self._search.at_once, self._search.trials - len(self.trials))
             asked = [study.ask(distributions) for _ in range(number)]
             values = [self._values(trial.params) for trial in asked]
-            points = [self._points(one) for one in values]
-            waiting = {}
-            for point in (point for some in points for point in some):
-                if not is_done(point):
-                    waiting[point.run_id] = point.overrides
+            planned = [self._points(one) for one in values]
+            waiting = _waiting([point for points, _ in planned for point in points])
             if waiting:
-                launch([list(words) for words in waiting.values()], started)
+                launch([list(words) for words in waiting], started)
                 started += len(waiting)
-            for trial, one, some in zip(asked, values, points, strict=True):
-                ended = result_of(len(self.trials), one, some)
+            for trial, one, (points, refusal) in zip(asked, values, planned, strict=True):
+                ended = self._result(one, points, refusal)
                 _tell(study, trial, ended.value)
+                say(trial_line(ended, self._search.trials, self.trials))
                 self.trials.append(ended)
-                say(trial_line(ended, self._search.trials))
-            write(self.trials, folder_of(points[0][0].config))
+            search_table.write(self.trials, self._goal.folder)
         return self.trials
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._goal.stops and any(trial.value is None for trial in self.trials)
 
     def _values(self, drawn: Mapping[str, Any]) -> dict[str, str]:
         space = self._search.space
         return {key: space[key].value(drawn[key]) for key in space}
 
-    def _points(self, values: Mapping[str, str]) -> list[Point]:
-        """Return the runs of a trial."""
+    def _points(self, values: Mapping[str, str]) -> tuple[list[Point], str]:
+        """Return the runs of a trial; none, and why, where its settings are refused."""
         points = []
         for words in self._search.words_of(values):
-            config = self._compose(words)
+            try:
+                config = self._compose(words)
+                made = expand([(words, config)], say)
+                check(made)
+            except UserError as error:
+                return [], str(error)
             self.points[words] = config
-            points += expand([(words, config)], say)
-        return points
+            points += made
+        return points, ""
+
+    def _result(self, values: Mapping[str, str], points: Sequence[Point], refusal: str) -> Trial:
+        """Return what came of a trial, from the files of its runs."""
+        number = len(self.trials)
+        run_ids = tuple(point.run_id for point in points)
+        if refusal:
+            return Trial(number, values, None, run_ids, refusal)
+        scores = []
+        for point in points:
+            if not is_done(point):
+                return Trial(number, values, None, run_ids, state_of(point).reason)
+            score = (records.metrics(point.run_dir) or {}).get(self._goal.metric)
+            if score is None:
+                reason = f"{point.run_id} has no {self._goal.metric}"
+                return Trial(number, values, None, run_ids, reason)
+            scores.append(float(score))
+        return Trial(number, values, statistics.fmean(scores), run_ids)
+
+
+def _waiting(points: Sequence[Point]) -> list[Words]:
+    """Return the words of the runs that are not done, each run once."""
+    waiting = {}
+    for point in points:
+        if not is_done(point):
+            waiting[point.run_id] = point.overrides
+    return list(waiting.values())
 
 
 def _study(search: Search) -> tuple[Any, dict[str, Any]]:
@@ -214,25 +173,14 @@ def best(trials: Sequence[Trial]) -> Trial | None:
     return max(ended, key=lambda trial: trial.value or 0.0, default=None)
 
 
-def trial_line(trial: Trial, trials: int) -> str:
-    """Return a trial in words."""
+def trial_line(trial: Trial, trials: int, before: Sequence[Trial]) -> str:
+    """Return a trial in words, beside those before it."""
     words = " ".join(f"{key}={value}" for key, value in trial.values.items())
+    line = f"trial {trial.number + 1} of {trials}: {words}: "
     if trial.value is None:
-        return f"trial {trial.number + 1} of {trials}: {words}: no result"
-    return f"trial {trial.number + 1} of {trials}: {words}: {trial.value:.4f}"
-
-
-def folder_of(config: Config) -> Path:
-    """Return the folder of the table of a search."""
-    return outputs_of(config) / "searches" / config.sweep.name
-
-
-def write(trials: Sequence[Trial], folder: Path) -> None:
-    """Write trials.csv: trial, value, the keys that are searched, run_ids."""
-    rows = []
-    for trial in trials:
-        row = {"trial": trial.number, "value": trial.value, **trial.values}
-        rows.append({**row, "run_ids": " ".join(trial.run_ids)})
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "trials.csv") as path:
-        pd.DataFrame(rows).to_csv(path, index=False)
+        return f"{line}no result ({trial.reason})"
+    line += f"{trial.value:.4f}"
+    for other in before:
+        if set(other.run_ids) == set(trial.run_ids):
+            return f"{line} (the runs of trial {other.number + 1})"
+    return line

@@ -114,10 +114,13 @@ def search_of(parsed: Sequence[Any], settings: Mapping[str, Any]) -> Search:
     _check_settings(settings)
     words: dict[str, str] = {}
     space: dict[str, NumberRange | ValueList] = {}
+    typed: dict[str, str] = {}  # by key, how it was written: +key adds one that is not there
     for override in parsed:
         key = str(override.get_key_element())
-        words.pop(key, None)
-        space.pop(key, None)
+        before = typed.pop(key.lstrip("+"), key)
+        typed[key.lstrip("+")] = key
+        words.pop(before, None)
+        space.pop(before, None)
         if not override.is_sweep_override():
             words[key] = f"{key}={override.get_value_element_as_str()}"
         elif override.is_discrete_sweep():

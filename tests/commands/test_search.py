@@ -8,6 +8,8 @@ import pytest
 
 from hybrid_sweep.commands import sweep_verbs
 from hybrid_sweep.sweeps import search
+from hybrid_sweep.sweeps.search_table import Trial
+from tests.refused import refused
 from tests.test_end_to_end import WORDS, cli
 
 LR = "trainer.lr=tag(log,interval(1e-4,1e-2))"
@@ -36,7 +38,7 @@ def test_the_exit_code_says_whether_a_trial_failed(
 ) -> None:
     def ends(words: list[str], task: search.SearchTask) -> None:
         for number, value in enumerate(values):
-            task.trials.append(search.Trial(number, {"trainer.lr": f"0.00{number}"}, value, ()))
+            task.trials.append(Trial(number, {"trainer.lr": f"0.00{number}"}, value, ()))
 
     monkeypatch.setattr(sweep_verbs, "_hand_over", ends)
     monkeypatch.chdir(tmp_path)
@@ -44,6 +46,52 @@ def test_the_exit_code_says_whether_a_trial_failed(
     told = capsys.readouterr().out
     best = max(value for value in values if value is not None)
     assert f"{best:.4f}" in told and "trials.csv" in told
+
+
+EXPERIMENT = """\
+# @package _global_
+defaults:
+  - override /hydra/sweeper: optuna
+  - override /data: synthetic
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    n_trials: 3
+    params:
+      trainer.lr: tag(log,interval(1e-4,1e-2))
+      batch.cross_lingual_ratio: 0,1
+"""
+
+
+def test_an_experiment_of_ones_own_may_be_a_search(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """With its mode and an interval among its parameters, with -m and without."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(EXPERIMENT)
+    words = ["--config-dir", "own", "experiment=mine", "eval.split=dev", "sweep.name=mine"]
+    told = []
+    for more in ([], ["-m"]):
+        assert sweep_verbs.plan([*more, *words]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1] and "3 trials" in told[0] and "0.0001 to 0.01" in told[0]
+
+
+def test_a_search_of_one_run_is_refused(cache: Path) -> None:
+    words = [word for word in SEARCH if word not in ("-m", LR)]
+    for verb in (sweep_verbs.plan, sweep_verbs.run):
+        with refused("search.single", "add -m"):
+            verb(words)
+
+
+def test_plan_of_texts_that_are_not_here_says_how_to_get_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", "hydra/sweeper=optuna", "data=neumarco", "batch.cross_lingual_ratio=1", LR]
+    assert sweep_verbs.plan([*words, "eval.split=dev", f"paths.cache={tmp_path}"]) == 0
+    told = capsys.readouterr().out
+    assert "hybrid-sweep data prepare neumarco" in told and "20 trials" in told
 
 
 @pytest.mark.slow

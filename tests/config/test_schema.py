@@ -126,6 +126,10 @@ def test_fields_that_came_later_are_identity_only_where_they_are_set():
         name for name in found["eval"] if name.startswith(("index", "ivf"))
     }
     assert schema.identity(small(eval__index="ivf"))["eval"]["index"] == "ivf"
+    for name in ("neuclir", "hc4"):
+        ratio = "batch.cross_lingual_ratio=1"
+        [(_, made)] = points([f"data={name}", ratio], multirun=False)
+        assert "parallel" not in schema.identity(made)["data"]
 
 
 def test_content_and_recipe_are_identity(monkeypatch):

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from hybrid_sweep.config import compose
-from hybrid_sweep.sweeps import point_list, search
+from hybrid_sweep.sweeps import point_list, search, search_check
 from hybrid_sweep.sweeps.search_space import search_of
+from hybrid_sweep.sweeps.search_table import Trial
 from hybrid_sweep.utils import records
 from tests.refused import refused
 
@@ -46,7 +47,7 @@ class Runs:
 
 
 def point_of(words: tuple[str, ...]) -> point_list.Point:
-    [(_, config)] = compose.points(words, multirun=False)
+    config = compose.point(words)
     [point] = point_list.expand([(words, config)], print)
     return point
 
@@ -54,7 +55,12 @@ def point_of(words: tuple[str, ...]) -> point_list.Point:
 @pytest.fixture
 def runs(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     made = Runs()
-    by_folder = lambda folder: {"monolingual/RR@10": made.scores[folder.name]}  # noqa: E731
+
+    def by_folder(folder: Path) -> dict[str, float] | None:
+        if folder.name not in made.scores:
+            return None
+        return {"monolingual/RR@10": made.scores[folder.name]}
+
     monkeypatch.setattr(search, "is_done", lambda point: point.run_id in made.scores)
     monkeypatch.setattr(records, "metrics", by_folder)
     return made
@@ -66,8 +72,10 @@ def task(tmp_path: Path) -> Callable[..., search.SearchTask]:
         fixed = ["hydra/sweeper=optuna", "experiment=smoke", "eval.split=dev"]
         every = [*fixed, f"paths.outputs={tmp_path}", "batch.cross_lingual_ratio=0,0.5,1", *words]
         wanted = search_of(*compose.searched(every))
-        composed = lambda words: compose.points(words, multirun=False)[0][1]  # noqa: E731
-        return search.SearchTask(wanted, composed, search.check(wanted, composed))
+        corners = search_check.corner_configs(wanted, compose.point)
+        goal = search_check.goal_of([config for _, config in corners])
+        points = search_check.check_corners(corners, goal.metric)
+        return search.SearchTask(wanted, goal, compose.point, points)
 
     return make
 
@@ -83,7 +91,7 @@ def test_it_comes_near_the_best_and_the_same_words_choose_the_same(runs: Any, ta
     before = len(runs.started)
     assert task(*words).search(runs.launch) == trials
     assert len(runs.started) == before
-    other = task(*words, "hydra.sweeper.seed=1").search(runs.launch)
+    other = task(*words, "hydra.sweeper.seed=1", "sweep.name=other").search(runs.launch)
     assert other[0].values != trials[0].values
 
 
@@ -152,6 +160,24 @@ def test_a_trial_is_a_run_like_that_of_a_sweep(runs: Any, task: Any) -> None:
     [
         ([LR, "eval.split=test"], "search.split", "eval.split=dev"),
         ([LR, "eval.dev_metric=monolingual/MRR"], "config.eval.dev_metric", "monolingual/MRR"),
+        (
+            [LR, "eval.measures=[LPR]", "eval.dev_metric=monolingual/LPR"],
+            "config.eval.dev_metric",
+            "monolingual/LPR",
+        ),
+        ([LR, "eval.dev_metric=multilingual/same@10"], "search.direction", "same@10"),
+        (
+            [LR, "eval.measures=[Max@R]", "eval.dev_metric=multilingual/Max@R"],
+            "search.direction",
+            "Max@R",
+        ),
+        ([LR, "sweep.until=settled"], "config.sweep.until", "settled"),
+        ([LR, "sweep.name=s-${trainer.lr}"], "search.several_goals", "sweep.name"),
+        (
+            ["trainer.max_steps=interval(3,5)"],
+            "config.trainer.max_steps",
+            "int(interval(LOW,HIGH))",
+        ),
         (["trainer.lr=interval(-1,1)"], "config.trainer.lr", "-1"),
         ([LR, "batch.size=int(interval(8,100000))"], "config.batch.size", "100000"),
     ],
@@ -166,10 +192,66 @@ def test_what_no_trial_could_run_is_refused_before_the_first(
 def test_without_optuna_it_is_said_how_to_install_it(
     runs: Any, task: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(search_check.importlib.util, "find_spec", lambda name: None)
     with refused("install.optuna", "hybrid-sweep[optuna]"):
         task(LR)
 
 
 def test_where_no_trial_has_a_result_none_is_the_best() -> None:
-    assert search.best([search.Trial(0, {}, None, ())]) is None
+    assert search.best([Trial(0, {}, None, ())]) is None
+
+
+def test_a_trial_whose_settings_are_refused_is_told_and_the_search_goes_on(
+    runs: Any, task: Any
+) -> None:
+    """Both ends of the interval are fine: heads must divide the hidden size."""
+    words = [LR, "seed=0", "model.hidden_size=int(interval(32,64))", "hydra.sweeper.n_trials=6"]
+    trials = task(*words).search(runs.launch)
+    assert len(trials) == 6
+    refused_ones = [one for one in trials if one.value is None]
+    assert refused_ones and all("model.heads" in one.reason for one in refused_ones)
+
+
+def test_no_further_trial_starts_after_a_failure_where_that_is_asked_for(
+    runs: Any, task: Any
+) -> None:
+    runs.fails = lambda words: len(runs.started) == 3
+    words = [LR, "seed=0", "hydra.sweeper.n_jobs=1", "sweep.on_failure=stop"]
+    trials = task(*words).search(runs.launch)
+    assert [one.value is None for one in trials] == [False, False, True]
+    assert trials[-1].reason
+
+
+def test_a_run_without_the_metric_is_told(
+    runs: Any, task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "metrics", lambda folder: {"monolingual/RR@10": None})
+    [trial] = task(LR, "seed=0", "hydra.sweeper.n_trials=1").search(runs.launch)
+    assert trial.value is None and "monolingual/RR@10" in trial.reason
+
+
+def test_a_folder_is_that_of_one_search(runs: Any, task: Any, tmp_path: Path) -> None:
+    words = [LR, "seed=0", "hydra.sweeper.n_trials=4"]
+    task(*words).search(runs.launch)
+    table = (tmp_path / "searches" / "smoke" / "trials.csv").read_bytes()
+    with refused("search.other", "sweep.name"):
+        task(*words, "hydra.sweeper.n_jobs=3").search(runs.launch)
+    with refused("search.other", "sweep.name"):
+        task("trainer.warmup=0,0.1", "seed=0").search(runs.launch)
+    task(*words, "hydra.sweeper.n_trials=2").search(runs.launch)
+    assert (tmp_path / "searches" / "smoke" / "trials.csv").read_bytes() == table
+
+
+def test_the_metric_is_the_one_of_the_words_for_a_model_without_training_too() -> None:
+    words = ["data=synthetic", "model=bm25", "eval.split=dev", "eval.dev_metric=multilingual/AP"]
+    words += ["hydra/sweeper=optuna", "model.k1=interval(0.5,2)", "batch.cross_lingual_ratio=0"]
+    wanted = search_of(*compose.searched(words))
+    corners = search_check.corner_configs(wanted, compose.point)
+    assert search_check.goal_of([config for _, config in corners]).metric == "multilingual/AP"
+
+
+def test_equal_trials_name_the_first() -> None:
+    first = Trial(0, {"a": "1"}, 0.5, ("x", "y"))
+    again = Trial(1, {"a": "1"}, 0.5, ("y", "x"))
+    assert "trial 1" not in search.trial_line(first, 3, [])[10:]
+    assert "trial 1" in search.trial_line(again, 3, [first])[10:]

@@ -41,6 +41,13 @@ def test_the_last_word_of_a_key_counts() -> None:
     assert "batch.cross_lingual_ratio=0.5" in one.words
 
 
+@pytest.mark.parametrize("word", ["++trainer.lr=0.002", "trainer.lr=0.002"])
+def test_a_later_word_for_the_same_key_counts_however_it_is_written(word: str) -> None:
+    one = search(LR, "batch.cross_lingual_ratio=0,1", word)
+    assert list(one.space) == ["batch.cross_lingual_ratio"]
+    assert word in one.words
+
+
 def test_a_trial_can_be_the_mean_over_ratios_and_seeds() -> None:
     keys = "hydra.sweeper.average_over=[batch.cross_lingual_ratio,seed]"
     one = search(LR, keys, "batch.cross_lingual_ratio=0,1", "seed=range(2)")

@@ -189,7 +189,7 @@ def _queries(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[TextLin
 
 
 def _judgements(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[JudgementLine]:
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[str, str, str, int]] = set()
     for part in parts:
         where = Path(part.id) / "qrels"
         for number, record in part.records("qrels"):
@@ -197,7 +197,7 @@ def _judgements(parts: list[CatalogueId], data: IrDatasetsData) -> Iterator[Judg
             grade = max(0, int(record.relevance))
             query, passage = str(record.query_id), str(record.doc_id)
             if data.parallel:
-                judged = (query, passage, grade)
+                judged = (part.split, query, passage, grade)
                 if judged in seen:
                     continue  # it holds in all languages
                 seen.add(judged)
