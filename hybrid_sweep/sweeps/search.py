@@ -64,7 +64,8 @@ class SearchTask:
         they have ended.
         """
         study, distributions = _study(self._search)
-        search_table.claim(self._search, self._goal)
+        ends = [point.run_id for point in self._corners]
+        search_table.claim(self._search, self._goal, ends)
         started = 0
         while len(self.trials) < self._search.trials and not self._is_stopped:
             number = min(self._search.at_once, self._search.trials - len(self.trials))

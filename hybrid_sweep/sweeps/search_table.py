@@ -31,13 +31,18 @@ class Trial:
     reason: str = ""
 
 
-def claim(search: Search, goal: Goal) -> None:
+def claim(search: Search, goal: Goal, ends: Sequence[str]) -> None:
     """Record what is searched beside its table.
+
+    Args:
+        search: the keys and their values.
+        goal: what it looks for, and its folder.
+        ends: run ids of the points at its ends, which say all that is the same in all trials.
 
     Raises:
         UserError: where the folder is that of another search.
     """
-    record = _record(search, goal)
+    record = _record(search, goal, ends)
     path = goal.folder / RECORD
     before = read_own_json(path)
     if path.exists() and before != record:
@@ -50,13 +55,13 @@ def claim(search: Search, goal: Goal) -> None:
         write_json(path, record)
 
 
-def _record(search: Search, goal: Goal) -> dict[str, Any]:
+def _record(search: Search, goal: Goal, ends: Sequence[str]) -> dict[str, Any]:
     """Return what decides which trials there are, ready for JSON; not how many."""
     space = {}
     for key, part in search.space.items():
         space[key] = {name: _plain(value) for name, value in asdict(part).items()}
     return {
-        "words": list(search.words),
+        "ends": sorted(ends),
         "space": space,
         "average_over": {key: list(part.values) for key, part in search.averaged.items()},
         "n_jobs": search.at_once,
