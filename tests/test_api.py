@@ -55,6 +55,7 @@ def test_the_package_says_that_it_is_typed() -> None:
         (lambda: hs.load_collection(hs.DataConfig(), "seed=1"), "api.words_without_name"),
         (lambda: hs.run_sweep("data=synthetic", "sweep.name=a,b"), "api.several_sweeps"),
         (lambda: hs.run_sweep("data=synthetic", "sweep.until=settled"), "api.sequential"),
+        (lambda: hs.run_sweep("data=synthetic", "hydra/sweeper=optuna"), "api.search"),
         (
             lambda: hs.BatchSchedule.from_config(hs.compose("data=synthetic", "model=bm25")),
             "schedule.nothing_to_train",
