@@ -288,12 +288,12 @@ def test_the_traceback_is_there_for_who_asks(program, monkeypatch):
 
 
 def test_a_disk_error_of_the_driver_is_one_line(program, monkeypatch):
-    from hybrid_sweep.sweeps import point_list
+    from hybrid_sweep.sweeps import recorded_points
 
     def full(*_):
         raise OSError(28, "No space left on device", "points.json")
 
-    monkeypatch.setattr(point_list, "write_json", full)
+    monkeypatch.setattr(recorded_points, "write_json", full)
     told = program("run", *SMALL)
     assert told.code == 1 and told.err == "error: No space left on device: points.json\n"
 

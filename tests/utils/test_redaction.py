@@ -287,10 +287,10 @@ def test_a_config_with_a_secret_in_an_address_is_refused(config, mirror: str) ->
 
 
 def test_what_is_recorded_of_a_sweep_holds_no_secret(config, tmp_path, monkeypatch):
-    from hybrid_sweep.sweeps import point_list as sweeps
+    from hybrid_sweep.sweeps import point_list, recorded_points
 
     made = config(f"paths.outputs={tmp_path}")
-    point = sweeps.Point("a1", "trained", ("seed=0", f"+x.A_TOKEN={SECRET}"), made, {})
-    sweeps.record([point], f"hybrid-sweep run https://me:{SECRET}@host/x")
+    point = point_list.Point("a1", "trained", ("seed=0", f"+x.A_TOKEN={SECRET}"), made, {})
+    recorded_points.record([point], f"hybrid-sweep run https://me:{SECRET}@host/x")
     stored = (tmp_path / "sweeps" / made.sweep.name / "points.json").read_text()
     assert SECRET not in stored and "+x.A_TOKEN=***" in stored
