@@ -152,6 +152,8 @@ def test_the_rows_of_the_readme_are_those_of_the_table_of_all_findings():
         (TABLE, "| [added](", "| [mixed](", "added", 9),
         (TABLE, "| [mixed](", "| [pools](", "mixed", 8),
         (TABLE, "| [pools](", "| [merged](", "pools", 6),
+        (TABLE, "## What they say together", "## For whom", "pools", 1),
+        (TABLE, "far above these on Debian", "Passages of other kinds", "added", 2),
         (*row("shape", "| [transfer]"), "shape", 5),
         (*row("transfer", "| [added]"), "transfer/on-xquad_r", 5),
         (*row("added", "| [mixed]"), "added", 5),

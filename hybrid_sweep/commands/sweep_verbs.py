@@ -348,13 +348,17 @@ def plan(words: list[str]) -> int:
     if _is_search(args):
         from hybrid_sweep.commands import search
 
+        if asks_power:
+            raise UserError(
+                "--power: is of the verdicts of a sweep, and a search has none; leave it out",
+                key="search.power",
+            )
         search.plan(args, _check_jobs, _say_absent)
         return 0
     jobs = _jobs(args)
     _check_sequential(jobs)
     _check_tracking(jobs)
     _say_nodes(args, jobs)
-    # Generated text takes no time; what must be fetched is left to the user's word.
     if _say_absent(jobs):
         lines = forecast.cost_lines([config for _, config in jobs])
         if asks_power:

@@ -1,8 +1,8 @@
 """A search of settings on the split dev, by Optuna: which trials there are, and what came of them.
 
 Which trial comes next follows from a seed and the results before it alone, and these lie in the
-folders of the runs. So a search keeps nothing of its own: the same command chooses the same trials
-again, finds those that are done, and goes on.
+folders of the runs. The same command chooses the same trials again, finds those that are done, and
+goes on; it reads nothing from the table of the trials.
 """
 
 import functools

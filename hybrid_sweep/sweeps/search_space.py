@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hybrid_sweep.config.words import key_of
 from hybrid_sweep.utils.errors import UserError
 
 Words = tuple[str, ...]
@@ -117,8 +118,8 @@ def search_of(parsed: Sequence[Any], settings: Mapping[str, Any]) -> Search:
     typed: dict[str, str] = {}  # by key, how it was written: +key adds one that is not there
     for override in parsed:
         key = str(override.get_key_element())
-        before = typed.pop(key.lstrip("+"), key)
-        typed[key.lstrip("+")] = key
+        before = typed.pop(key_of(key), key)
+        typed[key_of(key)] = key
         words.pop(before, None)
         space.pop(before, None)
         if not override.is_sweep_override():
@@ -128,6 +129,14 @@ def search_of(parsed: Sequence[Any], settings: Mapping[str, Any]) -> Search:
             space[key] = ValueList(values)
         else:
             space[key] = _interval(key, override.value())
+    for baseline in ALONE:
+        stated = words.get(key_of(baseline), baseline)
+        if stated.lower() != baseline:
+            raise UserError(
+                f"{stated}: has no effect with hydra/sweeper=optuna, whose trials are no curve;"
+                " leave it out",
+                key="search.baseline",
+            )
     averaged = _averaged(space, words, settings["average_over"])
     if not set(space) - set(averaged):
         raise UserError(

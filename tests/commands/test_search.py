@@ -78,6 +78,11 @@ def test_an_experiment_of_ones_own_may_be_a_search(
     assert told[0] == told[1] and "3 trials" in told[0] and "0.0001 to 0.01" in told[0]
 
 
+def test_plan_has_no_power_of_a_search(cache: Path) -> None:
+    with refused("search.power", "--power"):
+        sweep_verbs.plan(["--power", *SEARCH])
+
+
 def test_a_search_of_one_run_is_refused(cache: Path) -> None:
     words = [word for word in SEARCH if word not in ("-m", LR)]
     for verb in (sweep_verbs.plan, sweep_verbs.run):

@@ -86,6 +86,8 @@ def test_a_number_has_few_digits_and_stays_inside(drawn: float) -> None:
         (["trainer.lr=interval(1,1)"], "search.interval", "interval(1,1)"),
         (["trainer.lr=tag(log,interval(0,1))"], "search.interval", "above 0"),
         (["trainer.lr=tag(cubic,interval(0,1))"], "search.tag", "cubic"),
+        ([LR, "sweep.untrained=true"], "search.baseline", "sweep.untrained"),
+        ([LR, "sweep.bm25=True"], "search.baseline", "sweep.bm25"),
         (["seed=interval(0,9)"], "search.averaged", "seed=0,1"),
         ([LR, "hydra.sweeper.n_trials=0"], "config.hydra.sweeper.n_trials", "n_trials=0"),
         ([LR, "hydra.sweeper.n_jobs=1.5"], "config.hydra.sweeper.n_jobs", "1.5"),
